@@ -1,0 +1,188 @@
+"""The batched differentiable environment that learners use: a task on a simulator, with automatic resets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from envs import random
+from envs.errors import UsageError
+from envs.simulator import Simulator, State, guard_gradient
+from envs.tasks.base import Task
+
+__all__ = ["DifferentiableEnv", "Step"]
+
+_LARGEST_STATE = 1e6  # a coordinate beyond this has left the physical world (the released code's threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one control step gives, for N worlds.
+
+    Attributes:
+        obs: observation after automatic resets, shape ``(N, observation_dim)``; rows that reset carry no gradient.
+        reward: shape ``(N,)``; zero where ``invalid``.
+        terminated: the task ended the episode (no value beyond it), bool ``(N,)``.
+        truncated: the time limit ended it (bootstrap from ``final_obs``), bool ``(N,)``.
+        final_obs: observation before automatic resets, with gradient, ``(N, observation_dim)``.
+        invalid: the state left the finite world and was replaced by a fresh episode, bool ``(N,)``; such rows are
+            also terminated.
+    """
+
+    obs: Tensor
+    reward: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    final_obs: Tensor
+    invalid: Tensor
+
+    @property
+    def done(self) -> Tensor:
+        """Episodes that ended either way, bool ``(N,)``."""
+        return self.terminated | self.truncated
+
+
+class DifferentiableEnv:
+    """N worlds of one task on one simulator, for a population of P members with N/P worlds each.
+
+    Gradients flow from rewards and observations to actions and through the state over as many steps as are taken
+    between two calls of `detach`. An episode that ends is followed by a fresh one at once.
+
+    Args:
+        task: observation, reward, termination and reset distribution.
+        simulator: dynamics of ``task.model()``.
+        seeds: one seed a member; world e belongs to member ``e // (N / P)``.
+        episode_length: control steps until truncation; the task's own by default.
+
+    Raises:
+        UsageError: if the number of worlds is not a multiple of the number of members.
+    """
+
+    def __init__(
+        self, task: Task, simulator: Simulator, *, seeds: Sequence[int] = (0,), episode_length: int | None = None
+    ) -> None:
+        worlds = simulator.num_worlds
+        if not seeds or worlds % len(seeds):
+            raise UsageError(f"num_envs={worlds}: must be a positive multiple of the number of seeds ({len(seeds)})")
+        self.episode_length = task.episode_length if episode_length is None else episode_length
+        if self.episode_length < 1:
+            raise UsageError(f"episode_length={episode_length}: must be at least 1")
+        self.task = task
+        self.simulator = simulator
+        self.num_envs = worlds
+        self.num_members = len(seeds)
+        self.device = simulator.device
+        self.dtype = simulator.dtype
+        self.observation_dim = task.observation_dim
+        self.action_dim = task.action_dim
+        self.control_dt = simulator.timestep * simulator.substeps
+
+        per_member = worlds // len(seeds)
+        member_keys = random.seed_keys(seeds, self.device).repeat_interleave(per_member)
+        self._world_keys = random.fold(member_keys, torch.arange(per_member, device=self.device).repeat(len(seeds)))
+        self.invalid_count = torch.zeros(self.num_members, dtype=torch.int64, device=self.device)
+        self._episode = torch.zeros(worlds, dtype=torch.int64, device=self.device)
+        self._progress = torch.zeros(worlds, dtype=torch.int64, device=self.device)
+        self._begin(self._fresh())
+
+    def reset(self) -> Tensor:
+        """Begins a new episode in every world. Returns the observation, shape ``(N, observation_dim)``."""
+        self._episode = self._episode + 1
+        self._progress = torch.zeros_like(self._progress)
+        self._begin(self._fresh())
+        return self.obs
+
+    def step(self, action: Tensor) -> Step:
+        """Advances every world by one control step.
+
+        Args:
+            action: shape ``(N, action_dim)``, clamped to [-1, 1].
+        """
+        action = torch.clamp(action, -1.0, 1.0)
+        reward = self.task.reward(self.obs, action)
+        qpos, qvel, ctrl = guard_gradient(self.state.qpos, self.state.qvel, self.task.control(action))
+        state = self.simulator.step(State(qpos, qvel), ctrl)
+
+        with torch.no_grad():
+            largest = torch.maximum(state.qpos.abs().amax(1), state.qvel.abs().amax(1))
+            invalid = ~(largest < _LARGEST_STATE)  # also true for NaN
+        progress = self._progress + 1
+        next_episode = self._episode + 1
+        # On a CPU asking costs nothing and saves the draw; on a GPU asking would stall the queue.
+        ask = self.device.type == "cpu"
+        fresh = None
+        if not ask or bool(invalid.any()):
+            fresh = self._fresh(next_episode)
+            state = _select(invalid, fresh, state)
+            reward = torch.where(invalid, torch.zeros_like(reward), reward)
+        final_obs = self.task.observation(state, action)
+        with torch.no_grad():
+            terminated = self.task.terminated(final_obs) | invalid
+            truncated = (progress >= self.episode_length) & ~terminated
+            done = terminated | truncated
+        obs = final_obs
+        if not ask or bool(done.any()):
+            fresh = self._fresh(next_episode) if fresh is None else fresh
+            state = _select(done, fresh, state)
+            obs = torch.where(done.unsqueeze(1), self._first_observation(fresh), final_obs)
+            progress = torch.where(done, torch.zeros_like(progress), progress)
+            self._episode = torch.where(done, next_episode, self._episode)
+            self.invalid_count = self.invalid_count + invalid.view(self.num_members, -1).sum(1)
+        self._progress = progress
+        self.state = state
+        self.obs = obs
+        return Step(obs, reward, terminated, truncated, final_obs, invalid)
+
+    def detach(self) -> Tensor:
+        """Cuts the gradient history. Returns the current observation, shape ``(N, observation_dim)``."""
+        self.state = self.state.detach()
+        self.obs = self.obs.detach()
+        return self.obs
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here."""
+        return {
+            "qpos": self.state.qpos.detach(),
+            "qvel": self.state.qvel.detach(),
+            "obs": self.obs.detach(),
+            "episode": self._episode,
+            "progress": self._progress,
+            "invalid_count": self.invalid_count,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved.
+
+        Raises:
+            UsageError: if the saved worlds do not have this environment's shape.
+        """
+        if state["qpos"].shape != self.state.qpos.shape or state["obs"].shape != self.obs.shape:
+            raise UsageError(
+                f"saved environment has qpos {tuple(state['qpos'].shape)}, this one {tuple(self.state.qpos.shape)}: "
+                "restore it with the same task, simulator and number of worlds"
+            )
+        self.state = State(*(state[k].to(self.device, self.dtype, copy=True) for k in ("qpos", "qvel")))
+        self.obs = state["obs"].to(self.device, self.dtype, copy=True)
+        self._episode, self._progress, self.invalid_count = (
+            state[k].to(self.device, copy=True) for k in ("episode", "progress", "invalid_count")
+        )
+
+    def _begin(self, state: State) -> None:
+        self.state = state
+        self.obs = self._first_observation(state)
+
+    def _fresh(self, episode: Tensor | None = None) -> State:
+        key = random.fold(self._world_keys, self._episode if episode is None else episode)
+        return self.task.reset_state(2.0 * random.uniform(key, self.task.noise_dim, self.dtype) - 1.0)
+
+    def _first_observation(self, state: State) -> Tensor:
+        return self.task.observation(state, state.qpos.new_zeros(self.num_envs, self.action_dim))
+
+
+def _select(mask: Tensor, chosen: State, other: State) -> State:
+    rows = mask.unsqueeze(1)
+    return State(torch.where(rows, chosen.qpos, other.qpos), torch.where(rows, chosen.qvel, other.qvel))

@@ -1,0 +1,1 @@
+"""MJCF models of our own, read through `importlib.resources`."""

@@ -1,0 +1,29 @@
+"""Errors that a user can act on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["UsageError", "unknown"]
+
+
+class UsageError(ValueError):
+    """Bad input from outside: one line that names the argument, the value and the remedy.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
+    """Builds the error for a name that is not registered, suggesting the nearest one.
+
+    Args:
+        kind: what the name stands for, e.g. ``"task"``.
+        name: the name that was given.
+        choices: the names that exist.
+    """
+    choices = sorted(choices)
+    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return UsageError(f"unknown {kind} '{name}': {hint}choices: {', '.join(choices)}")

@@ -1,0 +1,115 @@
+"""What a simulator is: generalised state and control in, the next state out, differentiable in torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import mujoco
+import numpy as np
+import torch
+from torch import Tensor
+
+from envs.errors import UsageError
+
+__all__ = ["ControlClamp", "Simulator", "State", "guard_gradient", "model_at_timestep"]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Generalised state of a batch of worlds, in MuJoCo's conventions.
+
+    Attributes:
+        qpos: positions [m, rad, unit quaternions w x y z], shape ``(N, nq)``.
+        qvel: velocities [m/s, rad/s], shape ``(N, nv)``; a free joint's linear part is in the world frame at the
+            body's origin, its angular part in the body's frame.
+    """
+
+    qpos: Tensor
+    qvel: Tensor
+
+    def detach(self) -> State:
+        """The same values without their gradient history."""
+        return State(self.qpos.detach(), self.qvel.detach())
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """Advances ``num_worlds`` independent copies of one MuJoCo model by control steps."""
+
+    name: str
+    model: mujoco.MjModel
+    num_worlds: int
+    device: torch.device
+    dtype: torch.dtype
+    substeps: int
+    timestep: float
+    differentiable: bool
+    compile_seconds: float
+
+    def step(self, state: State, ctrl: Tensor) -> State:
+        """Advances one control step (``substeps`` substeps of ``timestep`` seconds) with ``ctrl`` held.
+
+        A pure function: equal inputs give equal outputs whatever was computed before. Gradients flow from the
+        returned state to ``state`` and ``ctrl`` if the simulator is ``differentiable``.
+
+        Args:
+            state: positions ``(N, nq)`` and velocities ``(N, nv)``.
+            ctrl: actuator controls in the units of the model's actuators, shape ``(N, nu)``.
+        """
+        ...
+
+    def compile(self, *, gradient: bool) -> float:
+        """Compiles now what `step` (and its backward pass) will need; returns the seconds it took."""
+        ...
+
+
+def model_at_timestep(model: mujoco.MjModel, timestep: float, substeps: int, num_worlds: int) -> mujoco.MjModel:
+    """Copies a model for a simulator, with its own timestep, after checking the common arguments."""
+    if not timestep > 0:
+        raise UsageError(f"timestep={timestep}: must be a positive number of seconds")
+    if substeps < 1:
+        raise UsageError(f"substeps={substeps}: must be at least 1")
+    if num_worlds < 1:
+        raise UsageError(f"num_worlds={num_worlds}: must be at least 1")
+    copy = model.__copy__()
+    copy.opt.timestep = timestep
+    return copy
+
+
+class ControlClamp:
+    """Clamps controls to ``actuator_ctrlrange`` where a model limits them; no gradient outside the range."""
+
+    def __init__(self, model: mujoco.MjModel, device: torch.device, dtype: torch.dtype) -> None:
+        limited = model.actuator_ctrllimited.astype(bool)
+        bounds = np.where(limited[:, None], model.actuator_ctrlrange, [[-np.inf, np.inf]])
+        self._active = bool(limited.any())
+        self._low, self._high = torch.as_tensor(bounds, dtype=dtype, device=device).unbind(1)
+
+    def __call__(self, ctrl: Tensor) -> Tensor:
+        return torch.clamp(ctrl, self._low, self._high) if self._active else ctrl
+
+
+class _GuardGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, *tensors: Tensor):
+        return tuple(t.view_as(t) for t in tensors)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, *grads: Tensor):
+        finite = torch.stack([torch.isfinite(g).all(dim=1) for g in grads]).all(dim=0).unsqueeze(1)
+        return tuple(torch.where(finite, g, 0.0) for g in grads)
+
+
+def guard_gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Identity whose backward pass zeroes the rows (worlds) in which any gradient is not finite.
+
+    One world that blows up would otherwise turn the gradient of the whole batch into NaN.
+
+    Args:
+        tensors: shapes ``(N, ...)``, one row a world.
+    """
+    if not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
+        return tensors
+    return _GuardGradient.apply(*tensors)

@@ -1,0 +1,28 @@
+"""Tasks by name. A task's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+
+from envs.errors import unknown
+from envs.tasks.base import Task
+
+__all__ = ["TASKS", "Task", "load_task"]
+
+TASKS = {
+    "ant": "envs.tasks.ant:Ant",
+    "cartpole": "envs.tasks.cartpole:Cartpole",
+    "hopper": "envs.tasks.hopper:Hopper",
+}
+
+
+def load_task(name: str) -> Task:
+    """Builds a task by name.
+
+    Raises:
+        UsageError: if there is no such task (the nearest name is suggested).
+    """
+    if name not in TASKS:
+        raise unknown("task", name, TASKS)
+    module, attribute = TASKS[name].split(":")
+    return getattr(importlib.import_module(module), attribute)()

@@ -1,0 +1,100 @@
+"""What a task is: model, observation, reward, termination and reset noise, written once for every simulator."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, ClassVar
+
+import mujoco
+import torch
+from torch import Tensor
+
+from envs.contact import CompliantContact, CompliantLimit
+from envs.simulator import State
+
+__all__ = ["Task", "load_asset", "planar", "rotate", "rotate_inverse"]
+
+
+class Task(ABC):
+    """A control problem on a MuJoCo model; batched torch functions of state and action, without any state.
+
+    The reward of a step is a function of the observation *before* it and the action, r(s_t, a_t), as in the code
+    released with PWM (which differs in this from NVlabs' SHAC, where it is a function of the observation after it).
+    """
+
+    name: ClassVar[str]
+    observation_dim: ClassVar[int]
+    action_dim: ClassVar[int]
+    noise_dim: ClassVar[int]
+    """Uniform numbers that `reset_state` consumes per world."""
+    episode_length: ClassVar[int]
+    """Control steps until truncation."""
+    control_dt: ClassVar[float] = 1.0 / 60.0
+    """Duration of a control step [s]."""
+    substeps: ClassVar[Mapping[str, int]]
+    """Simulator name -> substeps in a control step."""
+    contact: ClassVar[CompliantContact] = CompliantContact()
+    """Contact constants, for simulators with compliant contacts."""
+    limit: ClassVar[CompliantLimit] = CompliantLimit()
+    """Joint-limit constants, likewise."""
+    source: ClassVar[str]
+    """Released environment that the task follows."""
+
+    @abstractmethod
+    def model(self) -> mujoco.MjModel:
+        """The compiled model; controls are actions in [-1, 1], strengths are the actuators' gears."""
+
+    @abstractmethod
+    def observation(self, state: State, action: Tensor) -> Tensor:
+        """Observation after a step. ``action`` is the one that led here (zero at reset). ``(N, observation_dim)``."""
+
+    @abstractmethod
+    def reward(self, observation: Tensor, action: Tensor) -> Tensor:
+        """Reward of taking ``action`` ``(N, action_dim)`` at ``observation``. Returns ``(N,)``."""
+
+    @abstractmethod
+    def terminated(self, observation: Tensor) -> Tensor:
+        """Whether the episode ends at ``observation``, bool ``(N,)``."""
+
+    @abstractmethod
+    def reset_state(self, noise: Tensor) -> State:
+        """First state of an episode from uniform noise in [-1, 1), shape ``(N, noise_dim)``."""
+
+    def control(self, action: Tensor) -> Tensor:
+        """Actuator controls of an action, shape ``(N, nu)``."""
+        return action
+
+    def forward_velocity(self, observation: Tensor) -> Tensor | None:
+        """Speed along the task's direction [m/s], ``(N,)``; None where the task is not about moving forward."""
+        return None
+
+    def simulator_options(self, simulator: str) -> dict[str, Any]:
+        """Constructor options of a simulator beyond model, substeps and timestep."""
+        return {"contact": self.contact, "limit": self.limit} if simulator == "warp" else {}
+
+
+@cache
+def load_asset(name: str) -> mujoco.MjModel:
+    """Compiles one of this package's MJCF files, e.g. ``"ant.xml"``."""
+    return mujoco.MjModel.from_xml_string(resources.files("envs.assets").joinpath(name).read_text())
+
+
+def rotate(quaternion: Tensor, vector: Tensor) -> Tensor:
+    """Rotates vectors ``(N, 3)`` by unit quaternions w x y z ``(N, 4)``."""
+    w, u = quaternion[:, :1], quaternion[:, 1:]
+    t = 2.0 * torch.linalg.cross(u, vector)
+    return vector + w * t + torch.linalg.cross(u, t)
+
+
+def rotate_inverse(quaternion: Tensor, vector: Tensor) -> Tensor:
+    """Rotates vectors ``(N, 3)`` by the inverse of unit quaternions w x y z ``(N, 4)``."""
+    return rotate(torch.cat((quaternion[:, :1], -quaternion[:, 1:]), dim=1), vector)
+
+
+def planar(vector: Tensor) -> Tensor:
+    """The unit vector ``(N, 3)`` along a vector's horizontal part."""
+    flat = torch.cat((vector[:, :2], torch.zeros_like(vector[:, 2:])), dim=1)
+    return torch.nn.functional.normalize(flat, dim=1)

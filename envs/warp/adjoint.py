@@ -1,0 +1,329 @@
+"""Gradient of a control step by implicit differentiation, one thread a world, derived by hand.
+
+The acceleration a of a substep solves F(q, v, a) = RNEA(q, v, a) - tau(q, v, u) - J(q)^T f(q, v) = 0. With g = dL/da
+and lam = H^-1 g (the stored factor), the implicit function theorem gives
+
+    dL/du += B^T lam,    dL/dq -= dS/dq,    dL/dv -= dS/dv,    S(q, v) = lam^T F(q, v, a),  a and lam held.
+
+S is a virtual power: the sum over links of L_i . F_i, where L_i is the motion that the joint rates lam would give link i
+and F_i = I_i A_i + V_i x* I_i V_i - f_i is the force on it. Its derivative takes one pass from the root to the leaves
+(velocity V, acceleration A, virtual motion L) and one back, which carries the sums over the subtree of
+
+    dS/dL = F_i,    dS/dA = I_i L_i,    dS/dV = - L_i x* I_i V_i - I_i (V_i x L_i) + contacts.
+
+For a velocity, V_i = V_p + V_J and A_i = A_p + S a + V_p x V_J (V_J = S v) give
+
+    dS/dv_k = S_k . (Vb_i - V_p x* Ab_i),    and the parent's share of Vb is Vb_i + V_J x* Ab_i,
+
+a bar marking subtree sums. For a position, moving the subtree by S_k is the same as moving everything that comes in
+from its parent by -S_k, since inertial power does not change when all is moved together:
+
+    dS/dq_k = S_k . (Gb_i - V_p x* (Vb_i + V_J x* Ab_i) - A_p x* Ab_i - L_p x* Lb_i).
+
+Only contacts know where the ground is. A contact at p with force f(z, u), height z, velocity u = V_v + V_w x p, and
+virtual velocity l = L_v + L_w x p adds -f . l to S, thus with ub = -(df/du)^T l and zb = -(df/dz) . l
+
+    G = (c x pb, pb) + V x* (p x ub, ub) - L x* (p x f, f),    pb = zb n + ub x V_w - f x L_w,
+
+c being the centre of the contact sphere, which moves with the link while p stays below it.
+
+Positions of ball joints are differentiated in the tangent space (rotations in the body frame) and turned into
+quaternion gradients at the ends of the control step.
+"""
+
+from types import SimpleNamespace
+
+import warp as wp
+
+from envs.warp.forward import build_forward
+from envs.warp.kinematics import build_kinematics
+from envs.warp.layout import Layout
+from envs.warp.model import BALL, WORLD
+from envs.warp.spatial import (
+    force_cross_angular,
+    inertia_angular,
+    inertia_linear,
+    motion_cross_linear,
+    quaternion_exp,
+    right_jacobian_transpose,
+)
+
+__all__ = ["build_adjoint"]
+
+_cache: dict = {}
+
+
+def build_adjoint(layout: Layout) -> SimpleNamespace:
+    """Builds the kernel ``control_step_adjoint``."""
+    if layout.real in _cache:
+        return _cache[layout.real]
+    real, vec3, quat = layout.real, layout.vec3, layout.quat
+    Model, Scratch = layout.Model, layout.Scratch
+    kinematics, forward = build_kinematics(layout), build_forward(layout)
+    place_link, place_mass, contact_height = (
+        kinematics.place_link,
+        kinematics.place_mass,
+        kinematics.contact_height,
+    )
+    contact_force, solve = forward.contact_force, forward.solve
+
+    @wp.func
+    def contact_force_adjoint_velocity(height: real, u: vec3, virtual: vec3, m: Model):
+        """-(df/du)^T l."""
+        depth = -height
+        un = wp.dot(m.normal, u)
+        ln = wp.dot(m.normal, virtual)
+        ut = u - m.normal * un
+        lt = virtual - m.normal * ln
+        speed = wp.length(ut)
+        limit = m.friction * m.contact_stiffness * depth
+        across = lt * m.friction_damping
+        if m.friction_damping * speed > limit:
+            heading = ut / speed
+            across = (lt - heading * wp.dot(heading, lt)) * (limit / speed)
+        along = real(0.0)
+        if un < real(0.0):
+            along = m.contact_damping * depth * ln
+        return across + m.normal * along
+
+    @wp.func
+    def contact_force_adjoint_height(height: real, u: vec3, virtual: vec3, m: Model):
+        """-(df/dz) . l."""
+        depth = -height
+        un = wp.dot(m.normal, u)
+        ut = u - m.normal * un
+        speed = wp.length(ut)
+        rate = wp.dot(m.normal, virtual) * (m.contact_stiffness - m.contact_damping * wp.min(un, real(0.0)))
+        if m.friction_damping * speed > m.friction * m.contact_stiffness * depth:
+            rate = rate - wp.dot(ut, virtual) * m.friction * m.contact_stiffness / speed
+        return rate
+
+    @wp.func
+    def add_contacts(i: int, w: int, m: Model, s: Scratch):
+        """Adds the contacts of link ``i`` to its force and to the adjoints of its velocity and pose."""
+        vw = s.velocity_w[w, i]
+        vv = s.velocity_v[w, i]
+        lw = s.virtual_w[w, i]
+        lv = s.virtual_v[w, i]
+        for cc in range(m.point_num[i]):
+            c = m.point_adr[i] + cc
+            center = s.position[w, i] + wp.quat_rotate(s.rotation[w, i], m.point_position[c])
+            height = contact_height(c, i, w, m, s, center)
+            if height < real(0.0):
+                point = center - m.normal * m.point_radius[c]
+                u = vv + wp.cross(vw, point)
+                virtual = lv + wp.cross(lw, point)
+                push = contact_force(height, u, m)
+                ub = contact_force_adjoint_velocity(height, u, virtual, m)
+                zb = contact_force_adjoint_height(height, u, virtual, m)
+                pb = m.normal * zb + wp.cross(ub, vw) - wp.cross(push, lw)
+                moment = wp.cross(point, push)
+                turn = wp.cross(point, ub)
+                s.force_n[w, i] = s.force_n[w, i] - moment
+                s.force_f[w, i] = s.force_f[w, i] - push
+                s.adj_velocity_n[w, i] = s.adj_velocity_n[w, i] + turn
+                s.adj_velocity_f[w, i] = s.adj_velocity_f[w, i] + ub
+                s.adj_pose_n[w, i] = (
+                    s.adj_pose_n[w, i]
+                    + wp.cross(center, pb)
+                    + force_cross_angular(vw, vv, turn, ub)
+                    - force_cross_angular(lw, lv, moment, push)
+                )
+                s.adj_pose_f[w, i] = s.adj_pose_f[w, i] + pb + wp.cross(vw, ub) - wp.cross(lw, push)
+
+    @wp.func
+    def differentiate(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
+        """Subtracts dS/dq and dS/dv from ``adj_q`` and ``adj_v``; lam is in ``solution``."""
+        for i in range(1, m.num_links):
+            place_link(i, w, t, r, m, s, traj)
+            p = m.parent[i]
+            pw = s.velocity_w[w, p]
+            jw = s.joint_w[w, i]
+            aw = s.acceleration_w[w, p] + wp.cross(pw, jw)
+            av = s.acceleration_v[w, p] + motion_cross_linear(pw, s.velocity_v[w, p], jw, s.joint_v[w, i])
+            lw = s.virtual_w[w, p]
+            lv = s.virtual_v[w, p]
+            k0 = m.dof_adr[i]
+            for kk in range(m.dof_num[i]):
+                k = k0 + kk
+                qacc = traj[t, r, m.nq + m.nv + k]
+                lam = s.solution[w, k]
+                sw = s.axis_w[w, k]
+                sv = s.axis_v[w, k]
+                aw = aw + sw * qacc
+                av = av + sv * qacc
+                lw = lw + sw * lam
+                lv = lv + sv * lam
+            s.acceleration_w[w, i] = aw
+            s.acceleration_v[w, i] = av
+            s.virtual_w[w, i] = lw
+            s.virtual_v[w, i] = lv
+            s.adj_pose_n[w, i] = vec3()
+            s.adj_pose_f[w, i] = vec3()
+            if m.mass[i] > real(0.0):
+                place_mass(i, w, m, s)
+                mass = s.mass[w, i]
+                first = s.first[w, i]
+                second = s.second[w, i]
+                vw = s.velocity_w[w, i]
+                vv = s.velocity_v[w, i]
+                pn = inertia_angular(first, second, vw, vv)
+                pf = inertia_linear(mass, first, vw, vv)
+                cw = wp.cross(vw, lw)
+                cv = motion_cross_linear(vw, vv, lw, lv)
+                s.force_n[w, i] = inertia_angular(first, second, aw, av) + force_cross_angular(vw, vv, pn, pf)
+                s.force_f[w, i] = inertia_linear(mass, first, aw, av) + wp.cross(vw, pf)
+                s.adj_acceleration_n[w, i] = inertia_angular(first, second, lw, lv)
+                s.adj_acceleration_f[w, i] = inertia_linear(mass, first, lw, lv)
+                s.adj_velocity_n[w, i] = -force_cross_angular(lw, lv, pn, pf) - inertia_angular(first, second, cw, cv)
+                s.adj_velocity_f[w, i] = -wp.cross(lw, pf) - inertia_linear(mass, first, cw, cv)
+                add_contacts(i, w, m, s)
+            else:
+                s.force_n[w, i] = vec3()
+                s.force_f[w, i] = vec3()
+                s.adj_acceleration_n[w, i] = vec3()
+                s.adj_acceleration_f[w, i] = vec3()
+                s.adj_velocity_n[w, i] = vec3()
+                s.adj_velocity_f[w, i] = vec3()
+
+        for ii in range(1, m.num_links):
+            i2 = m.num_links - ii
+            p2 = m.parent[i2]
+            lbn = s.force_n[w, i2]
+            lbf = s.force_f[w, i2]
+            abn = s.adj_acceleration_n[w, i2]
+            abf = s.adj_acceleration_f[w, i2]
+            vbn = s.adj_velocity_n[w, i2]
+            vbf = s.adj_velocity_f[w, i2]
+            gbn = s.adj_pose_n[w, i2]
+            gbf = s.adj_pose_f[w, i2]
+            pvw = s.velocity_w[w, p2]
+            pvv = s.velocity_v[w, p2]
+            paw = s.acceleration_w[w, p2]
+            pav = s.acceleration_v[w, p2]
+            plw = s.virtual_w[w, p2]
+            plv = s.virtual_v[w, p2]
+            upn = vbn + force_cross_angular(s.joint_w[w, i2], s.joint_v[w, i2], abn, abf)
+            upf = vbf + wp.cross(s.joint_w[w, i2], abf)
+            qn = (
+                gbn
+                - force_cross_angular(pvw, pvv, upn, upf)
+                - force_cross_angular(paw, pav, abn, abf)
+                - force_cross_angular(plw, plv, lbn, lbf)
+            )
+            qf = gbf - wp.cross(pvw, upf) - wp.cross(paw, abf) - wp.cross(plw, lbf)
+            vn = vbn - force_cross_angular(pvw, pvv, abn, abf)
+            vf = vbf - wp.cross(pvw, abf)
+            k1 = m.dof_adr[i2]
+            for kk1 in range(m.dof_num[i2]):
+                k2 = k1 + kk1
+                lam2 = s.solution[w, k2]
+                tw = s.axis_w[w, k2]
+                tv = s.axis_v[w, k2]
+                slope = real(0.0)
+                drag = m.damping[k2]
+                if m.dof_num[i2] == 1:
+                    slope = m.stiffness[i2]
+                    if m.limited[i2] == 1:
+                        angle = traj[t, r, m.qpos_adr[i2]]
+                        if angle < m.limit[i2, 0] or angle > m.limit[i2, 1]:
+                            slope = slope + m.limit_stiffness
+                            drag = drag + m.limit_damping
+                s.adj_q[w, k2] = s.adj_q[w, k2] - wp.dot(tw, qn) - wp.dot(tv, qf) - slope * lam2
+                s.adj_v[w, k2] = s.adj_v[w, k2] - wp.dot(tw, vn) - wp.dot(tv, vf) - drag * lam2
+            if p2 > 0:
+                s.force_n[w, p2] = s.force_n[w, p2] + lbn
+                s.force_f[w, p2] = s.force_f[w, p2] + lbf
+                s.adj_acceleration_n[w, p2] = s.adj_acceleration_n[w, p2] + abn
+                s.adj_acceleration_f[w, p2] = s.adj_acceleration_f[w, p2] + abf
+                s.adj_velocity_n[w, p2] = s.adj_velocity_n[w, p2] + upn
+                s.adj_velocity_f[w, p2] = s.adj_velocity_f[w, p2] + upf
+                s.adj_pose_n[w, p2] = s.adj_pose_n[w, p2] + gbn
+                s.adj_pose_f[w, p2] = s.adj_pose_f[w, p2] + gbf
+
+    @wp.func
+    def integrate_adjoint(w: int, t: int, r1: int, dt: real, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
+        """Carries the gradient of q' = q + dt v' to q and v'; ``r1`` is the slot of v'."""
+        for i in range(1, m.num_links):
+            k = m.dof_adr[i]
+            if m.kind[i] == BALL:
+                vi = m.nq + k
+                phi = dt * vec3(traj[t, r1, vi], traj[t, r1, vi + 1], traj[t, r1, vi + 2])
+                g = vec3(s.adj_q[w, k], s.adj_q[w, k + 1], s.adj_q[w, k + 2])
+                gv = dt * right_jacobian_transpose(phi, g)
+                gq = wp.quat_rotate(quaternion_exp(phi), g)
+                for c in range(3):
+                    s.adj_v[w, k + c] = s.adj_v[w, k + c] + gv[c]
+                    s.adj_q[w, k + c] = gq[c]
+            else:
+                for d in range(m.dof_num[i]):
+                    s.adj_v[w, k + d] = s.adj_v[w, k + d] + dt * s.adj_q[w, k + d]
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def control_step_adjoint(
+        q: wp.array2d(dtype=real),
+        m: Model,
+        s: Scratch,
+        traj: wp.array3d(dtype=real),
+        separate: int,
+        substeps: int,
+        dt: real,
+        adj_q1: wp.array2d(dtype=real),
+        adj_v1: wp.array2d(dtype=real),
+        adj_q: wp.array2d(dtype=real),
+        adj_v: wp.array2d(dtype=real),
+        adj_u: wp.array2d(dtype=real),
+    ):
+        e = wp.tid()
+        w = e * separate
+        h = m.nq + 2 * m.nv
+        for i in range(1, m.num_links):
+            k = m.dof_adr[i]
+            qi = m.qpos_adr[i]
+            if m.kind[i] == BALL:
+                turned = quat(
+                    traj[e, substeps, qi + 1], traj[e, substeps, qi + 2], traj[e, substeps, qi + 3], traj[e, substeps, qi]
+                )
+                tangent = wp.quat_inverse(turned) * quat(
+                    adj_q1[e, qi + 1], adj_q1[e, qi + 2], adj_q1[e, qi + 3], adj_q1[e, qi]
+                )
+                for c in range(3):
+                    s.adj_q[w, k + c] = real(0.5) * tangent[c]
+            else:
+                for d in range(m.dof_num[i]):
+                    s.adj_q[w, k + d] = adj_q1[e, qi + d]
+        for k2 in range(m.nv):
+            s.adj_v[w, k2] = adj_v1[e, k2]
+            s.adj_force[w, k2] = real(0.0)
+        s.rotation[w, WORLD] = wp.quat_identity(dtype=real)
+        s.acceleration_v[w, WORLD] = -m.gravity
+        for n in range(substeps):
+            r = substeps - 1 - n
+            integrate_adjoint(w, e, r + 1, dt, m, s, traj)
+            for k3 in range(m.nv):
+                s.solution[w, k3] = dt * s.adj_v[w, k3]
+            solve(w, e, r, h, m, s, traj)
+            for k4 in range(m.nv):
+                s.adj_force[w, k4] = s.adj_force[w, k4] + s.solution[w, k4]
+            differentiate(w, e, r, m, s, traj)
+        for i2 in range(1, m.num_links):
+            k5 = m.dof_adr[i2]
+            qi2 = m.qpos_adr[i2]
+            if m.kind[i2] == BALL:
+                unit = quat(traj[e, 0, qi2 + 1], traj[e, 0, qi2 + 2], traj[e, 0, qi2 + 3], traj[e, 0, qi2])
+                raw = wp.length(quat(q[e, qi2 + 1], q[e, qi2 + 2], q[e, qi2 + 3], q[e, qi2]))
+                back = unit * quat(s.adj_q[w, k5], s.adj_q[w, k5 + 1], s.adj_q[w, k5 + 2], real(0.0)) * (real(2.0) / raw)
+                adj_q[e, qi2] = back[3]
+                adj_q[e, qi2 + 1] = back[0]
+                adj_q[e, qi2 + 2] = back[1]
+                adj_q[e, qi2 + 3] = back[2]
+            else:
+                for d2 in range(m.dof_num[i2]):
+                    adj_q[e, qi2 + d2] = s.adj_q[w, k5 + d2]
+        for k6 in range(m.nv):
+            adj_v[e, k6] = s.adj_v[w, k6]
+        for a in range(m.nu):
+            adj_u[e, a] = m.actuator_gain[a] * s.adj_force[w, m.actuator_dof[a]]
+
+    _cache[real] = SimpleNamespace(control_step_adjoint=control_step_adjoint)
+    return _cache[real]

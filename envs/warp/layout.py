@@ -1,0 +1,182 @@
+"""Structs that carry the model and the working memory into the kernels, for one floating-point type."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import warp as wp
+
+from envs.contact import CompliantContact, CompliantLimit
+from envs.warp.model import LinkTree
+
+__all__ = ["Layout", "layout_for", "model_struct", "scratch_struct"]
+
+_FIELDS_INT = ("parent", "kind", "qpos_adr", "dof_adr", "dof_num", "tree", "limited", "point_adr", "point_num")
+_FIELDS_VECTOR = ("position", "anchor", "axis", "center", "point_position")
+_FIELDS_SCALAR = ("mass", "qpos0", "stiffness", "spring_rest", "damping", "point_radius", "actuator_gain")
+_FIELDS_INDEX = ("row_adr", "row_num", "row_col", "actuator_dof")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The types built for one floating-point type."""
+
+    real: Any
+    vec3: Any
+    quat: Any
+    mat33: Any
+    Model: Any
+    Scratch: Any
+
+
+_LAYOUTS: dict[Any, Layout] = {}
+
+
+def layout_for(real: Any) -> Layout:
+    """Builds (once) the struct types for ``wp.float32`` or ``wp.float64``."""
+    if real in _LAYOUTS:
+        return _LAYOUTS[real]
+    vec3t = wp.types.vector(3, real)
+    quatt = wp.types.quaternion(real)
+    mat33t = wp.types.matrix((3, 3), real)
+
+    @wp.struct
+    class Model:
+        num_links: int
+        nq: int
+        nv: int
+        nu: int
+        # links
+        parent: wp.array(dtype=int)
+        kind: wp.array(dtype=int)
+        qpos_adr: wp.array(dtype=int)
+        dof_adr: wp.array(dtype=int)
+        dof_num: wp.array(dtype=int)
+        tree: wp.array(dtype=int)
+        limited: wp.array(dtype=int)
+        point_adr: wp.array(dtype=int)
+        point_num: wp.array(dtype=int)
+        position: wp.array(dtype=vec3t)
+        quaternion: wp.array(dtype=quatt)
+        anchor: wp.array(dtype=vec3t)
+        axis: wp.array(dtype=vec3t)
+        mass: wp.array(dtype=real)
+        center: wp.array(dtype=vec3t)
+        inertia: wp.array(dtype=mat33t)
+        qpos0: wp.array(dtype=real)
+        stiffness: wp.array(dtype=real)
+        spring_rest: wp.array(dtype=real)
+        limit: wp.array2d(dtype=real)
+        # dofs
+        diagonal: wp.array(dtype=real)  # armature, plus timestep x damping where damping is implicit
+        damping: wp.array(dtype=real)
+        row_adr: wp.array(dtype=int)
+        row_num: wp.array(dtype=int)
+        row_col: wp.array(dtype=int)
+        # contact points and the plane
+        point_position: wp.array(dtype=vec3t)
+        point_radius: wp.array(dtype=real)
+        normal: vec3t
+        plane_offset: real
+        contact_stiffness: real
+        contact_damping: real
+        friction_damping: real
+        friction: real
+        limit_stiffness: real
+        limit_damping: real
+        # actuators
+        actuator_dof: wp.array(dtype=int)
+        actuator_gain: wp.array(dtype=real)
+        gravity: vec3t
+
+    @wp.struct
+    class Scratch:
+        # links: pose relative to the tree's origin, motions (angular, linear)
+        rotation: wp.array2d(dtype=quatt)
+        position: wp.array2d(dtype=vec3t)
+        origin: wp.array2d(dtype=vec3t)  # [tree], world frame
+        joint_w: wp.array2d(dtype=vec3t)  # velocity across the joint
+        joint_v: wp.array2d(dtype=vec3t)
+        velocity_w: wp.array2d(dtype=vec3t)
+        velocity_v: wp.array2d(dtype=vec3t)
+        acceleration_w: wp.array2d(dtype=vec3t)
+        acceleration_v: wp.array2d(dtype=vec3t)
+        virtual_w: wp.array2d(dtype=vec3t)
+        virtual_v: wp.array2d(dtype=vec3t)
+        # links: sums over the subtree, forces (moment, force)
+        force_n: wp.array2d(dtype=vec3t)
+        force_f: wp.array2d(dtype=vec3t)
+        adj_velocity_n: wp.array2d(dtype=vec3t)
+        adj_velocity_f: wp.array2d(dtype=vec3t)
+        adj_acceleration_n: wp.array2d(dtype=vec3t)
+        adj_acceleration_f: wp.array2d(dtype=vec3t)
+        adj_pose_n: wp.array2d(dtype=vec3t)
+        adj_pose_f: wp.array2d(dtype=vec3t)
+        mass: wp.array2d(dtype=real)
+        first: wp.array2d(dtype=vec3t)
+        second: wp.array2d(dtype=mat33t)
+        # dofs
+        axis_w: wp.array2d(dtype=vec3t)  # motion subspace
+        axis_v: wp.array2d(dtype=vec3t)
+        force: wp.array2d(dtype=real)  # generalised actuator force
+        solution: wp.array2d(dtype=real)
+        adj_q: wp.array2d(dtype=real)  # tangent-space gradient of positions
+        adj_v: wp.array2d(dtype=real)
+        adj_force: wp.array2d(dtype=real)
+
+    _LAYOUTS[real] = Layout(real, vec3t, quatt, mat33t, Model, Scratch)
+    return _LAYOUTS[real]
+
+
+def model_struct(
+    tree: LinkTree,
+    layout: Layout,
+    *,
+    timestep: float,
+    contact: CompliantContact,
+    limit: CompliantLimit,
+    device: str,
+) -> Any:
+    """Copies a link tree to a device."""
+    real = layout.real
+    numpy_real = np.float32 if real is wp.float32 else np.float64
+    model = layout.Model()
+
+    def put(values: np.ndarray, dtype: Any) -> wp.array:
+        kind = np.int32 if dtype is int else numpy_real
+        return wp.array(np.ascontiguousarray(values, dtype=kind), dtype=dtype, device=device)
+
+    model.num_links, model.nq, model.nv, model.nu = tree.num_links, tree.nq, tree.nv, tree.nu
+    for names, dtype in (
+        (_FIELDS_INT + _FIELDS_INDEX, int),
+        (_FIELDS_VECTOR, layout.vec3),
+        (_FIELDS_SCALAR, real),
+    ):
+        for name in names:
+            setattr(model, name, put(getattr(tree, name), dtype))
+    model.quaternion = put(tree.quaternion[:, [1, 2, 3, 0]], layout.quat)
+    model.inertia = put(tree.inertia, layout.mat33)
+    model.limit = put(tree.limit, real)
+    model.diagonal = put(tree.armature + (timestep * tree.damping if tree.implicit_damping else 0.0), real)
+    model.normal = layout.vec3(*tree.plane_normal)
+    model.plane_offset = real(float(tree.plane_normal @ tree.plane_position))
+    model.gravity = layout.vec3(*tree.gravity)
+    model.contact_stiffness = real(contact.stiffness)
+    model.contact_damping = real(contact.damping)
+    model.friction_damping = real(contact.friction_damping)
+    model.friction = real(contact.friction)
+    model.limit_stiffness = real(limit.stiffness)
+    model.limit_damping = real(limit.damping)
+    return model
+
+
+def scratch_struct(tree: LinkTree, layout: Layout, *, rows: int, device: str, coalesced: bool) -> Any:
+    """Allocates working memory for ``rows`` worlds, world-fastest (``coalesced``) or world-slowest."""
+    scratch = layout.Scratch()
+    per_dof = {"axis_w", "axis_v", "force", "solution", "adj_q", "adj_v", "adj_force"}
+    for name, field in layout.Scratch.vars.items():
+        width = tree.nv if name in per_dof else tree.num_trees if name == "origin" else tree.num_links
+        shape = (width, rows) if coalesced else (rows, width)
+        array = wp.zeros(shape, dtype=field.type.dtype, device=device)
+        setattr(scratch, name, array.transpose() if coalesced else array)
+    return scratch

@@ -1,0 +1,244 @@
+"""The Warp simulator as a differentiable torch operation."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
+
+import mujoco
+import torch
+import warp as wp
+from torch import Tensor
+
+from envs.contact import CompliantContact, CompliantLimit
+from envs.errors import UsageError
+from envs.simulator import ControlClamp, State, model_at_timestep
+from envs.warp.adjoint import build_adjoint
+from envs.warp.forward import build_forward
+from envs.warp.layout import layout_for, model_struct, scratch_struct
+from envs.warp.model import build_link_tree
+
+__all__ = ["SimulatorWarp"]
+
+_SMALLEST_SHARE = 4  # worlds below which another thread costs more than it saves
+
+
+class SimulatorWarp:
+    """Rigid bodies in reduced coordinates with compliant ground contacts, in one kernel launch a control step.
+
+    Dynamics are MuJoCo's (joints, armature, springs, implicit damping, motors); contacts and joint limits are
+    springs and dampers with constants of this simulator, so the model's solref, solimp, friction and condim are not
+    used. Gradients come from `envs.warp.adjoint`. On a CPU the worlds are split over threads; on a GPU each world is
+    a thread, memory is laid out world-fastest, nothing synchronises with the host and both passes can be captured in
+    a CUDA graph.
+
+    Args:
+        model: compiled MuJoCo model; copied.
+        num_worlds: worlds advanced together.
+        substeps: substeps of a control step.
+        timestep: duration of a substep [s].
+        device: torch device.
+        dtype: ``torch.float32`` or ``torch.float64``.
+        contact: contact constants.
+        limit: joint-limit constants.
+        recompute: keep only the state at the start of each control step and repeat its forward pass during the
+            backward pass: memory does not grow with substeps, for about a third more time.
+        threads: CPU threads; all available cores by default.
+
+    Raises:
+        UsageError: if the model has an element that this simulator can't represent.
+    """
+
+    name = "warp"
+    differentiable = True
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        *,
+        num_worlds: int,
+        substeps: int,
+        timestep: float,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        contact: CompliantContact | None = None,
+        limit: CompliantLimit | None = None,
+        recompute: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        self.model = model_at_timestep(model, timestep, substeps, num_worlds)
+        self.num_worlds = num_worlds
+        self.substeps = substeps
+        self.timestep = timestep
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.recompute = recompute
+        self.compile_seconds = 0.0
+        self.tree = build_link_tree(self.model)
+        self._on_gpu = self.device.type == "cuda"
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads={threads}: must be at least 1")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        shares = 1 if self._on_gpu else max(1, min(threads or cores, num_worlds // _SMALLEST_SHARE))
+        bounds = [num_worlds * n // shares for n in range(shares + 1)]
+        self._shares = list(zip(bounds[:-1], bounds[1:], strict=True))
+        self._pool = ThreadPoolExecutor(shares - 1, "warp") if shares > 1 else None
+
+        wp.config.log_level = wp.LOG_WARNING
+        wp.init()
+        layout = layout_for(wp.float32 if dtype == torch.float32 else wp.float64)
+        self._real = layout.real
+        self._wp_device = wp.device_from_torch(self.device)
+        self._forward = build_forward(layout).control_step
+        self._adjoint = build_adjoint(layout).control_step_adjoint
+        self._model = model_struct(
+            self.tree,
+            layout,
+            timestep=timestep,
+            contact=contact or CompliantContact(),
+            limit=limit or CompliantLimit(),
+            device=self._wp_device,
+        )
+        # Worlds of one share run one after another on a CPU, so they can share memory that stays in the cache.
+        rows = num_worlds if self._on_gpu else 1
+        self._scratch = [
+            scratch_struct(self.tree, layout, rows=rows, device=self._wp_device, coalesced=self._on_gpu)
+            for _ in self._shares
+        ]
+        self._slot_size = self.tree.nq + 2 * self.tree.nv + self.tree.num_packed
+        self._single_slot = self._new_trajectory(rows if self._on_gpu else len(self._shares), 1)
+        self._workspace: Tensor | None = None
+        self._clamp = ControlClamp(self.model, self.device, dtype)
+
+    def step(self, state: State, ctrl: Tensor) -> State:
+        """Advances one control step; see `envs.simulator.Simulator.step`.
+
+        Raises:
+            UsageError: if a tensor has the wrong shape, dtype or device.
+        """
+        for name, tensor, width in (
+            ("qpos", state.qpos, self.tree.nq),
+            ("qvel", state.qvel, self.tree.nv),
+            ("ctrl", ctrl, self.tree.nu),
+        ):
+            if tensor.shape != (self.num_worlds, width) or tensor.dtype != self.dtype or tensor.device.type != self.device.type:
+                raise UsageError(
+                    f"{name} is {tuple(tensor.shape)} {tensor.dtype} on {tensor.device}: "
+                    f"this simulator takes ({self.num_worlds}, {width}) {self.dtype} on {self.device}"
+                )
+        return State(*_ControlStep.apply(self, state.qpos, state.qvel, self._clamp(ctrl)))
+
+    def compile(self, *, gradient: bool) -> float:
+        """Loads the kernels, compiling them if the cache has none. Returns the seconds it took."""
+        start = time.perf_counter()
+        for kernel in (self._forward, self._adjoint) if gradient else (self._forward,):
+            wp.load_module(kernel.module, device=self._wp_device)
+        seconds = time.perf_counter() - start
+        self.compile_seconds += seconds
+        return seconds
+
+    def _new_trajectory(self, rows: int, slots: int) -> Tensor:
+        """Uninitialised memory [rows, slots, slot size]; world-fastest on a GPU."""
+        if self._on_gpu:
+            return torch.empty(slots, self._slot_size, rows, dtype=self.dtype, device=self.device).permute(2, 0, 1)
+        return torch.empty(rows, slots, self._slot_size, dtype=self.dtype, device=self.device)
+
+    def _run_forward(self, q: Tensor, v: Tensor, u: Tensor, trajectory: Tensor | None) -> tuple[Tensor, Tensor]:
+        q1, v1 = torch.empty_like(q), torch.empty_like(v)
+        stored = trajectory is not None
+
+        def share(n: int, lo: int, hi: int) -> None:
+            rows = slice(lo, hi) if stored or self._on_gpu else slice(n, n + 1)
+            memory = trajectory if stored else self._single_slot
+            wp.launch(
+                self._forward,
+                dim=hi - lo,
+                inputs=[
+                    *_views(q, v, u, lo=lo, hi=hi),
+                    self._model,
+                    self._scratch[n],
+                    wp.from_torch(memory[rows], return_ctype=True),
+                    int(self._on_gpu),
+                    int(stored),
+                    self.substeps,
+                    self._real(self.timestep),
+                    *_views(q1, v1, lo=lo, hi=hi),
+                ],
+                device=self._wp_device,
+                stream=self._stream(),
+            )
+
+        self._for_shares(share)
+        return q1, v1
+
+    def _run_adjoint(self, q: Tensor, trajectory: Tensor, adj_q1: Tensor, adj_v1: Tensor) -> tuple[Tensor, ...]:
+        adj_q, adj_v = torch.empty_like(adj_q1), torch.empty_like(adj_v1)
+        adj_u = q.new_empty(self.num_worlds, self.tree.nu)
+
+        def share(n: int, lo: int, hi: int) -> None:
+            wp.launch(
+                self._adjoint,
+                dim=hi - lo,
+                inputs=[
+                    *_views(q, lo=lo, hi=hi),
+                    self._model,
+                    self._scratch[n],
+                    wp.from_torch(trajectory[lo:hi], return_ctype=True),
+                    int(self._on_gpu),
+                    self.substeps,
+                    self._real(self.timestep),
+                    *_views(adj_q1, adj_v1, adj_q, adj_v, adj_u, lo=lo, hi=hi),
+                ],
+                device=self._wp_device,
+                stream=self._stream(),
+            )
+
+        self._for_shares(share)
+        return adj_q, adj_v, adj_u
+
+    def _for_shares(self, work: Callable[[int, int, int], None]) -> None:
+        if self._pool is None:
+            work(0, *self._shares[0])
+            return
+        others = [self._pool.submit(work, n, *bounds) for n, bounds in enumerate(self._shares[1:], start=1)]
+        work(0, *self._shares[0])
+        wait(others)
+        for other in others:
+            other.result()
+
+    def _stream(self) -> wp.Stream | None:
+        return wp.stream_from_torch(torch.cuda.current_stream(self.device)) if self._on_gpu else None
+
+
+def _views(*tensors: Tensor, lo: int, hi: int) -> list[Any]:
+    return [wp.from_torch(t[lo:hi], return_ctype=True) for t in tensors]
+
+
+class _ControlStep(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, simulator: SimulatorWarp, q: Tensor, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        q, v, u = (x.detach().contiguous() for x in (q, v, u))
+        trajectory = None
+        if any(ctx.needs_input_grad[1:]) and not simulator.recompute:
+            trajectory = simulator._new_trajectory(simulator.num_worlds, simulator.substeps + 1)
+        out = simulator._run_forward(q, v, u, trajectory)
+        ctx.simulator = simulator
+        ctx.save_for_backward(q, v, u) if trajectory is None else ctx.save_for_backward(q, trajectory)
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, adj_q1: Tensor, adj_v1: Tensor) -> tuple[None, Tensor, Tensor, Tensor]:
+        simulator = ctx.simulator
+        if simulator.recompute:
+            q, v, u = ctx.saved_tensors
+            if simulator._workspace is None:
+                simulator._workspace = simulator._new_trajectory(simulator.num_worlds, simulator.substeps + 1)
+            trajectory = simulator._workspace
+            simulator._run_forward(q, v, u, trajectory)
+        else:
+            q, trajectory = ctx.saved_tensors
+        return None, *simulator._run_adjoint(q, trajectory, adj_q1.contiguous(), adj_v1.contiguous())

@@ -1,0 +1,82 @@
+"""Spatial algebra as Warp functions, for float32 and float64 alike.
+
+A motion is a pair (angular, linear at the reference point), a force a pair (moment about the reference point, force),
+both along world axes; see Featherstone, "Rigid Body Dynamics Algorithms", 2008, chapter 2. The functions return one
+half each, since a Warp function returns either one value or several that must be unpacked where it is called.
+"""
+
+from typing import Any
+
+import warp as wp
+
+__all__ = [
+    "force_cross_angular",
+    "inertia_angular",
+    "inertia_linear",
+    "right_jacobian_transpose",
+    "motion_cross_linear",
+    "outer_offset",
+    "quaternion_exp",
+]
+
+
+@wp.func
+def motion_cross_linear(aw: Any, av: Any, bw: Any, bv: Any):
+    """Linear half of a x b for motions; the angular half is cross(aw, bw)."""
+    return wp.cross(aw, bv) + wp.cross(av, bw)
+
+
+@wp.func
+def force_cross_angular(vw: Any, vv: Any, fn: Any, ff: Any):
+    """Moment half of v x* f for a motion and a force; the force half is cross(vw, ff)."""
+    return wp.cross(vw, fn) + wp.cross(vv, ff)
+
+
+@wp.func
+def inertia_angular(first: Any, second: Any, w: Any, v: Any):
+    """Moment half of I (w, v), from the first moment of mass and the inertia about the reference point."""
+    return second * w + wp.cross(first, v)
+
+
+@wp.func
+def inertia_linear(mass: Any, first: Any, w: Any, v: Any):
+    """Force half of I (w, v)."""
+    return v * mass - wp.cross(first, w)
+
+
+@wp.func
+def outer_offset(c: Any):
+    """|c|^2 1 - c c^T: inertia of a unit point mass at c."""
+    return wp.dot(c, c) * wp.identity(n=3, dtype=c.dtype) - wp.outer(c, c)
+
+
+@wp.func
+def quaternion_exp(phi: Any):
+    """Unit quaternion of the rotation vector ``phi``."""
+    half = phi.dtype(0.5)
+    angle2 = wp.dot(phi, phi)
+    sinc = half - angle2 / phi.dtype(48.0)  # sin(a/2)/a for small a
+    cosine = phi.dtype(1.0) - angle2 / phi.dtype(8.0) + angle2 * angle2 / phi.dtype(384.0)
+    if angle2 > phi.dtype(1.0e-6):
+        angle = wp.sqrt(angle2)
+        sinc = wp.sin(half * angle) / angle
+        cosine = wp.cos(half * angle)
+    return wp.quaternion(phi * sinc, cosine)
+
+
+@wp.func
+def right_jacobian_transpose(phi: Any, g: Any):
+    """J_r(phi)^T g, where Exp(phi + d) = Exp(phi) Exp(J_r(phi) d).
+
+    J_r = 1 - (1 - cos a)/a^2 [phi] + (a - sin a)/a^3 [phi]^2; Chirikjian, "Stochastic Models, Information Theory, and
+    Lie Groups" vol. 2, 2011, eq. 10.86.
+    """
+    angle2 = wp.dot(phi, phi)
+    b = phi.dtype(0.5) - angle2 / phi.dtype(24.0)
+    c = phi.dtype(1.0) / phi.dtype(6.0) - angle2 / phi.dtype(120.0)
+    if angle2 > phi.dtype(1.0e-3):
+        angle = wp.sqrt(angle2)
+        b = (phi.dtype(1.0) - wp.cos(angle)) / angle2
+        c = (angle - wp.sin(angle)) / (angle2 * angle)
+    turned = wp.cross(phi, g)
+    return g + b * turned + c * wp.cross(phi, turned)

@@ -1,0 +1,142 @@
+"""Config dataclasses to JSON and back, with overrides by dotted name; every error names the field and the remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union
+
+from envs.errors import UsageError, unknown
+
+__all__ = ["override", "parse_assignment", "to_json"]
+
+T = TypeVar("T")
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A config dataclass as JSON-able values: nested dataclasses become objects, tuples become lists."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        if isinstance(value, Mapping):
+            return {str(key): plain(item) for key, item in value.items()}
+        return value
+
+    return plain(config)
+
+
+def override(config: T, changes: Mapping[str, Any], *, where: str = "config") -> T:
+    """Copies a config dataclass with some fields changed.
+
+    Args:
+        config: frozen dataclass instance; it checks its own ranges on construction.
+        changes: field name -> value. A nested config's fields are reached by dots (``"world_model.horizon"``) or by a
+            nested mapping. Values are JSON-able; whole numbers are accepted for floats and lists for tuples.
+        where: how errors call the config.
+
+    Raises:
+        UsageError: a field that does not exist (the nearest is suggested) or a value of the wrong type.
+    """
+    hints = typing.get_type_hints(type(config))
+    values: dict[str, Any] = {}
+    for name, value in _nest(changes).items():
+        if name not in hints:
+            raise unknown(f"{where} field", name, [field.name for field in dataclasses.fields(config)])
+        current = getattr(config, name)
+        if dataclasses.is_dataclass(current) and isinstance(value, Mapping):
+            values[name] = override(current, value, where=f"{where}.{name}")
+        else:
+            values[name] = _coerce(value, hints[name], f"{where}.{name}")
+    return dataclasses.replace(config, **values)
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Splits ``key=value`` as typed on a command line; the value is JSON, or else a plain string.
+
+    Raises:
+        UsageError: if there is no ``=``.
+    """
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise UsageError(f"--set {text}: must be KEY=VALUE, e.g. --set actor_learning_rate=1e-3")
+    try:
+        return key.strip(), json.loads(value)
+    except json.JSONDecodeError:
+        return key.strip(), {"True": True, "False": False, "None": None}.get(value, value)
+
+
+def _nest(changes: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in changes.items():
+        name, dot, rest = key.partition(".")
+        if dot:
+            inner = nested.setdefault(name, {})
+            if not isinstance(inner, dict):
+                raise UsageError(f"config.{key}: set either '{name}' or its fields, not both")
+            inner[rest] = value
+        else:
+            nested[name] = value
+    return nested
+
+
+def _coerce(value: Any, hint: Any, where: str) -> Any:
+    """Checks one value against its annotation."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        for choice in arguments:
+            try:
+                return _coerce(value, choice, where)
+            except UsageError:
+                continue
+    elif origin is Literal:
+        if value in arguments:
+            return value
+        raise UsageError(f"{where}={_show(value)}: must be one of {', '.join(map(str, arguments))}")
+    elif hint is None or hint is type(None):
+        if value is None:
+            return None
+    elif hint is bool:
+        if isinstance(value, bool):
+            return value
+    elif hint is int:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1:
+            return int(value)
+    elif hint is float:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    elif hint is str:
+        if isinstance(value, str):
+            return value
+    elif origin is tuple and isinstance(value, (list, tuple)):
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return tuple(_coerce(item, arguments[0], where) for item in value)
+        if len(arguments) == len(value):
+            return tuple(_coerce(item, kind, where) for item, kind in zip(value, arguments, strict=True))
+    elif origin in (dict, Mapping) and isinstance(value, Mapping):
+        return dict(value)
+    elif dataclasses.is_dataclass(hint) and isinstance(value, (hint, Mapping)):
+        return value if isinstance(value, hint) else override(hint(), value, where=where)
+    raise UsageError(f"{where}={_show(value)}: must be {_describe(hint)}")
+
+
+def _show(value: Any) -> str:
+    return json.dumps(value, default=str)
+
+
+def _describe(hint: Any) -> str:
+    simple = {int: "a whole number", float: "a number", bool: "true or false", str: "a name", type(None): "null"}
+    if hint in simple:
+        return simple[hint]
+    if typing.get_origin(hint) is tuple:
+        return "a list such as [1, 2]"
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_describe(choice) for choice in typing.get_args(hint))
+    return "an object of named values" if dataclasses.is_dataclass(hint) else str(hint)

@@ -1,0 +1,42 @@
+"""Range checks of configuration fields, each raising a one-line error that names field, value and remedy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from envs.errors import UsageError, unknown
+
+__all__ = ["check_at_least", "check_choice", "check_positive", "check_unit", "check_widths"]
+
+
+def check_positive(name: str, value: float) -> None:
+    """Requires a finite number above zero."""
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"{name}={value}: must be a positive number")
+
+
+def check_at_least(name: str, value: float, low: float) -> None:
+    """Requires a finite number not below ``low``."""
+    if not (math.isfinite(value) and value >= low):
+        raise UsageError(f"{name}={value}: must be at least {low}")
+
+
+def check_unit(name: str, value: float) -> None:
+    """Requires a number in [0, 1]."""
+    if not 0.0 <= value <= 1.0:
+        raise UsageError(f"{name}={value}: must be between 0 and 1")
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Requires one of ``choices``."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise unknown(name, value, choices)
+
+
+def check_widths(name: str, value: Iterable[int]) -> None:
+    """Requires layer widths that are all positive."""
+    value = tuple(value)
+    if not all(isinstance(width, int) and width > 0 for width in value):
+        raise UsageError(f"{name}={value}: every layer width must be a positive integer")

@@ -1,0 +1,66 @@
+"""What happens when a member diverges: it is frozen and marked, and the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["MemberGuard"]
+
+
+class MemberGuard:
+    """Keeps track of which members are still sound, without asking the host.
+
+    In a learner: compute the gradients, clip them (`clip_grad_norm` returns a norm that is not finite where a
+    gradient was not), `check` the losses and norms, then step the optimiser with ``alive=guard.alive``.
+
+    Args:
+        members: P.
+        device: where the marks live.
+
+    Attributes:
+        alive: bool ``(P,)``.
+        diverged_at: iteration at which a member was frozen, int64 ``(P,)``; -1 while it is alive.
+    """
+
+    def __init__(self, members: int, device: torch.device | str = "cpu") -> None:
+        self.alive = torch.ones(members, dtype=torch.bool, device=device)
+        self.diverged_at = torch.full((members,), -1, dtype=torch.int64, device=device)
+
+    @torch.no_grad()
+    def check(self, iteration: int, *values: Tensor) -> Tensor:
+        """Freezes the members for which any value is not finite.
+
+        Args:
+            iteration: recorded for members that are frozen now.
+            values: losses, gradient norms, parameters: leading axis P (or P * K).
+
+        Returns:
+            `alive` after the check, bool ``(P,)``.
+        """
+        members = self.alive.shape[0]
+        sound = torch.stack([torch.isfinite(v.reshape(members, -1)).all(dim=1) for v in values]).all(dim=0)
+        self.diverged_at.masked_fill_(self.alive & ~sound, iteration)
+        self.alive &= sound
+        return self.alive
+
+    @torch.no_grad()
+    def zero_dead_gradients(self, params: Iterable[Tensor]) -> None:
+        """Zeroes the gradients of frozen members, whatever they are."""
+        members = self.alive.shape[0]
+        dead = ~self.alive.unsqueeze(1)
+        for p in params:
+            if p.grad is not None:
+                p.grad.view(members, -1).masked_fill_(dead, 0.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both marks."""
+        return {"alive": self.alive, "diverged_at": self.diverged_at}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved, in place."""
+        self.alive.copy_(state["alive"])
+        self.diverged_at.copy_(state["diverged_at"])

@@ -1,0 +1,212 @@
+"""Neural-network layers of a population: parameters ``[P, ...]``, inputs ``[P, ..., features]``.
+
+Each member multiplies its own batch by its own weights in one batched matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from envs.errors import UsageError, unknown
+from pwm_bench.learning.elementwise import group_softmax, mish
+from pwm_bench.learning.initialise import Initialiser, torch_default
+from pwm_bench.learning.random import MemberStream
+
+__all__ = ["PopulationLayerNorm", "PopulationLinear", "PopulationMLP", "SimNorm", "activation_function"]
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "elu": F.elu,
+    "mish": mish,
+    "relu": F.relu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+def activation_function(name: str) -> Callable[[Tensor], Tensor]:
+    """Looks an activation function up by name.
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    if name not in _ACTIVATIONS:
+        raise unknown("activation", name, _ACTIVATIONS)
+    return _ACTIVATIONS[name]
+
+
+class PopulationLinear(nn.Module):
+    """Affine map of each member: ``y = x W + b``, weight ``(P, in, out)``, bias ``(P, 1, out)``.
+
+    Args:
+        members: P; must equal ``stream.members``.
+        in_features: size of the input's last axis.
+        out_features: size of the output's last axis.
+        stream: where the initial weights are drawn from.
+        init: how; see `pwm_bench.learning.initialise`.
+    """
+
+    def __init__(
+        self,
+        members: int,
+        in_features: int,
+        out_features: int,
+        *,
+        stream: MemberStream,
+        init: Initialiser = torch_default,
+    ) -> None:
+        super().__init__()
+        if members != stream.members:
+            raise UsageError(
+                f"members={members}: the random stream has {stream.members} members; use as many"
+            )
+        weight, bias = init(stream, in_features, out_features)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``x``, shape ``(P, ..., in)``, to shape ``(P, ..., out)``."""
+        y = torch.baddbmm(self.bias, x.flatten(1, -2), self.weight)
+        return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
+
+    def extra_repr(self) -> str:
+        members, in_features, out_features = self.weight.shape
+        return f"members={members}, in_features={in_features}, out_features={out_features}"
+
+
+class PopulationLayerNorm(nn.Module):
+    """Layer normalisation over the last axis with a scale and shift of each member's own.
+
+    Source: Ba, Kiros and Hinton, "Layer normalization", 2016.
+    """
+
+    def __init__(
+        self, members: int, dim: int, *, eps: float = 1e-5, device: torch.device | str = "cpu"
+    ) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(members, 1, dim, device=device))
+        self.bias = nn.Parameter(torch.zeros(members, 1, dim, device=device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalises ``x``, shape ``(P, ..., dim)``."""
+        dim = self.weight.shape[-1]
+        if self.weight.shape[0] == 1:  # one fused kernel instead of two
+            return F.layer_norm(x, (dim,), self.weight.view(dim), self.bias.view(dim), self.eps)
+        shape = (-1,) + (1,) * (x.dim() - 2) + (dim,)
+        return torch.addcmul(
+            self.bias.view(shape), F.layer_norm(x, (dim,), eps=self.eps), self.weight.view(shape)
+        )
+
+
+class SimNorm(nn.Module):
+    """Simplicial normalisation: a softmax over each consecutive group of ``dim`` features.
+
+    Source: Lavoie et al., "Simplicial embeddings", ICLR 2023; Hansen, Su and Wang, "TD-MPC2", ICLR 2024.
+    """
+
+    def __init__(self, dim: int = 8) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``x``, shape ``(..., features)``, onto ``features / dim`` simplices; the shape stays."""
+        return group_softmax(x.unflatten(-1, (-1, self.dim))).flatten(-2)
+
+
+class _Layer(nn.Module):
+    """A linear map with an activation and, before or after it, a normalisation."""
+
+    def __init__(
+        self,
+        linear: PopulationLinear,
+        activation: Callable[[Tensor], Tensor],
+        norm: nn.Module | None,
+        *,
+        norm_first: bool,
+    ) -> None:
+        super().__init__()
+        self.linear = linear
+        self.norm = norm
+        self._activation = activation
+        self._norm_first = norm_first
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.linear(x)
+        if self.norm is None:
+            return self._activation(x)
+        return self._activation(self.norm(x)) if self._norm_first else self.norm(self._activation(x))
+
+
+class PopulationMLP(nn.Module):
+    """Multi-layer perceptron of each member.
+
+    Args:
+        members: P.
+        sizes: features of input, hidden layers and output.
+        activation: name of the hidden layers' activation function.
+        norm: layer normalisation of the hidden layers: ``"none"``; ``"pre"`` is linear, norm, activation
+            (TD-MPC2's NormedLinear); ``"post"`` is linear, activation, norm (actor and critic of SHAC and
+            PWM).
+        last: what the last layer is: ``"linear"`` alone, ``"hidden"`` like the hidden ones, or ``"simnorm"``,
+            the ``"pre"`` arrangement with `SimNorm` as its activation (TD-MPC2's encoder and dynamics).
+        stream: where the initial weights are drawn from.
+        init: how the hidden layers' weights are drawn.
+        last_init: how the last layer's are; as ``init`` by default.
+        simnorm_dim: features a simplex, V.
+
+    Raises:
+        UsageError: if an activation, norm or last layer of that name does not exist, or the output does not
+            divide into simplices.
+    """
+
+    def __init__(
+        self,
+        members: int,
+        sizes: Sequence[int],
+        activation: str = "mish",
+        norm: Literal["none", "pre", "post"] = "none",
+        *,
+        stream: MemberStream,
+        last: Literal["linear", "hidden", "simnorm"] = "linear",
+        init: Initialiser = torch_default,
+        last_init: Initialiser | None = None,
+        simnorm_dim: int = 8,
+    ) -> None:
+        super().__init__()
+        if norm not in ("none", "pre", "post"):
+            raise unknown("norm", norm, ("none", "pre", "post"))
+        if last not in ("linear", "hidden", "simnorm"):
+            raise unknown("last layer", last, ("linear", "hidden", "simnorm"))
+        if last == "simnorm" and sizes[-1] % simnorm_dim:
+            raise UsageError(f"output size={sizes[-1]}: must be a multiple of simnorm_dim={simnorm_dim}")
+        act = activation_function(activation)
+
+        def linear(i: int, o: int, how: Initialiser) -> PopulationLinear:
+            return PopulationLinear(members, i, o, stream=stream, init=how)
+
+        def hidden(i: int, o: int, how: Initialiser) -> nn.Module:
+            scale = None if norm == "none" else PopulationLayerNorm(members, o, device=stream.device)
+            return _Layer(linear(i, o, how), act, scale, norm_first=norm == "pre")
+
+        layers = [hidden(i, o, init) for i, o in zip(sizes[:-2], sizes[1:-1], strict=True)]
+        i, o, how = sizes[-2], sizes[-1], last_init or init
+        if last == "linear":
+            layers.append(linear(i, o, how))
+        elif last == "hidden":
+            layers.append(hidden(i, o, how))
+        else:
+            scale = PopulationLayerNorm(members, o, device=stream.device)
+            layers.append(_Layer(linear(i, o, how), SimNorm(simnorm_dim), scale, norm_first=True))
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``x``, shape ``(P, ..., sizes[0])``, to shape ``(P, ..., sizes[-1])``."""
+        y = x.flatten(1, -2)
+        for layer in self.layers:
+            y = layer(y)
+        return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])

@@ -1,0 +1,155 @@
+"""Optimisation of a population: each member has its own step size, gradient norm and moments.
+
+A parameter's leading axis is the member (or member times ensemble: P * K rows, a member's K beside each
+other), so that every parameter can be seen as ``(P, n)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["PopulationAdam", "clip_grad_norm", "linear_schedule"]
+
+
+def linear_schedule(initial: float, final: float, progress: float) -> float:
+    """Goes from ``initial`` to ``final`` while ``progress`` goes from 0 to 1, and stays there."""
+    return initial + (final - initial) * min(max(progress, 0.0), 1.0)
+
+
+@torch.no_grad()
+def clip_grad_norm(params: Iterable[Tensor], max_norm: float, members: int) -> Tensor:
+    """Scales each member's gradient so that its norm over all parameters does not exceed ``max_norm``.
+
+    Args:
+        params: parameters whose ``grad`` is scaled in place; those without one are passed over.
+        max_norm: largest norm.
+        members: P.
+
+    Returns:
+        the norms before clipping, shape ``(P,)``; not finite where a gradient was not.
+    """
+    grads = [p.grad.view(members, -1) for p in params if p.grad is not None]
+    if members == 1:
+        norm = torch.stack(torch._foreach_norm(grads)).norm().view(1)
+    else:
+        norm = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads]).norm(dim=0)
+    scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    torch._foreach_mul_(grads, scale.squeeze() if members == 1 else [scale.unsqueeze(1)] * len(grads))
+    return norm
+
+
+class PopulationAdam:
+    """Adam for a population, equal to ``torch.optim.Adam`` run on every member apart.
+
+        m <- m + (1 - b1)(g - m);  v <- v + (1 - b2)(g^2 - v)
+        p <- p - lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)
+
+    Everything stays on the device and changes in place, the step count t (one a member) included, so a step
+    can be captured in a CUDA graph.
+
+    Args:
+        params: parameters with a leading member axis.
+        lr: step size, one for all or one a member (shape ``(P,)``); change it with `set_lr`.
+        betas: b1 and b2.
+        eps: added to the denominator.
+        members: P.
+
+    Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float | Tensor,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        *,
+        members: int,
+    ) -> None:
+        self.params: Sequence[Tensor] = [p for p in params if p.requires_grad]
+        self.members = members
+        self.betas = betas
+        self.eps = eps
+        device = self.params[0].device
+        self.lr = torch.empty(members, device=device)
+        self.set_lr(lr)
+        self._step = torch.zeros(members, dtype=torch.float64, device=device)
+        self._first = [torch.zeros_like(self._rows(p)) for p in self.params]
+        self._second = [torch.zeros_like(self._rows(p)) for p in self.params]
+
+    def set_lr(self, lr: float | Tensor) -> None:
+        """Sets the step size, one for all or one a member (shape ``(P,)``)."""
+        if isinstance(lr, Tensor):
+            self.lr.copy_(lr)
+        else:
+            self.lr.fill_(lr)
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients."""
+        for p in self.params:
+            p.grad = None
+
+    @torch.no_grad()
+    def step(self, alive: Tensor | None = None) -> None:
+        """Moves the parameters along their gradients; no gradient counts as a zero one.
+
+        Args:
+            alive: bool ``(P,)``; members where it is false keep weights, moments and step count. Whatever
+                their gradient is, it is not used. All members by default.
+        """
+        b1, b2 = self.betas
+        params = [self._rows(p) for p in self.params]
+        grads = [
+            torch.zeros_like(r) if p.grad is None else self._rows(p.grad) for p, r in zip(self.params, params, strict=True)
+        ]
+        if alive is None:
+            self._step += 1
+            torch._foreach_lerp_(self._first, grads, 1.0 - b1)
+            torch._foreach_mul_(self._second, b2)
+            torch._foreach_addcmul_(self._second, grads, grads, 1.0 - b2)
+        else:
+            live = alive.unsqueeze(1)
+            self._step += alive
+            grads = [torch.where(live, g, 0.0) for g in grads]
+            weight = live * (1.0 - b1)
+            for m, g in zip(self._first, grads, strict=True):
+                m.lerp_(g, weight)
+            decay = torch.where(live, b2, 1.0)
+            torch._foreach_mul_(self._second, [decay] * len(grads))
+            torch._foreach_addcmul_(self._second, grads, grads, 1.0 - b2)
+        size = self.lr / (1.0 - b1**self._step).clamp(min=1e-12)
+        root = (1.0 - b2**self._step).sqrt().clamp(min=1e-12)
+        size, root = (x.to(params[0].dtype).unsqueeze(1) for x in (size, root))
+        if alive is not None:
+            size = size * live
+        denominator = torch._foreach_sqrt(self._second)
+        if self.members == 1:
+            torch._foreach_div_(denominator, root.view(()))
+        else:
+            torch._foreach_div_(denominator, [root] * len(params))
+        torch._foreach_add_(denominator, self.eps)
+        update = torch._foreach_div(self._first, denominator)
+        if self.members == 1:
+            torch._foreach_mul_(update, size.view(()))
+        else:
+            torch._foreach_mul_(update, [size] * len(params))
+        torch._foreach_sub_(params, update)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Step sizes, step counts and moments."""
+        return {"lr": self.lr, "step": self._step, "first": list(self._first), "second": list(self._second)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved, in place."""
+        self.lr.copy_(state["lr"])
+        self._step.copy_(state["step"])
+        for name, own in (("first", self._first), ("second", self._second)):
+            for mine, saved in zip(own, state[name], strict=True):
+                mine.copy_(saved)
+
+    def _rows(self, tensor: Tensor) -> Tensor:
+        return tensor.view(self.members, -1)

@@ -1,0 +1,96 @@
+"""Gaussian policy with a state-independent deviation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pwm_bench.learning.initialise import Initialiser, torch_default
+from pwm_bench.learning.layers import PopulationMLP
+from pwm_bench.learning.random import MemberStream
+
+__all__ = ["GaussianActor"]
+
+
+class GaussianActor(nn.Module):
+    """Policy ``a = tanh(mu(o) + sigma e)``, or without the tanh, for a population.
+
+    The deviation ``sigma = exp(log_std)`` is one learnable vector per member, the same in every state.
+
+    Args:
+        members: P.
+        observation_dim: features of an observation (or latent).
+        action_dim: components of an action.
+        hidden: widths of the hidden layers.
+        activation: name of their activation function.
+        norm: their layer normalisation, see `PopulationMLP`.
+        log_std: initial value of log sigma.
+        log_std_floor: lower bound of log sigma, imposed on the parameter itself before every use (so that it
+            can rise again); none by default.
+        squash: whether actions pass a tanh. Otherwise samples are unbounded and only `deterministic` is
+            clamped to [-1, 1].
+        stream: where the initial weights are drawn from.
+        init: how.
+        last_init: how for the output layer; as ``init`` by default.
+    """
+
+    def __init__(
+        self,
+        members: int,
+        observation_dim: int,
+        action_dim: int,
+        hidden: Sequence[int],
+        *,
+        stream: MemberStream,
+        activation: str = "elu",
+        norm: Literal["none", "pre", "post"] = "post",
+        log_std: float = -1.0,
+        log_std_floor: float | None = None,
+        squash: bool = True,
+        init: Initialiser = torch_default,
+        last_init: Initialiser | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = (observation_dim, *hidden, action_dim)
+        self.mean = PopulationMLP(
+            members, sizes, activation, norm, stream=stream, init=init, last_init=last_init
+        )
+        self.log_std = nn.Parameter(torch.full((members, 1, action_dim), log_std, device=stream.device))
+        self.log_std_floor = log_std_floor
+        self.squash = squash
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives the Gaussian before squashing.
+
+        Args:
+            obs: shape ``(P, B, observation_dim)``.
+
+        Returns:
+            mu, shape ``(P, B, action_dim)``, and sigma, shape ``(P, 1, action_dim)``.
+        """
+        if self.log_std_floor is not None:
+            with torch.no_grad():
+                self.log_std.clamp_(min=self.log_std_floor)
+        return self._mean(obs), self.log_std.exp()
+
+    def sample(self, obs: Tensor, noise: Tensor) -> Tensor:
+        """Draws actions by reparameterisation: gradients reach the weights and ``obs``.
+
+        Args:
+            obs: shape ``(P, B, observation_dim)``.
+            noise: standard normal, shape ``(P, B, action_dim)``.
+        """
+        mean, std = self(obs)
+        action = mean + std * noise
+        return torch.tanh(action) if self.squash else action
+
+    def deterministic(self, obs: Tensor) -> Tensor:
+        """The action without noise, in [-1, 1], shape ``(P, B, action_dim)``."""
+        mean = self._mean(obs)
+        return torch.tanh(mean) if self.squash else mean.clamp(-1.0, 1.0)
+
+    def _mean(self, obs: Tensor) -> Tensor:
+        return self.mean(obs).to(self.log_std.dtype)  # leaves reduced precision, if any

@@ -1,0 +1,25 @@
+"""Numerical precision of the learners' networks."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from pwm_bench.learning.checks import check_choice
+
+__all__ = ["PRECISIONS", "autocast"]
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def autocast(precision: str, device: torch.device | str) -> AbstractContextManager[object]:
+    """Context in which matrix products run in ``precision``; weights, moments and losses stay float32.
+
+    Args:
+        precision: ``"float32"`` (changes nothing) or ``"bfloat16"``.
+        device: where the products run.
+    """
+    check_choice("precision", precision, PRECISIONS)
+    kind = torch.device(device).type
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16")

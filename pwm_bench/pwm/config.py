@@ -1,0 +1,150 @@
+"""Settings of PWM on a single task, learning online."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from envs.errors import UsageError
+from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_unit, check_widths
+from pwm_bench.learning.precision import PRECISIONS
+from pwm_bench.world_model.config import WorldModelConfig
+
+__all__ = ["Config", "gradient_source"]
+
+gradient_source = "learned"
+"""Where the policy gradient comes from: back-propagation through a learned world model."""
+
+_START_STATES = ("env", "replay", "both")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """One experiment of PWM. Defaults follow the paper; what reproduces the released code instead says so.
+
+    Everything counts per member of the population. Tuples may be given as lists and ``world_model`` as a mapping,
+    as JSON has them.
+
+    Raises:
+        UsageError: if a field is out of range or its value unknown.
+    """
+
+    num_envs: int = 64
+    """Worlds per member."""
+    horizon: int = 16
+    """H: imagined steps of one policy gradient, and environment steps per world in one iteration."""
+    gamma: float = 0.99
+    """Discount."""
+    td_lambda: float = 0.95
+    """lambda of the critic's TD(lambda) targets."""
+
+    world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
+    """Sizes and training settings of the world model."""
+    world_model_updates: int = 8
+    """Gradient steps on the world model in one iteration."""
+    pretrain_env_steps: int = 0
+    """Environment steps taken with the initial policy before anything learns. Part of the budget. The replay needs
+    ``world_model.horizon`` steps of every world before it can be sampled: fewer are rounded up to that."""
+    pretrain_updates: int = 0
+    """Gradient steps on the world model between those steps and the first policy update."""
+    replay_capacity: int = 1_000_000
+    """Environment steps kept for training the world model."""
+
+    policy_updates: int = 1
+    """Rounds of one actor step and its critic steps in one iteration, each on newly imagined rollouts."""
+    start_states: Literal["env", "replay", "both"] = "env"
+    """Where imagined rollouts start: "env" at the environments' current observations (released code), "replay" at
+    observations drawn from the replay, "both" at all of these."""
+    start_batch: int = 64
+    """Rollouts that start from the replay, where ``start_states`` asks for them."""
+    open_loop: bool = False
+    """Act as the released code does: the policy sees only the model's own latents for H steps while the environment
+    executes its actions, and the rollout that trains the policy is that very one, cut where an episode ends. By
+    default the policy acts on the encoded observation at every step."""
+    detach_policy: bool = True
+    """Stop the gradient of the policy's input, so that it flows from latent to latent through the dynamics and the
+    action but not through how the policy reacts to the latent (all released settings do). Off: the full gradient."""
+    released_bootstrap: bool = False
+    """Discount the value at the end of a rollout by gamma^(H+1), as the released code, instead of gamma^H."""
+    return_normalisation: bool = True
+    """Divide the actor's objective by the running deviation of its returns; off: by H."""
+
+    actor_hidden: tuple[int, ...] = (400, 200, 100)
+    """Hidden layers of the actor: Linear, Mish, LayerNorm."""
+    actor_learning_rate: float = 5e-4
+    """Adam's learning rate for the actor, at the start of its schedule."""
+    actor_max_grad_norm: float = 1.0
+    """Clip on the global norm of the actor's gradient."""
+    initial_log_std: float = -1.0
+    """Initial logarithm of the deviation of actions before tanh; learnt, independent of the state."""
+    min_log_std: float = -1.427
+    """Floor of that logarithm (a deviation of 0.24)."""
+    adam_betas: tuple[float, float] = (0.7, 0.95)
+    """Adam's decay rates for actor and critic (the world model has the usual 0.9, 0.999)."""
+    final_learning_rate: float = 1e-5
+    """All learning rates fall linearly over the budget to this."""
+
+    critic_hidden: tuple[int, ...] = (400, 200)
+    """Hidden layers of each critic: Linear, Mish, LayerNorm."""
+    num_critics: int = 3
+    """Size of the critic ensemble; its minimum is the value."""
+    critic_learning_rate: float = 5e-4
+    """Adam's learning rate for the critics, at the start of its schedule."""
+    critic_max_grad_norm: float = 100.0
+    """Clip on the global norm of the gradient of the ensemble."""
+    critic_iterations: int = 8
+    """Passes over the imagined states in one policy update."""
+    critic_minibatches: int = 4
+    """Minibatches in a pass."""
+    shuffle_minibatches: bool = True
+    """Shuffle the imagined states before every pass. Off: contiguous blocks of time steps (released code)."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the networks' matrix products; weights, losses and optimisers stay in the environment's own."""
+    compile: bool = False
+    """Compile the networks' step functions with torch.compile. Pays off on a GPU over thousands of iterations."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.world_model, Mapping):
+            object.__setattr__(self, "world_model", WorldModelConfig(**self.world_model))
+        for name in ("actor_hidden", "critic_hidden", "adam_betas"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("actor_hidden", "critic_hidden"):
+            check_widths(name, getattr(self, name))
+        for name in ("num_envs", "horizon", "policy_updates", "start_batch", "num_critics"):
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("critic_iterations", "critic_minibatches"):
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("world_model_updates", "pretrain_env_steps", "pretrain_updates"):
+            check_at_least(name, getattr(self, name), 0)
+        for name in ("gamma", "td_lambda"):
+            check_unit(name, getattr(self, name))
+        for name in ("actor_learning_rate", "critic_learning_rate", "final_learning_rate"):
+            check_positive(name, getattr(self, name))
+        for name in ("actor_max_grad_norm", "critic_max_grad_norm"):
+            check_positive(name, getattr(self, name))
+        if len(self.adam_betas) != 2 or not all(0.0 <= beta < 1.0 for beta in self.adam_betas):
+            raise UsageError(f"adam_betas={self.adam_betas}: must be two numbers in [0, 1)")
+        check_choice("start_states", self.start_states, _START_STATES)
+        check_choice("precision", self.precision, PRECISIONS)
+        if self.open_loop and (self.start_states != "env" or self.policy_updates != 1):
+            raise UsageError("open_loop=True: needs start_states='env' and policy_updates=1, one rollout acts and trains")
+        shortest = self.num_envs * (self.world_model.horizon + 1)
+        if self.replay_capacity < shortest:
+            raise UsageError(
+                f"replay_capacity={self.replay_capacity}: must hold world_model.horizon + 1 steps of every world "
+                f"({shortest})"
+            )
+        if self._rollouts * self.horizon % self.critic_minibatches:
+            raise UsageError(
+                f"critic_minibatches={self.critic_minibatches}: must divide the {self._rollouts * self.horizon} "
+                "imagined steps of a policy update"
+            )
+
+    @property
+    def _rollouts(self) -> int:
+        """Rollouts in one policy update."""
+        return {"env": self.num_envs, "replay": self.start_batch}.get(
+            self.start_states, self.num_envs + self.start_batch
+        )

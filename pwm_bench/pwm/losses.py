@@ -1,0 +1,81 @@
+"""PWM's actor and critic losses: pure functions of an imagined rollout.
+
+An imagined rollout of H steps gives rewards r_t, values of the latents after each step V(z_{t+1}) and, where the
+rollout is coupled to a real environment, episode ends. With a segment of h steps from t to the end of its episode
+or of the rollout, the actor maximises
+
+    G = sum_{k=0}^{h-1} gamma^k r_{t+k} + gamma^h (1 - terminated) V(z_{t+h})
+
+summed over the segments of a rollout; without episode ends that is one segment with h = H.
+Source: Georgiev et al., ICLR 2025, Eq. 6. The released code discounts the last bootstrap by gamma^{h+1}
+(it multiplies by gamma once more after its loop); ``released_bootstrap`` does the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["actor_loss", "critic_loss", "imagined_return"]
+
+
+def imagined_return(
+    rewards: Tensor,
+    next_values: Tensor,
+    *,
+    gamma: float,
+    terminated: Tensor | None = None,
+    done: Tensor | None = None,
+    released_bootstrap: bool = False,
+) -> Tensor:
+    """The objective G of every rollout, shape ``(P, B)``.
+
+    Args:
+        rewards: r_t, shape ``(H, P, B)``.
+        next_values: V(z_{t+1}), shape ``(H, P, B)``; only those that end a segment are used.
+        gamma: discount.
+        terminated: the episode ended for good after step t (no value beyond), bool ``(H, P, B)``; None for never.
+        done: a segment ended after step t for whatever reason, bool ``(H, P, B)``; None for never.
+        released_bootstrap: discount the value at the end of the rollout by gamma once more.
+    """
+    horizon = rewards.shape[0]
+    if done is None:
+        discounts = gamma ** torch.arange(horizon, dtype=rewards.dtype, device=rewards.device)
+        last = gamma ** (horizon + int(released_bootstrap))
+        return (discounts.view(-1, 1, 1) * rewards).sum(0) + last * next_values[-1]
+
+    running = [torch.ones_like(rewards[0])]
+    for ended in done[:-1]:
+        running.append(torch.where(ended, 1.0, gamma * running[-1]))
+    ends = done.clone()
+    ends[-1] = True  # the rollout is cut here
+    unused = ~ends if terminated is None else ~ends | terminated
+    bootstrap = gamma * next_values.masked_fill(unused, 0.0)
+    if released_bootstrap:
+        # An episode that ends exactly at the cut is discounted like any other episode end.
+        last_value = torch.where(done[-1], bootstrap[-1], gamma * bootstrap[-1])
+        bootstrap = torch.cat((bootstrap[:-1], last_value.unsqueeze(0)))
+    return (torch.stack(running) * (rewards + bootstrap)).sum(0)
+
+
+def actor_loss(returns: Tensor, scale: Tensor | float) -> Tensor:
+    """Negative mean return in units of ``scale``, shape ``(P,)``.
+
+    Args:
+        returns: G, shape ``(P, B)``.
+        scale: running standard deviation of the return, shape ``(P,)``, or the horizon where none is kept.
+            The mean is not subtracted: it would not change the gradient.
+    """
+    return -returns.mean(1) / scale
+
+
+def critic_loss(values: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error over the ensemble and the batch, shape ``(P,)``.
+
+    Args:
+        values: predictions of K critics, shape ``(P, K, N)``.
+        targets: regression targets shared by the ensemble, shape ``(P, N)``.
+
+    Source: Georgiev et al., ICLR 2025, Eq. 9.
+    """
+    return (values - targets.unsqueeze(1)).square().mean(dim=(1, 2))

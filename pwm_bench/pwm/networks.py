@@ -1,0 +1,42 @@
+"""PWM's actor and critic, on the world model's latents.
+
+Hidden layers are linear, Mish, LayerNorm (the activation comes before the norm, unlike in the world model).
+Source: Georgiev et al., ICLR 2025, table of hyper-parameters; initialisation as in the released code.
+"""
+
+from __future__ import annotations
+
+from pwm_bench.learning.critic import CriticEnsemble
+from pwm_bench.learning.policy import GaussianActor
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.pwm.config import Config
+
+__all__ = ["make_actor", "make_critic"]
+
+
+def make_actor(config: Config, latent_dim: int, action_dim: int, *, stream: MemberStream) -> GaussianActor:
+    """Policy a = tanh(mu(z) + sigma e): torch's default weights, a state-independent deviation with a floor."""
+    return GaussianActor(
+        stream.members,
+        latent_dim,
+        action_dim,
+        config.actor_hidden,
+        activation="mish",
+        norm="post",
+        log_std=config.initial_log_std,
+        log_std_floor=config.min_log_std,
+        stream=stream,
+    )
+
+
+def make_critic(config: Config, latent_dim: int, *, stream: MemberStream) -> CriticEnsemble:
+    """Ensemble of values V_k(z): orthogonal weights with gain sqrt(2), zero biases."""
+    return CriticEnsemble(
+        stream.members,
+        config.num_critics,
+        latent_dim,
+        config.critic_hidden,
+        activation="mish",
+        norm="post",
+        stream=stream,
+    )

@@ -1,0 +1,208 @@
+"""One policy update: an actor step on an imagined rollout, then the critics' steps on its states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pwm_bench.learning.guards import MemberGuard
+from pwm_bench.learning.normalise import RunningNorm
+from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm
+from pwm_bench.learning.precision import autocast
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.returns import td_lambda
+from pwm_bench.pwm.config import Config
+from pwm_bench.pwm.imagination import RealStep, Rollout, frozen, imagine
+from pwm_bench.pwm.losses import actor_loss, critic_loss, imagined_return
+from pwm_bench.pwm.networks import make_actor, make_critic
+from pwm_bench.world_model.networks import WorldModel
+
+__all__ = ["PolicyTrainer"]
+
+
+class PolicyTrainer:
+    """Actor, critics, their optimisers and the running deviation of the return.
+
+    Args:
+        config: settings.
+        model: world model that the policy acts in; never changed here.
+        action_dim: size of an action.
+        init: stream of the initial weights.
+        stream: stream of the order of the critics' minibatches.
+        guard: freezes the members whose losses or gradients are not finite.
+        dtype: of the weights.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: WorldModel,
+        action_dim: int,
+        *,
+        init: MemberStream,
+        stream: MemberStream,
+        guard: MemberGuard,
+        dtype: torch.dtype,
+    ) -> None:
+        members = init.members
+        self.config = config
+        self.model = model
+        self.actor = make_actor(config, model.latent_dim, action_dim, stream=init).to(dtype)
+        self.critic = make_critic(config, model.latent_dim, stream=init).to(dtype)
+        self.return_norm = RunningNorm(members, 1, device=init.device)
+        self._members = members
+        self._dtype = dtype
+        self._device = init.device
+        self._stream = stream
+        self._guard = guard
+        self._actor_params = list(self.actor.parameters())
+        self._critic_params = list(self.critic.parameters())
+        betas = config.adam_betas
+        self._actor_optimiser = PopulationAdam(
+            self._actor_params, config.actor_learning_rate, betas, members=members
+        )
+        self._critic_optimiser = PopulationAdam(
+            self._critic_params, config.critic_learning_rate, betas, members=members
+        )
+
+    @property
+    def gradient_steps(self) -> int:
+        """Optimiser steps that one `update` takes."""
+        return 1 + self.config.critic_iterations * self.config.critic_minibatches
+
+    def set_learning_rates(self, actor: float, critic: float) -> None:
+        """Changes Adam's step sizes."""
+        self._actor_optimiser.set_lr(actor)
+        self._critic_optimiser.set_lr(critic)
+
+    def update(
+        self,
+        obs: Tensor,
+        noise: Tensor,
+        *,
+        iteration: int,
+        real_step: Callable[[Tensor], RealStep] | None = None,
+    ) -> dict[str, Tensor]:
+        """Imagines rollouts from ``obs`` and steps the actor, then the critics.
+
+        Args:
+            obs: first observations, shape ``(P, B, observation_dim)``.
+            noise: standard normal, shape ``(P, H, B, action_dim)``.
+            iteration: recorded for members that diverge now.
+            real_step: see `imagine`.
+
+        Returns:
+            losses, norms of the gradients before clipping and the mean imagined return, each shape ``(P,)``.
+        """
+        with autocast(self.config.precision, self._device), frozen(self.model, self.critic):
+            with torch.no_grad():
+                latent = self.model.encode(obs)
+            rollout = imagine(
+                self.model,
+                self.actor,
+                latent,
+                noise,
+                detach_policy=self.config.detach_policy,
+                real_step=real_step,
+            )
+            values = self._next_values(rollout)
+        metrics = self._step_actor(rollout, values, iteration)
+        latents, targets = self._regression(rollout, values)
+        return metrics | self._step_critics(latents, targets, iteration)
+
+    def _next_values(self, rollout: Rollout) -> Tensor:
+        """V(z_{t+1}), shape ``(H, P, B)``, with gradient where the actor's return uses it."""
+        latents = rollout.next_latents
+        if rollout.done is not None:
+            return self.critic.minimum(latents).to(self._dtype).transpose(0, 1)
+        # Only the last value is part of the return; the others serve as targets.
+        with torch.no_grad():
+            before = self.critic.minimum(latents[:, :-1])
+        last = self.critic.minimum(latents[:, -1:])
+        return torch.cat((before, last), dim=1).to(self._dtype).transpose(0, 1)
+
+    def _step_actor(self, rollout: Rollout, values: Tensor, iteration: int) -> dict[str, Tensor]:
+        config = self.config
+        done, terminated = (None if x is None else x.transpose(0, 1) for x in (rollout.done, rollout.terminated))
+        returns = imagined_return(
+            rollout.rewards.transpose(0, 1),
+            values,
+            gamma=config.gamma,
+            terminated=terminated,
+            done=done,
+            released_bootstrap=config.released_bootstrap,
+        )
+        scale: Tensor | float = float(config.horizon)
+        if config.return_normalisation:
+            self.return_norm.update(returns.detach().unsqueeze(-1))
+            scale = (self.return_norm.var + self.return_norm.eps).sqrt().squeeze(-1).to(self._dtype)
+        loss = actor_loss(returns, scale)
+        self._actor_optimiser.zero_grad()
+        loss.sum().backward()
+        norm = clip_grad_norm(self._actor_params, config.actor_max_grad_norm, self._members)
+        self._actor_optimiser.step(alive=self._guard.check(iteration, loss, norm))
+        return {
+            "actor_loss": loss.detach(),
+            "actor_grad_norm": norm,
+            "imagined_return": returns.detach().mean(1),
+        }
+
+    def _regression(self, rollout: Rollout, values: Tensor) -> tuple[Tensor, Tensor]:
+        """States and TD(lambda) targets, time-major per member: shapes ``(P, H B, latent_dim)``, ``(P, H B)``."""
+        rewards = rollout.rewards.detach().transpose(0, 1)
+        never = torch.zeros_like(rewards, dtype=torch.bool)
+        done = never if rollout.done is None else rollout.done.transpose(0, 1)
+        terminated = never if rollout.terminated is None else rollout.terminated.transpose(0, 1)
+        targets = td_lambda(
+            rewards,
+            values.detach(),
+            terminated,
+            done & ~terminated,
+            gamma=self.config.gamma,
+            lam=self.config.td_lambda,
+        )
+        return rollout.latents.detach().flatten(1, 2), targets.transpose(0, 1).flatten(1)
+
+    def _step_critics(self, latents: Tensor, targets: Tensor, iteration: int) -> dict[str, Tensor]:
+        config = self.config
+        losses, norms = [], []
+        for _ in range(config.critic_iterations):
+            inputs, wanted = latents, targets
+            if config.shuffle_minibatches:
+                order = self._stream.permutation(targets.shape[1])
+                wanted = targets.gather(1, order)
+                inputs = latents.gather(1, order.unsqueeze(-1).expand_as(latents))
+            for x, y in zip(
+                inputs.chunk(config.critic_minibatches, 1), wanted.chunk(config.critic_minibatches, 1), strict=True
+            ):
+                with autocast(config.precision, self._device):
+                    values = self.critic(x)
+                loss = critic_loss(values.to(self._dtype), y)
+                self._critic_optimiser.zero_grad()
+                loss.sum().backward()
+                norm = clip_grad_norm(self._critic_params, config.critic_max_grad_norm, self._members)
+                self._critic_optimiser.step(alive=self._guard.check(iteration, loss, norm))
+                losses.append(loss.detach())
+                norms.append(norm)
+        return {"critic_loss": torch.stack(losses).mean(0), "critic_grad_norm": torch.stack(norms).mean(0)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimisers and the return's statistics."""
+        return {
+            "actor": self.actor.state_dict(),
+            "critic": self.critic.state_dict(),
+            "actor_optimiser": self._actor_optimiser.state_dict(),
+            "critic_optimiser": self._critic_optimiser.state_dict(),
+            "return_norm": self.return_norm.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        self.actor.load_state_dict(state["actor"])
+        self.critic.load_state_dict(state["critic"])
+        self._actor_optimiser.load_state_dict(state["actor_optimiser"])
+        self._critic_optimiser.load_state_dict(state["critic_optimiser"])
+        self.return_norm.load_state_dict(state["return_norm"])

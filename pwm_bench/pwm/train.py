@@ -1,0 +1,250 @@
+"""PWM on one task, online: a world model learns from an environment while a policy learns in the world model.
+
+One iteration of `Learner.update`:
+
+1. act H steps in every world and store them,
+2. train the world model on stored sequences,
+3. imagine H steps in it and step the actor along the gradient of the imagined return,
+4. fit the critics to TD(lambda) targets of the same rollouts.
+
+Iterations before ``pretrain_env_steps`` only act; those after it train the world model alone until
+``pretrain_updates`` is reached.
+Source: Georgiev et al., "PWM: Policy Learning with Multi-Task World Models", ICLR 2025, algorithm 1; the online loop
+as in the released single-task code, which differs where `Config` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from envs.api import DifferentiableEnv
+from envs.errors import UsageError
+from pwm_bench.learning.episodes import EpisodeTracker
+from pwm_bench.learning.guards import MemberGuard
+from pwm_bench.learning.learner import Counters
+from pwm_bench.learning.optim import linear_schedule
+from pwm_bench.learning.precision import autocast
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.replay import SequenceReplay
+from pwm_bench.pwm.config import Config
+from pwm_bench.pwm.imagination import RealStep
+from pwm_bench.pwm.policy import PolicyTrainer
+from pwm_bench.world_model.networks import WorldModel
+from pwm_bench.world_model.training import WorldModelTrainer
+
+__all__ = ["Learner"]
+
+_PRETRAIN_UPDATES_AT_ONCE = 32  # a pre-training iteration stays short, so that progress shows and checkpoints come
+
+_METRICS = (
+    "world_model_loss",
+    "dynamics_loss",
+    "reward_loss",
+    "world_model_grad_norm",
+    "actor_loss",
+    "actor_grad_norm",
+    "imagined_return",
+    "critic_loss",
+    "critic_grad_norm",
+)
+
+
+class Learner:
+    """Trains a population of PWM agents, each on its share of an environment's worlds.
+
+    Args:
+        env: environment with ``len(seeds) * config.num_envs`` worlds.
+        config: settings.
+        seeds: one seed a member.
+        total_env_steps: budget per member; learning rates fall linearly over it.
+
+    Raises:
+        UsageError: if the environment's members or worlds are not those of the seeds and the configuration.
+    """
+
+    def __init__(
+        self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int
+    ) -> None:
+        members, worlds = len(seeds), config.num_envs
+        if env.num_members != members or env.num_envs != members * worlds:
+            raise UsageError(
+                f"num_envs={env.num_envs}: {members} members of num_envs={worlds} need {members * worlds} worlds"
+            )
+        device, dtype = env.device, env.dtype
+        self.env = env
+        self.config = config
+        self.counters = Counters()
+        self._total_env_steps = max(total_env_steps, 1)
+        self._members, self._worlds = members, worlds
+        self._guard = MemberGuard(members, device)
+        self._stream = MemberStream(seeds, device, name="pwm")
+        init = MemberStream(seeds, device, name="pwm/init")
+        self.world_model = WorldModel(
+            env.observation_dim, env.action_dim, config.world_model, stream=init
+        ).to(dtype)
+        self._model_trainer = WorldModelTrainer(
+            self.world_model, config.world_model, members=members, guard=self._guard, precision=config.precision
+        )
+        self._policy = PolicyTrainer(
+            config, self.world_model, env.action_dim, init=init, stream=self._stream, guard=self._guard, dtype=dtype
+        )
+        self._replay = SequenceReplay(
+            members, worlds, config.replay_capacity, env.observation_dim, env.action_dim, device, dtype
+        )
+        self._episodes = EpisodeTracker(members, worlds, device)
+        self._iteration = 0
+        self._pretrained_updates = 0
+        self._replay_ready = False
+
+        # Compilation, in one place. Networks are compiled, not rollouts: unrolled over H steps the graph takes
+        # minutes to compile for little gain. Eager and compiled compute the same numbers.
+        if config.compile:
+            model, policy = self.world_model, self._policy
+            for network in (
+                model.encoder,
+                model.dynamics,
+                model.reward_network,
+                policy.actor.mean,
+                policy.critic.net,
+            ):
+                network.compile()
+
+    @property
+    def alive(self) -> Tensor:
+        """Members that have not diverged, bool ``(P,)``."""
+        return self._guard.alive
+
+    @torch.no_grad()
+    def act(self, obs: Tensor) -> Tensor:
+        """Acts without noise: ``(P, B, observation_dim)`` to ``(P, B, action_dim)`` in [-1, 1], for any B."""
+        with autocast(self.config.precision, obs.device):
+            return self._policy.actor.deterministic(self.world_model.encode(obs)).to(obs.dtype)
+
+    def update(self) -> dict[str, Tensor]:
+        """Runs one iteration. Returns metrics, each shape ``(P,)``; NaN for what this iteration did not do."""
+        config = self.config
+        self._iteration += 1
+        rates = self._set_learning_rates()
+        nothing = torch.full((self._members,), torch.nan, device=self.env.device)
+        metrics = dict.fromkeys(_METRICS, nothing) | {"learning_rate": nothing.new_full((self._members,), rates)}
+        if not self._ready():
+            self._collect()
+        elif self._pretrained_updates < config.pretrain_updates:
+            updates = min(config.pretrain_updates - self._pretrained_updates, _PRETRAIN_UPDATES_AT_ONCE)
+            metrics |= self._train_model(updates)
+            self._pretrained_updates += updates
+        elif config.open_loop:
+            # The rollout that acts is the one that trains, so the model must not change in between.
+            metrics |= self._train_policy(self._observations(), self._real_step)
+            metrics |= self._train_model(config.world_model_updates)
+        else:
+            self._collect()
+            metrics |= self._train_model(config.world_model_updates)
+            for _ in range(config.policy_updates):
+                metrics |= self._train_policy(self._start_observations())
+        return metrics | self._episodes.metrics()
+
+    def _ready(self) -> bool:
+        """Whether there is enough data to learn from. Asks the device only until there is."""
+        if not self._replay_ready and self.counters.env_steps >= self.config.pretrain_env_steps:
+            horizon = self.config.world_model.horizon
+            enough = self._replay.stored >= horizon * self._worlds
+            self._replay_ready = enough and bool((self._replay.available(horizon) > 0).all())
+        return self._replay_ready
+
+    def _set_learning_rates(self) -> float:
+        config = self.config
+        progress = self.counters.env_steps / self._total_env_steps
+        starts = (config.world_model.learning_rate, config.actor_learning_rate, config.critic_learning_rate)
+        model, actor, critic = (linear_schedule(start, config.final_learning_rate, progress) for start in starts)
+        self._model_trainer.set_learning_rate(model)
+        self._policy.set_learning_rates(actor, critic)
+        return actor
+
+    def _observations(self) -> Tensor:
+        return self.env.detach().unflatten(0, (self._members, self._worlds))
+
+    def _start_observations(self) -> Tensor:
+        """Observations that imagined rollouts start from, shape ``(P, B, observation_dim)``."""
+        starts = []
+        if self.config.start_states in ("env", "both"):
+            starts.append(self._observations())
+        if self.config.start_states in ("replay", "both"):
+            starts.append(self._replay.sample(self._stream, self.config.start_batch, 1).obs[:, :, 0])
+        return torch.cat(starts, dim=1)
+
+    @torch.no_grad()
+    def _collect(self) -> None:
+        """Acts H steps, the policy looking at every observation."""
+        noise = self._noise(self._worlds)
+        for step_noise in noise.unbind(1):
+            with autocast(self.config.precision, self.env.device):
+                latent = self.world_model.encode(self._observations())
+                action = self._policy.actor.sample(latent, step_noise)
+            self._real_step(action)
+
+    @torch.no_grad()
+    def _real_step(self, action: Tensor) -> RealStep:
+        """Executes an action ``(P, B, action_dim)`` in the environment and stores what came of it."""
+        obs = self.env.detach()
+        action = action.flatten(0, 1).to(self.env.dtype)
+        step = self.env.step(action)
+        self._replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)
+        self._episodes.update(step.reward, step.done)
+        self.counters.env_steps += self._worlds
+        return RealStep(*(x.unflatten(0, (self._members, self._worlds)) for x in (step.obs, step.terminated, step.done)))
+
+    def _train_model(self, updates: int) -> dict[str, Tensor]:
+        config = self.config.world_model
+        metrics: dict[str, Tensor] = {}
+        for _ in range(updates):
+            batch = self._replay.sample(self._stream, config.batch_size, config.horizon)
+            metrics = self._model_trainer.step(batch.obs, batch.action, batch.reward, iteration=self._iteration)
+        self.counters.gradient_steps += updates
+        return metrics
+
+    def _train_policy(self, obs: Tensor, real_step: Any = None) -> dict[str, Tensor]:
+        noise = self._noise(obs.shape[1])
+        metrics = self._policy.update(obs, noise, iteration=self._iteration, real_step=real_step)
+        self.counters.gradient_steps += self._policy.gradient_steps
+        self.counters.imagined_steps += obs.shape[1] * self.config.horizon
+        return metrics
+
+    def _noise(self, batch: int) -> Tensor:
+        return self._stream.normal(self.config.horizon, batch, self.env.action_dim, dtype=self.env.dtype)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here, the environment and the replay included."""
+        return {
+            "world_model": self.world_model.state_dict(),
+            "model_trainer": self._model_trainer.state_dict(),
+            "policy": self._policy.state_dict(),
+            "replay": self._replay.state_dict(),
+            "episodes": self._episodes.state_dict(),
+            "guard": self._guard.state_dict(),
+            "stream": self._stream.state_dict(),
+            "counters": self.counters.state_dict(),
+            "env": self.env.state_dict(),
+            "iteration": self._iteration,
+            "pretrained_updates": self._pretrained_updates,
+            "replay_ready": self._replay_ready,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        self.world_model.load_state_dict(state["world_model"])
+        self._model_trainer.load_state_dict(state["model_trainer"])
+        self._policy.load_state_dict(state["policy"])
+        self._replay.load_state_dict(state["replay"])
+        self._episodes.load_state_dict(state["episodes"])
+        self._guard.load_state_dict(state["guard"])
+        self._stream.load_state_dict(state["stream"])
+        self.counters.load_state_dict(state["counters"])
+        self.env.load_state_dict(state["env"])
+        self._iteration = int(state["iteration"])
+        self._pretrained_updates = int(state["pretrained_updates"])
+        self._replay_ready = bool(state["replay_ready"])

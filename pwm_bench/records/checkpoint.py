@@ -1,0 +1,169 @@
+"""Checkpoints: nested state to safetensors and JSON and back. Nothing is ever unpickled.
+
+A checkpoint directory holds ``state.json`` (structure, plain values, and the name, size and SHA-256 of the tensor
+file) and one ``tensors-<hash>.safetensors``. Saving writes a new tensor file, then replaces ``state.json`` in one
+rename, and only then removes the old tensor file: a kill at any moment leaves the old or the new checkpoint, whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import Tensor
+
+from envs.errors import UsageError
+from pwm_bench.records.files import sync_directory, write_atomic
+
+__all__ = ["Checkpoint", "exists", "load", "save"]
+
+_VERSION = 1
+_STATE = "state.json"
+_PICKLE_MAGIC = (b"\x80", b"PK\x03\x04", b"(dp", b"cos\n")  # pickle protocols 2 and up, torch.save's zip, protocol 0
+_PICKLE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """What was saved.
+
+    Attributes:
+        spec_id: id of the run that it belongs to.
+        state: nested mappings and lists of tensors (on the CPU) and JSON-able values.
+    """
+
+    spec_id: str
+    state: Any
+
+
+def exists(path: Path) -> bool:
+    """Whether the directory holds anything that claims to be a checkpoint."""
+    return path.is_dir() and any(
+        entry.name == _STATE or entry.suffix in _PICKLE_SUFFIXES for entry in path.iterdir()
+    )
+
+
+def save(path: Path, state: Any, *, spec_id: str) -> None:
+    """Saves nested state, replacing the previous checkpoint once the new one is complete.
+
+    Args:
+        path: checkpoint directory; made if need be.
+        state: nested mappings, lists and tuples of tensors and JSON-able values; mapping keys are str or int.
+        spec_id: id of the run that it belongs to.
+
+    Raises:
+        TypeError: a value that is neither a tensor nor JSON-able.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, Tensor] = {}
+    structure = _pack(state, "", tensors)
+    data = save_safetensors(_unshared(tensors))
+    digest = hashlib.sha256(data).hexdigest()
+    name = f"tensors-{digest[:16]}.safetensors"
+    write_atomic(path / name, data)
+    header = {
+        "version": _VERSION,
+        "spec": spec_id,
+        "tensors": {"file": name, "bytes": len(data), "sha256": digest},
+        "state": structure,
+    }
+    write_atomic(path / _STATE, json.dumps(header))
+    for leftover in path.iterdir():
+        if leftover.name not in (name, _STATE):
+            leftover.unlink(missing_ok=True)
+    sync_directory(path)
+
+
+def load(path: Path, *, spec_id: str) -> Checkpoint:
+    """Loads what `save` wrote, after checking that it is whole and belongs to this run.
+
+    Raises:
+        UsageError: it is missing, truncated, altered, of another run, or holds a Python pickle.
+    """
+    remedy = "restore it, or remove the folder to begin the run again"
+    pickles = [entry.name for entry in path.iterdir() if entry.suffix in _PICKLE_SUFFIXES]
+    if pickles:
+        raise UsageError(
+            f"{path / pickles[0]}: a Python pickle, which could run any code, so it is not opened; "
+            "checkpoints are safetensors and JSON; remove the folder to begin the run again"
+        )
+    try:
+        header = json.loads((path / _STATE).read_bytes())
+        version, owner, expected, structure = (header[k] for k in ("version", "spec", "tensors", "state"))
+        data = (path / Path(expected["file"]).name).read_bytes()
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: checkpoint is incomplete, {error.filename} is missing; {remedy}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{path / _STATE}: not a checkpoint, or truncated; {remedy}") from None
+    if version != _VERSION:
+        raise UsageError(f"{path}: checkpoint version {version}, this pwm-bench reads {_VERSION}; {remedy}")
+    if owner != spec_id:
+        raise UsageError(f"{path}: checkpoint of run {owner}, not of {spec_id}; remove it or put it back there")
+    if data.startswith(_PICKLE_MAGIC):
+        raise UsageError(
+            f"{path / expected['file']}: a Python pickle, which could run any code, so it is not opened; {remedy}"
+        )
+    if len(data) != expected["bytes"]:
+        raise UsageError(
+            f"{path / expected['file']}: truncated ({len(data)} of {expected['bytes']} bytes); {remedy}"
+        )
+    if hashlib.sha256(data).hexdigest() != expected["sha256"]:
+        raise UsageError(f"{path / expected['file']}: altered (its checksum does not match); {remedy}")
+    try:
+        tensors = load_safetensors(data)
+        state = _unpack(structure, tensors)
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise UsageError(f"{path / expected['file']}: not a checkpoint's tensors ({error}); {remedy}") from None
+    return Checkpoint(spec_id=owner, state=state)
+
+
+def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Replaces tensors by references and marks what JSON would lose (tuples, integer keys)."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach()
+        return {"$": "tensor", "name": name}
+    if isinstance(value, Mapping):
+        items = [[key, _pack(item, f"{name}/{key}", tensors)] for key, item in value.items()]
+        if any(type(key) not in (str, int) for key, _ in items):
+            raise TypeError(f"checkpoint: mapping keys at '{name}' must be str or int")
+        return {"$": "mapping", "items": items}
+    if isinstance(value, (list, tuple)):
+        items = [_pack(item, f"{name}/{index}", tensors) for index, item in enumerate(value)]
+        return {"$": "tuple", "items": items} if isinstance(value, tuple) else items
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise TypeError(f"checkpoint: '{name}' is a {type(value).__name__}, neither a tensor nor a JSON value")
+
+
+def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value["$"] == "tensor":
+        return tensors[value["name"]]
+    if value["$"] == "tuple":
+        return tuple(_unpack(item, tensors) for item in value["items"])
+    return {key: _unpack(item, tensors) for key, item in value["items"]}
+
+
+def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors on the CPU that share no memory, as safetensors asks for."""
+    seen: set[int] = set()
+    result = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.to("cpu").contiguous()
+        address = tensor.untyped_storage().data_ptr()
+        if address in seen or tensor.untyped_storage().nbytes() != tensor.nbytes:
+            tensor = tensor.clone(memory_format=torch.contiguous_format)
+        seen.add(tensor.untyped_storage().data_ptr())
+        result[name] = tensor
+    return result

@@ -1,0 +1,115 @@
+"""Files that survive a kill at any moment: atomic replacement, and append-only JSON lines."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from envs.errors import UsageError
+
+__all__ = ["JsonLines", "finite_or_none", "sync_directory", "write_atomic"]
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replaces a file so that a reader, or a crash, sees either the old content or the new one, never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Makes renames and new names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def finite_or_none(value: Any) -> Any:
+    """Replaces numbers that JSON can't hold (NaN, infinities) by None, throughout lists and mappings."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite_or_none(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_or_none(item) for item in value]
+    return value
+
+
+class JsonLines:
+    """An append-only file with one JSON object a line, each flushed as it is written.
+
+    A process killed while writing leaves at most a torn last line; `read` passes over it and `truncate` removes it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk; 0 if there is no file."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Adds a line and hands it to the operating system."""
+        text = json.dumps(finite_or_none(line), separators=(",", ":"), allow_nan=False)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    def sync(self) -> int:
+        """Waits until all lines are on the disk. Returns the size that a checkpoint may rely on [bytes]."""
+        if not self.path.exists():
+            return 0
+        with open(self.path, "rb+") as file:
+            os.fsync(file.fileno())
+        return self.size
+
+    def truncate(self, size: int) -> None:
+        """Cuts what was written after the file had ``size`` bytes.
+
+        Raises:
+            UsageError: if the file is shorter than that, so lines are missing.
+        """
+        if self.size < size:
+            raise UsageError(
+                f"{self.path}: {self.size} bytes, but the checkpoint was taken at {size}: lines are missing; "
+                "restore the file, or remove the run's directory to begin again"
+            )
+        if self.path.exists():
+            os.truncate(self.path, size)
+
+    def read(self) -> list[dict[str, Any]]:
+        """All complete lines.
+
+        Raises:
+            UsageError: if a line other than a torn last one is not JSON.
+        """
+        if not self.path.exists():
+            return []
+        *lines, torn = self.path.read_bytes().split(b"\n")
+        del torn  # empty after a complete last line
+        rows = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                raise UsageError(
+                    f"{self.path}: line {number} is damaged; restore the file, or remove the run's directory"
+                ) from None
+        return rows

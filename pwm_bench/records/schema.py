@@ -1,0 +1,167 @@
+"""The record of a run, typed and versioned. docs/results.md explains each file for readers of the data.
+
+Times are in seconds, sizes in bytes. Returns are undiscounted sums of the task's rewards.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ClockTimes",
+    "Counts",
+    "Evaluation",
+    "Member",
+    "Metrics",
+    "PeakMemory",
+    "Provenance",
+    "RunRecord",
+    "Status",
+]
+
+SCHEMA_VERSION = 1
+
+Status = Literal["running", "ok", "diverged", "oom", "killed", "failed", "interrupted"]
+"""``running``: a process is at it, or was killed without a trace. ``ok``: reached its budget. ``diverged``: every
+member diverged. ``oom``: out of memory. ``killed``: the process was killed from outside; resumes. ``failed``: an
+exception, see ``traceback.txt``. ``interrupted``: stopped on request; resumes."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=False)
+
+
+class Member(_Model):
+    """One seed of the population."""
+
+    seed: int
+    status: Literal["ok", "diverged"] = "ok"
+    diverged_at: int | None = None
+    """Environment steps at the report that first saw it diverged; its weights are frozen at the last finite ones."""
+    untrained_return: float | None = None
+    """Mean return of the first evaluation."""
+    final_return: float | None = None
+    """Mean return of the last evaluation so far."""
+
+
+class Counts(_Model):
+    """Work done, per member."""
+
+    iterations: int = 0
+    """Calls of the learner's ``update``."""
+    env_steps: int = 0
+    gradient_steps: int = 0
+    imagined_steps: int = 0
+    """Steps inside a learned model."""
+
+
+class ClockTimes(_Model):
+    """Where the time went, summed over all attempts; work that a kill threw away is not in it."""
+
+    setup: float = 0.0
+    """Imports, building environments and the learner, loading a checkpoint."""
+    compile: float = 0.0
+    """Compiling simulators."""
+    train: float = 0.0
+    """The learner's updates."""
+    evaluate: float = 0.0
+    save: float = 0.0
+    """Writing reports and checkpoints."""
+
+    @property
+    def total(self) -> float:
+        """All clocks together."""
+        return self.setup + self.compile + self.train + self.evaluate + self.save
+
+
+class PeakMemory(_Model):
+    """Largest memory in use, over all attempts."""
+
+    resident: int = 0
+    """Of the process [bytes]."""
+    gpu: int | None = None
+    """Allocated by torch on the GPU [bytes]."""
+
+
+class Provenance(_Model):
+    """Where the numbers come from."""
+
+    git_commit: str | None
+    git_dirty: str | None
+    """Hash over uncommitted changes; null for a clean tree or where there is no repository."""
+    packages: dict[str, str]
+    python: str
+    platform: str
+    device: str
+    """Name of the processor or GPU that computed."""
+    processor: str
+    driver: str | None
+    """GPU driver version."""
+    threads: int
+    """Threads that torch computes with."""
+    precision: str
+
+
+class RunRecord(_Model):
+    """``run.json``."""
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    study: str
+    spec: dict[str, Any]
+    """`pwm_bench.spec.RunSpec` as JSON: enough to run it again."""
+    status: Status
+    reason: str | None = None
+    """Why it is not ok, or which members diverged; one line."""
+    task_hash: str | None = None
+    """Fingerprint of the task's model, observation, reward and termination: equal hashes, equal task."""
+    gradient_source: Literal["learned", "simulator", "score"] | None = None
+    members: list[Member]
+    counts: Counts = Field(default_factory=Counts)
+    clocks: ClockTimes = Field(default_factory=ClockTimes)
+    memory: PeakMemory = Field(default_factory=PeakMemory)
+    provenance: Provenance | None = None
+    attempts: int = 1
+    """Processes that worked on it: 1 plus the number of resumes."""
+    started_at: str
+    """UTC, ISO 8601."""
+    updated_at: str
+
+
+class Metrics(_Model):
+    """A line of ``metrics.jsonl``: what the learner reports at a fixed number of environment steps."""
+
+    iteration: int
+    env_steps: int
+    gradient_steps: int
+    imagined_steps: int
+    train_seconds: float
+    wall_seconds: float
+    """All clocks together."""
+    alive: list[bool]
+    """Per member."""
+    values: dict[str, list[float | None]]
+    """Metric name -> value per member in that iteration; null where not finite."""
+
+
+class Evaluation(_Model):
+    """A line of ``evaluations.jsonl``: the deterministic policy on worlds of its own, first episode of each."""
+
+    index: int
+    env_steps: int
+    gradient_steps: int
+    train_seconds: float
+    """Training time before this evaluation."""
+    wall_seconds: float
+    """All clocks together before this evaluation."""
+    returns: list[list[float | None]]
+    """Per member, per episode."""
+    lengths: list[list[int]]
+    """Control steps, likewise."""
+    invalid: list[int]
+    """Per member: episodes that left the finite world, which ends them."""
+    extras: dict[str, list[list[float | None]]] = Field(default_factory=dict)
+    """Other quantities, mean over the episode; ``forward_velocity`` [m/s] where the task is about moving."""

@@ -1,0 +1,171 @@
+"""Where runs live on disk: ``<results>/runs/<study>/<run id>/``.
+
+This module needs only the standard library until a record is read, so asking what is done stays quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envs.errors import UsageError, unknown
+from pwm_bench.records.files import JsonLines, write_atomic
+from pwm_bench.records.lock import RunLock, holder
+
+if TYPE_CHECKING:
+    from pwm_bench.records.schema import RunRecord
+
+__all__ = ["FINISHED", "RESUMABLE", "Results", "RunDirectory", "now"]
+
+FINISHED = ("ok", "diverged")
+"""Statuses with nothing left to do."""
+RESUMABLE = ("killed", "interrupted")
+"""Statuses that go on from the last checkpoint when asked again; the rest (failed, oom) need a person."""
+
+
+def now() -> str:
+    """The time as records hold it: UTC, ISO 8601, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class RunDirectory:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record_file = path / "run.json"
+        self.spec_file = path / "spec.json"
+        self.metrics = JsonLines(path / "metrics.jsonl")
+        self.evaluations = JsonLines(path / "evaluations.jsonl")
+        self.checkpoint = path / "checkpoint"
+        self.traceback = path / "traceback.txt"
+        self._lock_file = path / "lock"
+
+    def lock(self) -> RunLock:
+        """Context manager that keeps other processes out; makes the directory."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
+        return RunLock(self._lock_file)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process is working on the run."""
+        return holder(self._lock_file)
+
+    def discard_beginning(self) -> None:
+        """Removes what a run that never got to train has left; keeps the directory if it holds anything else."""
+        for file in (self.record_file, self.spec_file, self._lock_file):
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+    def status(self) -> str | None:
+        """What became of the run, or None if it was never begun.
+
+        A record that says running while nobody holds the lock belongs to a process that was killed.
+        """
+        if not self.record_file.exists():
+            return None
+        try:
+            status = json.loads(self.record_file.read_text())["status"]
+        except (ValueError, KeyError, TypeError):
+            raise self._damaged("not a run record") from None
+        return "killed" if status == "running" and not self.busy else status
+
+    def read(self) -> RunRecord:
+        """The record as it is on disk.
+
+        Raises:
+            UsageError: there is none, it is damaged, or a newer version wrote it.
+        """
+        from pydantic import ValidationError
+
+        from pwm_bench.records.schema import SCHEMA_VERSION, RunRecord
+
+        try:
+            values = json.loads(self.record_file.read_text())
+            version = values["schema_version"]
+        except FileNotFoundError:
+            raise UsageError(f"{self.path}: holds no run.json, so it is not a run; check the path") from None
+        except (ValueError, KeyError, TypeError):
+            raise self._damaged("not a run record") from None
+        if version > SCHEMA_VERSION:
+            raise UsageError(f"{self.record_file}: schema version {version} is newer than this pwm-bench: update it")
+        try:
+            return RunRecord.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise self._damaged(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    def write(self, record: RunRecord) -> None:
+        """Replaces the record, atomically."""
+        record.updated_at = now()
+        write_atomic(self.record_file, record.model_dump_json(indent=2) + "\n")
+
+    def _damaged(self, what: str) -> UsageError:
+        return UsageError(f"{self.record_file}: damaged ({what}); restore it, or remove the run's directory")
+
+
+class Results:
+    """A results folder."""
+
+    def __init__(self, root: str | Path = "results") -> None:
+        self.root = Path(root)
+
+    def studies(self) -> list[str]:
+        """Names of the studies that have run directories."""
+        return sorted(entry.name for entry in _folders(self.root / "runs"))
+
+    def study_path(self, study: str) -> Path:
+        """Folder of a study's runs."""
+        return self.root / "runs" / study
+
+    def run(self, study: str, run_id: str) -> RunDirectory:
+        """The directory of one run, whether or not it exists."""
+        return RunDirectory(self.study_path(study) / run_id)
+
+    def runs(self, study: str) -> Iterator[RunDirectory]:
+        """The directories of a study's runs that have a record.
+
+        Raises:
+            UsageError: if the study has none (the nearest name is suggested).
+        """
+        if not self.study_path(study).is_dir():
+            if not self.studies():
+                raise UsageError(f"{self.root}: holds no runs yet; begin with `pwm-bench sweep quickstart`")
+            raise unknown("study", study, self.studies())
+        for entry in _folders(self.study_path(study)):
+            directory = RunDirectory(entry)
+            if directory.record_file.exists():
+                yield directory
+
+    def check_writable(self) -> None:
+        """Makes sure that a run could be stored here.
+
+        Raises:
+            UsageError: naming the folder and the reason.
+        """
+        probe = self.root / f".writable-{os.getpid()}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise _unwritable(self.root, error) from None
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path}: cannot be written ({error.strerror}); choose another folder with --results")

@@ -1,0 +1,63 @@
+"""Names to learners, tasks and simulators. Nothing is imported before it is used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Literal, Protocol
+
+import envs
+from envs.errors import UsageError, unknown
+
+__all__ = ["ALGORITHMS", "LearnerPackage", "algorithms", "check_names", "learner_package"]
+
+ALGORITHMS = {"pwm": "pwm_bench.pwm", "shac": "baselines.shac", "ppo": "baselines.ppo"}
+"""Algorithm name -> package that offers `LearnerPackage`."""
+
+
+class LearnerPackage(Protocol):
+    """What a learner's package exposes."""
+
+    Config: type
+    """Frozen config dataclass, with the field ``num_envs`` (worlds per member)."""
+    Learner: type
+    """Satisfies `pwm_bench.learning.learner.Learner`."""
+    gradient_source: Literal["learned", "simulator", "score"]
+    """Where the policy's gradient comes from."""
+
+    def recipe(self, task: str, simulator: str) -> Any:
+        """The published defaults for a task on a simulator, as a ``Config``."""
+        ...
+
+
+def algorithms() -> list[str]:
+    """Names of all algorithms."""
+    return sorted(ALGORITHMS)
+
+
+def learner_package(algorithm: str) -> LearnerPackage:
+    """Imports an algorithm's package.
+
+    Raises:
+        UsageError: if there is no such algorithm (the nearest name is suggested).
+    """
+    if algorithm not in ALGORITHMS:
+        raise unknown("algorithm", algorithm, ALGORITHMS)
+    return importlib.import_module(ALGORITHMS[algorithm])  # type: ignore[return-value]
+
+
+def check_names(task: str, simulator: str, algorithm: str) -> None:
+    """Checks that all three exist and can work together.
+
+    Raises:
+        UsageError: an unknown name, or an algorithm that needs gradients on a simulator that has none.
+    """
+    if task not in envs.tasks():
+        raise unknown("task", task, envs.tasks())
+    if simulator not in envs.simulators():
+        raise unknown("simulator", simulator, envs.simulators())
+    if learner_package(algorithm).gradient_source == "simulator" and not envs.capabilities(simulator).gradient:
+        able = [name for name in envs.simulators() if envs.capabilities(name).gradient]
+        raise UsageError(
+            f"algorithm '{algorithm}' needs the simulator's gradient, which '{simulator}' does not give: "
+            f"use --simulator {' or '.join(able)}"
+        )

@@ -1,0 +1,101 @@
+"""From a spec to the objects that run it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+import envs
+from envs.api import DifferentiableEnv
+from envs.errors import UsageError
+from pwm_bench import configs, registry
+from pwm_bench.learning.learner import Learner
+from pwm_bench.records.schema import PeakMemory
+from pwm_bench.runner.evaluation import Evaluator
+from pwm_bench.spec import RunSpec
+
+__all__ = ["Parts", "build", "peak_memory", "resolve_device"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """What a run consists of."""
+
+    device: torch.device
+    env: DifferentiableEnv
+    evaluator: Evaluator
+    learner: Learner
+    gradient_source: Literal["learned", "simulator", "score"]
+
+    @property
+    def compile_seconds(self) -> float:
+        """Time that the simulators have spent compiling so far [s]."""
+        return self.env.simulator.compile_seconds + self.evaluator.env.simulator.compile_seconds
+
+    def compile(self) -> None:
+        """Compiles what training and evaluation need of the simulators."""
+        self.env.simulator.compile(gradient=self.gradient_source == "simulator")
+        self.evaluator.env.simulator.compile(gradient=False)
+
+
+def build(spec: RunSpec) -> Parts:
+    """Builds environments and the untrained learner.
+
+    Raises:
+        UsageError: the device is absent, or a part refuses the spec.
+    """
+    device = resolve_device(spec)
+    torch.set_float32_matmul_precision("highest")  # no TF32 behind anyone's back
+    package = registry.learner_package(spec.algorithm)
+    config = configs.override(package.recipe(spec.task, spec.simulator), spec.config)
+    env = envs.make(
+        spec.task,
+        spec.simulator,
+        num_envs=len(spec.seeds) * config.num_envs,
+        device=device,
+        seed=spec.seeds,
+        **spec.simulator_options,
+    )
+    return Parts(
+        device=device,
+        env=env,
+        evaluator=Evaluator(spec, device),
+        learner=package.Learner(env, config, seeds=spec.seeds, total_env_steps=spec.env_steps),
+        gradient_source=package.gradient_source,
+    )
+
+
+def resolve_device(spec: RunSpec) -> torch.device:
+    """The torch device that a spec's ``device`` stands for on this machine.
+
+    Raises:
+        UsageError: a GPU was asked for and torch sees none, or not that one.
+    """
+    able = "cuda" in envs.capabilities(spec.simulator).devices
+    if spec.device == "auto":
+        return torch.device("cuda" if able and torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(spec.device)
+    except RuntimeError:
+        raise UsageError(f"device={spec.device}: must be auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            f"device={spec.device}: torch sees no GPU here; use --device cpu, or install a CUDA build of torch"
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device={spec.device}: there are {torch.cuda.device_count()} GPUs, numbered from 0")
+    return device
+
+
+def peak_memory(device: torch.device, before: PeakMemory) -> PeakMemory:
+    """The largest memory in use up to now, given that of earlier attempts."""
+    import resource
+
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    gpu = before.gpu
+    if device.type == "cuda":
+        gpu = max(gpu or 0, torch.cuda.max_memory_allocated(device))
+    return PeakMemory(resident=max(before.resident, resident), gpu=gpu)

@@ -1,0 +1,154 @@
+"""Everything that a run writes down: its record, its metrics and its evaluations."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pwm_bench.learning.learner import Counters
+from pwm_bench.records import provenance
+from pwm_bench.records.files import write_atomic
+from pwm_bench.records.schema import ClockTimes, Counts, Evaluation, Member, Metrics, PeakMemory, RunRecord, Status
+from pwm_bench.records.store import RunDirectory, now
+from pwm_bench.runner.build import Parts, peak_memory
+from pwm_bench.runner.curves import CurveWriter
+from pwm_bench.runner.evaluation import EvaluationResult
+from pwm_bench.runner.failures import classify
+from pwm_bench.runner.fingerprint import task_hash
+from pwm_bench.spec import RunSpec
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """The files of one run, and the record as it will next be written.
+
+    Args:
+        spec: the run.
+        directory: its directory, locked by this process.
+        previous: the record that an earlier attempt left.
+    """
+
+    def __init__(self, spec: RunSpec, directory: RunDirectory, previous: RunRecord | None) -> None:
+        self.spec = spec
+        self.directory = directory
+        self.curves = CurveWriter()
+        time_now = now()
+        self.record = RunRecord(
+            run_id=spec.id,
+            study=spec.study,
+            spec=spec.to_dict(),
+            status="running",
+            members=[Member(seed=seed) for seed in spec.seeds],
+            attempts=1 if previous is None else previous.attempts + 1,
+            started_at=time_now if previous is None else previous.started_at,
+            updated_at=time_now,
+        )
+        if previous is None:
+            directory.write(self.record)
+
+    @property
+    def any_alive(self) -> bool:
+        """Whether some member has not diverged."""
+        return any(member.status == "ok" for member in self.record.members)
+
+    def describe(self, parts: Parts) -> None:
+        """Notes what the run consists of, and leaves the spec beside the record."""
+        self.record.gradient_source = parts.gradient_source
+        self.record.task_hash = task_hash(parts.env)
+        self.record.provenance = provenance.collect(str(parts.device), self.spec.precision)
+        self.directory.traceback.unlink(missing_ok=True)
+        write_atomic(self.directory.spec_file, self.spec.to_json())
+
+    def metrics(
+        self,
+        values: Mapping[str, Sequence[float]],
+        alive: Sequence[bool],
+        *,
+        iteration: int,
+        counters: Counters,
+        times: ClockTimes,
+    ) -> None:
+        """Writes one line of metrics and marks the members that diverged."""
+        line = Metrics(
+            iteration=iteration,
+            env_steps=counters.env_steps,
+            gradient_steps=counters.gradient_steps,
+            imagined_steps=counters.imagined_steps,
+            train_seconds=times.train,
+            wall_seconds=times.total,
+            alive=list(alive),
+            values={name: list(column) for name, column in values.items()},
+        )
+        self.directory.metrics.append(line.model_dump())
+        for member, flag in zip(self.record.members, alive, strict=True):
+            if not flag and member.status == "ok":
+                member.status, member.diverged_at = "diverged", counters.env_steps
+        for name, column in values.items():
+            self.curves.add(f"train/{name}", column, self.spec.seeds, counters.env_steps)
+
+    def evaluation(self, result: EvaluationResult, *, index: int, counters: Counters, times: ClockTimes) -> None:
+        """Writes one line of evaluations and each member's score."""
+        line = Evaluation(
+            index=index,
+            env_steps=counters.env_steps,
+            gradient_steps=counters.gradient_steps,
+            train_seconds=times.train,
+            wall_seconds=times.total,
+            returns=result.returns,
+            lengths=result.lengths,
+            invalid=result.invalid,
+            extras=result.extras,
+        )
+        self.directory.evaluations.append(line.model_dump())
+        means = [sum(episodes) / len(episodes) for episodes in result.returns]
+        for member, mean in zip(self.record.members, means, strict=True):
+            member.final_return = mean if math.isfinite(mean) else None
+            if index == 0:
+                member.untrained_return = member.final_return
+        self.curves.add("evaluation/return", means, self.spec.seeds, counters.env_steps)
+
+    def count(self, parts: Parts, iteration: int, times: ClockTimes) -> None:
+        """Brings counts, clocks and memory of the record up to date."""
+        counters = parts.learner.counters
+        self.record.counts = Counts(
+            iterations=iteration,
+            env_steps=counters.env_steps,
+            gradient_steps=counters.gradient_steps,
+            imagined_steps=counters.imagined_steps,
+        )
+        self.record.clocks = times
+        self.record.memory = peak_memory(parts.device, self.record.memory)
+
+    def write(self, status: Status = "running", reason: str | None = None) -> None:
+        """Writes the record with a status."""
+        self.record.status, self.record.reason = status, reason
+        self.directory.write(self.record)
+
+    def fail(self, error: BaseException) -> None:
+        """Records an exception as the run's outcome; the last checkpoint stays."""
+        self.record.status, self.record.reason = classify(error)
+        with contextlib.suppress(OSError):  # a full disk may be the very reason
+            if self.record.status != "interrupted":
+                write_atomic(self.directory.traceback, "".join(traceback.format_exception(error)))
+            self.directory.write(self.record)
+
+    def position(self) -> dict[str, Any]:
+        """What a checkpoint must hold to `rewind` to this point."""
+        return {
+            "metrics_bytes": self.directory.metrics.sync(),
+            "evaluations_bytes": self.directory.evaluations.sync(),
+            "members": [member.model_dump() for member in self.record.members],
+            "memory": self.record.memory.model_dump(),
+        }
+
+    def rewind(self, position: Mapping[str, Any] | None) -> None:
+        """Goes back to a `position`, or to the beginning; lines written after it are cut."""
+        self.directory.metrics.truncate(position["metrics_bytes"] if position else 0)
+        self.directory.evaluations.truncate(position["evaluations_bytes"] if position else 0)
+        if position:
+            self.record.members = [Member(**member) for member in position["members"]]
+            self.record.memory = PeakMemory(**position["memory"])

@@ -1,0 +1,124 @@
+"""Executing a run: from a spec to a finished run directory, through any number of interruptions."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from envs.errors import UsageError
+from pwm_bench.records.schema import RunRecord
+from pwm_bench.records.store import FINISHED, Results, RunDirectory
+from pwm_bench.runner.build import build
+from pwm_bench.runner.clocks import Clocks
+from pwm_bench.runner.curves import CurveWriter
+from pwm_bench.runner.journal import Journal
+from pwm_bench.runner.progress import Announcer, Progress
+from pwm_bench.runner.stop import StopRequest
+from pwm_bench.runner.training import Training
+from pwm_bench.spec import RunSpec
+
+__all__ = ["Outcome", "execute"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a call of `execute` ended.
+
+    Attributes:
+        record: as it is on disk.
+        stopped_by: the signal that asked it to stop, if one did.
+        skipped: the run was finished before, and nothing was done.
+    """
+
+    record: RunRecord
+    stopped_by: signal.Signals | None = None
+    skipped: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """For the shell: 0 finished, 1 failed or all members diverged, 128 + signal when stopped."""
+        if self.record.status == "interrupted":
+            return 128 + (self.stopped_by or signal.SIGINT)
+        return 0 if self.record.status == "ok" else 1
+
+
+def execute(
+    spec: RunSpec,
+    results: Results,
+    *,
+    progress: Progress | None = None,
+    checkpoint_seconds: float = 60.0,
+    tensorboard: bool = False,
+) -> Outcome:
+    """Brings a run to its end: begins it, goes on from its last checkpoint, or finds it finished.
+
+    Args:
+        spec: what to run.
+        results: where its directory lies.
+        progress: told how it goes.
+        checkpoint_seconds: time between two checkpoints; one more is written at the end.
+        tensorboard: also write the curves for tensorboard, into the run's directory.
+
+    Raises:
+        UsageError: it can't be run as asked (unwritable folder, absent GPU, another process is at it, a checkpoint
+            that is damaged or not its own). Nothing on disk is changed then.
+    """
+    if not checkpoint_seconds >= 0:
+        raise UsageError(f"checkpoint_seconds={checkpoint_seconds}: must not be negative")
+    results.check_writable()
+    directory = results.run(spec.study, spec.id)
+    with directory.lock(), StopRequest() as stop:
+        previous = directory.read() if directory.record_file.exists() else None
+        if previous is not None and previous.status in FINISHED:
+            return Outcome(record=previous, skipped=True)
+        announcer = Announcer(progress, spec.env_steps, abandoned=stop.request)
+        journal = Journal(spec, directory, previous)
+        training = None
+        try:
+            clocks = Clocks()
+            training = _prepare(spec, journal, clocks, announcer, stop)
+            if tensorboard:
+                folder = directory.path / "tensorboard"
+                journal.curves = CurveWriter(folder, purge_from=training.learner.counters.env_steps)
+            journal.write()
+            training.run(checkpoint_seconds)
+            _conclude(journal, training, stop)
+            announcer.tell("done")
+        except UsageError:
+            if previous is None and training is None:
+                directory.discard_beginning()
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            journal.fail(error)
+        finally:
+            journal.curves.close()
+        return Outcome(record=journal.record, stopped_by=stop.signal)
+
+
+def _prepare(
+    spec: RunSpec, journal: Journal, clocks: Clocks, announcer: Announcer, stop: StopRequest
+) -> Training:
+    """Builds everything, compiles, and restores the last checkpoint."""
+    with clocks.phase("setup"):
+        announcer.tell("setup")
+        parts = build(spec)
+        clocks.device = parts.device
+    with clocks.phase("compile"):
+        announcer.tell("compile")
+        parts.compile()
+    with clocks.phase("setup"):
+        training = Training(spec, parts, journal, clocks, announcer, stop)
+        training.restore()
+        journal.describe(parts)
+    return training
+
+
+def _conclude(journal: Journal, training: Training, stop: StopRequest) -> None:
+    """Writes the final status, once the checkpoint that goes with it is on disk."""
+    if not training.complete:
+        name = stop.signal.name if stop.signal else "request"
+        journal.write("interrupted", f"stopped by {name}; goes on from its checkpoint")
+        return
+    diverged = [member for member in journal.record.members if member.status == "diverged"]
+    reason = "; ".join(f"seed {m.seed} diverged at {m.diverged_at:,} env steps" for m in diverged) or None
+    journal.write("ok" if journal.any_alive else "diverged", reason)

@@ -1,0 +1,65 @@
+"""Sizes and training settings of the world model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from envs.errors import UsageError
+from pwm_bench.learning.checks import check_at_least, check_positive, check_unit, check_widths
+
+__all__ = ["WorldModelConfig"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorldModelConfig:
+    """What a world model looks like and how it is trained.
+
+    The defaults are the single-task ("5M") model of PWM. Tuples may be given as lists, as JSON has them.
+
+    Raises:
+        UsageError: if a field is out of range.
+    """
+
+    latent_dim: int = 512
+    """Size of the latent z; a multiple of ``simnorm_dim``."""
+    encoder_hidden: tuple[int, ...] = (256,)
+    """Hidden layers of the encoder z = E(o)."""
+    dynamics_hidden: tuple[int, ...] = (512, 512)
+    """Hidden layers of the dynamics z' = D(z, a)."""
+    reward_hidden: tuple[int, ...] = (512, 512)
+    """Hidden layers of the reward r = R(z, a)."""
+    simnorm_dim: int = 8
+    """Size V of each simplex in the latent (SimNorm)."""
+    horizon: int = 16
+    """Steps H that the loss unrolls the model open loop."""
+    temporal_weight: float = 0.99
+    """rho: the loss of step t weighs rho^t. The released code uses the discount gamma here, also 0.99."""
+    dynamics_coef: float = 1.0
+    """Weight of the latent consistency loss."""
+    reward_coef: float = 1.0
+    """Weight of the reward loss."""
+    released_reward_scale: bool = False
+    """Divide the reward loss by H once more, as the released code does (it averages over time, then divides)."""
+    reward_normalisation: bool = True
+    """Learn rewards shifted and scaled by their running mean and deviation, clipped at 5 (released single-task
+    settings); a policy trained in the model then maximises these."""
+    batch_size: int = 256
+    """Sequences of ``horizon`` steps in one gradient step, per member."""
+    learning_rate: float = 3e-4
+    """Adam's learning rate, the same for encoder, dynamics and reward."""
+    max_grad_norm: float = 20.0
+    """Clip on the global norm of the gradient, per member."""
+
+    def __post_init__(self) -> None:
+        for name in ("encoder_hidden", "dynamics_hidden", "reward_hidden"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            check_widths(name, getattr(self, name))
+        for name in ("latent_dim", "simnorm_dim", "horizon", "batch_size"):
+            check_at_least(name, getattr(self, name), 1)
+        if self.latent_dim % self.simnorm_dim:
+            raise UsageError(f"latent_dim={self.latent_dim}: must be a multiple of simnorm_dim={self.simnorm_dim}")
+        check_unit("temporal_weight", self.temporal_weight)
+        for name in ("dynamics_coef", "reward_coef"):
+            check_at_least(name, getattr(self, name), 0.0)
+        for name in ("learning_rate", "max_grad_norm"):
+            check_positive(name, getattr(self, name))

@@ -1,0 +1,91 @@
+"""Encoder, dynamics and reward networks of the world model, for a population.
+
+    z = E(o)        z' = D(z, a)        r = R(z, a)
+
+Every hidden layer is linear, LayerNorm, Mish; encoder and dynamics end in linear, LayerNorm, SimNorm, so a latent is
+a list of simplices. There is no decoder, no termination head and no value or policy in it.
+Source: Hansen, Su and Wang, "TD-MPC2", ICLR 2024, section 3.1, with the sizes of Georgiev et al., "PWM", ICLR 2025.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pwm_bench.learning.initialise import truncated_normal, zeros
+from pwm_bench.learning.layers import PopulationMLP
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.world_model.config import WorldModelConfig
+from pwm_bench.world_model.heads import RewardHead, ScalarHead
+
+__all__ = ["WorldModel"]
+
+
+class WorldModel(nn.Module):
+    """A latent model of an environment for each member.
+
+    Inputs may have any number of axes between the member's (first) and the features' (last).
+
+    Args:
+        observation_dim: size of an observation.
+        action_dim: size of an action.
+        config: sizes.
+        stream: where the initial weights are drawn from: normal with deviation 0.02, the reward's last layer zero,
+            so that predicted rewards start at 0.
+        head: what the reward network's output means; a scalar by default.
+    """
+
+    def __init__(
+        self,
+        observation_dim: int,
+        action_dim: int,
+        config: WorldModelConfig,
+        *,
+        stream: MemberStream,
+        head: RewardHead | None = None,
+    ) -> None:
+        super().__init__()
+        self.head: RewardHead = head or ScalarHead()
+        self.latent_dim = config.latent_dim
+        members, latent = stream.members, config.latent_dim
+        normed = {"activation": "mish", "norm": "pre", "stream": stream, "init": truncated_normal(0.02)}
+        simplices = {"last": "simnorm", "simnorm_dim": config.simnorm_dim}
+        transition = latent + action_dim
+        self.encoder = PopulationMLP(
+            members, (observation_dim, *config.encoder_hidden, latent), **normed, **simplices
+        )
+        self.dynamics = PopulationMLP(members, (transition, *config.dynamics_hidden, latent), **normed, **simplices)
+        self.reward_network = PopulationMLP(
+            members, (transition, *config.reward_hidden, self.head.outputs), **normed, last_init=zeros
+        )
+
+    def encode(self, obs: Tensor) -> Tensor:
+        """Latent of an observation, ``(P, ..., observation_dim)`` to ``(P, ..., latent_dim)``."""
+        return self.encoder(obs)
+
+    def next(self, latent: Tensor, action: Tensor) -> Tensor:
+        """Latent after one control step, shape ``(P, ..., latent_dim)``."""
+        return self.dynamics(torch.cat((latent, action), dim=-1))
+
+    def reward_output(self, latent: Tensor, action: Tensor) -> Tensor:
+        """Raw output of the reward network, shape ``(P, ..., head.outputs)``."""
+        return self.reward_network(torch.cat((latent, action), dim=-1))
+
+    def reward(self, latent: Tensor, action: Tensor) -> Tensor:
+        """Predicted reward of an action at a latent, shape ``(P, ...)``, in the units it was trained on."""
+        return self.head.value(self.reward_output(latent, action))
+
+    def unroll(self, latent: Tensor, actions: Tensor) -> Tensor:
+        """Applies the dynamics H times without looking at observations.
+
+        Args:
+            latent: z_0, shape ``(P, B, latent_dim)``.
+            actions: a_0..a_{H-1}, shape ``(P, H, B, action_dim)``.
+
+        Returns:
+            z_0..z_H, shape ``(P, H + 1, B, latent_dim)``.
+        """
+        latents = [latent]
+        for action in actions.unbind(1):
+            latents.append(self.next(latents[-1], action))
+        return torch.stack(latents, dim=1)

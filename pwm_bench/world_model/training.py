@@ -1,0 +1,120 @@
+"""Training the world model on stored sequences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pwm_bench.learning.guards import MemberGuard
+from pwm_bench.learning.normalise import RunningNorm
+from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm
+from pwm_bench.learning.precision import autocast
+from pwm_bench.world_model.config import WorldModelConfig
+from pwm_bench.world_model.loss import WorldModelLoss, world_model_loss
+from pwm_bench.world_model.networks import WorldModel
+
+__all__ = ["WorldModelTrainer", "sequence_loss"]
+
+
+def sequence_loss(
+    model: WorldModel, obs: Tensor, action: Tensor, reward: Tensor, config: WorldModelConfig
+) -> WorldModelLoss:
+    """Loss of a model on sequences of H steps: encodes, unrolls, predicts rewards, compares.
+
+    Args:
+        model: the model.
+        obs: o_0..o_H, shape ``(P, B, H + 1, observation_dim)``.
+        action: a_0..a_{H-1}, shape ``(P, B, H, action_dim)``.
+        reward: r_0..r_{H-1} in the units the model is to predict, shape ``(P, B, H)``.
+        config: weights of the loss.
+    """
+    obs, action, reward = (x.transpose(1, 2) for x in (obs, action, reward))  # (P, time, B, ...)
+    with torch.no_grad():
+        targets = model.encode(obs[:, 1:])
+    latents = model.unroll(model.encode(obs[:, 0]), action)
+    # All H rewards in one product: they wait for nothing but the latents.
+    errors = model.head.error(model.reward_output(latents[:, :-1], action), reward)
+    return world_model_loss(
+        latents[:, 1:],
+        targets,
+        errors,
+        temporal_weight=config.temporal_weight,
+        dynamics_coef=config.dynamics_coef,
+        reward_coef=config.reward_coef,
+        released_reward_scale=config.released_reward_scale,
+    )
+
+
+class WorldModelTrainer:
+    """A world model's optimiser and the normaliser of the rewards it learns.
+
+    Args:
+        model: what to train.
+        config: its settings.
+        members: P.
+        guard: freezes the members whose loss or gradient is not finite.
+        precision: of the matrix products, ``"float32"`` or ``"bfloat16"``.
+    """
+
+    def __init__(
+        self,
+        model: WorldModel,
+        config: WorldModelConfig,
+        *,
+        members: int,
+        guard: MemberGuard,
+        precision: str = "float32",
+    ) -> None:
+        self.model = model
+        self.config = config
+        self._members = members
+        self._guard = guard
+        self._precision = precision
+        self._params = list(model.parameters())
+        self._device = self._params[0].device
+        self._optimiser = PopulationAdam(self._params, config.learning_rate, members=members)
+        self.reward_norm = RunningNorm(members, 1, device=self._device)
+
+    def set_learning_rate(self, value: float) -> None:
+        """Changes Adam's step size."""
+        self._optimiser.set_lr(value)
+
+    def step(self, obs: Tensor, action: Tensor, reward: Tensor, *, iteration: int) -> dict[str, Tensor]:
+        """Takes one gradient step on a batch of sequences.
+
+        Args:
+            obs: shape ``(P, B, H + 1, observation_dim)``.
+            action: shape ``(P, B, H, action_dim)``.
+            reward: as the environment gave them, shape ``(P, B, H)``.
+            iteration: recorded for members that diverge now.
+
+        Returns:
+            the loss, its parts and the norm of the gradient before clipping, each shape ``(P,)``.
+        """
+        if self.config.reward_normalisation:
+            reward = reward.unsqueeze(-1)
+            self.reward_norm.update(reward)
+            reward = self.reward_norm.normalise(reward, clip=5.0).squeeze(-1)
+        self._optimiser.zero_grad()
+        with autocast(self._precision, self._device):
+            loss = sequence_loss(self.model, obs, action, reward, self.config)
+        loss.total.sum().backward()
+        norm = clip_grad_norm(self._params, self.config.max_grad_norm, self._members)
+        self._optimiser.step(alive=self._guard.check(iteration, loss.total, norm))
+        return {
+            "world_model_loss": loss.total.detach(),
+            "dynamics_loss": loss.dynamics.detach(),
+            "reward_loss": loss.reward.detach(),
+            "world_model_grad_norm": norm,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Optimiser and reward statistics; the model's weights are the model's own."""
+        return {"optimiser": self._optimiser.state_dict(), "reward_norm": self.reward_norm.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.reward_norm.load_state_dict(state["reward_norm"])

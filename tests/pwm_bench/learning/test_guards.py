@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import torch
+
+from pwm_bench.learning.guards import MemberGuard
+
+
+def test_freezes_the_members_that_are_not_finite_and_remembers_when():
+    guard = MemberGuard(3)
+    assert guard.check(0, torch.zeros(3)).tolist() == [True, True, True]
+    guard.check(4, torch.zeros(3), torch.tensor([0.0, float("nan"), 0.0]))
+    guard.check(7, torch.zeros(6, 2).index_fill_(0, torch.tensor(5), float("inf")))  # rows P * K: member 2
+    assert guard.alive.tolist() == [True, False, False]
+    assert guard.diverged_at.tolist() == [-1, 4, 7]
+
+
+def test_a_frozen_member_stays_frozen():
+    guard = MemberGuard(2)
+    guard.check(1, torch.tensor([float("inf"), 0.0]))
+    guard.check(2, torch.zeros(2))
+    assert guard.alive.tolist() == [False, True] and guard.diverged_at.tolist() == [1, -1]
+
+
+def test_zeroes_gradients_of_frozen_members_only():
+    guard = MemberGuard(2)
+    guard.check(0, torch.tensor([0.0, float("nan")]))
+    shared, ensemble = torch.nn.Parameter(torch.ones(2, 3)), torch.nn.Parameter(torch.ones(4, 3))
+    shared.grad, ensemble.grad = torch.full((2, 3), float("nan")), torch.full((4, 3), 2.0)
+    shared.grad[0] = 1.0
+    guard.zero_dead_gradients([shared, ensemble, torch.nn.Parameter(torch.ones(2))])
+    assert torch.equal(shared.grad, torch.tensor([[1.0] * 3, [0.0] * 3]))
+    assert torch.equal(ensemble.grad, torch.tensor([[2.0] * 3] * 2 + [[0.0] * 3] * 2))
+
+
+def test_state_dict_restores():
+    guard, other = MemberGuard(2), MemberGuard(2)
+    guard.check(3, torch.tensor([0.0, float("nan")]))
+    other.load_state_dict(guard.state_dict())
+    assert torch.equal(other.alive, guard.alive) and torch.equal(other.diverged_at, guard.diverged_at)

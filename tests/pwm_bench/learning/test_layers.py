@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from envs.errors import UsageError
+from pwm_bench.learning import initialise
+from pwm_bench.learning.layers import (
+    PopulationLayerNorm,
+    PopulationLinear,
+    PopulationMLP,
+    SimNorm,
+    activation_function,
+)
+from pwm_bench.learning.random import MemberStream
+
+SEEDS = (0, 5, 9)
+INITS = {
+    "torch_default": initialise.torch_default,
+    "orthogonal": initialise.orthogonal(),
+    "truncated_normal": initialise.truncated_normal(),
+    "zeros": initialise.zeros,
+}
+
+
+def member(module: nn.Module, p: int) -> list[torch.Tensor]:
+    return [parameter[p] for parameter in module.parameters()]
+
+
+@pytest.mark.parametrize("init", INITS.values(), ids=INITS)
+def test_initial_weights_are_the_same_alone_and_in_a_population(init):
+    together = PopulationMLP(3, (4, 6, 2), "elu", "post", stream=MemberStream(SEEDS), init=init)
+    for p, seed in enumerate(SEEDS):
+        alone = PopulationMLP(1, (4, 6, 2), "elu", "post", stream=MemberStream([seed]), init=init)
+        for a, b in zip(member(together, p), member(alone, 0), strict=True):
+            torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5)])
+def test_orthogonal_weights(shape):
+    weight, bias = initialise.orthogonal(1.5)(MemberStream(SEEDS), *shape)
+    small = weight if shape[0] >= shape[1] else weight.transpose(1, 2)
+    eye = torch.eye(min(shape)).expand(3, -1, -1)
+    torch.testing.assert_close(small.transpose(1, 2) @ small, 1.5**2 * eye, atol=1e-5, rtol=0)
+    assert not bias.any()
+
+
+def test_default_and_truncated_normal_weights_have_their_spread():
+    stream = MemberStream(SEEDS)
+    weight, bias = initialise.torch_default(stream, 100, 50)
+    assert weight.abs().max() <= 0.1 and weight.abs().max() > 0.099 and bias.abs().max() <= 0.1
+    normal, _ = initialise.truncated_normal(0.02)(stream, 100, 50)
+    torch.testing.assert_close(normal.std(), torch.tensor(0.02), rtol=0.03, atol=0)
+    cut, _ = initialise.truncated_normal(1.0, 0.5)(stream, 100, 50)
+    assert cut.abs().max() <= 0.5 and cut.abs().max() > 0.49
+
+
+def reference_mlp(population: PopulationMLP, p: int, x: torch.Tensor, norm: str, last: str) -> torch.Tensor:
+    """The same network for one member, from torch's own layers."""
+
+    def linear(layer: PopulationLinear, x):
+        return x @ layer.weight[p] + layer.bias[p, 0]
+
+    def scale(layer: PopulationLayerNorm, x):
+        return nn.functional.layer_norm(x, x.shape[-1:], layer.weight[p, 0], layer.bias[p, 0])
+
+    for index, layer in enumerate(population.layers):
+        final = index == len(population.layers) - 1
+        if final and last == "linear":
+            x = linear(layer, x)
+        elif final and last == "simnorm":
+            y = scale(layer.norm, linear(layer.linear, x))
+            x = torch.cat([part.softmax(-1) for part in y.split(4, -1)], -1)
+        elif norm == "pre":
+            x = nn.functional.mish(scale(layer.norm, linear(layer.linear, x)))
+        elif norm == "post":
+            x = scale(layer.norm, nn.functional.mish(linear(layer.linear, x)))
+        else:
+            x = nn.functional.mish(linear(layer.linear, x))
+    return x
+
+
+@pytest.mark.parametrize("last", ["linear", "hidden", "simnorm"])
+@pytest.mark.parametrize("norm", ["none", "pre", "post"])
+@pytest.mark.parametrize("members", [1, 3])
+def test_mlp_equals_torch_layers_member_by_member(members, norm, last):
+    stream = MemberStream(SEEDS[:members])
+    mlp = PopulationMLP(members, (5, 7, 6, 8), "mish", norm, stream=stream, last=last, simnorm_dim=4)
+    for layer in mlp.parameters():  # so that scale and shift of the norms matter
+        layer.data += 0.1 * torch.randn_like(layer)
+    x = torch.randn(members, 2, 3, 5)
+    y = mlp(x)
+    assert y.shape == (members, 2, 3, 8)
+    for p in range(members):
+        torch.testing.assert_close(y[p], reference_mlp(mlp, p, x[p], norm, last))
+
+
+def test_gradients_of_members_do_not_mix():
+    mlp = PopulationMLP(3, (4, 6, 2), "elu", "post", stream=MemberStream(SEEDS))
+    x = torch.randn(3, 5, 4)
+    x[1] = float("nan")
+    mlp(x).square().sum().backward()
+    for parameter in mlp.parameters():
+        assert torch.isfinite(parameter.grad[[0, 2]]).all() and not torch.isfinite(parameter.grad[1]).all()
+
+
+def test_simnorm_gives_simplices():
+    y = SimNorm(8)(torch.randn(2, 3, 24))
+    torch.testing.assert_close(y.view(2, 3, 3, 8).sum(-1), torch.ones(2, 3, 3))
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_runs_under_bfloat16_autocast(members):
+    mlp = PopulationMLP(
+        members, (5, 16, 8), "mish", "pre", stream=MemberStream(SEEDS[:members]), last="simnorm"
+    )
+    x = torch.randn(members, 4, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = mlp(x)
+    assert not torch.equal(low.float(), mlp(x))
+    low.float().square().sum().backward()
+    assert all(p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all() for p in mlp.parameters())
+    torch.testing.assert_close(low.float(), mlp(x), atol=0.02, rtol=0.05)
+
+
+def test_bad_arguments_name_the_remedy():
+    stream = MemberStream(SEEDS)
+    with pytest.raises(UsageError, match="did you mean 'mish'"):
+        activation_function("mihs")
+    with pytest.raises(UsageError, match="norm"):
+        PopulationMLP(3, (4, 2), norm="batch", stream=stream)
+    with pytest.raises(UsageError, match="last layer"):
+        PopulationMLP(3, (4, 2), last="softmax", stream=stream)
+    with pytest.raises(UsageError, match="multiple of simnorm_dim"):
+        PopulationMLP(3, (4, 9), last="simnorm", stream=stream)
+    with pytest.raises(UsageError, match="members=2"):
+        PopulationLinear(2, 4, 2, stream=stream)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pwm_bench.learning.normalise import RunningNorm
+
+P, DIM = 2, 3
+
+
+def batches(seed: int = 0) -> list[torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    return [torch.tensor(rng.normal(5, 2, (P, n, DIM)), dtype=torch.float32) for n in (40, 1, 7, 300)]
+
+
+def test_equals_mean_and_variance_of_everything_seen():
+    norm = RunningNorm(P, DIM)
+    for batch in batches():
+        norm.update(batch)
+    everything = torch.cat(batches(), dim=1).double().numpy()
+    # The prior (mean 0, variance 1) weighs 1e-4 of 348 values.
+    np.testing.assert_allclose(norm.mean, everything.mean(1), rtol=1e-6)
+    np.testing.assert_allclose(norm.var, everything.var(1), rtol=1e-5)
+
+
+def test_mask_leaves_vectors_out_even_if_they_are_not_finite():
+    norm, expected = RunningNorm(P, DIM), RunningNorm(P, DIM)
+    for batch in batches():
+        junk = torch.full_like(batch, float("nan"))
+        both = torch.cat((batch, junk), dim=1)
+        norm.update(both, torch.arange(both.shape[1]).expand(P, -1) < batch.shape[1])
+        expected.update(batch)
+    torch.testing.assert_close(norm.mean, expected.mean)
+    torch.testing.assert_close(norm.var, expected.var)
+
+
+def test_an_empty_mask_changes_nothing():
+    norm = RunningNorm(P, DIM)
+    norm.update(batches()[0])
+    mean, var = norm.mean.clone(), norm.var.clone()
+    norm.update(batches()[1], torch.zeros(P, 1, dtype=torch.bool))
+    torch.testing.assert_close(norm.mean, mean)
+    torch.testing.assert_close(norm.var, var)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_many_small_batches_lose_no_precision(offset):
+    norm = RunningNorm(1, 1)
+    x = torch.randn(1, 20_000, 1, generator=torch.Generator().manual_seed(0)) + offset
+    for part in x.split(4, dim=1):
+        norm.update(part)
+    x = x.double()
+    prior = 1e-4 / (20_000 + 1e-4)  # share of the initial value at mean 0
+    expected = x.var(correction=0) + prior * (1 - prior) * x.mean() ** 2
+    torch.testing.assert_close(norm.var[0, 0], expected, rtol=1e-6, atol=1e-7)
+
+
+def test_normalises_clips_and_inverts():
+    norm = RunningNorm(P, DIM)
+    batch = batches()[3]
+    norm.update(batch)
+    y = norm.normalise(batch)
+    np.testing.assert_allclose(y.mean(1), np.zeros((P, DIM)), atol=1e-5)
+    np.testing.assert_allclose(y.std(1, correction=0), np.ones((P, DIM)), atol=1e-4)
+    torch.testing.assert_close(norm.denormalise(norm.normalise(batch, clip=None)), batch)
+    assert norm.normalise(batch + 1e6, clip=3.0).max() == 3.0
+    torch.testing.assert_close(norm.std, batch.std(1, correction=0), rtol=1e-4, atol=1e-4)
+
+
+def test_accepts_any_number_of_batch_axes_and_passes_gradients():
+    norm = RunningNorm(P, DIM)
+    x = batches()[3].unflatten(1, (30, 10)).requires_grad_()
+    norm.update(x)
+    norm.normalise(x, clip=None).sum().backward()
+    expected = (1 / norm.std).view(P, 1, 1, DIM).expand_as(x)
+    torch.testing.assert_close(x.grad, expected)
+
+
+def test_starts_as_the_identity():
+    x = torch.randn(P, 4, DIM)
+    torch.testing.assert_close(RunningNorm(P, DIM).normalise(x), x.clamp(-5, 5), rtol=1e-4, atol=1e-5)
+
+
+def test_state_dict_restores():
+    norm, other = RunningNorm(P, DIM), RunningNorm(P, DIM)
+    norm.update(batches()[0])
+    other.load_state_dict(norm.state_dict())
+    assert torch.equal(norm.normalise(batches()[1]), other.normalise(batches()[1]))

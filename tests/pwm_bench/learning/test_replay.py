@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.errors import UsageError
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.replay import SequenceReplay
+
+P, B = 2, 3
+N = P * B
+
+
+class Recorder:
+    """Feeds a replay with observations that name (world, episode, step), and keeps the true history."""
+
+    def __init__(self, length: int, seed: int, end: float, invalid: float = 0.0) -> None:
+        self.replay = SequenceReplay(P, B, length * B, obs_dim=3, act_dim=1)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.end, self.invalid = end, invalid
+        self.world = torch.arange(N, dtype=torch.float32)
+        self.episode, self.progress = torch.zeros(N), torch.zeros(N)
+        self.history: list[dict[str, torch.Tensor]] = []
+
+    def obs(self, step: torch.Tensor) -> torch.Tensor:
+        return torch.stack((self.world, self.episode, step), dim=1)
+
+    def run(self, steps: int) -> Recorder:
+        for _ in range(steps):
+            u = torch.rand(N, generator=self.generator)
+            invalid = u < self.invalid
+            terminated = (u < self.invalid + self.end / 2) | invalid
+            done = u < self.invalid + self.end
+            step = {
+                "obs": self.obs(self.progress),
+                "action": (self.progress * 10 + self.world).unsqueeze(1),
+                "reward": self.progress + 0.5,
+                "terminated": terminated,
+                "done": done,
+                "next_obs": self.obs(self.progress + 1),
+                "invalid": invalid,
+            }
+            self.replay.add(**step)
+            self.history.append(step)
+            self.episode = torch.where(done, self.episode + 1, self.episode)
+            self.progress = torch.where(done, 0.0, self.progress + 1)
+        return self
+
+    def sound_starts(self, horizon: int) -> list[set[tuple[int, int, int]]]:
+        """By brute force, the (world, episode, step) of every slice that may be drawn, for each member."""
+        first = max(len(self.history) - self.replay.length, 0)
+        found: list[set[tuple[int, int, int]]] = [set() for _ in range(P)]
+        for start in range(first, len(self.history) - horizon + 1):
+            window = self.history[start : start + horizon]
+            for n in range(N):
+                ends = any(bool(s["done"][n]) for s in window[:-1]) or any(
+                    bool(s["invalid"][n]) for s in window
+                )
+                if not ends:
+                    found[n // B].add(tuple(window[0]["obs"][n].long().tolist()))
+        return found
+
+
+steps = st.integers(0, 40)
+lengths = st.integers(2, 12)
+ends = st.sampled_from([0.0, 0.1, 0.4])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    length=lengths,
+    before=steps,
+    after=steps,
+    horizon=st.integers(1, 5),
+    end=ends,
+    invalid=ends,
+    seed=st.integers(0, 9),
+)
+def test_slices_are_the_sound_ones_and_no_others(length, before, after, horizon, end, invalid, seed):
+    """Wherever the queue is built, slices cross no episode, no bad step and no write head."""
+    horizon = min(horizon, length)
+    recorder = Recorder(length, seed, end, invalid).run(before)
+    recorder.replay.available(horizon)
+    recorder.run(after)
+    expected = recorder.sound_starts(horizon)
+    assert recorder.replay.available(horizon).tolist() == [len(s) for s in expected]
+    batch = recorder.replay.sample(MemberStream(range(P)), 300, horizon)
+    for p in range(P):
+        if not expected[p]:
+            continue
+        drawn = {tuple(o) for o in batch.obs[p, :, 0].long().tolist()}
+        assert drawn <= expected[p]
+        if len(expected[p]) <= 30:  # 300 draws miss one of 30 with probability 30 e^-10
+            assert drawn == expected[p]
+
+
+@settings(deadline=None, max_examples=30)
+@given(length=lengths, count=st.integers(5, 40), horizon=st.integers(1, 5), seed=st.integers(0, 9))
+def test_drawn_transitions_are_consistent(length, count, horizon, seed):
+    horizon = min(horizon, length)
+    recorder = Recorder(length, seed, 0.15).run(count)
+    batch = recorder.replay.sample(MemberStream(range(P)), 50, horizon)
+    assert batch.obs.shape == (P, 50, horizon + 1, 3) and batch.action.shape == (P, 50, horizon, 1)
+    fate = {tuple(s["obs"][n].tolist()): bool(s["terminated"][n]) for s in recorder.history for n in range(N)}
+    for p in range(P):
+        if not recorder.sound_starts(horizon)[p]:
+            continue
+        world, episode, step = batch.obs[p].unbind(-1)
+        assert (world // B == p).all()
+        assert (world == world[:, :1]).all() and (episode == episode[:, :1]).all()
+        assert (step.diff(dim=1) == 1).all()
+        assert torch.equal(batch.action[p, ..., 0], step[:, :-1] * 10 + world[:, :-1])
+        assert torch.equal(batch.reward[p], step[:, :-1] + 0.5)
+        expected = [[fate[tuple(o.tolist())] for o in row[:-1]] for row in batch.obs[p]]
+        assert batch.terminated[p].tolist() == expected
+
+
+def test_starts_are_drawn_uniformly():
+    recorder = Recorder(length=12, seed=3, end=0.15).run(40)
+    expected = recorder.sound_starts(3)
+    draws = 20_000
+    batch = recorder.replay.sample(MemberStream(range(P)), draws, 3)
+    for p in range(P):
+        counts = Counter(tuple(o) for o in batch.obs[p, :, 0].long().tolist())
+        cells = len(expected[p])
+        assert cells > 8
+        statistic = sum((counts[s] - draws / cells) ** 2 / (draws / cells) for s in expected[p])
+        degrees = cells - 1
+        assert statistic < degrees + 4 * (2 * degrees) ** 0.5  # mean plus four deviations of chi-square
+
+
+def test_a_member_draws_the_same_slices_alone_and_in_company():
+    together = Recorder(length=10, seed=1, end=0.1).run(25)
+    alone = SequenceReplay(1, B, 10 * B, obs_dim=3, act_dim=1)
+    for step in together.history:
+        alone.add(**{name: value[B:] for name, value in step.items()})
+    both = together.replay.sample(MemberStream((5, 6)), 8, 4)
+    single = alone.sample(MemberStream((6,)), 8, 4)
+    for a, b in zip(both, single, strict=True):
+        assert torch.equal(a[1:], b)
+
+
+@pytest.mark.parametrize("count", [5, 10, 33])
+def test_resumes_exactly(count):
+    recorder = Recorder(length=10, seed=1, end=0.1).run(count)
+    recorder.replay.sample(MemberStream(range(P)), 4, 3)
+    other = Recorder(length=10, seed=1, end=0.1)
+    other.replay.load_state_dict(recorder.replay.state_dict())
+    extra = len(recorder.history)
+    recorder.run(7)
+    for step in recorder.history[extra:]:
+        other.replay.add(**step)
+    a = recorder.replay.sample(MemberStream(range(P)), 16, 3)
+    b = other.replay.sample(MemberStream(range(P)), 16, 3)
+    for x, y in zip(a, b, strict=True):
+        assert torch.equal(x, y)
+
+
+def test_state_holds_only_what_is_stored():
+    recorder = Recorder(length=1000, seed=0, end=0.1).run(4)
+    assert recorder.replay.state_dict()["obs"].shape == (4, N, 3)
+    assert recorder.replay.stored == 4 * B
+
+
+def test_cost_of_sampling_does_not_grow_with_the_fill():
+    def seconds(length: int) -> float:
+        replay = SequenceReplay(1, 16, 16 * length, obs_dim=4, act_dim=1)
+        row = {"obs": torch.zeros(16, 4), "action": torch.zeros(16, 1), "reward": torch.zeros(16)}
+        flags = {"terminated": torch.zeros(16, dtype=torch.bool), "done": torch.zeros(16, dtype=torch.bool)}
+        for _ in range(length):
+            replay.add(**row, **flags, next_obs=torch.zeros(16, 4))
+        stream = MemberStream([0])
+        replay.sample(stream, 64, 8)
+        best = float("inf")
+        for _ in range(30):
+            start = time.perf_counter()
+            replay.sample(stream, 64, 8)
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    # A cost linear in the fill would be 400 times as much.
+    assert seconds(8_000) < 5 * seconds(20)
+
+
+def test_bad_sizes_are_refused():
+    with pytest.raises(UsageError, match="capacity=2"):
+        SequenceReplay(1, 3, 2, 3, 1)
+    replay = SequenceReplay(1, 3, 12, 3, 1)
+    with pytest.raises(UsageError, match="horizon=5"):
+        replay.available(5)
+    with pytest.raises(UsageError, match="same capacity"):
+        replay.load_state_dict(Recorder(length=10, seed=0, end=0.1).run(3).replay.state_dict())

@@ -1,0 +1,81 @@
+"""A point mass in the plane: an environment for learner tests that needs no simulator and runs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mujoco
+import torch
+from torch import Tensor
+
+from envs.api import DifferentiableEnv
+from envs.simulator import State
+from envs.tasks.base import Task
+
+_MJCF = """
+<mujoco><worldbody><body>
+  <joint name="x" type="slide" axis="1 0 0"/><joint name="y" type="slide" axis="0 1 0"/>
+  <geom type="sphere" size="0.1" mass="1"/>
+</body></worldbody>
+<actuator><motor joint="x"/><motor joint="y"/></actuator></mujoco>
+"""
+
+
+class PointMass(Task):
+    """Drive the mass to the origin and stop there. Reward: -|x|^2 - 0.1 |v|^2 - 0.01 |a|^2."""
+
+    name = "point_mass"
+    observation_dim = 4
+    action_dim = 2
+    noise_dim = 4
+    episode_length = 20
+    control_dt = 0.1
+    substeps = {"toy": 1}
+    source = "tests"
+
+    def model(self) -> mujoco.MjModel:
+        return mujoco.MjModel.from_xml_string(_MJCF)
+
+    def observation(self, state: State, action: Tensor) -> Tensor:
+        return torch.cat((state.qpos, state.qvel), dim=1)
+
+    def reward(self, observation: Tensor, action: Tensor) -> Tensor:
+        position, velocity = observation[:, :2], observation[:, 2:]
+        return -position.square().sum(1) - 0.1 * velocity.square().sum(1) - 0.01 * action.square().sum(1)
+
+    def terminated(self, observation: Tensor) -> Tensor:
+        return observation[:, :2].abs().amax(1) > 5.0
+
+    def reset_state(self, noise: Tensor) -> State:
+        return State(noise[:, :2], 0.5 * noise[:, 2:])
+
+
+class SimulatorToy:
+    """Semi-implicit Euler on a unit mass pushed with ``4 x ctrl`` newtons, in plain torch."""
+
+    name = "toy"
+    substeps = 1
+    differentiable = True
+    compile_seconds = 0.0
+
+    def __init__(self, model: mujoco.MjModel, *, num_worlds: int, dtype: torch.dtype = torch.float32) -> None:
+        self.model = model
+        self.num_worlds = num_worlds
+        self.dtype = dtype
+        self.device = torch.device("cpu")
+        self.timestep = PointMass.control_dt
+
+    def step(self, state: State, ctrl: Tensor) -> State:
+        qvel = state.qvel + self.timestep * 4.0 * ctrl
+        return State(state.qpos + self.timestep * qvel, qvel)
+
+    def compile(self, *, gradient: bool) -> float:
+        return 0.0
+
+
+def toy_env(num_envs: int = 8, seeds: Sequence[int] = (0,), dtype: torch.dtype = torch.float32, **kwargs: Any):
+    """A `DifferentiableEnv` of the point mass, with ``num_envs`` worlds in all."""
+    task = PointMass()
+    simulator = SimulatorToy(task.model(), num_worlds=num_envs, dtype=dtype)
+    return DifferentiableEnv(task, simulator, seeds=seeds, **kwargs)
