@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import envs.tasks  # noqa: F401  before `tasks` is defined below: a later import would put the module in its place
 from envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:

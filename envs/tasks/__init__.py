@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING, Any
 
 from envs.errors import unknown
-from envs.tasks.base import Task
+
+if TYPE_CHECKING:
+    from envs.tasks.base import Task
 
 __all__ = ["TASKS", "Task", "load_task"]
 
@@ -26,3 +29,11 @@ def load_task(name: str) -> Task:
         raise unknown("task", name, TASKS)
     module, attribute = TASKS[name].split(":")
     return getattr(importlib.import_module(module), attribute)()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Task":  # brings torch and mujoco, which asking for names should not
+        from envs.tasks.base import Task
+
+        return Task
+    raise AttributeError(f"module 'envs.tasks' has no attribute '{name}'")

@@ -1,1 +1,1 @@
-"""Parts shared by the learners, each imported from its own module; every tensor's leading axis is the member."""
+"""Parts shared by the learners, each imported from its own module; leading axes are population members."""

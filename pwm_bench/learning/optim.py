@@ -104,7 +104,8 @@ class PopulationAdam:
         b1, b2 = self.betas
         params = [self._rows(p) for p in self.params]
         grads = [
-            torch.zeros_like(r) if p.grad is None else self._rows(p.grad) for p, r in zip(self.params, params, strict=True)
+            torch.zeros_like(r) if p.grad is None else self._rows(p.grad)
+            for p, r in zip(self.params, params, strict=True)
         ]
         if alive is None:
             self._step += 1
@@ -115,10 +116,10 @@ class PopulationAdam:
             live = alive.unsqueeze(1)
             self._step += alive
             grads = [torch.where(live, g, 0.0) for g in grads]
-            weight = live * (1.0 - b1)
+            weight = live.to(grads[0].dtype) * (1.0 - b1)
             for m, g in zip(self._first, grads, strict=True):
                 m.lerp_(g, weight)
-            decay = torch.where(live, b2, 1.0)
+            decay = 1.0 - live.to(grads[0].dtype) * (1.0 - b2)
             torch._foreach_mul_(self._second, [decay] * len(grads))
             torch._foreach_addcmul_(self._second, grads, grads, 1.0 - b2)
         size = self.lr / (1.0 - b1**self._step).clamp(min=1e-12)

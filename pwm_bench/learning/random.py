@@ -20,8 +20,9 @@ _LEARNING = 0x4C524E  # keeps learners' streams apart from the environments', wh
 class MemberStream:
     """Random stream of P members: what member p draws depends on ``seeds[p]`` and the calls alone.
 
-    It is a counter (hashed with the seed) that lives on the device and moves in place, so a stream used inside a captured CUDA graph goes on
-    at every replay, and saving it (`state_dict`) makes a resumed run draw the same numbers.
+    It is a counter that is hashed with the seed. It lives on the device and moves in place, so a stream used
+    inside a captured CUDA graph goes on at every replay, and a run resumed from its `state_dict` draws the same
+    numbers.
 
     Args:
         seeds: one seed a member.
@@ -46,7 +47,7 @@ class MemberStream:
         return self._keys.device
 
     def split(self, count: int) -> MemberStream:
-        """Derives a stream of ``P * count`` members, row ``p * count + k`` being the k-th child of member p."""
+        """Derives a stream of ``P * count`` members; row ``p * count + k`` is the k-th child of member p."""
         child = object.__new__(MemberStream)
         index = torch.arange(count, dtype=torch.int64, device=self.device)
         child._keys = fold(self._next_keys().unsqueeze(1), index).flatten()

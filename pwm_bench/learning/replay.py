@@ -4,9 +4,9 @@ Every world has a ring of ``capacity / B`` control steps; all rings share one wr
 step together. A slice of H transitions may be drawn if none but its last ends an episode and all are stored.
 
 Sampling is exactly uniform over the slices that may be drawn, with no rejection and at a cost that does not
-depend on how much is stored: whether a slice is sound is known once its last transition is written, and it stays
-sound until its first transition is overwritten. Both happen in order of time, so the sound slices form a
-queue (a ring of their first transitions, per member), which `add` feeds at one end and expires at the other;
+depend on how much is stored: whether a slice is sound is known once its last transition is written, and it
+stays sound until its first transition is overwritten. Both happen in order of time, so the sound slices form
+a queue (a ring of their first transitions, per member), which `add` feeds at one end and expires at the other;
 `sample` picks a place in it. A queue is built, once, for each horizon that is asked for.
 """
 

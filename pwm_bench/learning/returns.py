@@ -1,8 +1,8 @@
 """Returns and advantages by backward recursion over time: pure functions of ``[T, ...]`` tensors.
 
 Throughout, ``next_values[t]`` is V(s_{t+1}) at the state that step t led to, *before* any automatic reset.
-Where an episode ended at step t the recursion is cut: a termination has no value beyond it, a truncation bootstraps
-from ``next_values[t]``.
+Where an episode ended at step t the recursion is cut: a termination has no value beyond it, a truncation
+bootstraps from ``next_values[t]``.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class ClockTimes(_Model):
     """Where the time went, summed over all attempts; work that a kill threw away is not in it."""
 
     setup: float = 0.0
-    """Imports, building environments and the learner, loading a checkpoint."""
+    """Building environments and the learner, loading a checkpoint."""
     compile: float = 0.0
     """Compiling simulators."""
     train: float = 0.0

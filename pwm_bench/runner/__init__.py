@@ -1,6 +1,4 @@
-"""One run: one spec, one device, one run directory."""
+"""One run: one spec, one device, one run directory. Begin with `pwm_bench.runner.run.execute`.
 
-from pwm_bench.runner.progress import Progress, ProgressEvent
-from pwm_bench.runner.run import Outcome, execute
-
-__all__ = ["Outcome", "Progress", "ProgressEvent", "execute"]
+Modules are imported on their own: `pwm_bench.runner.progress` is light, the rest brings torch.
+"""

@@ -49,6 +49,10 @@ class Journal:
         )
         if previous is None:
             directory.write(self.record)
+        else:
+            earlier = previous.model_copy(deep=True)
+            for name in ("members", "counts", "clocks", "memory"):
+                setattr(self.record, name, getattr(earlier, name))
 
     @property
     def any_alive(self) -> bool:
@@ -152,3 +156,5 @@ class Journal:
         if position:
             self.record.members = [Member(**member) for member in position["members"]]
             self.record.memory = PeakMemory(**position["memory"])
+        else:
+            self.record.members = [Member(seed=seed) for seed in self.spec.seeds]

@@ -1,0 +1,1 @@
+"""Baselines beside PWM: one short package each, all on the shared learning layer."""

@@ -1,0 +1,253 @@
+"""Training by PPO: roll out, estimate advantages, improve policy and value function over a few epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from baselines.ppo import losses
+from baselines.ppo.config import Config
+from baselines.ppo.networks import ActorCritic
+from envs.api import DifferentiableEnv
+from envs.errors import UsageError
+from pwm_bench.learning.episodes import EpisodeTracker
+from pwm_bench.learning.guards import MemberGuard
+from pwm_bench.learning.learner import Counters
+from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule
+from pwm_bench.learning.precision import autocast
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.returns import gae
+
+__all__ = ["Learner"]
+
+_SMALLEST_RATE, _LARGEST_RATE = 1e-6, 1e-2  # bounds of the adaptive learning rate, and its factor (rl_games)
+_RATE_FACTOR = 1.5
+
+
+class Rollout(NamedTuple):
+    """T control steps of all worlds, ``(P, T, B, ...)``."""
+
+    obs: Tensor
+    next_obs: Tensor
+    mean: Tensor
+    action: Tensor
+    reward: Tensor
+    terminated: Tensor
+    truncated: Tensor
+
+
+class Batch(NamedTuple):
+    """Transitions to learn from, ``(P, M, ...)``; observations and values are normalised."""
+
+    obs: Tensor
+    mean: Tensor
+    action: Tensor
+    log_prob: Tensor
+    value: Tensor
+    advantage: Tensor
+    target: Tensor
+
+
+class Learner:
+    """PPO for a population of P members; see docs/ppo.md and `pwm_bench.learning.learner.Learner`.
+
+    Args:
+        env: environment with P * B worlds; only its forward pass is used.
+        config: settings.
+        seeds: one a member.
+        total_env_steps: budget of control steps per member, for the linear schedule.
+
+    Raises:
+        UsageError: if the environment does not have ``config.num_envs`` worlds for each seed.
+    """
+
+    def __init__(
+        self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int
+    ) -> None:
+        members = len(seeds)
+        if env.num_envs != members * config.num_envs:
+            raise UsageError(
+                f"num_envs={config.num_envs}: the environment has {env.num_envs} worlds for {members} members; "
+                f"make it with num_envs={members * config.num_envs}"
+            )
+        self.env = env
+        self.config = config
+        self.counters = Counters()
+        self._total_env_steps = total_env_steps
+        self._shape = (members, config.num_envs)
+        stream = MemberStream(seeds, env.device, name="ppo initial weights")
+        self.networks = ActorCritic(env.observation_dim, env.action_dim, config, stream)
+        self._actor_params = list(self.networks.actor.parameters())
+        self._critic_params = list(self.networks.critic.parameters())
+        self._actor_optimiser = PopulationAdam(self._actor_params, config.learning_rate, members=members)
+        self._critic_optimiser = PopulationAdam(
+            self._critic_params, config.critic_learning_rate, members=members
+        )
+        self._noise = MemberStream(seeds, env.device, name="ppo actions")
+        self._shuffle = MemberStream(seeds, env.device, name="ppo minibatches")
+        self._episodes = EpisodeTracker(*self._shape, env.device)
+        self._guard = MemberGuard(members, env.device)
+        self._iteration = 0
+        self._obs = env.reset()
+        # The only place where anything is compiled; the numbers are those of the plain function.
+        self._losses = torch.compile(self._minibatch_losses) if config.compile else self._minibatch_losses
+
+    @property
+    def alive(self) -> Tensor:
+        """Members that have not diverged, bool ``(P,)``."""
+        return self._guard.alive
+
+    def act(self, obs: Tensor) -> Tensor:
+        """Acts deterministically: observations ``(P, B, obs)`` to actions ``(P, B, act)`` in [-1, 1]."""
+        with autocast(self.config.precision, self.env.device):
+            return self.networks.act(obs)
+
+    def update(self) -> dict[str, Tensor]:
+        """Collects T steps of every world and learns from them. Returns metrics, each ``(P,)``."""
+        config = self.config
+        if config.schedule == "linear":
+            progress = self.counters.env_steps / self._total_env_steps
+            self._actor_optimiser.set_lr(linear_schedule(config.learning_rate, 0.0, progress))
+        rollout = self._collect()
+        batch, std = self._prepare(rollout)
+        sums = torch.zeros(8, self._shape[0], device=self.env.device)
+        size = config.horizon * config.num_envs // config.minibatches
+        packed = torch.cat([x if x.dim() == 3 else x.unsqueeze(-1) for x in batch], dim=-1)
+        widths = [x.shape[-1] if x.dim() == 3 else 1 for x in batch]
+        for _ in range(config.epochs):
+            order = self._shuffle.permutation(packed.shape[1])
+            shuffled = packed.gather(1, order.unsqueeze(-1).expand_as(packed))
+            for part in shuffled.split(size, dim=1):
+                columns = part.split(widths, dim=-1)
+                fields = [c if b.dim() == 3 else c.squeeze(-1) for c, b in zip(columns, batch, strict=True)]
+                sums += self._improve(Batch(*fields), std)
+        self.networks.observations.update(rollout.obs)
+        self._iteration += 1
+        steps = config.epochs * config.minibatches
+        self.counters.env_steps += config.horizon * config.num_envs
+        self.counters.gradient_steps += 2 * steps
+        names = (
+            "actor_loss",
+            "critic_loss",
+            "actor_grad_norm",
+            "critic_grad_norm",
+            "kl",
+            "entropy",
+            "bounds_loss",
+            "learning_rate",
+        )
+        return self._episodes.metrics() | dict(zip(names, sums / steps, strict=True))
+
+    @torch.no_grad()
+    def _collect(self) -> Rollout:
+        env, actor = self.env, self.networks.actor
+        noise = self._noise.normal(self.config.horizon, self._shape[1], env.action_dim)
+        steps = []
+        for t in range(self.config.horizon):
+            obs = self._obs.unflatten(0, self._shape).float()
+            with autocast(self.config.precision, env.device):
+                mean, std = actor(self.networks.normalise(obs))
+            action = mean + std * noise[:, t]
+            step = env.step(action.flatten(0, 1).to(env.dtype))
+            self._episodes.update(step.reward, step.done)
+            rows = (step.final_obs.float(), step.reward.float(), step.terminated, step.truncated)
+            final_obs, *rest = (x.unflatten(0, self._shape) for x in rows)
+            steps.append(Rollout(obs, final_obs, mean, action, *rest))
+            self._obs = step.obs
+        return Rollout(*(torch.stack(x, dim=1) for x in zip(*steps, strict=True)))
+
+    @torch.no_grad()
+    def _prepare(self, rollout: Rollout) -> tuple[Batch, Tensor]:
+        """Advantages and value targets of a rollout, as a batch, and the policy's deviation ``(P, 1, A)``."""
+        config, networks = self.config, self.networks
+        obs = networks.normalise(rollout.obs).flatten(1, 2)
+        next_obs = networks.normalise(rollout.next_obs).flatten(1, 2)
+        with autocast(config.precision, self.env.device):
+            values, next_values = (networks.value(x).view(rollout.reward.shape) for x in (obs, next_obs))
+        in_time = [x.transpose(0, 1) for x in (rollout.reward, values, next_values, *rollout[-2:])]
+        advantages, targets = gae(*in_time, gamma=config.gamma, lam=config.gae_lambda)
+        advantages, targets = (x.transpose(0, 1).flatten(1, 2) for x in (advantages, targets))
+        networks.returns.update(targets.unsqueeze(-1))
+        old_value, target = (
+            networks.returns.normalise(x.unsqueeze(-1), clip=None).squeeze(-1)
+            for x in (values.flatten(1, 2), targets)
+        )
+        mean, action = rollout.mean.flatten(1, 2), rollout.action.flatten(1, 2)
+        std = networks.actor.log_std.exp()
+        log_prob = losses.gaussian_log_prob(mean, std, action)
+        return Batch(obs, mean, action, log_prob, old_value, advantages, target), std
+
+    def _minibatch_losses(self, batch: Batch, old_std: Tensor) -> Tensor:
+        """Actor loss, critic loss, KL divergence, entropy and bounds loss, shape ``(5, P)``."""
+        config = self.config
+        with autocast(config.precision, self.env.device):
+            mean, std = self.networks.actor(batch.obs)
+            value = self.networks.critic.minimum(batch.obs)
+        log_prob = losses.gaussian_log_prob(mean, std, batch.action)
+        advantage = losses.normalise_advantages(batch.advantage)
+        entropy = losses.gaussian_entropy(std).squeeze(1)
+        bounds = losses.bounds_loss(mean)
+        actor = losses.surrogate_loss(log_prob, batch.log_prob, advantage, config.clip)
+        actor = actor - config.entropy_coefficient * entropy + config.bounds_coefficient * bounds
+        critic = losses.value_loss(value, batch.target, batch.value, config.value_clip)
+        kl = losses.gaussian_kl(batch.mean, old_std, mean, std).mean(dim=1)
+        return torch.stack((actor, critic, kl, entropy, bounds))
+
+    def _improve(self, batch: Batch, old_std: Tensor) -> Tensor:
+        """One step of both optimisers. Returns the metrics of `update`, shape ``(8, P)``."""
+        config, members = self.config, self._shape[0]
+        self._actor_optimiser.zero_grad()
+        self._critic_optimiser.zero_grad()
+        values = self._losses(batch, old_std)
+        values[:2].sum().backward()  # members and networks share no parameter, so the sum keeps them apart
+        values = values.detach()
+        actor_norm = clip_grad_norm(self._actor_params, config.max_grad_norm, members)
+        critic_norm = clip_grad_norm(self._critic_params, config.max_grad_norm, members)
+        alive = self._guard.check(self._iteration, values.T, actor_norm, critic_norm)
+        rate = self._actor_optimiser.lr.clone()
+        if config.schedule == "adaptive":
+            self._actor_optimiser.set_lr(self._adapted(rate, values[2]))
+        self._actor_optimiser.step(alive)
+        self._critic_optimiser.step(alive)
+        actor, critic, kl, entropy, bounds = values
+        return torch.stack((actor, critic, actor_norm, critic_norm, kl, entropy, bounds, rate))
+
+    def _adapted(self, rate: Tensor, kl: Tensor) -> Tensor:
+        """Step sizes, ``(P,)``, smaller where the policy moved too far and larger where it hardly moved."""
+        target = self.config.kl_target
+        factor = torch.where(
+            kl > 2.0 * target, 1.0 / _RATE_FACTOR, torch.where(kl < 0.5 * target, _RATE_FACTOR, 1.0)
+        )
+        return (rate * factor).clamp(_SMALLEST_RATE, _LARGEST_RATE)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here."""
+        return {
+            "iteration": self._iteration,
+            "counters": self.counters.state_dict(),
+            "env": self.env.state_dict(),
+            **{name: part.state_dict() for name, part in self._parts().items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        self._iteration = int(state["iteration"])
+        self.counters.load_state_dict(state["counters"])
+        self.env.load_state_dict(state["env"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self._obs = self.env.detach()
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "networks": self.networks,
+            "actor_optimiser": self._actor_optimiser,
+            "critic_optimiser": self._critic_optimiser,
+            "noise": self._noise,
+            "shuffle": self._shuffle,
+            "episodes": self._episodes,
+            "guard": self._guard,
+        }

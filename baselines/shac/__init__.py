@@ -1,0 +1,12 @@
+"""SHAC: short-horizon actor-critic, trained by gradients through the simulator."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from baselines.shac.config import Config, recipe
+from baselines.shac.train import Learner
+
+__all__ = ["Config", "Learner", "gradient_source", "recipe"]
+
+gradient_source: Final[Literal["simulator"]] = "simulator"

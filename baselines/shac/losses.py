@@ -1,0 +1,58 @@
+"""Losses of SHAC as pure functions; time-major tensors [T, P, B]."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["critic_loss", "segment_discounts", "segment_returns"]
+
+
+def segment_discounts(done: Tensor, gamma: float) -> Tensor:
+    """gamma^(t - t_0), where t_0 is the step at which the episode segment that contains t begins.
+
+    Args:
+        done: episodes that ended at step t, bool ``(T, ...)``.
+        gamma: discount factor.
+    """
+    discount = torch.ones(done.shape[1:], dtype=torch.get_default_dtype(), device=done.device)
+    discounts = [discount]
+    for ended in done[:-1]:
+        discount = torch.where(ended, torch.ones_like(discount), discount * gamma)
+        discounts.append(discount)
+    return torch.stack(discounts)
+
+
+def segment_returns(
+    rewards: Tensor, next_values: Tensor, terminated: Tensor, truncated: Tensor, *, gamma: float
+) -> Tensor:
+    """Discounted returns of a rollout's segments, each with a bootstrap where it was cut, added up.
+
+    With segments [t_0, t_1) that end at an episode's end or at the rollout's::
+
+        sum over segments of ( sum_t gamma^(t - t_0) r_t + gamma^(t_1 - t_0) V(s_{t_1}) ),  V = 0 on termination
+
+    Args:
+        rewards: ``(T, P, B)``, with gradient.
+        next_values: V of the observation after each step and before resets, ``(T, P, B)``, with gradient.
+        terminated: bool ``(T, P, B)``.
+        truncated: bool ``(T, P, B)``.
+        gamma: discount factor.
+
+    Returns:
+        ``(P, B)``.
+
+    Source: Xu et al., "Accelerated policy learning with parallel differentiable simulation", ICLR 2022, eq. 5.
+    """
+    done = terminated | truncated
+    discounts = segment_discounts(done, gamma).to(rewards.dtype)
+    bootstrapped = done.clone()
+    bootstrapped[-1] = True
+    bootstrapped &= ~terminated
+    tail = torch.where(bootstrapped, gamma * next_values, torch.zeros_like(next_values))
+    return (discounts * (rewards + tail)).sum(0)
+
+
+def critic_loss(values: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error of each member: values ``(P, K, B)``, targets ``(P, B)``. Returns ``(P,)``."""
+    return (values - targets.unsqueeze(1)).square().mean(dim=(1, 2))

@@ -1,0 +1,109 @@
+"""``pwm-bench list``: what there is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from envs.errors import UsageError, unknown
+from pwm_bench.commands.options import ResultsFolder, default_results, option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pwm_bench.records.store import Results
+
+__all__ = ["List"]
+
+_KINDS = ("tasks", "simulators", "algorithms", "studies", "runs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class List:
+    """List tasks, simulators, algorithms, studies, or the runs in the results folder."""
+
+    kind: Annotated[str | None, tyro.conf.Positional, option("[KIND]")] = None
+    """tasks, simulators, algorithms, studies or runs; all but the runs if left out."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder, for runs."""
+
+    def __call__(self) -> int:
+        """Prints it."""
+        from rich.console import Console
+
+        if self.kind is not None and self.kind not in _KINDS:
+            raise unknown("kind of list", self.kind, _KINDS)
+        console = Console()
+        for kind in (self.kind,) if self.kind else _KINDS[:-1]:
+            if kind == "runs":
+                from pwm_bench.records.store import Results
+
+                _runs(console, Results(self.results))
+            else:
+                _names(console, kind)
+        return 0
+
+
+def _names(console: Console, kind: str) -> None:
+    from rich.table import Table
+
+    import envs
+    from pwm_bench import registry, studies
+
+    rows = {
+        "tasks": lambda: [(name, "") for name in envs.tasks()],
+        "simulators": lambda: [(name, _simulator(name)) for name in envs.simulators()],
+        "algorithms": lambda: [(name, registry.ALGORITHMS[name]) for name in registry.algorithms()],
+        "studies": lambda: [(name, studies.describe(name)) for name in studies.STUDIES],
+    }[kind]()
+    table = Table.grid(padding=(0, 2))
+    for name, text in rows:
+        table.add_row(f"  [cyan]{name}[/cyan]", text)
+    console.print(f"[bold]{kind}[/bold]")
+    console.print(table, highlight=False)
+
+
+def _simulator(name: str) -> str:
+    import envs
+
+    able = envs.capabilities(name)
+    gradient = f"gradient: {able.gradient}" if able.gradient else "forward only"
+    return f"{gradient}; contact: {able.contact}; on {', '.join(able.devices)}"
+
+
+def _runs(console: Console, results: Results) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from pwm_bench.text import count, number
+
+    names = results.studies()
+    if not names:
+        raise UsageError(f"{results.root}: holds no runs yet; begin with `pwm-bench sweep quickstart`")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("study", "run", "what", "seeds", "env steps", "return", "status"):
+        table.add_column(header, justify="right" if header in ("seeds", "env steps", "return") else "left")
+    for study in names:
+        for directory in results.runs(study):
+            try:
+                record = json.loads(directory.record_file.read_text())
+                spec, members = record["spec"], record["members"]
+                returns = [m["final_return"] for m in members if m["final_return"] is not None]
+                status = directory.status() or ""
+                if any(m["status"] == "diverged" for m in members) and status == "ok":
+                    status = f"ok, {sum(m['status'] == 'diverged' for m in members)} diverged"
+                table.add_row(
+                    study,
+                    directory.path.name,
+                    f"{spec['task']} · {spec['simulator']} · {spec['algorithm']}",
+                    str(len(members)),
+                    count(record["counts"]["env_steps"]),
+                    number(sum(returns) / len(returns) if returns else None),
+                    status,
+                )
+            except (ValueError, KeyError, TypeError, UsageError):
+                table.add_row(study, directory.path.name, "", "", "", "", "damaged")
+    console.print(table, highlight=False)

@@ -1,0 +1,25 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+__all__ = ["Device", "ResultsFolder", "default_results", "option"]
+
+
+def option(metavar: str, default: str = "") -> Any:
+    """How help shows an option: the placeholder of its value, and in words what is taken if it is left out."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
+
+
+def default_results() -> Path:
+    """The results folder: ``$PWM_BENCH_RESULTS``, or ``results`` here."""
+    return Path(os.environ.get("PWM_BENCH_RESULTS", "results"))
+
+
+ResultsFolder = Annotated[Path, option("DIR", "results, or $PWM_BENCH_RESULTS")]
+Device = Annotated[str | None, option("NAME", "auto")]

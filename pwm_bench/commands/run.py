@@ -1,0 +1,203 @@
+"""``pwm-bench run``: one run."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from envs.errors import UsageError, unknown
+from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
+
+if TYPE_CHECKING:
+    from pwm_bench.records.store import Results
+    from pwm_bench.runner.run import Outcome
+    from pwm_bench.spec import RunSpec
+
+__all__ = ["Run"]
+
+_PROGRESS = ("auto", "json", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Train and evaluate one algorithm on one task, or go on with what was cut off.
+
+    Say what to run by --task and its companions, or by a spec file as every run directory holds one.
+    """
+
+    spec: Annotated[Path | None, tyro.conf.Positional, option("[SPEC.json]")] = None
+    """A spec file, instead of the options up to --set."""
+    task: Annotated[str | None, option("TASK")] = None
+    """See `pwm-bench list tasks`."""
+    algorithm: Annotated[str | None, option("NAME")] = None
+    """See `pwm-bench list algorithms`."""
+    simulator: Annotated[str | None, option("NAME", "warp")] = None
+    """See `pwm-bench list simulators`."""
+    seeds: Annotated[int | None, option("N", "1")] = None
+    """Number of seeds, trained together as one population."""
+    first_seed: Annotated[int | None, option("N", "0")] = None
+    """The seeds are this one and those that follow it."""
+    env_steps: Annotated[float | None, option("N", "depends on the task")] = None
+    """Environment steps per seed, e.g. 3e5."""
+    precision: Annotated[str | None, option("NAME", "float32")] = None
+    """float32, or bfloat16 where the algorithm offers it."""
+    set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
+    """Change a field of the algorithm's config; may be given again. Fields of nested configs are reached by dots."""
+    study: Annotated[str | None, option("NAME", "single")] = None
+    """Folder to file the run under."""
+    device: Device = None
+    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+    checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
+    """Time between two checkpoints."""
+    tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also write curves for tensorboard into the run's directory."""
+    write_spec: Annotated[Path | None, option("FILE")] = None
+    """Write the spec to a file instead of running it."""
+    progress: Annotated[str, option("KIND", "auto")] = "auto"
+    """auto, json (one line a snapshot, for programs) or none."""
+
+    def __call__(self) -> int:
+        """Runs it."""
+        if self.progress not in _PROGRESS:
+            raise unknown("progress", self.progress, _PROGRESS)
+        spec = self._from_file() if self.spec is not None else self._from_options()
+        if self.write_spec is not None:
+            return _write(self.write_spec, spec)
+        from pwm_bench.records.store import Results
+
+        results = Results(self.results)
+        results.check_writable()
+        options = {"checkpoint_seconds": self.checkpoint_seconds, "tensorboard": self.tensorboard}
+        if self.progress == "auto":
+            return _run_for_person(spec, results, **options)
+        from pwm_bench.runner.run import execute
+
+        outcome = execute(spec, results, progress=_tell_program if self.progress == "json" else None, **options)
+        if outcome.record.status in ("failed", "oom"):
+            print(f"{outcome.record.status}: {outcome.record.reason}", file=sys.stderr)
+        return outcome.exit_code
+
+    def _from_file(self) -> RunSpec:
+        from dataclasses import replace
+
+        from pwm_bench.spec import RunSpec
+
+        assert self.spec is not None
+        given = [
+            f"--{name.replace('_', '-')}"
+            for name in ("task", "algorithm", "simulator", "seeds", "first_seed", "env_steps", "precision", "set")
+            if getattr(self, name) not in (None, ())
+        ]
+        if given:
+            raise UsageError(f"{given[0]}: the spec file says what to run; give the file or the options, not both")
+        try:
+            text = self.spec.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text file"
+            raise UsageError(f"{self.spec}: cannot be read ({reason}); give the path of a spec file") from None
+        spec = RunSpec.from_json(text, source=str(self.spec))
+        return replace(spec, device=self.device or spec.device, study=self.study or spec.study)
+
+    def _from_options(self) -> RunSpec:
+        from pwm_bench import configs
+        from pwm_bench.spec import RunSpec
+        from pwm_bench.studies import default_env_steps
+
+        if self.task is None or self.algorithm is None:
+            missing = "--task" if self.task is None else "--algorithm"
+            raise UsageError(f"{missing} is missing: e.g. pwm-bench run --task hopper --algorithm shac")
+        seeds = 1 if self.seeds is None else self.seeds
+        if seeds < 1:
+            raise UsageError(f"--seeds {seeds}: must be at least 1")
+        first = 0 if self.first_seed is None else self.first_seed
+        fields = {"precision": self.precision, "study": self.study, "device": self.device}
+        return RunSpec.create(
+            task=self.task,
+            simulator=self.simulator or "warp",
+            algorithm=self.algorithm,
+            overrides=dict(configs.parse_assignment(text) for text in self.set),
+            seeds=tuple(range(first, first + seeds)),
+            env_steps=default_env_steps(self.task) if self.env_steps is None else self.env_steps,
+            **{name: value for name, value in fields.items() if value is not None},
+        )
+
+
+def _write(path: Path, spec: RunSpec) -> int:
+    try:
+        path.write_text(spec.to_json())
+    except OSError as error:
+        raise UsageError(f"--write-spec {path}: cannot be written ({error.strerror}); choose another path") from None
+    print(f"{path}: run {spec.id}, start it with: pwm-bench run {path}")
+    return 0
+
+
+def _tell_program(event: object) -> None:
+    try:
+        print(event.to_json(), flush=True)  # type: ignore[attr-defined]
+    except BrokenPipeError:
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at exit
+        raise
+
+
+def _run_for_person(spec: RunSpec, results: Results, *, checkpoint_seconds: float, tensorboard: bool) -> int:
+    from rich.console import Console
+
+    from pwm_bench.display import make_display
+    from pwm_bench.sweep import Item
+
+    console = Console()
+    directory = results.run(spec.study, spec.id)
+    item = Item(spec, "begin" if directory.status() is None else "resume")
+    with make_display(console, [item]) as display:
+        display.began(item)
+        from pwm_bench.runner.run import execute  # after the first line is on the screen: this takes seconds
+
+        outcome = execute(
+            spec,
+            results,
+            progress=lambda event: display.progressed(item, event),
+            checkpoint_seconds=checkpoint_seconds,
+            tensorboard=tensorboard,
+        )
+        item.status, item.reason = outcome.record.status, outcome.record.reason or ""
+        display.ended(item)
+    _conclude(console, outcome, directory.path)
+    return outcome.exit_code
+
+
+def _conclude(console: object, outcome: Outcome, path: Path) -> None:
+    """Says how it ended, where it lies and what to do next."""
+    from pwm_bench.text import count, duration, number
+
+    record = outcome.record
+    lines = []
+    if outcome.skipped:
+        lines.append("Finished before; nothing to do.")
+    for member in record.members:
+        scores = f"return {number(member.untrained_return)} untrained, {number(member.final_return)} now"
+        mark = "" if member.status == "ok" else f" (diverged at {count(member.diverged_at)} env steps)"
+        lines.append(f"seed {member.seed}: {scores}{mark}")
+    if record.reason:
+        lines.append(f"{record.status}: {record.reason}")
+    if record.status in ("failed", "oom"):
+        lines.append(f"traceback: {path / 'traceback.txt'}")
+    times = record.clocks
+    lines.append(
+        f"time: train {duration(times.train)}, compile {duration(times.compile)}, evaluate {duration(times.evaluate)}, "
+        f"set up {duration(times.setup)}, save {duration(times.save)}"
+    )
+    lines.append(f"run: {path}")
+    if record.status == "interrupted":
+        lines.append("go on with the same command")
+    elif record.status == "ok":
+        lines.append(f"next: pwm-bench table {record.study}")
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)  # type: ignore[attr-defined]

@@ -1,0 +1,121 @@
+"""``pwm-bench sweep``: all runs of a study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from envs.errors import UsageError
+from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pwm_bench.records.store import Results
+    from pwm_bench.spec import Study
+    from pwm_bench.sweep import Item, SweepResult
+
+__all__ = ["Sweep"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Do all runs of a study: skip what is finished, go on with what was cut off, end with the table.
+
+    Each run has a process of its own. Stop at any time with Ctrl-C; the same command goes on from there.
+    """
+
+    study: Annotated[str, tyro.conf.Positional, option("STUDY")]
+    """See `pwm-bench list studies`."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+    device: Device = None
+    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    limit: Annotated[int | None, option("N")] = None
+    """Do at most this many runs now."""
+    retry: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also do again what failed or ran out of memory before."""
+    checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
+    """Time between two checkpoints."""
+
+    def __call__(self) -> int:
+        """Runs it."""
+        from rich.console import Console
+
+        from pwm_bench.executors.local import LocalExecutor
+        from pwm_bench.records.store import Results
+        from pwm_bench.studies import load_study
+        from pwm_bench.sweep import plan, sweep
+
+        if self.limit is not None and self.limit < 0:
+            raise UsageError(f"--limit {self.limit}: must not be negative")
+        console = Console()
+        study = load_study(self.study)
+        results = Results(self.results)
+        results.check_writable()
+        items = plan(study, results, device=self.device, limit=self.limit, retry=self.retry)
+        if any(item.to_do for item in items):
+            _check_device(items)
+        _announce(console, study, items, results)
+        options = ("--checkpoint-seconds", str(self.checkpoint_seconds))
+        executor = LocalExecutor(self.results, options=options)
+        from pwm_bench.display import make_display
+
+        with make_display(console, items) as display:
+            outcome = sweep(items, results, executor, display)
+        _conclude(console, study, outcome, results)
+        return outcome.exit_code
+
+
+def _check_device(items: list[Item]) -> None:
+    """Refuses an absent GPU once, before the first run, instead of in every run."""
+    specs = {item.spec.device: item.spec for item in items if item.to_do}
+    if set(specs) <= {"auto", "cpu"}:
+        return
+    from pwm_bench.runner.build import resolve_device
+
+    for spec in specs.values():
+        resolve_device(spec)
+
+
+def _announce(console: Console, study: Study, items: list[Item], results: Results) -> None:
+    to_do = sum(item.to_do for item in items)
+    done = sum(item.plan == "skip" for item in items)
+    console.print(f"[bold]{study.name}[/bold]: {study.description}", highlight=False)
+    console.print(
+        f"{len(items)} runs, {done} done before, {to_do} to do now; {results.study_path(study.name)}",
+        highlight=False,
+        soft_wrap=True,
+        style="dim",
+    )
+    console.print()
+
+
+def _conclude(console: Console, study: Study, outcome: SweepResult, results: Results) -> None:
+    from pwm_bench.commands.table import show
+
+    console.print()
+    for item in outcome.items:
+        if item.status in ("failed", "oom", "killed", "refused", "diverged") and item.reason:
+            console.print(
+                f"{item.spec.label}: {item.status}: {item.reason}",
+                style="yellow", soft_wrap=True, markup=False, highlight=False,
+            )  # fmt: skip
+    again = f"pwm-bench sweep {study.name}"
+    steps = []
+    if any(item.status is not None and item.status != "refused" for item in outcome.items):
+        show(console, results, study.name)
+        steps.append((f"pwm-bench table {study.name} --match env_steps", "compare at equal budgets"))
+        steps.append((f"pwm-bench table {study.name} --trace", "follow every number to its run"))
+    if outcome.stopped_by is not None or any(item.plan == "later" for item in outcome.items):
+        steps.insert(0, (again, "go on where this stopped"))
+    if any(item.status in ("failed", "oom") for item in outcome.items):
+        steps.insert(0, (f"{again} --retry", "do the failed runs again; each has a traceback.txt"))
+    if study.name == "quickstart":
+        steps.append(("pwm-bench sweep hopper", "the three algorithms at equal environment steps"))
+    console.print()
+    console.print(f"results: {results.study_path(study.name)}", soft_wrap=True, highlight=False)
+    for command, purpose in steps:
+        console.print(f"  [cyan]{command}[/cyan]  [dim]{purpose}[/dim]", soft_wrap=True, highlight=False)

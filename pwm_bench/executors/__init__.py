@@ -1,0 +1,1 @@
+"""Ways to carry out runs: each executor turns a spec into a finished run directory somewhere."""

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from baselines.ppo import Config, gradient_source, recipe
+from envs.errors import UsageError
+
+
+@pytest.mark.parametrize("task", ["cartpole", "hopper", "ant"])
+@pytest.mark.parametrize("simulator", ["warp", "mjx", "mujoco_c"])
+def test_every_task_has_a_recipe(task, simulator):
+    assert isinstance(recipe(task, simulator), Config)
+
+
+def test_an_unknown_task_is_refused_with_the_nearest_name():
+    with pytest.raises(UsageError, match="did you mean 'hopper'"):
+        recipe("hoper", "warp")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"num_envs": 0},
+        {"horizon": 0},
+        {"minibatches": 7},
+        {"gamma": 1.5},
+        {"gae_lambda": -0.1},
+        {"clip": 0.0},
+        {"value_clip": -1.0},
+        {"entropy_coefficient": -1.0},
+        {"learning_rate": float("nan")},
+        {"schedule": "cosine"},
+        {"activation": "gelo"},
+        {"precision": "float16"},
+        {"hidden": (64, 0)},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused_by_name(bad):
+    with pytest.raises(UsageError, match=next(iter(bad))):
+        Config(**bad)
+
+
+def test_survives_json():
+    config = Config(hidden=(8, 4), value_clip=0.2)
+    assert Config(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+def test_gradient_source():
+    assert gradient_source == "score"

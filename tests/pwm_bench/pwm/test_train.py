@@ -1,0 +1,192 @@
+"""The whole learner on the point mass: phases, populations, resuming, learning."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from envs.errors import UsageError
+from pwm_bench.learning.learner import Learner as LearnerProtocol
+from pwm_bench.pwm.config import Config
+from pwm_bench.pwm.train import Learner
+from tests.pwm_bench.pwm.factories import HORIZON, WORLDS, tiny_config, tiny_model, toy_learner
+from tests.toy import toy_env
+
+NOTHING = {"world_model_loss", "actor_loss", "critic_loss", "imagined_return"}
+
+
+def _policy(learner: Learner) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in learner._policy.actor.parameters()]
+
+
+def test_phases_first_collect_then_pretrain_then_everything() -> None:
+    collect = 3 * HORIZON * WORLDS
+    learner = toy_learner(tiny_config(pretrain_env_steps=collect, pretrain_updates=40))
+    assert isinstance(learner, LearnerProtocol)
+    initial = _policy(learner)
+    for _ in range(3):
+        metrics = learner.update()
+        assert all(metrics[name].isnan().all() for name in NOTHING)
+    assert learner.counters.env_steps == collect
+    assert learner.counters.gradient_steps == 0
+
+    for done in (32, 40):  # in short iterations
+        metrics = learner.update()
+        assert learner.counters.env_steps == collect
+        assert learner.counters.gradient_steps == done
+        assert metrics["world_model_loss"].isfinite().all()
+        assert metrics["actor_loss"].isnan().all()
+    assert all(torch.equal(p, q) for p, q in zip(initial, _policy(learner), strict=True))
+
+    metrics = learner.update()
+    assert learner.counters.env_steps == collect + HORIZON * WORLDS
+    assert learner.counters.imagined_steps == HORIZON * WORLDS
+    assert learner.counters.gradient_steps == 40 + 2 + 1 + 2 * 2
+    assert not any(torch.equal(p, q) for p, q in zip(initial, _policy(learner), strict=True))
+    assert all(value.shape == (2,) for value in metrics.values())
+    assert all(metrics[name].isfinite().all() for name in NOTHING)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"start_states": "replay"},
+        {"start_states": "both", "policy_updates": 2},
+        {"open_loop": True, "released_bootstrap": True, "shuffle_minibatches": False},
+        {"detach_policy": False, "return_normalisation": False, "num_critics": 1},
+        {"world_model": tiny_model(reward_normalisation=False, released_reward_scale=True)},
+    ],
+    ids=lambda changes: "-".join(changes) or "default",
+)
+def test_members_do_not_depend_on_their_company(changes: dict) -> None:
+    config = tiny_config(**changes)
+    together, alone = toy_learner(config, seeds=(7, 8)), toy_learner(config, seeds=(8,))
+    for _ in range(4):  # one or two to fill the replay, the others learn
+        metrics, single = together.update(), alone.update()
+    assert not metrics["actor_loss"].isnan().any()
+    for name, value in metrics.items():
+        torch.testing.assert_close(value[1:], single[name], rtol=1e-6, atol=1e-9, equal_nan=True)
+    assert not torch.allclose(metrics["critic_loss"][0], metrics["critic_loss"][1])
+    obs = torch.rand(1, 3, 4, dtype=torch.float64)
+    torch.testing.assert_close(together.act(obs.expand(2, -1, -1))[1:], alone.act(obs), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("iterations", [1, 4])
+def test_resuming_from_a_state_dict_is_exact(iterations: int) -> None:
+    config = tiny_config(start_states="both", pretrain_env_steps=2 * HORIZON * WORLDS, pretrain_updates=3)
+    straight = toy_learner(config, dtype=torch.float32)
+    for _ in range(iterations):
+        straight.update()
+    saved = copy.deepcopy(straight.state_dict())
+    resumed = toy_learner(config, dtype=torch.float32)
+    resumed.update()  # something to be overwritten
+    resumed.load_state_dict(saved)
+    for _ in range(3):
+        want, got = straight.update(), resumed.update()
+        for name, value in want.items():
+            assert torch.equal(value.nan_to_num(-1.0), got[name].nan_to_num(-1.0)), name
+    assert straight.counters == resumed.counters
+
+
+def test_open_loop_acts_on_predicted_latents_and_trains_on_the_same_rollout() -> None:
+    learner = toy_learner(tiny_config(open_loop=True), seeds=(0,))
+    while not learner._ready():
+        learner.update()
+    start = learner.env.detach().clone().unflatten(0, (1, WORLDS))
+    stream = copy.deepcopy(learner._stream)
+    model, actor = copy.deepcopy(learner.world_model), copy.deepcopy(learner._policy.actor)
+    first = learner._replay._steps
+    learner.update()
+    taken = learner._replay._data["action"][first : first + HORIZON]
+    done = learner._replay._data["run"][first : first + HORIZON]
+
+    noise = stream.normal(HORIZON, WORLDS, 2, dtype=torch.float64)
+    with torch.no_grad():
+        latent = model.encode(start)
+        going = torch.ones(WORLDS, dtype=torch.bool)
+        for t in range(HORIZON):
+            action = actor.sample(latent, noise[:, t])
+            torch.testing.assert_close(taken[t][going], action[0][going])
+            latent = model.next(latent, action)
+            if t + 1 < HORIZON:
+                going &= done[t + 1] != 1  # a run of one transition begins a new episode
+    assert going.any()
+
+
+def test_a_diverged_member_is_frozen_and_the_other_goes_on() -> None:
+    learner = toy_learner()
+    for _ in range(2):
+        learner.update()
+    with torch.no_grad():
+        next(learner._policy.actor.parameters())[0] = torch.nan
+    frozen = [p[0].clone() for p in learner._policy.critic.parameters()]
+    before = [p.clone() for p in learner._policy.actor.parameters()]
+    for _ in range(2):
+        learner.update()
+    assert learner.alive.tolist() == [False, True]
+    after = list(learner._policy.actor.parameters())
+    assert all(torch.isfinite(p[1]).all() and not torch.equal(p[1], q[1]) for p, q in zip(after, before, strict=True))
+    assert all(torch.isfinite(p).all() for p in learner.world_model.parameters())
+    for p, q in zip(learner._policy.critic.parameters(), frozen, strict=True):
+        assert torch.equal(p[0], q)
+
+
+def test_learning_rate_falls_over_the_budget() -> None:
+    learner = toy_learner(total_env_steps=4 * HORIZON * WORLDS)
+    rates = [learner.update()["learning_rate"][0].item() for _ in range(6)]
+    config = tiny_config()
+    assert rates[0] == pytest.approx(config.actor_learning_rate)
+    assert rates[2] == pytest.approx((config.actor_learning_rate + config.final_learning_rate) / 2)
+    assert rates[5] == pytest.approx(config.final_learning_rate)
+
+
+def test_an_environment_of_other_size_is_refused() -> None:
+    with pytest.raises(UsageError, match="need 12 worlds"):
+        Learner(toy_env(10, seeds=(0, 1)), tiny_config(), seeds=(0, 1), total_env_steps=1)
+
+
+def _evaluate(learner: Learner, seeds: tuple[int, int] = (50, 51), worlds: int = 32) -> torch.Tensor:
+    env = toy_env(2 * worlds, seeds=seeds)
+    obs, total = env.reset(), torch.zeros(2 * worlds)
+    finished = torch.zeros(2 * worlds, dtype=torch.bool)
+    for _ in range(env.episode_length):
+        step = env.step(learner.act(obs.view(2, worlds, -1)).flatten(0, 1))
+        total += torch.where(finished, 0.0, step.reward)
+        finished |= step.done
+        obs = step.obs
+    return total.view(2, worlds).mean(1)
+
+
+def test_learns_to_stop_the_point_mass() -> None:
+    model = tiny_model(
+        latent_dim=64, encoder_hidden=(64,), dynamics_hidden=(64,), reward_hidden=(64,), batch_size=64, horizon=8,
+        learning_rate=1e-3,
+    )
+    config = Config(
+        num_envs=16,
+        horizon=8,
+        world_model=model,
+        world_model_updates=4,
+        pretrain_env_steps=1024,
+        pretrain_updates=100,
+        replay_capacity=50_000,
+        actor_hidden=(64, 64),
+        critic_hidden=(64, 64),
+        actor_learning_rate=2e-3,
+        critic_learning_rate=1e-3,
+        critic_iterations=4,
+        critic_minibatches=2,
+    )
+    budget = 120 * 16 * 8
+    learner = toy_learner(config, dtype=torch.float32, total_env_steps=budget)
+    untrained = _evaluate(learner)
+    losses = []
+    while learner.counters.env_steps < budget:
+        losses.append(learner.update()["dynamics_loss"] + learner.update()["reward_loss"])
+    losses = torch.stack([x for x in losses if x.isfinite().all()])
+    trained = _evaluate(learner)
+    assert (losses[-5:].mean(0) < losses[:2].mean(0) / 4).all(), (losses[:2], losses[-5:])
+    assert (trained > untrained / 2.5).all(), (untrained, trained)

@@ -1,0 +1,59 @@
+"""The command line with the toy simulator, task and learner registered: ``python -m tests.pwm_bench.toy_cli``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import envs
+from envs.tasks import TASKS
+from pwm_bench import registry, studies
+from pwm_bench.executors import local
+from pwm_bench.spec import RunSpec, Study
+
+COMMAND = (sys.executable, "-m", "tests.pwm_bench.toy_cli")
+
+
+def make_simulator(model: Any, *, num_worlds: int, substeps: int, timestep: float, device: Any, dtype: Any) -> Any:
+    """The toy simulator, with the constructor that `envs.make` expects."""
+    from tests.toy import SimulatorToy
+
+    return SimulatorToy(model, num_worlds=num_worlds, dtype=dtype)
+
+
+def toy_spec(**fields: Any) -> RunSpec:
+    """A run that takes a fraction of a second."""
+    defaults = {"env_steps": 400, "seeds": (0, 1), "evaluations": 3, "evaluation_episodes": 3, "device": "cpu"}
+    return RunSpec.create(task="point_mass", simulator="toy", algorithm="fake", **(defaults | fields))
+
+
+def toy_study() -> Study:
+    """Toys: two healthy runs around one that kills itself."""
+    return Study(
+        name="toys",
+        description="toys",
+        specs=(
+            toy_spec(),
+            toy_spec(overrides={"fault": "kill"}),
+            toy_spec(overrides={"learning_rate": 0.01}),
+        ),
+    )
+
+
+def register() -> None:
+    """Adds the toys to the registries."""
+    TASKS["point_mass"] = "tests.toy:PointMass"
+    envs._SIMULATORS["toy"] = "tests.pwm_bench.toy_cli:make_simulator"
+    envs._CAPABILITIES["toy"] = envs.Capabilities(
+        forward=True, gradient="exact", devices=("cpu",), contact="none", package="torch"
+    )
+    registry.ALGORITHMS["fake"] = "tests.pwm_bench.fake_learner"
+    studies.STUDIES["toys"] = toy_study
+    local.COMMAND = COMMAND
+
+
+if __name__ == "__main__":
+    from pwm_bench.cli import main
+
+    register()
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Training a world model on sequences with a known rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pwm_bench.learning.guards import MemberGuard
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.world_model.config import WorldModelConfig
+from pwm_bench.world_model.networks import WorldModel
+from pwm_bench.world_model.training import WorldModelTrainer, sequence_loss
+
+OBS, ACT, HORIZON, BATCH = 2, 1, 4, 32
+CONFIG = WorldModelConfig(
+    latent_dim=32,
+    encoder_hidden=(32,),
+    dynamics_hidden=(32,),
+    reward_hidden=(32,),
+    horizon=HORIZON,
+    batch_size=BATCH,
+    learning_rate=3e-3,
+)
+
+
+def _sequences(stream: MemberStream, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    """A point pushed along a line, rewarded for being near the origin; rewards far from unit scale."""
+    position = stream.normal(BATCH, 1, dtype=dtype)
+    velocity = stream.normal(BATCH, 1, dtype=dtype)
+    action = 2 * stream.uniform(BATCH, HORIZON, ACT, dtype=dtype) - 1
+    obs, reward = [torch.cat((position, velocity), -1)], []
+    for t in range(HORIZON):
+        reward.append(100.0 - 20.0 * position.squeeze(-1).square())
+        velocity = velocity + 0.3 * action[:, :, t]
+        position = position + 0.3 * velocity
+        obs.append(torch.cat((position, velocity), -1))
+    return torch.stack(obs, 2), action, torch.stack(reward, 2)
+
+
+def _trainer(seeds: list[int], **changes) -> WorldModelTrainer:
+    model = WorldModel(OBS, ACT, CONFIG, stream=MemberStream(seeds))
+    return WorldModelTrainer(
+        model, CONFIG, members=len(seeds), guard=MemberGuard(len(seeds)), **changes
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_loss_falls(precision: str) -> None:
+    trainer = _trainer([0, 1], precision=precision)
+    stream = MemberStream([7, 8])
+    losses = [trainer.step(*_sequences(stream), iteration=0) for _ in range(240)]
+    first = torch.stack([x["world_model_loss"] for x in losses[:5]]).mean(0)
+    last = torch.stack([x["world_model_loss"] for x in losses[-20:]]).mean(0)
+    assert (last < first / 4).all(), (first, last)
+
+
+def test_rewards_are_normalised_by_their_running_moments() -> None:
+    trainer = _trainer([0])
+    seen = []
+    stream = MemberStream([7])
+    for _ in range(3):
+        batch = _sequences(stream)
+        seen.append(batch[2].numpy())
+        trainer.step(*batch, iteration=0)
+    seen = np.stack(seen)
+    np.testing.assert_allclose(trainer.reward_norm.mean.item(), seen.mean(), rtol=1e-5)
+    np.testing.assert_allclose(trainer.reward_norm.var.item(), seen.var(), rtol=1e-3)
+
+
+def test_targets_come_from_the_online_encoder_without_gradient() -> None:
+    """Reference computed step by step: the loss depends on the encoder through o_0 only."""
+    stream = MemberStream([0])
+    model = WorldModel(OBS, ACT, CONFIG, stream=stream).double()
+    with torch.no_grad():
+        model.reward_network.layers[-1].weight.add_(0.1)
+    obs, action, reward = _sequences(MemberStream([7]), torch.float64)
+    reward = reward / 100
+    loss = sequence_loss(model, obs, action, reward, CONFIG)
+
+    latent = model.encode(obs[:, :, 0])
+    total = torch.zeros(1, dtype=torch.float64)
+    for t in range(HORIZON):
+        weight = CONFIG.temporal_weight**t / HORIZON
+        total = total + weight * (model.reward(latent, action[:, :, t]) - reward[:, :, t]).square().mean()
+        latent = model.next(latent, action[:, :, t])
+        total = total + weight * (latent - model.encode(obs[:, :, t + 1]).detach()).square().mean()
+    torch.testing.assert_close(loss.total, total)
+    params = list(model.parameters())
+    got = torch.autograd.grad(loss.total.sum(), params)
+    want = torch.autograd.grad(total.sum(), params)
+    for g, w in zip(got, want, strict=True):
+        torch.testing.assert_close(g, w)
+
+
+def test_a_member_whose_batch_is_not_finite_is_frozen_and_the_other_learns_on() -> None:
+    trainer, alone = _trainer([0, 1]), _trainer([1])
+    both, one = MemberStream([7, 8]), MemberStream([8])
+    for iteration in range(3):
+        obs, action, reward = _sequences(both)
+        if iteration == 1:
+            obs[0, 0, 0] = torch.nan
+        trainer.step(obs, action, reward, iteration=iteration)
+        if iteration == 0:
+            before = [p[0].clone() for p in trainer.model.parameters()]
+        alone.step(*_sequences(one), iteration=iteration)
+    assert trainer._guard.alive.tolist() == [False, True]
+    assert trainer._guard.diverged_at.tolist() == [1, -1]
+    for p, kept, single in zip(trainer.model.parameters(), before, alone.model.parameters(), strict=True):
+        assert torch.equal(p[0], kept)
+        torch.testing.assert_close(p[1], single[0], rtol=1e-4, atol=1e-5)
