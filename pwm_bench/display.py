@@ -113,6 +113,8 @@ class LiveDisplay:
         grid.add_column(no_wrap=True, justify="right")
         grid.add_column(no_wrap=True)
         grid.add_column(no_wrap=True, justify="right")
+        heading = ("", "run", "", "env steps", "return", "")
+        grid.add_row(*(Text(text, style="dim") for text in heading))
         lines = list(self._lines.values())
         hidden_before, shown, hidden_after = _window(lines)
         if hidden_before:
@@ -135,8 +137,9 @@ class LiveDisplay:
             return _resting_row(item)
         if line.ended is not None:
             mark, style = _MARKS.get(item.status or "", ("?", "red"))
-            steps = f"{count(event.env_steps)} steps" if event else ""
-            text = Text(item.status or "", style=style)
+            steps = count(event.env_steps) if event else ""
+            partly = item.status == "ok" and item.reason  # the reason says which members diverged
+            text = Text("partly diverged" if partly else item.status or "", style="yellow" if partly else style)
             return Text(mark, style=style), name, text, Text(steps), Text(line.scores), Text(duration(line.ended - line.began))
         fraction = event.env_steps / event.total_env_steps if event and event.total_env_steps else 0.0
         if event is None or event.phase in ("setup", "compile"):
@@ -145,7 +148,7 @@ class LiveDisplay:
         elif fraction == 0.0 and event.gradient_steps:
             middle, steps = Text("pre-training …", style="cyan"), f"{count(event.gradient_steps)} grad steps"
         else:
-            middle = ProgressBar(total=1.0, completed=fraction, width=14, complete_style="cyan", finished_style="cyan")
+            middle = ProgressBar(total=1.0, completed=fraction, width=12, complete_style="cyan", finished_style="cyan")
             steps = f"{100 * fraction:.0f} % of {count(event.total_env_steps)}"
         left = line.seconds_left
         clock = f"{duration(left)} left" if left is not None else duration(time.monotonic() - line.began)

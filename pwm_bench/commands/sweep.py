@@ -94,11 +94,13 @@ def _announce(console: Console, study: Study, items: list[Item], results: Result
 
 
 def _conclude(console: Console, study: Study, outcome: SweepResult, results: Results) -> None:
+    from rich.table import Table as RichTable
+
     from pwm_bench.commands.table import show
 
     console.print()
     for item in outcome.items:
-        if item.status in ("failed", "oom", "killed", "refused", "diverged") and item.reason:
+        if item.status == "refused":  # the others are rows of the table
             console.print(
                 f"{item.spec.label}: {item.status}: {item.reason}",
                 style="yellow", soft_wrap=True, markup=False, highlight=False,
@@ -117,5 +119,9 @@ def _conclude(console: Console, study: Study, outcome: SweepResult, results: Res
         steps.append(("pwm-bench sweep hopper", "the three algorithms at equal environment steps"))
     console.print()
     console.print(f"results: {results.study_path(study.name)}", soft_wrap=True, highlight=False)
+    grid = RichTable.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="cyan")
+    grid.add_column(style="dim")
     for command, purpose in steps:
-        console.print(f"  [cyan]{command}[/cyan]  [dim]{purpose}[/dim]", soft_wrap=True, highlight=False)
+        grid.add_row(f"  {command}", purpose)
+    console.print(grid)

@@ -15,8 +15,8 @@ as in the released single-task code, which differs where `Config` says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,6 +51,24 @@ _METRICS = (
     "critic_loss",
     "critic_grad_norm",
 )
+
+
+class _Chunk(NamedTuple):
+    """H steps just taken in the environment."""
+
+    obs: Tensor  # before the first, (P, B, observation_dim)
+    noise: Tensor  # of the actions, (P, H, B, action_dim)
+    steps: list[RealStep]
+
+    def replay(self) -> Callable[[Tensor], RealStep]:
+        """The steps again, one a call, whatever the action."""
+        steps = iter(self.steps)
+        return lambda _action: next(steps)
+
+
+def _pad(x: Tensor, rows: int) -> Tensor:
+    """Appends zero (false) rows to axis 1."""
+    return torch.cat((x, x.new_zeros(x.shape[0], rows, *x.shape[2:])), dim=1)
 
 
 class Learner:
@@ -139,13 +157,14 @@ class Learner:
             self._pretrained_updates += updates
         elif config.open_loop:
             # The rollout that acts is the one that trains, so the model must not change in between.
-            metrics |= self._train_policy(self._observations(), self._real_step)
+            obs = self._observations()
+            metrics |= self._train_policy(obs, self._noise(self._worlds), self._real_step)
             metrics |= self._train_model(config.world_model_updates)
         else:
-            self._collect()
+            chunk = self._collect()
             metrics |= self._train_model(config.world_model_updates)
             for _ in range(config.policy_updates):
-                metrics |= self._train_policy(self._start_observations())
+                metrics |= self._train_policy(*self._starts(chunk))
         return metrics | self._episodes.metrics()
 
     def _ready(self) -> bool:
@@ -168,24 +187,29 @@ class Learner:
     def _observations(self) -> Tensor:
         return self.env.detach().unflatten(0, (self._members, self._worlds))
 
-    def _start_observations(self) -> Tensor:
-        """Observations that imagined rollouts start from, shape ``(P, B, observation_dim)``."""
-        starts = []
-        if self.config.start_states in ("env", "both"):
-            starts.append(self._observations())
-        if self.config.start_states in ("replay", "both"):
-            starts.append(self._replay.sample(self._stream, self.config.start_batch, 1).obs[:, :, 0])
-        return torch.cat(starts, dim=1)
+    def _starts(self, chunk: _Chunk) -> tuple[Tensor, Tensor, Callable[[Tensor], RealStep] | None]:
+        """Where the next imagined rollouts start, their noise, and what ends their episodes."""
+        config = self.config
+        if config.start_states == "env":
+            return chunk.obs, chunk.noise, chunk.replay()
+        stored = self._replay.sample(self._stream, config.start_batch, 1).obs[:, :, 0]
+        noise = self._noise(config.start_batch)
+        if config.start_states == "replay":
+            return stored, noise, None
+        padded = [RealStep(*(_pad(x, config.start_batch) for x in step)) for step in chunk.steps]
+        chunk = _Chunk(torch.cat((chunk.obs, stored), 1), torch.cat((chunk.noise, noise), 2), padded)
+        return chunk.obs, chunk.noise, chunk.replay()
 
     @torch.no_grad()
-    def _collect(self) -> None:
+    def _collect(self) -> _Chunk:
         """Acts H steps, the policy looking at every observation."""
-        noise = self._noise(self._worlds)
-        for step_noise in noise.unbind(1):
+        chunk = _Chunk(self._observations(), self._noise(self._worlds), [])
+        for step_noise in chunk.noise.unbind(1):
             with autocast(self.config.precision, self.env.device):
                 latent = self.world_model.encode(self._observations())
                 action = self._policy.actor.sample(latent, step_noise)
-            self._real_step(action)
+            chunk.steps.append(self._real_step(action))
+        return chunk
 
     @torch.no_grad()
     def _real_step(self, action: Tensor) -> RealStep:
@@ -207,8 +231,9 @@ class Learner:
         self.counters.gradient_steps += updates
         return metrics
 
-    def _train_policy(self, obs: Tensor, real_step: Any = None) -> dict[str, Tensor]:
-        noise = self._noise(obs.shape[1])
+    def _train_policy(
+        self, obs: Tensor, noise: Tensor, real_step: Callable[[Tensor], RealStep] | None
+    ) -> dict[str, Tensor]:
         metrics = self._policy.update(obs, noise, iteration=self._iteration, real_step=real_step)
         self.counters.gradient_steps += self._policy.gradient_steps
         self.counters.imagined_steps += obs.shape[1] * self.config.horizon

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -15,18 +16,20 @@ from pwm_bench.text import MISSING, count, duration, number
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.text import Text
 
 __all__ = ["FORMATS", "render", "to_rich"]
 
 FORMATS = ("rich", "markdown", "latex", "csv")
-_WIDE = 118  # columns from which one table holds everything
+_WIDE = 150  # terminal columns from which one table holds everything
+_NARROW = 100  # and below which what only some readers need is left out
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
     header: str
     text: Callable[[Row], str]
-    part: Literal["name", "score", "cost"]
+    part: Literal["name", "score", "detail", "cost"]
     align: Literal["left", "right"] = "right"
 
 
@@ -35,17 +38,17 @@ def _algorithm(row: Row) -> str:
 
 
 def _interval(row: Row) -> str:
-    return f"{number(row.low)} .. {number(row.high)}" if math.isfinite(row.low) else MISSING
+    return f"[{number(row.low)}, {number(row.high)}]" if math.isfinite(row.low) else MISSING
 
 
 _COLUMNS = (
     _Column("algorithm", _algorithm, "name", "left"),
-    _Column("gradient", lambda row: row.gradient or MISSING, "score", "left"),
+    _Column("gradient", lambda row: row.gradient or MISSING, "detail", "left"),
     _Column("seeds", lambda row: str(row.seeds), "score"),
-    _Column("env steps", lambda row: count(row.env_steps), "score"),
+    _Column("steps", lambda row: count(row.env_steps), "score"),
     _Column("IQM", lambda row: number(row.iqm), "score"),
     _Column("95 % CI", _interval, "score"),
-    _Column("mean", lambda row: number(row.mean), "score"),
+    _Column("mean", lambda row: number(row.mean), "detail"),
     _Column("untrained", lambda row: number(row.untrained), "score"),
     _Column("train", lambda row: duration(row.train_seconds), "cost"),
     _Column("compile", lambda row: duration(row.compile_seconds), "cost"),
@@ -73,11 +76,18 @@ def _blocks(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
 
 
 def _failures(summary: Summary) -> list[str]:
-    return [f"{row.task} in {row.simulator}, {_algorithm(row)}: {row.status}" for row in summary.rows if ":" in row.status]
+    return [
+        f"{row.task} in {row.simulator}, {_algorithm(row)}: {row.status}"
+        for row in summary.rows
+        if ":" in row.status
+    ]
 
 
 def _traces(summary: Summary) -> list[str]:
-    return [f"{row.task} in {row.simulator}, {_algorithm(row)}: runs {', '.join(row.runs)}" for row in summary.rows]
+    return [
+        f"{row.task} in {row.simulator}, {_algorithm(row)}: runs {', '.join(row.runs)}"
+        for row in summary.rows
+    ]
 
 
 def _title(summary: Summary) -> str:
@@ -91,23 +101,32 @@ def to_rich(summary: Summary, *, width: int, trace: bool = False) -> Group:
     from rich.table import Table
     from rich.text import Text
 
-    parts = [("", _COLUMNS)] if width >= _WIDE else [
-        (" · scores", [c for c in _COLUMNS if c.part != "cost"]),
-        (" · cost", [c for c in _COLUMNS if c.part != "score"]),
-    ]  # fmt: skip
+    if width >= _WIDE:
+        parts = [("", _COLUMNS)]
+    else:
+        left_out = {"cost", "detail"} if width < _NARROW else {"cost"}
+        scores = [column for column in _COLUMNS if column.part not in left_out]
+        parts = [(" · scores", scores), (" · cost", [c for c in _COLUMNS if c.part in ("name", "cost")])]
     items: list[Table | Text] = []
     for suffix, columns in parts:
         table = Table(
-            box=box.SIMPLE_HEAD, title=_title(summary) + suffix, title_style="bold", title_justify="left", pad_edge=False
+            box=box.SIMPLE_HEAD,
+            title=_title(summary) + suffix,
+            title_style="bold",
+            title_justify="left",
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
         )
         for column in columns:
-            table.add_column(column.header, justify=column.align, no_wrap=column.part != "name")
+            table.add_column(
+                column.header, justify=column.align, no_wrap=column.part != "name", overflow="fold"
+            )
         for name, rows in _blocks(summary):
             best = max((row.iqm for row in rows if math.isfinite(row.iqm)), default=math.nan)
             table.add_row(Text(name, style="bold cyan"))
             for row in rows:
                 cells = [Text(column.text(row)) for column in columns]
-                cells[0] = Text("  ") + cells[0]
+                cells[0] = _name_cell(row)
                 for cell, column in zip(cells, columns, strict=True):
                     if column.header == "IQM" and row.iqm == best:
                         cell.stylize("bold green")
@@ -121,6 +140,16 @@ def to_rich(summary: Summary, *, width: int, trace: bool = False) -> Group:
     if trace:
         items += [Text(line) for line in ("", *_traces(summary))]
     return Group(*items)
+
+
+def _name_cell(row: Row) -> Text:
+    """The algorithm, with each difference from its other rows on a line of its own."""
+    from rich.text import Text
+
+    cell = Text(f"  {row.algorithm}")
+    for difference in filter(None, row.variant.split(", ")):
+        cell.append(f"\n    {difference}", style="dim")
+    return cell
 
 
 def _markdown(summary: Summary, trace: bool) -> str:
@@ -146,7 +175,8 @@ _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"
 
 
 def _escape(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text).replace(" .. ", "--")
+    escaped = "".join(_LATEX.get(character, character) for character in text)
+    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", escaped)  # a minus sign, not a hyphen
 
 
 def _latex(summary: Summary, trace: bool) -> str:
@@ -161,7 +191,10 @@ def _latex(summary: Summary, trace: bool) -> str:
         "    " + " & ".join(_escape(column.header) for column in _COLUMNS) + r" \\",
     ]
     for name, rows in _blocks(summary):
-        lines += ["    \\midrule", f"    \\multicolumn{{{len(_COLUMNS)}}}{{l}}{{\\textit{{{_escape(name)}}}}} \\\\"]
+        lines += [
+            "    \\midrule",
+            f"    \\multicolumn{{{len(_COLUMNS)}}}{{l}}{{\\textit{{{_escape(name)}}}}} \\\\",
+        ]
         best = max((row.iqm for row in rows if math.isfinite(row.iqm)), default=math.nan)
         for row in rows:
             cells = [_escape(column.text(row)) for column in _COLUMNS]
@@ -184,5 +217,7 @@ def _csv(summary: Summary, trace: bool) -> str:
     writer.writeheader()
     for row in summary.rows:
         values = asdict(row) | {"runs": " ".join(row.runs)}
-        writer.writerow({k: "" if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()})
+        writer.writerow(
+            {k: "" if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        )
     return stream.getvalue()

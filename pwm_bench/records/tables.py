@@ -54,7 +54,7 @@ class Row:
     gradient_steps: float
     """Per seed."""
     status: str
-    """``ok``, or how many seeds ended how and why."""
+    """``ok``, or how many seeds ended how, and why after a colon."""
     runs: tuple[str, ...]
     """Ids of the runs that the row is made from."""
 
@@ -158,7 +158,8 @@ def _status(group: pd.DataFrame) -> str:
     counts = Counter(group["status"])
     if set(counts) == {"ok"}:
         return "ok"
-    ended = ", ".join(f"{number} {status}" for status, number in sorted(counts.items(), key=lambda c: c[0] != "ok"))
+    ordered = sorted(counts.items(), key=lambda item: item[0] != "ok")
+    ended = ordered[0][0] if len(counts) == 1 else ", ".join(f"{number} {status}" for status, number in ordered)
     reasons = {reason for reason in group["reason"] if reason}
     return f"{ended}: {'; '.join(sorted(reasons))}" if reasons else ended
 
@@ -176,7 +177,7 @@ def _notes(
             "env_steps": f"Matched by environment steps: {'; '.join(budgets) or 'nothing finished yet'}.",
             "wall_time": f"Matched by training time: {'; '.join(budgets) or 'nothing finished yet'}.",
         }[match],
-        "Steps are per seed; times are of all seeds together.",
+        "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together.",
     ]
     devices = sorted({device for device in frame.get("device", ()) if device})
     if devices:

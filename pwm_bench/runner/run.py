@@ -89,6 +89,8 @@ def execute(
                 directory.discard_beginning()
             raise
         except (Exception, KeyboardInterrupt) as error:
+            if training is not None:
+                training.count()
             journal.fail(error)
         finally:
             journal.curves.close()

@@ -104,7 +104,7 @@ class Training:
         """Writes a checkpoint of everything, and the record."""
         with self.clocks.phase("save"):
             self._tell("save")
-            self.journal.count(self.parts, self.iteration, self.clocks.read())
+            self.count()
             state = {
                 "learner": self.learner.state_dict(),
                 "journal": self.journal.position(),
@@ -115,6 +115,10 @@ class Training:
             }
             checkpoint.save(self.journal.directory.checkpoint, state, spec_id=self.spec.id)
             self.journal.write()
+
+    def count(self) -> None:
+        """Brings the record's counts and clocks up to date."""
+        self.journal.count(self.parts, self.iteration, self.clocks.read())
 
     @property
     def _env_steps(self) -> int:

@@ -1,0 +1,78 @@
+"""What the Warp simulator can't represent is refused by name."""
+
+from __future__ import annotations
+
+import mujoco
+import pytest
+import torch
+
+import envs
+from envs.errors import UsageError
+
+BODY = "<body name='b'><joint name='j' type='hinge' {joint}/><geom name='g' size='.1' {geom}/>{inside}</body>"
+
+
+def model(
+    joint: str = "", geom: str = "", inside: str = "", world: str = "", rest: str = "", option: str = ""
+) -> mujoco.MjModel:
+    body = BODY.format(joint=joint, geom=geom, inside=inside)
+    return mujoco.MjModel.from_xml_string(
+        f"<mujoco><option {option}/><worldbody>{world}{body}</worldbody>{rest}</mujoco>"
+    )
+
+
+def load(mj: mujoco.MjModel) -> None:
+    envs.make_simulator("warp", mj, num_worlds=1, substeps=1, timestep=1e-3)
+
+
+SITES = "<site name='s' pos='0 0 1'/>"
+INSIDE = "<site name='t' pos='0 0 .1'/>"
+PLANE = "<geom name='floor' type='plane' size='1 1 1'/>"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "element"),
+    [
+        ({"joint": "frictionloss='1'"}, "frictionloss on joint 'j'"),
+        ({"option": "integrator='implicitfast'"}, "Euler"),
+        ({"option": "viscosity='1'"}, "viscosity"),
+        ({"option": "density='1'"}, "density"),
+        ({"rest": "<equality><joint joint1='j'/></equality>"}, "equality"),
+        ({"rest": "<tendon><fixed><joint joint='j' coef='1'/></fixed></tendon>"}, "tendon"),
+        ({"rest": "<actuator><position name='servo' joint='j'/></actuator>"}, "actuator 'servo'"),
+        ({"rest": "<actuator><motor name='strong' joint='j' forcerange='-1 1'/></actuator>"}, "'strong'"),
+        ({"world": SITES, "inside": INSIDE, "rest": "<actuator><motor name='m' site='t'/></actuator>"}, "actuator 'm'"),
+        ({"world": PLANE, "geom": "type='cylinder' size='.1 .1'"}, "cylinder geom 'g'"),
+        ({"world": PLANE + "<geom name='wall' type='plane' size='1 1 1'/>"}, "'floor', geom 'wall'"),
+        ({"world": "<geom name='block' size='1' pos='2 0 0'/>"}, "geoms geom 'block' and geom 'g'"),
+        ({"world": PLANE, "geom": "margin='.01'"}, "geom 'g'"),
+        ({"world": "<body mocap='true'><geom size='.1' contype='0' conaffinity='0'/></body>"}, "mocap"),
+    ],
+)
+def test_refusals_name_the_element(arguments: dict[str, str], element: str) -> None:
+    if arguments.get("geom", "").startswith("type='cylinder'"):
+        mj = mujoco.MjModel.from_xml_string(
+            f"<mujoco><worldbody>{PLANE}<body><joint/><geom name='g' {arguments['geom']}/></body></worldbody></mujoco>"
+        )
+    else:
+        mj = model(**arguments)
+    with pytest.raises(UsageError, match=element):
+        load(mj)
+
+
+def test_colliding_bodies_are_refused_and_excluded_ones_are_not() -> None:
+    body = "<body name='{0}'><freejoint/><geom name='g{0}' size='.1'/></body>"
+    world = body.format("a") + body.format("b")
+    xml = "<mujoco><worldbody>{}</worldbody>{}</mujoco>"
+    with pytest.raises(UsageError, match="geom 'ga' and geom 'gb'"):
+        load(mujoco.MjModel.from_xml_string(xml.format(world, "")))
+    load(mujoco.MjModel.from_xml_string(xml.format(world, "<contact><exclude body1='a' body2='b'/></contact>")))
+
+
+def test_wrong_tensors_are_named() -> None:
+    simulator = envs.make_simulator("warp", model(), num_worlds=2, substeps=1, timestep=1e-3)
+    good = envs.simulator.State(torch.zeros(2, 1), torch.zeros(2, 1))
+    with pytest.raises(UsageError, match="ctrl is \\(2, 3\\)"):
+        simulator.step(good, torch.zeros(2, 3))
+    with pytest.raises(UsageError, match="qvel is .* torch.float64"):
+        simulator.step(envs.simulator.State(good.qpos, good.qvel.double()), torch.zeros(2, 0))

@@ -1,0 +1,58 @@
+"""Fixtures of the runner's tests: the toy task, simulator and learner, in this process or in a real one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import envs
+from envs.tasks import TASKS
+from pwm_bench import registry, studies
+from pwm_bench.executors import local
+from tests.pwm_bench import toy_cli
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registers the toys for one test."""
+    for registered in (TASKS, envs._SIMULATORS, envs._CAPABILITIES, registry.ALGORITHMS, studies.STUDIES):
+        for name in ("point_mass", "toy", "fake", "toys"):
+            monkeypatch.delitem(registered, name, raising=False)
+    monkeypatch.setattr(local, "COMMAND", toy_cli.COMMAND)
+    toy_cli.register()
+    yield
+    for registered in (TASKS, envs._SIMULATORS, envs._CAPABILITIES, registry.ALGORITHMS, studies.STUDIES):
+        for name in ("point_mass", "toy", "fake", "toys"):
+            registered.pop(name, None)
+
+
+@pytest.fixture
+def start():
+    """Starts the command line as a process of its own; whatever still runs at the end is killed."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str | Path, toys: bool = True) -> subprocess.Popen[str]:
+        module = "tests.pwm_bench.toy_cli" if toys else "pwm_bench"
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import pytest
+
+from envs.errors import UsageError
+from pwm_bench import configs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Inner:
+    depth: int = 2
+    rate: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Outer:
+    size: int = 1
+    rate: float = 0.5
+    name: str = "a"
+    flag: bool = False
+    mode: Literal["x", "y"] = "x"
+    widths: tuple[int, ...] = (1, 2)
+    betas: tuple[float, float] = (0.9, 0.99)
+    limit: float | None = None
+    inner: Inner = Inner()
+
+
+def test_json_round_trip():
+    config = Outer(size=3, widths=(4,), limit=2.0, inner=Inner(depth=5))
+    assert configs.override(Outer(), configs.to_json(config)) == config
+
+
+def test_whole_floats_and_lists_take_the_field_type():
+    changed = configs.override(Outer(), {"size": 3e0, "rate": 1, "widths": [7, 8], "limit": None})
+    assert (changed.size, changed.rate, changed.widths) == (3, 1.0, (7, 8))
+    assert type(changed.size) is int and type(changed.rate) is float
+
+
+def test_nested_fields_by_dots_and_by_mapping():
+    by_dots = configs.override(Outer(), {"inner.depth": 4, "inner.rate": 1})
+    assert by_dots.inner == Inner(depth=4, rate=1.0)
+    assert configs.override(Outer(), {"inner": {"depth": 4, "rate": 1}}) == by_dots
+    assert by_dots.size == Outer().size
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sise": 1}, r"unknown config field 'sise': did you mean 'size'"),
+        ({"inner.dept": 1}, r"unknown config.inner field 'dept': did you mean 'depth'"),
+        ({"size": 1.5}, r"config.size=1.5: must be a whole number"),
+        ({"size": True}, r"config.size=true: must be a whole number"),
+        ({"rate": "fast"}, r'config.rate="fast": must be a number'),
+        ({"flag": 1}, r"config.flag=1: must be true or false"),
+        ({"mode": "z"}, r'config.mode="z": must be one of x, y'),
+        ({"widths": 3}, r"config.widths=3: must be a list"),
+        ({"betas": [0.1]}, r"config.betas=\[0.1\]: must be a list"),
+        ({"limit": "no"}, r'config.limit="no": must be a number or null'),
+        ({"inner": 3}, r"config.inner=3: must be an object"),
+    ],
+)
+def test_errors_name_field_and_remedy(changes, message):
+    with pytest.raises(UsageError, match=message):
+        configs.override(Outer(), changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=1", ("a", 1)),
+        ("a.b=1e-3", ("a.b", 1e-3)),
+        ("a=true", ("a", True)),
+        ("a=True", ("a", True)),
+        ("a=[1, 2]", ("a", [1, 2])),
+        ("a=relu", ("a", "relu")),
+        ("a=x=y", ("a", "x=y")),
+        ("a=null", ("a", None)),
+    ],
+)
+def test_assignments(text, expected):
+    assert configs.parse_assignment(text) == expected
+
+
+@pytest.mark.parametrize("text", ["a", "=1", "a="])
+def test_what_is_no_assignment(text):
+    with pytest.raises(UsageError, match="must be KEY=VALUE"):
+        configs.parse_assignment(text)
