@@ -37,7 +37,11 @@ class Capabilities:
     """Distribution whose version matters."""
 
 
-_SIMULATORS = {"warp": "envs.warp:SimulatorWarp", "mjx": "envs.mjx:SimulatorMjx", "mujoco_c": "envs.mujoco_c:SimulatorMujocoC"}
+_SIMULATORS = {
+    "warp": "envs.warp:SimulatorWarp",
+    "mjx": "envs.mjx:SimulatorMjx",
+    "mujoco_c": "envs.mujoco_c:SimulatorMujocoC",
+}
 _CAPABILITIES = {
     "warp": Capabilities(
         forward=True,

@@ -81,12 +81,17 @@ class DifferentiableEnv:
         self.action_dim = task.action_dim
         self.control_dt = simulator.timestep * simulator.substeps
 
-        per_member = worlds // len(seeds)
-        member_keys = random.seed_keys(seeds, self.device).repeat_interleave(per_member)
-        self._world_keys = random.fold(member_keys, torch.arange(per_member, device=self.device).repeat(len(seeds)))
+        self.reseed(seeds)
+
+    def reseed(self, seeds: int | Sequence[int]) -> None:
+        """Starts over with other seeds, one a member, at the first episode of each world."""
+        seeds = (seeds,) if isinstance(seeds, int) else seeds
+        per_member = self.num_envs // self.num_members
+        members = random.seed_keys(seeds, self.device).repeat_interleave(per_member)
+        self._world_keys = random.fold(members, torch.arange(per_member, device=self.device).repeat(len(seeds)))
         self.invalid_count = torch.zeros(self.num_members, dtype=torch.int64, device=self.device)
-        self._episode = torch.zeros(worlds, dtype=torch.int64, device=self.device)
-        self._progress = torch.zeros(worlds, dtype=torch.int64, device=self.device)
+        self._episode = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
+        self._progress = torch.zeros_like(self._episode)
         self._begin(self._fresh())
 
     def reset(self) -> Tensor:

@@ -41,7 +41,9 @@ def _mix(x: Tensor) -> Tensor:
 
 def seed_keys(seeds: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
     """Turns user seeds into well-mixed keys. Returns int64, shape ``(len(seeds),)``."""
-    return _mix(torch.tensor([_signed((int(s) + 1) % (1 << 64)) for s in seeds], dtype=torch.int64, device=device) * _GOLDEN)
+    return _mix(
+        torch.tensor([_signed((int(s) + 1) % (1 << 64)) for s in seeds], dtype=torch.int64, device=device) * _GOLDEN
+    )
 
 
 def fold(key: Tensor, data: int | Tensor) -> Tensor:

@@ -60,11 +60,11 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """Splits ``key=value`` as typed on a command line; the value is JSON, or else a plain string.
 
     Raises:
-        UsageError: if there is no ``=``.
+        UsageError: if the key or the value is missing.
     """
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise UsageError(f"--set {text}: must be KEY=VALUE, e.g. --set actor_learning_rate=1e-3")
+    key, _, value = text.partition("=")
+    if not key or not value:
+        raise UsageError(f"{text}: must be KEY=VALUE, e.g. actor_learning_rate=1e-3")
     try:
         return key.strip(), json.loads(value)
     except json.JSONDecodeError:

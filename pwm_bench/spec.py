@@ -69,8 +69,6 @@ class RunSpec:
                 object.__setattr__(self, name, value)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UsageError(f"{name}={value}: must be a whole number of at least {least}")
-        if self.precision not in PRECISIONS:
-            raise unknown("precision", self.precision, PRECISIONS)
         for name in ("config", "simulator_options"):
             if not isinstance(getattr(self, name), Mapping):
                 raise UsageError(f"{name}={getattr(self, name)!r}: must be an object of named values")
@@ -106,6 +104,8 @@ class RunSpec:
         config = configs.override(registry.learner_package(algorithm).recipe(task, simulator), overrides or {})
         resolved = configs.to_json(configs.override(config, configs.to_json(config)))  # floats written 1 become 1.0
         precision = fields.get("precision", "float32")
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
         if "precision" in resolved:
             resolved["precision"] = precision
         elif precision != "float32":

@@ -79,3 +79,16 @@ def toy_env(num_envs: int = 8, seeds: Sequence[int] = (0,), dtype: torch.dtype =
     task = PointMass()
     simulator = SimulatorToy(task.model(), num_worlds=num_envs, dtype=dtype)
     return DifferentiableEnv(task, simulator, seeds=seeds, **kwargs)
+
+
+@torch.no_grad()
+def mean_return(learner: Any, seeds: Sequence[int] = (0,), episodes: int = 32) -> Tensor:
+    """Return of the deterministic policy, mean over full episodes on worlds of its own, per member ``(P,)``."""
+    env = toy_env(episodes * len(seeds), [1000 + s for s in seeds])
+    obs, total, running = env.reset(), torch.zeros(env.num_envs), torch.ones(env.num_envs)
+    for _ in range(env.episode_length):
+        step = env.step(learner.act(obs.view(len(seeds), episodes, -1)).flatten(0, 1))
+        total += running * step.reward
+        running *= 1.0 - step.done.float()
+        obs = step.obs
+    return total.view(len(seeds), episodes).mean(1)

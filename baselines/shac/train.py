@@ -57,9 +57,7 @@ class Learner:
     Source: Xu et al., "Accelerated policy learning with parallel differentiable simulation", ICLR 2022.
     """
 
-    def __init__(
-        self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int
-    ) -> None:
+    def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
         if not env.simulator.differentiable:
             raise UsageError(f"algorithm 'shac' needs gradients, which simulator '{env.simulator.name}' has not")
         self.env = env

@@ -5,7 +5,7 @@ and lam = H^-1 g (the stored factor), the implicit function theorem gives
 
     dL/du += B^T lam,    dL/dq -= dS/dq,    dL/dv -= dS/dv,    S(q, v) = lam^T F(q, v, a),  a and lam held.
 
-S is a virtual power: the sum over links of L_i . F_i, where L_i is the motion that the joint rates lam would give link i
+S is a virtual power: the sum over links of L_i . F_i, where L_i is the motion that joint rates lam would give link i
 and F_i = I_i A_i + V_i x* I_i V_i - f_i is the force on it. Its derivative takes one pass from the root to the leaves
 (velocity V, acceleration A, virtual motion L) and one back, which carries the sums over the subtree of
 
@@ -282,7 +282,10 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
             qi = m.qpos_adr[i]
             if m.kind[i] == BALL:
                 turned = quat(
-                    traj[e, substeps, qi + 1], traj[e, substeps, qi + 2], traj[e, substeps, qi + 3], traj[e, substeps, qi]
+                    traj[e, substeps, qi + 1],
+                    traj[e, substeps, qi + 2],
+                    traj[e, substeps, qi + 3],
+                    traj[e, substeps, qi],
                 )
                 tangent = wp.quat_inverse(turned) * quat(
                     adj_q1[e, qi + 1], adj_q1[e, qi + 2], adj_q1[e, qi + 3], adj_q1[e, qi]
@@ -312,7 +315,9 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
             if m.kind[i2] == BALL:
                 unit = quat(traj[e, 0, qi2 + 1], traj[e, 0, qi2 + 2], traj[e, 0, qi2 + 3], traj[e, 0, qi2])
                 raw = wp.length(quat(q[e, qi2 + 1], q[e, qi2 + 2], q[e, qi2 + 3], q[e, qi2]))
-                back = unit * quat(s.adj_q[w, k5], s.adj_q[w, k5 + 1], s.adj_q[w, k5 + 2], real(0.0)) * (real(2.0) / raw)
+                back = (
+                    unit * quat(s.adj_q[w, k5], s.adj_q[w, k5 + 1], s.adj_q[w, k5 + 2], real(0.0)) * (real(2.0) / raw)
+                )
                 adj_q[e, qi2] = back[3]
                 adj_q[e, qi2 + 1] = back[0]
                 adj_q[e, qi2 + 2] = back[1]

@@ -200,7 +200,9 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                     traj[t, r1, qi + c] = traj[t, r, qi + c] + dt * traj[t, r1, vi + c]
 
     @wp.func
-    def load(e: int, t: int, m: Model, traj: wp.array3d(dtype=real), q: wp.array2d(dtype=real), v: wp.array2d(dtype=real)):
+    def load(
+        e: int, t: int, m: Model, traj: wp.array3d(dtype=real), q: wp.array2d(dtype=real), v: wp.array2d(dtype=real)
+    ):
         """Copies a world's state into slot 0, with unit quaternions."""
         for n in range(m.nq):
             traj[t, 0, n] = q[e, n]
@@ -251,7 +253,5 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         for k1 in range(m.nv):
             v1[e, k1] = traj[t, last, m.nq + k1]
 
-    _cache[real] = SimpleNamespace(
-        control_step=control_step, solve=solve, contact_force=contact_force
-    )
+    _cache[real] = SimpleNamespace(control_step=control_step, solve=solve, contact_force=contact_force)
     return _cache[real]

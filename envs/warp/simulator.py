@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -84,7 +85,7 @@ class SimulatorWarp:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         shares = 1 if self._on_gpu else max(1, min(threads or cores, num_worlds // _SMALLEST_SHARE))
         bounds = [num_worlds * n // shares for n in range(shares + 1)]
-        self._shares = list(zip(bounds[:-1], bounds[1:], strict=True))
+        self._shares = list(itertools.pairwise(bounds))
         self._pool = ThreadPoolExecutor(shares - 1, "warp") if shares > 1 else None
 
         wp.config.log_level = wp.LOG_WARNING
@@ -124,7 +125,11 @@ class SimulatorWarp:
             ("qvel", state.qvel, self.tree.nv),
             ("ctrl", ctrl, self.tree.nu),
         ):
-            if tensor.shape != (self.num_worlds, width) or tensor.dtype != self.dtype or tensor.device.type != self.device.type:
+            if (
+                tensor.shape != (self.num_worlds, width)
+                or tensor.dtype != self.dtype
+                or tensor.device.type != self.device.type
+            ):
                 raise UsageError(
                     f"{name} is {tuple(tensor.shape)} {tensor.dtype} on {tensor.device}: "
                     f"this simulator takes ({self.num_worlds}, {width}) {self.dtype} on {self.device}"

@@ -73,9 +73,8 @@ def _check_actuators(model: mujoco.MjModel) -> None:
             or model.jnt_type[model.actuator_trnid[u, 0]] not in scalar
         ):
             raise _refusal(f"{name}, which does not act on a slide or hinge joint")
-        if (
-            model.actuator_gaintype[u] != int(mujoco.mjtGain.mjGAIN_FIXED)
-            or model.actuator_biastype[u] != int(mujoco.mjtBias.mjBIAS_NONE)
+        if model.actuator_gaintype[u] != int(mujoco.mjtGain.mjGAIN_FIXED) or model.actuator_biastype[u] != int(
+            mujoco.mjtBias.mjBIAS_NONE
         ):
             raise _refusal(f"{name}, which is not a motor (fixed gain, no bias)")
         if model.actuator_forcelimited[u]:

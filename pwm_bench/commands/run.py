@@ -30,7 +30,7 @@ class Run:
     """
 
     spec: Annotated[Path | None, tyro.conf.Positional, option("[SPEC.json]")] = None
-    """A spec file, instead of the options up to --set."""
+    """A spec file, instead of the options up to --simulator-set."""
     task: Annotated[str | None, option("TASK")] = None
     """See `pwm-bench list tasks`."""
     algorithm: Annotated[str | None, option("NAME")] = None
@@ -47,6 +47,8 @@ class Run:
     """float32, or bfloat16 where the algorithm offers it."""
     set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change a field of the algorithm's config; may be given again. Fields of nested configs are reached by dots."""
+    simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
+    """Change an option of the simulator, e.g. substeps=8; may be given again."""
     study: Annotated[str | None, option("NAME", "single")] = None
     """Folder to file the run under."""
     device: Device = None
@@ -91,7 +93,7 @@ class Run:
         assert self.spec is not None
         given = [
             f"--{name.replace('_', '-')}"
-            for name in ("task", "algorithm", "simulator", "seeds", "first_seed", "env_steps", "precision", "set")
+            for name in ("task", "algorithm", "simulator", "seeds", "first_seed", "env_steps", "precision", "set", "simulator_set")
             if getattr(self, name) not in (None, ())
         ]
         if given:
@@ -122,6 +124,7 @@ class Run:
             simulator=self.simulator or "warp",
             algorithm=self.algorithm,
             overrides=dict(configs.parse_assignment(text) for text in self.set),
+            simulator_options=dict(configs.parse_assignment(text) for text in self.simulator_set),
             seeds=tuple(range(first, first + seeds)),
             env_steps=default_env_steps(self.task) if self.env_steps is None else self.env_steps,
             **{name: value for name, value in fields.items() if value is not None},

@@ -215,6 +215,8 @@ class Learner:
     def _real_step(self, action: Tensor) -> RealStep:
         """Executes an action ``(P, B, action_dim)`` in the environment and stores what came of it."""
         obs = self.env.detach()
+        if self.world_model.observation_norm is not None:
+            self.world_model.observation_norm.update(obs.unflatten(0, (self._members, self._worlds)))
         action = action.flatten(0, 1).to(self.env.dtype)
         step = self.env.step(action)
         self._replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)

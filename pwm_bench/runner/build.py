@@ -14,7 +14,7 @@ from envs.errors import UsageError
 from pwm_bench import configs, registry
 from pwm_bench.learning.learner import Learner
 from pwm_bench.records.schema import PeakMemory
-from pwm_bench.runner.evaluation import Evaluator
+from pwm_bench.runner.evaluation import Evaluator, make_env
 from pwm_bench.spec import RunSpec
 
 __all__ = ["Parts", "build", "peak_memory", "resolve_device"]
@@ -51,14 +51,7 @@ def build(spec: RunSpec) -> Parts:
     torch.set_float32_matmul_precision("highest")  # no TF32 behind anyone's back
     package = registry.learner_package(spec.algorithm)
     config = configs.override(package.recipe(spec.task, spec.simulator), spec.config)
-    env = envs.make(
-        spec.task,
-        spec.simulator,
-        num_envs=len(spec.seeds) * config.num_envs,
-        device=device,
-        seed=spec.seeds,
-        **spec.simulator_options,
-    )
+    env = make_env(spec, device, seeds=spec.seeds, worlds=config.num_envs)
     return Parts(
         device=device,
         env=env,

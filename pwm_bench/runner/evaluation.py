@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 import envs
+from envs.api import DifferentiableEnv
+from envs.errors import UsageError
 from pwm_bench.learning.learner import Learner
 from pwm_bench.spec import RunSpec
 
-__all__ = ["EvaluationResult", "Evaluator"]
+__all__ = ["EvaluationResult", "Evaluator", "make_env"]
 
 _SEED_OFFSET = 2**32  # training seeds lie below 2^31, so evaluation worlds are never training worlds
 _CHECK_EVERY = 16  # control steps between asking whether all episodes have ended, which waits for a GPU
@@ -27,6 +29,28 @@ class EvaluationResult:
     lengths: list[list[int]]
     invalid: list[int]
     extras: dict[str, list[list[float]]] = field(default_factory=dict)
+
+
+def make_env(spec: RunSpec, device: torch.device, *, seeds: Sequence[int], worlds: int) -> DifferentiableEnv:
+    """A spec's environment with one member a seed and ``worlds`` worlds per member.
+
+    Raises:
+        UsageError: an option that the simulator does not have, or that it refuses.
+    """
+    try:
+        return envs.make(
+            spec.task,
+            spec.simulator,
+            num_envs=len(seeds) * worlds,
+            device=device,
+            seed=seeds,
+            **spec.simulator_options,
+        )
+    except TypeError as error:
+        if "keyword argument" not in str(error):
+            raise
+        options = ", ".join(spec.simulator_options)
+        raise UsageError(f"simulator_options ({options}): not all known to '{spec.simulator}': {error}") from None
 
 
 class Evaluator:
@@ -43,14 +67,7 @@ class Evaluator:
     def __init__(self, spec: RunSpec, device: torch.device) -> None:
         self.members = len(spec.seeds)
         self.episodes = spec.evaluation_episodes
-        self.env = envs.make(
-            spec.task,
-            spec.simulator,
-            num_envs=self.members * self.episodes,
-            device=device,
-            seed=[_SEED_OFFSET + seed for seed in spec.seeds],
-            **spec.simulator_options,
-        )
+        self.env = make_env(spec, device, seeds=[_SEED_OFFSET + s for s in spec.seeds], worlds=self.episodes)
         self._start = _clone(self.env.state_dict())
 
     @torch.no_grad()

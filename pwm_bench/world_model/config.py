@@ -40,6 +40,9 @@ class WorldModelConfig:
     """Weight of the reward loss."""
     released_reward_scale: bool = False
     """Divide the reward loss by H once more, as the released code does (it averages over time, then divides)."""
+    observation_normalisation: bool = False
+    """Encode observations shifted and scaled by their running mean and deviation, clipped at 5 (off in all released
+    settings). Short trainings need it where coordinates differ much in size: LayerNorm drowns the small ones."""
     reward_normalisation: bool = True
     """Learn rewards shifted and scaled by their running mean and deviation, clipped at 5 (released single-task
     settings); a policy trained in the model then maximises these."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pwm_bench.learning.initialise import truncated_normal, zeros
 from pwm_bench.learning.layers import PopulationMLP
+from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.heads import RewardHead, ScalarHead
@@ -46,6 +47,9 @@ class WorldModel(nn.Module):
     ) -> None:
         super().__init__()
         self.head: RewardHead = head or ScalarHead()
+        self.observation_norm: RunningNorm | None = None
+        if config.observation_normalisation:
+            self.observation_norm = RunningNorm(stream.members, observation_dim, device=stream.device)
         self.latent_dim = config.latent_dim
         members, latent = stream.members, config.latent_dim
         normed = {"activation": "mish", "norm": "pre", "stream": stream, "init": truncated_normal(0.02)}
@@ -61,7 +65,7 @@ class WorldModel(nn.Module):
 
     def encode(self, obs: Tensor) -> Tensor:
         """Latent of an observation, ``(P, ..., observation_dim)`` to ``(P, ..., latent_dim)``."""
-        return self.encoder(obs)
+        return self.encoder(obs if self.observation_norm is None else self.observation_norm.normalise(obs))
 
     def next(self, latent: Tensor, action: Tensor) -> Tensor:
         """Latent after one control step, shape ``(P, ..., latent_dim)``."""

@@ -21,15 +21,16 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Registers the toys for one test."""
-    for registered in (TASKS, envs._SIMULATORS, envs._CAPABILITIES, registry.ALGORITHMS, studies.STUDIES):
-        for name in ("point_mass", "toy", "fake", "toys"):
-            monkeypatch.delitem(registered, name, raising=False)
+    for registry_of, name in (
+        (TASKS, "point_mass"),
+        (envs._SIMULATORS, "toy"),
+        (envs._CAPABILITIES, "toy"),
+        (registry.ALGORITHMS, "fake"),
+        (studies.STUDIES, "toys"),
+    ):
+        monkeypatch.setitem(registry_of, name, None)  # so that it is gone again after the test
     monkeypatch.setattr(local, "COMMAND", toy_cli.COMMAND)
     toy_cli.register()
-    yield
-    for registered in (TASKS, envs._SIMULATORS, envs._CAPABILITIES, registry.ALGORITHMS, studies.STUDIES):
-        for name in ("point_mass", "toy", "fake", "toys"):
-            registered.pop(name, None)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.pwm_bench.toy_cli import toy_spec
 
 pytestmark = pytest.mark.usefixtures("toys")
 
-GOLDEN_ID = "@@"
+GOLDEN_ID = "ab8274bafbea"
 
 
 def fixed_spec(**fields) -> RunSpec:

@@ -83,7 +83,8 @@ def test_tilted_plane_pushes_along_its_normal() -> None:
 
 def test_joint_limit_is_a_spring_and_damper() -> None:
     mj = mujoco.MjModel.from_xml_string(
-        "<mujoco><option gravity='0 0 0'/><worldbody><body><joint type='slide' axis='1 0 0' range='-1 1' limited='true'/>"
+        "<mujoco><option gravity='0 0 0'/><worldbody><body>"
+        "<joint type='slide' axis='1 0 0' range='-1 1' limited='true'/>"
         "<geom size='.1' mass='2'/></body></worldbody></mujoco>"
     )
     limit = CompliantLimit(stiffness=100.0, damping=7.0)

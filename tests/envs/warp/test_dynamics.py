@@ -83,9 +83,9 @@ def test_precision_does_not_depend_on_where_the_robot_is() -> None:
 def test_energy_of_a_free_pendulum_is_kept() -> None:
     """Semi-implicit Euler keeps the energy of a double pendulum in free swing to first order of the timestep."""
     model = mujoco.MjModel.from_xml_string(
-        """<mujoco><worldbody><body><joint type='hinge' axis='0 1 0'/><geom type='capsule' fromto='0 0 0 0 0 -1' size='.05'/>
-        <body pos='0 0 -1'><joint type='hinge' axis='0 1 0'/><geom type='capsule' fromto='0 0 0 0 0 -1' size='.05'/></body>
-        </body></worldbody></mujoco>"""
+        """<mujoco><default><geom type='capsule' fromto='0 0 0 0 0 -1' size='.05'/></default><worldbody>
+        <body><joint axis='0 1 0'/><geom/><body pos='0 0 -1'><joint axis='0 1 0'/><geom/></body></body>
+        </worldbody></mujoco>"""
     )
     data = mujoco.MjData(model)
 
@@ -95,9 +95,7 @@ def test_energy_of_a_free_pendulum_is_kept() -> None:
         return float(data.energy.sum())
 
     model.opt.enableflags |= int(mujoco.mjtEnableBit.mjENBL_ENERGY)
-    simulator = envs.make_simulator(
-        "warp", model, num_worlds=1, substeps=1000, timestep=1e-4, dtype=torch.float64
-    )
+    simulator = envs.make_simulator("warp", model, num_worlds=1, substeps=1000, timestep=1e-4, dtype=torch.float64)
     state = State(torch.tensor([[1.0, 0.5]], dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64))
     before = energy(state)
     for _ in range(10):

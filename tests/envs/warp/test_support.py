@@ -72,7 +72,7 @@ def test_colliding_bodies_are_refused_and_excluded_ones_are_not() -> None:
 def test_wrong_tensors_are_named() -> None:
     simulator = envs.make_simulator("warp", model(), num_worlds=2, substeps=1, timestep=1e-3)
     good = envs.simulator.State(torch.zeros(2, 1), torch.zeros(2, 1))
-    with pytest.raises(UsageError, match="ctrl is \\(2, 3\\)"):
+    with pytest.raises(UsageError, match=r"ctrl is \(2, 3\)"):
         simulator.step(good, torch.zeros(2, 3))
-    with pytest.raises(UsageError, match="qvel is .* torch.float64"):
+    with pytest.raises(UsageError, match=r"qvel is .* torch.float64"):
         simulator.step(envs.simulator.State(good.qpos, good.qvel.double()), torch.zeros(2, 0))

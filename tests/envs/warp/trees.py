@@ -21,7 +21,8 @@ def _unit(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _joint(rng: np.random.Generator, kind: str, index: int) -> str:
-    common = f"armature='{rng.uniform(0, 0.3):.17g}' damping='{rng.uniform(0, 2):.17g}' pos='{_numbers(rng.normal(size=3) * 0.1)}'"
+    inertial = f"armature='{rng.uniform(0, 0.3):.17g}' damping='{rng.uniform(0, 2):.17g}'"
+    common = f"{inertial} pos='{_numbers(rng.normal(size=3) * 0.1)}'"
     if kind == "ball":
         return f"<joint type='ball' {common}/>"
     spring = f"stiffness='{rng.uniform(0, 20):.17g}' springref='{rng.normal():.17g}' ref='{rng.normal() * 0.3:.17g}'"

@@ -1,0 +1,180 @@
+"""SHAC: losses by hand, gradient against finite differences, learning, populations, exact resume, a poisoned member."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+from baselines.shac import Config, Learner, recipe
+from baselines.shac.losses import critic_loss, segment_discounts, segment_returns
+from envs.errors import UsageError
+from tests.toy import mean_return, toy_env
+
+SMALL = Config(
+    num_envs=4,
+    horizon=5,
+    actor_hidden=(8,),
+    critic_hidden=(8,),
+    critic_iterations=2,
+    critic_minibatches=2,
+    actor_learning_rate=5e-3,
+    critic_learning_rate=5e-3,
+)
+
+
+def learner(seeds: tuple[int, ...] = (0,), config: Config = SMALL, budget: int = 10_000) -> Learner:
+    env = toy_env(config.num_envs * len(seeds), seeds)
+    return Learner(env, config, seeds=seeds, total_env_steps=budget)
+
+
+def test_segment_returns_by_brute_force() -> None:
+    rng = np.random.default_rng(0)
+    horizon, worlds, gamma = 7, 50, 0.9
+    rewards, values = rng.normal(size=(2, horizon, 1, worlds))
+    terminated = rng.random((horizon, 1, worlds)) < 0.15
+    truncated = (rng.random((horizon, 1, worlds)) < 0.15) & ~terminated
+    expected = np.zeros((1, worlds))
+    for b in range(worlds):
+        age = 0
+        for t in range(horizon):
+            expected[0, b] += gamma**age * rewards[t, 0, b]
+            age += 1
+            if terminated[t, 0, b] or truncated[t, 0, b] or t == horizon - 1:
+                expected[0, b] += 0.0 if terminated[t, 0, b] else gamma**age * values[t, 0, b]
+                age = 0
+    result = segment_returns(
+        torch.from_numpy(rewards),
+        torch.from_numpy(values),
+        torch.from_numpy(terminated),
+        torch.from_numpy(truncated),
+        gamma=gamma,
+    )
+    assert np.allclose(result.numpy(), expected, atol=1e-6)
+
+
+def test_segment_discounts_restart() -> None:
+    done = torch.tensor([False, True, False, False]).view(4, 1, 1)
+    assert torch.allclose(segment_discounts(done, 0.5).flatten(), torch.tensor([1.0, 0.5, 1.0, 0.5]))
+
+
+def test_critic_loss_value() -> None:
+    values = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])
+    assert critic_loss(values, torch.tensor([[1.0, 0.0]])).item() == pytest.approx((0.0 + 4.0 + 4.0 + 16.0) / 4)
+
+
+def test_actor_gradient_is_that_of_the_objective() -> None:
+    """The step's gradient, through policy, simulator, reward and value, against central differences."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        agent = learner(config=SMALL)
+        agent.actor.double(), agent.target.double()
+        agent.env = toy_env(SMALL.num_envs, (0,), dtype=torch.float64)
+        start = {k: v.clone() for k, v in agent.env.state_dict().items()}
+        noise = agent.noise.state_dict()
+
+        def objective() -> torch.Tensor:
+            agent.env.load_state_dict(start)
+            agent.noise.load_state_dict(noise)
+            rollout = agent._rollout()
+            values = agent.target.minimum(rollout.final_obs.transpose(0, 1)).transpose(0, 1)
+            returns = segment_returns(rollout.rewards, values, rollout.terminated, rollout.truncated, gamma=0.99)
+            return -returns.mean() / SMALL.horizon
+
+        agent.config = replace(SMALL, normalise_observations=False)
+        weight = agent.actor.mean.layers[0].linear.weight
+        (grad,) = torch.autograd.grad(objective(), weight)
+        generator = torch.Generator().manual_seed(0)
+        direction = torch.randn(weight.shape, generator=generator)
+        with torch.no_grad():
+            weight += 1e-6 * direction
+            up = objective()
+            weight -= 2e-6 * direction
+            down = objective()
+        assert (grad * direction).sum().item() == pytest.approx(((up - down) / 2e-6).item(), rel=1e-6)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_it_learns_the_toy_task() -> None:
+    config = replace(SMALL, num_envs=16, horizon=10, actor_hidden=(32,), critic_hidden=(32,), critic_iterations=4)
+    agent = learner((0, 1), config, budget=100 * 160)
+    before = mean_return(agent, (0, 1))
+    for _ in range(100):
+        agent.update()
+    assert (mean_return(agent, (0, 1)) > 0.4 * before).all()  # returns are negative
+    assert agent.counters.env_steps == 100 * 160
+    assert agent.counters.gradient_steps == 100 * (1 + 4 * 2)
+    assert agent.alive.all()
+
+
+def test_a_member_does_not_depend_on_its_company() -> None:
+    together, alone = learner((4, 9)), learner((9,))
+    for _ in range(3):
+        both, single = together.update(), alone.update()
+    for name in ("actor_loss", "critic_loss", "actor_grad_norm"):
+        assert torch.allclose(both[name][1:], single[name], rtol=1e-4)
+    obs = torch.randn(1, 6, 4)
+    assert torch.allclose(together.act(obs.expand(2, -1, -1))[1:], alone.act(obs), atol=1e-5)
+
+
+def test_resuming_is_exact() -> None:
+    one = learner((0, 1))
+    for _ in range(3):
+        one.update()
+    saved = copy.deepcopy(one.state_dict())
+    expected = [one.update() for _ in range(3)]
+    two = learner((0, 1))
+    two.load_state_dict(saved)
+    for metrics in expected:
+        again = two.update()
+        for name, value in metrics.items():
+            assert torch.equal(torch.nan_to_num(value), torch.nan_to_num(again[name])), name
+
+
+def test_a_diverged_member_is_frozen_and_the_other_goes_on() -> None:
+    agent = learner((0, 1))
+    agent.update()
+    with torch.no_grad():
+        agent.actor.mean.layers[0].linear.weight[1] = float("nan")
+    frozen = agent.critic.net.layers[0].linear.weight[1].clone()
+    moving = agent.actor.mean.layers[0].linear.weight[0].clone()
+    for _ in range(2):
+        agent.update()
+    assert agent.alive.tolist() == [True, False]
+    assert torch.equal(agent.critic.net.layers[0].linear.weight[1], frozen)
+    assert not torch.equal(agent.actor.mean.layers[0].linear.weight[0], moving)
+    assert torch.isfinite(agent.actor.mean.layers[0].linear.weight[0]).all()
+
+
+def test_ensemble_without_target_runs() -> None:
+    agent = learner(config=replace(SMALL, critic_ensemble=3, target_critic=False, normalise_returns=True))
+    metrics = agent.update()
+    assert agent.target is agent.critic
+    assert torch.isfinite(metrics["actor_loss"]).all()
+    assert agent.return_norm.count.item() > 1
+
+
+def test_it_needs_a_differentiable_simulator() -> None:
+    env = toy_env(4)
+    env.simulator.differentiable = False
+    with pytest.raises(UsageError, match="gradients"):
+        Learner(env, SMALL, seeds=(0,), total_env_steps=100)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"horizon": 0}, "horizon"), ({"actor_learning_rate": -1.0}, "actor_learning_rate"), ({"gamma": 2.0}, "gamma")],
+)
+def test_impossible_settings_are_refused(change: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=f"shac.{message}"):
+        Config(**change)
+
+
+@pytest.mark.parametrize("task", envs.tasks())
+def test_recipes_exist(task: str) -> None:
+    assert recipe(task, "warp").horizon == 32

@@ -1,0 +1,130 @@
+"""Resets, time limits, gradients, population independence and resuming of the batched environment."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import envs
+from envs.errors import UsageError
+from envs.simulator import guard_gradient
+from tests.toy import PointMass, toy_env
+
+
+def test_time_limit_truncates_and_restarts() -> None:
+    env = toy_env(4, episode_length=3)
+    first = env.reset().clone()
+    for n in range(3):
+        step = env.step(torch.zeros(4, 2))
+        assert step.truncated.all() == (n == 2)
+        assert not step.terminated.any()
+    assert not torch.equal(step.obs, step.final_obs)
+    assert not torch.equal(step.obs, first)  # a fresh draw
+    assert torch.equal(step.obs, env.obs)
+
+
+def test_termination_wins_over_truncation_and_only_resets_its_world() -> None:
+    env = toy_env(3, episode_length=1000)
+    qpos = env.state.qpos.clone()
+    qpos[1] = 4.999
+    env.state = type(env.state)(qpos, torch.full_like(qpos, 1.0))
+    step = env.step(torch.ones(3, 2))
+    assert step.terminated.tolist() == [False, True, False]
+    assert torch.equal(step.obs[0], step.final_obs[0])
+    assert step.final_obs[1, 0] > 5.0
+    assert step.obs[1].abs().max() < 1.0
+
+
+def test_reward_belongs_to_the_observation_before_the_step() -> None:
+    env = toy_env(2)
+    obs = env.reset()
+    action = torch.full((2, 2), 0.5)
+    assert torch.allclose(env.step(action).reward, PointMass().reward(obs, action))
+
+
+def test_actions_are_clamped() -> None:
+    one, two = toy_env(2), toy_env(2)
+    assert torch.equal(one.step(torch.full((2, 2), 7.0)).obs, two.step(torch.ones(2, 2)).obs)
+
+
+def test_gradient_flows_until_detached_and_not_through_resets() -> None:
+    env = toy_env(2, episode_length=2)
+    action = torch.zeros(2, 2, requires_grad=True)
+    env.step(action)
+    step = env.step(torch.zeros(2, 2))
+    (grad,) = torch.autograd.grad(step.final_obs.sum(), action, retain_graph=True)
+    assert (grad != 0.0).all()
+    (through_reset,) = torch.autograd.grad(step.obs.sum(), action, allow_unused=True)
+    assert through_reset is None or (through_reset == 0.0).all()
+    action = torch.zeros(2, 2, requires_grad=True)
+    env.step(action)
+    assert not env.detach().requires_grad
+    assert not env.step(torch.zeros(2, 2)).final_obs.requires_grad
+
+
+def test_return_gradient_is_the_analytic_one() -> None:
+    """Point mass: x2 = x0 + 2 dt v0 + dt^2 4 (2 a0 + a1), so dx2/da0 = 8 dt^2 and dx2/da1 = 4 dt^2."""
+    env = toy_env(1, dtype=torch.float64)
+    actions = torch.zeros(2, 1, 2, dtype=torch.float64, requires_grad=True)
+    env.step(actions[0])
+    final = env.step(actions[1]).final_obs
+    (grad,) = torch.autograd.grad(final[0, 0], actions)
+    assert torch.allclose(grad[:, 0, 0], torch.tensor([0.08, 0.04], dtype=torch.float64))
+
+
+def test_a_member_does_not_depend_on_its_company() -> None:
+    together, alone = toy_env(6, seeds=(3, 8, 5), episode_length=4), toy_env(2, seeds=(8,), episode_length=4)
+    for _ in range(10):
+        assert torch.equal(together.obs[2:4], alone.obs)
+        together.step(torch.full((6, 2), 0.1))
+        alone.step(torch.full((2, 2), 0.1))
+
+
+def test_resuming_is_exact() -> None:
+    env = toy_env(4, episode_length=5)
+    for _ in range(7):
+        env.step(torch.ones(4, 2))
+    saved = {k: v.clone() for k, v in env.state_dict().items()}
+    expected = [env.step(torch.full((4, 2), 0.3)).obs for _ in range(8)]
+    other = toy_env(4, episode_length=5)
+    other.load_state_dict(saved)
+    for obs in expected:
+        assert torch.equal(other.step(torch.full((4, 2), 0.3)).obs, obs)
+
+
+def test_restoring_another_shape_is_refused() -> None:
+    with pytest.raises(UsageError, match="same task"):
+        toy_env(4).load_state_dict(toy_env(2).state_dict())
+
+
+def test_guard_zeroes_rows_that_are_not_finite() -> None:
+    x, y = torch.ones(3, 2, requires_grad=True), torch.ones(3, 1, requires_grad=True)
+    gx, gy = guard_gradient(x, y)
+    scale = torch.tensor([[1.0], [float("nan")], [2.0]])
+    ((gx * scale).sum() + gy.sum()).backward()
+    assert x.grad.tolist() == [[1.0, 1.0], [0.0, 0.0], [2.0, 2.0]]
+    assert y.grad.tolist() == [[1.0], [0.0], [1.0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"task": "hoper"}, "did you mean 'hopper'"),
+        ({"task": "ant", "simulator": "wrap"}, "did you mean 'warp'"),
+        ({"task": "ant", "num_envs": 0}, "num_worlds=0"),
+        ({"task": "ant", "num_envs": 3, "seed": (0, 1)}, "num_envs=3"),
+        ({"task": "ant", "substeps": 0}, "substeps=0"),
+        ({"task": "ant", "dtype": torch.float16}, "float16"),
+        ({"task": "ant", "episode_length": 0}, "episode_length=0"),
+        ({"task": "ant", "device": "mps"}, "device=mps"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        envs.make(**arguments)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_absent_gpu_is_refused() -> None:
+    with pytest.raises(UsageError, match="--device cpu"):
+        envs.make("ant", device="cuda")
