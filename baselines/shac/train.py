@@ -229,6 +229,7 @@ class Learner:
         self.guard.check(self.iteration, loss.detach(), norm)
         if config.target_critic:
             with torch.no_grad():
-                target, source = list(self.target.parameters()), list(self.critic.parameters())
+                target: list[Tensor] = list(self.target.parameters())
+                source: list[Tensor] = list(self.critic.parameters())
                 torch._foreach_lerp_(target, source, 1.0 - config.target_decay)
         return {"critic_loss": loss.detach(), "critic_grad_norm": norm, "value": targets.mean(dim=1)}

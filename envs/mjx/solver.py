@@ -118,19 +118,43 @@ class Dynamics:
             Loss gradient with respect to position ``(nq,)``, velocity ``(nv,)`` and control ``(nu,)``.
         """
         m = self._model
-        _, pull = jax.vjp(self._integrate, record.qpos, record.qvel, record.qacc_step)
-        grad_qpos, grad_qvel, grad_acc = pull((grad_qpos, grad_qvel))
+        qacc, qacc_step = record.qacc, record.qacc_step
 
-        (_, data), pull = self._linearise(record, ctrl)
-        inertia = hessian = mjx.full_m(m, mjx.crb(m, data))
+        def balance(qpos: Array, qvel: Array, ctrl: Array) -> tuple[tuple[Array, Array], mjx.Data]:
+            """R at a and M(q) (w - a), both up to terms that do not depend on the arguments (armature, B)."""
+            d = self._data.replace(qpos=qpos, qvel=qvel, ctrl=ctrl, qacc=qacc)
+            d = mjx.fwd_actuation(m, mjx.fwd_velocity(m, self._position(d)))
+            inverse = jax.vmap(lambda acc: mjx.rne(m, d.replace(qacc=acc), flg_acc=True).qfrc_bias)
+            at_qacc, at_step = inverse(jnp.stack((qacc, qacc_step)))
+            force = d.qfrc_passive + d.qfrc_actuator + self._constraint_force(d, qacc)
+            return (at_qacc - force, at_step - at_qacc), d
+
+        _, pull_integration = jax.vjp(self._integrate, record.qpos, record.qvel, qacc_step)
+        grad_qpos, grad_qvel, grad_step = pull_integration((grad_qpos, grad_qvel))
+        _, pull_balance, data = jax.vjp(balance, record.qpos, record.qvel, ctrl, has_aux=True)
+
+        inertia = mjx.full_m(m, mjx.crb(m, data))
+        hessian = inertia
         if self._constrained:
-            force_slope = jax.jacfwd(lambda acc: self._constraint_force(data, acc))(record.qacc)
-            hessian = inertia - force_slope
+            hessian = inertia - jax.jacfwd(lambda acc: self._constraint_force(data, acc))(qacc)
         if self._implicit_damping:
-            mu = solve_positive(self._damped(inertia), grad_acc)
+            mu = solve_positive(self._damped(inertia), grad_step)
             lam = solve_positive(hessian, inertia @ mu)
         else:
-            mu = jnp.zeros_like(grad_acc)
-            lam = solve_positive(hessian, grad_acc)
-        by_qpos, by_qvel, by_ctrl = pull((-lam, -mu))
+            mu = jnp.zeros_like(grad_step)
+            lam = solve_positive(hessian, grad_step)
+        by_qpos, by_qvel, by_ctrl = pull_balance((-lam, -mu))
         return grad_qpos + by_qpos, grad_qvel + by_qvel, by_ctrl
+
+    def _position(self, d: mjx.Data) -> mjx.Data:
+        m = self._model
+        d = mjx.tendon(m, mjx.com_pos(m, mjx.kinematics(m, d)))
+        return mjx.transmission(m, mjx.make_constraint(m, mjx.collision(m, d)))
+
+    def _constraint_force(self, d: mjx.Data, qacc: Array) -> Array:
+        if not self._constrained:
+            return jnp.zeros_like(qacc)
+        return Context.create(self._model, d.replace(qacc=qacc), grad=False).qfrc_constraint
+
+    def _damped(self, inertia: Array) -> Array:
+        return inertia + jnp.diag(self._model.opt.timestep * self._model.dof_damping)

@@ -135,7 +135,7 @@ def model_struct(
     timestep: float,
     contact: CompliantContact,
     limit: CompliantLimit,
-    device: str,
+    device: Any,
 ) -> Any:
     """Copies a link tree to a device."""
     real = layout.real
@@ -170,7 +170,7 @@ def model_struct(
     return model
 
 
-def scratch_struct(tree: LinkTree, layout: Layout, *, rows: int, device: str, coalesced: bool) -> Any:
+def scratch_struct(tree: LinkTree, layout: Layout, *, rows: int, device: Any, coalesced: bool) -> Any:
     """Allocates working memory for ``rows`` worlds, world-fastest (``coalesced``) or world-slowest."""
     scratch = layout.Scratch()
     per_dof = {"axis_w", "axis_v", "force", "solution", "adj_q", "adj_v", "adj_force"}

@@ -24,7 +24,7 @@ from envs.warp.model import build_link_tree
 
 __all__ = ["SimulatorWarp"]
 
-_SMALLEST_SHARE = 4  # worlds below which another thread costs more than it saves
+_SMALLEST_SHARE = 500  # links x substeps (about 0.2 ms) below which another thread costs more than it saves
 
 
 class SimulatorWarp:
@@ -83,12 +83,14 @@ class SimulatorWarp:
         if threads is not None and threads < 1:
             raise UsageError(f"threads={threads}: must be at least 1")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        shares = 1 if self._on_gpu else max(1, min(threads or cores, num_worlds // _SMALLEST_SHARE))
+        useful = num_worlds * self.tree.num_links * substeps // _SMALLEST_SHARE
+        shares = 1 if self._on_gpu else max(1, min(threads or cores, num_worlds, useful))
         bounds = [num_worlds * n // shares for n in range(shares + 1)]
         self._shares = list(itertools.pairwise(bounds))
         self._pool = ThreadPoolExecutor(shares - 1, "warp") if shares > 1 else None
 
-        wp.config.log_level = wp.LOG_WARNING
+        # Without a GPU Warp would warn that it found no CUDA driver.
+        wp.config.log_level = wp.LOG_WARNING if self._on_gpu else wp.LOG_ERROR
         wp.init()
         layout = layout_for(wp.float32 if dtype == torch.float32 else wp.float64)
         self._real = layout.real
@@ -154,10 +156,10 @@ class SimulatorWarp:
     def _run_forward(self, q: Tensor, v: Tensor, u: Tensor, trajectory: Tensor | None) -> tuple[Tensor, Tensor]:
         q1, v1 = torch.empty_like(q), torch.empty_like(v)
         stored = trajectory is not None
+        memory = self._single_slot if trajectory is None else trajectory
 
         def share(n: int, lo: int, hi: int) -> None:
             rows = slice(lo, hi) if stored or self._on_gpu else slice(n, n + 1)
-            memory = trajectory if stored else self._single_slot
             wp.launch(
                 self._forward,
                 dim=hi - lo,

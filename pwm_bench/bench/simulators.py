@@ -1,0 +1,164 @@
+"""``pwm-bench bench simulators``: exactness and speed of the simulators on this machine."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import envs
+from envs.simulator import State
+from envs.tasks import load_task
+from pwm_bench.bench.peers import newton_gradient, newton_version
+from pwm_bench.bench.timing import interleaved_medians, machine_line, median_seconds
+from pwm_bench.bench.workloads import Rollout, make_rollout, mujoco_rollout
+
+__all__ = ["main"]
+
+_WORLDS = (1, 64, 1024)
+_HORIZON = 16
+
+
+def main(*, quick: bool = False) -> None:
+    """Prints all tables.
+
+    Args:
+        quick: only Warp, and at most 64 worlds.
+    """
+    console = Console()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    console.print(f"{machine_line(device)}\n", highlight=False)
+    console.print(_exactness(), _speed(console, device, quick))
+    if device == "cpu":
+        console.print(_against_mujoco(), _against_newton(quick))
+
+
+def _exactness() -> Table:
+    table = Table(title="Warp, float64: relative errors", title_justify="left")
+    for column in ("task", "acceleration against MuJoCo C, contacts off", "action gradient against differences"):
+        table.add_column(column, justify="left" if column == "task" else "right")
+    for task in envs.tasks():
+        table.add_row(task, f"{_acceleration_error(task):.1e}", f"{_gradient_error(task):.1e}")
+    return table
+
+
+def _acceleration_error(task: str) -> float:
+    model = load_task(task).model().__copy__()
+    model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONSTRAINT)
+    timestep, worlds, rng = 1e-3, 16, np.random.default_rng(0)
+    model.opt.timestep = timestep
+    data = mujoco.MjData(model)
+    before, after, states = [], [], []
+    for _ in range(worlds):
+        mujoco.mj_resetData(model, data)
+        mujoco.mj_integratePos(model, data.qpos, rng.normal(size=model.nv), 1.0)
+        data.qvel[:] = 2.0 * rng.normal(size=model.nv)
+        states.append(data.qpos.copy())
+        before.append(data.qvel.copy())
+        mujoco.mj_step(model, data)
+        after.append(data.qvel.copy())
+    simulator = envs.make_simulator(
+        "warp", model, num_worlds=worlds, substeps=1, timestep=timestep, dtype=torch.float64
+    )
+    state = State(torch.from_numpy(np.array(states)), torch.from_numpy(np.array(before)))
+    result = simulator.step(state, torch.zeros(worlds, model.nu, dtype=torch.float64)).qvel.numpy()
+    return float(np.abs(result - after).max() / np.abs(np.array(after) - before).max())
+
+
+def _gradient_error(task: str) -> float:
+    """Worst relative error over worlds, of a rollout that meets the ground where there is one."""
+    rollout = make_rollout(task, "warp", 16, _HORIZON, dtype=torch.float64)
+    grad = rollout.gradient()
+    generator = torch.Generator().manual_seed(2)
+    numeric, analytic = [], []
+    for _ in range(8):
+        direction = torch.randn(grad.shape, generator=generator, dtype=torch.float64)
+        totals = []
+        for sign in (1.0, -1.0):
+            shifted = Rollout(rollout.simulator, rollout.start, rollout.ctrl.clamp(-0.9, 0.9) + sign * 1e-6 * direction)
+            state = shifted.forward()
+            totals.append(state.qpos.sum(1) + state.qvel.sum(1))
+        numeric.append((totals[0] - totals[1]) / 2e-6)
+        base = Rollout(rollout.simulator, rollout.start, rollout.ctrl.clamp(-0.9, 0.9))
+        analytic.append((base.gradient() * direction).sum((0, 2)))
+    error = (torch.stack(numeric) - torch.stack(analytic)).abs().amax(0) / torch.stack(numeric).abs().amax(0)
+    return error.median().item()
+
+
+def _speed(console: Console, device: str, quick: bool) -> Table:
+    where = "one GPU" if device == "cuda" else "all CPU cores"
+    table = Table(title=f"Environment steps per second, float32, horizon {_HORIZON}, {where}", title_justify="left")
+    for column in ("task", "simulator", "substeps", "worlds", "forward", "forward + backward", "compile [s]"):
+        table.add_column(column, justify="left" if column in ("task", "simulator") else "right")
+    for simulator in ("warp",) if quick else ("warp", "mjx", "mujoco_c"):
+        if device not in envs.capabilities(simulator).devices:
+            continue
+        for task in envs.tasks():
+            for worlds in _WORLDS[:2] if quick else _WORLDS:
+                with console.status(f"{task} in {simulator}, {worlds} worlds"):
+                    rollout = make_rollout(task, simulator, worlds, _HORIZON, device=device)
+                    differentiable = rollout.simulator.differentiable
+                    rollout.simulator.compile(gradient=differentiable)
+                    rollout.check()
+                    forward = rollout.env_steps / median_seconds(rollout.forward, repeats=3)
+                    both = rollout.env_steps / median_seconds(rollout.gradient, repeats=3) if differentiable else None
+                table.add_row(
+                    task,
+                    simulator,
+                    str(rollout.simulator.substeps),
+                    f"{worlds:,}",
+                    f"{forward:,.0f}",
+                    "-" if both is None else f"{both:,.0f}",
+                    f"{rollout.simulator.compile_seconds:.1f}",
+                )
+    return table
+
+
+def _against_mujoco() -> Table:
+    table = Table(title="Physics substeps per second, 64 worlds, one CPU thread, forward", title_justify="left")
+    for column in ("task", "Warp, float32", "MuJoCo C, full step", "ratio"):
+        table.add_column(column, justify="left" if column == "task" else "right")
+    for task in envs.tasks():
+        rollout = make_rollout(task, "warp", 64, _HORIZON, threads=1)
+        rollout.check()
+        substeps = rollout.env_steps * rollout.simulator.substeps
+        reference = mujoco_rollout(task, 64, substeps // 64, rollout.simulator.timestep)
+        seconds = interleaved_medians({"warp": rollout.forward, "mujoco": reference})
+        table.add_row(
+            task,
+            f"{substeps / seconds['warp']:,.0f}",
+            f"{substeps / seconds['mujoco']:,.0f}",
+            f"{seconds['mujoco'] / seconds['warp']:.1f}",
+        )
+    return table
+
+
+def _against_newton(quick: bool) -> Table:
+    version = newton_version()
+    title = "Ant, 64 worlds, 16 substeps, forward + backward, one CPU thread, float32"
+    table = Table(title=title, title_justify="left")
+    table.add_column("simulator")
+    table.add_column("env-steps/s", justify="right")
+    table.add_column("Warp simulator is faster by", justify="right")
+    if version is None:
+        table.add_row("Newton is not installed: tox -e peers installs it and runs this comparison", "", "")
+        return table
+    horizon = 4 if quick else _HORIZON
+    own = make_rollout("ant", "warp", 64, horizon, threads=1)
+    own.check()
+    timestep = own.simulator.timestep
+    works = {
+        "Warp simulator": own.gradient,
+        f"Newton {version} SolverFeatherstone, as shipped": newton_gradient(
+            "ant", 64, horizon, 16, timestep, mass_matrix_interval=1
+        ),
+        f"Newton {version} SolverFeatherstone, mass matrix held": newton_gradient(
+            "ant", 64, horizon, 16, timestep, mass_matrix_interval=16
+        ),
+    }
+    seconds = interleaved_medians(works, repeats=3)
+    for name, value in seconds.items():
+        table.add_row(name, f"{own.env_steps / value:,.0f}", f"{value / seconds['Warp simulator']:.0f}x")
+    return table

@@ -1,0 +1,118 @@
+"""What the simulator benchmarks run: rollouts of a task's simulator under fixed random controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import mujoco.rollout
+import numpy as np
+import torch
+from torch import Tensor
+
+import envs
+from envs.simulator import Simulator, State
+from envs.tasks import load_task
+
+__all__ = ["Rollout", "make_rollout", "mujoco_rollout", "start_states"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """``horizon`` control steps of ``worlds`` worlds."""
+
+    simulator: Simulator
+    start: State
+    ctrl: Tensor
+    """[horizon, worlds, nu]"""
+
+    @property
+    def env_steps(self) -> int:
+        return self.ctrl.shape[0] * self.ctrl.shape[1]
+
+    def forward(self) -> State:
+        """Runs forward without recording anything."""
+        with torch.no_grad():
+            return self._run(self.ctrl)
+
+    def gradient(self) -> Tensor:
+        """Runs forward and back; gradient of the summed final state by the controls."""
+        ctrl = self.ctrl.clone().requires_grad_()
+        state = self._run(ctrl)
+        (grad,) = torch.autograd.grad(state.qpos.sum() + state.qvel.sum(), ctrl)
+        return grad
+
+    def check(self) -> None:
+        """Makes sure there is something to time: a finite, moving state and a finite, non-zero gradient."""
+        state = self.forward()
+        if not torch.isfinite(state.qpos).all() or torch.equal(state.qpos, self.start.qpos):
+            raise RuntimeError(f"{self.simulator.name}: the rollout does not move or is not finite")
+        if self.simulator.differentiable:
+            grad = self.gradient()
+            if not torch.isfinite(grad).all() or not grad.any():
+                raise RuntimeError(f"{self.simulator.name}: the gradient is zero or not finite")
+
+    def _run(self, ctrl: Tensor) -> State:
+        state = self.start
+        for u in ctrl:
+            state = self.simulator.step(state, u)
+        return state
+
+
+def start_states(task: str, worlds: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> State:
+    """Reset states with seeded noise."""
+    definition = load_task(task)
+    generator = torch.Generator().manual_seed(0)
+    noise = 2.0 * torch.rand(worlds, definition.noise_dim, generator=generator, dtype=torch.float64) - 1.0
+    state = definition.reset_state(noise)
+    return State(state.qpos.to(device, dtype), state.qvel.to(device, dtype))
+
+
+def make_rollout(
+    task: str,
+    simulator: str,
+    worlds: int,
+    horizon: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    **options: Any,
+) -> Rollout:
+    """A rollout of a task as its environment would run it."""
+    definition = load_task(task)
+    substeps = definition.substeps[simulator]
+    engine = envs.make_simulator(
+        simulator,
+        definition.model(),
+        num_worlds=worlds,
+        substeps=substeps,
+        timestep=definition.control_dt / substeps,
+        device=device,
+        dtype=dtype,
+        **definition.simulator_options(simulator),
+        **options,
+    )
+    generator = torch.Generator().manual_seed(1)
+    ctrl = 2.0 * torch.rand(horizon, worlds, engine.model.nu, generator=generator, dtype=torch.float64) - 1.0
+    return Rollout(engine, start_states(task, worlds, dtype, device), ctrl.to(device, dtype))
+
+
+def mujoco_rollout(task: str, worlds: int, steps: int, timestep: float) -> Callable[[], np.ndarray]:
+    """MuJoCo C stepping the same model with its full step (constraints on) on one thread, from the same states."""
+    model = load_task(task).model().__copy__()
+    model.opt.timestep = timestep
+    start = start_states(task, worlds, torch.float64)
+    zeros = np.zeros((worlds, 1))
+    initial = np.concatenate([zeros, start.qpos.numpy(), start.qvel.numpy()], axis=1)
+    control = np.random.default_rng(1).uniform(-1.0, 1.0, (worlds, steps, model.nu))
+    data = mujoco.MjData(model)
+
+    def run() -> np.ndarray:
+        states, _ = mujoco.rollout.rollout(
+            model, data, initial, control, control_spec=int(mujoco.mjtState.mjSTATE_CTRL)
+        )
+        return states
+
+    return run

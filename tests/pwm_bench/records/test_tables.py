@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from envs.errors import UsageError
+from pwm_bench.records.frames import load_study, members_frame
+from pwm_bench.records.store import Results
+from pwm_bench.records.tables import summarise
+from tests.pwm_bench.records.factories import write_run
+
+STEPS, SECONDS = [0, 100, 200], [0.0, 10.0, 20.0]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """SHAC with four seeds to 200 steps in 20 s, PPO with two to 400 steps in 8 s, and a failed PWM."""
+    curves = [[0.0, 10.0, 20.0], [0.0, 11.0, 40.0], [0.0, 12.0, 60.0], [4.0, 13.0, 1000.0]]
+    write_run(tmp_path, "aaa", curves=curves, steps=STEPS, seconds=SECONDS)
+    write_run(
+        tmp_path, "bbb", algorithm="ppo", curves=[[1.0, 5.0, 9.0], [1.0, 7.0, 11.0]], steps=[0, 150, 400],
+        seconds=[0.0, 3.0, 8.0],
+    )  # fmt: skip
+    write_run(
+        tmp_path, "ccc", algorithm="pwm", curves=[[2.0]], steps=[0], seconds=[0.0], status="failed", reason="RuntimeError: no"
+    )
+    return tmp_path
+
+
+def rows(root, **options):
+    summary = summarise(load_study(Results(root), "s"), study="s", **options)
+    return {row.algorithm: row for row in summary.rows}, summary
+
+
+def test_each_run_at_its_own_end(root):
+    table, summary = rows(root)
+    shac = table["shac"]
+    assert (shac.seeds, shac.env_steps, shac.gradient_steps) == (4, 200, 20)
+    assert shac.iqm == pytest.approx(50.0)  # (40 + 60) / 2
+    assert shac.mean == pytest.approx(280.0)
+    assert shac.untrained == pytest.approx(1.0)
+    assert 20.0 <= shac.low < shac.iqm < shac.high <= 1000.0
+    assert (shac.train_seconds, shac.compile_seconds, shac.evaluate_seconds) == (20.0, 3.0, 2.0)
+    assert shac.steps_per_second == pytest.approx(4 * 200 / 20.0)
+    assert (shac.gradient, shac.status, shac.runs) == ("simulator", "ok", ("aaa",))
+    assert [row.algorithm for row in summary.rows] == ["shac", "ppo", "pwm"]  # best first, failures last
+    assert any("Budgets are not matched" in note for note in summary.notes)
+
+
+def test_a_failed_run_is_a_row(root):
+    pwm = rows(root)[0]["pwm"]
+    assert pwm.seeds == 0 and math.isnan(pwm.iqm) and math.isnan(pwm.low)
+    assert pwm.status == "failed: RuntimeError: no"
+    assert pwm.untrained == 2.0 and pwm.runs == ("ccc",)
+
+
+def test_matched_by_environment_steps(root):
+    table, summary = rows(root, match="env_steps")
+    assert table["shac"].iqm == pytest.approx(50.0)  # 200 steps is the smallest budget that was finished
+    assert (table["ppo"].iqm, table["ppo"].env_steps) == (pytest.approx(6.0), 150)  # its last evaluation before 200
+    assert any("Matched by environment steps: hopper in warp at 200 env steps" in note for note in summary.notes)
+
+
+def test_matched_by_training_time(root):
+    table, summary = rows(root, match="wall_time")
+    assert table["ppo"].iqm == pytest.approx(10.0)  # 8 s is the smallest
+    assert (table["shac"].iqm, table["shac"].env_steps) == (0.0, 0)  # its first evaluation only
+    assert any("Matched by training time: hopper in warp at 8.0 s" in note for note in summary.notes)
+
+
+def test_a_diverged_member_counts_with_its_frozen_policy(tmp_path):
+    write_run(
+        tmp_path, "aaa", curves=[[0.0, 8.0], [0.0, 2.0]], steps=[0, 10], seconds=[0.0, 1.0], diverged=(1,),
+        reason="seed 1 diverged at 5 env steps",
+    )  # fmt: skip
+    row = rows(tmp_path)[0]["shac"]
+    assert row.seeds == 2 and row.mean == pytest.approx(5.0)
+    assert row.status == "1 ok, 1 diverged: seed 1 diverged at 5 env steps"
+
+
+def test_seeds_in_several_runs_are_one_row(tmp_path):
+    for index, value in enumerate([1.0, 2.0, 6.0]):
+        write_run(
+            tmp_path, f"r{index}", curves=[[0.0, value]], steps=[0, 10], seconds=[0.0, 4.0], first_seed=index
+        )
+    row = rows(tmp_path)[0]["shac"]
+    assert (row.seeds, row.mean, row.train_seconds) == (3, pytest.approx(3.0), 12.0)
+    assert row.steps_per_second == pytest.approx(30 / 12.0)
+    assert row.runs == ("r0", "r1", "r2")
+
+
+def test_variants_are_rows_of_their_own_and_say_what_differs(tmp_path):
+    for name, gamma in (("a", 0.9), ("b", 0.99)):
+        write_run(
+            tmp_path, name, curves=[[0.0, gamma]], steps=[0, 10], seconds=[0.0, 1.0], config={"gamma": gamma, "lam": 1}
+        )
+    summary = summarise(load_study(Results(tmp_path), "s"), study="s")
+    assert [row.variant for row in summary.rows] == ["gamma=0.99", "gamma=0.9"]
+
+
+def test_unfinished_runs_give_no_score(tmp_path):
+    write_run(tmp_path, "a", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0], status="running")
+    row = rows(tmp_path)[0]["shac"]
+    assert row.seeds == 0 and math.isnan(row.iqm)
+    assert row.status == "killed"
+
+
+def test_other_metrics(tmp_path):
+    write_run(
+        tmp_path, "a", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0], speeds=[[0.0, 1.5]]
+    )
+    assert rows(tmp_path, metric="forward_velocity")[0]["shac"].iqm == 1.5
+    assert rows(tmp_path, metric="length")[0]["shac"].iqm == 15.0
+    with pytest.raises(UsageError, match="metric=speed: not recorded in this study; choices: forward_velocity, length"):
+        rows(tmp_path, metric="speed")
+    with pytest.raises(UsageError, match="unknown match 'steps': did you mean 'env_steps'"):
+        rows(tmp_path, match="steps")
+
+
+def test_a_damaged_run_is_left_out_and_said_to_be(root):
+    (root / "runs" / "s" / "bbb" / "run.json").write_text("{")
+    table, summary = rows(root)
+    assert "ppo" not in table and table["shac"].iqm == pytest.approx(50.0)
+    assert any("Left out" in note and "bbb" in note for note in summary.notes)
+
+
+def test_times_of_different_devices_are_said_not_to_compare(tmp_path):
+    for name, device in (("a", "CPU"), ("b", "GPU")):
+        write_run(
+            tmp_path, name, curves=[[0.0]], steps=[0], seconds=[1.0], device=device, first_seed=ord(name), simulator=device
+        )
+    assert any("do not compare" in note for note in rows(tmp_path)[1].notes)
+
+
+def test_an_empty_study_has_an_empty_table(tmp_path):
+    (tmp_path / "runs" / "s").mkdir(parents=True)
+    assert rows(tmp_path)[1].rows == ()
+
+
+def test_the_frame_has_one_row_a_member(root):
+    frame = members_frame(load_study(Results(root), "s").runs)
+    assert len(frame) == 7
+    assert sorted(frame[frame.algorithm == "shac"].seed) == [0, 1, 2, 3]
+    assert frame[frame.run_id == "bbb"].iloc[1].curve_value.tolist() == [1.0, 7.0, 11.0]

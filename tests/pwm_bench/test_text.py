@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pwm_bench.text import count, duration, number
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1234.4, "1,234"), (99.96, "100.0"), (45.64, "45.6"), (-0.123, "-0.12"), (0.0, "0.00"), (math.nan, "–"), (None, "–")],
+)
+def test_numbers(value, text):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (999, "999"), (1000, "1k"), (300_000, "300k"), (999_900, "1M"), (2_345_678, "2.35M"), (4e9, "4G"), (None, "–")],
+)
+def test_counts(value, text):
+    assert count(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (4.24, "4.2 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1.0 min"), (318, "5.3 min"), (3569, "59.5 min"),
+     (3571, "1.0 h"), (4320, "1.2 h"), (None, "–")],
+)  # fmt: skip
+def test_durations(seconds, text):
+    assert duration(seconds) == text
