@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import tyro
 
@@ -23,7 +23,14 @@ from pwm_bench.commands.table import Table
 
 __all__ = ["main"]
 
-_COMMANDS = {"run": Run, "sweep": Sweep, "table": Table, "list": List, "doctor": Doctor, "bench": Bench}
+_COMMANDS: dict[str, Callable[..., Any]] = {
+    "run": Run,
+    "sweep": Sweep,
+    "table": Table,
+    "list": List,
+    "doctor": Doctor,
+    "bench": Bench,
+}
 _DESCRIPTION = (
     "Compares policies trained with learned, ground-truth and score-function gradients. "
     "Begin with: pwm-bench sweep quickstart"

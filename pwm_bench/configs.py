@@ -7,13 +7,16 @@ import json
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
 
 from envs.errors import UsageError, unknown
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 __all__ = ["override", "parse_assignment", "to_json"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def to_json(config: Any) -> dict[str, Any]:
@@ -122,8 +125,11 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
             return tuple(_coerce(item, kind, where) for item, kind in zip(value, arguments, strict=True))
     elif origin in (dict, Mapping) and isinstance(value, Mapping):
         return dict(value)
-    elif dataclasses.is_dataclass(hint) and isinstance(value, (hint, Mapping)):
-        return value if isinstance(value, hint) else override(hint(), value, where=where)
+    elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        if isinstance(value, hint):
+            return value
+        if isinstance(value, Mapping):
+            return override(hint(), value, where=where)
     raise UsageError(f"{where}={_show(value)}: must be {_describe(hint)}")
 
 

@@ -140,7 +140,14 @@ class LiveDisplay:
             steps = count(event.env_steps) if event else ""
             partly = item.status == "ok" and item.reason  # the reason says which members diverged
             text = Text("partly diverged" if partly else item.status or "", style="yellow" if partly else style)
-            return Text(mark, style=style), name, text, Text(steps), Text(line.scores), Text(duration(line.ended - line.began))
+            return (
+                Text(mark, style=style),
+                name,
+                text,
+                Text(steps),
+                Text(line.scores),
+                Text(duration(line.ended - line.began)),
+            )
         fraction = event.env_steps / event.total_env_steps if event and event.total_env_steps else 0.0
         if event is None or event.phase in ("setup", "compile"):
             middle: RenderableType = Text(f"{_PHASES[event.phase] if event else 'starting'} …", style="cyan")

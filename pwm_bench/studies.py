@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from envs.errors import unknown
 from pwm_bench.spec import RunSpec, Study
@@ -31,7 +32,7 @@ def quickstart() -> Study:
     cartpole."""
     hopper = {"pwm": QUICKSTART_HOPPER_PWM, "shac": QUICKSTART_HOPPER_SHAC, "ppo": QUICKSTART_HOPPER_PPO}
     cartpole = {"shac": QUICKSTART_CARTPOLE_SHAC, "ppo": QUICKSTART_CARTPOLE_PPO}
-    common = {"seeds": QUICKSTART_SEEDS, "evaluations": 6, "evaluation_episodes": 4}
+    common: dict[str, Any] = {"seeds": QUICKSTART_SEEDS, "evaluations": 6, "evaluation_episodes": 4}
     runs = [("hopper", "warp", name, steps) for name, steps in hopper.items()]
     runs += [("cartpole", "mjx", name, steps) for name, steps in cartpole.items()]
     return _study("quickstart", quickstart, [

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, Protocol
 
 from pwm_bench.executors.local import ProcessEnd
@@ -138,7 +139,7 @@ def sweep(items: list[Item], results: Results, executor: Executor, observer: Obs
             if not item.to_do or result.stopped_by is not None:
                 continue
             observer.began(item)
-            end = executor.run(item.spec, lambda event, item=item: observer.progressed(item, event))
+            end = executor.run(item.spec, partial(observer.progressed, item))
             _settle(item, results.run(item.spec.study, item.spec.id), end)
             observer.ended(item)
     return result

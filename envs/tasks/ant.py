@@ -10,11 +10,11 @@ from torch import Tensor
 
 from envs.contact import CompliantContact, CompliantLimit
 from envs.simulator import State
-from envs.tasks.base import Task, load_asset, planar, rotate
+from envs.tasks.base import Task, constant, load_asset, planar, rotate
 
 __all__ = ["Ant"]
 
-_HEIGHT = 0.75
+_POSITION = (0.0, 0.0, 0.75)
 _POSTURE = (0.0, 1.0, 0.0, -1.0, 0.0, -1.0, 0.0, 1.0)
 _TARGET_X = 1e4
 
@@ -73,12 +73,12 @@ class Ant(Task):
         return observation[:, 0] < 0.27
 
     def reset_state(self, noise: Tensor) -> State:
-        n = noise.shape[0]
-        position = 0.1 * noise[:, :3] + noise.new_tensor((0.0, 0.0, _HEIGHT))
+        like = (noise.dtype, noise.device)
+        position = 0.1 * noise[:, :3] + constant(_POSITION, like)
         half_angle = noise[:, 3:4] * (math.pi / 48.0)
         axis = torch.nn.functional.normalize(noise[:, 4:7], dim=1)
         quaternion = torch.cat((torch.cos(half_angle), torch.sin(half_angle) * axis), dim=1)
-        joints = noise.new_tensor(_POSTURE).expand(n, 8) + 0.2 * noise[:, 7:15]
+        joints = constant(_POSTURE, like) + 0.2 * noise[:, 7:15]
         return State(torch.cat((position, quaternion, joints), dim=1), 0.25 * noise[:, 15:29])
 
     def forward_velocity(self, observation: Tensor) -> Tensor:

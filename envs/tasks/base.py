@@ -15,7 +15,7 @@ from torch import Tensor
 from envs.contact import CompliantContact, CompliantLimit
 from envs.simulator import State
 
-__all__ = ["Task", "load_asset", "planar", "rotate", "rotate_inverse"]
+__all__ = ["Task", "constant", "load_asset", "planar", "rotate", "rotate_inverse"]
 
 
 class Task(ABC):
@@ -80,6 +80,12 @@ class Task(ABC):
 def load_asset(name: str) -> mujoco.MjModel:
     """Compiles one of this package's MJCF files, e.g. ``"ant.xml"``."""
     return mujoco.MjModel.from_xml_string(resources.files("envs.assets").joinpath(name).read_text())
+
+
+@cache
+def constant(values: tuple[float, ...], like: tuple[torch.dtype, torch.device]) -> Tensor:
+    """A tensor made once per type and device: making it anew in each step would stall a GPU's queue."""
+    return torch.tensor(values, dtype=like[0], device=like[1])
 
 
 def rotate(quaternion: Tensor, vector: Tensor) -> Tensor:

@@ -48,6 +48,8 @@ class SimulatorWarp:
         recompute: keep only the state at the start of each control step and repeat its forward pass during the
             backward pass: memory does not grow with substeps, for about a third more time.
         threads: CPU threads; all available cores by default.
+        coalesced: lay memory out world-fastest with working memory for every world, as a GPU wants it. By default on a
+            GPU only; settable so that a CPU can test that layout.
 
     Raises:
         UsageError: if the model has an element that this simulator can't represent.
@@ -69,6 +71,7 @@ class SimulatorWarp:
         limit: CompliantLimit | None = None,
         recompute: bool = False,
         threads: int | None = None,
+        coalesced: bool | None = None,
     ) -> None:
         self.model = model_at_timestep(model, timestep, substeps, num_worlds)
         self.num_worlds = num_worlds
@@ -80,11 +83,12 @@ class SimulatorWarp:
         self.compile_seconds = 0.0
         self.tree = build_link_tree(self.model)
         self._on_gpu = self.device.type == "cuda"
+        self._coalesced = self._on_gpu if coalesced is None else coalesced
         if threads is not None and threads < 1:
             raise UsageError(f"threads={threads}: must be at least 1")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         useful = num_worlds * self.tree.num_links * substeps // _SMALLEST_SHARE
-        shares = 1 if self._on_gpu else max(1, min(threads or cores, num_worlds, useful))
+        shares = 1 if self._coalesced else max(1, min(threads or cores, num_worlds, useful))
         bounds = [num_worlds * n // shares for n in range(shares + 1)]
         self._shares = list(itertools.pairwise(bounds))
         self._pool = ThreadPoolExecutor(shares - 1, "warp") if shares > 1 else None
@@ -106,13 +110,13 @@ class SimulatorWarp:
             device=self._wp_device,
         )
         # Worlds of one share run one after another on a CPU, so they can share memory that stays in the cache.
-        rows = num_worlds if self._on_gpu else 1
+        rows = num_worlds if self._coalesced else 1
         self._scratch = [
-            scratch_struct(self.tree, layout, rows=rows, device=self._wp_device, coalesced=self._on_gpu)
+            scratch_struct(self.tree, layout, rows=rows, device=self._wp_device, coalesced=self._coalesced)
             for _ in self._shares
         ]
         self._slot_size = self.tree.nq + 2 * self.tree.nv + self.tree.num_packed
-        self._single_slot = self._new_trajectory(rows if self._on_gpu else len(self._shares), 1)
+        self._single_slot = self._new_trajectory(rows * len(self._shares), 1)
         self._workspace: Tensor | None = None
         self._clamp = ControlClamp(self.model, self.device, dtype)
 
@@ -148,8 +152,8 @@ class SimulatorWarp:
         return seconds
 
     def _new_trajectory(self, rows: int, slots: int) -> Tensor:
-        """Uninitialised memory [rows, slots, slot size]; world-fastest on a GPU."""
-        if self._on_gpu:
+        """Uninitialised memory [rows, slots, slot size]."""
+        if self._coalesced:
             return torch.empty(slots, self._slot_size, rows, dtype=self.dtype, device=self.device).permute(2, 0, 1)
         return torch.empty(rows, slots, self._slot_size, dtype=self.dtype, device=self.device)
 
@@ -159,7 +163,7 @@ class SimulatorWarp:
         memory = self._single_slot if trajectory is None else trajectory
 
         def share(n: int, lo: int, hi: int) -> None:
-            rows = slice(lo, hi) if stored or self._on_gpu else slice(n, n + 1)
+            rows = slice(lo, hi) if stored or self._coalesced else slice(n, n + 1)
             wp.launch(
                 self._forward,
                 dim=hi - lo,
@@ -168,7 +172,7 @@ class SimulatorWarp:
                     self._model,
                     self._scratch[n],
                     wp.from_torch(memory[rows], return_ctype=True),
-                    int(self._on_gpu),
+                    int(self._coalesced),
                     int(stored),
                     self.substeps,
                     self._real(self.timestep),
@@ -194,7 +198,7 @@ class SimulatorWarp:
                     self._model,
                     self._scratch[n],
                     wp.from_torch(trajectory[lo:hi], return_ctype=True),
-                    int(self._on_gpu),
+                    int(self._coalesced),
                     self.substeps,
                     self._real(self.timestep),
                     *_views(adj_q1, adj_v1, adj_q, adj_v, adj_u, lo=lo, hi=hi),

@@ -39,7 +39,9 @@ class Doctor:
         healthy &= _simulators(console)
         try:
             Results(self.results).check_writable()
-            console.print(f"[bold]Results[/bold]\n  [green]✓[/green] {self.results.resolve()} can be written", highlight=False)
+            console.print(
+                f"[bold]Results[/bold]\n  [green]✓[/green] {self.results.resolve()} can be written", highlight=False
+            )
         except UsageError as error:
             healthy = False
             console.print(f"[bold]Results[/bold]\n  [red]✗[/red] {error}", highlight=False)
@@ -100,14 +102,10 @@ def _size(folder: Path) -> str:
 
 def _simulators(console: Console) -> bool:
     """The capability matrix. Returns whether at least one simulator is usable."""
-    from rich import box
-    from rich.table import Table
-
     import envs
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Simulators", title_justify="left", title_style="bold")
-    for header in ("simulator", "forward", "gradient", "contact", "devices", "package"):
-        table.add_column(header)
+    table = _grid()
+    table.add_row(*(f"[dim]{header}[/dim]" for header in ("  simulator", "forward", "gradient", "on", "package")))
     usable = False
     for name in envs.simulators():
         able = envs.capabilities(name)
@@ -116,8 +114,9 @@ def _simulators(console: Console) -> bool:
             usable = True
         except importlib.metadata.PackageNotFoundError:
             package = f"[red]{able.package} is not installed[/red]"
-        forward = "[green]yes[/green]" if able.forward else "no"
-        gradient = f"[green]yes[/green], {able.gradient}" if able.gradient else "[dim]no[/dim]"
-        table.add_row(name, forward, gradient, able.contact, ", ".join(able.devices), package)
+        yes, no = "[green]yes[/green]", "[dim]no[/dim]"
+        table.add_row(f"  {name}", yes if able.forward else no, able.gradient or no, ", ".join(able.devices), package)
+    console.print("[bold]Simulators[/bold]")
     console.print(table, highlight=False)
+    console.print()
     return usable

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -13,7 +14,10 @@ from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pwm_bench.records.store import Results
+    from pwm_bench.runner.progress import ProgressEvent
     from pwm_bench.runner.run import Outcome
     from pwm_bench.spec import RunSpec
 
@@ -75,7 +79,7 @@ class Run:
 
         results = Results(self.results)
         results.check_writable()
-        options = {"checkpoint_seconds": self.checkpoint_seconds, "tensorboard": self.tensorboard}
+        options: dict[str, Any] = {"checkpoint_seconds": self.checkpoint_seconds, "tensorboard": self.tensorboard}
         if self.progress == "auto":
             return _run_for_person(spec, results, **options)
         from pwm_bench.runner.run import execute
@@ -86,14 +90,22 @@ class Run:
         return outcome.exit_code
 
     def _from_file(self) -> RunSpec:
-        from dataclasses import replace
-
         from pwm_bench.spec import RunSpec
 
         assert self.spec is not None
         given = [
             f"--{name.replace('_', '-')}"
-            for name in ("task", "algorithm", "simulator", "seeds", "first_seed", "env_steps", "precision", "set", "simulator_set")
+            for name in (
+                "task",
+                "algorithm",
+                "simulator",
+                "seeds",
+                "first_seed",
+                "env_steps",
+                "precision",
+                "set",
+                "simulator_set",
+            )
             if getattr(self, name) not in (None, ())
         ]
         if given:
@@ -140,12 +152,10 @@ def _write(path: Path, spec: RunSpec) -> int:
     return 0
 
 
-def _tell_program(event: object) -> None:
+def _tell_program(event: ProgressEvent) -> None:
     try:
-        print(event.to_json(), flush=True)  # type: ignore[attr-defined]
+        print(event.to_json(), flush=True)
     except BrokenPipeError:
-        import os
-
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at exit
         raise
 
@@ -176,7 +186,7 @@ def _run_for_person(spec: RunSpec, results: Results, *, checkpoint_seconds: floa
     return outcome.exit_code
 
 
-def _conclude(console: object, outcome: Outcome, path: Path) -> None:
+def _conclude(console: Console, outcome: Outcome, path: Path) -> None:
     """Says how it ended, where it lies and what to do next."""
     from pwm_bench.text import count, duration, number
 
@@ -203,4 +213,4 @@ def _conclude(console: object, outcome: Outcome, path: Path) -> None:
     elif record.status == "ok":
         lines.append(f"next: pwm-bench table {record.study}")
     for line in lines:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)  # type: ignore[attr-defined]
+        console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -52,7 +52,10 @@ class Table:
             show(Console(), results, self.study, metric=self.metric, match=self.match, trace=self.trace)
             return 0
         summary = summarise(
-            load_study(results, self.study), study=self.study, metric=self.metric, match=self.match  # type: ignore[arg-type]
+            load_study(results, self.study),
+            study=self.study,
+            metric=self.metric,
+            match=self.match,  # type: ignore[arg-type]
         )
         sys.stdout.write(render(summary, self.format, trace=self.trace))
         return 0

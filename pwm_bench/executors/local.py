@@ -57,9 +57,7 @@ class LocalExecutor:
         options: further options of `pwm-bench run`.
     """
 
-    def __init__(
-        self, results: Path, *, command: Sequence[str] | None = None, options: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, results: Path, *, command: Sequence[str] | None = None, options: Sequence[str] = ()) -> None:
         self.results = results
         self.command = COMMAND if command is None else tuple(command)
         self.options = tuple(options)
@@ -78,7 +76,16 @@ class LocalExecutor:
             spec_file = Path(folder) / f"{spec.id}.json"
             spec_file.write_text(spec.to_json())
             self._process = subprocess.Popen(
-                [*self.command, "run", str(spec_file), "--results", str(self.results), "--progress", "json", *self.options],
+                [
+                    *self.command,
+                    "run",
+                    str(spec_file),
+                    "--results",
+                    str(self.results),
+                    "--progress",
+                    "json",
+                    *self.options,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

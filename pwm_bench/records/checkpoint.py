@@ -46,9 +46,7 @@ class Checkpoint:
 
 def exists(path: Path) -> bool:
     """Whether the directory holds anything that claims to be a checkpoint."""
-    return path.is_dir() and any(
-        entry.name == _STATE or entry.suffix in _PICKLE_SUFFIXES for entry in path.iterdir()
-    )
+    return path.is_dir() and any(entry.name == _STATE or entry.suffix in _PICKLE_SUFFIXES for entry in path.iterdir())
 
 
 def save(path: Path, state: Any, *, spec_id: str) -> None:
@@ -112,9 +110,7 @@ def load(path: Path, *, spec_id: str) -> Checkpoint:
             f"{path / expected['file']}: a Python pickle, which could run any code, so it is not opened; {remedy}"
         )
     if len(data) != expected["bytes"]:
-        raise UsageError(
-            f"{path / expected['file']}: truncated ({len(data)} of {expected['bytes']} bytes); {remedy}"
-        )
+        raise UsageError(f"{path / expected['file']}: truncated ({len(data)} of {expected['bytes']} bytes); {remedy}")
     if hashlib.sha256(data).hexdigest() != expected["sha256"]:
         raise UsageError(f"{path / expected['file']}: altered (its checksum does not match); {remedy}")
     try:

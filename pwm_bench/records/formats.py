@@ -77,17 +77,12 @@ def _blocks(summary: Summary) -> Iterator[tuple[str, list[Row]]]:
 
 def _failures(summary: Summary) -> list[str]:
     return [
-        f"{row.task} in {row.simulator}, {_algorithm(row)}: {row.status}"
-        for row in summary.rows
-        if ":" in row.status
+        f"{row.task} in {row.simulator}, {_algorithm(row)}: {row.status}" for row in summary.rows if ":" in row.status
     ]
 
 
 def _traces(summary: Summary) -> list[str]:
-    return [
-        f"{row.task} in {row.simulator}, {_algorithm(row)}: runs {', '.join(row.runs)}"
-        for row in summary.rows
-    ]
+    return [f"{row.task} in {row.simulator}, {_algorithm(row)}: runs {', '.join(row.runs)}" for row in summary.rows]
 
 
 def _title(summary: Summary) -> str:
@@ -102,7 +97,7 @@ def to_rich(summary: Summary, *, width: int, trace: bool = False) -> Group:
     from rich.text import Text
 
     if width >= _WIDE:
-        parts = [("", _COLUMNS)]
+        parts = [("", list(_COLUMNS))]
     else:
         left_out = {"cost", "detail"} if width < _NARROW else {"cost"}
         scores = [column for column in _COLUMNS if column.part not in left_out]
@@ -118,9 +113,7 @@ def to_rich(summary: Summary, *, width: int, trace: bool = False) -> Group:
             pad_edge=False,
         )
         for column in columns:
-            table.add_column(
-                column.header, justify=column.align, no_wrap=column.part != "name", overflow="fold"
-            )
+            table.add_column(column.header, justify=column.align, no_wrap=column.part != "name", overflow="fold")
         for name, rows in _blocks(summary):
             best = max((row.iqm for row in rows if math.isfinite(row.iqm)), default=math.nan)
             table.add_row(Text(name, style="bold cyan"))
@@ -217,7 +210,5 @@ def _csv(summary: Summary, trace: bool) -> str:
     writer.writeheader()
     for row in summary.rows:
         values = asdict(row) | {"runs": " ".join(row.runs)}
-        writer.writerow(
-            {k: "" if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-        )
+        writer.writerow({k: "" if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()})
     return stream.getvalue()

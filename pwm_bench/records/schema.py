@@ -5,6 +5,7 @@ Times are in seconds, sizes in bytes. Returns are undiscounted sums of the task'
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -157,11 +158,11 @@ class Evaluation(_Model):
     """Training time before this evaluation."""
     wall_seconds: float
     """All clocks together before this evaluation."""
-    returns: list[list[float | None]]
+    returns: Sequence[Sequence[float | None]]
     """Per member, per episode."""
     lengths: list[list[int]]
     """Control steps, likewise."""
     invalid: list[int]
     """Per member: episodes that left the finite world, which ends them."""
-    extras: dict[str, list[list[float | None]]] = Field(default_factory=dict)
+    extras: Mapping[str, Sequence[Sequence[float | None]]] = Field(default_factory=dict)
     """Other quantities, mean over the episode; ``forward_velocity`` [m/s] where the task is about moving."""

@@ -164,9 +164,7 @@ def _status(group: pd.DataFrame) -> str:
     return f"{ended}: {'; '.join(sorted(reasons))}" if reasons else ended
 
 
-def _notes(
-    frame: pd.DataFrame, loaded: Loaded, metric: str, match: Match, budgets: list[str]
-) -> tuple[str, ...]:
+def _notes(frame: pd.DataFrame, loaded: Loaded, metric: str, match: Match, budgets: list[str]) -> tuple[str, ...]:
     episodes = sorted({int(run.record.spec["evaluation_episodes"]) for run in loaded.runs})
     per_seed = " or ".join(map(str, episodes)) or "no"
     notes = [

@@ -97,9 +97,7 @@ def execute(
         return Outcome(record=journal.record, stopped_by=stop.signal)
 
 
-def _prepare(
-    spec: RunSpec, journal: Journal, clocks: Clocks, announcer: Announcer, stop: StopRequest
-) -> Training:
+def _prepare(spec: RunSpec, journal: Journal, clocks: Clocks, announcer: Announcer, stop: StopRequest) -> Training:
     """Builds everything, compiles, and restores the last checkpoint."""
     with clocks.phase("setup"):
         announcer.tell("setup")

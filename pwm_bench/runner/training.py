@@ -173,9 +173,7 @@ class Training:
 
     def _tell(self, phase: str, **changes: float | None) -> None:
         counters = self.learner.counters
-        self.announcer.tell(
-            phase, env_steps=counters.env_steps, gradient_steps=counters.gradient_steps, **changes
-        )
+        self.announcer.tell(phase, env_steps=counters.env_steps, gradient_steps=counters.gradient_steps, **changes)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

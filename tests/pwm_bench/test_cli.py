@@ -103,12 +103,18 @@ def test_an_absent_gpu_is_refused_before_anything_is_written(capsys, tmp_path):
 def test_an_unwritable_results_folder_is_refused(capsys, tmp_path, command):
     (tmp_path / "results").write_text("a file in the way")
     line = refused(capsys, *command, "--results", tmp_path / "results")
-    assert "results: cannot be written" in line and "--results" in line
+    assert "results: cannot be written" in line
+    assert "--results" in line
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "not valid JSON"), ("[]", "must be a JSON object"), (b"\x80\xff", "not a text file"), ('{"task": "ant"}', "lacks")],
+    [
+        ("{", "not valid JSON"),
+        ("[]", "must be a JSON object"),
+        (b"\x80\xff", "not a text file"),
+        ('{"task": "ant"}', "lacks"),
+    ],
 )
 def test_a_spec_file_that_is_none(capsys, tmp_path, content, message):
     file = tmp_path / "spec.json"
@@ -120,7 +126,8 @@ def interrupted_run(tmp_path):
     """A run directory with a checkpoint in the middle of training."""
     assert main([*RUN, "--results", str(tmp_path), "--set", "fault=raise", "--checkpoint-seconds", "0"]) == 1
     (directory,) = Results(tmp_path).runs("single")
-    assert directory.status() == "failed" and (directory.checkpoint / "state.json").exists()
+    assert directory.status() == "failed"
+    assert (directory.checkpoint / "state.json").exists()
     return directory
 
 
@@ -149,7 +156,13 @@ def test_run_says_how_it_ended_and_where_it_lies(capsys, tmp_path):
     text = capsys.readouterr().out
     (directory,) = Results(tmp_path).runs("single")
     assert directory.read().spec["seeds"] == [5, 6]
-    for expected in ("seed 5: return", "untrained", "time: train", f"run: {directory.path}", "next: pwm-bench table single"):
+    for expected in (
+        "seed 5: return",
+        "untrained",
+        "time: train",
+        f"run: {directory.path}",
+        "next: pwm-bench table single",
+    ):
         assert expected in text
     assert main([*RUN, "--seeds", "2", "--first-seed", "5", "--results", str(tmp_path)]) == 0
     assert "Finished before; nothing to do." in capsys.readouterr().out
@@ -177,7 +190,8 @@ def test_write_spec_writes_and_runs_nothing(capsys, tmp_path):
 def test_a_failed_run_points_to_its_traceback(capsys, tmp_path):
     assert main([*RUN, "--set", "fault=raise", "--results", str(tmp_path)]) == 1
     text = capsys.readouterr().out
-    assert "failed: RuntimeError: the fake was told to fail" in text and "traceback.txt" in text
+    assert "failed: RuntimeError: the fake was told to fail" in text
+    assert "traceback.txt" in text
 
 
 def test_a_sweep_ends_with_table_path_and_advice(start, tmp_path):
@@ -192,7 +206,8 @@ def test_a_sweep_ends_with_table_path_and_advice(start, tmp_path):
         assert expected in output, output
     process = start("sweep", "toys", "--results", tmp_path, "--limit", "0")
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0 and "3 runs, 2 done before, 0 to do now" in output
+    assert process.returncode == 0
+    assert "3 runs, 2 done before, 0 to do now" in output
 
 
 @pytest.mark.parametrize("format", ["rich", "markdown", "latex", "csv"])
@@ -200,13 +215,20 @@ def test_table_prints_every_format(capsys, tmp_path, format):
     write_run(tmp_path, "aaa", curves=[[0.0, 7.25]], steps=[0, 10], seconds=[0.0, 1.0])
     assert main(["table", "s", "--format", format, "--trace", "--results", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert "7.25" in text and "aaa" in text
+    assert "7.25" in text
+    assert "aaa" in text
     assert "unknown study 'r'" in refused(capsys, "table", "r", "--results", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("tasks", "hopper"), ("simulators", "implicit"), ("algorithms", "shac"), ("studies", "quickstart"), (None, "algorithms")],
+    [
+        ("tasks", "hopper"),
+        ("simulators", "implicit"),
+        ("algorithms", "shac"),
+        ("studies", "quickstart"),
+        (None, "algorithms"),
+    ],
 )
 def test_list(capsys, kind, expected):
     assert main(["list", *([kind] if kind else [])]) == 0
@@ -223,17 +245,29 @@ def test_list_runs_shows_damaged_ones_too(capsys, tmp_path, monkeypatch):
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
     by_run = {row[1]: row for row in rows if row[0] == "s"}
     assert by_run["aaa"][-2:] == ["7.25", "ok"]
-    assert by_run["bbb"][-1] == "killed" and by_run["ccc"][-1] == "damaged"
+    assert by_run["bbb"][-1] == "killed"
+    assert by_run["ccc"][-1] == "damaged"
 
 
 def test_doctor_knows_the_machine(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     assert main(["doctor", "--results", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    for expected in ("Devices", "cores" if "cores" in text else "core", "torch", "Warp kernels", "mujoco_c", "can be written"):
+    for expected in (
+        "Devices",
+        "cores" if "cores" in text else "core",
+        "torch",
+        "Warp kernels",
+        "mujoco_c",
+        "can be written",
+    ):
         assert expected in text
-    matrix = {line.split()[0]: line for line in text.splitlines() if line.strip().startswith(("warp ", "mjx ", "mujoco_c "))}
-    assert "implicit" in matrix["warp"] and "implicit" in matrix["mjx"] and "implicit" not in matrix["mujoco_c"]
+    matrix = {
+        line.split()[0]: line for line in text.splitlines() if line.strip().startswith(("warp ", "mjx ", "mujoco_c "))
+    }
+    assert "implicit" in matrix["warp"]
+    assert "implicit" in matrix["mjx"]
+    assert "implicit" not in matrix["mujoco_c"]
     (tmp_path / "file").write_text("")
     assert main(["doctor", "--results", str(tmp_path / "file")]) == 1
     assert "cannot be written" in capsys.readouterr().out
@@ -266,5 +300,7 @@ def test_toy_spec_is_what_the_command_line_makes(tmp_path):
     arguments = [*RUN, "--seeds", "2", "--set", "learning_rate=1", "--write-spec", str(file)]
     assert main(arguments) == 0
     written = json.loads(file.read_text())
-    made = toy_spec(env_steps=200, overrides={"learning_rate": 1.0}, evaluations=11, evaluation_episodes=16, device="auto")
+    made = toy_spec(
+        env_steps=200, overrides={"learning_rate": 1.0}, evaluations=11, evaluation_episodes=16, device="auto"
+    )
     assert written == made.to_dict()

@@ -36,7 +36,8 @@ def test_json_round_trip():
 def test_whole_floats_and_lists_take_the_field_type():
     changed = configs.override(Outer(), {"size": 3e0, "rate": 1, "widths": [7, 8], "limit": None})
     assert (changed.size, changed.rate, changed.widths) == (3, 1.0, (7, 8))
-    assert type(changed.size) is int and type(changed.rate) is float
+    assert type(changed.size) is int
+    assert type(changed.rate) is float
 
 
 def test_nested_fields_by_dots_and_by_mapping():

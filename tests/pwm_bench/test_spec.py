@@ -58,7 +58,8 @@ def test_json_round_trip_keeps_spec_and_id():
     again = RunSpec.from_json(spec.to_json())
     assert again == spec
     assert again.id == spec.id
-    assert spec.config["learning_rate"] == 1.0 and isinstance(spec.config["learning_rate"], float)
+    assert spec.config["learning_rate"] == 1.0
+    assert isinstance(spec.config["learning_rate"], float)
     assert spec.config["inner"]["sizes"] == [7]
 
 
@@ -67,8 +68,10 @@ def test_a_partial_config_is_filled_from_the_recipe():
         {"task": "point_mass", "simulator": "toy", "algorithm": "fake", "env_steps": 1e3, "config": {"horizon": 9}}
     )
     spec = RunSpec.from_json(text)
-    assert spec.config["horizon"] == 9 and spec.config["num_envs"] == 4
-    assert spec.env_steps == 1000 and isinstance(spec.env_steps, int)
+    assert spec.config["horizon"] == 9
+    assert spec.config["num_envs"] == 4
+    assert spec.env_steps == 1000
+    assert isinstance(spec.env_steps, int)
 
 
 @pytest.mark.parametrize(

@@ -72,10 +72,12 @@ def test_a_sweep_does_what_is_left_whatever_happens_to_one_run(tmp_path):
     results, watcher = Results(tmp_path), Watcher()
     study = toy_study()
     result = sweep(plan(study, results), results, LocalExecutor(tmp_path), watcher)
-    assert statuses(result) == ["ok", "killed", "ok"] and result.exit_code == 1
+    assert statuses(result) == ["ok", "killed", "ok"]
+    assert result.exit_code == 1
     assert "SIGKILL" in result.items[1].reason
     kinds = [call[0] for call in watcher.calls]
-    assert kinds.count("began") == kinds.count("ended") == 3 and kinds.count("progressed") > 6
+    assert kinds.count("began") == kinds.count("ended") == 3
+    assert kinds.count("progressed") > 6
 
     again = plan(study, results)
     assert [item.plan for item in again] == ["skip", "resume", "skip"]
@@ -132,7 +134,8 @@ def test_a_run_that_another_process_is_at_is_left_to_it(tmp_path):
     study = Study(name="t", description="", specs=(toy_spec(),))
     with results.run("t", study.specs[0].id).lock():
         items = plan(study, results)
-    assert items[0].plan == "busy" and not items[0].to_do
+    assert items[0].plan == "busy"
+    assert not items[0].to_do
 
 
 def test_limit_and_device(tmp_path):
@@ -154,7 +157,8 @@ def test_a_signal_reaches_the_run_and_ends_the_sweep(start, tmp_path, monkeypatc
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
-    assert "stopping" in output and "go on where this stopped" in output
+    assert "stopping" in output
+    assert "go on where this stopped" in output
     assert first.status() == "interrupted"
     assert len(list(results.runs("toys"))) == 1
     assert plan(toy_study(), results)[0].plan == "resume"
@@ -166,4 +170,5 @@ def test_a_second_call_is_quick_and_changes_nothing(start, tmp_path):
     sweep(plan(study, results), results, LocalExecutor(tmp_path, command=toy_cli.COMMAND), Watcher())
     items = plan(study, results)
     result = sweep(items, results, Pretender(results), Watcher())
-    assert statuses(result) == ["ok"] and result.exit_code == 0
+    assert statuses(result) == ["ok"]
+    assert result.exit_code == 0

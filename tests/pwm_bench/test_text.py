@@ -9,7 +9,15 @@ from pwm_bench.text import count, duration, number
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1234.4, "1,234"), (99.96, "100.0"), (45.64, "45.6"), (-0.123, "-0.12"), (0.0, "0.00"), (math.nan, "–"), (None, "–")],
+    [
+        (1234.4, "1,234"),
+        (99.96, "100.0"),
+        (45.64, "45.6"),
+        (-0.123, "-0.12"),
+        (0.0, "0.00"),
+        (math.nan, "–"),
+        (None, "–"),
+    ],
 )
 def test_numbers(value, text):
     assert number(value) == text
@@ -17,7 +25,16 @@ def test_numbers(value, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (999, "999"), (1000, "1k"), (300_000, "300k"), (999_900, "1M"), (2_345_678, "2.35M"), (4e9, "4G"), (None, "–")],
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1k"),
+        (300_000, "300k"),
+        (999_900, "1M"),
+        (2_345_678, "2.35M"),
+        (4e9, "4G"),
+        (None, "–"),
+    ],
 )
 def test_counts(value, text):
     assert count(value) == text

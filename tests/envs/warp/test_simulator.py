@@ -99,6 +99,16 @@ def test_controls_are_clamped_without_gradient_outside() -> None:
     assert (grad[:, 1:] != 0.0).all()
 
 
+@pytest.mark.parametrize("recompute", [False, True])
+def test_the_layout_for_gpus_gives_the_same(recompute: bool) -> None:
+    state, ctrl = start()
+    usual, coalesced = make(), make(coalesced=True, recompute=recompute)
+    with torch.no_grad():
+        assert torch.equal(usual.step(state, ctrl).qpos, coalesced.step(state, ctrl).qpos)
+    for mine, theirs in zip(gradients(usual, state, ctrl), gradients(coalesced, state, ctrl), strict=True):
+        assert torch.equal(mine, theirs)
+
+
 def test_recomputation_stores_no_trajectory() -> None:
     """Memory held for the backward pass doesn't grow with substeps."""
     held = []

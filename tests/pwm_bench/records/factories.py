@@ -43,8 +43,14 @@ def write_run(
         "study": study, "device": "cpu",
     }  # fmt: skip
     members = [
-        Member(seed=first_seed + i, status="diverged" if i in diverged else "ok", diverged_at=5 if i in diverged else None)
-        for i in range(len(curves))
+        Member(
+            seed=first_seed + i,
+            status="diverged" if i in diverged else "ok",
+            diverged_at=5 if i in diverged else None,
+            untrained_return=curve[0],
+            final_return=curve[-1],
+        )
+        for i, curve in enumerate(curves)
     ]
     with directory.lock():
         for index, (step, second) in enumerate(zip(steps, seconds, strict=True)):

@@ -32,7 +32,8 @@ def test_a_failed_write_keeps_the_old_content(tmp_path, monkeypatch):
 
 def test_lines_survive_a_torn_last_one(tmp_path):
     lines = JsonLines(tmp_path / "m.jsonl")
-    assert lines.read() == [] and lines.size == 0
+    assert lines.read() == []
+    assert lines.size == 0
     lines.append({"a": 1})
     lines.append({"a": 2})
     whole = lines.size

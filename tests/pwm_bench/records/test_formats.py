@@ -18,7 +18,13 @@ from tests.pwm_bench.records.factories import write_run
 def summary(tmp_path):
     write_run(tmp_path, "aaa", curves=[[0.0, 1234.0], [0.0, 1236.0]], steps=[0, 300_000], seconds=[0.0, 75.0])
     write_run(
-        tmp_path, "bbb", algorithm="ppo", curves=[[0.0, -3.21]], steps=[0, 2_500_000], seconds=[0.0, 4000.0], simulator="mjx"
+        tmp_path,
+        "bbb",
+        algorithm="ppo",
+        curves=[[0.0, -3.21]],
+        steps=[0, 2_500_000],
+        seconds=[0.0, 4000.0],
+        simulator="mjx",
     )
     write_run(
         tmp_path, "ccc", algorithm="pwm", curves=[[1.0]], steps=[0], seconds=[0.0], status="failed",
@@ -37,7 +43,18 @@ def screen(summary, width, **options) -> str:
 def test_a_terminal_shows_every_number_whole(summary, width):
     text = screen(summary, width)
     assert max(len(line) for line in text.splitlines()) <= width
-    for cell in ("1,235", "[1,234, 1,236]", "300k", "-3.21", "2.5M", "1.2 min", "1.1 h", "8k", "failed", "hopper in warp"):
+    for cell in (
+        "1,235",
+        "[1,234, 1,236]",
+        "300k",
+        "-3.21",
+        "2.5M",
+        "1.2 min",
+        "1.1 h",
+        "8k",
+        "failed",
+        "hopper in warp",
+    ):
         assert cell in text, cell
     assert "…" not in text
     assert "ValueError: 50% of a_b & {c}" in " ".join(text.split())
@@ -70,7 +87,8 @@ def test_latex_is_escaped_and_balanced(summary):
     for rule in ("toprule", "midrule", "bottomrule"):
         assert f"\\{rule}" in text
     assert "50\\% of a\\_b \\& \\{c\\}" in text
-    assert "\\textbf{1,235}" in text and "$-$3.21" in text
+    assert "\\textbf{1,235}" in text
+    assert "$-$3.21" in text
     body = text[text.index("\\toprule") : text.index("\\bottomrule")]
     counts = {line.count(" & ") for line in body.splitlines() if " & " in line}
     assert counts == {13}
@@ -82,7 +100,9 @@ def test_latex_is_escaped_and_balanced(summary):
 def test_csv_keeps_full_precision_and_the_runs(summary):
     rows = list(csv.DictReader(io.StringIO(render(summary, "csv"))))
     by_name = {row["algorithm"]: row for row in rows}
-    assert float(by_name["shac"]["iqm"]) == 1235.0 and by_name["shac"]["runs"] == "aaa"
+    assert float(by_name["shac"]["iqm"]) == 1235.0
+    assert by_name["shac"]["runs"] == "aaa"
     assert float(by_name["ppo"]["iqm"]) == pytest.approx(-3.21, abs=1e-15)
-    assert by_name["ppo"]["low"] == "" and by_name["pwm"]["iqm"] == ""
+    assert by_name["ppo"]["low"] == ""
+    assert by_name["pwm"]["iqm"] == ""
     assert by_name["pwm"]["status"] == "failed: ValueError: 50% of a_b & {c}"

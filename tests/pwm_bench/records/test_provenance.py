@@ -62,6 +62,8 @@ def test_an_installed_copy_inside_somebodys_repository_does_not_count(repository
 
 def test_everything_is_gathered_on_a_cpu():
     found = provenance.collect("cpu", "float32")
-    assert found.device == found.processor and "core" in found.processor
-    assert found.driver is None and found.threads >= 1
+    assert found.device == found.processor
+    assert "core" in found.processor
+    assert found.driver is None
+    assert found.threads >= 1
     assert {"torch", "numpy", "mujoco"} <= found.packages.keys()

@@ -14,7 +14,13 @@ from pwm_bench.records.store import Results, RunDirectory
 
 def record(**fields) -> RunRecord:
     defaults = dict(
-        run_id="abc", study="s", spec={"task": "t"}, status="ok", members=[Member(seed=0)], started_at="a", updated_at="b"
+        run_id="abc",
+        study="s",
+        spec={"task": "t"},
+        status="ok",
+        members=[Member(seed=0)],
+        started_at="a",
+        updated_at="b",
     )
     return RunRecord(**(defaults | fields))
 

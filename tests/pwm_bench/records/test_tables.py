@@ -23,7 +23,14 @@ def root(tmp_path):
         seconds=[0.0, 3.0, 8.0],
     )  # fmt: skip
     write_run(
-        tmp_path, "ccc", algorithm="pwm", curves=[[2.0]], steps=[0], seconds=[0.0], status="failed", reason="RuntimeError: no"
+        tmp_path,
+        "ccc",
+        algorithm="pwm",
+        curves=[[2.0]],
+        steps=[0],
+        seconds=[0.0],
+        status="failed",
+        reason="RuntimeError: no",
     )
     return tmp_path
 
@@ -50,9 +57,12 @@ def test_each_run_at_its_own_end(root):
 
 def test_a_failed_run_is_a_row(root):
     pwm = rows(root)[0]["pwm"]
-    assert pwm.seeds == 0 and math.isnan(pwm.iqm) and math.isnan(pwm.low)
+    assert pwm.seeds == 0
+    assert math.isnan(pwm.iqm)
+    assert math.isnan(pwm.low)
     assert pwm.status == "failed: RuntimeError: no"
-    assert pwm.untrained == 2.0 and pwm.runs == ("ccc",)
+    assert pwm.untrained == 2.0
+    assert pwm.runs == ("ccc",)
 
 
 def test_matched_by_environment_steps(root):
@@ -75,15 +85,14 @@ def test_a_diverged_member_counts_with_its_frozen_policy(tmp_path):
         reason="seed 1 diverged at 5 env steps",
     )  # fmt: skip
     row = rows(tmp_path)[0]["shac"]
-    assert row.seeds == 2 and row.mean == pytest.approx(5.0)
+    assert row.seeds == 2
+    assert row.mean == pytest.approx(5.0)
     assert row.status == "1 ok, 1 diverged: seed 1 diverged at 5 env steps"
 
 
 def test_seeds_in_several_runs_are_one_row(tmp_path):
     for index, value in enumerate([1.0, 2.0, 6.0]):
-        write_run(
-            tmp_path, f"r{index}", curves=[[0.0, value]], steps=[0, 10], seconds=[0.0, 4.0], first_seed=index
-        )
+        write_run(tmp_path, f"r{index}", curves=[[0.0, value]], steps=[0, 10], seconds=[0.0, 4.0], first_seed=index)
     row = rows(tmp_path)[0]["shac"]
     assert (row.seeds, row.mean, row.train_seconds) == (3, pytest.approx(3.0), 12.0)
     assert row.steps_per_second == pytest.approx(30 / 12.0)
@@ -102,14 +111,13 @@ def test_variants_are_rows_of_their_own_and_say_what_differs(tmp_path):
 def test_unfinished_runs_give_no_score(tmp_path):
     write_run(tmp_path, "a", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0], status="running")
     row = rows(tmp_path)[0]["shac"]
-    assert row.seeds == 0 and math.isnan(row.iqm)
+    assert row.seeds == 0
+    assert math.isnan(row.iqm)
     assert row.status == "killed"
 
 
 def test_other_metrics(tmp_path):
-    write_run(
-        tmp_path, "a", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0], speeds=[[0.0, 1.5]]
-    )
+    write_run(tmp_path, "a", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0], speeds=[[0.0, 1.5]])
     assert rows(tmp_path, metric="forward_velocity")[0]["shac"].iqm == 1.5
     assert rows(tmp_path, metric="length")[0]["shac"].iqm == 15.0
     with pytest.raises(UsageError, match="metric=speed: not recorded in this study; choices: forward_velocity, length"):
@@ -121,14 +129,22 @@ def test_other_metrics(tmp_path):
 def test_a_damaged_run_is_left_out_and_said_to_be(root):
     (root / "runs" / "s" / "bbb" / "run.json").write_text("{")
     table, summary = rows(root)
-    assert "ppo" not in table and table["shac"].iqm == pytest.approx(50.0)
+    assert "ppo" not in table
+    assert table["shac"].iqm == pytest.approx(50.0)
     assert any("Left out" in note and "bbb" in note for note in summary.notes)
 
 
 def test_times_of_different_devices_are_said_not_to_compare(tmp_path):
     for name, device in (("a", "CPU"), ("b", "GPU")):
         write_run(
-            tmp_path, name, curves=[[0.0]], steps=[0], seconds=[1.0], device=device, first_seed=ord(name), simulator=device
+            tmp_path,
+            name,
+            curves=[[0.0]],
+            steps=[0],
+            seconds=[1.0],
+            device=device,
+            first_seed=ord(name),
+            simulator=device,
         )
     assert any("do not compare" in note for note in rows(tmp_path)[1].notes)
 

@@ -45,7 +45,8 @@ def test_returns_and_lengths_are_those_of_the_first_episode():
             total, length = replay_one(evaluator, 4 * member + episode, push)
             assert result.returns[member][episode] == pytest.approx(total, rel=1e-4)
             assert result.lengths[member][episode] == length
-    assert set(result.lengths[0]) == {20} and max(result.lengths[1]) < 20
+    assert set(result.lengths[0]) == {20}
+    assert max(result.lengths[1]) < 20
     assert result.invalid == [0, 0]
 
 
@@ -94,7 +95,8 @@ def test_gradients_are_off():
             return super().act(obs)
 
     Evaluator(toy_spec(), CPU)(Watcher(0.1, 0.1))
-    assert seen and not any(seen)
+    assert seen
+    assert not any(seen)
 
 
 def test_an_unknown_simulator_option_is_named():

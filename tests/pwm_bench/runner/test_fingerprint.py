@@ -11,7 +11,9 @@ def test_machine_and_batch_do_not_enter():
 
 
 def _reward(self, observation, action):
-    return -observation[:, :2].square().sum(1) - 0.1 * observation[:, 2:].square().sum(1) - 0.011 * action.square().sum(1)
+    return (
+        -observation[:, :2].square().sum(1) - 0.1 * observation[:, 2:].square().sum(1) - 0.011 * action.square().sum(1)
+    )
 
 
 @pytest.mark.parametrize(

@@ -49,13 +49,18 @@ def test_a_run_trains_evaluates_and_says_so(tmp_path):
     spec = toy_spec(env_steps=1000, evaluations=6)
     outcome, directory = run(spec, tmp_path)
     record = directory.read()
-    assert outcome.exit_code == 0 and not outcome.skipped
+    assert outcome.exit_code == 0
+    assert not outcome.skipped
     assert record == outcome.record
     assert (record.status, record.reason, record.attempts) == ("ok", None, 1)
     assert record.counts.model_dump() == dict(iterations=50, env_steps=1000, gradient_steps=50, imagined_steps=0)
-    assert record.gradient_source == "simulator" and len(record.task_hash) == 12
-    assert record.clocks.train > 0 and record.clocks.evaluate > 0 and record.memory.resident > 2**20
-    assert record.provenance.precision == "float32" and "torch" in record.provenance.packages
+    assert record.gradient_source == "simulator"
+    assert len(record.task_hash) == 12
+    assert record.clocks.train > 0
+    assert record.clocks.evaluate > 0
+    assert record.memory.resident > 2**20
+    assert record.provenance.precision == "float32"
+    assert "torch" in record.provenance.packages
 
     evaluations = directory.evaluations.read()
     assert [line["env_steps"] for line in evaluations] == [0, 200, 400, 600, 800, 1000]
@@ -97,14 +102,17 @@ def test_stopped_and_resumed_gives_the_same_numbers(tmp_path, number):
     spec = toy_spec(env_steps=2000, overrides={"nap": 0.01})
     _, undisturbed = run(spec, tmp_path / "a")
     outcome, directory = run(spec, tmp_path / "b", progress=stop_after(3, number))
-    assert outcome.record.status == "interrupted" and outcome.exit_code == 128 + number
+    assert outcome.record.status == "interrupted"
+    assert outcome.exit_code == 128 + number
     assert 0 < outcome.record.counts.env_steps < 2000
     assert number.name in outcome.record.reason
     outcome, directory = run(spec, tmp_path / "b")
     assert (outcome.record.status, outcome.record.attempts) == ("ok", 2)
     assert lines(directory) == lines(undisturbed)
     assert outcome.record.members == undisturbed.read().members
-    weights = [checkpoint.load(d.checkpoint, spec_id=spec.id).state["learner"]["weight"] for d in (directory, undisturbed)]
+    weights = [
+        checkpoint.load(d.checkpoint, spec_id=spec.id).state["learner"]["weight"] for d in (directory, undisturbed)
+    ]
     assert torch.equal(*weights)
 
 
@@ -128,7 +136,8 @@ def test_a_run_stopped_before_its_first_evaluation_still_begins_with_it(tmp_path
             os.kill(os.getpid(), signal.SIGTERM)
 
     outcome, directory = run(spec, tmp_path, progress=at_once)
-    assert outcome.exit_code == 143 and directory.evaluations.read() == []
+    assert outcome.exit_code == 143
+    assert directory.evaluations.read() == []
     outcome, directory = run(spec, tmp_path)
     assert [row["index"] for row in directory.evaluations.read()] == [0, 1, 2]
 
@@ -142,7 +151,8 @@ def test_a_second_interrupt_stops_at_once_and_still_resumes(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     outcome, directory = run(spec, tmp_path / "b", progress=twice, checkpoint_seconds=0)
-    assert outcome.exit_code == 130 and outcome.record.status == "interrupted"
+    assert outcome.exit_code == 130
+    assert outcome.record.status == "interrupted"
     run(spec, tmp_path / "b")
     _, undisturbed = run(spec, tmp_path / "a")
     assert lines(directory) == lines(undisturbed)
@@ -154,21 +164,24 @@ def test_a_watcher_that_is_gone_stops_the_run(tmp_path):
             raise BrokenPipeError
 
     outcome, _ = run(toy_spec(env_steps=10_000), tmp_path, progress=gone)
-    assert outcome.record.status == "interrupted" and outcome.exit_code == 128 + signal.SIGHUP
+    assert outcome.record.status == "interrupted"
+    assert outcome.exit_code == 128 + signal.SIGHUP
 
 
 def test_a_finished_run_is_left_alone(tmp_path):
     _, directory = run(toy_spec(), tmp_path)
     before = {file: file.stat().st_mtime_ns for file in directory.path.rglob("*") if file.name != "lock"}
     outcome, _ = run(toy_spec(), tmp_path)
-    assert outcome.skipped and outcome.exit_code == 0
+    assert outcome.skipped
+    assert outcome.exit_code == 0
     assert before == {file: file.stat().st_mtime_ns for file in before}
 
 
 def test_a_diverged_member_is_marked_while_the_other_goes_on(tmp_path):
     outcome, directory = run(toy_spec(env_steps=1000, overrides={"fault": "diverge"}), tmp_path)
     healthy, other = outcome.record.members
-    assert outcome.record.status == "ok" and outcome.exit_code == 0
+    assert outcome.record.status == "ok"
+    assert outcome.exit_code == 0
     assert (healthy.status, other.status, other.diverged_at) == ("ok", "diverged", 60)
     assert outcome.record.reason == "seed 1 diverged at 60 env steps"
     assert directory.metrics.read()[-1]["alive"] == [True, False]
@@ -179,7 +192,8 @@ def test_a_diverged_member_is_marked_while_the_other_goes_on(tmp_path):
 
 def test_a_run_whose_members_all_diverged_ends_with_an_evaluation(tmp_path):
     outcome, directory = run(toy_spec(env_steps=1000, overrides={"fault": "diverge_all"}), tmp_path)
-    assert outcome.record.status == "diverged" and outcome.exit_code == 1
+    assert outcome.record.status == "diverged"
+    assert outcome.exit_code == 1
     assert outcome.record.counts.env_steps == 60
     assert [row["env_steps"] for row in directory.evaluations.read()] == [0, 60]
     assert run(toy_spec(env_steps=1000, overrides={"fault": "diverge_all"}), tmp_path)[0].skipped
@@ -190,7 +204,8 @@ def test_an_exception_is_recorded_with_its_traceback(tmp_path, fault, status):
     outcome, directory = run(toy_spec(overrides={"fault": fault}), tmp_path)
     assert outcome.exit_code == 1
     record = directory.read()
-    assert record.status == status and "the fake was told to" in record.reason
+    assert record.status == status
+    assert "the fake was told to" in record.reason
     assert record.counts.iterations == 2
     assert "in _misbehave" in directory.traceback.read_text()
 
@@ -240,10 +255,9 @@ def test_another_process_in_the_run_directory_is_respected(tmp_path):
 
 
 def test_tensorboard_gets_the_curves(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     _, directory = run(toy_spec(), tmp_path, tensorboard=True)
-    events = EventAccumulator(str(directory.path / "tensorboard"))
+    events = accumulator.EventAccumulator(str(directory.path / "tensorboard"))
     events.Reload()
     points = events.Scalars("evaluation/return/seed1")
     assert [point.step for point in points] == [0, 200, 400]
@@ -255,7 +269,9 @@ def test_progress_goes_from_set_up_to_done(tmp_path):
     events: list[ProgressEvent] = []
     run(toy_spec(), tmp_path, progress=events.append)
     phases = [event.phase for event in events]
-    assert phases[0] == "setup" and phases[-1] == "done" and {"compile", "evaluate", "train", "save"} <= set(phases)
+    assert phases[0] == "setup"
+    assert phases[-1] == "done"
+    assert {"compile", "evaluate", "train", "save"} <= set(phases)
     assert [event.env_steps for event in events] == sorted(event.env_steps for event in events)
     assert events[-1].env_steps == events[-1].total_env_steps == 400
     assert events[-1].evaluation_return > events[-1].untrained_return

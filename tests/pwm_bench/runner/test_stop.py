@@ -14,7 +14,8 @@ def test_a_signal_asks_and_the_old_handlers_come_back(number):
     with StopRequest() as stop:
         assert not stop
         os.kill(os.getpid(), number)
-        assert stop and stop.signal == number
+        assert stop
+        assert stop.signal == number
     assert signal.getsignal(number) == before
 
 

@@ -51,7 +51,9 @@ def wait_for_training(process, env_steps: int) -> None:
     pytest.fail(f"ended before: {process.communicate()}")
 
 
-@pytest.mark.parametrize("make_spec", [lambda: toy_spec(env_steps=2000, overrides={"nap": 0.02}), cartpole_spec], ids=["toy", "cartpole"])
+@pytest.mark.parametrize(
+    "make_spec", [lambda: toy_spec(env_steps=2000, overrides={"nap": 0.02}), cartpole_spec], ids=["toy", "cartpole"]
+)
 def test_killed_again_and_again_it_ends_with_the_same_numbers(start, tmp_path, make_spec):
     spec = make_spec()
     undisturbed, root = tmp_path / "a" / "results", tmp_path / "b" / "results"
@@ -104,5 +106,6 @@ def test_two_processes_do_not_share_a_run(start, tmp_path):
     second = begin(start, spec, tmp_path / "results")
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 2
-    assert errors.startswith("error: ") and f"process {first.pid} is working on this run" in errors
+    assert errors.startswith("error: ")
+    assert f"process {first.pid} is working on this run" in errors
     assert errors.count("\n") == 1

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+import envs
+from envs.errors import UsageError
+from pwm_bench import configs, registry
+from pwm_bench.learning.learner import Learner
+
+
+@pytest.mark.parametrize("name", ["pwm", "shac", "ppo"])
+def test_every_package_offers_what_the_runner_needs(name):
+    package = registry.learner_package(name)
+    assert package.gradient_source == {"pwm": "learned", "shac": "simulator", "ppo": "score"}[name]
+    assert dataclasses.is_dataclass(package.Config)
+    for task in envs.tasks():
+        for simulator in envs.simulators():
+            config = package.recipe(task, simulator)
+            assert isinstance(config, package.Config)
+            assert config.num_envs >= 1
+            assert configs.override(config, configs.to_json(config)) == config
+    for method in ("update", "act", "state_dict", "load_state_dict"):
+        assert callable(getattr(package.Learner, method))
+    assert "update" in dir(Learner)
+
+
+def test_names_are_checked_in_turn():
+    registry.check_names("hopper", "warp", "shac")
+    registry.check_names("hopper", "mujoco_c", "ppo")
+    with pytest.raises(UsageError, match="unknown task"):
+        registry.check_names("hop", "warp", "shac")
+    with pytest.raises(UsageError, match="unknown simulator"):
+        registry.check_names("hopper", "wrp", "shac")
+    with pytest.raises(UsageError, match="unknown algorithm"):
+        registry.check_names("hopper", "warp", "sac2")
+
+
+def test_gradients_through_a_simulator_without_any_are_refused():
+    with pytest.raises(UsageError, match="'mujoco_c' does not give: use --simulator warp or mjx"):
+        registry.check_names("hopper", "mujoco_c", "shac")

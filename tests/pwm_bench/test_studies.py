@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from envs.errors import UsageError
+from pwm_bench import studies
+from pwm_bench.spec import RunSpec
+
+
+@pytest.mark.parametrize("name", sorted(studies.STUDIES))
+def test_every_study_builds_and_its_specs_survive_json(name):
+    study = studies.load_study(name)
+    assert study.name == name
+    assert study.description == studies.describe(name) != ""
+    for spec in study.specs:
+        assert spec.study == name
+        assert RunSpec.from_json(spec.to_json()).id == spec.id
+
+
+def test_quickstart_has_all_algorithms_and_both_simulators_with_two_seeds():
+    specs = studies.load_study("quickstart").specs
+    assert {spec.algorithm for spec in specs} == {"pwm", "shac", "ppo"}
+    assert {(spec.task, spec.simulator) for spec in specs} == {("hopper", "warp"), ("cartpole", "mjx")}
+    assert {spec.seeds for spec in specs} == {(0, 1)}
+
+
+def test_reference_studies_have_three_seeds_and_equal_budgets():
+    hopper = studies.load_study("hopper").specs
+    assert {spec.algorithm for spec in hopper} == {"pwm", "shac", "ppo"}
+    assert len({spec.env_steps for spec in hopper}) == 1
+    assert all(len(spec.seeds) == 3 for spec in (*hopper, *studies.load_study("ant").specs))
+
+
+def test_unknown_studies_and_default_budgets():
+    with pytest.raises(UsageError, match="unknown study 'hoper': did you mean 'hopper'"):
+        studies.load_study("hoper")
+    assert studies.default_env_steps("hopper") == 300_000
+    assert studies.default_env_steps("something new") > 0
