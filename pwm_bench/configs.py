@@ -52,7 +52,7 @@ def override(config: T, changes: Mapping[str, Any], *, where: str = "config") ->
         if name not in hints:
             raise unknown(f"{where} field", name, [field.name for field in dataclasses.fields(config)])
         current = getattr(config, name)
-        if dataclasses.is_dataclass(current) and isinstance(value, Mapping):
+        if dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
             values[name] = override(current, value, where=f"{where}.{name}")
         else:
             values[name] = _coerce(value, hints[name], f"{where}.{name}")

@@ -19,6 +19,9 @@ from pwm_bench.spec import RunSpec, Study
 __all__ = ["Executor", "Item", "Observer", "SweepResult", "sweep"]
 
 
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the rest are crashes
+
+
 @dataclass(slots=True)
 class Item:
     """One run of a sweep, as those who watch see it.
@@ -154,8 +157,8 @@ def _settle(item: Item, directory: RunDirectory, end: ProcessEnd) -> None:
     if status in (None, "killed"):  # the process ended without a word
         if end.out_of_memory and end.code == -signal.SIGKILL:
             status, reason = "oom", "killed by the kernel: out of memory"
-        elif end.code == -signal.SIGKILL:
-            status, reason = "killed", "killed by SIGKILL; goes on from its last checkpoint"
+        elif -end.code in _FROM_OUTSIDE:
+            status, reason = "killed", f"killed by {end.signal_name}; goes on from its last checkpoint"
         elif end.code < 0:
             status, reason = "failed", f"crashed with {end.signal_name}"
         else:

@@ -63,9 +63,7 @@ def surrogate_loss(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, cl
     return -torch.minimum(ratio * advantage, clipped * advantage).mean(dim=1)
 
 
-def value_loss(
-    value: Tensor, target: Tensor, old_value: Tensor | None = None, clip: float | None = None
-) -> Tensor:
+def value_loss(value: Tensor, target: Tensor, old_value: Tensor | None = None, clip: float | None = None) -> Tensor:
     """Squared error of the value function; with ``clip``, the larger of it and that of the value clipped to
     ``old_value +- clip``.
 

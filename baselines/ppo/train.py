@@ -64,9 +64,7 @@ class Learner:
         UsageError: if the environment does not have ``config.num_envs`` worlds for each seed.
     """
 
-    def __init__(
-        self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int
-    ) -> None:
+    def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
         members = len(seeds)
         if env.num_envs != members * config.num_envs:
             raise UsageError(
@@ -83,9 +81,7 @@ class Learner:
         self._actor_params = list(self.networks.actor.parameters())
         self._critic_params = list(self.networks.critic.parameters())
         self._actor_optimiser = PopulationAdam(self._actor_params, config.learning_rate, members=members)
-        self._critic_optimiser = PopulationAdam(
-            self._critic_params, config.critic_learning_rate, members=members
-        )
+        self._critic_optimiser = PopulationAdam(self._critic_params, config.critic_learning_rate, members=members)
         self._noise = MemberStream(seeds, env.device, name="ppo actions")
         self._shuffle = MemberStream(seeds, env.device, name="ppo minibatches")
         self._episodes = EpisodeTracker(*self._shape, env.device)
@@ -172,8 +168,7 @@ class Learner:
         advantages, targets = (x.transpose(0, 1).flatten(1, 2) for x in (advantages, targets))
         networks.returns.update(targets.unsqueeze(-1))
         old_value, target = (
-            networks.returns.normalise(x.unsqueeze(-1), clip=None).squeeze(-1)
-            for x in (values.flatten(1, 2), targets)
+            networks.returns.normalise(x.unsqueeze(-1), clip=None).squeeze(-1) for x in (values.flatten(1, 2), targets)
         )
         mean, action = rollout.mean.flatten(1, 2), rollout.action.flatten(1, 2)
         std = networks.actor.log_std.exp()
@@ -218,9 +213,7 @@ class Learner:
     def _adapted(self, rate: Tensor, kl: Tensor) -> Tensor:
         """Step sizes, ``(P,)``, smaller where the policy moved too far and larger where it hardly moved."""
         target = self.config.kl_target
-        factor = torch.where(
-            kl > 2.0 * target, 1.0 / _RATE_FACTOR, torch.where(kl < 0.5 * target, _RATE_FACTOR, 1.0)
-        )
+        factor = torch.where(kl > 2.0 * target, 1.0 / _RATE_FACTOR, torch.where(kl < 0.5 * target, _RATE_FACTOR, 1.0))
         return (rate * factor).clamp(_SMALLEST_RATE, _LARGEST_RATE)
 
     def state_dict(self) -> dict[str, Any]:

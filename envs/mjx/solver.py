@@ -41,6 +41,7 @@ from mujoco import mjx
 # The one name that MJX does not export: constraint forces at a given acceleration, for every cone and kind of row.
 from mujoco.mjx._src.solver import Context
 
+from envs.mjx.contact import align_capsule_frames, has_capsule_on_plane
 from envs.mjx.integration import Integrator
 from envs.mjx.linear import solve_positive
 
@@ -74,6 +75,7 @@ class Dynamics:
         self._data = data
         self._integrate = Integrator(host)
         self._constrained = data._impl.nefc > 0
+        self._capsules = data._impl.ncon > 0 and has_capsule_on_plane(host)
         self._implicit_damping = bool(host.dof_damping.any()) and not (
             host.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_EULERDAMP
         )
@@ -149,7 +151,10 @@ class Dynamics:
     def _position(self, d: mjx.Data) -> mjx.Data:
         m = self._model
         d = mjx.tendon(m, mjx.com_pos(m, mjx.kinematics(m, d)))
-        return mjx.transmission(m, mjx.make_constraint(m, mjx.collision(m, d)))
+        d = mjx.collision(m, d)
+        if self._capsules:
+            d = align_capsule_frames(m, d)
+        return mjx.transmission(m, mjx.make_constraint(m, d))
 
     def _constraint_force(self, d: mjx.Data, qacc: Array) -> Array:
         if not self._constrained:

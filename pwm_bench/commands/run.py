@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["Run"]
 
 _PROGRESS = ("auto", "json", "none")
+_WHAT_TO_RUN = (
+    *("task", "algorithm", "simulator", "seeds", "first_seed", "env_steps", "evaluations", "evaluation_episodes"),
+    *("precision", "set", "simulator_set"),
+)  # options that a spec file stands for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,10 @@ class Run:
     """The seeds are this one and those that follow it."""
     env_steps: Annotated[float | None, option("N", "depends on the task")] = None
     """Environment steps per seed, e.g. 3e5."""
+    evaluations: Annotated[int | None, option("N", "11")] = None
+    """Evaluations from the untrained to the final policy, both included."""
+    evaluation_episodes: Annotated[int | None, option("N", "16")] = None
+    """Episodes per seed in each evaluation."""
     precision: Annotated[str | None, option("NAME", "float32")] = None
     """float32, or bfloat16 where the algorithm offers it."""
     set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
@@ -93,21 +101,7 @@ class Run:
         from pwm_bench.spec import RunSpec
 
         assert self.spec is not None
-        given = [
-            f"--{name.replace('_', '-')}"
-            for name in (
-                "task",
-                "algorithm",
-                "simulator",
-                "seeds",
-                "first_seed",
-                "env_steps",
-                "precision",
-                "set",
-                "simulator_set",
-            )
-            if getattr(self, name) not in (None, ())
-        ]
+        given = [f"--{name.replace('_', '-')}" for name in _WHAT_TO_RUN if getattr(self, name) not in (None, ())]
         if given:
             raise UsageError(f"{given[0]}: the spec file says what to run; give the file or the options, not both")
         try:
@@ -130,7 +124,7 @@ class Run:
         if seeds < 1:
             raise UsageError(f"--seeds {seeds}: must be at least 1")
         first = 0 if self.first_seed is None else self.first_seed
-        fields = {"precision": self.precision, "study": self.study, "device": self.device}
+        names = ("precision", "study", "device", "evaluations", "evaluation_episodes")
         return RunSpec.create(
             task=self.task,
             simulator=self.simulator or "warp",
@@ -139,7 +133,7 @@ class Run:
             simulator_options=dict(configs.parse_assignment(text) for text in self.simulator_set),
             seeds=tuple(range(first, first + seeds)),
             env_steps=default_env_steps(self.task) if self.env_steps is None else self.env_steps,
-            **{name: value for name, value in fields.items() if value is not None},
+            **{name: getattr(self, name) for name in names if getattr(self, name) is not None},
         )
 
 

@@ -23,7 +23,7 @@ __all__ = ["COMMAND", "LocalExecutor", "ProcessEnd"]
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "pwm_bench")
 """Starts the command line interface in a process of its own."""
 
-_OOM_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
+_EVENTS = Path("/proc/vmstat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ProcessEnd:
 
     Attributes:
         code: exit code; negative for the signal that killed it.
-        message: last line that it wrote to stderr.
+        message: its error line if it wrote one, or else the last line on stderr.
         out_of_memory: the kernel's out-of-memory killer was at work meanwhile.
     """
 
@@ -92,6 +92,8 @@ class LocalExecutor:
                 text=True,
                 start_new_session=True,  # Ctrl-C reaches the sweep alone, which passes it on in order
             )
+            if self._asked:  # while it was being started
+                self._process.terminate()
             with self._process as process:
                 lines: list[str] = []
                 reader = threading.Thread(target=_keep_last, args=(process.stderr, lines), daemon=True)
@@ -103,7 +105,8 @@ class LocalExecutor:
                 code = process.wait()
                 reader.join(timeout=5)
             self._process = None
-        return ProcessEnd(code, lines[-1] if lines else "", _oom_kills() > killed_before)
+        message = next((line for line in lines if line.startswith("error: ")), lines[-1] if lines else "")
+        return ProcessEnd(code, message, _oom_kills() > killed_before)
 
     def stop(self, number: signal.Signals) -> None:
         """Asks the current run to save and stop; asked again, kills it (it resumes from its last checkpoint)."""
@@ -119,11 +122,10 @@ def _keep_last(stream: object, lines: list[str]) -> None:
 
 
 def _oom_kills() -> int:
-    """How often the kernel has killed a process of this container for lack of memory."""
-    for file in _OOM_EVENTS:
-        with contextlib.suppress(OSError):
-            for line in file.read_text().splitlines():
-                name, _, value = line.partition(" ")
-                if name == "oom_kill":
-                    return int(value)
+    """How often the kernel has killed a process for lack of memory since it started; 0 where it does not say."""
+    with contextlib.suppress(OSError):
+        for line in _EVENTS.read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == "oom_kill":
+                return int(value)
     return 0

@@ -5,6 +5,7 @@ Each member multiplies its own batch by its own weights in one batched matrix pr
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -61,9 +62,7 @@ class PopulationLinear(nn.Module):
     ) -> None:
         super().__init__()
         if members != stream.members:
-            raise UsageError(
-                f"members={members}: the random stream has {stream.members} members; use as many"
-            )
+            raise UsageError(f"members={members}: the random stream has {stream.members} members; use as many")
         weight, bias = init(stream, in_features, out_features)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(bias)
@@ -84,9 +83,7 @@ class PopulationLayerNorm(nn.Module):
     Source: Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
 
-    def __init__(
-        self, members: int, dim: int, *, eps: float = 1e-5, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, members: int, dim: int, *, eps: float = 1e-5, device: torch.device | str = "cpu") -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(members, 1, dim, device=device))
@@ -98,9 +95,7 @@ class PopulationLayerNorm(nn.Module):
         if self.weight.shape[0] == 1:  # one fused kernel instead of two
             return F.layer_norm(x, (dim,), self.weight.view(dim), self.bias.view(dim), self.eps)
         shape = (-1,) + (1,) * (x.dim() - 2) + (dim,)
-        return torch.addcmul(
-            self.bias.view(shape), F.layer_norm(x, (dim,), eps=self.eps), self.weight.view(shape)
-        )
+        return torch.addcmul(self.bias.view(shape), F.layer_norm(x, (dim,), eps=self.eps), self.weight.view(shape))
 
 
 class SimNorm(nn.Module):
@@ -193,7 +188,7 @@ class PopulationMLP(nn.Module):
             scale = None if norm == "none" else PopulationLayerNorm(members, o, device=stream.device)
             return _Layer(linear(i, o, how), act, scale, norm_first=norm == "pre")
 
-        layers = [hidden(i, o, init) for i, o in zip(sizes[:-2], sizes[1:-1], strict=True)]
+        layers = [hidden(i, o, init) for i, o in itertools.pairwise(sizes[:-1])]
         i, o, how = sizes[-2], sizes[-1], last_init or init
         if last == "linear":
             layers.append(linear(i, o, how))

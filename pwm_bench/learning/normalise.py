@@ -29,9 +29,7 @@ class RunningNorm(nn.Module):
         device: where the statistics live.
     """
 
-    def __init__(
-        self, members: int, dim: int, *, eps: float = 1e-5, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, members: int, dim: int, *, eps: float = 1e-5, device: torch.device | str = "cpu") -> None:
         super().__init__()
         self.eps = eps
         self.register_buffer("mean", torch.zeros(members, dim, dtype=torch.float64, device=device))

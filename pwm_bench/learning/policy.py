@@ -55,9 +55,7 @@ class GaussianActor(nn.Module):
     ) -> None:
         super().__init__()
         sizes = (observation_dim, *hidden, action_dim)
-        self.mean = PopulationMLP(
-            members, sizes, activation, norm, stream=stream, init=init, last_init=last_init
-        )
+        self.mean = PopulationMLP(members, sizes, activation, norm, stream=stream, init=init, last_init=last_init)
         self.log_std = nn.Parameter(torch.full((members, 1, action_dim), log_std, device=stream.device))
         self.log_std_floor = log_std_floor
         self.squash = squash

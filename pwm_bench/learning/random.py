@@ -30,9 +30,7 @@ class MemberStream:
         name: what the stream is for; streams with different names are independent.
     """
 
-    def __init__(
-        self, seeds: Sequence[int], device: torch.device | str = "cpu", *, name: str = "learner"
-    ) -> None:
+    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu", *, name: str = "learner") -> None:
         self._keys = fold(fold(seed_keys(seeds, device), _LEARNING), zlib.crc32(name.encode()))
         self._counter = torch.zeros((), dtype=torch.int64, device=self._keys.device)
 

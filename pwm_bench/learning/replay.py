@@ -106,9 +106,7 @@ class SequenceReplay:
     ) -> None:
         self.length = capacity // worlds_per_member
         if self.length < 1:
-            raise UsageError(
-                f"capacity={capacity}: must be at least the number of worlds ({worlds_per_member})"
-            )
+            raise UsageError(f"capacity={capacity}: must be at least the number of worlds ({worlds_per_member})")
         self.members = members
         self.worlds = worlds_per_member
         self.device = torch.device(device)
@@ -218,9 +216,7 @@ class SequenceReplay:
     def _queue(self, horizon: int) -> _SliceQueue:
         if horizon not in self._queues:
             if not 1 <= horizon <= self.length:
-                raise UsageError(
-                    f"horizon={horizon}: must be between 1 and {self.length}, the steps kept per world"
-                )
+                raise UsageError(f"horizon={horizon}: must be between 1 and {self.length}, the steps kept per world")
             queue = _SliceQueue(horizon, self.members, self.worlds, self.length, self.device)
             first = max(self._steps - self.length, 0)
             steps = torch.arange(first, self._steps, device=self.device)

@@ -41,6 +41,11 @@ def _interval(row: Row) -> str:
     return f"[{number(row.low)}, {number(row.high)}]" if math.isfinite(row.low) else MISSING
 
 
+def _status(row: Row) -> str:
+    """Without the reason, and without those that went well where others did not."""
+    return re.sub(r"^\d+ ok, ", "", row.status.partition(":")[0])
+
+
 _COLUMNS = (
     _Column("algorithm", _algorithm, "name", "left"),
     _Column("gradient", lambda row: row.gradient or MISSING, "detail", "left"),
@@ -55,7 +60,7 @@ _COLUMNS = (
     _Column("evaluate", lambda row: duration(row.evaluate_seconds), "cost"),
     _Column("steps/s", lambda row: count(row.steps_per_second), "cost"),
     _Column("grad steps", lambda row: count(row.gradient_steps), "cost"),
-    _Column("status", lambda row: row.status.partition(":")[0], "score", "left"),
+    _Column("status", _status, "score", "left"),
 )
 
 

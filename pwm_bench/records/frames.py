@@ -14,7 +14,7 @@ from envs.errors import UsageError
 from pwm_bench.records.schema import RunRecord
 from pwm_bench.records.store import Results
 
-__all__ = ["LoadedRun", "Loaded", "load_study", "members_frame"]
+__all__ = ["Loaded", "LoadedRun", "load_study", "members_frame"]
 
 _NOT_OF_VARIANT = ("seeds", "device", "study")
 

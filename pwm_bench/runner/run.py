@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from envs.errors import UsageError
 from pwm_bench.records.schema import RunRecord
-from pwm_bench.records.store import FINISHED, Results, RunDirectory
+from pwm_bench.records.store import FINISHED, Results
 from pwm_bench.runner.build import build
 from pwm_bench.runner.clocks import Clocks
 from pwm_bench.runner.curves import CurveWriter

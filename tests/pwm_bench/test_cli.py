@@ -23,7 +23,8 @@ def refused(capsys, *arguments, code: int = 2) -> str:
     """Runs a command that must end with one line on stderr and exit code 2. Returns the line."""
     assert main([str(argument) for argument in arguments]) == code
     captured = capsys.readouterr()
-    assert captured.err.startswith("error: ") and captured.err.count("\n") == 1, captured.err
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1, captured.err
     assert "Traceback" not in captured.err
     return captured.err
 

@@ -16,11 +16,20 @@ GOLDEN_ID = "ab8274bafbea"
 
 def fixed_spec(**fields) -> RunSpec:
     """A spec whose every field is written out, so that no default can move its hash."""
-    values = dict(
-        task="point_mass", simulator="toy", algorithm="fake", config={"num_envs": 4, "rate": 0.1, "sizes": [1, 2]},
-        env_steps=400, seeds=(0, 1), simulator_options={"substeps": 2}, precision="float32", evaluations=3,
-        evaluation_episodes=5, device="cpu", study="s",
-    )  # fmt: skip
+    values = {
+        "task": "point_mass",
+        "simulator": "toy",
+        "algorithm": "fake",
+        "config": {"num_envs": 4, "rate": 0.1, "sizes": [1, 2]},
+        "env_steps": 400,
+        "seeds": (0, 1),
+        "simulator_options": {"substeps": 2},
+        "precision": "float32",
+        "evaluations": 3,
+        "evaluation_episodes": 5,
+        "device": "cpu",
+        "study": "s",
+    }
     return RunSpec(**(values | fields))
 
 
@@ -31,7 +40,8 @@ def test_id_is_stable_across_versions():
 @pytest.mark.parametrize(
     "change",
     [
-        {"task": "hopper"}, {"simulator": "warp"}, {"algorithm": "shac"}, {"config": {"num_envs": 5}}, {"env_steps": 401},
+        {"task": "hopper"}, {"simulator": "warp"}, {"algorithm": "shac"}, {"config": {"num_envs": 5}},
+        {"env_steps": 401},
         {"seeds": (1, 0)}, {"simulator_options": {}}, {"precision": "bfloat16"}, {"evaluations": 4},
         {"evaluation_episodes": 6},
     ],
@@ -48,8 +58,8 @@ def test_where_and_under_what_name_does_not_change_the_id(change):
 def test_every_field_is_hashed_or_known_not_to_be():
     names = {field.name for field in dataclasses.fields(RunSpec)}
     assert names == {
-        "task", "simulator", "algorithm", "config", "env_steps", "seeds", "simulator_options", "precision", "evaluations",
-        "evaluation_episodes", "device", "study",
+        "task", "simulator", "algorithm", "config", "env_steps", "seeds", "simulator_options", "precision",
+        "evaluations", "evaluation_episodes", "device", "study",
     }  # fmt: skip
 
 

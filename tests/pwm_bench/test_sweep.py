@@ -48,10 +48,16 @@ class Pretender:
         directory = self.results.run(spec.study, spec.id)
         directory.path.mkdir(parents=True, exist_ok=True)
         if status is not None:
-            record = dict(
-                schema_version=1, run_id=spec.id, study=spec.study, spec=spec.to_dict(), status=status, members=[],
-                started_at="", updated_at="",
-            )  # fmt: skip
+            record = {
+                "schema_version": 1,
+                "run_id": spec.id,
+                "study": spec.study,
+                "spec": spec.to_dict(),
+                "status": status,
+                "members": [],
+                "started_at": "",
+                "updated_at": "",
+            }
             directory.record_file.write_text(json.dumps(record))
         return end
 
@@ -95,6 +101,7 @@ def test_a_sweep_does_what_is_left_whatever_happens_to_one_run(tmp_path):
         ("running", end(-9, oom=True), "oom", "out of memory"),
         ("running", end(-9), "killed", "SIGKILL"),
         (None, end(-9), "killed", "SIGKILL"),
+        (None, end(-15), "killed", "SIGTERM"),
         ("running", end(-11), "failed", "SIGSEGV"),
         ("running", end(1, "ImportError: no"), "failed", "ImportError: no"),
         (None, end(1), "failed", "exit code 1"),
@@ -117,7 +124,8 @@ def test_every_end_of_a_process_is_recorded(tmp_path, left, ended, status, reaso
 @pytest.mark.parametrize(
     ("status", "retry", "expected"),
     [
-        ("ok", False, "skip"), ("diverged", True, "skip"), ("interrupted", False, "resume"), ("running", False, "resume"),
+        ("ok", False, "skip"), ("diverged", True, "skip"), ("interrupted", False, "resume"),
+        ("running", False, "resume"),
         ("killed", False, "resume"), ("failed", False, "leave"), ("failed", True, "resume"), ("oom", False, "leave"),
         ("oom", True, "resume"),
     ],

@@ -42,8 +42,18 @@ def test_counts(value, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0.0 s"), (4.24, "4.2 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1.0 min"), (318, "5.3 min"), (3569, "59.5 min"),
-     (3571, "1.0 h"), (4320, "1.2 h"), (None, "–")],
-)  # fmt: skip
+    [
+        (0, "0.0 s"),
+        (4.24, "4.2 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1.0 min"),
+        (318, "5.3 min"),
+        (3569, "59.5 min"),
+        (3571, "1.0 h"),
+        (4320, "1.2 h"),
+        (None, "–"),
+    ],
+)
 def test_durations(seconds, text):
     assert duration(seconds) == text

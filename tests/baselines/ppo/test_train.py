@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -43,7 +44,8 @@ def test_learns():
     for _ in range(30):
         metrics = ppo.update()
     after = evaluate(ppo, seeds)
-    assert (before < -15).all() and (after > -5).all()  # the best a policy can do is about -3.5
+    assert (before < -15).all()
+    assert (after > -5).all()
     assert (metrics["episode_return"] > -7).all()
 
 
@@ -68,7 +70,9 @@ def test_follows_the_protocol_and_counts():
         0,
     )
     action = ppo.act(torch.randn(2, 7, 4) * 100)
-    assert action.shape == (2, 7, 2) and action.abs().max() <= 1.0 and not action.requires_grad
+    assert action.shape == (2, 7, 2)
+    assert action.abs().max() <= 1.0
+    assert not action.requires_grad
 
 
 def test_a_member_learns_the_same_alone_and_in_company():
@@ -79,9 +83,7 @@ def test_a_member_learns_the_same_alone_and_in_company():
         metrics = together.update()
         apart = [single.update() for single in singles]
     for name, value in metrics.items():
-        torch.testing.assert_close(
-            value, torch.cat([a[name] for a in apart]), rtol=1e-3, atol=1e-4, equal_nan=True
-        )
+        torch.testing.assert_close(value, torch.cat([a[name] for a in apart]), rtol=1e-3, atol=1e-4, equal_nan=True)
     for both, *each in zip(weights(together), *map(weights, singles), strict=True):
         torch.testing.assert_close(both, torch.cat(each), rtol=1e-3, atol=1e-4)
 
@@ -90,8 +92,7 @@ def test_resumes_exactly():
     ppo = make((0, 1))
     for _ in range(5):  # 25 steps: past an episode's end
         ppo.update()
-    state = {k: v for k, v in ppo.state_dict().items()}
-    state = _deep_copy(state)
+    state = copy.deepcopy(ppo.state_dict())
     expected = [ppo.update() for _ in range(2)][-1]
     resumed = make((0, 1))
     resumed.load_state_dict(state)
@@ -101,14 +102,6 @@ def test_resumes_exactly():
     for a, b in zip(weights(ppo), weights(resumed), strict=True):
         assert torch.equal(a, b)
     assert resumed.counters == ppo.counters
-
-
-def _deep_copy(value):
-    if isinstance(value, torch.Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return type(value)((k, _deep_copy(v)) for k, v in value.items())
-    return [_deep_copy(v) for v in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("network", ["actor", "critic"])
@@ -165,7 +158,8 @@ def test_a_truncated_episode_bootstraps_from_the_final_observation_and_a_termina
 def test_runs_in_float64_environments_and_reduced_precision():
     assert torch.isfinite(make((0,), dtype=torch.float64).update()["critic_loss"]).all()
     ppo = make((0,), dataclasses.replace(SMALL, precision="bfloat16"))
-    assert torch.isfinite(ppo.update()["critic_loss"]).all() and ppo.alive.all()
+    assert torch.isfinite(ppo.update()["critic_loss"]).all()
+    assert ppo.alive.all()
 
 
 def test_an_environment_of_another_size_is_refused():

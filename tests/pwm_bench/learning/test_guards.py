@@ -18,7 +18,8 @@ def test_a_frozen_member_stays_frozen():
     guard = MemberGuard(2)
     guard.check(1, torch.tensor([float("inf"), 0.0]))
     guard.check(2, torch.zeros(2))
-    assert guard.alive.tolist() == [False, True] and guard.diverged_at.tolist() == [1, -1]
+    assert guard.alive.tolist() == [False, True]
+    assert guard.diverged_at.tolist() == [1, -1]
 
 
 def test_zeroes_gradients_of_frozen_members_only():
@@ -36,4 +37,5 @@ def test_state_dict_restores():
     guard, other = MemberGuard(2), MemberGuard(2)
     guard.check(3, torch.tensor([0.0, float("nan")]))
     other.load_state_dict(guard.state_dict())
-    assert torch.equal(other.alive, guard.alive) and torch.equal(other.diverged_at, guard.diverged_at)
+    assert torch.equal(other.alive, guard.alive)
+    assert torch.equal(other.diverged_at, guard.diverged_at)

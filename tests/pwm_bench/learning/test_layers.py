@@ -49,11 +49,14 @@ def test_orthogonal_weights(shape):
 def test_default_and_truncated_normal_weights_have_their_spread():
     stream = MemberStream(SEEDS)
     weight, bias = initialise.torch_default(stream, 100, 50)
-    assert weight.abs().max() <= 0.1 and weight.abs().max() > 0.099 and bias.abs().max() <= 0.1
+    assert weight.abs().max() <= 0.1
+    assert weight.abs().max() > 0.099
+    assert bias.abs().max() <= 0.1
     normal, _ = initialise.truncated_normal(0.02)(stream, 100, 50)
     torch.testing.assert_close(normal.std(), torch.tensor(0.02), rtol=0.03, atol=0)
     cut, _ = initialise.truncated_normal(1.0, 0.5)(stream, 100, 50)
-    assert cut.abs().max() <= 0.5 and cut.abs().max() > 0.49
+    assert cut.abs().max() <= 0.5
+    assert cut.abs().max() > 0.49
 
 
 def reference_mlp(population: PopulationMLP, p: int, x: torch.Tensor, norm: str, last: str) -> torch.Tensor:
@@ -102,7 +105,8 @@ def test_gradients_of_members_do_not_mix():
     x[1] = float("nan")
     mlp(x).square().sum().backward()
     for parameter in mlp.parameters():
-        assert torch.isfinite(parameter.grad[[0, 2]]).all() and not torch.isfinite(parameter.grad[1]).all()
+        assert torch.isfinite(parameter.grad[[0, 2]]).all()
+        assert not torch.isfinite(parameter.grad[1]).all()
 
 
 def test_simnorm_gives_simplices():
@@ -112,9 +116,7 @@ def test_simnorm_gives_simplices():
 
 @pytest.mark.parametrize("members", [1, 3])
 def test_runs_under_bfloat16_autocast(members):
-    mlp = PopulationMLP(
-        members, (5, 16, 8), "mish", "pre", stream=MemberStream(SEEDS[:members]), last="simnorm"
-    )
+    mlp = PopulationMLP(members, (5, 16, 8), "mish", "pre", stream=MemberStream(SEEDS[:members]), last="simnorm")
     x = torch.randn(members, 4, 5)
     with torch.autocast("cpu", torch.bfloat16):
         low = mlp(x)

@@ -34,13 +34,15 @@ def test_moments_of_normal_and_uniform_numbers():
     torch.testing.assert_close(z.mean(1), torch.zeros(3), atol=0.03, rtol=0)
     torch.testing.assert_close(z.std(1), torch.ones(3), atol=0.03, rtol=0)
     torch.testing.assert_close(u.mean(1), torch.full((3,), 0.5), atol=0.01, rtol=0)
-    assert u.min() >= 0 and u.max() < 1
+    assert u.min() >= 0
+    assert u.max() < 1
 
 
 def test_integers_stay_in_a_range_of_each_members_own():
     high = torch.tensor([1, 5, 1_000_000])
     draws = MemberStream(SEEDS).integers(high, 5_000)
-    assert (draws >= 0).all() and (draws < high.unsqueeze(1)).all()
+    assert (draws >= 0).all()
+    assert (draws < high.unsqueeze(1)).all()
     assert set(draws[1].tolist()) == set(range(5))
     assert draws[2].unique().numel() > 4_900  # more random bits than a float32 has
     assert (MemberStream(SEEDS).integers(torch.zeros(3, dtype=torch.int64), 4) == 0).all()

@@ -58,9 +58,7 @@ class Recorder:
         for start in range(first, len(self.history) - horizon + 1):
             window = self.history[start : start + horizon]
             for n in range(N):
-                ends = any(bool(s["done"][n]) for s in window[:-1]) or any(
-                    bool(s["invalid"][n]) for s in window
-                )
+                ends = any(bool(s["done"][n]) for s in window[:-1]) or any(bool(s["invalid"][n]) for s in window)
                 if not ends:
                     found[n // B].add(tuple(window[0]["obs"][n].long().tolist()))
         return found
@@ -105,14 +103,16 @@ def test_drawn_transitions_are_consistent(length, count, horizon, seed):
     horizon = min(horizon, length)
     recorder = Recorder(length, seed, 0.15).run(count)
     batch = recorder.replay.sample(MemberStream(range(P)), 50, horizon)
-    assert batch.obs.shape == (P, 50, horizon + 1, 3) and batch.action.shape == (P, 50, horizon, 1)
+    assert batch.obs.shape == (P, 50, horizon + 1, 3)
+    assert batch.action.shape == (P, 50, horizon, 1)
     fate = {tuple(s["obs"][n].tolist()): bool(s["terminated"][n]) for s in recorder.history for n in range(N)}
     for p in range(P):
         if not recorder.sound_starts(horizon)[p]:
             continue
         world, episode, step = batch.obs[p].unbind(-1)
         assert (world // B == p).all()
-        assert (world == world[:, :1]).all() and (episode == episode[:, :1]).all()
+        assert (world == world[:, :1]).all()
+        assert (episode == episode[:, :1]).all()
         assert (step.diff(dim=1) == 1).all()
         assert torch.equal(batch.action[p, ..., 0], step[:, :-1] * 10 + world[:, :-1])
         assert torch.equal(batch.reward[p], step[:, :-1] + 0.5)

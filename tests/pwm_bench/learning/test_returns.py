@@ -60,9 +60,7 @@ def test_gae_equals_its_definition(lam):
                 tail = 0.0 if terminated[t + i, n] else next_values[t + i, n]
                 total += (GAMMA * lam) ** i * (rewards[t + i, n] + GAMMA * tail - values[t + i, n])
             expected[t, n] = total
-    advantages, targets = gae(
-        *as_tensors(rewards, values, next_values, terminated, truncated), gamma=GAMMA, lam=lam
-    )
+    advantages, targets = gae(*as_tensors(rewards, values, next_values, terminated, truncated), gamma=GAMMA, lam=lam)
     np.testing.assert_allclose(advantages.numpy(), expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(targets.numpy(), expected + values, rtol=1e-12, atol=1e-12)
 
@@ -79,9 +77,7 @@ def test_gae_and_td_lambda_agree_where_values_chain():
 def test_a_value_beyond_a_termination_is_not_used_whatever_it_is():
     rewards, values, next_values, terminated, truncated = as_tensors(*experience(3))
     poisoned = torch.where(terminated, float("nan"), next_values)
-    assert torch.isfinite(
-        gae(rewards, values, poisoned, terminated, truncated, gamma=GAMMA, lam=0.9)[0]
-    ).all()
+    assert torch.isfinite(gae(rewards, values, poisoned, terminated, truncated, gamma=GAMMA, lam=0.9)[0]).all()
     assert torch.isfinite(td_lambda(rewards, poisoned, terminated, truncated, gamma=GAMMA, lam=0.9)).all()
 
 

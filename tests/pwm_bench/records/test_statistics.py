@@ -44,7 +44,7 @@ def test_interval_agrees_with_scipys_percentile_bootstrap():
 
 
 def test_interval_of_two_scores_by_enumeration():
-    """Resamples of (0, 1) have means 0, 1/2, 1/2, 1 with equal chance: the 95 % interval is [0, 1], the 40 % one 1/2."""
+    """Resamples of (0, 1) have means 0, 1/2, 1/2, 1, equally likely: the 95 % interval is [0, 1], the 40 % one 1/2."""
     scores = [[0.0, 1.0]]
     assert bootstrap_interval(scores, mean, np.random.default_rng(0)) == (0.0, 1.0)
     assert bootstrap_interval(scores, mean, np.random.default_rng(0), level=0.4) == (0.5, 0.5)

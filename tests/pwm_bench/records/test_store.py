@@ -13,15 +13,15 @@ from pwm_bench.records.store import Results, RunDirectory
 
 
 def record(**fields) -> RunRecord:
-    defaults = dict(
-        run_id="abc",
-        study="s",
-        spec={"task": "t"},
-        status="ok",
-        members=[Member(seed=0)],
-        started_at="a",
-        updated_at="b",
-    )
+    defaults = {
+        "run_id": "abc",
+        "study": "s",
+        "spec": {"task": "t"},
+        "status": "ok",
+        "members": [Member(seed=0)],
+        "started_at": "a",
+        "updated_at": "b",
+    }
     return RunRecord(**(defaults | fields))
 
 
@@ -99,7 +99,7 @@ def test_a_read_only_folder_is_refused(tmp_path):
 
 def test_a_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "r").write_text("")
-    with pytest.raises(UsageError, match="r: cannot be written .*choose another folder with --results"):
+    with pytest.raises(UsageError, match=r"r: cannot be written .*choose another folder with --results"):
         Results(tmp_path / "r").check_writable()
 
 

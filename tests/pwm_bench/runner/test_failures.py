@@ -24,7 +24,7 @@ def test_what_an_exception_means(error, status):
 
 
 def test_the_reason_is_one_short_line():
-    status, reason = classify(ValueError("first\n  second " + "x" * 1000))
+    _, reason = classify(ValueError("first\n  second " + "x" * 1000))
     assert reason.startswith("ValueError: first second x")
     assert len(reason) <= 300
     assert "\n" not in reason

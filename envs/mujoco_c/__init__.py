@@ -1,0 +1,7 @@
+"""MuJoCo's C engine, forward only: the reference for other simulators, and quick on a CPU."""
+
+from __future__ import annotations
+
+from envs.mujoco_c.simulator import SimulatorMujocoC
+
+__all__ = ["SimulatorMujocoC"]
