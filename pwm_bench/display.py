@@ -33,7 +33,7 @@ _MARKS = {
     "oom": ("✗", "red"),
     "refused": ("✗", "red"),
 }
-_PHASES = {"setup": "setting up", "compile": "compiling", "evaluate": "evaluating", "save": "saving"}
+_PHASES = {"setup": "setting up", "compile": "compiling", "check": "checking gradients", "evaluate": "evaluating", "save": "saving"}
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ class LiveDisplay:
                 Text(duration(line.ended - line.began)),
             )
         fraction = event.env_steps / event.total_env_steps if event and event.total_env_steps else 0.0
-        if event is None or event.phase in ("setup", "compile"):
+        if event is None or event.phase in ("setup", "compile", "check"):
             middle: RenderableType = Text(f"{_PHASES[event.phase] if event else 'starting'} …", style="cyan")
             steps = ""
         elif fraction == 0.0 and event.gradient_steps:

@@ -86,10 +86,15 @@ def _versions() -> list[tuple[str, str]]:
 
 
 def _caches() -> list[tuple[str, str]]:
-    folders = {
-        "Warp kernels": Path(os.environ.get("WARP_CACHE_PATH", Path.home() / ".cache" / "warp")),
-        "XLA (MJX)": Path(os.environ.get("JAX_COMPILATION_CACHE_DIR", Path.home() / ".cache" / "pwm-bench" / "xla")),
-    }
+    folders = {"Warp kernels": Path(os.environ.get("WARP_CACHE_PATH") or Path.home() / ".cache" / "warp")}
+    try:
+        import jax
+
+        import envs.mjx.runtime  # noqa: F401  sets the folder, unless the user did
+    except ImportError:
+        pass
+    else:
+        folders["MJX programs"] = Path(jax.config.jax_compilation_cache_dir or "none")
     return [(name, f"{folder}, {_size(folder)}") for name, folder in folders.items()]
 
 

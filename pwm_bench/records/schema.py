@@ -15,6 +15,7 @@ __all__ = [
     "ClockTimes",
     "Counts",
     "Evaluation",
+    "GradientCheck",
     "Member",
     "Metrics",
     "PeakMemory",
@@ -66,6 +67,8 @@ class ClockTimes(_Model):
     """Building environments and the learner, loading a checkpoint."""
     compile: float = 0.0
     """Compiling simulators."""
+    check: float = 0.0
+    """Checking the simulator's gradient."""
     train: float = 0.0
     """The learner's updates."""
     evaluate: float = 0.0
@@ -75,7 +78,7 @@ class ClockTimes(_Model):
     @property
     def total(self) -> float:
         """All clocks together."""
-        return self.setup + self.compile + self.train + self.evaluate + self.save
+        return self.setup + self.compile + self.check + self.train + self.evaluate + self.save
 
 
 class PeakMemory(_Model):
@@ -106,6 +109,17 @@ class Provenance(_Model):
     precision: str
 
 
+class GradientCheck(_Model):
+    """The simulator's gradient against central finite differences, before training; see `gradients.probe`."""
+
+    cosine: float
+    relative_error: float
+    """Median over worlds."""
+    horizon: int
+    worlds: int
+    precision: Literal["float32", "float64"]
+
+
 class RunRecord(_Model):
     """``run.json``."""
 
@@ -120,6 +134,8 @@ class RunRecord(_Model):
     task_hash: str | None = None
     """Fingerprint of the task's model, observation, reward and termination: equal hashes, equal task."""
     gradient_source: Literal["learned", "simulator", "score"] | None = None
+    gradient_check: GradientCheck | None = None
+    """Null where the policy's gradient does not come from the simulator."""
     members: list[Member]
     counts: Counts = Field(default_factory=Counts)
     clocks: ClockTimes = Field(default_factory=ClockTimes)

@@ -177,6 +177,14 @@ def _notes(frame: pd.DataFrame, loaded: Loaded, metric: str, match: Match, budge
         }[match],
         "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together.",
     ]
+    checks = {
+        f"{run.record.spec['task']} in {run.record.spec['simulator']}": run.record.gradient_check
+        for run in loaded.runs
+        if run.record.gradient_check is not None
+    }
+    if checks:
+        found = "; ".join(f"{name} {c.relative_error:.0e} ({c.precision})" for name, c in sorted(checks.items()))
+        notes.append(f"Simulator gradients, relative error against central differences: {found}.")
     devices = sorted({device for device in frame.get("device", ()) if device})
     if devices:
         mixed = " (times of different devices do not compare)" if len(devices) > 1 else ""

@@ -51,7 +51,7 @@ class Journal:
             directory.write(self.record)
         else:
             earlier = previous.model_copy(deep=True)
-            for name in ("members", "counts", "clocks", "memory"):
+            for name in ("members", "counts", "clocks", "memory", "gradient_check"):
                 setattr(self.record, name, getattr(earlier, name))
 
     @property

@@ -19,7 +19,7 @@ class ProgressEvent:
     """A snapshot of a run; each one replaces the one before."""
 
     phase: str
-    """``setup``, ``compile``, ``train``, ``evaluate``, ``save`` or ``done``."""
+    """``setup``, ``compile``, ``check``, ``train``, ``evaluate``, ``save`` or ``done``."""
     env_steps: int = 0
     total_env_steps: int = 0
     """Environment steps per member, so far and in all."""

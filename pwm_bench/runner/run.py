@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from envs.errors import UsageError
-from pwm_bench.records.schema import RunRecord
+from pwm_bench.gradients.probe import check_training_gradient
+from pwm_bench.records.schema import GradientCheck, RunRecord
 from pwm_bench.records.store import FINISHED, Results
 from pwm_bench.runner.build import build
 from pwm_bench.runner.clocks import Clocks
@@ -110,6 +111,10 @@ def _prepare(spec: RunSpec, journal: Journal, clocks: Clocks, announcer: Announc
         training = Training(spec, parts, journal, clocks, announcer, stop)
         training.restore()
         journal.describe(parts)
+    if parts.gradient_source == "simulator" and journal.record.gradient_check is None:
+        with clocks.phase("check"):
+            announcer.tell("check")
+            journal.record.gradient_check = GradientCheck(**asdict(check_training_gradient(parts.env)))
     return training
 
 

@@ -9,6 +9,7 @@ import torch
 from baselines.ppo import Config, Learner
 from envs.errors import UsageError
 from pwm_bench.learning import learner
+from tests.host_sync import exempt, no_host_sync
 from tests.toy import toy_env
 
 SMALL = Config(num_envs=8, horizon=5, epochs=2, minibatches=2, hidden=(16,), critic_hidden=(16,))
@@ -165,3 +166,13 @@ def test_runs_in_float64_environments_and_reduced_precision():
 def test_an_environment_of_another_size_is_refused():
     with pytest.raises(UsageError, match="make it with num_envs=16"):
         Learner(toy_env(num_envs=8, seeds=(0, 1)), SMALL, seeds=(0, 1), total_env_steps=BUDGET)
+
+
+@pytest.mark.parametrize("schedule", ["adaptive", "linear"])
+def test_an_update_never_makes_the_host_wait(schedule):
+    ppo = make((0, 1), dataclasses.replace(SMALL, schedule=schedule))
+    ppo.env.step = exempt(ppo.env.step)
+    with no_host_sync():
+        ppo.update()
+        with pytest.raises(AssertionError, match="_local_scalar_dense"):
+            float(ppo.alive.sum())

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from envs.errors import UsageError
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceReplay
+from tests.host_sync import no_host_sync
 
 P, B = 2, 3
 N = P * B
@@ -185,6 +186,14 @@ def test_cost_of_sampling_does_not_grow_with_the_fill():
 
     # A cost linear in the fill would be 400 times as much.
     assert seconds(8_000) < 5 * seconds(20)
+
+
+def test_the_host_never_waits():
+    recorder = Recorder(length=10, seed=0, end=0.1).run(15)
+    with no_host_sync():
+        recorder.replay.sample(MemberStream(range(P)), 4, 3)
+        recorder.replay.add(**recorder.history[-1])
+        recorder.replay.sample(MemberStream(range(P)), 4, 3)
 
 
 def test_bad_sizes_are_refused():

@@ -8,6 +8,7 @@ import torch
 
 from envs.errors import UsageError
 from pwm_bench.records import checkpoint
+from pwm_bench.records.files import JsonLines
 from pwm_bench.records.store import Results
 from pwm_bench.runner.progress import ProgressEvent
 from pwm_bench.runner.run import execute
@@ -213,6 +214,25 @@ def test_an_exception_is_recorded_with_its_traceback(tmp_path, fault, status):
     assert "the fake was told to" in record.reason
     assert record.counts.iterations == 2
     assert "in _misbehave" in directory.traceback.read_text()
+
+
+def test_a_full_disk_fails_the_run_and_leaves_it_resumable(tmp_path, monkeypatch):
+    spec = toy_spec(env_steps=1000)
+    real = JsonLines.append
+
+    def full(self, line) -> None:
+        if line.get("env_steps", 0) > 500:
+            raise OSError(28, "No space left on device")
+        real(self, line)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JsonLines, "append", full)
+        outcome, directory = run(spec, tmp_path / "a", checkpoint_seconds=0)
+    assert outcome.exit_code == 1
+    assert "No space left on device" in directory.read().reason
+    run(spec, tmp_path / "a")
+    _, undisturbed = run(spec, tmp_path / "b")
+    assert lines(directory) == lines(undisturbed)
 
 
 def test_a_failed_run_goes_on_once_the_cause_is_gone(tmp_path, monkeypatch):

@@ -1,0 +1,103 @@
+"""A JAX function compiled ahead of time for fixed shapes and kept on disk in both its forms."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import torch
+
+from envs.mjx.runtime import cache_folder, precision
+
+__all__ = ["Program"]
+
+
+class Program:
+    """A function of arrays with fixed shapes, compiled when first called or when `compile` is.
+
+    Two caches make a second start quick. XLA keeps the machine code; but before it can look for it, MJX has to be
+    traced and lowered, which takes longer than loading. So the lowered function (StableHLO, as `jax.export` writes it)
+    is kept as well, under a hash of everything that it is made of.
+
+    Args:
+        function: pure JAX function of flat arrays, returning a flat tuple of arrays.
+        arguments: shapes and types of its arguments.
+        name: for the file name.
+        content: bytes that, with this package's source and its versions, determine the function.
+        dtype: precision to trace and run in.
+        device: where it runs.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., tuple[jax.Array, ...]],
+        arguments: Sequence[jax.ShapeDtypeStruct],
+        *,
+        name: str,
+        content: bytes,
+        dtype: torch.dtype,
+        device: jax.Device,
+    ) -> None:
+        self._function = function
+        self._arguments = tuple(arguments)
+        self._dtype = dtype
+        self._device = device
+        self._file = cache_folder() / "mjx" / f"{name}-{self._digest(content)}.stablehlo"
+        self._compiled: Callable[..., Any] | None = None
+
+    def compile(self) -> float:
+        """Compiles or loads the function unless that was done. Returns the seconds it took."""
+        if self._compiled is not None:
+            return 0.0
+        start = time.perf_counter()
+        with precision(self._dtype), jax.default_device(self._device):
+            lowered = jax.jit(self._lower()).lower(*self._placed())
+            self._compiled = lowered.compile()
+        return time.perf_counter() - start
+
+    def __call__(self, *arrays: jax.Array) -> tuple[jax.Array, ...]:
+        """Runs the compiled function, without waiting for its result."""
+        assert self._compiled is not None
+        return self._compiled(*arrays)
+
+    def _placed(self) -> list[jax.ShapeDtypeStruct]:
+        sharding = jax.sharding.SingleDeviceSharding(self._device)
+        return [jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding) for a in self._arguments]
+
+    def _lower(self) -> Callable[..., Any]:
+        try:
+            return jax.export.deserialize(bytearray(self._file.read_bytes())).call
+        except Exception:  # absent, cut short or of another JAX: whatever it is, it can be made anew
+            exported = jax.export.export(jax.jit(self._function), platforms=[self._platform()])(*self._arguments)
+        try:
+            _write_atomically(self._file, exported.serialize())
+        except OSError:
+            pass  # no folder to keep it in: the next start traces again
+        return exported.call
+
+    def _platform(self) -> str:
+        return "cuda" if self._device.platform == "gpu" else self._device.platform
+
+    def _digest(self, content: bytes) -> str:
+        digest = hashlib.sha256(content)
+        for package in ("jax", "jaxlib", "mujoco", "mujoco-mjx"):
+            digest.update(f"{package} {version(package)}\n".encode())
+        for source in sorted(Path(__file__).parent.glob("*.py")):
+            digest.update(source.read_bytes())
+        digest.update(repr((self._platform(), [(a.shape, str(a.dtype)) for a in self._arguments])).encode())
+        return digest.hexdigest()[:32]
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    os.replace(temporary, path)

@@ -1,0 +1,59 @@
+"""JAX as this package uses it: settings made once, before JAX starts; precision, devices and the cache folder."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+# Read when JAX first touches a GPU: without it, JAX takes three quarters of the memory that torch needs too.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax
+import torch
+
+from envs.errors import UsageError
+
+__all__ = ["cache_folder", "jax_device", "precision"]
+
+
+def cache_folder() -> Path:
+    """Folder of compiled programs: ``$PWM_BENCH_CACHE``, else ``pwm-bench`` in the user's cache folder."""
+    if chosen := os.environ.get("PWM_BENCH_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pwm-bench"
+
+
+def precision(dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Context in which JAX traces, imports and runs arrays of ``dtype``.
+
+    JAX's 64-bit switch is a default for everything made without an explicit type, and MJX makes many such arrays: with
+    the switch on, a float32 model would compute in float64. So the switch is set around every entry into JAX instead
+    of once, and simulators of both precisions can live in one process.
+    """
+    return jax.enable_x64(dtype == torch.float64)
+
+
+def jax_device(device: torch.device) -> jax.Device:
+    """The JAX device that is the same piece of hardware as a torch device.
+
+    Raises:
+        UsageError: if JAX can't see it.
+    """
+    try:
+        return jax.devices("cpu" if device.type == "cpu" else "cuda")[device.index or 0]
+    except (RuntimeError, IndexError):
+        raise UsageError(
+            f"device='{device}': JAX sees no such device; use device='cpu' or install a JAX with GPU support "
+            "(pip install 'jax[cuda13]')"
+        ) from None
+
+
+def _enable_persistent_cache() -> None:
+    """Keeps compiled programs on disk, unless the user already told JAX where (or not) to."""
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+_enable_persistent_cache()

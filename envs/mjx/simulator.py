@@ -1,0 +1,143 @@
+"""MJX behind the `Simulator` protocol."""
+
+from __future__ import annotations
+
+import jax
+import mujoco
+import numpy as np
+import torch
+from mujoco import mjx
+from torch import Tensor
+
+from envs.errors import UsageError
+from envs.mjx.bridge import DifferentiableCall
+from envs.mjx.control_step import ControlStep
+from envs.mjx.program import Program
+from envs.mjx.runtime import jax_device, precision
+from envs.mjx.solver import Dynamics, Substep
+from envs.mjx.support import check_supported
+from envs.simulator import ControlClamp, State, model_at_timestep
+
+__all__ = ["SimulatorMjx"]
+
+# Scaled improvement and gradient below which the solver stops (MuJoCo's option of this name): Newton's method converges
+# quadratically, so the step that falls below it leaves an error at the precision's round-off.
+_TOLERANCE = {torch.float32: 1e-10, torch.float64: 1e-14}
+
+
+class SimulatorMjx:
+    """N worlds of a MuJoCo model in MJX, with the gradient of the converged solution.
+
+    Contacts and limits are MuJoCo's own (``solref``, ``solimp``, friction pyramids), as in the C engine, and a step
+    equals the C engine's converged one. See `envs.mjx.solver` for the mathematics and docs/mjx.md for limits.
+
+    Args:
+        model: compiled model with the Euler integrator; its timestep is replaced, its solver and the solver's
+            tolerance and iterations are not used.
+        num_worlds: N.
+        substeps: substeps in a control step.
+        timestep: length of a substep [s].
+        device: ``"cpu"`` or ``"cuda[:i]"``.
+        dtype: float32 or float64.
+        iterations: bound on Newton iterations; a world stops when it has converged, which takes 2 to 6.
+        line_search_iterations: line-search steps in each of them. MJX always pays for all of them.
+
+    Raises:
+        UsageError: if the model can't be represented (naming the element), JAX does not see the device, or an
+            argument is out of range.
+    """
+
+    name = "mjx"
+    differentiable = True
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        *,
+        num_worlds: int,
+        substeps: int,
+        timestep: float,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        iterations: int = 50,
+        line_search_iterations: int = 8,
+    ) -> None:
+        if dtype not in _TOLERANCE:
+            raise UsageError(f"dtype={dtype}: the MJX simulator computes in torch.float32 or torch.float64")
+        for name, value in (("iterations", iterations), ("line_search_iterations", line_search_iterations)):
+            if value < 2:
+                raise UsageError(f"{name}={value}: must be at least 2")
+        self.model = model_at_timestep(model, timestep, substeps, num_worlds)
+        check_supported(self.model)
+        self.num_worlds = num_worlds
+        self.substeps = substeps
+        self.timestep = timestep
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.compile_seconds = 0.0
+        self._clamp = ControlClamp(self.model, self.device, dtype)
+        self._shapes = tuple((num_worlds, size) for size in (self.model.nq, self.model.nv, self.model.nu))
+        self._call = self._build(iterations, line_search_iterations)
+
+    def step(self, state: State, ctrl: Tensor) -> State:
+        """Advances one control step; see `envs.simulator.Simulator.step`. Differentiable once."""
+        inputs = (state.qpos, state.qvel, self._clamp(ctrl))
+        for name, tensor, shape in zip(("qpos", "qvel", "ctrl"), inputs, self._shapes, strict=True):
+            if tensor.shape != shape or tensor.dtype != self.dtype:
+                raise UsageError(
+                    f"{name} is {tuple(tensor.shape)} {tensor.dtype}: this simulator takes {shape} {self.dtype}"
+                )
+        gradient = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
+        self.compile(gradient=gradient)
+        return State(*self._call(*inputs))
+
+    def compile(self, *, gradient: bool) -> float:
+        """Compiles (or loads from the cache) the forward program and, for ``gradient``, the backward one.
+
+        Returns:
+            Seconds spent, 0.0 if nothing was left to do.
+        """
+        seconds = self._call.forward.compile()
+        if gradient:
+            seconds += self._call.backward.compile()
+        self.compile_seconds += seconds
+        return seconds
+
+    def _build(self, iterations: int, line_search_iterations: int) -> DifferentiableCall:
+        host = self.model.__copy__()
+        host.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON  # every solver has the same solution; Newton's gets there
+        host.opt.iterations = iterations
+        host.opt.ls_iterations = line_search_iterations
+        host.opt.tolerance = _TOLERANCE[self.dtype]
+        host.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CLAMPCTRL  # done in torch, with torch's gradient
+        host.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR
+        device = jax_device(self.device)
+        with precision(self.dtype), jax.default_device(device):
+            try:
+                model, data = mjx.put_model(host, device=device, impl="jax"), mjx.make_data(host, impl="jax")
+            except (NotImplementedError, ValueError) as error:
+                raise UsageError(f"MJX can't represent this model: {error}") from error
+            control_step = ControlStep(Dynamics(host, model, data), self.substeps)
+
+        worlds, nq, nv, nu = self.num_worlds, host.nq, host.nv, host.nu
+        number = np.float64 if self.dtype == torch.float64 else np.float32
+        record = Substep(*((self.substeps, worlds, size) for size in (nq, nv, nv, nv)))
+        content = _serialise(host) + repr((self.substeps, worlds)).encode()
+
+        def program(function, name: str, *shapes: tuple[int, ...]) -> Program:
+            arguments = [jax.ShapeDtypeStruct(shape, number) for shape in shapes]
+            return Program(function, arguments, name=name, content=content, dtype=self.dtype, device=device)
+
+        return DifferentiableCall(
+            program(control_step.forward, "forward", *self._shapes),
+            program(control_step.backward, "backward", *record, self._shapes[2], *self._shapes[:2]),
+            num_outputs=2,
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+
+def _serialise(model: mujoco.MjModel) -> bytes:
+    buffer = np.empty(mujoco.mj_sizeModel(model), dtype=np.uint8)
+    mujoco.mj_saveModel(model, None, buffer)
+    return buffer.tobytes()
