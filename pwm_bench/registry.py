@@ -23,6 +23,8 @@ class LearnerPackage(Protocol):
     """Satisfies `pwm_bench.learning.learner.Learner`."""
     gradient_source: Literal["learned", "simulator", "score"]
     """Where the policy's gradient comes from."""
+    cpu_threads: int | None
+    """Threads that torch computes with on a CPU; None for all. Small networks are quickest on one."""
 
     def recipe(self, task: str, simulator: str) -> Any:
         """The published defaults for a task on a simulator, as a ``Config``."""

@@ -1,6 +1,12 @@
 """Proximal policy optimisation: the zeroth-order (score-function) baseline."""
 
+from __future__ import annotations
+
+from typing import Final
+
 from baselines.ppo.config import Config, gradient_source, recipe
 from baselines.ppo.train import Learner
 
-__all__ = ["Config", "Learner", "gradient_source", "recipe"]
+__all__ = ["Config", "Learner", "cpu_threads", "gradient_source", "recipe"]
+
+cpu_threads: Final[int | None] = 1

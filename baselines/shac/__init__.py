@@ -7,6 +7,7 @@ from typing import Final, Literal
 from baselines.shac.config import Config, recipe
 from baselines.shac.train import Learner
 
-__all__ = ["Config", "Learner", "gradient_source", "recipe"]
+__all__ = ["Config", "Learner", "cpu_threads", "gradient_source", "recipe"]
 
 gradient_source: Final[Literal["simulator"]] = "simulator"
+cpu_threads: Final[int | None] = 1

@@ -2,7 +2,8 @@
 hyperbolic tangent an element, and softmax over a short last axis is not vectorised (10 to 20 times slower than its
 arithmetic).
 
-Both are algebraically equal to torch's and agree with it within rounding. With s = sigmoid(-x)^2 / (1 + sigmoid(-x)^2)::
+Both are algebraically equal to torch's and agree with it within rounding.
+With s = sigmoid(-x)^2 / (1 + sigmoid(-x)^2)::
 
     mish(x) = x tanh(log(1 + e^x)) = x (1 - 2 s)
     mish'(x) = 1 - 2 s + 4 x s (1 - s) sigmoid(x)

@@ -50,6 +50,8 @@ def build(spec: RunSpec) -> Parts:
     device = resolve_device(spec)
     torch.set_float32_matmul_precision("highest")  # no TF32 behind anyone's back
     package = registry.learner_package(spec.algorithm)
+    if device.type == "cpu" and package.cpu_threads is not None:
+        torch.set_num_threads(package.cpu_threads)
     config = configs.override(package.recipe(spec.task, spec.simulator), spec.config)
     env = make_env(spec, device, seeds=spec.seeds, worlds=config.num_envs)
     return Parts(

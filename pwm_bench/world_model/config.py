@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from envs.errors import UsageError
-from pwm_bench.learning.checks import check_at_least, check_positive, check_unit, check_widths
+from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_unit, check_widths
 
 __all__ = ["WorldModelConfig"]
 
@@ -43,9 +44,13 @@ class WorldModelConfig:
     observation_normalisation: bool = False
     """Encode observations shifted and scaled by their running mean and deviation, clipped at 5 (off in all released
     settings). Short trainings need it where coordinates differ much in size: LayerNorm drowns the small ones."""
-    reward_normalisation: bool = True
-    """Learn rewards shifted and scaled by their running mean and deviation, clipped at 5 (released single-task
-    settings); a policy trained in the model then maximises these."""
+    reward_normalisation: Literal["moments", "scale", "none"] = "moments"
+    """How rewards are made fit to learn; a policy trained in the model then maximises what comes out. "moments"
+    subtracts their running mean and divides by their running deviation (released single-task settings); "scale"
+    only divides, so that a reward of 0 stays the worth of not being alive; "none" takes them as they are. What is
+    normalised is also clipped at 5."""
+    reward_memory: int = 0
+    """Sampled batches that the running moments of the reward look back on; 0 for all since the start (released)."""
     batch_size: int = 256
     """Sequences of ``horizon`` steps in one gradient step, per member."""
     learning_rate: float = 3e-4
@@ -62,7 +67,8 @@ class WorldModelConfig:
         if self.latent_dim % self.simnorm_dim:
             raise UsageError(f"latent_dim={self.latent_dim}: must be a multiple of simnorm_dim={self.simnorm_dim}")
         check_unit("temporal_weight", self.temporal_weight)
-        for name in ("dynamics_coef", "reward_coef"):
+        check_choice("reward_normalisation", self.reward_normalisation, ("moments", "scale", "none"))
+        for name in ("dynamics_coef", "reward_coef", "reward_memory"):
             check_at_least(name, getattr(self, name), 0.0)
         for name in ("learning_rate", "max_grad_norm"):
             check_positive(name, getattr(self, name))

@@ -46,6 +46,8 @@ def sequence_loss(
         released_reward_scale=config.released_reward_scale,
     )
 
+_REWARD_CLIP = 5.0  # in deviations, as in the released code
+
 
 class WorldModelTrainer:
     """A world model's optimiser and the normaliser of the rewards it learns.
@@ -93,10 +95,7 @@ class WorldModelTrainer:
         Returns:
             the loss, its parts and the norm of the gradient before clipping, each shape ``(P,)``.
         """
-        if self.config.reward_normalisation:
-            reward = reward.unsqueeze(-1)
-            self.reward_norm.update(reward)
-            reward = self.reward_norm.normalise(reward, clip=5.0).squeeze(-1)
+        reward = self._normalise(reward)
         self._optimiser.zero_grad()
         with autocast(self._precision, self._device):
             loss = sequence_loss(self.model, obs, action, reward, self.config)
@@ -109,6 +108,19 @@ class WorldModelTrainer:
             "reward_loss": loss.reward.detach(),
             "world_model_grad_norm": norm,
         }
+
+    def _normalise(self, reward: Tensor) -> Tensor:
+        """Takes rewards ``(P, B, H)`` into the running moments and normalises them by these."""
+        config, norm = self.config, self.reward_norm
+        if config.reward_normalisation == "none":
+            return reward
+        norm.update(reward.unsqueeze(-1))
+        if config.reward_memory:
+            norm.count.clamp_(max=config.reward_memory * reward[0].numel())
+        if config.reward_normalisation == "moments":
+            return norm.normalise(reward.unsqueeze(-1), clip=_REWARD_CLIP).squeeze(-1)
+        scale = (norm.var + norm.eps).rsqrt().to(reward.dtype).unsqueeze(-1)
+        return (reward * scale).clamp(-_REWARD_CLIP, _REWARD_CLIP)
 
     def state_dict(self) -> dict[str, Any]:
         """Optimiser and reward statistics; the model's weights are the model's own."""

@@ -18,6 +18,7 @@ from envs.errors import UsageError
 from pwm_bench.learning.learner import Counters
 
 gradient_source = "simulator"
+cpu_threads = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -57,7 +57,7 @@ def test_phases_first_collect_then_pretrain_then_everything() -> None:
         {"start_states": "both", "policy_updates": 2},
         {"open_loop": True, "released_bootstrap": True, "shuffle_minibatches": False},
         {"detach_policy": False, "return_normalisation": False, "num_critics": 1},
-        {"world_model": tiny_model(reward_normalisation=False, released_reward_scale=True)},
+        {"world_model": tiny_model(reward_normalisation="none", released_reward_scale=True)},
     ],
     ids=lambda changes: "-".join(changes) or "default",
 )
