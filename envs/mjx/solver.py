@@ -43,6 +43,7 @@ from mujoco.mjx._src.solver import Context
 
 from envs.mjx.contact import align_capsule_frames, has_capsule_on_plane
 from envs.mjx.integration import Integrator
+from envs.mjx.kinematics import Kinematics
 from envs.mjx.linear import solve_positive
 
 __all__ = ["Dynamics", "Substep"]
@@ -73,6 +74,7 @@ class Dynamics:
     def __init__(self, host: mujoco.MjModel, model: mjx.Model, data: mjx.Data) -> None:
         self._model = model
         self._data = data
+        self._kinematics = Kinematics(host, model, data)
         self._integrate = Integrator(host)
         self._constrained = data._impl.nefc > 0
         self._capsules = data._impl.ncon > 0 and has_capsule_on_plane(host)
@@ -150,7 +152,7 @@ class Dynamics:
 
     def _position(self, d: mjx.Data) -> mjx.Data:
         m = self._model
-        d = mjx.tendon(m, mjx.com_pos(m, mjx.kinematics(m, d)))
+        d = mjx.tendon(m, mjx.com_pos(m, self._kinematics(d)))
         d = mjx.collision(m, d)
         if self._capsules:
             d = align_capsule_frames(m, d)

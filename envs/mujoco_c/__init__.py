@@ -1,4 +1,4 @@
-"""MuJoCo's C engine, forward only: the reference for other simulators, and quick on a CPU."""
+"""MuJoCo's C engine, forward only: the reference for the other simulators."""
 
 from __future__ import annotations
 

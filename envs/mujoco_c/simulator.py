@@ -1,4 +1,4 @@
-"""MuJoCo C as a batched simulator: `mujoco.rollout` over all cores, in float64, without gradients."""
+"""MuJoCo's C engine behind the `Simulator` protocol: forward only, all worlds over all cores."""
 
 from __future__ import annotations
 
@@ -6,31 +6,34 @@ import os
 import weakref
 
 import mujoco
-import mujoco.rollout
 import numpy as np
 import torch
+from mujoco.rollout import Rollout
 from torch import Tensor
 
 from envs.errors import UsageError
-from envs.simulator import State, model_at_timestep
+from envs.simulator import ControlClamp, State, model_at_timestep
 
 __all__ = ["SimulatorMujocoC"]
 
 
 class SimulatorMujocoC:
-    """The engine that the other simulators are compared with; it represents every model that MuJoCo compiles.
+    """N worlds of a MuJoCo model in the C engine, in float64 whatever the tensors' type.
+
+    The reference for tests and finite differences, and the quickest simulator on a CPU for algorithms without
+    simulator gradients. It has none itself.
 
     Args:
-        model: compiled MuJoCo model; copied.
-        num_worlds: worlds advanced together.
-        substeps: substeps of a control step.
-        timestep: duration of a substep [s].
-        device: must be the CPU.
-        dtype: of the tensors that go in and come out; inside everything is float64.
-        threads: threads of the pool; all available cores by default.
+        model: compiled model; its timestep is replaced, everything else (integrator, solver, contacts) is as given.
+        num_worlds: N.
+        substeps: substeps in a control step.
+        timestep: length of a substep [s].
+        device: device of the tensors taken and returned; the computation is on the CPU.
+        dtype: floating-point type of the tensors taken and returned.
+        threads: threads to step worlds with; by default one for each core that this process may use.
 
     Raises:
-        UsageError: if the model's actuators have activation states, which `State` does not carry.
+        UsageError: if the model has state beyond (qpos, qvel), or an argument is out of range.
     """
 
     name = "mujoco_c"
@@ -43,31 +46,33 @@ class SimulatorMujocoC:
         num_worlds: int,
         substeps: int,
         timestep: float,
-        device: str | torch.device = "cpu",
+        device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         threads: int | None = None,
     ) -> None:
-        if model.na:
-            raise UsageError("simulator 'mujoco_c' keeps no actuator activations: give the actuators dyntype='none'")
         if threads is not None and threads < 1:
             raise UsageError(f"threads={threads}: must be at least 1")
         self.model = model_at_timestep(model, timestep, substeps, num_worlds)
+        # A world that blows up must show it: MuJoCo would put it back to the initial pose without a word.
+        self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        _check_state(self.model)
         self.num_worlds = num_worlds
         self.substeps = substeps
         self.timestep = timestep
         self.device = torch.device(device)
         self.dtype = dtype
         self.compile_seconds = 0.0
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        count = min(threads or cores, num_worlds)
-        # A pool of one would only add a hand-over to every call.
-        self._pool = mujoco.rollout.Rollout(nthread=count if count > 1 else 0)
-        weakref.finalize(self, self._pool.close)
-        self._data = [mujoco.MjData(self.model) for _ in range(count)]
-        size = mujoco.mj_stateSize(self.model, int(mujoco.mjtState.mjSTATE_FULLPHYSICS))
-        self._initial = np.zeros((num_worlds, size))
-        self._qpos = slice(1, 1 + self.model.nq)
-        self._qvel = slice(1 + self.model.nq, 1 + self.model.nq + self.model.nv)
+        self.threads = min(num_worlds, threads or _usable_cores())
+        self._clamp = ControlClamp(self.model, self.device, dtype)
+        self._shapes = tuple((num_worlds, size) for size in (self.model.nq, self.model.nv, self.model.nu))
+        self._data = [mujoco.MjData(self.model) for _ in range(self.threads)]
+        self._models = [self.model] * num_worlds
+        self._rest = np.concatenate(([0.0], self.model.qpos0, np.zeros(self.model.nv)))
+        self._no_warm_start = np.zeros((num_worlds, self.model.nv))
+        # The calling thread steps the worlds itself if there is but one.
+        pool = Rollout(nthread=self.threads if self.threads > 1 else 0)
+        self._rollout = pool.rollout
+        self.close = weakref.finalize(self, pool.close)
 
     def step(self, state: State, ctrl: Tensor) -> State:
         """Advances one control step; see `envs.simulator.Simulator.step`.
@@ -75,34 +80,62 @@ class SimulatorMujocoC:
         Raises:
             UsageError: if a gradient is asked for, or a tensor has the wrong shape.
         """
-        for name, tensor, width in (
-            ("qpos", state.qpos, self.model.nq),
-            ("qvel", state.qvel, self.model.nv),
-            ("ctrl", ctrl, self.model.nu),
-        ):
-            if tensor.shape != (self.num_worlds, width):
-                raise UsageError(f"{name} is {tuple(tensor.shape)}: this simulator takes ({self.num_worlds}, {width})")
-            if tensor.requires_grad and torch.is_grad_enabled():
-                raise UsageError(f"{name} requires a gradient, which simulator 'mujoco_c' has not: use 'warp' or 'mjx'")
-        initial = self._initial.copy()  # time, warm start and whatever else is part of the physics begin at zero
-        initial[:, self._qpos] = state.qpos.detach().numpy()
-        initial[:, self._qvel] = state.qvel.detach().numpy()
-        # A world that has left the finite range would only make MuJoCo warn and reset it behind our back.
-        broken = ~np.isfinite(initial).all(axis=1)
-        initial[broken] = 0.0
-        control = np.repeat(ctrl.detach().double().numpy()[:, None], self.substeps, axis=1)
-        states, _ = self._pool.rollout(
-            self.model,
+        inputs = (state.qpos, state.qvel, ctrl)
+        if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
+            raise UsageError(
+                "simulator 'mujoco_c' has no gradient: use 'warp' or 'mjx', or step under torch.no_grad()"
+            )
+        for name, tensor, shape in zip(("qpos", "qvel", "ctrl"), inputs, self._shapes, strict=True):
+            if tensor.shape != shape:
+                raise UsageError(f"{name} has shape {tuple(tensor.shape)}: this simulator takes {shape}")
+        tensors = (*inputs[:2], self._clamp(ctrl))
+        qpos, qvel, ctrl = (t.detach().to("cpu", torch.float64).numpy() for t in tensors)
+        start = np.concatenate((np.zeros((self.num_worlds, 1)), qpos, qvel), axis=1)  # MuJoCo's state begins with time
+        control = np.repeat(ctrl[:, None, :], self.substeps, axis=1)
+        broken = ~(np.isfinite(start).all(axis=1) & np.isfinite(ctrl).all(axis=1))
+        if broken.any():
+            # MuJoCo writes a log file about each such world: let it step the initial pose instead.
+            start[broken], control[broken] = self._rest, 0.0
+        trajectory = np.empty((self.num_worlds, self.substeps, start.shape[1]))
+        sensors = np.empty((self.num_worlds, self.substeps, self.model.nsensordata))
+        self._rollout(
+            self._models,
             self._data,
-            initial,
-            control if self.model.nu else None,
+            start,
+            control,
             nstep=self.substeps,
-            control_spec=int(mujoco.mjtState.mjSTATE_CTRL),
+            initial_warmstart=self._no_warm_start,
+            state=trajectory,
+            sensordata=sensors,
+            skip_checks=True,
         )
-        last = states[:, -1]
+        last = trajectory[:, -1]
         last[broken] = np.nan
-        return State(*(torch.from_numpy(last[:, part]).to(self.dtype) for part in (self._qpos, self._qvel)))
+        nq = self.model.nq
+        parts = (torch.from_numpy(part) for part in (last[:, 1 : 1 + nq], last[:, 1 + nq :]))
+        return State(*(part.to(self.device, self.dtype, copy=True).contiguous() for part in parts))
 
     def compile(self, *, gradient: bool) -> float:
-        """Nothing to compile. Returns 0."""
+        """Nothing to compile.
+
+        Raises:
+            UsageError: if ``gradient``.
+        """
+        if gradient:
+            raise UsageError("simulator 'mujoco_c' has no gradient: use 'warp' or 'mjx'")
         return 0.0
+
+
+def _check_state(model: mujoco.MjModel) -> None:
+    for index in np.flatnonzero(model.actuator_actnum):
+        raise UsageError(
+            f"actuator {index} ('{model.actuator(index).name}') has activation dynamics: the state here is (qpos, qvel); "
+            "use dyntype='none'"
+        )
+    extra = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS) - 1 - model.nq - model.nv
+    if extra:
+        raise UsageError(f"model has {extra} state numbers beyond qpos and qvel (delays or plugins): remove them")
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
