@@ -16,11 +16,11 @@ DEFAULT_ENV_STEPS = {"cartpole": 200_000, "hopper": 300_000, "ant": 2_000_000}
 # Budgets of the quickstart, per seed. Chosen so that every algorithm visibly learns while the whole study, compilation
 # included, takes about six minutes on two CPU cores.
 QUICKSTART_SEEDS = (0, 1)
-QUICKSTART_HOPPER_SHAC = 120_000  # first-order gradients through the simulator: the most learned per step
-QUICKSTART_HOPPER_PPO = 200_000  # score-function gradients need several times the steps, each much cheaper
-QUICKSTART_HOPPER_PWM = 40_000  # most of its work happens inside the world model
-QUICKSTART_CARTPOLE_SHAC = 40_000
-QUICKSTART_CARTPOLE_PPO = 60_000
+QUICKSTART_HOPPER_SHAC = 200_000  # first-order gradients through the simulator: the most learned per step
+QUICKSTART_HOPPER_PPO = 400_000  # score-function gradients need several times the steps, each much cheaper
+QUICKSTART_HOPPER_PWM = 60_000  # most of its work happens inside the world model
+QUICKSTART_CARTPOLE_SHAC = 200_000
+QUICKSTART_CARTPOLE_PPO = 200_000
 
 REFERENCE_SEEDS = (0, 1, 2)
 REFERENCE_HOPPER = 300_000  # per seed, for all three algorithms: matched by environment steps
@@ -32,7 +32,7 @@ def quickstart() -> Study:
     cartpole."""
     hopper = {"pwm": QUICKSTART_HOPPER_PWM, "shac": QUICKSTART_HOPPER_SHAC, "ppo": QUICKSTART_HOPPER_PPO}
     cartpole = {"shac": QUICKSTART_CARTPOLE_SHAC, "ppo": QUICKSTART_CARTPOLE_PPO}
-    common: dict[str, Any] = {"seeds": QUICKSTART_SEEDS, "evaluations": 6, "evaluation_episodes": 4}
+    common: dict[str, Any] = {"seeds": QUICKSTART_SEEDS, "evaluations": 6, "evaluation_episodes": 8}
     runs = [("hopper", "warp", name, steps) for name, steps in hopper.items()]
     runs += [("cartpole", "mjx", name, steps) for name, steps in cartpole.items()]
     return _study("quickstart", quickstart, [

@@ -46,6 +46,10 @@ class Config:
     pretrain_env_steps: int = 0
     """Environment steps taken with the initial policy before anything learns. Part of the budget. The replay needs
     ``world_model.horizon`` steps of every world before it can be sampled: fewer are rounded up to that."""
+    pretrain_actions: Literal["policy", "random"] = "policy"
+    """Who takes them: the initial policy, or uniformly random actions, each kept for 8 steps on average. The latter
+    see more of the state space and leave the worlds out of step with each other: where every episode begins and ends
+    alike, worlds in step give batches of a single phase of it."""
     pretrain_updates: int = 0
     """Gradient steps on the world model between those steps and the first policy update."""
     replay_capacity: int = 1_000_000
@@ -127,6 +131,7 @@ class Config:
         if len(self.adam_betas) != 2 or not all(0.0 <= beta < 1.0 for beta in self.adam_betas):
             raise UsageError(f"adam_betas={self.adam_betas}: must be two numbers in [0, 1)")
         check_choice("start_states", self.start_states, _START_STATES)
+        check_choice("pretrain_actions", self.pretrain_actions, ("policy", "random"))
         check_choice("precision", self.precision, PRECISIONS)
         if self.open_loop and (self.start_states != "env" or self.policy_updates != 1):
             raise UsageError("open_loop=True: needs start_states='env' and policy_updates=1, one rollout acts and trains")

@@ -40,6 +40,8 @@ __all__ = ["Learner"]
 
 _PRETRAIN_UPDATES_AT_ONCE = 32  # a pre-training iteration stays short, so that progress shows and checkpoints come
 
+_STEPS_PER_RANDOM_ACTION = 8.0
+
 _METRICS = (
     "world_model_loss",
     "dynamics_loss",
@@ -150,7 +152,10 @@ class Learner:
         nothing = torch.full((self._members,), torch.nan, device=self.env.device)
         metrics = dict.fromkeys(_METRICS, nothing) | {"learning_rate": nothing.new_full((self._members,), rates)}
         if not self._ready():
-            self._collect()
+            if config.pretrain_actions == "random":
+                self._explore()
+            else:
+                self._collect()
         elif self._pretrained_updates < config.pretrain_updates:
             updates = min(config.pretrain_updates - self._pretrained_updates, _PRETRAIN_UPDATES_AT_ONCE)
             metrics |= self._train_model(updates)
@@ -210,6 +215,17 @@ class Learner:
                 action = self._policy.actor.sample(latent, step_noise)
             chunk.steps.append(self._real_step(action))
         return chunk
+
+    @torch.no_grad()
+    def _explore(self) -> None:
+        """Acts H steps at random; every world keeps its action for a random number of steps."""
+        shape = (self.config.horizon, self._worlds)
+        fresh = 2.0 * self._stream.uniform(*shape, self.env.action_dim, dtype=self.env.dtype) - 1.0
+        redraw = self._stream.uniform(*shape, 1) < 1.0 / _STEPS_PER_RANDOM_ACTION
+        action = fresh[:, 0]
+        for t in range(self.config.horizon):
+            action = torch.where(redraw[:, t], fresh[:, t], action)
+            self._real_step(action)
 
     @torch.no_grad()
     def _real_step(self, action: Tensor) -> RealStep:
