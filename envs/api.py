@@ -80,7 +80,8 @@ class DifferentiableEnv:
         self.observation_dim = task.observation_dim
         self.action_dim = task.action_dim
         self.control_dt = simulator.timestep * simulator.substeps
-
+        self.state: State
+        self.obs: Tensor
         self.reseed(seeds)
 
     def reseed(self, seeds: int | Sequence[int]) -> None:

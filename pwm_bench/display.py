@@ -33,7 +33,13 @@ _MARKS = {
     "oom": ("✗", "red"),
     "refused": ("✗", "red"),
 }
-_PHASES = {"setup": "setting up", "compile": "compiling", "check": "checking gradients", "evaluate": "evaluating", "save": "saving"}
+_PHASES = {
+    "setup": "setting up",
+    "compile": "compiling",
+    "check": "checking gradients",
+    "evaluate": "evaluating",
+    "save": "saving",
+}
 
 
 @dataclass(slots=True)

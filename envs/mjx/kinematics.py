@@ -25,6 +25,8 @@ from jax import Array
 from jax import numpy as jnp
 from mujoco import mjx
 
+from envs.mjx.bodies import dofs_of_bodies
+
 __all__ = ["Kinematics"]
 
 _FREE, _BALL, _SLIDE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{n}")) for n in ("FREE", "BALL", "SLIDE"))
@@ -68,7 +70,7 @@ class _Tree:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         bodies, joints = np.arange(model.nbody), np.arange(model.njnt)
-        body_dofs = _dofs_of_bodies(model)
+        body_dofs = dofs_of_bodies(model)
         before = body_dofs[model.body_parentid[model.jnt_bodyid]]
         for joint in joints:
             own = (model.jnt_bodyid[model.dof_jntid] == model.jnt_bodyid[joint]) & (model.dof_jntid < joint)
@@ -137,14 +139,6 @@ class _Tree:
         turn = jnp.concatenate((-jnp.sum(u * angular, axis=1, keepdims=True), w * angular + jnp.cross(u, angular)), axis=1)
         tangent = direct - unit * jnp.sum(unit * direct, axis=1, keepdims=True)
         return by_qpos.at[self._quat].set((2.0 * turn + tangent) / length)
-
-
-def _dofs_of_bodies(model: mujoco.MjModel) -> np.ndarray:
-    """Whether a degree of freedom moves a body, bool ``(nbody, nv)``."""
-    moves = np.zeros((model.nbody, model.nv), dtype=bool)
-    for body in range(1, model.nbody):
-        moves[body] = moves[model.body_parentid[body]] | (model.dof_bodyid == body)
-    return moves
 
 
 def _matrix_torque(matrix: Array, grad: Array) -> Array:

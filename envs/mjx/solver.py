@@ -41,6 +41,7 @@ from mujoco import mjx
 # The one name that MJX does not export: constraint forces at a given acceleration, for every cone and kind of row.
 from mujoco.mjx._src.solver import Context
 
+from envs.mjx.bodies import Bodies
 from envs.mjx.contact import align_capsule_frames, has_capsule_on_plane
 from envs.mjx.integration import Integrator
 from envs.mjx.kinematics import Kinematics
@@ -74,6 +75,8 @@ class Dynamics:
     def __init__(self, host: mujoco.MjModel, model: mjx.Model, data: mjx.Data) -> None:
         self._model = model
         self._data = data
+        self._bodies = Bodies(host)
+        self._fluid = bool(host.opt.density or host.opt.viscosity)
         self._kinematics = Kinematics(host, model, data)
         self._integrate = Integrator(host)
         self._constrained = data._impl.nefc > 0
@@ -125,11 +128,10 @@ class Dynamics:
         qacc, qacc_step = record.qacc, record.qacc_step
 
         def balance(qpos: Array, qvel: Array, ctrl: Array) -> tuple[tuple[Array, Array], mjx.Data]:
-            """R at a and M(q) (w - a), both up to terms that do not depend on the arguments (armature, B)."""
-            d = self._data.replace(qpos=qpos, qvel=qvel, ctrl=ctrl, qacc=qacc)
-            d = mjx.fwd_actuation(m, mjx.fwd_velocity(m, self._position(d)))
-            inverse = jax.vmap(lambda acc: mjx.rne(m, d.replace(qacc=acc), flg_acc=True).qfrc_bias)
-            at_qacc, at_step = inverse(jnp.stack((qacc, qacc_step)))
+            """R at a and M(q) (w - a), without the armature's part: that does not depend on the arguments."""
+            d = self._position(self._data.replace(qpos=qpos, qvel=qvel, ctrl=ctrl))
+            d = mjx.fwd_actuation(m, self._passive(d))
+            at_qacc, at_step = self._bodies.inverse(d, qvel, jnp.stack((qacc, qacc_step)))
             force = d.qfrc_passive + d.qfrc_actuator + self._constraint_force(d, qacc)
             return (at_qacc - force, at_step - at_qacc), d
 
@@ -137,7 +139,7 @@ class Dynamics:
         grad_qpos, grad_qvel, grad_step = pull_integration((grad_qpos, grad_qvel))
         _, pull_balance, data = jax.vjp(balance, record.qpos, record.qvel, ctrl, has_aux=True)
 
-        inertia = mjx.full_m(m, mjx.crb(m, data))
+        inertia = self._bodies.inertia(data)
         hessian = inertia
         if self._constrained:
             hessian = inertia - jax.jacfwd(lambda acc: self._constraint_force(data, acc))(qacc)
@@ -157,6 +159,15 @@ class Dynamics:
         if self._capsules:
             d = align_capsule_frames(m, d)
         return mjx.transmission(m, mjx.make_constraint(m, d))
+
+    def _passive(self, d: mjx.Data) -> mjx.Data:
+        """What `mjx.fwd_velocity` computes, but for the bias force (which `Bodies` has)."""
+        speeds = {
+            "_impl.actuator_velocity": d._impl.actuator_moment @ d.qvel,
+            "_impl.ten_velocity": d._impl.ten_J @ d.qvel,
+        }
+        d = d.tree_replace(speeds)
+        return mjx.passive(self._model, mjx.com_vel(self._model, d) if self._fluid else d)
 
     def _constraint_force(self, d: mjx.Data, qacc: Array) -> Array:
         if not self._constrained:

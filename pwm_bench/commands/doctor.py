@@ -94,7 +94,7 @@ def _caches() -> list[tuple[str, str]]:
     except ImportError:
         pass
     else:
-        folders["MJX programs"] = Path(jax.config.jax_compilation_cache_dir or "none")
+        folders["MJX programs"] = Path(getattr(jax.config, "jax_compilation_cache_dir", None) or "none")
     return [(name, f"{folder}, {_size(folder)}") for name, folder in folders.items()]
 
 

@@ -80,7 +80,9 @@ def _check(env: DifferentiableEnv, horizon: int, seed: int) -> GradientCheck:
     return GradientCheck(cosine, error, horizon, env.num_envs, str(env.dtype).removeprefix("torch."))
 
 
-def compare_with_differences(env: DifferentiableEnv, horizon: int, seed: int, directions: int = 4) -> tuple[float, float]:
+def compare_with_differences(
+    env: DifferentiableEnv, horizon: int, seed: int, directions: int = 4
+) -> tuple[float, float]:
     """Cosine and median relative error of the environment's action gradient; see `GradientCheck`.
 
     Of several step lengths the nearest to the analytic value counts, world by world: the onset of a contact within a

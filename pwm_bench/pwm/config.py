@@ -134,7 +134,9 @@ class Config:
         check_choice("pretrain_actions", self.pretrain_actions, ("policy", "random"))
         check_choice("precision", self.precision, PRECISIONS)
         if self.open_loop and (self.start_states != "env" or self.policy_updates != 1):
-            raise UsageError("open_loop=True: needs start_states='env' and policy_updates=1, one rollout acts and trains")
+            raise UsageError(
+                "open_loop=True: needs start_states='env' and policy_updates=1, one rollout acts and trains"
+            )
         shortest = self.num_envs * (self.world_model.horizon + 1)
         if self.replay_capacity < shortest:
             raise UsageError(

@@ -61,9 +61,7 @@ class PolicyTrainer:
         self._actor_params = list(self.actor.parameters())
         self._critic_params = list(self.critic.parameters())
         betas = config.adam_betas
-        self._actor_optimiser = PopulationAdam(
-            self._actor_params, config.actor_learning_rate, betas, members=members
-        )
+        self._actor_optimiser = PopulationAdam(self._actor_params, config.actor_learning_rate, betas, members=members)
         self._critic_optimiser = PopulationAdam(
             self._critic_params, config.critic_learning_rate, betas, members=members
         )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
-from envs.errors import UsageError, unknown
+from envs.errors import unknown
 from pwm_bench.pwm.config import Config
 from pwm_bench.world_model.config import WorldModelConfig
 
@@ -15,7 +14,7 @@ Scale = Literal["cpu", "published"]
 SCALES: tuple[Scale, ...] = ("cpu", "published")
 
 # Released single-task settings: worlds (yaml files) and pre-training updates of the world model (README).
-_PUBLISHED = {
+_PUBLISHED: dict[str, dict[str, Any]] = {
     "cartpole": {"num_envs": 1024, "pretrain_updates": 50_000},  # pre-training not stated; hopper's
     "hopper": {"num_envs": 64, "pretrain_updates": 50_000},
     "ant": {"num_envs": 128, "pretrain_updates": 100_000},
@@ -63,7 +62,8 @@ _CPU = Config(
     replay_capacity=200_000,
     min_log_std=-1.6,
     world_model=WorldModelConfig(
-        # A quarter of the width, a loss over 8 steps instead of 16, 64 sequences instead of 256: a twentieth of the work.
+        # A quarter of the width, a loss over 8 steps instead of 16, 64 sequences instead of 256: a twentieth of the
+        # work.
         latent_dim=128,
         encoder_hidden=(128,),
         dynamics_hidden=(128,),

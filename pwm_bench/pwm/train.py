@@ -86,9 +86,7 @@ class Learner:
         UsageError: if the environment's members or worlds are not those of the seeds and the configuration.
     """
 
-    def __init__(
-        self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int
-    ) -> None:
+    def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
         members, worlds = len(seeds), config.num_envs
         if env.num_members != members or env.num_envs != members * worlds:
             raise UsageError(
@@ -103,9 +101,7 @@ class Learner:
         self._guard = MemberGuard(members, device)
         self._stream = MemberStream(seeds, device, name="pwm")
         init = MemberStream(seeds, device, name="pwm/init")
-        self.world_model = WorldModel(
-            env.observation_dim, env.action_dim, config.world_model, stream=init
-        ).to(dtype)
+        self.world_model = WorldModel(env.observation_dim, env.action_dim, config.world_model, stream=init).to(dtype)
         self._model_trainer = WorldModelTrainer(
             self.world_model, config.world_model, members=members, guard=self._guard, precision=config.precision
         )
@@ -238,7 +234,9 @@ class Learner:
         self._replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)
         self._episodes.update(step.reward, step.done)
         self.counters.env_steps += self._worlds
-        return RealStep(*(x.unflatten(0, (self._members, self._worlds)) for x in (step.obs, step.terminated, step.done)))
+        return RealStep(
+            *(x.unflatten(0, (self._members, self._worlds)) for x in (step.obs, step.terminated, step.done))
+        )
 
     def _train_model(self, updates: int) -> dict[str, Tensor]:
         config = self.config.world_model

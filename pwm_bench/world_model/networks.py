@@ -9,6 +9,8 @@ Source: Hansen, Su and Wang, "TD-MPC2", ICLR 2024, section 3.1, with the sizes o
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -52,12 +54,10 @@ class WorldModel(nn.Module):
             self.observation_norm = RunningNorm(stream.members, observation_dim, device=stream.device)
         self.latent_dim = config.latent_dim
         members, latent = stream.members, config.latent_dim
-        normed = {"activation": "mish", "norm": "pre", "stream": stream, "init": truncated_normal(0.02)}
-        simplices = {"last": "simnorm", "simnorm_dim": config.simnorm_dim}
+        normed: dict[str, Any] = {"activation": "mish", "norm": "pre", "stream": stream, "init": truncated_normal(0.02)}
+        simplices: dict[str, Any] = {"last": "simnorm", "simnorm_dim": config.simnorm_dim}
         transition = latent + action_dim
-        self.encoder = PopulationMLP(
-            members, (observation_dim, *config.encoder_hidden, latent), **normed, **simplices
-        )
+        self.encoder = PopulationMLP(members, (observation_dim, *config.encoder_hidden, latent), **normed, **simplices)
         self.dynamics = PopulationMLP(members, (transition, *config.dynamics_hidden, latent), **normed, **simplices)
         self.reward_network = PopulationMLP(
             members, (transition, *config.reward_hidden, self.head.outputs), **normed, last_init=zeros

@@ -46,6 +46,7 @@ def sequence_loss(
         released_reward_scale=config.released_reward_scale,
     )
 
+
 _REWARD_CLIP = 5.0  # in deviations, as in the released code
 
 

@@ -56,9 +56,7 @@ def test_return_of_segments(released: bool) -> None:
 def test_return_without_ends_is_the_sum_and_one_bootstrap(released: bool) -> None:
     rng = np.random.default_rng(2)
     rewards, values = rng.normal(size=(2, HORIZON, MEMBERS, BATCH))
-    got = imagined_return(
-        torch.as_tensor(rewards), torch.as_tensor(values), gamma=GAMMA, released_bootstrap=released
-    )
+    got = imagined_return(torch.as_tensor(rewards), torch.as_tensor(values), gamma=GAMMA, released_bootstrap=released)
     want = sum(GAMMA**t * rewards[t] for t in range(HORIZON)) + GAMMA ** (HORIZON + released) * values[-1]
     np.testing.assert_allclose(got, want, rtol=1e-12)
 

@@ -69,7 +69,9 @@ def _targets(rewards, values, done, terminated, gamma, lam):
             last = t + k - 1
             value = 0.0 if terminated[last] else values[last]
             k_step.append(sum(gamma**i * rewards[t + i] for i in range(k)) + gamma**k * value)
-        out[t] = (1 - lam) * sum(lam ** (k - 1) * k_step[k - 1] for k in range(1, steps)) + lam ** (steps - 1) * k_step[-1]
+        out[t] = (1 - lam) * sum(lam ** (k - 1) * k_step[k - 1] for k in range(1, steps)) + lam ** (steps - 1) * k_step[
+            -1
+        ]
     return out
 
 

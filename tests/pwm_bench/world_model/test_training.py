@@ -41,9 +41,7 @@ def _sequences(stream: MemberStream, dtype: torch.dtype = torch.float32) -> tupl
 
 def _trainer(seeds: list[int], **changes) -> WorldModelTrainer:
     model = WorldModel(OBS, ACT, CONFIG, stream=MemberStream(seeds))
-    return WorldModelTrainer(
-        model, CONFIG, members=len(seeds), guard=MemberGuard(len(seeds)), **changes
-    )
+    return WorldModelTrainer(model, CONFIG, members=len(seeds), guard=MemberGuard(len(seeds)), **changes)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
