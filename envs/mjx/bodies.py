@@ -148,7 +148,7 @@ class Bodies:
         com = d.xipos - root[self._root_of_body]
         anchor = d.xanchor[self._joint] - root[self._root_of_dof]
         angular, linear = axis * (1.0 - is_linear), axis * is_linear
-        jacobian = linear - _cross(angular, anchor) + jnp.einsum("ka,ib,abc->ikc", angular, com, _constant(dtype))
+        jacobian = linear - _cross(angular, anchor) + _cross(angular[None, :, :], com[:, None, :])
         inertia = jnp.einsum("iab,ib,icb->iac", d.ximat, jnp.asarray(self._inertia, dtype), d.ximat)
         return _Motions(
             angular, linear, anchor, com, moves[:, :, None] * jacobian, moves[:, :, None] * angular, inertia
@@ -163,10 +163,7 @@ def dofs_of_bodies(model: mujoco.MjModel) -> np.ndarray:
     return moves
 
 
-def _constant(dtype: jnp.dtype) -> Array:
-    return jnp.asarray(_LEVI_CIVITA, dtype)
-
-
 def _cross(a: Array, b: Array) -> Array:
-    """Cross product of rows; as a product with a constant, it differentiates into fewer operations than `jnp.cross`."""
-    return jnp.einsum("...a,...b,abc->...c", a, b, _constant(a.dtype))
+    """Cross product of rows as one product with a constant: fewer operations in reverse than `jnp.cross`."""
+    outer = a[..., :, None] * b[..., None, :]
+    return outer.reshape(*outer.shape[:-2], 9) @ jnp.asarray(_LEVI_CIVITA.reshape(9, 3), a.dtype)
