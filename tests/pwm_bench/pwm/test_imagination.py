@@ -96,7 +96,7 @@ def test_actor_gradient_matches_finite_differences(parts, detach: bool) -> None:
 
 
 def test_detaching_the_policy_changes_the_gradient_but_not_the_rollout(parts) -> None:
-    model, actor, critic, latent, noise = parts
+    model, actor, _, latent, noise = parts
     gradients, rewards = [], []
     for detach in (False, True):
         rollout = imagine(model, actor, latent, noise, detach_policy=detach)

@@ -36,7 +36,9 @@ def test_return_of_segments(released: bool) -> None:
     terminated = done & (rng.random(shape) < 0.5)
     done[:, 0, 0] = False  # one rollout without any end
     terminated[:, 0, 0] = False
-    assert done[-1].any() and terminated.any() and (done & ~terminated).any()
+    assert done[-1].any()
+    assert terminated.any()
+    assert (done & ~terminated).any()
     got = imagined_return(
         torch.as_tensor(rewards),
         torch.as_tensor(values),
