@@ -121,9 +121,7 @@ class Bodies:
         momentum = jnp.einsum("iab,ib->ia", m.inertia, omega)
         torque = jnp.einsum("iab,nib->nia", m.inertia, rotation) + _cross(omega, momentum)
         force = mass[:, None] * com_acceleration
-        return jnp.einsum("ika,nia->nk", m.jacobian_com, force) + jnp.einsum(
-            "ika,nia->nk", m.jacobian_rotation, torque
-        )
+        return jnp.einsum("ika,nia->nk", m.jacobian_com, force) + jnp.einsum("ika,nia->nk", m.jacobian_rotation, torque)
 
     def inertia(self, d: mjx.Data) -> Array:
         """Joint-space inertia M with armature, ``(nv, nv)``.

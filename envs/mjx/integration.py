@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import mujoco
 import numpy as np
 from jax import Array

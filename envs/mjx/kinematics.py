@@ -57,7 +57,7 @@ class Kinematics:
             result = frames(qpos)
             return result, (qpos, result)
 
-        frames.defvjp(forward, lambda kept, grads: (self._tree.pull(*kept, grads),))
+        frames.defvjp(forward, lambda kept, grads: (self._tree.pull(kept[0], kept[1], grads),))
         self._frames = frames
 
     def __call__(self, d: mjx.Data) -> mjx.Data:
@@ -126,8 +126,8 @@ class _Tree:
         )
         work = jnp.where(self._linear_free, total_force[np.arange(len(self._part)), self._part], work)
 
-        by_qpos = jnp.zeros_like(qpos).at[self._scalar_qpos].set(
-            work[self._scalar_dof] + grads["qpos"][self._scalar_qpos]
+        by_qpos = (
+            jnp.zeros_like(qpos).at[self._scalar_qpos].set(work[self._scalar_dof] + grads["qpos"][self._scalar_qpos])
         )
         if not len(self._quat):
             return by_qpos
@@ -136,7 +136,9 @@ class _Tree:
         unit, direct = quat / length, grads["qpos"][self._quat]
         angular = work[self._omega]
         w, u = unit[:, :1], unit[:, 1:]
-        turn = jnp.concatenate((-jnp.sum(u * angular, axis=1, keepdims=True), w * angular + jnp.cross(u, angular)), axis=1)
+        turn = jnp.concatenate(
+            (-jnp.sum(u * angular, axis=1, keepdims=True), w * angular + jnp.cross(u, angular)), axis=1
+        )
         tangent = direct - unit * jnp.sum(unit * direct, axis=1, keepdims=True)
         return by_qpos.at[self._quat].set((2.0 * turn + tangent) / length)
 

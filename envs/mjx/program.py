@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -20,7 +21,7 @@ __all__ = ["Program"]
 
 # XLA's newer CPU code generator takes about a third longer to compile these programs of many small fusions, which then
 # run no faster. Named where known; a JAX that does not know it compiles with its defaults.
-_CPU_OPTIONS = {"xla_cpu_use_fusion_emitters": False}
+_CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
 
 
 class Program:
@@ -83,10 +84,8 @@ class Program:
             return jax.export.deserialize(bytearray(self._file.read_bytes())).call
         except Exception:  # absent, cut short or of another JAX: whatever it is, it can be made anew
             exported = jax.export.export(jax.jit(self._function), platforms=[self._platform()])(*self._arguments)
-        try:
-            _write_atomically(self._file, exported.serialize())
-        except OSError:
-            pass  # no folder to keep it in: the next start traces again
+        with contextlib.suppress(OSError):  # no folder to keep it in: the next start traces again
+            _write_atomically(self._file, bytes(exported.serialize()))
         return exported.call
 
     def _platform(self) -> str:

@@ -51,7 +51,7 @@ def jax_device(device: torch.device) -> jax.Device:
 
 def _enable_persistent_cache() -> None:
     """Keeps compiled programs on disk, unless the user already told JAX where (or not) to."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 

@@ -14,7 +14,7 @@ from envs.mjx.bridge import DifferentiableCall
 from envs.mjx.control_step import ControlStep
 from envs.mjx.program import Program
 from envs.mjx.runtime import jax_device, precision
-from envs.mjx.solver import Dynamics, Substep
+from envs.mjx.solver import Dynamics
 from envs.mjx.support import check_supported
 from envs.simulator import ControlClamp, State, model_at_timestep
 
@@ -119,9 +119,9 @@ class SimulatorMjx:
                 raise UsageError(f"MJX can't represent this model: {error}") from error
             control_step = ControlStep(Dynamics(host, model, data), self.substeps)
 
-        worlds, nq, nv, nu = self.num_worlds, host.nq, host.nv, host.nu
+        worlds, nq, nv = self.num_worlds, host.nq, host.nv
         number = np.float64 if self.dtype == torch.float64 else np.float32
-        record = Substep(*((self.substeps, worlds, size) for size in (nq, nv, nv, nv)))
+        record = [(self.substeps, worlds, size) for size in (nq, nv, nv, nv)]  # the fields of `Substep`
         content = _serialise(host) + repr((self.substeps, worlds)).encode()
 
         def program(function, name: str, *shapes: tuple[int, ...]) -> Program:

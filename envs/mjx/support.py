@@ -40,27 +40,37 @@ def check_supported(model: mujoco.MjModel) -> None:
         name = mujoco.mjtIntegrator(model.opt.integrator).name
         raise UsageError(f"model integrator {name}: the MJX simulator integrates with Euler; set integrator='Euler'")
     if model.opt.noslip_iterations:
-        raise UsageError(f"model noslip_iterations={model.opt.noslip_iterations}: MJX has no noslip solver; set it to 0")
+        raise UsageError(
+            f"model noslip_iterations={model.opt.noslip_iterations}: MJX has no noslip solver; set it to 0"
+        )
     if model.nplugin:
         raise UsageError(f"model has {model.nplugin} plugin(s): MJX runs none; remove them")
     for index in np.flatnonzero(model.actuator_actnum):
         raise UsageError(
-            f"{_name(model, 'actuator', index)} has activation dynamics: the state here is (qpos, qvel); use dyntype='none'"
+            f"{_name(model, 'actuator', int(index))} has activation dynamics: the state here is (qpos, qvel); "
+            "use dyntype='none'"
         )
     for field, kind, what in _IGNORED + _NO_PLACE:
         for index in _nonzero_rows(getattr(model, field, np.zeros((0, 1)))):
-            raise UsageError(f"{_name(model, kind, index)} has {what}: the MJX simulator does not support it; remove it")
+            raise UsageError(
+                f"{_name(model, kind, index)} has {what}: the MJX simulator does not support it; remove it"
+            )
     _check_impedance(model)
     _check_contacts(model)
 
 
 def _check_impedance(model: mujoco.MjModel) -> None:
-    for field, kind in (("geom_solimp", "geom"), ("jnt_solimp", "joint"), ("pair_solimp", "pair"), ("eq_solimp", "equality")):
+    for field, kind in (
+        ("geom_solimp", "geom"),
+        ("jnt_solimp", "joint"),
+        ("pair_solimp", "pair"),
+        ("eq_solimp", "equality"),
+    ):
         power = getattr(model, field)[:, 4]
         for index in np.flatnonzero(power != np.round(power)):
             raise UsageError(
-                f"{_name(model, kind, index)} has solimp power {power[index]}: its derivative in MJX is not finite in deep "
-                "contact; use a whole number"
+                f"{_name(model, kind, int(index))} has solimp power {power[index]}: its derivative in MJX is not "
+                "finite in deep contact; use a whole number"
             )
 
 
@@ -69,7 +79,9 @@ def _check_contacts(model: mujoco.MjModel) -> None:
         return
     for geom1, geom2, pair in collision_driver.geom_pairs(model):
         kinds = [mujoco.mjtGeom(model.geom_type[g]) for g in (geom1, geom2)]
-        names = f"{_name(model, 'geom', geom1)} ({_short(kinds[0])}) and {_name(model, 'geom', geom2)} ({_short(kinds[1])})"
+        names = (
+            f"{_name(model, 'geom', geom1)} ({_short(kinds[0])}) and {_name(model, 'geom', geom2)} ({_short(kinds[1])})"
+        )
         if not collision_driver.has_collision_fn(*kinds):
             raise UsageError(f"{names} can collide: MJX has no contact between them; exclude the pair")
         dim = model.pair_dim[pair] if pair >= 0 else _condim(model, geom1, geom2)

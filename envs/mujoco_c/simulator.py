@@ -82,17 +82,15 @@ class SimulatorMujocoC:
         """
         inputs = (state.qpos, state.qvel, ctrl)
         if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
-            raise UsageError(
-                "simulator 'mujoco_c' has no gradient: use 'warp' or 'mjx', or step under torch.no_grad()"
-            )
+            raise UsageError("simulator 'mujoco_c' has no gradient: use 'warp' or 'mjx', or step under torch.no_grad()")
         for name, tensor, shape in zip(("qpos", "qvel", "ctrl"), inputs, self._shapes, strict=True):
             if tensor.shape != shape:
                 raise UsageError(f"{name} has shape {tuple(tensor.shape)}: this simulator takes {shape}")
         tensors = (*inputs[:2], self._clamp(ctrl))
-        qpos, qvel, ctrl = (t.detach().to("cpu", torch.float64).numpy() for t in tensors)
+        qpos, qvel, inputs_u = (t.detach().to("cpu", torch.float64).numpy() for t in tensors)
         start = np.concatenate((np.zeros((self.num_worlds, 1)), qpos, qvel), axis=1)  # MuJoCo's state begins with time
-        control = np.repeat(ctrl[:, None, :], self.substeps, axis=1)
-        broken = ~(np.isfinite(start).all(axis=1) & np.isfinite(ctrl).all(axis=1))
+        control = np.repeat(inputs_u[:, None, :], self.substeps, axis=1)
+        broken = ~(np.isfinite(start).all(axis=1) & np.isfinite(inputs_u).all(axis=1))
         if broken.any():
             # MuJoCo writes a log file about each such world: let it step the initial pose instead.
             start[broken], control[broken] = self._rest, 0.0
@@ -129,8 +127,8 @@ class SimulatorMujocoC:
 def _check_state(model: mujoco.MjModel) -> None:
     for index in np.flatnonzero(model.actuator_actnum):
         raise UsageError(
-            f"actuator {index} ('{model.actuator(index).name}') has activation dynamics: the state here is (qpos, qvel); "
-            "use dyntype='none'"
+            f"actuator {index} ('{model.actuator(index).name}') has activation dynamics: "
+            "the state here is (qpos, qvel); use dyntype='none'"
         )
     extra = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS) - 1 - model.nq - model.nv
     if extra:

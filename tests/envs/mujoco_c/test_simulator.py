@@ -84,11 +84,11 @@ def test_tensors_keep_their_precision() -> None:
 def test_gradients_and_wrong_shapes_are_refused() -> None:
     simulator = make("hopper")
     state, ctrl = start("hopper")
-    with pytest.raises(UsageError, match="ctrl requires a gradient"):
+    with pytest.raises(UsageError, match="no gradient"):
         simulator.step(state, ctrl.clone().requires_grad_())
     with torch.no_grad():
         simulator.step(state, ctrl.clone().requires_grad_())
-    with pytest.raises(UsageError, match=r"qvel is \(5, 2\)"):
+    with pytest.raises(UsageError, match=r"qvel has shape \(5, 2\)"):
         simulator.step(State(state.qpos, state.qvel[:, :2]), ctrl)
     with pytest.raises(UsageError, match="device=cuda"):
         make("hopper", device="cuda")
