@@ -21,6 +21,7 @@ from envs.warp.adjoint import build_adjoint
 from envs.warp.forward import build_forward
 from envs.warp.layout import layout_for, model_struct, scratch_struct
 from envs.warp.model import build_link_tree
+from envs.warp.runtime import start_warp
 
 __all__ = ["SimulatorWarp"]
 
@@ -93,9 +94,7 @@ class SimulatorWarp:
         self._shares = list(itertools.pairwise(bounds))
         self._pool = ThreadPoolExecutor(shares - 1, "warp") if shares > 1 else None
 
-        # Without a GPU Warp would warn that it found no CUDA driver.
-        wp.config.log_level = wp.LOG_WARNING if self._on_gpu else wp.LOG_ERROR
-        wp.init()
+        start_warp()
         layout = layout_for(wp.float32 if dtype == torch.float32 else wp.float64)
         self._real = layout.real
         self._wp_device = wp.device_from_torch(self.device)

@@ -18,6 +18,8 @@ from pwm_bench.bench.workloads import Rollout, make_rollout, mujoco_rollout
 __all__ = ["main"]
 
 _WORLDS = (1, 64, 1024)
+_WORLDS_QUICK = {"warp": (1, 64), "mjx": (64,), "mujoco_c": (1, 64)}
+_SLOW_TO_COMPILE = {("ant", "mjx")}
 _HORIZON = 16
 
 
@@ -25,7 +27,7 @@ def main(*, quick: bool = False) -> None:
     """Prints all tables.
 
     Args:
-        quick: only Warp, and at most 64 worlds.
+        quick: at most 64 worlds, and nothing that compiles for minutes.
     """
     console = Console()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -92,11 +94,13 @@ def _speed(console: Console, device: str, quick: bool) -> Table:
     table = Table(title=f"Environment steps per second, float32, horizon {_HORIZON}, {where}", title_justify="left")
     for column in ("task", "simulator", "substeps", "worlds", "forward", "forward + backward", "compile [s]"):
         table.add_column(column, justify="left" if column in ("task", "simulator") else "right")
-    for simulator in ("warp",) if quick else ("warp", "mjx", "mujoco_c"):
+    for simulator in envs.simulators():
         if device not in envs.capabilities(simulator).devices:
             continue
         for task in envs.tasks():
-            for worlds in _WORLDS[:2] if quick else _WORLDS:
+            if quick and (task, simulator) in _SLOW_TO_COMPILE:
+                continue
+            for worlds in _WORLDS_QUICK[simulator] if quick else _WORLDS:
                 with console.status(f"{task} in {simulator}, {worlds} worlds"):
                     rollout = make_rollout(task, simulator, worlds, _HORIZON, device=device)
                     differentiable = rollout.simulator.differentiable

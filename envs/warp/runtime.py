@@ -1,0 +1,36 @@
+"""Starts Warp once, quietly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from functools import cache
+
+import torch
+import warp as wp
+
+__all__ = ["start_warp"]
+
+
+@cache
+def start_warp() -> None:
+    """Initialises Warp. Where torch sees no GPU, Warp's remark that there is no CUDA driver is kept off the screen."""
+    wp.config.log_level = wp.LOG_WARNING
+    with contextlib.nullcontext() if torch.cuda.is_available() else _native_stderr_muted():
+        wp.init()
+
+
+@contextlib.contextmanager
+def _native_stderr_muted() -> Iterator[None]:
+    """The library writes to the file descriptor itself, beneath Python's ``sys.stderr``."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
