@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = ["main"]
 
 _TASK, _SIMULATOR = "hopper", "warp"
 _POPULATION = 5
+_MOST_WARM_UP = 100
 
 
 def main(*, quick: bool = False) -> None:
@@ -45,7 +47,10 @@ def main(*, quick: bool = False) -> None:
 
 
 def _measure(algorithm: str, device: str, repeats: int) -> tuple[str, str, str, str]:
-    config = learner_package(algorithm).recipe(_TASK, _SIMULATOR)
+    package = learner_package(algorithm)
+    if device == "cpu" and package.cpu_threads is not None:
+        torch.set_num_threads(package.cpu_threads)
+    config = package.recipe(_TASK, _SIMULATOR)
     works: dict[str, Callable[[], object]] = {}
     steps = {}
     for seeds in (1, _POPULATION):
@@ -66,7 +71,10 @@ def _measure(algorithm: str, device: str, repeats: int) -> tuple[str, str, str, 
 
 def _learner(algorithm: str, config: Any, seeds: tuple[int, ...], device: str) -> Learner:
     env = envs.make(_TASK, _SIMULATOR, num_envs=config.num_envs * len(seeds), seed=seeds, device=device)
+    if hasattr(config, "pretrain_updates"):
+        config = dataclasses.replace(config, pretrain_updates=0)
     learner = learner_package(algorithm).Learner(env, config, seeds=seeds, total_env_steps=10_000_000)
-    for _ in range(3):  # past pre-training and lazy initialisation
-        learner.update()
+    for _ in range(_MOST_WARM_UP):  # until an iteration trains everything
+        if bool(torch.isfinite(learner.update()["actor_loss"]).all()):
+            break
     return learner
