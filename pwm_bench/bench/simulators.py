@@ -19,7 +19,6 @@ __all__ = ["main"]
 
 _WORLDS = (1, 64, 1024)
 _WORLDS_QUICK = {"warp": (1, 64), "mjx": (64,), "mujoco_c": (1, 64)}
-_SLOW_TO_COMPILE = {("ant", "mjx")}
 _HORIZON = 16
 
 
@@ -27,7 +26,7 @@ def main(*, quick: bool = False) -> None:
     """Prints all tables.
 
     Args:
-        quick: at most 64 worlds, and nothing that compiles for minutes.
+        quick: at most 64 worlds.
     """
     console = Console()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -98,8 +97,6 @@ def _speed(console: Console, device: str, quick: bool) -> Table:
         if device not in envs.capabilities(simulator).devices:
             continue
         for task in envs.tasks():
-            if quick and (task, simulator) in _SLOW_TO_COMPILE:
-                continue
             for worlds in _WORLDS_QUICK[simulator] if quick else _WORLDS:
                 with console.status(f"{task} in {simulator}, {worlds} worlds"):
                     rollout = make_rollout(task, simulator, worlds, _HORIZON, device=device)

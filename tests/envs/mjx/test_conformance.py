@@ -15,9 +15,8 @@ from envs.tasks import load_task
 from tests.envs.gradients import directional_error, rollout_objective
 
 WORLDS = 4
-TASKS = ["cartpole", "hopper", pytest.param("ant", marks=pytest.mark.slow)]  # ant compiles for minutes
-PLACES = [("cartpole", "air"), ("hopper", "air"), ("hopper", "contact"), ("hopper", "limits")]
-PLACES_SLOW = [pytest.param("ant", where, marks=pytest.mark.slow) for where in ("air", "contact", "limits")]
+TASKS = ["ant", "cartpole", "hopper"]
+PLACES = [("cartpole", "air")] + [(task, where) for task in ("ant", "hopper") for where in ("air", "contact", "limits")]
 
 
 @cache
@@ -77,7 +76,7 @@ def test_a_step_equals_mujocos_converged_one(task: str, where: str) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["qpos", "qvel", "ctrl"])
-@pytest.mark.parametrize(("task", "where"), [*PLACES, *PLACES_SLOW])
+@pytest.mark.parametrize(("task", "where"), PLACES)
 def test_gradients_equal_central_differences(task: str, where: str, which: int) -> None:
     state = state_at(task, where)
     arguments = (state.qpos, state.qvel, controls(task, 3))
