@@ -14,7 +14,14 @@ __all__ = ["gae", "td_lambda"]
 
 
 def td_lambda(
-    rewards: Tensor, next_values: Tensor, terminated: Tensor, truncated: Tensor, *, gamma: float, lam: float
+    rewards: Tensor,
+    next_values: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    *,
+    gamma: float,
+    lam: float,
+    survival: Tensor | None = None,
 ) -> Tensor:
     """Value targets of truncated TD(lambda).
 
@@ -33,6 +40,8 @@ def td_lambda(
         truncated: bool ``(T, ...)``.
         gamma: discount factor.
         lam: lambda; 0 gives one-step targets, 1 Monte-Carlo returns with a bootstrap at the end.
+        survival: probability of not having terminated in step t, where a model predicts it, shape ``(T, ...)``: what
+            lies beyond the step is worth that much less.
 
     Returns:
         targets, shape ``(T, ...)``.
@@ -40,8 +49,9 @@ def td_lambda(
     Source: Xu et al., "Accelerated policy learning with parallel differentiable simulation", ICLR 2022.
     """
     next_values = torch.where(terminated, 0.0, next_values)
-    one_step = rewards + gamma * next_values
-    carry = gamma * lam * (~(terminated | truncated)).to(rewards.dtype)
+    discount: float | Tensor = gamma if survival is None else gamma * survival
+    one_step = rewards + discount * next_values
+    carry = discount * lam * (~(terminated | truncated)).to(rewards.dtype)
     # G_t = one_step_t + carry_t (G_{t+1} - V(s_{t+1}))
     targets = [one_step[-1]]
     for t in range(rewards.shape[0] - 2, -1, -1):

@@ -38,6 +38,8 @@ class Rollout(NamedTuple):
         rewards: predicted r_t, shape ``(P, H, B)``.
         terminated: bool ``(P, H, B)``, or None without a real environment.
         done: likewise.
+        survival: predicted probability that step t does not end the episode for good, ``(P, H, B)``; None for a model
+            that predicts none.
     """
 
     latents: Tensor
@@ -45,6 +47,7 @@ class Rollout(NamedTuple):
     rewards: Tensor
     terminated: Tensor | None = None
     done: Tensor | None = None
+    survival: Tensor | None = None
 
 
 @contextmanager
@@ -97,5 +100,11 @@ def imagine(
             latent = torch.where(real[-1].done.unsqueeze(-1), fresh, predicted)
     start, action = torch.stack(latents, 1), torch.stack(actions, 1)
     rewards = model.reward(start, action).to(noise.dtype)  # all H in one product
-    ends = [torch.stack(flags, 1) for flags in zip(*(r[1:] for r in real), strict=True)] if real else [None, None]
-    return Rollout(start, torch.stack(next_latents, 1), rewards, *ends)
+    predicted_latents = torch.stack(next_latents, 1)
+    if real:
+        ends = [torch.stack(flags, 1) for flags in zip(*(r[1:] for r in real), strict=True)]
+        return Rollout(start, predicted_latents, rewards, *ends)
+    survival = None
+    if model.termination_network is not None:
+        survival = torch.sigmoid(-model.termination_logit(predicted_latents).to(noise.dtype))
+    return Rollout(start, predicted_latents, rewards, survival=survival)

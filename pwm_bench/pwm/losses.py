@@ -6,7 +6,8 @@ or of the rollout, the actor maximises
 
     G = sum_{k=0}^{h-1} gamma^k r_{t+k} + gamma^h (1 - terminated) V(z_{t+h})
 
-summed over the segments of a rollout; without episode ends that is one segment with h = H.
+summed over the segments of a rollout; without episode ends that is one segment with h = H. With a model that
+predicts termination, gamma^k is weighted by the probability of having survived k steps instead.
 Source: Georgiev et al., ICLR 2025, Eq. 6. The released code discounts the last bootstrap by gamma^{h+1}
 (it multiplies by gamma once more after its loop); ``released_bootstrap`` does the same.
 """
@@ -26,6 +27,7 @@ def imagined_return(
     gamma: float,
     terminated: Tensor | None = None,
     done: Tensor | None = None,
+    survival: Tensor | None = None,
     released_bootstrap: bool = False,
 ) -> Tensor:
     """The objective G of every rollout, shape ``(P, B)``.
@@ -36,9 +38,15 @@ def imagined_return(
         gamma: discount.
         terminated: the episode ended for good after step t (no value beyond), bool ``(H, P, B)``; None for never.
         done: a segment ended after step t for whatever reason, bool ``(H, P, B)``; None for never.
+        survival: s_t, the predicted probability that step t does not end the episode for good, ``(H, P, B)``; what
+            follows the step is weighted by it, with gradient. Excludes ``done``. None for a model that predicts none.
         released_bootstrap: discount the value at the end of the rollout by gamma once more.
     """
     horizon = rewards.shape[0]
+    if survival is not None:
+        weight = torch.cumprod(gamma * survival, dim=0)  # of what follows step t
+        beyond = weight[-1] * (gamma if released_bootstrap else 1.0)
+        return rewards[0] + (weight[:-1] * rewards[1:]).sum(0) + beyond * next_values[-1]
     if done is None:
         discounts = gamma ** torch.arange(horizon, dtype=rewards.dtype, device=rewards.device)
         last = gamma ** (horizon + int(released_bootstrap))

@@ -124,13 +124,16 @@ class PolicyTrainer:
 
     def _step_actor(self, rollout: Rollout, values: Tensor, iteration: int) -> dict[str, Tensor]:
         config = self.config
-        done, terminated = (None if x is None else x.transpose(0, 1) for x in (rollout.done, rollout.terminated))
+        done, terminated, survival = (
+            None if x is None else x.transpose(0, 1) for x in (rollout.done, rollout.terminated, rollout.survival)
+        )
         returns = imagined_return(
             rollout.rewards.transpose(0, 1),
             values,
             gamma=config.gamma,
             terminated=terminated,
             done=done,
+            survival=survival,
             released_bootstrap=config.released_bootstrap,
         )
         scale: Tensor | float = float(config.horizon)
@@ -161,6 +164,7 @@ class PolicyTrainer:
             done & ~terminated,
             gamma=self.config.gamma,
             lam=self.config.td_lambda,
+            survival=None if rollout.survival is None else rollout.survival.detach().transpose(0, 1),
         )
         return rollout.latents.detach().flatten(1, 2), targets.transpose(0, 1).flatten(1)
 

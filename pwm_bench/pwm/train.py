@@ -46,6 +46,7 @@ _METRICS = (
     "world_model_loss",
     "dynamics_loss",
     "reward_loss",
+    "termination_loss",
     "world_model_grad_norm",
     "actor_loss",
     "actor_grad_norm",
@@ -191,12 +192,15 @@ class Learner:
     def _starts(self, chunk: _Chunk) -> tuple[Tensor, Tensor, Callable[[Tensor], RealStep] | None]:
         """Where the next imagined rollouts start, their noise, and what ends their episodes."""
         config = self.config
+        predicts_ends = config.world_model.termination
         if config.start_states == "env":
-            return chunk.obs, chunk.noise, chunk.replay()
+            return chunk.obs, chunk.noise, None if predicts_ends else chunk.replay()
         stored = self._replay.sample(self._stream, config.start_batch, 1).obs[:, :, 0]
         noise = self._noise(config.start_batch)
         if config.start_states == "replay":
             return stored, noise, None
+        if predicts_ends:
+            return torch.cat((chunk.obs, stored), 1), torch.cat((chunk.noise, noise), 2), None
         padded = [RealStep(*(_pad(x, config.start_batch) for x in step)) for step in chunk.steps]
         chunk = _Chunk(torch.cat((chunk.obs, stored), 1), torch.cat((chunk.noise, noise), 2), padded)
         return chunk.obs, chunk.noise, chunk.replay()
@@ -243,7 +247,7 @@ class Learner:
         metrics: dict[str, Tensor] = {}
         for _ in range(updates):
             batch = self._replay.sample(self._stream, config.batch_size, config.horizon)
-            metrics = self._model_trainer.step(batch.obs, batch.action, batch.reward, iteration=self._iteration)
+            metrics = self._model_trainer.step(*batch, iteration=self._iteration)
         self.counters.gradient_steps += updates
         return metrics
 

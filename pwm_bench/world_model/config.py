@@ -39,6 +39,13 @@ class WorldModelConfig:
     """Weight of the latent consistency loss."""
     reward_coef: float = 1.0
     """Weight of the reward loss."""
+    termination: bool = False
+    """Learn to predict termination, c = C(z) (off in all released settings, which have no such head). A policy then
+    learns about falling wherever its imagined rollouts start, not only where real episodes end."""
+    termination_hidden: tuple[int, ...] = (128,)
+    """Hidden layers of C, where there is one."""
+    termination_coef: float = 1.0
+    """Weight of its cross-entropy."""
     released_reward_scale: bool = False
     """Divide the reward loss by H once more, as the released code does (it averages over time, then divides)."""
     observation_normalisation: bool = False
@@ -59,7 +66,7 @@ class WorldModelConfig:
     """Clip on the global norm of the gradient, per member."""
 
     def __post_init__(self) -> None:
-        for name in ("encoder_hidden", "dynamics_hidden", "reward_hidden"):
+        for name in ("encoder_hidden", "dynamics_hidden", "reward_hidden", "termination_hidden"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
             check_widths(name, getattr(self, name))
         for name in ("latent_dim", "simnorm_dim", "horizon", "batch_size"):
@@ -68,7 +75,7 @@ class WorldModelConfig:
             raise UsageError(f"latent_dim={self.latent_dim}: must be a multiple of simnorm_dim={self.simnorm_dim}")
         check_unit("temporal_weight", self.temporal_weight)
         check_choice("reward_normalisation", self.reward_normalisation, ("moments", "scale", "none"))
-        for name in ("dynamics_coef", "reward_coef", "reward_memory"):
+        for name in ("dynamics_coef", "reward_coef", "termination_coef", "reward_memory"):
             check_at_least(name, getattr(self, name), 0.0)
         for name in ("learning_rate", "max_grad_norm"):
             check_positive(name, getattr(self, name))

@@ -4,6 +4,7 @@ With z_0 = E(o_0) and z_{t+1} = D(z_t, a_t), for H steps from t = 0,
 
     L = 1/H sum_t rho^t [ c_d mean |z_{t+1} - sg E(o_{t+1})|^2 + c_r mean (R(z_t, a_t) - r_t)^2 ]
 
+plus, for a model that predicts termination, the cross-entropy c_t mean BCE(C(z_{t+1}), terminated_t) weighted alike,
 where sg stops the gradient (the target is the online encoder itself; there is no moving average) and the means run
 over the batch and, for latents, over their dimensions. Gradients of later rewards reach D and E through the rollout.
 Source: Georgiev et al., "PWM: Policy Learning with Multi-Task World Models", ICLR 2025, Eq. 10, with the squared
@@ -22,11 +23,12 @@ __all__ = ["WorldModelLoss", "temporal_weights", "world_model_loss"]
 
 
 class WorldModelLoss(NamedTuple):
-    """Loss of each member, shape ``(P,)``: the total and its two weighted parts."""
+    """Loss of each member, shape ``(P,)``: the total and its weighted parts."""
 
     total: Tensor
     dynamics: Tensor
     reward: Tensor
+    termination: Tensor
 
 
 def temporal_weights(horizon: int, rho: float, like: Tensor) -> Tensor:
@@ -43,6 +45,8 @@ def world_model_loss(
     dynamics_coef: float = 1.0,
     reward_coef: float = 1.0,
     released_reward_scale: bool = False,
+    termination_errors: Tensor | None = None,
+    termination_coef: float = 1.0,
 ) -> WorldModelLoss:
     """Combines the predictions of one rollout into the loss above.
 
@@ -55,6 +59,8 @@ def world_model_loss(
         dynamics_coef: c_d.
         reward_coef: c_r.
         released_reward_scale: divide the reward part by H once more.
+        termination_errors: cross-entropies of z_1..z_H, shape ``(P, H, B)``; None for a model without that head.
+        termination_coef: c_t.
     """
     horizon = latents.shape[1]
     weights = temporal_weights(horizon, temporal_weight, reward_errors)
@@ -64,4 +70,7 @@ def world_model_loss(
     reward = reward_coef * (reward_errors.mean(2) * weights).sum(1)
     if released_reward_scale:
         reward = reward / horizon
-    return WorldModelLoss(dynamics + reward, dynamics, reward)
+    if termination_errors is None:
+        return WorldModelLoss(dynamics + reward, dynamics, reward, torch.zeros_like(reward))
+    termination = termination_coef * (termination_errors.mean(2) * weights).sum(1)
+    return WorldModelLoss(dynamics + reward + termination, dynamics, reward, termination)

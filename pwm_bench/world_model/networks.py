@@ -1,9 +1,9 @@
 """Encoder, dynamics and reward networks of the world model, for a population.
 
-    z = E(o)        z' = D(z, a)        r = R(z, a)
+    z = E(o)        z' = D(z, a)        r = R(z, a)        and, if asked for, P(terminated at z) = sigmoid(C(z))
 
 Every hidden layer is linear, LayerNorm, Mish; encoder and dynamics end in linear, LayerNorm, SimNorm, so a latent is
-a list of simplices. There is no decoder, no termination head and no value or policy in it.
+a list of simplices. There is no decoder and no value or policy in it.
 Source: Hansen, Su and Wang, "TD-MPC2", ICLR 2024, section 3.1, with the sizes of Georgiev et al., "PWM", ICLR 2025.
 """
 
@@ -62,6 +62,11 @@ class WorldModel(nn.Module):
         self.reward_network = PopulationMLP(
             members, (transition, *config.reward_hidden, self.head.outputs), **normed, last_init=zeros
         )
+        self.termination_network: PopulationMLP | None = None
+        if config.termination:
+            self.termination_network = PopulationMLP(
+                members, (latent, *config.termination_hidden, 1), **normed, last_init=zeros
+            )
 
     def encode(self, obs: Tensor) -> Tensor:
         """Latent of an observation, ``(P, ..., observation_dim)`` to ``(P, ..., latent_dim)``."""
@@ -78,6 +83,16 @@ class WorldModel(nn.Module):
     def reward(self, latent: Tensor, action: Tensor) -> Tensor:
         """Predicted reward of an action at a latent, shape ``(P, ...)``, in the units it was trained on."""
         return self.head.value(self.reward_output(latent, action))
+
+    def termination_logit(self, latent: Tensor) -> Tensor:
+        """Logit of the probability that the episode has ended for good at a latent, shape ``(P, ...)``.
+
+        Raises:
+            RuntimeError: if the model has no such head (``config.termination``).
+        """
+        if self.termination_network is None:
+            raise RuntimeError("this world model does not predict termination")
+        return self.termination_network(latent).squeeze(-1)
 
     def unroll(self, latent: Tensor, actions: Tensor) -> Tensor:
         """Applies the dynamics H times without looking at observations.

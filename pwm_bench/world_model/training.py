@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.normalise import RunningNorm
@@ -19,23 +20,28 @@ __all__ = ["WorldModelTrainer", "sequence_loss"]
 
 
 def sequence_loss(
-    model: WorldModel, obs: Tensor, action: Tensor, reward: Tensor, config: WorldModelConfig
+    model: WorldModel, obs: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, config: WorldModelConfig
 ) -> WorldModelLoss:
-    """Loss of a model on sequences of H steps: encodes, unrolls, predicts rewards, compares.
+    """Loss of a model on sequences of H steps: encodes, unrolls, predicts, compares.
 
     Args:
         model: the model.
         obs: o_0..o_H, shape ``(P, B, H + 1, observation_dim)``.
         action: a_0..a_{H-1}, shape ``(P, B, H, action_dim)``.
         reward: r_0..r_{H-1} in the units the model is to predict, shape ``(P, B, H)``.
+        terminated: whether the episode ended for good after each step, bool ``(P, B, H)``.
         config: weights of the loss.
     """
-    obs, action, reward = (x.transpose(1, 2) for x in (obs, action, reward))  # (P, time, B, ...)
+    obs, action, reward, terminated = (x.transpose(1, 2) for x in (obs, action, reward, terminated))  # (P, time, B ...)
     with torch.no_grad():
         targets = model.encode(obs[:, 1:])
     latents = model.unroll(model.encode(obs[:, 0]), action)
     # All H rewards in one product: they wait for nothing but the latents.
     errors = model.head.error(model.reward_output(latents[:, :-1], action), reward)
+    ends = None
+    if model.termination_network is not None:
+        logits = model.termination_logit(latents[:, 1:]).to(reward.dtype)
+        ends = binary_cross_entropy_with_logits(logits, terminated.to(reward.dtype), reduction="none")
     return world_model_loss(
         latents[:, 1:],
         targets,
@@ -44,6 +50,8 @@ def sequence_loss(
         dynamics_coef=config.dynamics_coef,
         reward_coef=config.reward_coef,
         released_reward_scale=config.released_reward_scale,
+        termination_errors=ends,
+        termination_coef=config.termination_coef,
     )
 
 
@@ -84,13 +92,16 @@ class WorldModelTrainer:
         """Changes Adam's step size."""
         self._optimiser.set_lr(value)
 
-    def step(self, obs: Tensor, action: Tensor, reward: Tensor, *, iteration: int) -> dict[str, Tensor]:
+    def step(
+        self, obs: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, *, iteration: int
+    ) -> dict[str, Tensor]:
         """Takes one gradient step on a batch of sequences.
 
         Args:
             obs: shape ``(P, B, H + 1, observation_dim)``.
             action: shape ``(P, B, H, action_dim)``.
             reward: as the environment gave them, shape ``(P, B, H)``.
+            terminated: whether the episode ended for good after each step, bool ``(P, B, H)``.
             iteration: recorded for members that diverge now.
 
         Returns:
@@ -99,16 +110,19 @@ class WorldModelTrainer:
         reward = self._normalise(reward)
         self._optimiser.zero_grad()
         with autocast(self._precision, self._device):
-            loss = sequence_loss(self.model, obs, action, reward, self.config)
+            loss = sequence_loss(self.model, obs, action, reward, terminated, self.config)
         loss.total.sum().backward()
         norm = clip_grad_norm(self._params, self.config.max_grad_norm, self._members)
         self._optimiser.step(alive=self._guard.check(iteration, loss.total, norm))
-        return {
+        metrics = {
             "world_model_loss": loss.total.detach(),
             "dynamics_loss": loss.dynamics.detach(),
             "reward_loss": loss.reward.detach(),
             "world_model_grad_norm": norm,
         }
+        if self.model.termination_network is not None:
+            metrics["termination_loss"] = loss.termination.detach()
+        return metrics
 
     def _normalise(self, reward: Tensor) -> Tensor:
         """Takes rewards ``(P, B, H)`` into the running moments and normalises them by these."""

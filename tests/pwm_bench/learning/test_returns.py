@@ -81,6 +81,19 @@ def test_a_value_beyond_a_termination_is_not_used_whatever_it_is():
     assert torch.isfinite(td_lambda(rewards, poisoned, terminated, truncated, gamma=GAMMA, lam=0.9)).all()
 
 
+def test_survival_of_zero_and_one_are_termination_and_none() -> None:
+    generator = torch.Generator().manual_seed(5)
+    rewards, next_values = torch.randn(2, 6, 3, generator=generator, dtype=torch.float64)
+    ended = torch.rand(6, 3, generator=generator) < 0.3
+    never = torch.zeros_like(ended)
+    got = td_lambda(rewards, next_values, never, never, gamma=GAMMA, lam=0.9, survival=(~ended).double())
+    torch.testing.assert_close(got, td_lambda(rewards, next_values, ended, never, gamma=GAMMA, lam=0.9))
+    half = td_lambda(
+        rewards, next_values, never, never, gamma=GAMMA, lam=0.9, survival=torch.full((6, 3), 0.5).double()
+    )
+    torch.testing.assert_close(half, td_lambda(rewards, next_values, never, never, gamma=GAMMA / 2, lam=0.9))
+
+
 def test_gradients_flow_through_td_lambda():
     rewards, _, next_values, terminated, truncated = as_tensors(*experience(4))
     rewards.requires_grad_()

@@ -63,6 +63,26 @@ def test_return_without_ends_is_the_sum_and_one_bootstrap(released: bool) -> Non
     np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
+@pytest.mark.parametrize("released", [False, True])
+def test_return_is_weighted_by_survival(released: bool) -> None:
+    rng = np.random.default_rng(3)
+    rewards, values = rng.normal(size=(2, HORIZON, MEMBERS, BATCH))
+    survival = rng.random((HORIZON, MEMBERS, BATCH))
+    got = imagined_return(
+        torch.as_tensor(rewards),
+        torch.as_tensor(values),
+        gamma=GAMMA,
+        survival=torch.as_tensor(survival),
+        released_bootstrap=released,
+    )
+    want, alive = 0.0, 1.0
+    for t in range(HORIZON):
+        want = want + GAMMA**t * alive * rewards[t]
+        alive = alive * survival[t]
+    want = want + GAMMA ** (HORIZON + released) * alive * values[-1]
+    np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
 def test_no_gradient_reaches_a_value_beyond_termination() -> None:
     rewards = torch.zeros(HORIZON, 1, 2)
     values = torch.ones(HORIZON, 1, 2, requires_grad=True)

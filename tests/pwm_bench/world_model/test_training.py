@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -25,23 +27,24 @@ CONFIG = WorldModelConfig(
 )
 
 
-def _sequences(stream: MemberStream, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
-    """A point pushed along a line, rewarded for being near the origin; rewards far from unit scale."""
+def _sequences(stream: MemberStream, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+    """A point pushed along a line, rewarded near the origin (far from unit scale) and lost beyond 1."""
     position = stream.normal(BATCH, 1, dtype=dtype)
     velocity = stream.normal(BATCH, 1, dtype=dtype)
     action = 2 * stream.uniform(BATCH, HORIZON, ACT, dtype=dtype) - 1
-    obs, reward = [torch.cat((position, velocity), -1)], []
+    obs, reward, lost = [torch.cat((position, velocity), -1)], [], []
     for t in range(HORIZON):
         reward.append(100.0 - 20.0 * position.squeeze(-1).square())
         velocity = velocity + 0.3 * action[:, :, t]
         position = position + 0.3 * velocity
         obs.append(torch.cat((position, velocity), -1))
-    return torch.stack(obs, 2), action, torch.stack(reward, 2)
+        lost.append(position.squeeze(-1) > 1.0)
+    return torch.stack(obs, 2), action, torch.stack(reward, 2), torch.stack(lost, 2)
 
 
-def _trainer(seeds: list[int], **changes) -> WorldModelTrainer:
-    model = WorldModel(OBS, ACT, CONFIG, stream=MemberStream(seeds))
-    return WorldModelTrainer(model, CONFIG, members=len(seeds), guard=MemberGuard(len(seeds)), **changes)
+def _trainer(seeds: list[int], config: WorldModelConfig = CONFIG, **changes) -> WorldModelTrainer:
+    model = WorldModel(OBS, ACT, config, stream=MemberStream(seeds))
+    return WorldModelTrainer(model, config, members=len(seeds), guard=MemberGuard(len(seeds)), **changes)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -52,6 +55,30 @@ def test_loss_falls(precision: str) -> None:
     first = torch.stack([x["world_model_loss"] for x in losses[:5]]).mean(0)
     last = torch.stack([x["world_model_loss"] for x in losses[-20:]]).mean(0)
     assert (last < first / 4).all(), (first, last)
+
+
+def test_termination_is_learnt_and_weighs_in_the_loss() -> None:
+    config = dataclasses.replace(CONFIG, termination=True, termination_hidden=(32,))
+    trainer = _trainer([0], config)
+    stream = MemberStream([7])
+    for _ in range(240):
+        metrics = trainer.step(*_sequences(stream), iteration=0)
+    parts = sum(metrics[f"{name}_loss"] for name in ("dynamics", "reward", "termination"))
+    torch.testing.assert_close(metrics["world_model_loss"], parts)
+
+    obs, action, _, lost = _sequences(stream)
+    with torch.no_grad():
+        latents = trainer.model.unroll(trainer.model.encode(obs[:, :, 0]), action.transpose(1, 2))
+        guess = trainer.model.termination_logit(latents[:, 1:]).transpose(1, 2) > 0
+    assert 0.05 < lost.float().mean() < 0.5
+    assert (guess == lost).float().mean() > 0.9
+
+
+def test_a_model_without_the_head_predicts_no_termination() -> None:
+    trainer = _trainer([0])
+    assert "termination_loss" not in trainer.step(*_sequences(MemberStream([7])), iteration=0)
+    with pytest.raises(RuntimeError, match="does not predict termination"):
+        trainer.model.termination_logit(torch.zeros(1, 3, 32))
 
 
 def test_rewards_are_normalised_by_their_running_moments() -> None:
@@ -73,9 +100,9 @@ def test_targets_come_from_the_online_encoder_without_gradient() -> None:
     model = WorldModel(OBS, ACT, CONFIG, stream=stream).double()
     with torch.no_grad():
         model.reward_network.layers[-1].weight.add_(0.1)
-    obs, action, reward = _sequences(MemberStream([7]), torch.float64)
+    obs, action, reward, lost = _sequences(MemberStream([7]), torch.float64)
     reward = reward / 100
-    loss = sequence_loss(model, obs, action, reward, CONFIG)
+    loss = sequence_loss(model, obs, action, reward, lost, CONFIG)
 
     latent = model.encode(obs[:, :, 0])
     total = torch.zeros(1, dtype=torch.float64)
@@ -96,10 +123,10 @@ def test_a_member_whose_batch_is_not_finite_is_frozen_and_the_other_learns_on() 
     trainer, alone = _trainer([0, 1]), _trainer([1])
     both, one = MemberStream([7, 8]), MemberStream([8])
     for iteration in range(3):
-        obs, action, reward = _sequences(both)
+        obs, action, reward, lost = _sequences(both)
         if iteration == 1:
             obs[0, 0, 0] = torch.nan
-        trainer.step(obs, action, reward, iteration=iteration)
+        trainer.step(obs, action, reward, lost, iteration=iteration)
         if iteration == 0:
             before = [p[0].clone() for p in trainer.model.parameters()]
         alone.step(*_sequences(one), iteration=iteration)
