@@ -13,6 +13,7 @@ import envs
 from baselines.shac import Config, Learner, recipe
 from baselines.shac.losses import critic_loss, segment_discounts, segment_returns
 from envs.errors import UsageError
+from tests.host_sync import exempt, no_host_sync
 from tests.toy import mean_return, toy_env
 
 SMALL = Config(
@@ -178,3 +179,13 @@ def test_impossible_settings_are_refused(change: dict, message: str) -> None:
 @pytest.mark.parametrize("task", envs.tasks())
 def test_recipes_exist(task: str) -> None:
     assert recipe(task, "warp").horizon == 32
+
+
+def test_an_update_never_makes_the_host_wait() -> None:
+    shac = learner((0, 1))
+    shac.update()
+    shac.env.step = exempt(shac.env.step)
+    with no_host_sync():
+        shac.update()
+        with pytest.raises(AssertionError, match="_local_scalar_dense"):
+            float(shac.alive.sum())

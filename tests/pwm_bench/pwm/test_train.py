@@ -11,6 +11,7 @@ from envs.errors import UsageError
 from pwm_bench.learning.learner import Learner as LearnerProtocol
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.train import Learner
+from tests.host_sync import exempt, no_host_sync
 from tests.pwm_bench.pwm.factories import HORIZON, WORLDS, tiny_config, tiny_model, toy_learner
 from tests.toy import toy_env
 
@@ -58,6 +59,7 @@ def test_phases_first_collect_then_pretrain_then_everything() -> None:
         {"open_loop": True, "released_bootstrap": True, "shuffle_minibatches": False},
         {"detach_policy": False, "return_normalisation": False, "num_critics": 1},
         {"world_model": tiny_model(reward_normalisation="none", released_reward_scale=True)},
+        {"world_model": tiny_model(termination=True), "start_states": "both"},
     ],
     ids=lambda changes: "-".join(changes) or "default",
 )
@@ -196,3 +198,15 @@ def test_learns_to_stop_the_point_mass() -> None:
     trained = _evaluate(learner)
     assert (losses[-5:].mean(0) < losses[:1].mean(0) / 2).all(), (losses[:1], losses[-5:])
     assert (trained > untrained / 2.5).all(), (untrained, trained)
+
+
+@pytest.mark.parametrize("changes", [{}, {"start_states": "both", "world_model": tiny_model(termination=True)}])
+def test_an_update_never_makes_the_host_wait(changes: dict) -> None:
+    learner = toy_learner(tiny_config(**changes), dtype=torch.float32)
+    while not learner._ready():  # asks the device until there is enough data
+        learner.update()
+    learner.env.step = exempt(learner.env.step)
+    with no_host_sync():
+        learner.update()
+        with pytest.raises(AssertionError, match="_local_scalar_dense"):
+            float(learner.alive.sum())
