@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from envs.errors import UsageError, unknown
+from envs.errors import UsageError
 from pwm_bench.learning.checks import (
     check_at_least,
     check_choice,
@@ -49,8 +49,7 @@ class Config:
     clip: float = 0.2
     """epsilon: the ratio of new to old probability counts within 1 +- epsilon."""
     value_clip: float | None = None
-    """How far a value (in units of the returns' deviation) may move from the old one before its loss goes
-    flat;
+    """How far a value (in units of the returns' deviation) may move from the old one before its loss goes flat;
     unlimited by default. rl_games uses 0.2."""
     entropy_coefficient: float = 0.0
     """Weight of the policy's entropy."""
@@ -63,8 +62,7 @@ class Config:
     """Adam's step size for the value function; constant."""
     schedule: Literal["adaptive", "linear", "constant"] = "adaptive"
     """How the policy's step size goes on: "adaptive" keeps the KL divergence between the old and the new
-    policy
-    near ``kl_target``, for each member; "linear" falls to zero at the end of the budget."""
+    policy near ``kl_target``, for each member; "linear" falls to zero at the end of the budget."""
     kl_target: float = 0.008
     """KL divergence [nats] that the adaptive schedule aims at."""
     max_grad_norm: float = 1.0
@@ -117,12 +115,8 @@ def recipe(task: str, simulator: str) -> Config:
         task: name of the task.
         simulator: name of the simulator.
 
-    Raises:
-        UsageError: if there are no settings for the task.
     """
-    if task not in _RECIPES:
-        raise unknown("PPO recipe for task", task, _RECIPES)
-    return Config(**_RECIPES[task])
+    return Config(**_RECIPES.get(task, _LOCOMOTION))
 
 
 # Published (rl_games' configurations; NVlabs with SHAC | FoRL, for the figures of PWM): worlds x steps, minibatch
@@ -133,9 +127,14 @@ def recipe(task: str, simulator: str) -> Config:
 # eight. Here 64 worlds make the minibatch 512 and an update 2048 steps. The networks are those of NVlabs.
 # Our own choices, by evaluation return on Warp with seeds 0 and 1 (docs/ppo.md): the KL target, the log std, and
 # cartpole's schedule and rate. To use the published sizes on a GPU: dataclasses.replace(recipe(...), num_envs=4096).
+_LOCOMOTION: dict[str, Any] = {"kl_target": 0.016, "initial_log_std": -0.7}
 _RECIPES: dict[str, dict[str, Any]] = {
     # The adaptive rate finds the swing-up as soon, but keeps on losing it.
     "cartpole": {"schedule": "linear", "learning_rate": 1e-3},
+    "double_pendulum": {"schedule": "linear", "learning_rate": 1e-3},
     "hopper": {"kl_target": 0.016, "initial_log_std": -0.5},
-    "ant": {"kl_target": 0.016, "initial_log_std": -0.7},
+    "hopper_stiff": {"kl_target": 0.016, "initial_log_std": -0.5},
+    "humanoid": {**_LOCOMOTION, "hidden": (256, 128), "critic_hidden": (256, 128)},
+    "muscle_humanoid": {**_LOCOMOTION, "hidden": (512, 256), "critic_hidden": (512, 256)},
+    "muscle_humanoid_raw": {**_LOCOMOTION, "hidden": (512, 256), "critic_hidden": (512, 256)},
 }

