@@ -25,7 +25,8 @@ virtual velocity l = L_v + L_w x p adds -f . l to S, thus with ub = -(df/du)^T l
 
     G = (c x pb, pb) + V x* (p x ub, ub) - L x* (p x f, f),    pb = zb n + ub x V_w - f x L_w,
 
-c being the centre of the contact sphere, which moves with the link while p stays below it.
+c being the centre of the contact sphere, which moves with the link while p stays below it. Muscles and other actuators
+on paths are not differentiated link by link either; `envs.warp.path` adds them to Lb, Vb and Gb.
 
 Positions of ball joints are differentiated in the tangent space (rotations in the body frame) and turned into
 quaternion gradients at the ends of the control step.
@@ -39,10 +40,12 @@ from envs.warp.forward import build_forward
 from envs.warp.kinematics import build_kinematics
 from envs.warp.layout import Layout
 from envs.warp.model import BALL, WORLD
+from envs.warp.path import build_path
 from envs.warp.spatial import (
     force_cross_angular,
     inertia_angular,
     inertia_linear,
+    inverse_right_jacobian_transpose,
     motion_cross_linear,
     quaternion_exp,
     right_jacobian_transpose,
@@ -65,7 +68,8 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
         kinematics.place_mass,
         kinematics.contact_height,
     )
-    contact_force, solve = forward.contact_force, forward.solve
+    contact_force, solve, ball_stretch = forward.contact_force, forward.solve, forward.ball_stretch
+    add_path_adjoints = build_path(layout).add_path_adjoints
 
     @wp.func
     def contact_force_adjoint_velocity(height: real, u: vec3, virtual: vec3, m: Model):
@@ -186,6 +190,9 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
                 s.adj_velocity_n[w, i] = vec3()
                 s.adj_velocity_f[w, i] = vec3()
 
+        if m.num_path_actuators > 0:
+            add_path_adjoints(w, m, s)
+
         for ii in range(1, m.num_links):
             i2 = m.num_links - ii
             p2 = m.parent[i2]
@@ -231,6 +238,11 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
                             drag = drag + m.limit_damping
                 s.adj_q[w, k2] = s.adj_q[w, k2] - wp.dot(tw, qn) - wp.dot(tv, qf) - slope * lam2
                 s.adj_v[w, k2] = s.adj_v[w, k2] - wp.dot(tw, vn) - wp.dot(tv, vf) - drag * lam2
+            if m.kind[i2] == BALL and m.stiffness[i2] > real(0.0):
+                twist = vec3(s.solution[w, k1], s.solution[w, k1 + 1], s.solution[w, k1 + 2]) * m.stiffness[i2]
+                back = inverse_right_jacobian_transpose(ball_stretch(i2, t, r, m, traj), twist)
+                for c in range(3):
+                    s.adj_q[w, k1 + c] = s.adj_q[w, k1 + c] - back[c]
             if p2 > 0:
                 s.force_n[w, p2] = s.force_n[w, p2] + lbn
                 s.force_f[w, p2] = s.force_f[w, p2] + lbf
@@ -262,6 +274,7 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
     @wp.kernel(enable_backward=False, module="unique")
     def control_step_adjoint(
         q: wp.array2d(dtype=real),
+        u: wp.array2d(dtype=real),
         m: Model,
         s: Scratch,
         traj: wp.array3d(dtype=real),
@@ -298,6 +311,9 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
         for k2 in range(m.nv):
             s.adj_v[w, k2] = adj_v1[e, k2]
             s.adj_force[w, k2] = real(0.0)
+        for b in range(m.num_path_actuators):
+            s.path_control[w, b] = u[e, m.path_actuators[b].control]
+            s.adj_path_control[w, b] = real(0.0)
         s.rotation[w, WORLD] = wp.quat_identity(dtype=real)
         s.acceleration_v[w, WORLD] = -m.gravity
         for n in range(substeps):
@@ -328,7 +344,13 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
         for k6 in range(m.nv):
             adj_v[e, k6] = s.adj_v[w, k6]
         for a in range(m.nu):
-            adj_u[e, a] = m.actuator_gain[a] * s.adj_force[w, m.actuator_dof[a]]
+            d3 = m.actuator_dof[a]
+            if d3 >= 0:
+                adj_u[e, a] = m.actuator_gain[a] * s.adj_force[w, d3]
+            else:
+                adj_u[e, a] = real(0.0)
+        for b2 in range(m.num_path_actuators):
+            adj_u[e, m.path_actuators[b2].control] = s.adj_path_control[w, b2]
 
     _cache[real] = SimpleNamespace(control_step_adjoint=control_step_adjoint)
     return _cache[real]

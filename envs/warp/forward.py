@@ -16,12 +16,14 @@ import warp as wp
 from envs.warp.kinematics import build_kinematics
 from envs.warp.layout import Layout
 from envs.warp.model import BALL, WORLD
+from envs.warp.path import build_path
 from envs.warp.spatial import (
     force_cross_angular,
     inertia_angular,
     inertia_linear,
     motion_cross_linear,
     quaternion_exp,
+    quaternion_log,
 )
 
 __all__ = ["build_forward"]
@@ -41,6 +43,7 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         kinematics.place_mass,
         kinematics.contact_height,
     )
+    add_path_forces = build_path(layout).add_path_forces
 
     @wp.func
     def contact_force(height: real, u: vec3, m: Model):
@@ -67,6 +70,13 @@ def build_forward(layout: Layout) -> SimpleNamespace:
             if q > high:
                 tau = tau + m.limit_stiffness * (high - q) - m.limit_damping * v
         return tau
+
+    @wp.func
+    def ball_stretch(i: int, t: int, r: int, m: Model, traj: wp.array3d(dtype=real)):
+        """Rotation vector from the rest posture of ball joint ``i``'s spring to its posture, in the latter's frame."""
+        qi = m.qpos_adr[i]
+        turn = quat(traj[t, r, qi + 1], traj[t, r, qi + 2], traj[t, r, qi + 3], traj[t, r, qi])
+        return quaternion_log(wp.quat_inverse(m.rest_turn[i]) * turn)
 
     @wp.func
     def solve(w: int, t: int, r: int, h: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
@@ -129,6 +139,9 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                 s.force_n[w, i] = vec3()
                 s.force_f[w, i] = vec3()
 
+        if m.num_path_actuators > 0:
+            add_path_forces(w, m, s)
+
         for ii in range(1, m.num_links):
             i2 = m.num_links - ii
             p2 = m.parent[i2]
@@ -154,6 +167,10 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                     j = m.row_col[adr + a]
                     traj[t, r, h + adr + a] = wp.dot(s.axis_w[w, j], un) + wp.dot(s.axis_v[w, j], uf)
                 traj[t, r, h + adr] = traj[t, r, h + adr] + m.diagonal[k]
+            if m.kind[i2] == BALL and m.stiffness[i2] > real(0.0):
+                pull = ball_stretch(i2, t, r, m, traj) * m.stiffness[i2]
+                for d in range(3):
+                    s.solution[w, k0 + d] = s.solution[w, k0 + d] - pull[d]
             if p2 > 0:
                 s.force_n[w, p2] = s.force_n[w, p2] + gn
                 s.force_f[w, p2] = s.force_f[w, p2] + gf
@@ -240,7 +257,10 @@ def build_forward(layout: Layout) -> SimpleNamespace:
             s.force[w, k] = real(0.0)
         for a in range(m.nu):
             d = m.actuator_dof[a]
-            s.force[w, d] = s.force[w, d] + m.actuator_gain[a] * u[e, a]
+            if d >= 0:
+                s.force[w, d] = s.force[w, d] + m.actuator_gain[a] * u[e, a]
+        for b in range(m.num_path_actuators):
+            s.path_control[w, b] = u[e, m.path_actuators[b].control]
         s.rotation[w, WORLD] = wp.quat_identity(dtype=real)
         s.acceleration_v[w, WORLD] = -m.gravity
         for n in range(substeps):
@@ -253,5 +273,7 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         for k1 in range(m.nv):
             v1[e, k1] = traj[t, last, m.nq + k1]
 
-    _cache[real] = SimpleNamespace(control_step=control_step, solve=solve, contact_force=contact_force)
+    _cache[real] = SimpleNamespace(
+        control_step=control_step, solve=solve, contact_force=contact_force, ball_stretch=ball_stretch
+    )
     return _cache[real]

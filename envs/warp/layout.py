@@ -15,6 +15,11 @@ _FIELDS_INT = ("parent", "kind", "qpos_adr", "dof_adr", "dof_num", "tree", "limi
 _FIELDS_VECTOR = ("position", "anchor", "axis", "center", "point_position")
 _FIELDS_SCALAR = ("mass", "qpos0", "stiffness", "spring_rest", "damping", "point_radius", "actuator_gain")
 _FIELDS_INDEX = ("row_adr", "row_num", "row_col", "actuator_dof")
+_FIELDS_PATH = ("via_adr", "via_num", "via_link", "segment_from", "segment_to", "segment_apart")
+_SCRATCH_DOF = ("axis_w", "axis_v", "force", "solution", "adj_q", "adj_v", "adj_force")
+_SCRATCH_VIA = ("via_position", "via_velocity", "via_virtual")
+_SCRATCH_SEGMENT = ("direction", "inverse_length")
+_SCRATCH_PATH = ("path_control", "path_length", "path_speed", "path_force", "adj_path_control")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class Layout:
     vec3: Any
     quat: Any
     mat33: Any
+    PathActuator: Any
     Model: Any
     Scratch: Any
 
@@ -39,6 +45,30 @@ def layout_for(real: Any) -> Layout:
     vec3t = wp.types.vector(3, real)
     quatt = wp.types.quaternion(real)
     mat33t = wp.types.matrix((3, 3), real)
+
+    @wp.struct
+    class PathActuator:  # field by field `envs.warp.via_points.PathActuator`
+        control: int
+        segment_adr: int
+        segment_num: int
+        is_muscle: int
+        length: real
+        gear: real
+        gain: real
+        lower: real
+        start: real
+        inverse_optimum: real
+        inverse_speed: real
+        shortest: real
+        longest: real
+        inverse_rise: real
+        inverse_fall: real
+        strongest: real
+        inverse_plateau: real
+        passive: real
+        passive_start: real
+        passive_inverse_optimum: real
+        passive_inverse: real
 
     @wp.struct
     class Model:
@@ -66,6 +96,7 @@ def layout_for(real: Any) -> Layout:
         qpos0: wp.array(dtype=real)
         stiffness: wp.array(dtype=real)
         spring_rest: wp.array(dtype=real)
+        rest_turn: wp.array(dtype=quatt)
         limit: wp.array2d(dtype=real)
         # dofs
         diagonal: wp.array(dtype=real)  # armature, plus timestep x damping where damping is implicit
@@ -87,6 +118,16 @@ def layout_for(real: Any) -> Layout:
         # actuators
         actuator_dof: wp.array(dtype=int)
         actuator_gain: wp.array(dtype=real)
+        # paths
+        num_path_actuators: int
+        via_adr: wp.array(dtype=int)
+        via_num: wp.array(dtype=int)
+        via_link: wp.array(dtype=int)
+        via_position: wp.array(dtype=vec3t)
+        segment_from: wp.array(dtype=int)
+        segment_to: wp.array(dtype=int)
+        segment_apart: wp.array(dtype=int)
+        path_actuators: wp.array(dtype=PathActuator)
         gravity: vec3t
 
     @wp.struct
@@ -123,8 +164,19 @@ def layout_for(real: Any) -> Layout:
         adj_q: wp.array2d(dtype=real)  # tangent-space gradient of positions
         adj_v: wp.array2d(dtype=real)
         adj_force: wp.array2d(dtype=real)
+        # paths
+        via_position: wp.array2d(dtype=vec3t)
+        via_velocity: wp.array2d(dtype=vec3t)
+        via_virtual: wp.array2d(dtype=vec3t)
+        direction: wp.array2d(dtype=vec3t)  # of segments
+        inverse_length: wp.array2d(dtype=real)
+        path_control: wp.array2d(dtype=real)
+        path_length: wp.array2d(dtype=real)  # with the next two: of the substep computed last
+        path_speed: wp.array2d(dtype=real)
+        path_force: wp.array2d(dtype=real)
+        adj_path_control: wp.array2d(dtype=real)
 
-    _LAYOUTS[real] = Layout(real, vec3t, quatt, mat33t, Model, Scratch)
+    _LAYOUTS[real] = Layout(real, vec3t, quatt, mat33t, PathActuator, Model, Scratch)
     return _LAYOUTS[real]
 
 
@@ -147,14 +199,19 @@ def model_struct(
         return wp.array(np.ascontiguousarray(values, dtype=kind), dtype=dtype, device=device)
 
     model.num_links, model.nq, model.nv, model.nu = tree.num_links, tree.nq, tree.nv, tree.nu
-    for names, dtype in (
-        (_FIELDS_INT + _FIELDS_INDEX, int),
-        (_FIELDS_VECTOR, layout.vec3),
-        (_FIELDS_SCALAR, real),
+    for source, names, dtype in (
+        (tree, _FIELDS_INT + _FIELDS_INDEX, int),
+        (tree, _FIELDS_VECTOR, layout.vec3),
+        (tree, _FIELDS_SCALAR, real),
+        (tree.paths, _FIELDS_PATH, int),
+        (tree.paths, ("via_position",), layout.vec3),
     ):
         for name in names:
-            setattr(model, name, put(getattr(tree, name), dtype))
+            setattr(model, name, put(getattr(source, name), dtype))
+    model.num_path_actuators = len(tree.paths.actuators)
+    model.path_actuators = wp.array(tree.paths.table(numpy_real), dtype=layout.PathActuator, device=device)
     model.quaternion = put(tree.quaternion[:, [1, 2, 3, 0]], layout.quat)
+    model.rest_turn = put(tree.rest_turn[:, [1, 2, 3, 0]], layout.quat)
     model.inertia = put(tree.inertia, layout.mat33)
     model.limit = put(tree.limit, real)
     model.diagonal = put(tree.armature + (timestep * tree.damping if tree.implicit_damping else 0.0), real)
@@ -173,9 +230,13 @@ def model_struct(
 def scratch_struct(tree: LinkTree, layout: Layout, *, rows: int, device: Any, coalesced: bool) -> Any:
     """Allocates working memory for ``rows`` worlds, world-fastest (``coalesced``) or world-slowest."""
     scratch = layout.Scratch()
-    per_dof = {"axis_w", "axis_v", "force", "solution", "adj_q", "adj_v", "adj_force"}
+    widths = {"origin": tree.num_trees}
+    widths |= dict.fromkeys(_SCRATCH_DOF, tree.nv)
+    widths |= dict.fromkeys(_SCRATCH_VIA, tree.paths.num_points)
+    widths |= dict.fromkeys(_SCRATCH_SEGMENT, tree.paths.num_segments)
+    widths |= dict.fromkeys(_SCRATCH_PATH, len(tree.paths.actuators))
     for name, field in layout.Scratch.vars.items():
-        width = tree.nv if name in per_dof else tree.num_trees if name == "origin" else tree.num_links
+        width = widths.get(name, tree.num_links)
         shape = (width, rows) if coalesced else (rows, width)
         array = wp.zeros(shape, dtype=field.type.dtype, device=device)
         setattr(scratch, name, array.transpose() if coalesced else array)

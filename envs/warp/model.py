@@ -14,6 +14,7 @@ import numpy as np
 
 from envs.warp.geometry import contact_points, ground_plane, pose_matrix
 from envs.warp.support import check_supported
+from envs.warp.via_points import Paths, build_paths
 
 __all__ = ["BALL", "HINGE", "SLIDE", "TRANSLATION", "WORLD", "LinkTree", "build_link_tree"]
 
@@ -24,7 +25,10 @@ _DISABLE = mujoco.mjtDisableBit
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkTree:
-    """Constants of the kinematic tree: nl links, nv dofs, nc contact points. SI units, each in its link's frame."""
+    """Constants of the kinematic tree: nl links, nv dofs, nc contact points, nu actuators.
+
+    SI units, each quantity in its link's frame.
+    """
 
     nq: int
     nv: int
@@ -59,6 +63,9 @@ class LinkTree:
     stiffness: np.ndarray
     """Joint spring [N/m, N m/rad], (nl,)."""
     spring_rest: np.ndarray
+    """Where the spring of a slide or hinge joint is at rest, (nl,)."""
+    rest_turn: np.ndarray
+    """The same for a ball joint, w x y z, (nl, 4)."""
     limited: np.ndarray
     limit: np.ndarray
     """Joint range [m, rad], (nl, 2)."""
@@ -84,8 +91,10 @@ class LinkTree:
     plane_position: np.ndarray
 
     actuator_dof: np.ndarray
+    """Degree of freedom of a motor on a joint, -1 for an actuator on a path, (nu,)."""
     actuator_gain: np.ndarray
     """Generalised force per unit control, (nu,)."""
+    paths: Paths
     gravity: np.ndarray
     """[m/s^2], (3,)."""
     implicit_damping: bool
@@ -158,18 +167,28 @@ def build_link_tree(model: mujoco.MjModel) -> LinkTree:
     row_num = np.array([len(r) for r in rows], np.int32)
 
     scalar = np.array([link.kind in (SLIDE, HINGE) for link in links])
+    ball = np.array([link.kind == BALL and link.joint >= 0 for link in links])
+    joint_of = np.array([link.joint for link in links])
 
-    def of_joint(values: np.ndarray, address: np.ndarray | None = None) -> np.ndarray:
+    def of_joint(values: np.ndarray, address: np.ndarray | None = None, where: np.ndarray = scalar) -> np.ndarray:
         """Per-link copy of a per-joint (or, through an address, per-coordinate) array; zero where there's none."""
         out = np.zeros((len(links), *values.shape[1:]))
-        joints = np.array([links[i].joint for i in np.flatnonzero(scalar)], int)
-        out[scalar] = values[joints if address is None else address[joints]]
+        joints = joint_of[where]
+        out[where] = values[joints if address is None else address[joints]]
         return out
+
+    rest_turn = np.tile([1.0, 0.0, 0.0, 0.0], (len(links), 1))
+    for i in np.flatnonzero(ball):
+        adr = model.jnt_qposadr[joint_of[i]]
+        rest_turn[i] = model.qpos_spring[adr : adr + 4]
 
     limited = of_joint(model.jnt_limited) * (not (no_constraint or disabled & _DISABLE.mjDSBL_LIMIT))
     stiffness = model.jnt_stiffness.reshape(model.njnt, -1)[:, 0] * (not disabled & _DISABLE.mjDSBL_SPRING)
     damping = model.dof_damping.reshape(model.nv, -1)[:, 0] * (not disabled & _DISABLE.mjDSBL_DAMPER)
     gain = model.actuator_gear[:, 0] * model.actuator_gainprm[:, 0] * (not disabled & _DISABLE.mjDSBL_ACTUATION)
+    on_path = model.actuator_trntype == int(mujoco.mjtTrn.mjTRN_TENDON)
+    motor_joint = np.where(on_path, 0, model.actuator_trnid[:, 0])
+    tree = _tree_ids(links)
     return LinkTree(
         nq=model.nq,
         nv=model.nv,
@@ -183,13 +202,14 @@ def build_link_tree(model: mujoco.MjModel) -> LinkTree:
         qpos_adr=np.array([link.qpos for link in links], np.int32),
         dof_adr=np.array([link.dof for link in links], np.int32),
         dof_num=np.array([_DOFS[link.kind] for link in links], np.int32),
-        tree=_tree_ids(links),
+        tree=tree,
         mass=np.array([link.mass for link in links]),
         center=np.array([link.center for link in links]),
         inertia=np.array([link.inertia for link in links]),
         qpos0=of_joint(model.qpos0, model.jnt_qposadr),
-        stiffness=of_joint(stiffness),
+        stiffness=of_joint(stiffness, where=scalar | ball),
         spring_rest=of_joint(model.qpos_spring, model.jnt_qposadr),
+        rest_turn=rest_turn,
         limited=limited.astype(np.int32),
         limit=of_joint(model.jnt_range),
         armature=model.dof_armature.copy(),
@@ -203,8 +223,9 @@ def build_link_tree(model: mujoco.MjModel) -> LinkTree:
         point_radius=np.array([r for _, r in flat_points]).reshape(-1),
         plane_normal=np.array([0.0, 0.0, 1.0]) if plane is None else plane[0],
         plane_position=np.zeros(3) if plane is None else plane[1],
-        actuator_dof=model.jnt_dofadr[model.actuator_trnid[:, 0]].astype(np.int32),
+        actuator_dof=np.where(on_path, -1, model.jnt_dofadr[motor_joint]).astype(np.int32),
         actuator_gain=gain,
+        paths=build_paths(model, frames, tree),
         gravity=np.zeros(3) if disabled & _DISABLE.mjDSBL_GRAVITY else model.opt.gravity.copy(),
         implicit_damping=not disabled & _DISABLE.mjDSBL_EULERDAMP,
     )

@@ -25,17 +25,19 @@ from envs.warp.runtime import start_warp
 
 __all__ = ["SimulatorWarp"]
 
-_SMALLEST_SHARE = 500  # links x substeps (about 0.2 ms) below which another thread costs more than it saves
+_SMALLEST_SHARE = (
+    500  # (links + path segments) x substeps (about 0.2 ms) below which another thread costs more than it saves
+)
 
 
 class SimulatorWarp:
     """Rigid bodies in reduced coordinates with compliant ground contacts, in one kernel launch a control step.
 
-    Dynamics are MuJoCo's (joints, armature, springs, implicit damping, motors); contacts and joint limits are
-    springs and dampers with constants of this simulator, so the model's solref, solimp, friction and condim are not
-    used. Gradients come from `envs.warp.adjoint`. On a CPU the worlds are split over threads; on a GPU each world is
-    a thread, memory is laid out world-fastest, nothing synchronises with the host and both passes can be captured in
-    a CUDA graph.
+    Dynamics are MuJoCo's (joints, armature, springs, implicit damping, motors, and muscles on via-point paths whose
+    control is their activation); contacts and joint limits are springs and dampers with constants of this simulator, so
+    the model's solref, solimp, friction and condim are not used. Gradients come from `envs.warp.adjoint`. On a CPU the
+    worlds are split over threads; on a GPU each world is a thread, memory is laid out world-fastest, nothing
+    synchronises with the host and both passes can be captured in a CUDA graph.
 
     Args:
         model: compiled MuJoCo model; copied.
@@ -88,7 +90,8 @@ class SimulatorWarp:
         if threads is not None and threads < 1:
             raise UsageError(f"threads={threads}: must be at least 1")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        useful = num_worlds * self.tree.num_links * substeps // _SMALLEST_SHARE
+        work = self.tree.num_links + self.tree.paths.num_segments
+        useful = num_worlds * work * substeps // _SMALLEST_SHARE
         shares = 1 if self._coalesced else max(1, min(threads or cores, num_worlds, useful))
         bounds = [num_worlds * n // shares for n in range(shares + 1)]
         self._shares = list(itertools.pairwise(bounds))
@@ -184,7 +187,9 @@ class SimulatorWarp:
         self._for_shares(share)
         return q1, v1
 
-    def _run_adjoint(self, q: Tensor, trajectory: Tensor, adj_q1: Tensor, adj_v1: Tensor) -> tuple[Tensor, ...]:
+    def _run_adjoint(
+        self, q: Tensor, u: Tensor, trajectory: Tensor, adj_q1: Tensor, adj_v1: Tensor
+    ) -> tuple[Tensor, ...]:
         adj_q, adj_v = torch.empty_like(adj_q1), torch.empty_like(adj_v1)
         adj_u = q.new_empty(self.num_worlds, self.tree.nu)
 
@@ -193,7 +198,7 @@ class SimulatorWarp:
                 self._adjoint,
                 dim=hi - lo,
                 inputs=[
-                    *_views(q, lo=lo, hi=hi),
+                    *_views(q, u, lo=lo, hi=hi),
                     self._model,
                     self._scratch[n],
                     wp.from_torch(trajectory[lo:hi], return_ctype=True),
@@ -236,7 +241,7 @@ class _ControlStep(torch.autograd.Function):
             trajectory = simulator._new_trajectory(simulator.num_worlds, simulator.substeps + 1)
         out = simulator._run_forward(q, v, u, trajectory)
         ctx.simulator = simulator
-        ctx.save_for_backward(q, v, u) if trajectory is None else ctx.save_for_backward(q, trajectory)
+        ctx.save_for_backward(q, u, v if trajectory is None else trajectory)
         return out
 
     @staticmethod
@@ -244,11 +249,11 @@ class _ControlStep(torch.autograd.Function):
     def backward(ctx: Any, adj_q1: Tensor, adj_v1: Tensor) -> tuple[None, Tensor, Tensor, Tensor]:
         simulator = ctx.simulator
         if simulator.recompute:
-            q, v, u = ctx.saved_tensors
+            q, u, v = ctx.saved_tensors
             if simulator._workspace is None:
                 simulator._workspace = simulator._new_trajectory(simulator.num_worlds, simulator.substeps + 1)
             trajectory = simulator._workspace
             simulator._run_forward(q, v, u, trajectory)
         else:
-            q, trajectory = ctx.saved_tensors
-        return None, *simulator._run_adjoint(q, trajectory, adj_q1.contiguous(), adj_v1.contiguous())
+            q, u, trajectory = ctx.saved_tensors
+        return None, *simulator._run_adjoint(q, u, trajectory, adj_q1.contiguous(), adj_v1.contiguous())

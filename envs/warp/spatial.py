@@ -13,10 +13,12 @@ __all__ = [
     "force_cross_angular",
     "inertia_angular",
     "inertia_linear",
+    "inverse_right_jacobian_transpose",
     "right_jacobian_transpose",
     "motion_cross_linear",
     "outer_offset",
     "quaternion_exp",
+    "quaternion_log",
 ]
 
 
@@ -65,6 +67,22 @@ def quaternion_exp(phi: Any):
 
 
 @wp.func
+def quaternion_log(q: Any):
+    """Rotation vector, of at most a half turn, of the unit quaternion ``q``."""
+    axis = wp.vector(q[0], q[1], q[2])
+    cosine = wp.abs(q[3])
+    if q[3] < q.dtype(0.0):
+        axis = -axis
+    square = wp.dot(axis, axis)
+    tangent2 = square / (cosine * cosine)
+    scale = q.dtype(2.0) * (q.dtype(1.0) - tangent2 / q.dtype(3.0) + tangent2 * tangent2 / q.dtype(5.0)) / cosine
+    if square > q.dtype(1.0e-6):
+        sine = wp.sqrt(square)
+        scale = q.dtype(2.0) * wp.atan2(sine, cosine) / sine
+    return axis * scale
+
+
+@wp.func
 def right_jacobian_transpose(phi: Any, g: Any):
     """J_r(phi)^T g, where Exp(phi + d) = Exp(phi) Exp(J_r(phi) d).
 
@@ -80,3 +98,19 @@ def right_jacobian_transpose(phi: Any, g: Any):
         c = (angle - wp.sin(angle)) / (angle2 * angle)
     turned = wp.cross(phi, g)
     return g + b * turned + c * wp.cross(phi, turned)
+
+
+@wp.func
+def inverse_right_jacobian_transpose(phi: Any, g: Any):
+    """J_r(phi)^-T g: the gradient of Log(Exp(phi) Exp(d)) at d = 0, applied backwards.
+
+    J_r^-1 = 1 + [phi]/2 + (1 - (a/2) cot(a/2))/a^2 [phi]^2; Chirikjian 2011, eq. 10.87.
+    """
+    half = phi.dtype(0.5)
+    angle2 = wp.dot(phi, phi)
+    c = phi.dtype(1.0) / phi.dtype(12.0) + angle2 / phi.dtype(720.0)
+    if angle2 > phi.dtype(1.0e-3):
+        angle = half * wp.sqrt(angle2)
+        c = (phi.dtype(1.0) - angle * wp.cos(angle) / wp.sin(angle)) / angle2
+    turned = wp.cross(phi, g)
+    return g - half * turned + c * wp.cross(phi, turned)

@@ -20,12 +20,10 @@ def check_supported(model: mujoco.MjModel) -> None:
     """
     for element, count in (
         ("equality", model.neq),
-        ("tendon", model.ntendon),
         ("flex", model.nflex),
         ("plugin", model.nplugin),
         ("contact pair", model.npair),
         ("mocap body", model.nmocap),
-        ("actuator activation", model.na),
     ):
         if count:
             raise _refusal(f"{count} {element} element(s)")
@@ -36,7 +34,10 @@ def check_supported(model: mujoco.MjModel) -> None:
             raise _refusal(f"option {name}={value} (fluid forces)")
     if np.any(model.body_gravcomp):
         raise _refusal(f"gravcomp on body '{_name(model, 'body', np.flatnonzero(model.body_gravcomp)[0])}'")
+    if model.opt.disableactuator:
+        raise _refusal(f"option actuatorgroupdisable (groups {model.opt.disableactuator:#b})")
     _check_joints(model)
+    _check_tendons(model)
     _check_actuators(model)
 
 
@@ -45,16 +46,17 @@ def _check_joints(model: mujoco.MjModel) -> None:
     for j in range(model.njnt):
         name = f"joint '{_name(model, 'joint', j)}'"
         rotational = model.jnt_type[j] in (free, ball)
+        stiffness = model.jnt_stiffness.reshape(model.njnt, -1)[j]
         dof = model.jnt_dofadr[j]
         width = {free: 6, ball: 3}.get(int(model.jnt_type[j]), 1)
         if np.any(model.dof_frictionloss[dof : dof + width]):
             raise _refusal(f"frictionloss on {name}")
         if rotational and model.jnt_limited[j]:
             raise _refusal(f"a limit on ball {name}")
-        if rotational and np.any(model.jnt_stiffness.reshape(model.njnt, -1)[j]):
-            raise _refusal(f"stiffness on free or ball {name}")
+        if model.jnt_type[j] == free and np.any(stiffness):
+            raise _refusal(f"stiffness on free {name}")
         for what, values in (
-            ("stiffness", model.jnt_stiffness.reshape(model.njnt, -1)[j : j + 1]),
+            ("stiffness", stiffness[None]),
             ("damping", model.dof_damping.reshape(model.nv, -1)[dof : dof + width]),
         ):
             if np.any(values[:, 1:]):
@@ -63,22 +65,61 @@ def _check_joints(model: mujoco.MjModel) -> None:
             raise _refusal(f"a limit margin on {name}")
 
 
+def _check_tendons(model: mujoco.MjModel) -> None:
+    site = int(mujoco.mjtWrap.mjWRAP_SITE)
+    kinds = {
+        int(mujoco.mjtWrap.mjWRAP_JOINT): "is fixed (a sum of joint positions); put motors on the joints",
+        int(mujoco.mjtWrap.mjWRAP_PULLEY): "runs over a pulley; make each branch a tendon with an actuator of its own",
+        int(mujoco.mjtWrap.mjWRAP_SPHERE): "wraps around a geom; lead it through more sites",
+        int(mujoco.mjtWrap.mjWRAP_CYLINDER): "wraps around a geom; lead it through more sites",
+    }
+    for t in range(model.ntendon):
+        name = f"tendon '{_name(model, 'tendon', t)}'"
+        parts = model.wrap_type[model.tendon_adr[t] : model.tendon_adr[t] + model.tendon_num[t]]
+        for part in parts[parts != site]:
+            raise UsageError(f"the Warp simulator takes tendons through sites only: {name} {kinds[int(part)]}")
+        for what, field in (
+            ("stiffness", "tendon_stiffness"),
+            ("nonlinear stiffness", "tendon_stiffnesspoly"),
+            ("damping", "tendon_damping"),
+            ("nonlinear damping", "tendon_dampingpoly"),
+            ("frictionloss", "tendon_frictionloss"),
+            ("armature", "tendon_armature"),
+            ("a limit", "tendon_limited"),
+            ("an actuator force range", "tendon_actfrclimited"),
+        ):
+            if model.ntendon and np.any(getattr(model, field, np.zeros(model.ntendon))[t]):
+                raise _refusal(f"{what} on {name}")
+
+
 def _check_actuators(model: mujoco.MjModel) -> None:
     scalar = (int(mujoco.mjtJoint.mjJNT_SLIDE), int(mujoco.mjtJoint.mjJNT_HINGE))
     joint_transmission = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
+    motor = (int(mujoco.mjtGain.mjGAIN_FIXED), int(mujoco.mjtBias.mjBIAS_NONE))
+    muscle_gain, muscle_bias = int(mujoco.mjtGain.mjGAIN_MUSCLE), int(mujoco.mjtBias.mjBIAS_MUSCLE)
     for u in range(model.nu):
         name = f"actuator '{_name(model, 'actuator', u)}'"
-        if (
-            model.actuator_trntype[u] not in joint_transmission
-            or model.jnt_type[model.actuator_trnid[u, 0]] not in scalar
-        ):
-            raise _refusal(f"{name}, which does not act on a slide or hinge joint")
-        if model.actuator_gaintype[u] != int(mujoco.mjtGain.mjGAIN_FIXED) or model.actuator_biastype[u] != int(
-            mujoco.mjtBias.mjBIAS_NONE
-        ):
+        kind = (int(model.actuator_gaintype[u]), int(model.actuator_biastype[u]))
+        on_joint = (
+            model.actuator_trntype[u] in joint_transmission and model.jnt_type[model.actuator_trnid[u, 0]] in scalar
+        )
+        on_tendon = model.actuator_trntype[u] == int(mujoco.mjtTrn.mjTRN_TENDON)
+        if model.actuator_actnum[u] or model.actuator_dyntype[u] != int(mujoco.mjtDyn.mjDYN_NONE):
+            raise UsageError(
+                f"{name} has activation dynamics, and the state is (qpos, qvel): "
+                "use dyntype='none', which makes the control the activation"
+            )
+        if not (on_joint or on_tendon):
+            raise _refusal(f"{name}, which acts on neither a slide or hinge joint nor a tendon")
+        if on_joint and kind != motor:
             raise _refusal(f"{name}, which is not a motor (fixed gain, no bias)")
+        if on_tendon and (kind[0] not in (motor[0], muscle_gain) or kind[1] not in (motor[1], muscle_bias)):
+            raise _refusal(f"{name}, which is neither a muscle nor a motor (fixed gain, no bias)")
         if model.actuator_forcelimited[u]:
             raise _refusal(f"a force range on {name} (limit its control range instead)")
+        for what in ("armature", "damping", "dampingpoly", "delay"):
+            if np.any(getattr(model, f"actuator_{what}", np.zeros(model.nu))[u]):
+                raise _refusal(f"{what} on {name}")
     if model.njnt and np.any(model.jnt_actfrclimited):
         joint = _name(model, "joint", np.flatnonzero(model.jnt_actfrclimited)[0])
         raise _refusal(f"an actuator force range on joint '{joint}'")

@@ -27,7 +27,19 @@ def load(mj: mujoco.MjModel) -> None:
 
 SITES = "<site name='s' pos='0 0 1'/>"
 INSIDE = "<site name='t' pos='0 0 .1'/>"
+FIXED = "<fixed name='p'><joint joint='j' coef='1'/></fixed>"
+SEGMENT = "<site site='s'/><site site='t'/>"
+PATH = "<spatial name='p' {}>" + SEGMENT + "</spatial>"
 PLANE = "<geom name='floor' type='plane' size='1 1 1'/>"
+
+
+def tendon(element: str, actuator: str = "") -> dict[str, str]:
+    rest = f"<tendon>{element}</tendon><actuator>{actuator}</actuator>"
+    return {"world": SITES, "inside": INSIDE, "rest": rest}
+
+
+def pull(actuator: str) -> dict[str, str]:
+    return tendon(PATH.format(""), actuator)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +50,33 @@ PLANE = "<geom name='floor' type='plane' size='1 1 1'/>"
         ({"option": "viscosity='1'"}, "viscosity"),
         ({"option": "density='1'"}, "density"),
         ({"rest": "<equality><joint joint1='j'/></equality>"}, "equality"),
-        ({"rest": "<tendon><fixed><joint joint='j' coef='1'/></fixed></tendon>"}, "tendon"),
+        (tendon(FIXED), "tendon 'p' is fixed .*; put motors on the joints"),
+        (
+            tendon("<spatial name='p'><site site='s'/><geom geom='g'/><site site='t'/></spatial>"),
+            "'p' wraps .*more sites",
+        ),
+        (
+            tendon(f"<spatial name='p'>{SEGMENT}<pulley divisor='2'/>{SEGMENT}</spatial>"),
+            "tendon 'p' runs over a pulley; make each branch a tendon",
+        ),
+        (tendon(PATH.format("stiffness='1'")), "stiffness on tendon 'p'"),
+        (tendon(PATH.format("stiffness='0 1'")), "nonlinear stiffness on tendon 'p'"),
+        (tendon(PATH.format("damping='1'")), "damping on tendon 'p'"),
+        (tendon(PATH.format("damping='0 1'")), "nonlinear damping on tendon 'p'"),
+        (tendon(PATH.format("frictionloss='1'")), "frictionloss on tendon 'p'"),
+        (tendon(PATH.format("armature='1'")), "armature on tendon 'p'"),
+        (tendon(PATH.format("range='0 1'")), "a limit on tendon 'p'"),
+        (tendon(PATH.format("actuatorfrcrange='0 1'")), "an actuator force range on tendon 'p'"),
+        (pull("<muscle name='m' tendon='p' lengthrange='1 2'/>"), "'m' has activation dynamics.*use dyntype='none'"),
+        (pull("<position name='servo' tendon='p'/>"), "actuator 'servo', which is neither a muscle nor a motor"),
+        (pull("<motor name='m' tendon='p' forcerange='0 1'/>"), "force range on actuator 'm'"),
+        (pull("<motor name='m' tendon='p' armature='1'/>"), "armature on actuator 'm'"),
+        (pull("<motor name='m' joint='j' damping='1'/>"), "damping on actuator 'm'"),
+        (pull("<motor name='m' joint='j' delay='.1' nsample='20'/>"), "delay on actuator 'm'"),
+        (
+            pull("<motor name='m' joint='j' group='1'/>") | {"option": "actuatorgroupdisable='1'"},
+            "actuatorgroupdisable",
+        ),
         ({"rest": "<actuator><position name='servo' joint='j'/></actuator>"}, "actuator 'servo'"),
         ({"rest": "<actuator><motor name='strong' joint='j' forcerange='-1 1'/></actuator>"}, "'strong'"),
         ({"world": SITES, "inside": INSIDE, "rest": "<actuator><motor name='m' site='t'/></actuator>"}, "actuator 'm'"),
@@ -58,6 +96,21 @@ def test_refusals_name_the_element(arguments: dict[str, str], element: str) -> N
         mj = model(**arguments)
     with pytest.raises(UsageError, match=element):
         load(mj)
+
+
+def test_stiffness_of_a_free_joint_is_refused() -> None:
+    body = "<body><joint name='root' type='free' stiffness='{}'/><geom size='.1'/></body>"
+    xml = f"<mujoco><worldbody>{body}</worldbody></mujoco>"
+    load(mujoco.MjModel.from_xml_string(xml.format(0)))
+    with pytest.raises(UsageError, match="stiffness on free joint 'root'"):
+        load(mujoco.MjModel.from_xml_string(xml.format(1)))
+
+
+def test_tendons_that_only_muscles_and_motors_pull_are_accepted() -> None:
+    muscle = "gaintype='muscle' biastype='muscle' gainprm='{0}' biasprm='{0}'".format(".75 1.05 9 1 .5 1.6 1.5 1.3 1.2")
+    load(model(**tendon(PATH.format(""))))
+    load(model(**pull("<motor tendon='p'/><motor joint='j'/>")))
+    load(model(**pull(f"<general tendon='p' {muscle} lengthrange='.5 2'/>")))
 
 
 def test_colliding_bodies_are_refused_and_excluded_ones_are_not() -> None:

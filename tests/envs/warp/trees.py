@@ -8,7 +8,7 @@ import torch
 
 from envs.simulator import State
 
-__all__ = ["random_states", "random_tree"]
+__all__ = ["random_states", "random_tree", "random_tree_xml"]
 
 
 def _numbers(values: np.ndarray) -> str:
@@ -24,14 +24,19 @@ def _joint(rng: np.random.Generator, kind: str, index: int) -> str:
     inertial = f"armature='{rng.uniform(0, 0.3):.17g}' damping='{rng.uniform(0, 2):.17g}'"
     common = f"{inertial} pos='{_numbers(rng.normal(size=3) * 0.1)}'"
     if kind == "ball":
-        return f"<joint type='ball' {common}/>"
+        return f"<joint type='ball' {common} stiffness='{rng.uniform(0, 20):.17g}'/>"
     spring = f"stiffness='{rng.uniform(0, 20):.17g}' springref='{rng.normal():.17g}' ref='{rng.normal() * 0.3:.17g}'"
     return f"<joint name='j{index}' type='{kind}' axis='{_numbers(_unit(rng, 3))}' {common} {spring}/>"
 
 
 def random_tree(seed: int, bodies: int) -> mujoco.MjModel:
+    """`random_tree_xml`, compiled."""
+    return mujoco.MjModel.from_xml_string(random_tree_xml(seed, bodies))
+
+
+def random_tree_xml(seed: int, bodies: int) -> str:
     """A tree of up to ``bodies`` bodies: free, ball, slide and hinge joints, several on a body or none, welded bodies,
-    several trees, gears, springs with reference angles, tilted gravity."""
+    several trees, gears, springs with reference postures, tilted gravity."""
     rng = np.random.default_rng(seed)
     children: dict[int, list[int]] = {n: [] for n in range(bodies + 1)}
     for b in range(1, bodies + 1):
@@ -59,7 +64,7 @@ def random_tree(seed: int, bodies: int) -> mujoco.MjModel:
         )
 
     world = "".join(body(c, 0) for c in children[0])
-    return mujoco.MjModel.from_xml_string(
+    return (
         f"<mujoco><option gravity='{_numbers(rng.normal(size=3) * 5)}'/><worldbody>{world}</worldbody>"
         f"<actuator>{''.join(motors)}</actuator></mujoco>"
     )
