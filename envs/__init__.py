@@ -147,15 +147,18 @@ def make(
         dtype: ``torch.float32`` (default) or ``torch.float64``.
         seed: one seed, or a sequence of P seeds for a population of P members with ``num_envs / P`` worlds each.
         episode_length: control steps until truncation; the task's own by default.
-        simulator_options: overrides of the simulator's options, e.g. ``substeps=8``.
+        simulator_options: overrides of the simulator's options, e.g. ``substeps=8``; for every simulator also
+            ``contact_stiffness`` [N/m] and ``contact_damping`` [N s/m^2] of the ground (see `envs.tasks.stiffness`).
 
     Raises:
         UsageError: unknown names or impossible values.
     """
     from envs.api import DifferentiableEnv
     from envs.tasks import load_task
+    from envs.tasks.stiffness import on_ground
 
-    definition = load_task(task)
+    ground = {name: simulator_options.pop(f"contact_{name}", None) for name in ("stiffness", "damping")}
+    definition = on_ground(load_task(task), **ground)
     if simulator not in _SIMULATORS:
         raise unknown("simulator", simulator, _SIMULATORS)
     options = {"substeps": definition.substeps[simulator]} | definition.simulator_options(simulator) | simulator_options

@@ -1,6 +1,9 @@
-"""Every task and simulator as a `gymnasium.vector.VectorEnv`, for other libraries' learners.
+"""Every task and simulator in gymnasium, for other libraries' learners.
 
-Importing this module registers them: ``gymnasium.make_vec("envs.vector_env:pwm_bench/Ant-warp-v0", num_envs=64)``.
+Importing this module registers them::
+
+    gymnasium.make_vec("envs.vector_env:pwm_bench/Ant-warp-v0", num_envs=64)  # a batch of worlds: GymVectorEnv
+    gymnasium.make("envs.vector_env:pwm_bench/Ant-warp-v0")  # one world: envs.gym_env.GymEnv
 """
 
 from __future__ import annotations
@@ -13,11 +16,13 @@ import torch
 from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from torch import Tensor
 
 import envs
+from envs.api import DifferentiableEnv
 from envs.errors import UsageError
 
-__all__ = ["GymVectorEnv", "register"]
+__all__ = ["GymVectorEnv", "check_actions", "environment_id", "register", "spaces_of", "to_numpy"]
 
 
 class GymVectorEnv(VectorEnv):
@@ -29,23 +34,29 @@ class GymVectorEnv(VectorEnv):
         simulator: a name from `envs.simulators`.
         num_envs: worlds.
         seed: seed of the resets.
+        render_mode: ``"rgb_array"`` lets `render` draw the worlds; needs OpenGL.
         options: whatever else `envs.make` takes.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"], "render_fps": 60}
 
-    def __init__(self, task: str, simulator: str = "warp", num_envs: int = 1, seed: int = 0, **options: Any) -> None:
-        self._make = lambda s: envs.make(task, simulator, num_envs=num_envs, seed=s, **options)
-        self.env = self._make(seed)
+    def __init__(
+        self,
+        task: str,
+        simulator: str = "warp",
+        num_envs: int = 1,
+        seed: int = 0,
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> None:
+        self.env = envs.make(task, simulator, num_envs=num_envs, seed=seed, **options)
         self.num_envs = num_envs
-        self.single_observation_space = Box(-np.inf, np.inf, (self.env.observation_dim,), self._numpy_dtype)
-        self.single_action_space = Box(-1.0, 1.0, (self.env.action_dim,), np.float32)
+        self.render_mode = render_mode
+        self.metadata = self.metadata | {"render_fps": round(1.0 / self.env.control_dt)}
+        self.single_observation_space, self.single_action_space = spaces_of(self.env)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-
-    @property
-    def _numpy_dtype(self) -> type:
-        return np.float64 if self.env.dtype == torch.float64 else np.float32
+        self._renderer: Any = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -54,41 +65,102 @@ class GymVectorEnv(VectorEnv):
         super().reset(seed=seed)
         if seed is not None:
             self.env.reseed(seed)
-        return self.env.reset().cpu().numpy(), {}
+        return to_numpy(self.env.reset()), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Advances all worlds by one control step.
 
+        Args:
+            actions: floating point, shape ``(num_envs, action_dim)``, clamped to [-1, 1].
+
         Raises:
-            UsageError: actions of another shape, or not finite.
+            UsageError: actions of another shape or type, on a GPU, or not finite.
         """
-        actions = np.asarray(actions)
-        if actions.shape != (self.num_envs, self.env.action_dim):
-            raise UsageError(f"actions have shape {actions.shape}: must be ({self.num_envs}, {self.env.action_dim})")
-        if not np.isfinite(actions).all():
-            worlds = np.flatnonzero(~np.isfinite(actions).all(axis=1)).tolist()
-            raise UsageError(f"actions of worlds {worlds} are not finite: check the policy that made them")
+        actions = check_actions(actions, (self.num_envs, self.env.action_dim))
         with torch.no_grad():
             step = self.env.step(torch.as_tensor(actions, dtype=self.env.dtype, device=self.env.device))
-        done = step.done.cpu().numpy()
-        info = {"final_obs": step.final_obs.cpu().numpy(), "_final_obs": done} if done.any() else {}
+        done = to_numpy(step.done)
+        info = {"final_obs": to_numpy(step.final_obs), "_final_obs": done} if done.any() else {}
         return (
-            step.obs.cpu().numpy(),
-            step.reward.cpu().numpy().astype(np.float64),
-            step.terminated.cpu().numpy(),
-            step.truncated.cpu().numpy(),
+            to_numpy(step.obs),
+            to_numpy(step.reward).astype(np.float64),
+            to_numpy(step.terminated),
+            to_numpy(step.truncated),
             info,
         )
 
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """One picture a world, uint8 ``(480, 640, 3)``; None without ``render_mode``."""
+        if self.render_mode is None:
+            return None
+        if self._renderer is None:
+            from envs.renderer import Renderer
+
+            self._renderer = Renderer(self.env.simulator.model)
+        return tuple(self._renderer.render(qpos) for qpos in to_numpy(self.env.state.qpos))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Frees the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+
+
+def spaces_of(env: DifferentiableEnv) -> tuple[Box, Box]:
+    """Observation and action space of one world."""
+    dtype = np.float64 if env.dtype == torch.float64 else np.float32
+    observation = Box(-np.inf, np.inf, (env.observation_dim,), dtype)
+    return observation, Box(-1.0, 1.0, (env.action_dim,), np.float32)
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """A copy that the environment does not share: users may keep or change it."""
+    return tensor.detach().to("cpu", copy=True).numpy()
+
+
+def check_actions(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Actions as an array, after checking everything that a learner can get wrong about them.
+
+    Args:
+        actions: what the user gave.
+        shape: ``(worlds, action_dim)``, or ``(action_dim,)`` for one world.
+
+    Raises:
+        UsageError: naming what is wrong: device, type, shape, or the worlds whose actions are not finite.
+    """
+    if isinstance(actions, Tensor):
+        if actions.device.type != "cpu":
+            raise UsageError(
+                f"actions are on {actions.device}: the gymnasium adapter takes NumPy arrays; give "
+                "actions.cpu().numpy(), or use envs.make, whose environments take tensors on any device"
+            )
+        actions = actions.detach()
+    array = np.asarray(actions)
+    if array.dtype.kind != "f":
+        raise UsageError(f"actions are of type {array.dtype}: must be floating-point numbers in [-1, 1]")
+    if array.shape != shape:
+        raise UsageError(f"actions have shape {array.shape}: must be {shape}")
+    finite = np.isfinite(array)
+    if not finite.all():
+        worlds = np.flatnonzero(~finite.reshape(-1, shape[-1]).all(axis=1)).tolist()
+        where = f"of worlds {worlds} " if len(shape) == 2 else ""
+        raise UsageError(f"actions {where}are not finite: check the policy that made them")
+    return array
+
+
+def environment_id(task: str, simulator: str) -> str:
+    """Gymnasium's name of a task in a simulator, e.g. ``"pwm_bench/Ant-warp-v0"``."""
+    return f"pwm_bench/{task.title().replace('_', '')}-{simulator}-v0"
+
 
 def register() -> None:
-    """Registers ``pwm_bench/Ant-warp-v0`` and so on."""
+    """Registers every task in every simulator that runs it."""
     for task in envs.tasks():
         for simulator in envs.simulators():
-            name = f"pwm_bench/{task.title().replace('_', '')}-{simulator}-v0"
+            name = environment_id(task, simulator)
             if name not in gymnasium.registry:
                 gymnasium.register(
                     name,
+                    entry_point="envs.gym_env:GymEnv",
                     vector_entry_point="envs.vector_env:GymVectorEnv",
                     kwargs={"task": task, "simulator": simulator},
                 )

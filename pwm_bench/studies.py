@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import inspect
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from envs.errors import unknown
+from envs.errors import UsageError, unknown
+from pwm_bench import configs
 from pwm_bench.spec import RunSpec, Study
 
 __all__ = ["DEFAULT_ENV_STEPS", "STUDIES", "default_env_steps", "describe", "load_study"]
 
-DEFAULT_ENV_STEPS = {"cartpole": 200_000, "hopper": 300_000, "ant": 2_000_000}
+DEFAULT_ENV_STEPS = {"cartpole": 200_000, "double_pendulum": 200_000, "hopper": 300_000, "ant": 2_000_000}
 """Budget of `pwm-bench run` without ``--env-steps``, per seed."""
 
 # Budgets of the quickstart, per seed. Chosen so that every algorithm visibly learns while the whole study, compilation
@@ -25,6 +29,19 @@ QUICKSTART_CARTPOLE_PPO = 200_000
 REFERENCE_SEEDS = (0, 1, 2)
 REFERENCE_HOPPER = 300_000  # per seed, for all three algorithms: matched by environment steps
 REFERENCE_ANT_SHAC = 1_000_000  # some ten minutes on two CPU cores
+SUITE_SHAC = {"cheetah": 300_000, "anymal": 300_000, "humanoid": 300_000, "muscle_humanoid": 150_000}
+
+LOCOMOTION_SEEDS = (0, 1, 2, 3, 4)
+PUBLISHED_BUDGETS = {
+    "hopper": 10_000_000,
+    "ant": 30_000_000,
+    "anymal": 20_000_000,
+    "humanoid": 26_000_000,
+    "muscle_humanoid": 28_000_000,
+}
+"""Environment steps per seed of PWM's published curves, the same for every algorithm here."""
+SMALLEST_PUBLISHED_SCALE = 0.2
+"""Of these budgets, from which on PWM has its published sizes; below, those for a CPU."""
 
 
 def quickstart() -> Study:
@@ -60,7 +77,46 @@ def ant() -> Study:
     ])  # fmt: skip
 
 
-STUDIES: dict[str, Callable[[], Study]] = {"quickstart": quickstart, "hopper": hopper, "ant": ant}
+def suite() -> Study:
+    """SHAC on the rest of the locomotion suite in Warp, three seeds, each within an hour on two CPU cores."""
+    return _study("suite", suite, [
+        RunSpec.create(task=task, simulator="warp", algorithm="shac", env_steps=steps, seeds=REFERENCE_SEEDS)
+        for task, steps in SUITE_SHAC.items()
+    ])  # fmt: skip
+
+
+def locomotion(scale: float = 1.0) -> Study:
+    """PWM, SHAC and PPO on five locomotion tasks at the published budgets, five seeds, in Warp and MJX; for a GPU, or
+    for a CPU with --scale 0.02 or so."""
+    specs = []
+    for task, steps in PUBLISHED_BUDGETS.items():
+        for simulator in ("warp", "mjx"):
+            for algorithm in ("pwm", "shac", "ppo"):
+                overrides = {}
+                if algorithm == "pwm" and scale >= SMALLEST_PUBLISHED_SCALE:
+                    from pwm_bench.pwm.recipes import recipe
+
+                    overrides = configs.to_json(recipe(task, simulator, "published"))
+                specs.append(
+                    RunSpec.create(
+                        task=task,
+                        simulator=simulator,
+                        algorithm=algorithm,
+                        overrides=overrides,
+                        env_steps=steps,
+                        seeds=LOCOMOTION_SEEDS,
+                    )
+                )
+    return _study("locomotion", locomotion, specs)
+
+
+STUDIES: dict[str, Callable[..., Study]] = {
+    "quickstart": quickstart,
+    "hopper": hopper,
+    "ant": ant,
+    "suite": suite,
+    "locomotion": locomotion,
+}
 
 
 def describe(name: str) -> str:
@@ -68,15 +124,48 @@ def describe(name: str) -> str:
     return " ".join((STUDIES[name].__doc__ or "").split())
 
 
-def load_study(name: str) -> Study:
+def load_study(
+    name: str,
+    *,
+    scale: float = 1.0,
+    tasks: Sequence[str] = (),
+    simulators: Sequence[str] = (),
+    algorithms: Sequence[str] = (),
+) -> Study:
     """Builds a study by name.
 
+    Args:
+        name: one of `STUDIES`.
+        scale: factor on every run's environment steps. Another factor than 1 becomes part of the study's name, since
+            its results belong in another table.
+        tasks: keep only runs of these; all if empty.
+        simulators: likewise.
+        algorithms: likewise.
+
     Raises:
-        UsageError: if there is no such study (the nearest name is suggested).
+        UsageError: if there is no such study (the nearest name is suggested), the scale is not positive, or nothing is
+            left of the study.
     """
     if name not in STUDIES:
         raise unknown("study", name, STUDIES)
-    return STUDIES[name]()
+    if not (math.isfinite(scale) and scale > 0.0):
+        raise UsageError(f"scale={scale}: must be a positive number")
+    function = STUDIES[name]
+    study = function(scale) if inspect.signature(function).parameters else function()
+    specs = study.specs
+    for field, wanted in (("task", tasks), ("simulator", simulators), ("algorithm", algorithms)):
+        there = sorted({getattr(spec, field) for spec in study.specs})
+        for value in wanted:
+            if value not in there:
+                raise unknown(f"{field} of study '{name}'", value, there)
+        if wanted:
+            specs = tuple(spec for spec in specs if getattr(spec, field) in wanted)
+    if not specs:
+        raise UsageError(f"study '{name}' has no run of that task, simulator and algorithm together")
+    if scale == 1.0:
+        return dataclasses.replace(study, specs=specs)
+    specs = tuple(dataclasses.replace(spec, env_steps=max(1, round(spec.env_steps * scale))) for spec in specs)
+    return dataclasses.replace(study, name=f"{study.name}-x{scale:g}", specs=specs)
 
 
 def default_env_steps(task: str) -> int:

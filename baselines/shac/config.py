@@ -61,6 +61,10 @@ class Config:
 def recipe(task: str, simulator: str) -> Config:
     """Settings for a task, from Xu et al., ICLR 2022 (NVlabs' released configs); where they have none, the ant's.
 
+    The humanoids deviate: the target critic keeps 0.2 of its old weights at each iteration, as in the other tasks;
+    NVlabs keep 0.995 over 2000 iterations. Within the 150 iterations of 300,000 steps that target would hardly move,
+    and a policy without values beyond its horizon learns to fall forward (measured: return 240, against 2,400).
+
     Hopper deviates: 64 worlds where the released config has 256, so that a budget of a few hundred thousand steps holds
     enough iterations; and the critic's learning rate of the SHAC that PWM compares with (5e-4; NVlabs 2e-4), since with
     the other tasks' 2e-3 one seed in three drove the policy into saturation and never recovered.
@@ -73,7 +77,7 @@ def recipe(task: str, simulator: str) -> Config:
     return replace(base, **_RECIPES.get(task, {}))
 
 
-_WIDE: dict[str, Any] = {"critic_learning_rate": 5e-4, "target_decay": 0.995}
+_WIDE: dict[str, Any] = {"critic_learning_rate": 5e-4}
 _RECIPES: dict[str, dict[str, Any]] = {
     "hopper": {"critic_learning_rate": 5e-4},
     "hopper_stiff": {"critic_learning_rate": 5e-4},

@@ -14,8 +14,16 @@ __all__ = ["TASKS", "Task", "load_task"]
 
 TASKS = {
     "ant": "envs.tasks.ant:Ant",
+    "anymal": "envs.tasks.anymal:Anymal",
     "cartpole": "envs.tasks.cartpole:Cartpole",
+    "cheetah": "envs.tasks.cheetah:Cheetah",
+    "double_pendulum": "envs.tasks.double_pendulum:DoublePendulum",
     "hopper": "envs.tasks.hopper:Hopper",
+    "hopper_stiff": "envs.tasks.hopper_stiff:HopperStiff",
+    "humanoid": "envs.tasks.humanoid:Humanoid",
+    "muscle_humanoid": "envs.tasks.muscle_humanoid:MuscleHumanoid",
+    "muscle_humanoid_raw": "envs.tasks.muscle_humanoid:MuscleHumanoidRaw",
+    "walker2d": "envs.tasks.walker2d:Walker2d",
 }
 
 

@@ -27,7 +27,7 @@ class Cartpole(Task):
     noise_dim = 4
     episode_length = 240
     substeps = {"warp": 4, "mjx": 4, "mujoco_c": 4}
-    source = "dflex CartPoleSwingUp"
+    source = "dflex (PWM)"
 
     def model(self) -> mujoco.MjModel:
         return load_asset("cartpole.xml")

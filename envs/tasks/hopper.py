@@ -21,7 +21,9 @@ class Hopper(Task):
     Observation (11): height relative to standing, pitch, 3 joint angles; forward and vertical velocity, pitch rate,
     3 joint velocities. Action (3): motor torques of +-200 N m.
     Reward: v_x + H(h) + 1 - (pitch / 30 degrees)^2 - 0.1 |a|^2, where with d = clip(h + 0.3, -1, 0.3) the height
-    term H is d if d > 0, else -200 d^2. Ends when h < -0.45.
+    term H is d if d > 0, else -200 d^2. Ends when h < -0.45. Mass: 15.8 kg (shapes at the density of water).
+
+    As released with PWM; NVlabs has a contact damping of 1e3.
     """
 
     name = "hopper"
@@ -32,7 +34,7 @@ class Hopper(Task):
     substeps = {"warp": 16, "mjx": 4, "mujoco_c": 4}
     contact = CompliantContact(stiffness=2e4, damping=2e3, friction_damping=1e3, friction=0.9)
     limit = CompliantLimit(stiffness=1e3)
-    source = "dflex Hopper as released with PWM (contact damping 2e3; NVlabs 1e3)"
+    source = "dflex (PWM)"
 
     def model(self) -> mujoco.MjModel:
         return load_asset("hopper.xml")

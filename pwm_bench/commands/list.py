@@ -42,6 +42,8 @@ class List:
                 from pwm_bench.records.store import Results
 
                 _runs(console, Results(self.results))
+            elif kind == self.kind == "tasks":
+                _tasks(console)
             else:
                 _names(console, kind)
         return 0
@@ -64,6 +66,43 @@ def _names(console: Console, kind: str) -> None:
         table.add_row(f"  [cyan]{name}[/cyan]", text)
     console.print(f"[bold]{kind}[/bold]")
     console.print(table, highlight=False)
+
+
+def _tasks(console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
+    import envs
+    from envs.tasks import load_task
+    from envs.tasks.stiffness import touches_ground
+    from pwm_bench.text import MISSING
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("task", "obs", "act", "dofs", "kg", "steps", "substeps", "k_e", "k_d", "k_f", "mu", "follows"):
+        text = header in ("task", "follows")
+        table.add_column(header, justify="left" if text else "right", no_wrap=header != "follows")
+    for name in envs.tasks():
+        task = load_task(name)
+        model, contact = task.model(), task.contact
+        constants = (contact.stiffness, contact.damping, contact.friction_damping, contact.friction)
+        table.add_row(
+            f"[cyan]{name}[/cyan]",
+            str(task.observation_dim),
+            str(task.action_dim),
+            str(model.nv),
+            f"{model.body_mass.sum():.1f}",
+            str(task.episode_length),
+            " / ".join(str(task.substeps.get(simulator, MISSING)) for simulator in ("warp", "mjx")),
+            *(f"{value:g}" if touches_ground(model) else MISSING for value in constants),
+            task.source,
+        )
+    console.print(table, highlight=False)
+    console.print(
+        "steps: control steps of 1/60 s in an episode. substeps: in each of them, Warp / MJX and MuJoCo C.\n"
+        "Contacts in Warp: stiffness k_e \\[N/m], damping k_d \\[N s/m^2], friction damping k_f \\[N s/m], Coulomb "
+        "coefficient mu.",
+        highlight=False,
+    )
 
 
 def _simulator(name: str) -> str:

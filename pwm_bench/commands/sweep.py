@@ -29,6 +29,14 @@ class Sweep:
 
     study: Annotated[str, tyro.conf.Positional, option("STUDY")]
     """See `pwm-bench list studies`."""
+    scale: Annotated[float, option("X", "1")] = 1.0
+    """Factor on every run's environment steps, e.g. 0.02 to try a large study on a CPU; filed as STUDY-xX."""
+    task: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """Only runs of these tasks."""
+    simulator: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """Only runs in these simulators."""
+    algorithm: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """Only runs of these algorithms."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
     device: Device = None
@@ -52,7 +60,13 @@ class Sweep:
         if self.limit is not None and self.limit < 0:
             raise UsageError(f"--limit {self.limit}: must not be negative")
         console = Console()
-        study = load_study(self.study)
+        study = load_study(
+            self.study,
+            scale=self.scale,
+            tasks=self.task,
+            simulators=self.simulator,
+            algorithms=self.algorithm,
+        )
         results = Results(self.results)
         results.check_writable()
         items = plan(study, results, device=self.device, limit=self.limit, retry=self.retry)
@@ -65,8 +79,18 @@ class Sweep:
 
         with make_display(console, items) as display:
             outcome = sweep(items, results, executor, display)
-        _conclude(console, study, outcome, results)
+        _conclude(console, study, outcome, results, again=self._command())
         return outcome.exit_code
+
+    def _command(self) -> str:
+        """What to type to go on."""
+        words = ["pwm-bench sweep", self.study]
+        if self.scale != 1.0:
+            words.append(f"--scale {self.scale:g}")
+        for name in ("task", "simulator", "algorithm"):
+            if getattr(self, name):
+                words.append(f"--{name} {' '.join(getattr(self, name))}")
+        return " ".join(words)
 
 
 def _check_device(items: list[Item]) -> None:
@@ -93,7 +117,7 @@ def _announce(console: Console, study: Study, items: list[Item], results: Result
     console.print()
 
 
-def _conclude(console: Console, study: Study, outcome: SweepResult, results: Results) -> None:
+def _conclude(console: Console, study: Study, outcome: SweepResult, results: Results, *, again: str) -> None:
     from rich.table import Table as RichTable
 
     from pwm_bench.commands.table import show
@@ -105,7 +129,6 @@ def _conclude(console: Console, study: Study, outcome: SweepResult, results: Res
                 f"{item.spec.label}: {item.status}: {item.reason}",
                 style="yellow", soft_wrap=True, markup=False, highlight=False,
             )  # fmt: skip
-    again = f"pwm-bench sweep {study.name}"
     steps = []
     if any(item.status is not None and item.status != "refused" for item in outcome.items):
         show(console, results, study.name)

@@ -31,6 +31,34 @@ def test_reference_studies_have_three_seeds_and_equal_budgets():
     assert all(len(spec.seeds) == 3 for spec in (*hopper, *studies.load_study("ant").specs))
 
 
+def test_locomotion_has_five_tasks_three_algorithms_and_both_simulators():
+    study = studies.load_study("locomotion")
+    assert len(study.specs) == 5 * 3 * 2
+    assert {len(spec.seeds) for spec in study.specs} == {5}
+    hopper = {spec.algorithm: spec for spec in study.specs if (spec.task, spec.simulator) == ("hopper", "warp")}
+    assert {spec.env_steps for spec in hopper.values()} == {10_000_000}
+    assert hopper["pwm"].config["world_model"]["latent_dim"] == 512
+
+
+def test_a_scaled_study_has_smaller_budgets_and_another_name():
+    study = studies.load_study("locomotion", scale=0.02, tasks=["hopper"], simulators=["warp"])
+    assert study.name == "locomotion-x0.02"
+    assert {spec.algorithm for spec in study.specs} == {"pwm", "shac", "ppo"}
+    assert all(spec.study == study.name and spec.env_steps == 200_000 for spec in study.specs)
+    pwm = next(spec for spec in study.specs if spec.algorithm == "pwm")
+    assert pwm.config["world_model"]["latent_dim"] == 128
+
+
+def test_filters_and_scales_that_leave_nothing_are_refused():
+    with pytest.raises(UsageError, match="unknown task of study 'hopper' 'ant'"):
+        studies.load_study("hopper", tasks=["ant"])
+    with pytest.raises(UsageError, match="no run of that task, simulator and algorithm together"):
+        studies.load_study("quickstart", tasks=["cartpole"], algorithms=["pwm"])
+    for scale in (0.0, -1.0, float("nan")):
+        with pytest.raises(UsageError, match="scale="):
+            studies.load_study("hopper", scale=scale)
+
+
 def test_unknown_studies_and_default_budgets():
     with pytest.raises(UsageError, match="unknown study 'hoper': did you mean 'hopper'"):
         studies.load_study("hoper")
