@@ -17,6 +17,9 @@ from envs.errors import UsageError
 from pwm_bench.commands.bench import Bench
 from pwm_bench.commands.doctor import Doctor
 from pwm_bench.commands.list import List
+from pwm_bench.commands.parity import Parity
+from pwm_bench.commands.plot import Plot
+from pwm_bench.commands.render import Render
 from pwm_bench.commands.run import Run
 from pwm_bench.commands.sweep import Sweep
 from pwm_bench.commands.table import Table
@@ -27,6 +30,9 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "run": Run,
     "sweep": Sweep,
     "table": Table,
+    "plot": Plot,
+    "render": Render,
+    "parity": Parity,
     "list": List,
     "doctor": Doctor,
     "bench": Bench,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from envs.errors import unknown
+from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import ResultsFolder, default_results, option
 
 if TYPE_CHECKING:
@@ -24,40 +25,60 @@ class Table:
     """Show a study's results, one row per task, simulator and algorithm; failures are rows too."""
 
     study: Annotated[str, tyro.conf.Positional, option("STUDY")]
-    """A study that has runs; see `pwm-bench list runs`."""
+    """A study that has runs; see `pwm-bench results ls`."""
     format: Annotated[str, option("NAME", "rich")] = "rich"
-    """rich, markdown, latex or csv."""
+    """rich, markdown, latex, csv, json or parquet."""
     metric: Annotated[str, option("NAME", "return")] = "return"
     """return, length, or another quantity recorded with evaluations, such as forward_velocity."""
     match: Annotated[str, option("AXIS", "none")] = "none"
     """Compare at equal env_steps, at equal wall_time (of training), or each run at its own end (none)."""
+    rows: Annotated[str, option("NAME", "task")] = "task"
+    """Gather rows by task, or by algorithm."""
+    columns: Annotated[str, option("A,B,...", "what suits the format")] = ""
+    """gradient, seeds, steps, iqm, interval, mean, median, area, threshold_steps, threshold_time, untrained, train,
+    compile, evaluate, rate, gradient_steps, status; or one of task, algorithm, simulator for a grid of scores."""
+    normalise: Annotated[str, option("NAME", "none")] = "none"
+    """Divide scores by ppo (published peaks), random-expert (of this study), dmc (1000), or success (a rate as it is);
+    with several tasks this adds rows over all of them."""
+    threshold: Annotated[float | None, option("SCORE")] = None
+    """Also show when this score was first reached."""
+    with_published: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Put published numbers beside ours, with a footnote for each caveat."""
     trace: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Name the runs behind each row."""
+    output: Annotated[Path | None, option("FILE")] = None
+    """Write to a file instead; its ending decides the format unless --format is given."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
 
     def __call__(self) -> int:
-        """Prints it."""
-        from rich.console import Console
-
-        from pwm_bench.records.formats import FORMATS, render
+        """Prints or writes it."""
+        from pwm_bench.records.formats import FORMATS, Layout, render
         from pwm_bench.records.frames import load_study
         from pwm_bench.records.store import Results
         from pwm_bench.records.tables import summarise
 
-        if self.format not in FORMATS:
-            raise unknown("format", self.format, FORMATS)
+        format = _format(self.format, self.output, FORMATS)
+        layout = Layout(rows=self.rows, columns=tuple(filter(None, self.columns.replace(" ", "").split(","))))
+        options: dict[str, Any] = {
+            "metric": self.metric,
+            "match": self.match,
+            "normalise": self.normalise,
+            "threshold": self.threshold,
+            "with_published": self.with_published,
+        }
         results = Results(self.results)
-        if self.format == "rich":
-            show(Console(), results, self.study, metric=self.metric, match=self.match, trace=self.trace)
+        if format == "rich":
+            from rich.console import Console
+
+            show(Console(), results, self.study, trace=self.trace, layout=layout, **options)
             return 0
-        summary = summarise(
-            load_study(results, self.study),
-            study=self.study,
-            metric=self.metric,
-            match=self.match,  # type: ignore[arg-type]
-        )
-        sys.stdout.write(render(summary, self.format, trace=self.trace))
+        summary = summarise(load_study(results, self.study), study=self.study, **options)
+        content = render(summary, format, trace=self.trace, layout=layout)
+        if self.output is not None:
+            _write(self.output, content)
+        else:
+            sys.stdout.write(content if isinstance(content, str) else content.decode())
         return 0
 
 
@@ -66,14 +87,42 @@ def show(
     results: Results,
     study: str,
     *,
-    metric: str = "return",
-    match: str = "none",
     trace: bool = False,
+    layout: Any = None,
+    **options: Any,
 ) -> None:
-    """Prints a study's table on a terminal."""
+    """Prints a study's table on a terminal; further options are those of `records.tables.summarise`."""
     from pwm_bench.records.formats import to_rich
     from pwm_bench.records.frames import load_study
     from pwm_bench.records.tables import summarise
 
-    summary = summarise(load_study(results, study), study=study, metric=metric, match=match)  # type: ignore[arg-type]
-    console.print(to_rich(summary, width=console.width, trace=trace))
+    summary = summarise(load_study(results, study), study=study, **options)
+    console.print(to_rich(summary, width=console.width, trace=trace, layout=layout))
+
+
+_ENDINGS = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json", ".parquet": "parquet"}
+
+
+def _format(name: str, output: Path | None, formats: tuple[str, ...]) -> str:
+    if name not in formats:
+        raise unknown("format", name, formats)
+    if output is None:
+        if name == "parquet":
+            raise UsageError("format=parquet: is binary; give a file with --output")
+        return name
+    if name == "rich":
+        name = _ENDINGS.get(output.suffix.lower(), "")
+        if not name:
+            raise UsageError(f"--output {output}: ends in none of {', '.join(_ENDINGS)}; give --format too")
+    return name
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    from pwm_bench.records.files import write_atomic
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, content)
+    except OSError as error:
+        raise UsageError(f"--output {path}: cannot be written ({error.strerror}); choose another place") from None
+    print(path)

@@ -74,8 +74,8 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
         Columns: what ran (``run_id``, ``task``, ``simulator``, ``algorithm``, ``variant``, ``gradient``, ``seed``),
         how it went (``status``, ``reason``, ``attempts``, ``device``), work per member (``env_steps``,
         ``gradient_steps``, ``imagined_steps``), clocks of the whole run [s] (``setup_seconds`` ...), and the
-        evaluation curve: ``curve_env_steps``, ``curve_train_seconds`` and ``curve_value`` (mean over episodes), each
-        an array, with ``untrained`` and ``final`` the ends of the last.
+        evaluation curve: ``curve_env_steps``, ``curve_gradient_steps``, ``curve_train_seconds`` and ``curve_value``
+        (mean over episodes), each an array, with ``untrained`` and ``final`` the ends of the last.
 
     Raises:
         UsageError: the metric was not recorded by any run.
@@ -89,6 +89,10 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
     for run, label in zip(runs, labels, strict=True):
         record, spec = run.record, run.record.spec
         lines = [line for line in run.evaluations if metric in ("return", "length") or metric in line["extras"]]
+        axes = {
+            f"curve_{name}": np.array([line[name] for line in lines], dtype=np.float64)
+            for name in ("env_steps", "gradient_steps", "train_seconds")
+        }
         for index, member in enumerate(record.members):
             values = np.array([_episode_mean(line, metric, index) for line in lines], dtype=np.float64)
             rows.append(
@@ -108,8 +112,7 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
                     "gradient_steps": record.counts.gradient_steps,
                     "imagined_steps": record.counts.imagined_steps,
                     **{f"{name}_seconds": value for name, value in record.clocks.model_dump().items()},
-                    "curve_env_steps": np.array([line["env_steps"] for line in lines], dtype=np.float64),
-                    "curve_train_seconds": np.array([line["train_seconds"] for line in lines], dtype=np.float64),
+                    **axes,
                     "curve_value": values,
                     "untrained": values[0] if values.size else np.nan,
                     "final": values[-1] if values.size else np.nan,
@@ -125,19 +128,32 @@ def _episode_mean(line: Mapping[str, Any], metric: str, member: int) -> float:
 
 def _variant_labels(runs: list[LoadedRun]) -> list[str]:
     """What tells runs of the same task, simulator and algorithm apart, e.g. ``"gamma=0.95"``; mostly nothing."""
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for run in runs:
-        variant = run.variant
-        key = (variant["task"], variant["simulator"], variant["algorithm"])
-        groups.setdefault(key, []).append(variant)
-    labels = []
-    for run in runs:
-        variant = run.variant
-        others = groups[(variant["task"], variant["simulator"], variant["algorithm"])]
-        names = sorted({name for other in others for name in variant.keys() | other.keys()})
-        differing = [n for n in names if len({json.dumps(other.get(n)) for other in others}) > 1]
-        labels.append(", ".join(f"{n.removeprefix('config.')}={variant.get(n)}" for n in differing))
-    return labels
+    variants = [run.variant for run in runs]
+    groups: dict[tuple[str, str, str], dict[str, set[str]]] = {}
+    counts: dict[tuple[str, str, str], int] = {}
+    for variant in variants:
+        key = _group(variant)
+        counts[key] = counts.get(key, 0) + 1
+        seen = groups.setdefault(key, {})
+        for name, value in variant.items():
+            seen.setdefault(name, set()).add(json.dumps(value))
+    present: dict[tuple[str, str, str], dict[str, int]] = {}
+    for variant in variants:
+        having = present.setdefault(_group(variant), {})
+        for name in variant:
+            having[name] = having.get(name, 0) + 1
+    differing = {
+        key: [n for n in sorted(seen) if len(seen[n] | ({"null"} if present[key][n] < counts[key] else set())) > 1]
+        for key, seen in groups.items()
+    }
+    return [
+        ", ".join(f"{name.removeprefix('config.')}={variant.get(name)}" for name in differing[_group(variant)])
+        for variant in variants
+    ]
+
+
+def _group(variant: Mapping[str, Any]) -> tuple[str, str, str]:
+    return variant["task"], variant["simulator"], variant["algorithm"]
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""Summary tables: one row per task, simulator and algorithm, every number traceable to its runs."""
+"""Summary tables: one row per task, simulator and algorithm, every number traceable to its runs.
+
+Published numbers ride along in a list of their own and enter nothing that is computed here.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -11,10 +14,23 @@ import pandas as pd
 
 from envs.errors import unknown
 from pwm_bench.records.frames import Loaded, members_frame
-from pwm_bench.records.statistics import bootstrap_interval, iqm, mean, value_at
+from pwm_bench.records.notes import table_notes
+from pwm_bench.records.overall import Overall, overall
+from pwm_bench.records.published import Published, beside
+from pwm_bench.records.statistics import (
+    Normalisation,
+    area_under_curve,
+    bootstrap_interval,
+    iqm,
+    mean,
+    median,
+    normalisation,
+    time_to_threshold,
+    value_at,
+)
 from pwm_bench.records.store import FINISHED
 
-__all__ = ["MATCHES", "Match", "Row", "Summary", "summarise"]
+__all__ = ["MATCHES", "Match", "Row", "Summary", "normalise_frame", "summarise"]
 
 Match = Literal["none", "env_steps", "wall_time"]
 MATCHES: tuple[Match, ...] = ("none", "env_steps", "wall_time")
@@ -43,6 +59,14 @@ class Row:
     high: float
     """95 % interval of the IQM; NaN with fewer than two seeds."""
     mean: float
+    median: float
+    area: float
+    """IQM over seeds of the mean score along the curve up to ``env_steps``, by the trapezoidal rule."""
+    steps_to_threshold: float
+    """Environment steps of the first evaluation at the threshold, median over seeds; infinite where most seeds never
+    get there, NaN without a threshold."""
+    seconds_to_threshold: float
+    """Likewise in training time (of the whole run)."""
     untrained: float
     """Mean score of the same policies before training."""
     train_seconds: float
@@ -66,15 +90,31 @@ class Summary:
     Attributes:
         rows: sorted by task, simulator and score.
         notes: what a reader must know: statistic, matching, devices, damaged runs.
+        overall: aggregates over tasks, where scores are normalised and an algorithm has more than one task.
+        published: task -> published numbers on it, in the table's units.
+        threshold: what ``steps_to_threshold`` is about.
     """
 
     study: str
     metric: str
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    overall: tuple[Overall, ...] = ()
+    published: dict[str, tuple[Published, ...]] = field(default_factory=dict)
+    normalised: str = "none"
+    threshold: float | None = None
 
 
-def summarise(loaded: Loaded, *, study: str, metric: str = "return", match: Match = "none") -> Summary:
+def summarise(
+    loaded: Loaded,
+    *,
+    study: str,
+    metric: str = "return",
+    match: Match = "none",
+    normalise: str = "none",
+    threshold: float | None = None,
+    with_published: bool = False,
+) -> Summary:
     """Makes a study's summary.
 
     Args:
@@ -84,24 +124,87 @@ def summarise(loaded: Loaded, *, study: str, metric: str = "return", match: Matc
         match: compare at equal environment steps, at equal training time, or each at its own end. The common budget
             is, per task and simulator, the smallest that any finished run reached; a curve counts with its last
             evaluation at or before it.
+        normalise: one of `statistics.NORMALISATIONS`.
+        threshold: score whose first reaching is timed, in the units of the table.
+        with_published: also give the published numbers of each task.
 
     Raises:
-        UsageError: unknown metric or match.
+        UsageError: unknown metric, match or normalisation, or one that does not know a task.
     """
     if match not in MATCHES:
         raise unknown("match", match, MATCHES)
     frame = members_frame(loaded.runs, metric=metric)
+    frame, scales = normalise_frame(frame, normalise)
     rows: list[Row] = []
     budgets: list[str] = []
+    scores: dict[tuple[str, str, str, str], np.ndarray] = {}
     if not frame.empty:
         for (task, simulator), block in frame.groupby(["task", "simulator"], sort=True):
             budget = _common_budget(block, match)
             if budget is not None:
                 shown = f"{budget:,.0f} env steps" if match == "env_steps" else f"{budget:,.1f} s"
                 budgets.append(f"{task} in {simulator} at {shown}")
-            found = [_row(group, match, budget) for _, group in block.groupby(["algorithm", "variant"], sort=True)]
+            found = []
+            for (algorithm, variant), group in block.groupby(["algorithm", "variant"], sort=True):
+                row, of_seeds = _row(group, match, budget, threshold)
+                found.append(row)
+                scores[str(task), str(simulator), str(algorithm), str(variant)] = of_seeds
             rows += sorted(found, key=lambda row: (np.isnan(row.iqm), -row.iqm if row.iqm == row.iqm else 0.0))
-    return Summary(study=study, metric=metric, rows=tuple(rows), notes=_notes(frame, loaded, metric, match, budgets))
+    published = {}
+    if with_published:
+        published = {
+            task: tuple(beside(task, metric=metric, normalisation=scales))
+            for task in dict.fromkeys(r.task for r in rows)
+        }
+    notes = table_notes(frame, loaded, metric, match, budgets, scales, threshold)
+    if with_published:
+        notes += (
+            "Published rows are other people's numbers: they are in no average, no rank and no comparison here."
+            if any(published.values())
+            else "No published numbers for these tasks and this metric.",
+        )
+    return Summary(
+        study=study,
+        metric=metric,
+        rows=tuple(rows),
+        notes=notes,
+        overall=overall(rows, scores) if normalise != "none" else (),
+        published=published,
+        normalised=normalise,
+        threshold=threshold,
+    )
+
+
+def normalise_frame(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, Normalisation]:
+    """Normalises the scores of a members frame.
+
+    Args:
+        frame: of `members_frame`.
+        name: one of `statistics.NORMALISATIONS`. ``"random-expert"`` takes both ends from the frame: the mean of the
+            untrained policies, and the highest mean final score of an algorithm in any simulator.
+
+    Returns:
+        A new frame, and the normalisation.
+
+    Raises:
+        UsageError: unknown name, or a task that it does not know.
+    """
+    bounds: dict[str, tuple[float, float]] = {}
+    if name == "random-expert" and not frame.empty:
+        done = frame[frame["status"].isin(FINISHED)]
+        best = done.groupby(["task", "simulator", "algorithm", "variant"])["final"].mean().groupby("task").max()
+        low = done.groupby("task")["untrained"].mean()
+        bounds = {str(task): (float(low[task]), float(best[task])) for task in best.index}
+    scales = normalisation(name, bounds)
+    if name == "none" or frame.empty:
+        return frame, scales
+    frame = frame.copy()
+    for column in ("untrained", "final", "curve_value"):
+        frame[column] = [
+            scales.apply(task, value) if column == "curve_value" else float(scales.apply(task, value))
+            for task, value in zip(frame["task"], frame[column], strict=True)
+        ]
+    return frame, scales
 
 
 def _common_budget(block: pd.DataFrame, match: Match) -> float | None:
@@ -111,7 +214,8 @@ def _common_budget(block: pd.DataFrame, match: Match) -> float | None:
     return float(min(curve[-1] for curve in done[_AXIS[match]] if len(curve)))
 
 
-def _row(group: pd.DataFrame, match: Match, budget: float | None) -> Row:
+def _row(group: pd.DataFrame, match: Match, budget: float | None, threshold: float | None) -> tuple[Row, np.ndarray]:
+    """A row, and the scores of its seeds."""
     done = group[group["status"].isin(FINISHED)]
     if match == "none" or budget is None:
         scores, steps = done["final"].to_numpy(), done["env_steps"].to_numpy(dtype=np.float64)
@@ -131,7 +235,14 @@ def _row(group: pd.DataFrame, match: Match, budget: float | None) -> Row:
     trained = float((runs["env_steps"].to_numpy() * members).sum())
     seconds = {name: float(runs[f"{name}_seconds"].sum()) for name in ("train", "compile", "evaluate")}
     first = group.iloc[0]
-    return Row(
+    areas = [
+        area_under_curve(axis[: points + 1], values[: points + 1])
+        for axis, values, points in zip(
+            done["curve_env_steps"], done["curve_value"], _last_points(done, match, budget), strict=True
+        )
+    ]
+    areas = [area for area in areas if np.isfinite(area)]
+    row = Row(
         task=first["task"],
         simulator=first["simulator"],
         algorithm=first["algorithm"],
@@ -143,6 +254,10 @@ def _row(group: pd.DataFrame, match: Match, budget: float | None) -> Row:
         low=low,
         high=high,
         mean=float(mean(scores)) if scores.size else np.nan,
+        median=float(median(scores)) if scores.size else np.nan,
+        area=float(iqm(areas)) if areas else np.nan,
+        steps_to_threshold=_reaching(done, "curve_env_steps", threshold),
+        seconds_to_threshold=_reaching(done, "curve_train_seconds", threshold),
         untrained=float(group["untrained"].mean()),
         train_seconds=seconds["train"],
         compile_seconds=seconds["compile"],
@@ -152,6 +267,21 @@ def _row(group: pd.DataFrame, match: Match, budget: float | None) -> Row:
         status=_status(group),
         runs=tuple(runs["run_id"]),
     )
+    return row, scores
+
+
+def _last_points(done: pd.DataFrame, match: Match, budget: float | None) -> list[int]:
+    """Index of the last evaluation that counts, for each seed."""
+    if match == "none" or budget is None:
+        return [len(curve) - 1 for curve in done["curve_value"]]
+    return [int(np.searchsorted(curve, budget, side="right")) - 1 for curve in done[_AXIS[match]]]
+
+
+def _reaching(done: pd.DataFrame, axis: str, threshold: float | None) -> float:
+    if threshold is None or done.empty:
+        return np.nan
+    times = [time_to_threshold(x, y, threshold) for x, y in zip(done[axis], done["curve_value"], strict=True)]
+    return float(median(times))
 
 
 def _status(group: pd.DataFrame) -> str:
@@ -162,32 +292,3 @@ def _status(group: pd.DataFrame) -> str:
     ended = ordered[0][0] if len(counts) == 1 else ", ".join(f"{number} {status}" for status, number in ordered)
     reasons = {reason for reason in group["reason"] if reason}
     return f"{ended}: {'; '.join(sorted(reasons))}" if reasons else ended
-
-
-def _notes(frame: pd.DataFrame, loaded: Loaded, metric: str, match: Match, budgets: list[str]) -> tuple[str, ...]:
-    episodes = sorted({int(run.record.spec["evaluation_episodes"]) for run in loaded.runs})
-    per_seed = " or ".join(map(str, episodes)) or "no"
-    notes = [
-        f"Score: {metric.replace('_', ' ')} of the deterministic policy, mean of {per_seed} evaluation episodes per "
-        "seed; IQM over seeds with a 95 % bootstrap interval.",
-        {
-            "none": "Budgets are not matched: each row is taken at its own end.",
-            "env_steps": f"Matched by environment steps: {'; '.join(budgets) or 'nothing finished yet'}.",
-            "wall_time": f"Matched by training time: {'; '.join(budgets) or 'nothing finished yet'}.",
-        }[match],
-        "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together.",
-    ]
-    checks = {
-        f"{run.record.spec['task']} in {run.record.spec['simulator']}": run.record.gradient_check
-        for run in loaded.runs
-        if run.record.gradient_check is not None
-    }
-    if checks:
-        found = "; ".join(f"{name} {c.relative_error:.0e} ({c.precision})" for name, c in sorted(checks.items()))
-        notes.append(f"Simulator gradients, relative error against central differences: {found}.")
-    devices = sorted({device for device in frame.get("device", ()) if device})
-    if devices:
-        mixed = " (times of different devices do not compare)" if len(devices) > 1 else ""
-        notes.append(f"Device: {'; '.join(devices)}{mixed}.")
-    notes += [f"Left out: {message}" for message in loaded.damaged]
-    return tuple(notes)

@@ -2,20 +2,23 @@ from __future__ import annotations
 
 import csv
 import io
-import re
+import json
 
 import pytest
 from rich.console import Console
 
-from pwm_bench.records.formats import render, to_rich
+from envs.errors import UsageError
+from pwm_bench.records.formats import Layout, render, to_rich
+from pwm_bench.records.formats.text import escape_latex
 from pwm_bench.records.frames import load_study
 from pwm_bench.records.store import Results
 from pwm_bench.records.tables import summarise
+from tests.pwm_bench.records import latex
 from tests.pwm_bench.records.factories import write_run
 
 
 @pytest.fixture
-def summary(tmp_path):
+def root(tmp_path):
     write_run(tmp_path, "aaa", curves=[[0.0, 1234.0], [0.0, 1236.0]], steps=[0, 300_000], seconds=[0.0, 75.0])
     write_run(
         tmp_path,
@@ -30,7 +33,16 @@ def summary(tmp_path):
         tmp_path, "ccc", algorithm="pwm", curves=[[1.0]], steps=[0], seconds=[0.0], status="failed",
         reason="ValueError: 50% of a_b & {c}",
     )  # fmt: skip
-    return summarise(load_study(Results(tmp_path), "s"), study="s")
+    return tmp_path
+
+
+def make(root, **options):
+    return summarise(load_study(Results(root), "s"), study="s", **options)
+
+
+@pytest.fixture
+def summary(root):
+    return make(root)
 
 
 def screen(summary, width, **options) -> str:
@@ -74,27 +86,105 @@ def test_trace_names_the_runs(summary):
         assert "runs aaa" in render(summary, format, trace=True)
 
 
+def markdown_rows(summary, **options) -> list[list[str]]:
+    lines = [line for line in render(summary, "markdown", **options).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
 def test_markdown_is_a_table(summary):
-    lines = [line for line in render(summary, "markdown").splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + 3
-    assert len({line.count("|") for line in lines}) == 1
-    assert "| hopper in mjx | ppo | score | 1 | 2.5M | -3.21 | – |" in render(summary, "markdown")
+    head, _, *rows = markdown_rows(summary)
+    assert len(rows) == 3
+    assert {len(row) for row in rows} == {len(head)}
+    assert rows[0][:7] == ["hopper in mjx", "ppo", "score", "1", "2.5M", "-3.21", "–"]
+    assert rows[1][5] == "**1,235**"  # the best of two; the only one in mjx is not
 
 
-def test_latex_is_escaped_and_balanced(summary):
+def test_columns_are_chosen_by_name(summary):
+    head, _, *rows = markdown_rows(summary, layout=Layout(columns=("median", "seeds")))
+    assert head == ["task", "algorithm", "median", "seeds"]
+    assert rows[1] == ["hopper in warp", "shac", "1,235", "2"]
+    text = screen(summary, 80, layout=Layout(columns=("median", "train")))
+    assert "cost" not in text
+    assert "1.1 h" in text
+
+
+def test_rows_by_algorithm(summary):
+    head, _, *rows = markdown_rows(summary, layout=Layout(rows="algorithm", columns=("iqm",)))
+    assert head == ["algorithm", "task", "IQM"]
+    assert rows[0] == ["ppo", "hopper in mjx", "-3.21"]
+    assert rows[2] == ["shac", "hopper in warp", "**1,235**"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "head", "rows"),
+    [
+        ("task", ["algorithm", "hopper in mjx", "hopper in warp"],
+         [["ppo", "-3.21", "–"], ["pwm", "–", "failed"], ["shac", "–", "**1,235 [1,234, 1,236]**"]]),
+        ("algorithm", ["task", "ppo", "pwm", "shac"],
+         [["hopper in mjx", "-3.21", "–", "–"], ["hopper in warp", "–", "failed", "**1,235 [1,234, 1,236]**"]]),
+        ("simulator", ["task, algorithm", "mjx", "warp"],
+         [["hopper, ppo", "-3.21", "–"], ["hopper, pwm", "–", "failed"],
+          ["hopper, shac", "–", "**1,235 [1,234, 1,236]**"]]),
+    ],
+)  # fmt: skip
+def test_grids(summary, columns, head, rows):
+    layout = Layout(columns=(columns,))
+    found = markdown_rows(summary, layout=layout)
+    assert [found[0], *found[2:]] == [head, *rows]
+    assert len(latex.check(render(summary, "latex", layout=layout))) == 1 + len(rows)
+    assert "failed" in screen(summary, 100, layout=layout)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rows": "tasks"}, "unknown kind of rows 'tasks': did you mean 'task'"),
+        ({"columns": ("iqn",)}, "unknown column 'iqn': did you mean 'iqm'"),
+        ({"columns": ("iqm", "task")}, "make a grid and stand alone"),
+    ],
+)
+def test_impossible_layouts(options, message):
+    with pytest.raises(UsageError, match=message):
+        Layout(**options)
+
+
+def test_latex_says_the_same(summary):
     text = render(summary, "latex")
-    assert text.count("\\begin{") == text.count("\\end{") == 2
-    for rule in ("toprule", "midrule", "bottomrule"):
-        assert f"\\{rule}" in text
+    rows = latex.check(text)
     assert "50\\% of a\\_b \\& \\{c\\}" in text
-    assert "\\textbf{1,235}" in text
-    assert "$-$3.21" in text
-    body = text[text.index("\\toprule") : text.index("\\bottomrule")]
-    counts = {line.count(" & ") for line in body.splitlines() if " & " in line}
-    assert counts == {13}
-    assert not re.search(r"(?<!\\)[_#]", text.partition("\\begin")[2])
-    unescaped = re.sub(r"\\[{}]", "", text)
-    assert unescaped.count("{") == unescaped.count("}")
+    assert rows[0] == ["algorithm", "gradient", "seeds", "steps", "IQM", "95 \\% CI", "untrained", "train",
+                       "grad steps", "status"]  # fmt: skip
+    assert rows[2][:5] == ["ppo", "score", "1", "2.5M", "$-$3.21"]
+    assert rows[4][4:6] == ["\\textbf{1,235}", "{[}1,234, 1,236]"]
+    assert [len(row) for row in rows] == [10, 1, 10, 1, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("plain", "escaped"),
+    [
+        ("a_b 50% & {c} $x^2 ~#", r"a\_b 50\% \& \{c\} \$x\textasciicircum{}2 \textasciitilde{}\#"),
+        ("-0.5 to -3, e-5, well-known", r"$-$0.5 to $-$3, e-5, well-known"),
+        ("C:\\dir <x> |y|", r"C:\textbackslash{}dir \textless{}x\textgreater{} \textbar{}y\textbar{}"),
+        ("–", "--"),
+    ],
+)
+def test_specials_print_as_they_stand(plain, escaped):
+    assert escape_latex(plain) == escaped
+
+
+def test_the_latex_reader_refuses_what_does_not_compile(summary):
+    text = render(summary, "latex")
+    for wrong in (
+        text.replace("\\end{tabular}", ""),
+        text.replace("\\textbf{1,235}", "\\textbf{1,235"),
+        text.replace("2.5M &", "2.5M"),
+        text.replace("a\\_b", "a_b"),
+        text.replace("shac &", "[shac] &"),
+        text.replace("\\toprule", "\\topline"),
+    ):
+        assert wrong != text
+        with pytest.raises((AssertionError, IndexError)):
+            latex.check(wrong)
 
 
 def test_csv_keeps_full_precision_and_the_runs(summary):
@@ -106,3 +196,54 @@ def test_csv_keeps_full_precision_and_the_runs(summary):
     assert by_name["ppo"]["low"] == ""
     assert by_name["pwm"]["iqm"] == ""
     assert by_name["pwm"]["status"] == "failed: ValueError: 50% of a_b & {c}"
+    assert {row["origin"] for row in rows} == {"here"}
+
+
+def test_json_says_everything(root):
+    content = json.loads(render(make(root, threshold=1e9), "json"))
+    rows = {row["algorithm"]: row for row in content["rows"]}
+    assert rows["shac"]["iqm"] == 1235.0
+    assert rows["shac"]["runs"] == ["aaa"]
+    assert rows["shac"]["steps_to_threshold"] is None  # never
+    assert content["threshold"] == 1e9
+    assert any("Budgets are not matched" in note for note in content["notes"])
+
+
+def test_parquet_is_the_same_table(summary):
+    pq = pytest.importorskip("pyarrow.parquet")
+    table = pq.read_table(io.BytesIO(render(summary, "parquet")))
+    rows = {row["algorithm"]: row for row in table.to_pylist()}
+    assert rows["shac"]["iqm"] == 1235.0
+    assert rows["shac"]["seeds"] == 2
+    assert rows["shac"]["runs"] == ["aaa"]
+    assert b"Budgets are not matched" in table.schema.metadata[b"notes"]
+
+
+def test_time_to_a_threshold_has_columns(root):
+    summary = make(root, threshold=1235.0)
+    head, _, *rows = markdown_rows(summary)
+    steps, time = head.index("steps to 1,235"), head.index("time to 1,235")
+    assert rows[0][steps] == "never"
+    assert rows[1][steps] == "never"  # one of two seeds gets there: the median is infinite
+    assert markdown_rows(make(root, threshold=1234.0))[3][steps : time + 1] == ["300k", "1.2 min"]
+
+
+def test_published_rows_stand_apart(root):
+    summary = make(root, with_published=True)
+    _, _, *rows = markdown_rows(summary)
+    ours = [row for row in rows if "published" not in row[0]]
+    assert [row[1] for row in ours] == ["ppo", "shac", "pwm"]
+    assert ours[1][5] == "**1,235**"  # still the best here
+    theirs = {row[1].split(" <sup>")[0]: row for row in rows if row[0] == "hopper, published"}
+    assert theirs["PWM"][5:7] == ["5,643", "[5,600, 5,709]"]
+    text = render(summary, "markdown")
+    for footnote in ("Different simulator (dflex)", "Budget not matched", "in no average, no rank"):
+        assert footnote in text
+    assert latex.check(render(summary, "latex"))[7][0].startswith("PWM\\textsuperscript{a,b}")
+    data = list(csv.DictReader(io.StringIO(render(summary, "csv"))))
+    assert {row["origin"] for row in data} == {"here", "published"}
+    assert next(row for row in data if row["algorithm"] == "PWM")["footnotes"].startswith("Source: pwm_hopper.csv.")
+    grid = markdown_rows(summary, layout=Layout(columns=("task",)))
+    assert [row[0] for row in grid[2:5]] == ["ppo", "pwm", "shac"]
+    assert grid[5][:2] == ["PWM (published)", "5,643 [5,600, 5,709] <sup>a,b</sup>"]
+    assert "PWM" in screen(summary, 80)

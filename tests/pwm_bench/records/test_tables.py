@@ -159,3 +159,68 @@ def test_the_frame_has_one_row_a_member(root):
     assert len(frame) == 7
     assert sorted(frame[frame.algorithm == "shac"].seed) == [0, 1, 2, 3]
     assert frame[frame.run_id == "bbb"].iloc[1].curve_value.tolist() == [1.0, 7.0, 11.0]
+
+
+def test_area_median_and_threshold_by_hand(root):
+    shac = rows(root, threshold=40.0)[0]["shac"]
+    assert shac.median == pytest.approx(50.0)
+    # areas (0, 10, 20) -> 10, (0, 11, 40) -> 15.5, (0, 12, 60) -> 21, (4, 13, 1000) -> 257.5; the middle two
+    assert shac.area == pytest.approx((15.5 + 21.0) / 2)
+    assert (shac.steps_to_threshold, shac.seconds_to_threshold) == (200.0, 20.0)  # three of four seeds
+    assert rows(root, threshold=50.0)[0]["shac"].steps_to_threshold == math.inf  # two of four
+    assert math.isnan(rows(root)[0]["shac"].steps_to_threshold)
+    matched = rows(root, match="wall_time")[0]["shac"]
+    assert math.isnan(matched.area)  # a single evaluation has no area
+    assert rows(root, match="env_steps")[0]["ppo"].area == pytest.approx(3.5)  # (1, 5) and (1, 7) up to 150 steps
+
+
+def test_normalised_tables_have_rows_over_tasks(tmp_path):
+    peak = 4742.297
+    for task, scale in (("hopper", peak), ("ant", 6604.663)):
+        curves = [[0.0, scale], [0.0, 2 * scale]]
+        write_run(tmp_path, f"{task}1", task=task, curves=curves, steps=[0, 10], seconds=[0.0, 1.0])
+        if task == "hopper":
+            write_run(tmp_path, "ppo1", algorithm="ppo", curves=[[0.0, scale / 2]], steps=[0, 10], seconds=[0.0, 1.0])
+    write_run(tmp_path, "mjx1", simulator="mjx", curves=[[0.0, peak]], steps=[0, 10], seconds=[0.0, 1.0])
+    table, summary = rows(tmp_path, normalise="ppo")
+    assert table["ppo"].iqm == pytest.approx(0.5)
+    (shac,) = summary.overall  # PPO and MJX have one task only
+    assert (shac.simulator, shac.tasks, shac.seeds, shac.complete) == ("warp", ("ant", "hopper"), 4, True)
+    assert shac.iqm == pytest.approx(1.5)  # of 1 1 2 2
+    assert shac.mean == shac.median == pytest.approx(1.5)
+    assert shac.optimality_gap == pytest.approx(0.0)
+    assert 1.0 <= shac.low <= shac.high <= 2.0
+    assert shac.runs == ("ant1", "hopper1")
+    assert any("different simulator and reward scale" in note for note in summary.notes)
+    assert not rows(tmp_path)[1].overall  # raw returns of different tasks are not averaged
+
+
+def test_random_expert_takes_its_scales_from_the_study(root):
+    table, summary = rows(root, normalise="random-expert")
+    # untrained: four SHAC seeds 0 0 0 4 and two PPO seeds 1 1, so 1; the best algorithm's mean is SHAC's, 280
+    assert table["shac"].mean == pytest.approx(1.0)
+    assert table["ppo"].mean == pytest.approx((10.0 - 1.0) / 279.0)
+    assert any("hopper 1.0 and 280.0" in note for note in summary.notes)
+
+
+def test_normalisation_that_does_not_know_a_task(tmp_path):
+    write_run(tmp_path, "a", task="cartpole", curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0])
+    with pytest.raises(UsageError, match="no scale for task 'cartpole'"):
+        rows(tmp_path, normalise="ppo")
+
+
+def test_published_numbers_change_none_of_ours(root):
+    plain, with_published = rows(root)[1], rows(root, with_published=True)[1]
+    assert repr(plain.rows) == repr(with_published.rows)
+    assert [entry.algorithm for entry in with_published.published["hopper"]][:2] == ["PWM", "AHAC"]
+    assert any("in no average" in note for note in with_published.notes)
+    unknown_metric = rows(root, with_published=True, metric="length")[1]
+    assert unknown_metric.published == {"hopper": ()}
+    assert any("No published numbers" in note for note in unknown_metric.notes)
+
+
+def test_a_missing_setting_equals_null_in_variants(tmp_path):
+    for name, config in (("a", {"gamma": 1}), ("b", {"gamma": 1, "clip": None}), ("c", {"gamma": 1, "clip": 2})):
+        write_run(tmp_path, name, curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0], config=config)
+    summary = summarise(load_study(Results(tmp_path), "s"), study="s")
+    assert sorted(row.variant for row in summary.rows) == ["clip=2", "clip=None"]

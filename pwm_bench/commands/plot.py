@@ -1,0 +1,127 @@
+"""``pwm-bench plot``: a study's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from envs.errors import UsageError, unknown
+from pwm_bench.commands.options import ResultsFolder, default_results, option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pwm_bench.records.frames import Loaded
+
+__all__ = ["KINDS", "Plot"]
+
+KINDS = ("curves", "profile", "improvement", "iqm", "threshold", "timeline")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """Draw a study's figures for print: learning curves, profiles, comparisons, timelines."""
+
+    study: Annotated[str, tyro.conf.Positional, option("STUDY")]
+    """A study that has runs; see `pwm-bench results ls`."""
+    kind: Annotated[str, option("A,B,...", "what the study allows")] = ""
+    """curves, profile, improvement, iqm, threshold, timeline."""
+    axis: Annotated[str, option("A,B,...", "env_steps,time")] = "env_steps,time"
+    """What learning is drawn against: env_steps, gradient_steps, time (of training)."""
+    metric: Annotated[str, option("NAME", "return")] = "return"
+    """return, length, or another quantity recorded with evaluations."""
+    normalise: Annotated[str, option("NAME", "none")] = "none"
+    """none, ppo, random-expert, dmc or success; see `pwm-bench table --help`."""
+    threshold: Annotated[float | None, option("SCORE")] = None
+    """For the time to a threshold."""
+    width: Annotated[str, option("NAME", "double for curves and timeline, else single")] = ""
+    """single (3.5 in) or double (7 in): columns of a page."""
+    seeds: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also draw each seed's curve."""
+    scale: Annotated[str, option("NAME", "auto")] = "auto"
+    """Of steps and times in learning curves: linear, log, or auto (log times where they differ much)."""
+    format: Annotated[str, option("A,B,...", "png,svg,pdf")] = "png,svg,pdf"
+    """png, svg, pdf."""
+    output: Annotated[Path | None, option("DIR", "figures/STUDY in the results folder")] = None
+    """Where to."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+
+    def __call__(self) -> int:
+        """Writes the figures and names the files."""
+        kinds, axes, formats = (_names(text) for text in (self.kind, self.axis, self.format))
+        for kind in kinds:
+            if kind not in KINDS:
+                raise unknown("kind of figure", kind, KINDS)
+        if "threshold" in kinds and self.threshold is None:
+            raise UsageError("--kind threshold: say which score with --threshold")
+
+        from pwm_bench.plots import style
+        from pwm_bench.plots.curves import SCALES
+        from pwm_bench.plots.frames import AXES, CAPTION
+        from pwm_bench.records.frames import load_study, members_frame
+        from pwm_bench.records.store import Results
+        from pwm_bench.records.tables import normalise_frame
+
+        for name in axes:
+            if name not in AXES:
+                raise unknown("axis", name, AXES)
+        if self.scale not in SCALES:
+            raise unknown("scale", self.scale, SCALES)
+        for name in formats:
+            if name not in style.FORMATS:
+                raise unknown("figure format", name, style.FORMATS)
+        if self.width and self.width not in style.WIDTHS:
+            raise unknown("width", self.width, style.WIDTHS)
+        with style.paper():
+            loaded = load_study(Results(self.results), self.study)
+            frame, scales = normalise_frame(members_frame(loaded.runs, metric=self.metric), self.normalise)
+            folder = self.output or self.results / "figures" / self.study
+            for kind in kinds or _suitable(frame, self.threshold):
+                draw = self._drawing(kind, loaded, frame, axes)
+                for file in style.save(draw(), folder / kind, formats):
+                    print(file)
+        for note in (CAPTION, scales.note, *(f"Left out: {message}" for message in loaded.damaged)):
+            if note:
+                print(note)
+        return 0
+
+    def _drawing(self, kind: str, loaded: Loaded, frame: pd.DataFrame, axes: list[str]) -> Callable[[], Any]:
+        from pwm_bench.plots import bars, curves, profiles, timeline
+        from pwm_bench.plots.frames import score_name
+
+        score = score_name(self.metric, self.normalise)
+        width: Any = self.width or ("double" if kind in ("curves", "timeline") else "single")
+        return {
+            "curves": lambda: curves.learning_curves(
+                frame,
+                axes=axes,
+                score=score,
+                width=width,
+                seeds=self.seeds,
+                scale=self.scale,  # type: ignore[arg-type]
+            ),
+            "profile": lambda: profiles.profiles(frame, score=score, width=width),
+            "improvement": lambda: profiles.improvement(frame, width=width),
+            "iqm": lambda: bars.iqm_bars(frame, score=score, width=width),
+            "threshold": lambda: bars.threshold_times(
+                frame, self.threshold or 0.0, axis=axes[0], score=score, width=width
+            ),
+            "timeline": lambda: timeline.timeline(loaded, width=width),
+        }[kind]
+
+
+def _suitable(frame: pd.DataFrame, threshold: float | None) -> list[str]:
+    """Everything that has something to show: comparisons need two algorithms, a threshold must be given."""
+    kinds = ["curves", "iqm"]
+    if frame.empty or frame.groupby(["algorithm", "variant"]).ngroups > 1:
+        kinds += ["profile", "improvement"]
+    return [*kinds, *(["threshold"] if threshold is not None else []), "timeline"]
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.replace(" ", "").split(",") if name]

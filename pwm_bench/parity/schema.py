@@ -1,0 +1,214 @@
+"""The parity record, ``<results>/parity/<task>.json``: typed and versioned. docs/parity.md explains the measures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from envs.errors import UsageError
+from pwm_bench.records.files import write_atomic
+from pwm_bench.records.schema import Provenance
+
+__all__ = [
+    "SCHEMA_VERSION", "Air", "Angle", "Contact", "ContactPoint", "Gradients", "NormPoint", "ParityRecord", "Reset",
+    "Returns", "SimulatorFacts", "read", "record_path", "write",
+]  # fmt: skip
+
+SCHEMA_VERSION = 1
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SimulatorFacts(_Model):
+    """A simulator as the task runs in it."""
+
+    simulator: str
+    refused: str | None = None
+    """Why it can't run the task; the other fields are then null."""
+    observation_dim: int | None = None
+    action_dim: int | None = None
+    control_dt: float | None = None
+    """[s]."""
+    substeps: int | None = None
+    timestep: float | None = None
+    """Of a substep [s]."""
+    contact: str | None = None
+    """Contact model."""
+    differentiable: bool | None = None
+    compile_seconds: float | None = None
+
+
+class Reset(_Model):
+    """First states and observations of two episodes of each world, against those of the reference."""
+
+    simulator: str
+    difference: float
+    """Largest, over positions, velocities and observations; 0 where they are equal."""
+    agrees: bool
+
+
+class Returns(_Model):
+    """Undiscounted returns of the first episode of each world."""
+
+    simulator: str
+    policy: str
+    """``random`` (uniform in [-1, 1], equal numbers in every simulator) or ``zero``."""
+    mean: float
+    low: float | None
+    high: float | None
+    """Ends of the 95 % bootstrap interval of the mean over episodes; null for one episode."""
+    length: float
+    """Mean length [control steps]."""
+    episodes: int
+    invalid: int
+    """Episodes that left the finite world."""
+
+
+class Air(_Model):
+    """Equal states and controls far above the ground, in equal substeps, against the reference."""
+
+    simulator: str
+    steps: int
+    """Control steps compared in the world that was compared longest: up to the first contact or joint limit."""
+    compared: int
+    """States compared, over all worlds."""
+    position: float
+    """Largest difference of a position coordinate [m, rad]."""
+    velocity: float
+    """Largest difference of a velocity coordinate, relative to the largest velocity in that state (at least 1)."""
+    tolerance: float
+    agrees: bool
+    """Something was compared, and both differences are within the tolerance."""
+
+
+class ContactPoint(_Model):
+    """After some control steps from the reset state under equal actions, each simulator in its own substeps."""
+
+    steps: int
+    touching: float
+    """Share of worlds in which a contact or limit has been active in MuJoCo C by then."""
+    position: float | None
+    """Root-mean-square difference over position coordinates [m, rad], median over worlds."""
+    largest: float | None
+    """The same, largest over worlds."""
+    returns: float | None
+    """Mean over worlds of the return up to there, less that of the reference."""
+
+
+class Contact(_Model):
+    """How far a simulator is from the reference once bodies meet the ground."""
+
+    simulator: str
+    points: list[ContactPoint]
+    before: float | None
+    """Largest of those differences before a world's first contact or limit: what unequal substeps alone cause."""
+    reason: str
+
+
+class NormPoint(_Model):
+    """Norm of a world's gradient of the return over a horizon with respect to its action sequence."""
+
+    horizon: int
+    """Control steps."""
+    low: float | None
+    median: float | None
+    high: float | None
+    """Quartiles over worlds."""
+    finite: float
+    """Share of worlds whose gradient is finite."""
+
+
+class Gradients(_Model):
+    """A differentiable simulator's gradients against the horizon."""
+
+    simulator: str
+    norms: list[NormPoint]
+
+
+class Angle(_Model):
+    """Between two simulators' gradients at equal states and actions."""
+
+    first: str
+    second: str
+    horizon: int
+    cosine: float | None
+    """Median over worlds; null where a gradient is zero."""
+    low: float | None
+    high: float | None
+    """Quartiles over worlds."""
+
+
+class ParityRecord(_Model):
+    """One task in several simulators."""
+
+    schema_version: int = SCHEMA_VERSION
+    task: str
+    reference: str
+    """Simulator that the others are compared with."""
+    simulators: list[SimulatorFacts]
+    reset: list[Reset]
+    returns: list[Returns]
+    air: list[Air]
+    contact: list[Contact]
+    gradients: list[Gradients]
+    angles: list[Angle]
+    worlds: int
+    seed: int
+    precision: str = "float64"
+    seconds: float
+    created_at: str
+    provenance: Provenance
+
+    @property
+    def agrees(self) -> bool:
+        """Whether everything that must agree does."""
+        return all(reset.agrees for reset in self.reset) and all(air.agrees for air in self.air)
+
+
+def record_path(results: Path, task: str) -> Path:
+    """Where a task's parity record lies in a results folder."""
+    return results / "parity" / f"{task}.json"
+
+
+def write(results: Path, record: ParityRecord) -> Path:
+    """Stores a record, replacing an earlier one. Returns its path.
+
+    Raises:
+        UsageError: the folder can't be written.
+    """
+    path = record_path(results, record.task)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, record.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder with --results"
+        ) from None
+    return path
+
+
+def read(path: Path) -> ParityRecord:
+    """Reads a record.
+
+    Raises:
+        UsageError: there is none, it is damaged, or a newer version wrote it.
+    """
+    try:
+        values = json.loads(path.read_text())
+        version = values["schema_version"]
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such record; measure it with: pwm-bench parity {path.stem}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{path}: damaged (not a parity record); measure it again") from None
+    if version > SCHEMA_VERSION:
+        raise UsageError(f"{path}: schema version {version} is newer than this pwm-bench: update it")
+    try:
+        return ParityRecord.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{path}: damaged ({where}: {first['msg']}); measure it again") from None

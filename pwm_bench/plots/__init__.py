@@ -1,0 +1,4 @@
+"""Figures for print: one style, fixed colours for algorithms, and drawing functions that take numbers, not files.
+
+Modules are imported on their own; each needs matplotlib (``pip install 'pwm-bench[plots]'``).
+"""

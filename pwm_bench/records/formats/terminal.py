@@ -1,0 +1,84 @@
+"""A summary on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pwm_bench.records.formats.columns import Layout
+from pwm_bench.records.formats.sheet import Cell, Sheet, to_sheet
+from pwm_bench.records.tables import Summary
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+__all__ = ["to_rich"]
+
+_WIDE = 150  # terminal columns from which one table holds everything
+_NARROW = 100  # and below which what only some readers need is left out
+
+
+def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout | None = None) -> Group:
+    """A summary for a terminal of ``width`` columns: one table if it fits, scores and cost apart if not."""
+    from rich.console import Group
+    from rich.text import Text
+
+    chosen = layout or Layout()
+    sheet = to_sheet(summary, chosen, "rich")
+    everything = range(len(sheet.headers))
+    if width >= _WIDE or chosen.columns:
+        parts = [("", list(everything))]
+    else:
+        left_out = {"cost", "detail"} if width < _NARROW else {"cost"}
+        scores = [i for i in everything if sheet.parts[i] not in left_out]
+        parts = [(" · scores", scores), (" · cost", [i for i in everything if sheet.parts[i] in ("name", "cost")])]
+    items: list[Table | Text] = [_table(sheet, suffix, columns) for suffix, columns in parts]
+    items += [Text(f"! {line}", style="yellow") for line in sheet.failures]
+    items += [Text(line, style="dim") for line in sheet.notes]
+    items += [Text(f"{letter}  {text}", style="dim") for letter, text in sheet.footnotes]
+    if trace:
+        items += [Text(line) for line in ("", *sheet.traces)]
+    return Group(*items)
+
+
+def _table(sheet: Sheet, suffix: str, columns: Sequence[int]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=sheet.title + suffix,
+        title_style="bold",
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for i in columns:
+        table.add_column(sheet.headers[i], justify=sheet.aligns[i], no_wrap=sheet.parts[i] != "name", overflow="fold")
+    for block in sheet.blocks:
+        if block.title:
+            table.add_row(Text(block.title, style="bold cyan"))
+        for line in block.lines:
+            cells = [_cell(line.cells[i], name=i == 0, indent=bool(block.title)) for i in columns]
+            table.add_row(*cells, style="italic dim" if line.published else None)
+        table.add_section()
+    return table
+
+
+def _cell(cell: Cell, *, name: bool, indent: bool) -> Text:
+    """A name has each difference from its other rows on a line of its own."""
+    from rich.text import Text
+
+    text = Text(f"  {cell.text}" if name and indent else cell.text)
+    for detail in cell.details:
+        text.append(f"\n    {detail}", style="dim")
+    if cell.marks:
+        text.append(f" {','.join(cell.marks)}", style="dim")
+    if cell.bold:
+        text.stylize("bold green")
+    if cell.warn:
+        text.stylize("yellow")
+    return text

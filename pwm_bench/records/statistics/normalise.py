@@ -1,0 +1,110 @@
+"""Normalisation sets: what a raw score is divided by so that tasks can be averaged.
+
+Every set maps a score to ``(score - low) / (high - low)`` with a pair ``(low, high)`` per task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from envs.errors import UsageError, unknown
+
+__all__ = ["NORMALISATIONS", "PPO_PEAK", "Normalisation", "normalisation", "published_name"]
+
+NORMALISATIONS = ("none", "ppo", "random-expert", "dmc", "success")
+
+PPO_PEAK = {
+    "hopper": 4742.297,
+    "ant": 6604.663,
+    "anymal": 12028.992,
+    "humanoid": 7292.786,
+    "humanoidsnu": 4246.042,
+}
+"""Peak over training of the IQM of ten PPO seeds in dflex: the published constants of PWM's locomotion figures."""
+
+_PUBLISHED = {
+    "muscle_humanoid": "humanoidsnu",
+    "snu_humanoid": "humanoidsnu",
+    "humanoid_snu": "humanoidsnu",
+}
+
+
+def published_name(task: str) -> str:
+    """The name under which publications report a task of ours: ``hopper``, ``walker-stand``, ``mw-reach``."""
+    task = _PUBLISHED.get(task.replace("-", "_"), task)
+    return task.rsplit("/", maxsplit=1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """A set of scales.
+
+    Attributes:
+        name: of `NORMALISATIONS`.
+        bounds: task -> the scores that become 0 and 1; ``"*"`` stands for every task.
+        note: for a table's footnote; says where the scales come from.
+    """
+
+    name: str
+    bounds: Mapping[str, tuple[float, float]]
+    note: str
+
+    def scale(self, task: str) -> tuple[float, float]:
+        """The scores that become 0 and 1.
+
+        Raises:
+            UsageError: the set says nothing about the task.
+        """
+        pair = self.bounds.get(task) or self.bounds.get(published_name(task)) or self.bounds.get("*")
+        if pair is None:
+            raise UsageError(
+                f"normalise={self.name}: has no scale for task '{task}', only for {', '.join(sorted(self.bounds))}; "
+                "use none or random-expert"
+            )
+        if not np.isfinite(pair).all() or pair[0] == pair[1]:
+            raise UsageError(f"normalise={self.name}: task '{task}' has no usable scale ({pair[0]:g} to {pair[1]:g})")
+        return pair
+
+    def apply(self, task: str, scores: ArrayLike) -> NDArray[np.float64]:
+        """Normalised scores.
+
+        Raises:
+            UsageError: as `scale`.
+        """
+        low, high = self.scale(task)
+        return (np.asarray(scores, dtype=np.float64) - low) / (high - low)
+
+
+def normalisation(name: str, bounds: Mapping[str, tuple[float, float]] | None = None) -> Normalisation:
+    """A set by name.
+
+    Args:
+        name: of `NORMALISATIONS`.
+        bounds: task -> (score of random play, score of an expert), for ``"random-expert"`` only.
+
+    Raises:
+        UsageError: unknown name, or ``"random-expert"`` without bounds.
+    """
+    if name not in NORMALISATIONS:
+        raise unknown("normalisation", name, NORMALISATIONS)
+    if name == "random-expert":
+        if not bounds:
+            raise UsageError("normalise=random-expert: no finished runs to take its scales from; use none")
+        shown = "; ".join(f"{task} {low:,.1f} and {high:,.1f}" for task, (low, high) in sorted(bounds.items()))
+        note = f"Normalised per task: 0 is untrained policies, 1 the best algorithm here ({shown})."
+        return Normalisation(name, bounds, note)
+    return {
+        "none": Normalisation("none", {"*": (0.0, 1.0)}, ""),
+        "ppo": Normalisation(
+            "ppo",
+            {task: (0.0, peak) for task, peak in PPO_PEAK.items()},
+            "Normalised by the published peak return of PPO in dflex, a different simulator and reward scale: "
+            "1 does not mean PPO's score here.",
+        ),
+        "dmc": Normalisation("dmc", {"*": (0.0, 1000.0)}, "Normalised by the largest possible return, 1000."),
+        "success": Normalisation("success", {"*": (0.0, 1.0)}, "Score: share of successful episodes."),
+    }[name]

@@ -1,0 +1,202 @@
+"""What the figures say is what the numbers are; nothing is cut off."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from envs.errors import UsageError
+from pwm_bench.cli import main
+from pwm_bench.plots import style
+from pwm_bench.plots.bars import iqm_bars, threshold_times
+from pwm_bench.plots.curves import learning_curves
+from pwm_bench.plots.profiles import improvement, profiles
+from pwm_bench.plots.timeline import timeline
+from pwm_bench.records.frames import load_study, members_frame
+from pwm_bench.records.store import Results
+from tests.pwm_bench.records.factories import write_run
+
+STEPS = [0, 100, 200]
+
+
+@pytest.fixture(autouse=True)
+def settings():
+    with style.paper():
+        yield
+
+
+@pytest.fixture
+def root(tmp_path):
+    """SHAC with three seeds on two tasks, PPO with two on one, and a failed PWM."""
+    curves = [[0.0, 10.0, 30.0], [0.0, 20.0, 60.0], [6.0, 30.0, 90.0]]
+    write_run(tmp_path, "aaa", curves=curves, steps=STEPS, seconds=[0.0, 10.0, 20.0])
+    write_run(tmp_path, "bbb", algorithm="ppo", curves=[[1.0, 5.0, 9.0], [1.0, 7.0, 70.0]], steps=STEPS,
+              seconds=[0.0, 100.0, 200.0])  # fmt: skip
+    write_run(tmp_path, "ccc", algorithm="pwm", curves=[[2.0]], steps=[0], seconds=[0.0], status="failed")
+    write_run(tmp_path, "ddd", task="ant", curves=[[0.0, 1.0]], steps=[0, 50], seconds=[0.0, 5.0])
+    return tmp_path
+
+
+@pytest.fixture
+def frame(root):
+    return members_frame(load_study(Results(root), "s").runs)
+
+
+def lines(panel):
+    return {line.get_color(): line for line in panel.get_lines()}
+
+
+def nothing_is_cut_off(figure):
+    figure.canvas.draw()
+    drawn, (width, height) = figure.get_tightbbox(figure.canvas.get_renderer()), figure.get_size_inches()
+    assert drawn.x0 > -0.01
+    assert drawn.y0 > -0.01
+    assert drawn.x1 < width + 0.01
+    assert drawn.y1 < height + 0.01
+    for panel in figure.axes:
+        box = panel.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+        assert box.width > 0.7
+        assert box.height > 0.25
+
+
+def test_learning_curves(frame):
+    figure = learning_curves(frame, axes=("env_steps", "gradient_steps", "time"))
+    nothing_is_cut_off(figure)
+    grid = np.array(figure.axes).reshape(2, 3)
+    assert [panel.get_title(loc="left") for panel in grid[:, 0]] == ["ant in warp", "hopper in warp"]
+    by_steps, by_updates, by_time = grid[1]
+    shac = lines(by_steps)[style.look("shac").colour]
+    assert shac.get_xdata() == pytest.approx(STEPS)
+    assert shac.get_ydata() == pytest.approx([2.0, 20.0, 60.0])  # fewer than four seeds: means
+    assert lines(by_updates)[style.look("shac").colour].get_xdata() == pytest.approx([0, 10, 20])
+    ppo = lines(by_time)[style.look("ppo").colour]
+    assert by_time.get_xscale() == "log"  # ten times as long: without the point at zero
+    assert ppo.get_xdata() == pytest.approx([100 / 60, 200 / 60])
+    assert by_time.get_xlabel() == "training time [min]"
+    assert len(by_steps.collections) == 2  # an interval for each algorithm
+    assert len(grid[0, 0].collections) == 0  # but not for one seed
+    linear = learning_curves(frame, axes=("time",), scale="linear", seeds=True, width="single")
+    assert linear.axes[1].get_xscale() == "linear"
+    assert len(linear.axes[1].get_lines()) == 2 + 5
+    nothing_is_cut_off(linear)
+
+
+def test_iqm_bars(frame):
+    figure = iqm_bars(frame, width="double")
+    nothing_is_cut_off(figure)
+    hopper = next(panel for panel in figure.axes if panel.get_title(loc="left") == "hopper in warp")
+    assert [patch.get_width() for patch in hopper.patches] == pytest.approx([60.0, 39.5])  # best first
+    assert [tick.get_text() for tick in hopper.get_yticklabels()] == ["shac", "ppo"]
+
+
+def test_performance_profile(frame):
+    figure = profiles(frame[frame["task"] == "hopper"])
+    nothing_is_cut_off(figure)
+    (panel,) = figure.axes
+    shac = lines(panel)[style.look("shac").colour]
+    at = dict(zip(np.round(shac.get_xdata(), 6), shac.get_ydata(), strict=True))
+    assert (at[9.0], at[30.0], at[60.0], at[90.0]) == pytest.approx((1.0, 2 / 3, 1 / 3, 0.0))
+
+
+def test_probability_of_improvement(frame):
+    """PPO's 9 beats none of 30 60 90, its 70 two of them: 2 of 6."""
+    figure = improvement(frame)
+    nothing_is_cut_off(figure)
+    panel = figure.axes[0]
+    marks = [line.get_xdata()[0] for line in panel.get_lines() if line.get_marker() == "|"]
+    assert marks == pytest.approx([1 / 3])
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == ["ppo"]
+
+
+def test_time_to_threshold(frame):
+    figure = threshold_times(frame[frame["task"] == "hopper"], 60.0)
+    nothing_is_cut_off(figure)
+    (panel,) = figure.axes
+    assert panel.get_xticklabels()[-1].get_text() == "never"
+    filled = [line for line in panel.get_lines() if line.get_marker() == style.look("shac").marker]
+    reached, never = filled
+    assert list(reached.get_xdata()) == [200, 200]
+    assert len(never.get_xdata()) == 1
+    assert never.get_xdata()[0] > 200
+
+
+def test_timeline(root):
+    for name, start in (("aaa", "2026-01-01T00:00:00+00:00"), ("bbb", "2026-01-01T00:01:00+00:00")):
+        directory = Results(root).run("s", name)
+        record = directory.read()
+        record.started_at = start
+        text = record.model_copy(update={"updated_at": "2026-01-01T00:05:00+00:00"}).model_dump_json()
+        directory.record_file.write_text(text)
+    figure = timeline(load_study(Results(root), "s"))
+    nothing_is_cut_off(figure)
+    (panel,) = figure.axes
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == [
+        "shac · hopper · warp  aaa",
+        "ppo · hopper · warp  bbb",
+    ]
+    starts = [line.get_xdata() for line in panel.get_lines()]
+    assert starts[0] == pytest.approx([0.0, 5.0])
+    assert starts[1] == pytest.approx([1.0, 5.0])
+    train = [patch.get_width() for patch in panel.patches if patch.get_facecolor()[:3] == (0.0, 114 / 255, 178 / 255)]
+    assert train == pytest.approx([20 / 60, 200 / 60])
+
+
+def test_nothing_to_draw(root, frame):
+    failed = frame[frame["status"] == "failed"]
+    for draw in (learning_curves, iqm_bars, profiles, improvement, lambda f: threshold_times(f, 1.0)):
+        with pytest.raises(UsageError, match="no run has finished"):
+            draw(failed)
+    with pytest.raises(UsageError, match="needs two algorithms"):
+        improvement(frame[frame["algorithm"] == "shac"])
+    with pytest.raises(UsageError, match="no run says when it began"):
+        timeline(load_study(Results(root), "s"))
+
+
+def test_many_long_names_still_fit(tmp_path):
+    for index in range(6):
+        config = {"gamma": 0.9 + index / 100, "actor_learning_rate": 0.001 * index}
+        write_run(tmp_path, f"r{index}", curves=[[0.0, 1.0 * index], [0.0, 2.0]], steps=[0, 100], seconds=[0.0, 1.0],
+                  config=config)  # fmt: skip
+    frame = members_frame(load_study(Results(tmp_path), "s").runs)
+    for width in ("single", "double"):
+        for draw in (learning_curves, iqm_bars, profiles, improvement):
+            nothing_is_cut_off(draw(frame, width=width))
+
+
+def test_the_command_writes_files_and_names_them(capsys, root, tmp_path):
+    out = tmp_path / "figures"
+    arguments = ["plot", "s", "--results", str(root), "--kind", "curves,iqm,threshold", "--threshold", "60"]
+    assert main([*arguments, "--format", "png,svg", "--output", str(out)]) == 0
+    names = sorted(f"{kind}.{end}" for kind in ("curves", "iqm", "threshold") for end in ("png", "svg"))
+    assert sorted(file.name for file in out.iterdir()) == names
+    text = capsys.readouterr().out
+    assert f"{out}/curves.png" in text
+    assert "95 % bootstrap interval" in text
+
+
+def test_by_default_all_figures_that_make_sense(capsys, root):
+    assert main(["plot", "s", "--results", str(root), "--format", "svg", "--metric", "length"]) == 2  # no start times
+    assert "no run says when it began" in capsys.readouterr().err
+    folder = root / "figures" / "s"
+    assert {file.name for file in folder.iterdir()} == {"curves.svg", "iqm.svg", "profile.svg", "improvement.svg"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--kind", "curve"), "unknown kind of figure 'curve': did you mean 'curves'"),
+        (("--axis", "steps"), "unknown axis 'steps': did you mean 'env_steps'"),
+        (("--format", "jpg"), "unknown figure format 'jpg'"),
+        (("--width", "triple"), "unknown width 'triple'"),
+        (("--scale", "lin"), "unknown scale 'lin': did you mean 'linear'"),
+        (("--kind", "threshold"), "say which score with --threshold"),
+        (("--normalise", "pop"), "unknown normalisation 'pop'"),
+        (("--metric", "height"), "metric=height: not recorded"),
+    ],
+)
+def test_bad_input_writes_nothing(capsys, root, arguments, message):
+    assert main(["plot", "s", "--results", str(root), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (root / "figures").exists()
