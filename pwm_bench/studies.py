@@ -29,7 +29,7 @@ QUICKSTART_CARTPOLE_PPO = 200_000
 REFERENCE_SEEDS = (0, 1, 2)
 REFERENCE_HOPPER = 300_000  # per seed, for all three algorithms: matched by environment steps
 REFERENCE_ANT_SHAC = 1_000_000  # some ten minutes on two CPU cores
-SUITE_SHAC = {"cheetah": 300_000, "anymal": 300_000, "humanoid": 300_000, "muscle_humanoid": 150_000}
+SUITE_SHAC = {"cheetah": 300_000, "anymal": 300_000, "humanoid": 300_000, "muscle_humanoid": 300_000}
 
 LOCOMOTION_SEEDS = (0, 1, 2, 3, 4)
 PUBLISHED_BUDGETS = {
