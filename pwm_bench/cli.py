@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import tyro
@@ -16,10 +15,12 @@ import pwm_bench
 from envs.errors import UsageError
 from pwm_bench.commands.bench import Bench
 from pwm_bench.commands.doctor import Doctor
+from pwm_bench.commands.gradients import Gradients
 from pwm_bench.commands.list import List
 from pwm_bench.commands.parity import Parity
 from pwm_bench.commands.plot import Plot
 from pwm_bench.commands.render import Render
+from pwm_bench.commands.results import Results
 from pwm_bench.commands.run import Run
 from pwm_bench.commands.sweep import Sweep
 from pwm_bench.commands.table import Table
@@ -30,7 +31,9 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "run": Run,
     "sweep": Sweep,
     "table": Table,
+    "gradients": Gradients,
     "plot": Plot,
+    "results": Results,
     "render": Render,
     "parity": Parity,
     "list": List,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-__all__ = ["Device", "ResultsFolder", "default_results", "option"]
+__all__ = ["Device", "ResultsFolder", "default_results", "option", "resolve_device"]
 
 
 def option(metavar: str, default: str = "") -> Any:
@@ -23,3 +23,26 @@ def default_results() -> Path:
 
 ResultsFolder = Annotated[Path, option("DIR", "results, or $PWM_BENCH_RESULTS")]
 Device = Annotated[str | None, option("NAME", "auto")]
+
+
+def resolve_device(name: str | None) -> Any:
+    """The torch device that ``--device`` stands for; without one, or ``auto``, a GPU where torch sees one.
+
+    Raises:
+        UsageError: no such device here.
+    """
+    import torch
+
+    from envs.errors import UsageError
+
+    if name in (None, "auto"):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"device={name}: must be auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device={name}: must be auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device={name}: torch sees {torch.cuda.device_count()} GPUs here; use --device cpu")
+    return device

@@ -18,7 +18,14 @@ from pwm_bench.learning.elementwise import group_softmax, mish
 from pwm_bench.learning.initialise import Initialiser, torch_default
 from pwm_bench.learning.random import MemberStream
 
-__all__ = ["PopulationLayerNorm", "PopulationLinear", "PopulationMLP", "SimNorm", "activation_function"]
+__all__ = [
+    "PopulationLayerNorm",
+    "PopulationLinear",
+    "PopulationMLP",
+    "SimNorm",
+    "SpectralLinear",
+    "activation_function",
+]
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "elu": F.elu,
@@ -75,6 +82,49 @@ class PopulationLinear(nn.Module):
     def extra_repr(self) -> str:
         members, in_features, out_features = self.weight.shape
         return f"members={members}, in_features={in_features}, out_features={out_features}"
+
+
+class SpectralLinear(PopulationLinear):
+    """`PopulationLinear` whose weight is divided by its largest singular value, so that no direction is stretched.
+
+    The singular vectors are followed by power iteration, one step in each forward pass that trains the weight, and
+    count as constants in its gradient.
+
+    Source: Miyato et al., "Spectral normalization for generative adversarial networks", ICLR 2018.
+    """
+
+    _FIRST_STEPS = 20
+
+    def __init__(
+        self,
+        members: int,
+        in_features: int,
+        out_features: int,
+        *,
+        stream: MemberStream,
+        init: Initialiser = torch_default,
+    ) -> None:
+        super().__init__(members, in_features, out_features, stream=stream, init=init)
+        start = F.normalize(stream.normal(out_features, 1), dim=1)
+        self.register_buffer("right", start)
+        self.right: Tensor
+        self._iterate(self._FIRST_STEPS)
+
+    @torch.no_grad()
+    def _iterate(self, steps: int) -> None:
+        right = self.right
+        for _ in range(steps):
+            left = F.normalize(torch.bmm(self.weight, right), dim=1)
+            right = F.normalize(torch.bmm(self.weight.transpose(1, 2), left), dim=1)
+        self.right = right  # a new tensor: earlier passes of the same graph keep theirs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``x``, shape ``(P, ..., in)``, to shape ``(P, ..., out)``."""
+        if self.training and torch.is_grad_enabled() and self.weight.requires_grad:
+            self._iterate(1)
+        norm = torch.bmm(self.weight, self.right).norm(dim=1, keepdim=True)
+        y = torch.baddbmm(self.bias, x.flatten(1, -2), self.weight / norm)
+        return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
 
 
 class PopulationLayerNorm(nn.Module):
@@ -147,8 +197,9 @@ class PopulationMLP(nn.Module):
         norm: layer normalisation of the hidden layers: ``"none"``; ``"pre"`` is linear, norm, activation
             (TD-MPC2's NormedLinear); ``"post"`` is linear, activation, norm (actor and critic of SHAC and
             PWM).
-        last: what the last layer is: ``"linear"`` alone, ``"hidden"`` like the hidden ones, or ``"simnorm"``,
-            the ``"pre"`` arrangement with `SimNorm` as its activation (TD-MPC2's encoder and dynamics).
+        last: what the last layer is: ``"linear"`` alone, ``"hidden"`` like the hidden ones, ``"simnorm"``, the
+            ``"pre"`` arrangement with `SimNorm` as its activation (TD-MPC2's encoder and dynamics), or ``"spectral"``,
+            like the hidden ones with a `SpectralLinear`.
         stream: where the initial weights are drawn from.
         init: how the hidden layers' weights are drawn.
         last_init: how the last layer's are; as ``init`` by default.
@@ -167,7 +218,7 @@ class PopulationMLP(nn.Module):
         norm: Literal["none", "pre", "post"] = "none",
         *,
         stream: MemberStream,
-        last: Literal["linear", "hidden", "simnorm"] = "linear",
+        last: Literal["linear", "hidden", "simnorm", "spectral"] = "linear",
         init: Initialiser = torch_default,
         last_init: Initialiser | None = None,
         simnorm_dim: int = 8,
@@ -175,18 +226,20 @@ class PopulationMLP(nn.Module):
         super().__init__()
         if norm not in ("none", "pre", "post"):
             raise unknown("norm", norm, ("none", "pre", "post"))
-        if last not in ("linear", "hidden", "simnorm"):
-            raise unknown("last layer", last, ("linear", "hidden", "simnorm"))
+        if last not in ("linear", "hidden", "simnorm", "spectral"):
+            raise unknown("last layer", last, ("linear", "hidden", "simnorm", "spectral"))
         if last == "simnorm" and sizes[-1] % simnorm_dim:
             raise UsageError(f"output size={sizes[-1]}: must be a multiple of simnorm_dim={simnorm_dim}")
         act = activation_function(activation)
 
-        def linear(i: int, o: int, how: Initialiser) -> PopulationLinear:
-            return PopulationLinear(members, i, o, stream=stream, init=how)
+        def linear(
+            i: int, o: int, how: Initialiser, kind: type[PopulationLinear] = PopulationLinear
+        ) -> PopulationLinear:
+            return kind(members, i, o, stream=stream, init=how)
 
-        def hidden(i: int, o: int, how: Initialiser) -> nn.Module:
+        def hidden(i: int, o: int, how: Initialiser, kind: type[PopulationLinear] = PopulationLinear) -> nn.Module:
             scale = None if norm == "none" else PopulationLayerNorm(members, o, device=stream.device)
-            return _Layer(linear(i, o, how), act, scale, norm_first=norm == "pre")
+            return _Layer(linear(i, o, how, kind), act, scale, norm_first=norm == "pre")
 
         layers = [hidden(i, o, init) for i, o in itertools.pairwise(sizes[:-1])]
         i, o, how = sizes[-2], sizes[-1], last_init or init
@@ -194,6 +247,8 @@ class PopulationMLP(nn.Module):
             layers.append(linear(i, o, how))
         elif last == "hidden":
             layers.append(hidden(i, o, how))
+        elif last == "spectral":
+            layers.append(hidden(i, o, how, SpectralLinear))
         else:
             scale = PopulationLayerNorm(members, o, device=stream.device)
             layers.append(_Layer(linear(i, o, how), SimNorm(simnorm_dim), scale, norm_first=True))

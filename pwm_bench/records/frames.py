@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +13,14 @@ import numpy as np
 import pandas as pd
 
 from envs.errors import UsageError
-from pwm_bench.records.schema import RunRecord
-from pwm_bench.records.store import Results
+from pwm_bench.records.curves import AXES, Curves
+from pwm_bench.records.index import StudyIndex, fingerprint
+from pwm_bench.records.schema import SCHEMA_VERSION, RunRecord
+from pwm_bench.records.store import Results, RunDirectory
 
 __all__ = ["Loaded", "LoadedRun", "load_study", "members_frame"]
 
+_NEEDED = ("task", "simulator", "algorithm", "evaluation_episodes")
 _NOT_OF_VARIANT = ("seeds", "device", "study")
 
 
@@ -25,11 +30,11 @@ class LoadedRun:
 
     Attributes:
         record: with the status it really has (a record left behind by a killed process says killed).
-        evaluations: lines of ``evaluations.jsonl``.
+        curves: its evaluations.
     """
 
     record: RunRecord
-    evaluations: list[dict[str, Any]]
+    curves: Curves
 
     @property
     def variant(self) -> dict[str, Any]:
@@ -53,14 +58,49 @@ def load_study(results: Results, study: str) -> Loaded:
         UsageError: there is no such study.
     """
     loaded = Loaded()
-    for directory in results.runs(study):
-        try:
-            record = directory.read()
-            record.status = directory.status() or record.status  # type: ignore[assignment]
-            loaded.runs.append(LoadedRun(record, directory.evaluations.read()))
-        except UsageError as error:
-            loaded.damaged.append(str(error))
+    with _without_collection():
+        index = StudyIndex(results.study_path(study), schema=SCHEMA_VERSION)
+        for directory in results.runs(study):
+            try:
+                loaded.runs.append(_load(directory, index))
+            except UsageError as error:
+                loaded.damaged.append(str(error))
+        index.save()
     return loaded
+
+
+def _load(directory: RunDirectory, index: StudyIndex) -> LoadedRun:
+    stamp = fingerprint(directory.record_file, directory.evaluations.path)
+    cached = index.get(directory.path.name, stamp)
+    if cached is not None:
+        record, curves = RunRecord.model_validate(cached["record"]), Curves.from_json(cached["curves"])
+    else:
+        record = directory.read()
+        missing = [name for name in _NEEDED if name not in record.spec]
+        if missing:
+            raise UsageError(
+                f"{directory.record_file}: damaged (spec lacks {', '.join(missing)}); restore it, or remove the run's "
+                "directory"
+            )
+        curves = Curves.from_lines(
+            directory.evaluations.read(), members=len(record.members), source=directory.evaluations.path
+        )
+        index.put(directory.path.name, stamp, {"record": record.model_dump(mode="json"), "curves": curves.to_json()})
+    if record.status == "running" and not directory.busy:
+        record.status = "killed"
+    return LoadedRun(record, curves)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Of many small objects that all stay, where looking for cycles among them takes longer than reading them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.DataFrame:
@@ -81,20 +121,17 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
         UsageError: the metric was not recorded by any run.
     """
     runs = list(runs)
-    known = sorted({"return", "length"} | {name for run in runs for line in run.evaluations for name in line["extras"]})
+    known = sorted({"return", "length"} | {name for run in runs for name in run.curves.metrics})
     if metric not in known:
         raise UsageError(f"metric={metric}: not recorded in this study; choices: {', '.join(known)}")
     labels = _variant_labels(runs)
     rows = []
     for run, label in zip(runs, labels, strict=True):
         record, spec = run.record, run.record.spec
-        lines = [line for line in run.evaluations if metric in ("return", "length") or metric in line["extras"]]
-        axes = {
-            f"curve_{name}": np.array([line[name] for line in lines], dtype=np.float64)
-            for name in ("env_steps", "gradient_steps", "train_seconds")
-        }
+        axes = {f"curve_{name}": run.curves.axis(name, metric) for name in AXES}
+        clocks = {f"{name}_seconds": getattr(record.clocks, name) for name in type(record.clocks).model_fields}
         for index, member in enumerate(record.members):
-            values = np.array([_episode_mean(line, metric, index) for line in lines], dtype=np.float64)
+            values = run.curves.values(metric, index)
             rows.append(
                 {
                     "run_id": record.run_id,
@@ -111,7 +148,7 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
                     "env_steps": record.counts.env_steps,
                     "gradient_steps": record.counts.gradient_steps,
                     "imagined_steps": record.counts.imagined_steps,
-                    **{f"{name}_seconds": value for name, value in record.clocks.model_dump().items()},
+                    **clocks,
                     **axes,
                     "curve_value": values,
                     "untrained": values[0] if values.size else np.nan,
@@ -121,39 +158,26 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
     return pd.DataFrame(rows)
 
 
-def _episode_mean(line: Mapping[str, Any], metric: str, member: int) -> float:
-    column = {"return": line["returns"], "length": line["lengths"]}.get(metric) or line["extras"][metric]
-    return float(np.mean([np.nan if value is None else value for value in column[member]]))
-
-
 def _variant_labels(runs: list[LoadedRun]) -> list[str]:
     """What tells runs of the same task, simulator and algorithm apart, e.g. ``"gamma=0.95"``; mostly nothing."""
-    variants = [run.variant for run in runs]
-    groups: dict[tuple[str, str, str], dict[str, set[str]]] = {}
-    counts: dict[tuple[str, str, str], int] = {}
-    for variant in variants:
-        key = _group(variant)
-        counts[key] = counts.get(key, 0) + 1
-        seen = groups.setdefault(key, {})
-        for name, value in variant.items():
-            seen.setdefault(name, set()).add(json.dumps(value))
-    present: dict[tuple[str, str, str], dict[str, int]] = {}
-    for variant in variants:
-        having = present.setdefault(_group(variant), {})
-        for name in variant:
-            having[name] = having.get(name, 0) + 1
-    differing = {
-        key: [n for n in sorted(seen) if len(seen[n] | ({"null"} if present[key][n] < counts[key] else set())) > 1]
-        for key, seen in groups.items()
-    }
-    return [
-        ", ".join(f"{name.removeprefix('config.')}={variant.get(name)}" for name in differing[_group(variant)])
-        for variant in variants
-    ]
+    keys = [_without_seeds(run.record.spec) for run in runs]
+    variants = {key: run.variant for key, run in zip(keys, runs, strict=True)}  # few, however many the runs
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for key, variant in variants.items():
+        groups.setdefault((variant["task"], variant["simulator"], variant["algorithm"]), []).append(key)
+    labels = {}
+    for members in groups.values():
+        others = [variants[key] for key in members]
+        names = sorted({name for other in others for name in other})
+        differing = [n for n in names if len({json.dumps(other.get(n)) for other in others}) > 1]
+        for key in members:
+            found = [f"{n.removeprefix('config.')}={variants[key].get(n)}" for n in differing]
+            labels[key] = ", ".join(found)
+    return [labels[key] for key in keys]
 
 
-def _group(variant: Mapping[str, Any]) -> tuple[str, str, str]:
-    return variant["task"], variant["simulator"], variant["algorithm"]
+def _without_seeds(spec: Mapping[str, Any]) -> str:
+    return json.dumps({k: v for k, v in spec.items() if k not in _NOT_OF_VARIANT}, sort_keys=True)
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -83,26 +83,28 @@ class RunDirectory:
         """The record as it is on disk.
 
         Raises:
-            UsageError: there is none, it is damaged, or a newer version wrote it.
+            UsageError: there is none, it cannot be read, it is damaged, or a newer version wrote it.
         """
         from pydantic import ValidationError
 
+        from pwm_bench.records.migrate import migrate
         from pwm_bench.records.schema import SCHEMA_VERSION, RunRecord
 
         try:
-            values = json.loads(self.record_file.read_text())
-            version = values["schema_version"]
+            values = json.loads(self.record_file.read_bytes())
+            values = migrate(values, current=SCHEMA_VERSION, source=self.record_file)
+            return RunRecord.model_validate(values)
         except FileNotFoundError:
             raise UsageError(f"{self.path}: holds no run.json, so it is not a run; check the path") from None
-        except (ValueError, KeyError, TypeError):
-            raise self._damaged("not a run record") from None
-        if version > SCHEMA_VERSION:
-            raise UsageError(f"{self.record_file}: schema version {version} is newer than this pwm-bench: update it")
-        try:
-            return RunRecord.model_validate(values)
+        except OSError as error:
+            raise UsageError(f"{self.record_file}: cannot be read ({error.strerror}); check its permissions") from None
+        except UsageError:
+            raise
         except ValidationError as error:
             first = error.errors()[0]
             raise self._damaged(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        except (ValueError, KeyError, TypeError):
+            raise self._damaged("not a run record") from None
 
     def write(self, record: RunRecord) -> None:
         """Replaces the record, atomically."""

@@ -31,6 +31,11 @@ class WorldModelConfig:
     """Hidden layers of the reward r = R(z, a)."""
     simnorm_dim: int = 8
     """Size V of each simplex in the latent (SimNorm)."""
+    regularisation: Literal["simnorm", "layernorm", "relu", "spectral"] = "simnorm"
+    """What keeps the latent space tame. "simnorm": hidden layers of linear, LayerNorm, Mish, and latents of simplices
+    (released). The others are PWM's ablations: "layernorm" ends encoder and dynamics like their hidden layers instead;
+    "relu" has plain linear layers with ReLU throughout, and linear latents; "spectral" is "layernorm" with the last
+    linear map of encoder and dynamics divided by its largest singular value."""
     horizon: int = 16
     """Steps H that the loss unrolls the model open loop."""
     temporal_weight: float = 0.99
@@ -74,6 +79,7 @@ class WorldModelConfig:
         if self.latent_dim % self.simnorm_dim:
             raise UsageError(f"latent_dim={self.latent_dim}: must be a multiple of simnorm_dim={self.simnorm_dim}")
         check_unit("temporal_weight", self.temporal_weight)
+        check_choice("regularisation", self.regularisation, ("simnorm", "layernorm", "relu", "spectral"))
         check_choice("reward_normalisation", self.reward_normalisation, ("moments", "scale", "none"))
         for name in ("dynamics_coef", "reward_coef", "termination_coef", "reward_memory"):
             check_at_least(name, getattr(self, name), 0.0)

@@ -3,7 +3,7 @@
     z = E(o)        z' = D(z, a)        r = R(z, a)        and, if asked for, P(terminated at z) = sigmoid(C(z))
 
 Every hidden layer is linear, LayerNorm, Mish; encoder and dynamics end in linear, LayerNorm, SimNorm, so a latent is
-a list of simplices. There is no decoder and no value or policy in it.
+a list of simplices (``config.regularisation`` names the alternatives). There is no decoder and no value or policy.
 Source: Hansen, Su and Wang, "TD-MPC2", ICLR 2024, section 3.1, with the sizes of Georgiev et al., "PWM", ICLR 2025.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pwm_bench.learning.initialise import truncated_normal, zeros
+from pwm_bench.learning.initialise import torch_default, truncated_normal, zeros
 from pwm_bench.learning.layers import PopulationMLP
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.random import MemberStream
@@ -54,11 +54,16 @@ class WorldModel(nn.Module):
             self.observation_norm = RunningNorm(stream.members, observation_dim, device=stream.device)
         self.latent_dim = config.latent_dim
         members, latent = stream.members, config.latent_dim
-        normed: dict[str, Any] = {"activation": "mish", "norm": "pre", "stream": stream, "init": truncated_normal(0.02)}
-        simplices: dict[str, Any] = {"last": "simnorm", "simnorm_dim": config.simnorm_dim}
+        plain = config.regularisation == "relu"
+        # Without norms a deviation of 0.02 would let signals die out layer by layer.
+        normed: dict[str, Any] = {"activation": "relu", "norm": "none", "stream": stream, "init": torch_default}
+        if not plain:
+            normed |= {"activation": "mish", "norm": "pre", "init": truncated_normal(0.02)}
+        last = {"simnorm": "simnorm", "layernorm": "hidden", "relu": "linear", "spectral": "spectral"}
+        ending: dict[str, Any] = {"last": last[config.regularisation], "simnorm_dim": config.simnorm_dim}
         transition = latent + action_dim
-        self.encoder = PopulationMLP(members, (observation_dim, *config.encoder_hidden, latent), **normed, **simplices)
-        self.dynamics = PopulationMLP(members, (transition, *config.dynamics_hidden, latent), **normed, **simplices)
+        self.encoder = PopulationMLP(members, (observation_dim, *config.encoder_hidden, latent), **normed, **ending)
+        self.dynamics = PopulationMLP(members, (transition, *config.dynamics_hidden, latent), **normed, **ending)
         self.reward_network = PopulationMLP(
             members, (transition, *config.reward_hidden, self.head.outputs), **normed, last_init=zeros
         )

@@ -19,6 +19,7 @@ NORMALISATIONS = ("none", "ppo", "random-expert", "dmc", "success")
 
 PPO_PEAK = {
     "hopper": 4742.297,
+    "hopper_stiff": 4742.297,  # as published: by PPO on the hopper that is not stiff
     "ant": 6604.663,
     "anymal": 12028.992,
     "humanoid": 7292.786,
@@ -28,8 +29,7 @@ PPO_PEAK = {
 
 _PUBLISHED = {
     "muscle_humanoid": "humanoidsnu",
-    "snu_humanoid": "humanoidsnu",
-    "humanoid_snu": "humanoidsnu",
+    "muscle_humanoid_raw": "humanoidsnu",
 }
 
 

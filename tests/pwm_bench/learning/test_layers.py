@@ -11,6 +11,7 @@ from pwm_bench.learning.layers import (
     PopulationLinear,
     PopulationMLP,
     SimNorm,
+    SpectralLinear,
     activation_function,
 )
 from pwm_bench.learning.random import MemberStream
@@ -138,3 +139,39 @@ def test_bad_arguments_name_the_remedy():
         PopulationMLP(3, (4, 9), last="simnorm", stream=stream)
     with pytest.raises(UsageError, match="members=2"):
         PopulationLinear(2, 4, 2, stream=stream)
+
+
+def test_spectral_linear_stretches_nothing_and_follows_its_weight() -> None:
+    members, size = 2, 24
+    layer = SpectralLinear(members, size, size, stream=MemberStream([0, 1]))
+    stream = MemberStream([2, 3])
+
+    def stretch() -> torch.Tensor:
+        rows = torch.eye(size).expand(members, -1, -1)
+        return torch.linalg.matrix_norm((layer(rows) - layer.bias).detach(), ord=2)
+
+    with torch.no_grad():
+        layer.weight += stream.normal(size, size)
+    for _ in range(60):  # one step of power iteration in each pass that trains
+        stretch()
+    torch.testing.assert_close(stretch(), torch.ones(members), rtol=1e-3, atol=0.0)
+    before = layer.right
+    layer.requires_grad_(False)
+    stretch()
+    assert layer.right is before  # a frozen layer does not move
+
+
+def test_spectral_linear_gradient() -> None:
+    """Singular vectors are constants in the gradient: differences of the layer with them held agree."""
+    layer = SpectralLinear(1, 4, 3, stream=MemberStream([0])).double()
+    x = torch.randn(1, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    (layer(x) ** 2).sum().backward()
+    gradient, right = layer.weight.grad.clone(), layer.right
+    direction = torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    ends = []
+    with torch.no_grad():
+        for sign in (1.0, -2.0):
+            layer.weight += sign * 1e-6 * direction
+            ends.append((layer(x) ** 2).sum())
+    assert layer.right is right
+    torch.testing.assert_close((gradient * direction).sum(), (ends[0] - ends[1]) / 2e-6, rtol=1e-6, atol=0.0)

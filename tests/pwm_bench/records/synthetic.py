@@ -1,8 +1,8 @@
 """Many run directories with plausible records, quickly. As a program, for measuring::
 
-    python -m tests.pwm_bench.records.synthetic FOLDER 10000
-    time pwm-bench results ls --all --results FOLDER
-    time pwm-bench table many --results FOLDER
+python -m tests.pwm_bench.records.synthetic FOLDER 10000
+time pwm-bench results ls --all --results FOLDER
+time pwm-bench table many --results FOLDER
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from envs.errors import UsageError
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.networks import WorldModel
@@ -51,3 +52,25 @@ def test_unroll_repeats_the_dynamics() -> None:
         torch.testing.assert_close(unrolled[:, t], latent)
         latent = model.next(latent, actions[:, t])
     torch.testing.assert_close(unrolled[:, 4], latent)
+
+
+def test_regularisations_shape_the_latents() -> None:
+    stream = MemberStream([5, 6])
+    obs, action = 10 * stream.normal(64, OBS), stream.normal(64, ACT)
+    found = {}
+    for kind in ("simnorm", "layernorm", "relu", "spectral"):
+        model = WorldModel(OBS, ACT, WorldModelConfig(latent_dim=32, regularisation=kind), stream=MemberStream([0, 1]))
+        latent = model.next(model.encode(obs), action)
+        assert latent.shape == (2, 64, 32)
+        assert latent.std() > 1e-3
+        found[kind] = latent
+        names = [name for name, _ in model.named_modules()]
+        assert any(".norm" in name for name in names) == (kind != "relu")
+    torch.testing.assert_close(found["simnorm"].sum(-1), torch.full((2, 64), 4.0))
+    assert found["layernorm"].min() < -0.1  # Mish after LayerNorm: above -0.31, unbounded above
+    assert found["layernorm"].min() > -0.31
+    assert found["layernorm"].max() > 1.0
+    assert found["spectral"].max() > 1.0
+    assert found["relu"].min() < -0.01  # the last layer is linear
+    with pytest.raises(UsageError, match="regularisation"):
+        WorldModelConfig(regularisation="simnrom")

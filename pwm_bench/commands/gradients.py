@@ -1,0 +1,224 @@
+"""``pwm-bench gradients``: gradient estimators against each other and against a trusted reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from envs.errors import UsageError, unknown
+from pwm_bench.commands.options import ResultsFolder, default_results, option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pwm_bench.gradients.study import GradientStudy
+    from pwm_bench.records.store import Results
+
+__all__ = ["Gradients"]
+
+_FIELDS = (
+    *("simulators", "estimators", "horizons", "loop", "states", "samples", "reference_samples", "noise"),
+    *("worlds", "seed", "device"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gradients:
+    """Measure gradient estimators: at the same states, each against a trusted reference.
+
+    Give a task, or one of the studies that vary one cause. Without a target, lists both.
+    """
+
+    target: Annotated[str | None, tyro.conf.Positional, option("[TASK|STUDY]")] = None
+    """A task (`pwm-bench list tasks`) or a gradient study."""
+    simulators: Annotated[tuple[str, ...], option("NAME", "warp")] = ()
+    """Simulators that are the truth in turn, at equal start states."""
+    estimators: Annotated[tuple[str, ...], option("NAME", "all that apply")] = ()
+    """analytic, model, model_detached (closed loop), score, smoothed, mixed."""
+    loop: Annotated[str | None, option("KIND", "open")] = None
+    """open: gradients by an action sequence; closed: by the weights of a policy."""
+    horizons: Annotated[tuple[int, ...], option("N", "2 4 8 16 32 64")] = ()
+    """Control steps."""
+    states: Annotated[int | None, option("N", "64")] = None
+    """Start states."""
+    samples: Annotated[int | None, option("N", "256")] = None
+    """Rollouts for each start state and stochastic estimator."""
+    reference_samples: Annotated[int | None, option("N", "1024")] = None
+    """Rollouts for each start state of the smoothed reference."""
+    noise: Annotated[float | None, option("SIGMA", "0.2")] = None
+    """Exploration noise on actions; 0 compares deterministic gradients with finite differences."""
+    model: Annotated[Path | None, option("RUN_DIR")] = None
+    """Directory of a PWM run whose world model to use."""
+    member: Annotated[int | None, option("N", "0")] = None
+    """Which of that run's seeds."""
+    train_model: Annotated[int | None, option("UPDATES", "3000")] = None
+    """Gradient steps of a small world model trained for this comparison, where no run is named."""
+    simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
+    """Change an option of the simulators, e.g. contact_stiffness=1e5; may be given again."""
+    seed: Annotated[int | None, option("N", "0")] = None
+    """Of start states, parameters and samples."""
+    worlds: Annotated[int | None, option("N", "512")] = None
+    """Rollouts advanced together: fewer need less memory."""
+    device: Annotated[str | None, option("NAME", "cpu")] = None
+    """cpu, cuda or cuda:N."""
+    figures: bool = True
+    """Draw figures (PNG and SVG) into the study's folder."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+
+    def __call__(self) -> int:
+        """Does it."""
+        from rich.console import Console
+
+        console = Console()
+        if self.target is None:
+            _list(console)
+            return 0
+        study = self._study(self.target)
+        from pwm_bench.records.store import Results
+
+        results = Results(self.results)
+        results.check_writable()
+        _run(console, study, results)
+        if self.figures:
+            _draw(console, study, results)
+        return 0
+
+    def _study(self, target: str) -> GradientStudy:
+        import envs
+        from pwm_bench.gradients import studies
+        from pwm_bench.gradients.study import GradientStudy
+
+        changes = self._changes()
+        if target in studies.STUDIES:
+            study = studies.load(target)
+            if not changes:
+                return study
+            changed = {value: c.replace(**self._merged(c, changes)) for value, c in study.comparisons.items()}
+            return GradientStudy(name=study.name, description=study.description, cause=study.cause, comparisons=changed)
+        if target not in envs.tasks():
+            raise unknown("task or gradient study", target, [*envs.tasks(), *studies.STUDIES])
+        comparison = studies.comparison(target, **changes)
+        return GradientStudy(name=target, description=comparison.label, comparisons={"": comparison})
+
+    def _changes(self) -> dict[str, Any]:
+        from pwm_bench import configs
+        from pwm_bench.gradients.spec import ModelRun
+        from pwm_bench.gradients.starts import ModelTraining
+
+        changes = {name: getattr(self, name) for name in _FIELDS if getattr(self, name) not in (None, ())}
+        if self.model is not None and self.train_model is not None:
+            raise UsageError("--train-model: --model names a world model already; give one of them")
+        if self.member is not None and self.model is None:
+            raise UsageError(f"--member {self.member}: names a seed of a run; give --model as well")
+        if self.model is not None:
+            changes["model"] = ModelRun(path=str(self.model.resolve()), member=self.member or 0)
+        elif self.train_model is not None:
+            changes["model"] = ModelTraining(updates=self.train_model)
+        if self.simulator_set:
+            changes["simulator_options"] = dict(configs.parse_assignment(text) for text in self.simulator_set)
+        return changes
+
+    @staticmethod
+    def _merged(comparison: Any, changes: dict[str, Any]) -> dict[str, Any]:
+        """Options of the simulator and of a model's training are added to the study's own, others replace them."""
+        from dataclasses import replace
+
+        from pwm_bench.gradients.starts import ModelTraining
+
+        model = changes.get("model")
+        if isinstance(model, ModelTraining) and isinstance(comparison.model, ModelTraining):
+            changes = changes | {"model": replace(comparison.model, updates=model.updates)}
+        if "simulator_options" in changes:
+            options = dict(comparison.simulator_options) | changes["simulator_options"]
+            return changes | {"simulator_options": options}
+        return changes
+
+
+def _list(console: Console) -> None:
+    from rich.table import Table
+
+    import envs
+    from pwm_bench.gradients import studies
+
+    table = Table.grid(padding=(0, 2))
+    for name in studies.STUDIES:
+        table.add_row(f"  [cyan]{name}[/cyan]", studies.describe(name))
+    console.print("[bold]gradient studies[/bold]")
+    console.print(table, highlight=False)
+    console.print(f"[bold]tasks[/bold]  {', '.join(envs.tasks())}", highlight=False)
+
+
+def _run(console: Console, study: GradientStudy, results: Results) -> None:
+    import pandas as pd
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from pwm_bench.gradients import report
+    from pwm_bench.gradients.study import run
+    from pwm_bench.text import duration
+
+    console.print(study.description, highlight=False)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    for value, comparison in study.comparisons.items():
+        what = f"{study.cause}={value}" if study.cause else comparison.label
+        with Progress(*columns, console=console, transient=True) as progress:
+            bars: dict[str, Any] = {}
+
+            def tell(
+                phase: str, done: int, total: int, what: str = what, bars: Any = bars, on: Progress = progress
+            ) -> None:
+                if phase not in bars:
+                    for bar in bars.values():
+                        on.update(bar, visible=False)
+                    bars[phase] = on.add_task(f"{what}: {phase}", total=total)
+                on.update(bars[phase], completed=done)
+
+            setting = {study.cause: value} if study.cause else {}
+            outcome = run(comparison, results, study=study.name, setting=setting, tell=tell)
+        frame = pd.read_parquet(outcome.path / "gradients.parquet")
+        for simulator in comparison.simulators:
+            title = (
+                f"{what} · {simulator}" if study.cause else f"{comparison.task} · {simulator} · {comparison.loop} loop"
+            )
+            console.print(report.summary_table(frame[frame.simulator == simulator], title=title), highlight=False)
+        record = outcome.record
+        compiling = sum(phases.get("compile", 0.0) for phases in record.clocks.values())
+        done = "done before; " if outcome.skipped else ""
+        console.print(
+            f"{done}{duration(record.seconds)} without compiling ({duration(compiling)}), "
+            f"peak memory {record.peak_memory / 2**30:.1f} GiB: {outcome.path}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(
+        "cosine: with the reference (! where some samples were not finite); step: true gain along the estimate "
+        "at its best step length, over the best estimator's; all metrics and intervals are in gradients.parquet",
+        style="dim",
+    )
+
+
+def _draw(console: Console, study: GradientStudy, results: Results) -> None:
+    from pwm_bench.gradients import report
+    from pwm_bench.gradients.study import folder, load_study
+
+    frame = load_study(results, study.name)
+    frame = frame[frame.comparison.isin([c.id for c in study.comparisons.values()])]
+    path = folder(results, study.name)
+    if not study.cause:
+        path = path / next(iter(study.comparisons.values())).id
+    try:
+        files = report.figures(frame, path, cause=study.cause)
+    except UsageError as error:  # no matplotlib: the numbers are there all the same
+        console.print(f"no figures: {error}", highlight=False)
+        return
+    for file in files:
+        if file.suffix == ".png":
+            console.print(f"figure: {file} (and .svg)", highlight=False, soft_wrap=True)

@@ -1,0 +1,190 @@
+"""``pwm-bench results``: look after the results folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from envs.errors import UsageError, unknown
+from pwm_bench.commands.options import ResultsFolder, default_results, option
+
+if TYPE_CHECKING:
+    from pwm_bench.records.listing import Entry
+    from pwm_bench.records.store import Results as Store
+
+__all__ = ["ACTIONS", "Results"]
+
+ACTIONS = ("ls", "show", "verify", "merge", "export")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """List, show, check, merge and export the runs in the results folder."""
+
+    action: Annotated[str, tyro.conf.Positional, option("ACTION")]
+    """ls [STUDY ...]: studies, or the runs of these. show RUN: one run. verify [STUDY ...]: check files against each
+    other. merge FOLDER ...: copy runs of other results folders into this one. export STUDY: data files."""
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, option("NAME ...")] = ()
+    """Studies, a run id or its beginning, or folders."""
+    all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """ls: the runs of all studies."""
+    format: Annotated[str, option("NAME", "parquet")] = "parquet"
+    """export: parquet or csv."""
+    output: Annotated[Path | None, option("DIR", "exports/STUDY in the results folder")] = None
+    """export: where to."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+
+    def __call__(self) -> int:
+        """Does it. Returns 1 if `verify` or `merge` found something wrong."""
+        from pwm_bench.records.store import Results as Store
+
+        if self.action not in ACTIONS:
+            raise unknown("action", self.action, ACTIONS)
+        store = Store(self.results)
+        if self.action != "merge" and not store.studies():
+            raise UsageError(f"{store.root}: holds no runs yet; begin with `pwm-bench sweep quickstart`")
+        if self.action in ("ls", "verify"):
+            for name in self.names:
+                if name not in store.studies():
+                    raise unknown("study", name, store.studies())
+        return {
+            "ls": lambda: _ls(store, self.names, self.all),
+            "show": lambda: _show(store, self.names),
+            "verify": lambda: _verify(store, self.names),
+            "merge": lambda: _merge(store, self.names),
+            "export": lambda: _export(store, self.names, self.output, self.format),
+        }[self.action]()
+
+
+def _ls(store: Store, studies: Sequence[str], everything: bool) -> int:
+    from pwm_bench.records.listing import scan, summaries
+
+    entries = list(scan(store, studies or None))
+    if studies or everything:
+        print(_columns([("study", "run", "task", "simulator", "algorithm", "seeds", "env steps", "return", "status")],
+                       [_row(entry) for entry in entries], right=(5, 6, 7)))  # fmt: skip
+        return 0
+    rows = []
+    for study, statuses in summaries(entries).items():
+        latest = max(entry.updated_at for entry in entries if entry.study == study)
+        held = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
+        rows.append((study, str(sum(statuses.values())), latest[:16].replace("T", " "), held))
+    print(_columns([("study", "runs", "last change", "status")], rows, right=(1,)))
+    return 0
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    from pwm_bench.text import count, number
+
+    if entry.status == "damaged":
+        return (entry.study, entry.run_id, "", "", "", "", "", "", "damaged")
+    status = f"{entry.status}, {entry.diverged} diverged" if entry.diverged and entry.status == "ok" else entry.status
+    return (entry.study, entry.run_id, entry.task, entry.simulator, entry.algorithm, str(entry.seeds),
+            count(entry.env_steps), number(entry.final_return), status)  # fmt: skip
+
+
+def _columns(head: Sequence[tuple[str, ...]], rows: Sequence[tuple[str, ...]], *, right: Sequence[int]) -> str:
+    """Plain text: a table of ten thousand rows is there at once, and can be cut and grepped."""
+    lines = [*head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _show(store: Store, names: Sequence[str]) -> int:
+    from pwm_bench.records.listing import find
+    from pwm_bench.records.store import RunDirectory
+    from pwm_bench.text import count, duration, number
+
+    if len(names) != 1:
+        raise UsageError("results show: give one run id, or its beginning; see `pwm-bench results ls --all`")
+    found = find(store, names[0])
+    if not found:
+        raise UsageError(f"results show {names[0]}: no such run in {store.root}; see `pwm-bench results ls --all`")
+    if len(found) > 1:
+        raise UsageError(
+            f"results show {names[0]}: means {', '.join(path.name for path in found[:5])}; give more of it"
+        )
+    directory = RunDirectory(found[0])
+    record = directory.read()
+    spec, clocks, origin = record.spec, record.clocks, record.provenance
+    lines = [
+        ("run", f"{record.run_id}  (study {directory.path.parent.name})"),
+        ("what", f"{spec['algorithm']} on {spec['task']} in {spec['simulator']}, gradient: {record.gradient_source}"),
+        ("status", f"{directory.status()}{f': {record.reason}' if record.reason else ''}"),
+        ("work per seed", f"{record.counts.env_steps:,} environment steps, {record.counts.gradient_steps:,} gradient "
+         f"steps, {record.counts.imagined_steps:,} imagined"),
+        ("time", ", ".join(f"{name} {duration(getattr(clocks, name))}" for name in type(clocks).model_fields)),
+        ("memory", f"{count(record.memory.resident)}B resident"
+         + (f", {count(record.memory.gpu)}B on the GPU" if record.memory.gpu is not None else "")),
+        ("when", f"{record.started_at} to {record.updated_at}, attempts: {record.attempts}"),
+    ]  # fmt: skip
+    if origin is not None:
+        dirty = " with uncommitted changes" if origin.git_dirty else ""
+        lines.append(("where", f"{origin.device}, {origin.threads} threads, {origin.precision}"))
+        lines.append(("code", f"{origin.git_commit or 'no repository'}{dirty}, task {record.task_hash}"))
+    for member in record.members:
+        fate = "" if member.status == "ok" else f", {member.status} at {member.diverged_at:,} steps"
+        returns = f"return {number(member.untrained_return)} untrained, {number(member.final_return)} at the end"
+        lines.append((f"seed {member.seed}", f"{returns}{fate}"))
+    lines.append(("files", str(directory.path)))
+    lines.append(("again", f"pwm-bench run {directory.spec_file} --results elsewhere"))
+    width = max(len(name) for name, _ in lines)
+    print("\n".join(f"{name:<{width}}  {text}" for name, text in lines))
+    return 0
+
+
+def _verify(store: Store, studies: Sequence[str]) -> int:
+    from pwm_bench.records.verify import verify
+
+    checked = wrong = 0
+    for study in studies or store.studies():
+        for directory in store.runs(study):
+            checked += 1
+            problems = verify(directory)
+            wrong += bool(problems)
+            for problem in problems:
+                print(problem)
+    print(f"{checked} runs checked, {wrong or 'none'} with problems")
+    return 1 if wrong else 0
+
+
+def _merge(store: Store, folders: Sequence[str]) -> int:
+    from collections import Counter
+
+    from pwm_bench.records.merge import merge
+    from pwm_bench.records.store import Results as Store
+
+    if not folders:
+        raise UsageError("results merge: give the results folders to copy from")
+    outcomes: Counter[str] = Counter()
+    for folder in folders:
+        for merged in merge(Store(folder), store):
+            outcomes[merged.outcome] += 1
+            if merged.outcome in ("differs", "busy", "damaged"):
+                print(f"{merged.outcome}: {folder}, {merged.study}/{merged.run_id}: {merged.reason}", file=sys.stderr)
+    print(", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())))
+    return 1 if outcomes["differs"] or outcomes["busy"] or outcomes["damaged"] else 0
+
+
+def _export(store: Store, names: Sequence[str], output: Path | None, format: str) -> int:
+    from pwm_bench.records.export import export
+
+    if len(names) != 1:
+        raise UsageError("results export: give one study; see `pwm-bench results ls`")
+    files, loaded = export(store, names[0], output or store.root / "exports" / names[0], format=format)
+    print("\n".join(map(str, files)))
+    for message in loaded.damaged:
+        print(f"left out: {message}", file=sys.stderr)
+    return 0

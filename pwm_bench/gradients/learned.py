@@ -1,0 +1,201 @@
+"""The return that a world model predicts: encode the start observation, roll out in the latent space."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from envs.errors import UsageError
+from envs.simulator import State
+from envs.tasks.base import Task
+from pwm_bench.gradients.controls import Control
+from pwm_bench.gradients.landscape import Rollout
+from pwm_bench.learning.normalise import RunningNorm
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.pwm.config import Config
+from pwm_bench.records import checkpoint
+from pwm_bench.records.store import RunDirectory
+from pwm_bench.world_model.config import WorldModelConfig
+from pwm_bench.world_model.networks import WorldModel
+
+__all__ = ["LearnedWorld", "TrainedModel", "load_run", "select_member"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A world model of one member and the units of its rewards.
+
+    Attributes:
+        model: population of one.
+        reward_scale: predicted reward = ``scale * R(z, a) + shift`` in the task's units.
+        reward_shift: see above.
+        description: for records.
+    """
+
+    model: WorldModel
+    reward_scale: float
+    reward_shift: float
+    description: dict[str, Any]
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> TrainedModel:
+        """A copy in another precision or place, with frozen weights."""
+        model = copy.deepcopy(self.model).to(device)
+        for module in model.modules():  # the running statistics stay in float64
+            if not isinstance(module, RunningNorm):
+                for p in module.parameters(recurse=False):
+                    p.data = p.data.to(dtype)
+                for name, buffer in module.named_buffers(recurse=False):
+                    if buffer.is_floating_point():
+                        setattr(module, name, buffer.to(dtype))
+        return TrainedModel(model.requires_grad_(False), self.reward_scale, self.reward_shift, self.description)
+
+    def encode(self, obs: Tensor) -> Tensor:
+        """Latents of observations, ``(N, observation_dim)`` to ``(N, latent_dim)``."""
+        return self.model.encode(obs.unsqueeze(0)).squeeze(0)
+
+
+class LearnedWorld:
+    """A task's return as a world model predicts it.
+
+    Args:
+        trained: the model.
+        task: gives the observation of a start state and the size of an action.
+        rows: rows of one rollout.
+        detach_policy: a closed-loop policy does not pass gradients to the latent it acts on (PWM's objective).
+        dtype: of the computation.
+        device: where.
+    """
+
+    differentiable = True
+
+    def __init__(
+        self,
+        trained: TrainedModel,
+        task: Task,
+        *,
+        rows: int,
+        detach_policy: bool = False,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.trained = trained.to(dtype, self.device)
+        self.task = task
+        self.rows = rows
+        self.name = "model_detached" if detach_policy else "model"
+        self.detach_policy = detach_policy
+
+    def require_gradient(self) -> None:
+        """A model always has one."""
+
+    def rollout(self, start: State, control: Control, theta: Tensor, noise: Tensor) -> Rollout:
+        """See `Landscape.rollout`; the policy sees latents. Rewards are weighted by the predicted survival, if any."""
+        model = self.trained.model
+        with torch.no_grad():
+            obs = self.task.observation(start, noise.new_zeros(noise.shape[1:]))
+            latent = self.trained.encode(obs)
+        weight: Tensor | None = None
+        policy = control.policy(theta)
+        rewards, features = [], []
+        for t, step_noise in enumerate(noise):
+            seen = latent.detach() if self.detach_policy else latent
+            action = torch.clamp(policy(t, seen) + step_noise, -1.0, 1.0)
+            z, a = latent.unsqueeze(0), action.unsqueeze(0)
+            reward = self.trained.reward_scale * model.reward(z, a).squeeze(0) + self.trained.reward_shift
+            rewards.append(reward if weight is None else weight * reward)
+            features.append(latent)
+            if t < noise.shape[0] - 1:
+                latent = model.next(z, a).squeeze(0)
+                if model.termination_network is not None:
+                    survival = torch.sigmoid(-model.termination_logit(latent.unsqueeze(0)).squeeze(0))
+                    weight = survival if weight is None else weight * survival
+        return Rollout(torch.stack(rewards), torch.stack(features))
+
+    @torch.no_grad()
+    def predict(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Open-loop predictions from observations ``(N, observation_dim)`` under actions ``(H, N, A)``.
+
+        Returns:
+            latents z_0 .. z_H, shape ``(H + 1, N, latent_dim)``, and rewards, shape ``(H, N)``.
+        """
+        model, latents = self.trained.model, [self.trained.encode(obs)]
+        rewards = []
+        for action in actions:
+            z, a = latents[-1].unsqueeze(0), action.unsqueeze(0)
+            rewards.append(self.trained.reward_scale * model.reward(z, a).squeeze(0) + self.trained.reward_shift)
+            latents.append(model.next(z, a).squeeze(0))
+        return torch.stack(latents), torch.stack(rewards)
+
+
+def load_run(path: str | Path, *, task: str, member: int = 0) -> TrainedModel:
+    """Reads the world model of a finished (or interrupted) PWM run.
+
+    Args:
+        path: run directory.
+        task: the task it must have been trained on.
+        member: which seed of the population, by position.
+
+    Raises:
+        UsageError: not a run, of another task, of an algorithm without a world model, without a checkpoint, or without
+            that member.
+    """
+    path = Path(path)
+    record = RunDirectory(path).read()
+    spec = record.spec
+    if spec["task"] != task:
+        raise UsageError(f"{path}: its world model is of task '{spec['task']}', not '{task}'; give a run of that task")
+    if spec["algorithm"] != "pwm":
+        raise UsageError(
+            f"{path}: a run of '{spec['algorithm']}', which has no world model; give the directory of a 'pwm' run"
+        )
+    seeds: Sequence[int] = spec["seeds"]
+    if not 0 <= member < len(seeds):
+        raise UsageError(f"member={member}: run {record.run_id} has members 0 to {len(seeds) - 1}")
+    folder = path / "checkpoint"
+    if not checkpoint.exists(folder):
+        raise UsageError(
+            f"{path}: holds no checkpoint, so no world model; run it again, or train one with --train-model"
+        )
+    state = checkpoint.load(folder, spec_id=record.run_id).state["learner"]
+    weights = state["world_model"]
+    config = Config(**spec["config"]).world_model
+    first = weights["encoder.layers.0.linear.weight"]
+    last = weights["dynamics.layers.0.linear.weight"]
+    model = WorldModel(
+        first.shape[1], last.shape[1] - config.latent_dim, config, stream=MemberStream(tuple(seeds), name="pwm/init")
+    ).to(first.dtype)
+    model.load_state_dict(weights)
+    norm = RunningNorm(len(seeds), 1)
+    norm.load_state_dict(state["model_trainer"]["reward_norm"])
+    description = {
+        "run": record.run_id,
+        "member": member,
+        "seed": seeds[member],
+        "config": spec["config"]["world_model"],
+    }
+    return select_member(model, norm, config, member, description)
+
+
+def select_member(
+    model: WorldModel, reward_norm: RunningNorm, config: WorldModelConfig, member: int, description: dict[str, Any]
+) -> TrainedModel:
+    """One member of a population's world model, with the units of its rewards."""
+    alone = copy.deepcopy(model)
+    for module in alone.modules():
+        for name, p in module.named_parameters(recurse=False):
+            setattr(module, name, nn.Parameter(p.data[member : member + 1].clone(), requires_grad=False))
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, buffer[member : member + 1].clone())
+    scale, shift = 1.0, 0.0
+    if config.reward_normalisation != "none":
+        scale = float((reward_norm.var[member, 0] + reward_norm.eps).sqrt())
+    if config.reward_normalisation == "moments":
+        shift = float(reward_norm.mean[member, 0])
+    return TrainedModel(alone, scale, shift, description)

@@ -1,0 +1,157 @@
+"""Gradient studies: one cause varied at a time. ``pwm-bench gradients NAME`` does them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from envs.errors import unknown
+from pwm_bench.gradients.spec import Comparison
+from pwm_bench.gradients.starts import ModelTraining, with_model
+from pwm_bench.gradients.study import GradientStudy
+
+__all__ = ["DEFAULT_ESTIMATORS", "STUDIES", "comparison", "describe", "load"]
+
+DEFAULT_ESTIMATORS = {
+    "open": ("analytic", "model", "score", "smoothed", "mixed"),
+    "closed": ("analytic", "model", "model_detached", "score", "smoothed", "mixed"),
+}
+"""Estimators of a comparison in which nothing else was asked for."""
+
+
+def comparison(task: str, **fields: Any) -> Comparison:
+    """A comparison of a task with the estimators and the world model that it has by default."""
+    fields.setdefault("estimators", DEFAULT_ESTIMATORS[fields.get("loop", "open")])
+    if any(name.startswith("model") for name in fields["estimators"]):
+        fields.setdefault("model", ModelTraining())
+    return Comparison(task=task, **fields)
+
+
+def exact() -> GradientStudy:
+    """First-order gradients against central finite differences in float64: hopper in Warp and MJX, no noise."""
+    fields: dict[str, Any] = {"loop": "open", "noise": 0.0, "horizons": (2, 4, 8, 16), "states": 16, "worlds": 256}
+    return _study(exact, "simulator", {
+        simulator: comparison("hopper", estimators=("analytic",), simulators=(simulator,), termination=False, **fields)
+        for simulator in ("warp", "mjx")
+    })  # fmt: skip
+
+
+def horizon() -> GradientStudy:
+    """Hopper in Warp, open and closed loop, horizons from 1 to 64."""
+    horizons = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+    return _study(horizon, "loop", {
+        loop: comparison("hopper", loop=loop, horizons=horizons) for loop in ("open", "closed")
+    })  # fmt: skip
+
+
+def stiffness() -> GradientStudy:
+    """Hopper in Warp, closed loop, ground contacts from soft (2e3 N/m) to stiff (1e5 N/m), damping a tenth."""
+    return _study(stiffness, "contact_stiffness", {
+        ke: comparison(
+            "hopper", loop="closed", simulator_options={"contact_stiffness": ke, "contact_damping": ke / 10.0}
+        )
+        for ke in (2e3, 6e3, 2e4, 1e5)
+    })  # fmt: skip
+
+
+def batch() -> GradientStudy:
+    """Hopper in Warp, closed loop: samples for each start state from 8 to 512."""
+    return _study(batch, "samples", {
+        samples: comparison("hopper", loop="closed", samples=samples) for samples in (8, 32, 128, 512)
+    })  # fmt: skip
+
+
+def noise() -> GradientStudy:
+    """Hopper in Warp, closed loop: deviation of the exploration noise from 0.05 to 0.5."""
+    return _study(noise, "noise", {
+        sigma: comparison("hopper", loop="closed", noise=sigma) for sigma in (0.05, 0.1, 0.2, 0.5)
+    })  # fmt: skip
+
+
+def substeps() -> GradientStudy:
+    """Hopper in Warp, closed loop: 8 to 64 substeps in a control step."""
+    return _study(substeps, "substeps", {
+        number: comparison("hopper", loop="closed", simulator_options={"substeps": number})
+        for number in (8, 16, 32, 64)
+    })  # fmt: skip
+
+
+def regularisation() -> GradientStudy:
+    """Hopper in Warp, closed loop: world models with SimNorm, LayerNorm and Mish, plain ReLU, or spectral norm."""
+    return _study(regularisation, "regularisation", {
+        kind: _with_model(regularisation=kind) for kind in ("simnorm", "layernorm", "relu", "spectral")
+    })  # fmt: skip
+
+
+def model_training() -> GradientStudy:
+    """Hopper in Warp, closed loop: world models after 300 to 10,000 updates."""
+    return _study(model_training, "updates", {
+        updates: comparison("hopper", loop="closed", model=ModelTraining(updates=updates))
+        for updates in (300, 1000, 3000, 10_000)
+    })  # fmt: skip
+
+
+def model_horizon() -> GradientStudy:
+    """Hopper in Warp, closed loop: world models trained on unrolls of 3 and 16 steps."""
+    return _study(model_horizon, "model_horizon", {steps: _with_model(horizon=steps) for steps in (3, 16)})
+
+
+def smoke() -> GradientStudy:
+    """Everything at a size that shows nothing but that it works: cartpole in Warp, half a minute."""
+    small: dict[str, Any] = {
+        "states": 8,
+        "samples": 32,
+        "reference_samples": 128,
+        "horizons": (2, 8, 16),
+        "worlds": 128,
+    }
+    training = ModelTraining(env_steps=4000, updates=200)
+    return _study(smoke, "loop", {
+        loop: comparison("cartpole", loop=loop, model=training, **small) for loop in ("open", "closed")
+    })  # fmt: skip
+
+
+STUDIES: dict[str, Callable[[], GradientStudy]] = {
+    function.__name__.replace("_", "-"): function
+    for function in (
+        smoke,
+        exact,
+        horizon,
+        stiffness,
+        batch,
+        noise,
+        substeps,
+        regularisation,
+        model_training,
+        model_horizon,
+    )
+}
+
+
+def describe(name: str) -> str:
+    """One line about a study, without building it."""
+    return " ".join((STUDIES[name].__doc__ or "").split())
+
+
+def load(name: str) -> GradientStudy:
+    """Builds a study by name.
+
+    Raises:
+        UsageError: if there is none (the nearest name is suggested).
+    """
+    if name not in STUDIES:
+        raise unknown("gradient study", name, STUDIES)
+    return STUDIES[name]()
+
+
+def _with_model(**changes: Any) -> Comparison:
+    return comparison("hopper", loop="closed", model=with_model(ModelTraining(), **changes))
+
+
+def _study(function: Callable[[], GradientStudy], cause: str, comparisons: dict[Any, Comparison]) -> GradientStudy:
+    return GradientStudy(
+        name=function.__name__.replace("_", "-"),
+        description=" ".join((function.__doc__ or "").split()),
+        cause=cause,
+        comparisons={str(value): c for value, c in comparisons.items()},
+    )

@@ -1,0 +1,116 @@
+"""A run's evaluations, reduced to what tables and figures need: the mean over episodes, per evaluation and member."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.errors import UsageError
+
+__all__ = ["AXES", "Curves"]
+
+Array = NDArray[np.float64]
+AXES = ("env_steps", "gradient_steps", "train_seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Evaluation curves of one run.
+
+    Attributes:
+        axes: name of `AXES` -> position of each evaluation, shape ``(n,)``.
+        lines: metric -> which evaluations recorded it.
+        means: metric -> mean over episodes, shape ``(len(lines), members)``; NaN where an episode has no number.
+    """
+
+    axes: Mapping[str, Array]
+    lines: Mapping[str, Sequence[int]]
+    means: Mapping[str, Array]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Quantities recorded with the evaluations."""
+        return list(self.means)
+
+    def axis(self, name: str, metric: str) -> Array:
+        """Positions of the evaluations that recorded a metric."""
+        return self.axes[name][list(self.lines.get(metric, ()))]
+
+    def values(self, metric: str, member: int) -> Array:
+        """A member's curve; empty if the metric was not recorded."""
+        return self.means[metric][:, member] if metric in self.means else np.empty(0)
+
+    @classmethod
+    def from_lines(cls, lines: Sequence[Mapping[str, Any]], *, members: int, source: object) -> Curves:
+        """Reduces the lines of ``evaluations.jsonl``.
+
+        Args:
+            lines: as read.
+            members: how many the run has.
+            source: the file, for messages.
+
+        Raises:
+            UsageError: a line lacks something, or is not of that many members.
+        """
+        try:
+            axes = {name: np.array([line[name] for line in lines], dtype=np.float64) for name in AXES}
+            held: dict[str, list[int]] = {"return": [], "length": []}
+            episodes: dict[str, list[Any]] = {"return": [], "length": []}
+            for index, line in enumerate(lines):
+                for metric, values in (
+                    ("return", line["returns"]),
+                    ("length", line["lengths"]),
+                    *line["extras"].items(),
+                ):
+                    held.setdefault(metric, []).append(index)
+                    episodes.setdefault(metric, []).append(values)
+            means = {metric: _means(values, members) for metric, values in episodes.items()}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise UsageError(
+                f"{source}: holds lines that are no evaluations of {members} members; restore the file, or remove the "
+                "run's directory"
+            ) from None
+        return cls(axes, held, means)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the cache; `from_json` gives the same numbers back."""
+        return {
+            "axes": {name: values.tolist() for name, values in self.axes.items()},
+            "lines": {name: list(lines) for name, lines in self.lines.items()},
+            "means": {name: _nulls(values) for name, values in self.means.items()},
+            "members": next(iter(self.means.values())).shape[1],
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Curves:
+        """What `to_json` gave."""
+        members = content["members"]
+        return cls(
+            {name: np.array(values, dtype=np.float64) for name, values in content["axes"].items()},
+            content["lines"],
+            {
+                name: np.array(rows, dtype=np.float64).reshape(len(rows), members)
+                for name, rows in content["means"].items()
+            },
+        )
+
+
+def _means(evaluations: Sequence[Sequence[Sequence[float | None]]], members: int) -> Array:
+    """Mean over episodes, ``(evaluations, members)``; None counts as NaN."""
+    try:
+        means = np.array(evaluations, dtype=np.float64).mean(axis=2) if evaluations else np.empty((0, members))
+    except ValueError:  # not the same number of episodes everywhere
+        rows = [[np.mean(np.array(member, dtype=np.float64)) for member in line] for line in evaluations]
+        means = np.array(rows, dtype=np.float64)
+    if means.shape != (len(evaluations), members):
+        raise ValueError("members")
+    return means
+
+
+def _nulls(values: Array) -> list[list[float | None]]:
+    rows = values.tolist()
+    return rows if np.isfinite(values).all() else [[v if np.isfinite(v) else None for v in row] for row in rows]

@@ -1,0 +1,93 @@
+"""A study as plain data files, for analysis elsewhere: Parquet or CSV, one row per run, seed, evaluation or episode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envs.errors import UsageError, unknown
+from pwm_bench.records.frames import Loaded, load_study, members_frame
+from pwm_bench.records.store import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FORMATS", "export"]
+
+FORMATS = ("parquet", "csv")
+
+
+def export(results: Results, study: str, folder: Path, *, format: str = "parquet") -> tuple[list[Path], Loaded]:
+    """Writes ``members`` (a row per run and seed), ``episodes`` (per evaluation, seed and episode) and ``metrics``.
+
+    Args:
+        results: the results folder.
+        study: which study.
+        folder: where to; made if need be.
+        format: of `FORMATS`.
+
+    Returns:
+        The files, and the study as read, with what was left out.
+
+    Raises:
+        UsageError: unknown study or format, nothing to export, pyarrow missing, or the folder cannot be written.
+    """
+    import pandas as pd
+
+    if format not in FORMATS:
+        raise unknown("export format", format, FORMATS)
+    if format == "parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ModuleNotFoundError:
+            raise UsageError("format=parquet: needs pyarrow: pip install 'pwm-bench[plots]'; or use csv") from None
+    loaded = load_study(results, study)
+    if not loaded.runs:
+        raise UsageError(f"{results.study_path(study)}: no run could be read; see `pwm-bench results verify {study}`")
+    members = members_frame(loaded.runs)
+    members = members.drop(columns=[name for name in members if str(name).startswith("curve_")])
+    ids = [run.record.run_id for run in loaded.runs]
+    frames = {
+        "members": members,
+        "episodes": pd.DataFrame(_episodes(results, study, ids)),
+        "metrics": pd.DataFrame(_metrics(results, study, ids)),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [_write(frame, folder / f"{name}.{format}", format) for name, frame in frames.items()], loaded
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
+
+
+def _write(frame: pd.DataFrame, file: Path, format: str) -> Path:
+    if format == "parquet":
+        frame.to_parquet(file, index=False)
+    else:
+        frame.to_csv(file, index=False)
+    return file
+
+
+def _episodes(results: Results, study: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for run_id in ids:
+        directory = results.run(study, run_id)
+        seeds = [member.seed for member in directory.read().members]
+        for line in directory.evaluations.read():
+            place = {name: line[name] for name in ("index", "env_steps", "gradient_steps", "train_seconds")}
+            for member, seed in enumerate(seeds):
+                for episode, value in enumerate(line["returns"][member]):
+                    extras = {name: values[member][episode] for name, values in line["extras"].items()}
+                    length = line["lengths"][member][episode]
+                    yield {"run_id": run_id, "seed": seed, **place, "episode": episode, "return": value,
+                           "length": length, **extras}  # fmt: skip
+
+
+def _metrics(results: Results, study: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for run_id in ids:
+        directory = results.run(study, run_id)
+        seeds = [member.seed for member in directory.read().members]
+        for line in directory.metrics.read():
+            place = {key: value for key, value in line.items() if key not in ("alive", "values")}
+            for member, seed in enumerate(seeds):
+                values = {name: of_members[member] for name, of_members in line["values"].items()}
+                yield {"run_id": run_id, "seed": seed, **place, "alive": line["alive"][member], **values}

@@ -1,0 +1,100 @@
+"""Whether a run directory holds together: each file on its own, and all with each other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+
+from envs.errors import UsageError
+from pwm_bench.records.curves import Curves
+from pwm_bench.records.schema import RunRecord
+from pwm_bench.records.store import FINISHED, RunDirectory
+
+__all__ = ["verify"]
+
+_TOLERANCE = 1e-9
+
+
+def verify(directory: RunDirectory) -> list[str]:
+    """Everything that is wrong with a run, one line each; empty if nothing is.
+
+    The record must be readable, lie under its id, and have the id that its spec has. The evaluations must be complete
+    and end where the record says, with the returns that it says. The checkpoint, if there is one, must match its
+    checksum.
+    """
+    try:
+        record = directory.read()
+    except UsageError as error:
+        return [str(error)]
+    problems = _identity(directory, record)
+    try:
+        lines = directory.evaluations.read()
+        curves = Curves.from_lines(lines, members=len(record.members), source=directory.evaluations.path)
+        problems += _evaluations(directory, record, curves)
+    except UsageError as error:
+        problems.append(str(error))
+    try:
+        directory.metrics.read()
+    except UsageError as error:
+        problems.append(str(error))
+    problems += _checkpoint(directory.checkpoint, record.run_id)
+    return problems
+
+
+def _identity(directory: RunDirectory, record: RunRecord) -> list[str]:
+    from pwm_bench.spec import RunSpec
+
+    problems = []
+    if record.run_id != directory.path.name:
+        problems.append(f"{directory.path}: holds the record of run {record.run_id}")
+    if record.study != directory.path.parent.name:
+        problems.append(f"{directory.path}: its record says study {record.study}; tables go by the folder")
+    try:
+        spec_id = RunSpec(**record.spec | {"seeds": tuple(record.spec["seeds"])}).id  # as it stands, nothing filled in
+    except (UsageError, TypeError, KeyError) as error:
+        return [*problems, f"{directory.record_file}: its spec is not one of today's ({error})"]
+    if spec_id != record.run_id:
+        problems.append(f"{directory.record_file}: its spec has the id {spec_id}: altered")
+    return problems
+
+
+def _evaluations(directory: RunDirectory, record: RunRecord, curves: Curves) -> list[str]:
+    file = directory.evaluations.path
+    steps = curves.axis("env_steps", "return")
+    problems = []
+    if (steps[1:] <= steps[:-1]).any():
+        problems.append(f"{file}: environment steps do not increase")
+    if record.status not in FINISHED:
+        return problems
+    if not steps.size:
+        return [*problems, f"{file}: the run is {record.status} but has no evaluations"]
+    if record.status == "ok" and steps[-1] != record.counts.env_steps:
+        problems.append(
+            f"{file}: ends at {steps[-1]:,.0f} environment steps, the record says {record.counts.env_steps:,}"
+        )
+    for index, member in enumerate(record.members):
+        last = curves.values("return", index)[-1]
+        said = math.nan if member.final_return is None else member.final_return
+        if math.isfinite(last) and not math.isclose(last, said, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
+            problems.append(f"{file}: seed {member.seed} ends with return {last:g}, the record says {said:g}")
+    return problems
+
+
+def _checkpoint(folder: Path, run_id: str) -> list[str]:
+    """Without loading tensors, and so without torch."""
+    state = folder / "state.json"
+    if not state.exists():
+        return []
+    try:
+        header = json.loads(state.read_bytes())
+        expected = header["tensors"]
+        data = (folder / Path(expected["file"]).name).read_bytes()
+        owner = header["spec"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [f"{folder}: incomplete or damaged checkpoint; remove it to begin the run again"]
+    problems = [] if owner == run_id else [f"{folder}: checkpoint of run {owner}"]
+    if hashlib.sha256(data).hexdigest() != expected["sha256"]:
+        problems.append(f"{folder}: the checkpoint does not match its checksum; remove it to begin the run again")
+    return problems

@@ -1,0 +1,157 @@
+"""Estimators give the gradients, variances and biases that are known in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from envs.errors import UsageError
+from envs.simulator import State
+from pwm_bench.gradients.controls import ClosedLoop
+from pwm_bench.gradients.estimators import first_order, mixed, score, smoothed
+from pwm_bench.gradients.landscape import Problem, returns
+from pwm_bench.gradients.moments import Estimate, Moments
+from tests.pwm_bench.gradients.known import (
+    BALL_NOISE,
+    ball,
+    ball_answer,
+    point_mass,
+    quadratic_answer,
+    quadratic_problem,
+)
+
+
+def z_scores(estimate: Estimate, truth: torch.Tensor) -> torch.Tensor:
+    return (estimate.mean - truth) / estimate.standard_error.clamp(min=1e-12)
+
+
+@pytest.mark.parametrize("rows", [61, 512])
+def test_pathwise_gradient_of_a_quadratic_is_exact_and_has_the_known_variance(rows: int) -> None:
+    problem = quadratic_problem()
+    found = first_order(point_mass(rows), problem, 1000)
+    for horizon, estimate in found.items():
+        gradient, hessian = quadratic_answer(problem, horizon)
+        # A sample is g + sigma H e.
+        assert z_scores(estimate, gradient).abs().max() < 4.5
+        variance = problem.noise**2 * hessian.square().sum(0)
+        torch.testing.assert_close(estimate.variance, variance.expand(3, -1), rtol=0.25, atol=1e-12)
+        assert estimate.rejected.sum() == 0
+        assert estimate.count.tolist() == [1000.0] * 3
+
+
+def test_without_noise_one_sample_is_the_gradient() -> None:
+    problem = replace(quadratic_problem(), noise=0.0)
+    for horizon, estimate in first_order(point_mass(), problem, 5).items():
+        torch.testing.assert_close(estimate.mean, quadratic_answer(problem, horizon)[0], rtol=1e-12, atol=1e-13)
+        assert estimate.variance.abs().max() == 0.0
+        assert estimate.count.tolist() == [1.0] * 3
+
+
+def test_smoothed_gradient_of_a_quadratic_has_the_known_variance() -> None:
+    problem = quadratic_problem()
+    for horizon, estimate in smoothed(point_mass(2001), problem, 20_000, deviation=0.1).items():
+        gradient, _ = quadratic_answer(problem, horizon)
+        size = gradient.shape[1]
+        assert z_scores(estimate, gradient).abs().max() < 4.0
+        # A pair is (g . w) w: variance (D + 1) |g|^2 in all, counted per rollout.
+        expected = 2.0 * (size + 1) * gradient.square().sum(1)
+        torch.testing.assert_close(estimate.variance.sum(1), expected, rtol=0.1, atol=0.0)
+
+
+def test_a_control_variate_keeps_the_mean_and_removes_the_variance_it_explains() -> None:
+    problem = quadratic_problem()
+    truth = {h: quadratic_answer(problem, h)[0] for h in problem.horizons}
+    right = smoothed(point_mass(), problem, 100, deviation=0.1, variate=truth)
+    wrong = smoothed(point_mass(2000), problem, 20_000, deviation=0.1, variate={h: -g for h, g in truth.items()})
+    for h, gradient in truth.items():
+        torch.testing.assert_close(right[h].mean, gradient, rtol=1e-9, atol=1e-11)
+        assert z_scores(wrong[h], gradient).abs().max() < 4.0
+
+
+def test_score_is_unbiased_in_open_loop() -> None:
+    problem = quadratic_problem()
+    for horizon, estimate in score(point_mass(2000), problem, 20_000).items():
+        assert z_scores(estimate, quadratic_answer(problem, horizon)[0]).abs().max() < 4.0
+
+
+def test_score_and_pathwise_agree_in_closed_loop() -> None:
+    world, open_loop = point_mass(2000), quadratic_problem(states=4)
+    examples = torch.cat((open_loop.start.qpos, open_loop.start.qvel), 1)
+    control = ClosedLoop(examples, (5,), 2)
+    theta = control.nominal(4, 0, torch.float64, torch.device("cpu"))
+    problem = Problem(open_loop.start, control, theta, (3, 5), 2, 0.1, 0.9)
+    exact, noisy = first_order(world, problem, 400), score(world, problem, 10_000)
+    for h in problem.horizons:
+        error = (noisy[h].standard_error.square() + exact[h].standard_error.square()).sqrt().clamp(min=1e-12)
+        z = (noisy[h].mean - exact[h].mean) / error
+        assert z.abs().max() < 4.5
+        assert z.square().mean() < 2.0
+
+
+def test_pathwise_gradient_misses_the_bounce_by_the_known_amount() -> None:
+    world, problem = ball(4000)
+    truth, pathwise = ball_answer()
+    assert abs(truth - pathwise) > 1.0
+    first = first_order(world, problem, 20_000)[2]
+    assert (first.mean[0, 0] - pathwise).abs() < 4.0 * first.standard_error[0, 0]
+    for estimate in (score(world, problem, 40_000)[2], smoothed(world, problem, 40_000, deviation=BALL_NOISE)[2]):
+        assert (estimate.mean[0, 0] - truth).abs() < 4.0 * estimate.standard_error[0, 0]
+        assert estimate.standard_error[0, 0] < 0.2 * abs(truth - pathwise)
+
+
+def test_mixture_has_the_least_variance_and_leaves_broken_gradients_alone() -> None:
+    def estimate(mean: float, variance: float, rejected: float = 0.0) -> Estimate:
+        def number(x: float) -> torch.Tensor:
+            return torch.full((1, 1), x, dtype=torch.float64)
+
+        return Estimate(number(mean), number(variance), number(10.0)[0], number(rejected)[0])
+
+    both, alpha = mixed(estimate(1.0, 1.0), estimate(3.0, 3.0))
+    assert alpha.item() == pytest.approx(0.75)
+    assert both.mean.item() == pytest.approx(1.5)
+    assert both.noise.item() == pytest.approx((0.75**2 * 1.0 + 0.25**2 * 3.0) / 10.0)
+    both, alpha = mixed(estimate(1.0, 1.0, rejected=1.0), estimate(3.0, 3.0))
+    assert (alpha.item(), both.mean.item()) == (0.0, 3.0)
+    assert both.rejected.item() == 1.0
+
+
+def test_samples_that_are_not_finite_are_counted_and_kept_out() -> None:
+    moments = Moments(2, 2, torch.zeros((), dtype=torch.float64))
+    moments.add(torch.tensor([0, 0, 0]), torch.tensor([[1.0, 2.0], [torch.nan, 0.0], [3.0, 2.0]], dtype=torch.float64))
+    moments.add(torch.tensor([1]), torch.tensor([[torch.inf, 1.0]], dtype=torch.float64))
+    found = moments.estimate()
+    assert found.mean[0].tolist() == [2.0, 2.0]
+    assert found.variance[0].tolist() == [2.0, 0.0]
+    assert found.count.tolist() == [2.0, 0.0]
+    assert found.rejected.tolist() == [1.0, 1.0]
+    assert torch.isnan(found.mean[1]).all()
+
+
+def test_a_world_that_blows_up_spoils_only_its_own_samples() -> None:
+    world, problem = point_mass(16), quadratic_problem(states=2)
+    problem = replace(problem, start=State(problem.start.qpos.clone(), problem.start.qvel.clone()))
+    problem.start.qvel[1] = 1e8
+    for estimate in (first_order(world, problem, 8)[4], score(world, problem, 8)[4]):
+        assert estimate.rejected.tolist() == [0.0, 8.0]
+        assert torch.isfinite(estimate.mean[0]).all()
+
+
+def test_batches_do_not_change_returns() -> None:
+    problem = quadratic_problem(states=5)
+    index = torch.tensor([0, 3, 3, 1, 4, 2, 2])
+    few, many = (returns(point_mass(rows), problem, problem.theta[index], index) for rows in (3, 50))
+    torch.testing.assert_close(few, many, rtol=0.0, atol=1e-14)
+
+
+def test_impossible_requests_are_refused() -> None:
+    world, problem = point_mass(), quadratic_problem()
+    with pytest.raises(UsageError, match="samples=0"):
+        first_order(world, problem, 0)
+    with pytest.raises(UsageError, match="noise=0"):
+        score(world, replace(problem, noise=0.0), 4)
+    with pytest.raises(UsageError, match="pairs"):
+        smoothed(world, problem, 1, deviation=0.1)
+    with pytest.raises(UsageError, match="horizons=\\[0, 2\\]"):
+        replace(problem, horizons=(0, 2))

@@ -1,0 +1,126 @@
+"""World models come out of a run or a training with the right weights and units."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import envs
+from envs.errors import UsageError
+from pwm_bench.gradients.learned import load_run
+from pwm_bench.gradients.starts import ModelTraining, train_model, visited_states
+from pwm_bench.records import checkpoint
+from pwm_bench.records.store import Results
+from pwm_bench.runner.run import execute
+from pwm_bench.spec import RunSpec
+from pwm_bench.world_model.config import WorldModelConfig
+
+SMALL = {
+    "latent_dim": 16,
+    "encoder_hidden": [8],
+    "dynamics_hidden": [8],
+    "reward_hidden": [8],
+    "horizon": 3,
+    "batch_size": 8,
+}
+
+
+@pytest.fixture(scope="module")
+def pwm_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    overrides = {f"world_model.{name}": value for name, value in SMALL.items()}
+    overrides |= {"num_envs": 4, "horizon": 4, "pretrain_env_steps": 32, "pretrain_updates": 4, "actor_hidden": [8]}
+    overrides |= {"critic_hidden": [8], "world_model_updates": 1, "critic_iterations": 1, "start_batch": 4}
+    spec = RunSpec.create(
+        task="cartpole",
+        simulator="warp",
+        algorithm="pwm",
+        env_steps=96,
+        seeds=(0, 5),
+        overrides=overrides,
+        evaluations=2,
+        evaluation_episodes=1,
+    )
+    results = Results(tmp_path_factory.mktemp("results"))
+    execute(spec, results)
+    return results.run(spec.study, spec.id).path
+
+
+def test_a_member_of_a_run(pwm_run: Path) -> None:
+    trained = load_run(pwm_run, task="cartpole", member=1)
+    assert trained.description["seed"] == 5
+    state = checkpoint.load(pwm_run / "checkpoint", spec_id=pwm_run.name).state["learner"]
+    weight = state["world_model"]["dynamics.layers.0.linear.weight"]
+    assert weight.shape[0] == 2
+    torch.testing.assert_close(trained.model.dynamics.layers[0].linear.weight, weight[1:])
+    norm = state["model_trainer"]["reward_norm"]
+    assert trained.reward_scale == pytest.approx(float((norm["var"][1, 0] + 1e-5).sqrt()))
+    assert trained.reward_shift == 0.0  # the recipe only divides rewards
+    obs = torch.randn(3, 5)
+    double = trained.to(torch.float64, torch.device("cpu"))
+    torch.testing.assert_close(double.encode(obs.double()).float(), trained.encode(obs), rtol=1e-4, atol=1e-5)
+    assert not any(p.requires_grad for p in double.model.parameters())
+
+
+def test_runs_without_a_usable_world_model_are_refused(pwm_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="of task 'cartpole', not 'hopper'"):
+        load_run(pwm_run, task="hopper")
+    with pytest.raises(UsageError, match="member=2"):
+        load_run(pwm_run, task="cartpole", member=2)
+    with pytest.raises(UsageError, match=r"holds no run\.json"):
+        load_run(tmp_path, task="cartpole")
+    copy = tmp_path / pwm_run.name
+    shutil.copytree(pwm_run, copy)
+    shutil.rmtree(copy / "checkpoint")
+    with pytest.raises(UsageError, match="no checkpoint"):
+        load_run(copy, task="cartpole")
+    record = json.loads((copy / "run.json").read_text())
+    record["spec"]["algorithm"] = "shac"
+    (copy / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match="'shac', which has no world model"):
+        load_run(copy, task="cartpole")
+
+
+@pytest.mark.parametrize("regularisation", ["simnorm", "layernorm", "relu", "spectral"])
+def test_training_lowers_the_loss_and_predicts_rewards(regularisation: str) -> None:
+    config = WorldModelConfig(
+        latent_dim=32,
+        encoder_hidden=(32,),
+        dynamics_hidden=(32,),
+        reward_hidden=(32,),
+        horizon=3,
+        batch_size=32,
+        learning_rate=3e-3,
+        observation_normalisation=True,
+        reward_normalisation="moments",
+        regularisation=regularisation,
+    )
+
+    def losses(updates: int) -> dict[str, float]:
+        env = envs.make("cartpole", "warp", num_envs=8)
+        trained = train_model(ModelTraining(env_steps=800, updates=updates, num_envs=8, config=config), env)
+        assert trained.reward_shift < -0.1  # cartpole's rewards are negative
+        return trained.description["losses"]
+
+    begun, done = losses(1), losses(150)
+    assert done["reward_loss"] < 0.5 * begun["reward_loss"]
+
+
+def test_training_needs_enough_experience() -> None:
+    with pytest.raises(UsageError, match="env_steps=64"):
+        ModelTraining(env_steps=64, num_envs=32)
+    with pytest.raises(UsageError, match="updates"):
+        ModelTraining(updates=0)
+
+
+def test_visited_states_differ_and_repeat() -> None:
+    env = envs.make("hopper", "warp", num_envs=8, dtype=torch.float64)
+    start, again = (visited_states(env, 12, seed=s) for s in (1, 1))
+    assert start.qpos.shape == (12, 6)
+    assert torch.unique(start.qpos[:, 1]).numel() == 12
+    other = visited_states(envs.make("hopper", "warp", num_envs=8, dtype=torch.float64), 12, seed=1)
+    torch.testing.assert_close(other.qpos, start.qpos)
+    assert not torch.equal(again.qpos, start.qpos)  # the environment goes on to other episodes

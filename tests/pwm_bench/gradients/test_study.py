@@ -1,0 +1,209 @@
+"""Comparisons: what they refuse, what they write, and the command."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from envs.errors import UsageError
+from pwm_bench.cli import main
+from pwm_bench.gradients import report, studies
+from pwm_bench.gradients.spec import Comparison, ModelRun
+from pwm_bench.gradients.starts import ModelTraining
+from pwm_bench.gradients.study import COLUMNS, folder, load_study, run
+from pwm_bench.records.store import Results
+from pwm_bench.world_model.config import WorldModelConfig
+
+TINY_MODEL = ModelTraining(
+    env_steps=320,
+    updates=5,
+    num_envs=8,
+    config=WorldModelConfig(
+        latent_dim=16, encoder_hidden=(8,), dynamics_hidden=(8,), reward_hidden=(8,), horizon=3, batch_size=8
+    ),
+)
+TINY = {"states": 4, "samples": 8, "reference_samples": 16, "horizons": (2, 5), "worlds": 16, "steps": (0.01, 0.1)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"task": "hoper"}, "unknown task 'hoper': did you mean 'hopper'"),
+        ({"simulators": ("mujoco_c",)}, "needs the simulator's gradient, which 'mujoco_c' does not give"),
+        ({"simulators": ("wrap",)}, "unknown simulator 'wrap'"),
+        ({"estimators": ("analytical",)}, "unknown estimator 'analytical': did you mean 'analytic'"),
+        ({"estimators": ("model",)}, "needs a world model"),
+        ({"estimators": ("model_detached",), "model": TINY_MODEL}, "no policy path to cut"),
+        ({"horizons": (0, 4)}, "horizons="),
+        ({"horizons": ()}, "horizons="),
+        ({"samples": 0}, "samples=0"),
+        ({"samples": 1}, "samples=1"),
+        ({"states": 0}, "states=0"),
+        ({"noise": 0.0}, "noise=0: estimator 'score'"),
+        ({"noise": -1.0}, "noise=-1.0"),
+        ({"steps": (0.0,)}, "steps=0.0"),
+        ({"loop": "ajar"}, "unknown loop 'ajar'"),
+        ({"discount": 1.5}, "discount=1.5"),
+        ({"worlds": 32}, "worlds=32: must be at least states=64"),
+    ],
+)
+def test_impossible_comparisons_are_refused(fields: dict, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Comparison(**({"task": "hopper"} | fields))
+    assert message in str(caught.value)
+
+
+def test_the_id_is_of_what_determines_the_numbers() -> None:
+    base = Comparison(task="hopper")
+    assert base.id == Comparison(task="hopper", horizons=(64, 32, 16, 8, 4, 2, 2)).id
+    assert base.id == base.replace(device="cuda").id
+    assert base.id != base.replace(samples=128).id
+    runs = [base.replace(estimators=("model",), model=ModelRun(path=f"{where}/abc")) for where in ("/a", "/b")]
+    assert runs[0].id == runs[1].id != runs[0].replace(model=ModelRun(path="/a/abd")).id
+
+
+def test_every_study_builds() -> None:
+    for name in studies.STUDIES:
+        study = studies.load(name)
+        assert len(study.comparisons) > 1
+        assert study.description
+    with pytest.raises(UsageError, match="did you mean 'stiffness'"):
+        studies.load("stifness")
+
+
+@pytest.mark.parametrize("loop", ["open", "closed"])
+def test_a_comparison_writes_its_numbers_once(loop: str, tmp_path: Path) -> None:
+    comparison = studies.comparison("cartpole", loop=loop, model=TINY_MODEL, **TINY)
+    phases = []
+    results = Results(tmp_path)
+    outcome = run(comparison, results, study="s", setting={"cause": "x"}, tell=lambda p, d, t: phases.append((p, d, t)))
+    assert not outcome.skipped
+    assert all(d <= t for _, d, t in phases)
+    assert phases[0][0].startswith("warp · ")
+    frame = pd.read_parquet(outcome.path / "gradients.parquet")
+    assert tuple(frame.columns) == COLUMNS
+    overall = frame[frame.state == -1]
+    names = set(comparison.estimators)
+    for metric in ("cosine", "norm_ratio", "bias", "variance", "esnr", "nonfinite", "improvement"):
+        rows = overall[overall.metric == metric]
+        assert set(rows.estimator) - {"reference"} == names, metric
+        assert set(rows.horizon) == {2, 5}
+    assert set(overall[overall.metric == "improvement"]["at"]) == {0.01, 0.1}
+    assert set(overall[overall.metric == "lipschitz_random"].estimator) == {"truth", "model"}
+    assert set(overall[overall.metric == "growth_exponent"].estimator) == {"truth", "model"}
+    assert {"latent_error", "reward_error", "return_error", "self_error"} <= set(overall.metric)
+    errors = overall[overall.metric == "self_error"]
+    assert set(errors.estimator) == {"analytic", "model"}
+    assert errors["value"].max() < 1e-5
+    analytic = overall[(overall.metric == "cosine") & (overall.estimator == "analytic") & (overall.horizon == 5)]
+    assert analytic["value"].item() > (0.99 if loop == "open" else 0.3)
+    assert frame[(frame.state >= 0) & (frame.metric == "cosine")].groupby("estimator").size().eq(8).all()
+    record = json.loads((outcome.path / "record.json").read_text())
+    assert record["comparison_id"] == comparison.id == outcome.path.name
+    assert record["rows"] == len(frame)
+    assert record["peak_memory"] > 1e7
+    assert record["provenance"]["packages"]["torch"]
+    assert record["models"]["warp"]["trained"]["updates"] == 5
+
+    stamp = (outcome.path / "gradients.parquet").stat().st_mtime_ns
+    again = run(comparison, results, study="s")
+    assert again.skipped
+    assert (outcome.path / "gradients.parquet").stat().st_mtime_ns == stamp
+    loaded = load_study(results, "s")
+    assert set(loaded.cause) == {"x"}
+    assert set(loaded.loop) == {loop}
+
+
+def test_the_same_comparison_gives_the_same_numbers(tmp_path: Path) -> None:
+    comparison = Comparison(task="cartpole", **TINY)
+    first, second = (
+        pd.read_parquet(run(comparison.replace(worlds=w), Results(tmp_path / str(w))).path / "gradients.parquet")
+        for w in (16, 24)
+    )
+    keys = ["estimator", "horizon", "metric", "state", "at"]
+    chosen = [
+        f[f.metric.isin(["cosine", "norm_ratio"]) & f.estimator.isin(["analytic", "smoothed"])] for f in (first, second)
+    ]
+    merged = chosen[0].merge(chosen[1], on=keys)
+    assert len(merged) == len(chosen[0])
+    for n, row in merged.iterrows():
+        assert row.value_x == pytest.approx(row.value_y, rel=1e-6, abs=1e-9), n
+
+
+def test_two_simulators_agree_with_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same simulator standing in for another, cosines between the two are 1."""
+    import envs
+
+    monkeypatch.setitem(envs._SIMULATORS, "twin", envs._SIMULATORS["warp"])
+    monkeypatch.setitem(envs._CAPABILITIES, "twin", envs._CAPABILITIES["warp"])
+    from envs.tasks.cartpole import Cartpole
+
+    monkeypatch.setattr(Cartpole, "substeps", {**Cartpole.substeps, "twin": 4})
+    options = dict(vars(Cartpole)).get("simulator_options", Cartpole.simulator_options)
+    monkeypatch.setattr(Cartpole, "simulator_options", lambda self, name: options(self, "warp"))
+    comparison = Comparison(task="cartpole", simulators=("warp", "twin"), estimators=("analytic",), **TINY)
+    frame = pd.read_parquet(run(comparison, Results(tmp_path)).path / "gradients.parquet")
+    found = frame[frame.metric == "cosine_with_twin"]
+    assert set(found.simulator) == {"warp"}
+    assert found["value"].tolist() == pytest.approx([1.0, 1.0])
+
+
+def test_numbers_for_a_table() -> None:
+    shown = [report._number(x) for x in (math.nan, math.inf, 0.0, 0.123, 12.3, 1234.0, 1.2e-5, -0.5)]
+    assert shown == ["–", "∞", "0.00", "0.12", "12", "1e3", "1e-5", "-0.50"]
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "gradients",
+        "cartpole",
+        "--results",
+        str(tmp_path),
+        "--estimators",
+        "analytic",
+        "score",
+        "--states",
+        "3",
+    ]
+    arguments += ["--samples", "4", "--reference-samples", "8", "--horizons", "2", "4", "--worlds", "12"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "score function" in out
+    assert "cosine" in out
+    assert "peak memory" in out
+    base = folder(Results(tmp_path), "cartpole")
+    path = next(base.glob("*/record.json")).parent
+    figures = sorted(p.name for p in path.glob("*.*g"))
+    assert figures == ["estimates-warp.png", "estimates-warp.svg", "landscape-warp.png", "landscape-warp.svg"]
+    assert (path / "estimates-warp.png").stat().st_size > 10_000
+    assert main(arguments) == 0
+    assert "done before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("hoper",), "unknown task or gradient study 'hoper'"),
+        (("hopper", "--horizons", "0"), "horizons=[0]"),
+        (("hopper", "--samples", "0"), "samples=0"),
+        (("hopper", "--simulators", "mujoco_c"), "does not give"),
+        (("hopper", "--member", "1"), "--member 1"),
+        (("hopper", "--model", "/nowhere", "--train-model", "5"), "--train-model"),
+    ],
+)
+def test_the_command_refuses(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gradients", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_the_command_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gradients"]) == 0
+    out = capsys.readouterr().out
+    assert "stiffness" in out
+    assert "hopper" in out

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from envs.errors import UsageError
+from pwm_bench.records import migrate as module
+from pwm_bench.records import schema
+from pwm_bench.records.frames import load_study
+from pwm_bench.records.migrate import migrate
+from pwm_bench.records.store import Results
+from tests.pwm_bench.records.factories import write_run
+
+STEPS = {  # an imagined past: version -1 called the algorithm a method, version 0 counted steps in thousands
+    -1: lambda values: {k: v for k, v in values.items() if k != "method"} | {"algorithm": values["method"]},
+    0: lambda values: values | {"steps": values["steps"] * 1000},
+}
+OLD = {"schema_version": -1, "method": "shac", "steps": 3}
+
+
+def test_steps_are_taken_in_order():
+    found = migrate(OLD, current=1, source="f", migrations=STEPS)
+    assert found == {"schema_version": 1, "algorithm": "shac", "steps": 3000}
+    assert OLD["method"] == "shac"
+    assert migrate(found, current=1, source="f", migrations=STEPS) == found
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (2, "schema version 2 is newer"),
+        (-2, "schema version -2 is older"),
+        ("1", "'1' is no number"),
+        (True, "no number"),
+    ],
+)
+def test_versions_without_a_way(version, message):
+    with pytest.raises(UsageError, match=message):
+        migrate({"schema_version": version}, current=1, source="f", migrations=STEPS)
+
+
+def test_an_older_record_on_disk_is_read_and_left_as_it_is(monkeypatch, tmp_path):
+    """Version 1 as it is, read by a program whose schema is at 2 and calls the study's field differently before."""
+    new = write_run(tmp_path, "new", curves=[[0.0, 5.0]], steps=[0, 10], seconds=[0.0, 1.0])
+    old = write_run(tmp_path, "old", curves=[[0.0, 7.0]], steps=[0, 10], seconds=[0.0, 1.0], first_seed=1)
+    values = json.loads(old.record_file.read_text())
+    values["kind"] = values.pop("gradient_source")
+    before = json.dumps(values)
+    old.record_file.write_text(before)
+    new.record_file.write_text(json.dumps(json.loads(new.record_file.read_text()) | {"schema_version": 2}))
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
+    monkeypatch.setitem(
+        module.MIGRATIONS, 1, lambda v: {k: x for k, x in v.items() if k != "kind"} | {"gradient_source": v["kind"]}
+    )
+    loaded = load_study(Results(tmp_path), "s")
+    assert not loaded.damaged
+    assert [run.record.gradient_source for run in loaded.runs] == ["simulator", "simulator"]
+    assert [run.record.schema_version for run in loaded.runs] == [2, 2]
+    assert old.record_file.read_text() == before
+
+
+def test_there_is_a_step_from_every_version_to_the_next():
+    assert set(module.MIGRATIONS) == set(range(1, schema.SCHEMA_VERSION))

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+
+import pytest
+
+from envs.errors import UsageError
+from pwm_bench.cli import main
+from pwm_bench.records.merge import merge
+from pwm_bench.records.store import Results
+from pwm_bench.records.verify import verify
+from tests.pwm_bench.conftest import ROOT
+from tests.pwm_bench.records.factories import write_run
+
+COMMITTED = ROOT / "results" / "reference"
+
+
+def run(capsys, *arguments, code: int = 0) -> tuple[str, str]:
+    assert main(["results", *map(str, arguments)]) == code
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return captured.out, captured.err
+
+
+def make(root, run_id="aaa", value=5.0, **options):
+    options = {"steps": [0, 10], "seconds": [0.0, 1.0]} | options
+    return write_run(root, run_id, curves=[[0.0, value]], **options)
+
+
+def test_ls(capsys, tmp_path):
+    make(tmp_path)
+    make(tmp_path, "bbb", study="t", status="failed", reason="no")
+    text, _ = run(capsys, "ls", "--results", tmp_path)
+    assert [line.split() for line in text.splitlines()] == [
+        ["study", "runs", "last", "change", "status"],
+        ["s", "1", *text.splitlines()[1].split()[2:4], "1", "ok"],
+        ["t", "1", *text.splitlines()[2].split()[2:4], "1", "failed"],
+    ]
+    text, _ = run(capsys, "ls", "s", "--results", tmp_path)
+    assert text.splitlines()[1].split() == ["s", "aaa", "hopper", "warp", "shac", "1", "10", "5.00", "ok"]
+    assert len(run(capsys, "ls", "--all", "--results", tmp_path)[0].splitlines()) == 3
+
+
+def test_show(capsys, tmp_path):
+    make(tmp_path, "aaa111", value=7.25)
+    make(tmp_path, "aab222")
+    text, _ = run(capsys, "show", "aaa", "--results", tmp_path)
+    for expected in ("aaa111  (study s)", "shac on hopper in warp", "7.25 at the end", "Test CPU", "pwm-bench run "):
+        assert expected in text
+    assert "means aaa111, aab222" in run(capsys, "show", "aa", "--results", tmp_path, code=2)[1]
+
+
+def test_bad_input(capsys, tmp_path):
+    assert "holds no runs yet" in run(capsys, "ls", "--results", tmp_path, code=2)[1]
+    make(tmp_path)
+    for arguments, message in (
+        (("lss",), "unknown action 'lss': did you mean 'ls'"),
+        (("ls", "r"), "unknown study 'r'"),
+        (("show",), "give one run id"),
+        (("show", "fff"), "no such run"),
+        (("export",), "give one study"),
+        (("export", "s", "--format", "xml"), "unknown export format 'xml'"),
+        (("merge",), "give the results folders"),
+        (("merge", tmp_path / "none"), "holds no runs"),
+        (("merge", tmp_path), "is the folder to merge into"),
+    ):
+        assert message in run(capsys, *arguments, "--results", tmp_path, code=2)[1]
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_export(capsys, tmp_path, format):
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    make(tmp_path, value=5.0)
+    make(tmp_path, "bad").record_file.write_text("{")
+    out, err = run(capsys, "export", "s", "--format", format, "--results", tmp_path, "--output", tmp_path / "o")
+    assert out.split() == [str(tmp_path / "o" / f"{name}.{format}") for name in ("members", "episodes", "metrics")]
+    assert "left out: " in err
+    import pandas as pd
+
+    read = pd.read_csv if format == "csv" else pd.read_parquet
+    members, episodes = read(tmp_path / "o" / f"members.{format}"), read(tmp_path / "o" / f"episodes.{format}")
+    assert list(members["final"]) == [5.0]
+    assert list(episodes["return"]) == [-1.0, 1.0, 4.0, 6.0]
+    assert list(episodes["env_steps"]) == [0, 0, 10, 10]
+    assert list(episodes["length"]) == [10, 20, 10, 20]
+
+
+def test_the_committed_records_hold_together(capsys):
+    text, _ = run(capsys, "verify", "--results", COMMITTED)
+    assert "runs checked, none with problems" in text
+
+
+@pytest.fixture
+def committed(tmp_path):
+    """A copy of one committed run."""
+    (source,) = Results(COMMITTED).runs("ant")
+    target = tmp_path / "runs" / "ant" / source.path.name
+    shutil.copytree(source.path, target)
+    return Results(tmp_path).run("ant", target.name)
+
+
+def edit(file, change):
+    values = json.loads(file.read_text())
+    change(values)
+    file.write_text(json.dumps(values))
+
+
+def checkpoint(directory, digest: str | None = None):
+    directory.checkpoint.mkdir()
+    (directory.checkpoint / "t.safetensors").write_bytes(b"x")
+    header = {"spec": directory.path.name, "tensors": {"file": "t.safetensors", "sha256": digest or "0"}}
+    (directory.checkpoint / "state.json").write_text(json.dumps(header))
+
+
+WRONG = {
+    "altered spec": (lambda d: edit(d.record_file, lambda r: r["spec"].update(env_steps=7)), "has the id"),
+    "another id": (lambda d: edit(d.record_file, lambda r: r.update(run_id="ffff")), "holds the record of run ffff"),
+    "another study": (lambda d: edit(d.record_file, lambda r: r.update(study="t")), "says study t"),
+    "another return": (
+        lambda d: edit(d.record_file, lambda r: r["members"][1].update(final_return=1.0)), "seed 1 ends with return"),
+    "cut short": (
+        lambda d: d.evaluations.path.write_text("\n".join(d.evaluations.path.read_text().splitlines()[:-1]) + "\n"),
+        "the record says"),
+    "no evaluations": (lambda d: d.evaluations.path.unlink(), "has no evaluations"),
+    "lines twice": (
+        lambda d: d.evaluations.path.write_text(d.evaluations.path.read_text() * 2), "do not increase"),
+    "metrics": (lambda d: d.metrics.path.write_text("{\n{}\n"), "line 1 is damaged"),
+    "checkpoint": (checkpoint, "does not match its checksum"),
+    "record": (lambda d: d.record_file.write_text("{"), "damaged"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", WRONG)
+def test_verify_finds(capsys, committed, how):
+    assert verify(committed) == []
+    damage, message = WRONG[how]
+    damage(committed)
+    assert any(message in problem for problem in verify(committed)), verify(committed)
+    text, _ = run(capsys, "verify", "--results", committed.path.parents[2], code=1)
+    assert "1 runs checked, 1 with problems" in text
+
+
+def test_verify_accepts_a_sound_checkpoint(committed):
+    checkpoint(committed, hashlib.sha256(b"x").hexdigest())
+    assert verify(committed) == []
+
+
+def test_merge_brings_what_is_new_or_further_and_overwrites_nothing_finished(capsys, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    make(there, "new")
+    make(here, "same"), make(there, "same")
+    make(here, "differs", value=1.0), make(there, "differs", value=2.0)
+    make(here, "behind", status="killed", steps=[0, 5]), make(there, "behind")
+    make(here, "ahead", status="killed", steps=[0, 50]), make(there, "ahead", status="killed")
+    make(here, "done"), make(there, "done", status="killed", steps=[0, 99])
+    make(here, "broken").record_file.write_text("{")
+    make(there, "broken", value=8.0)
+    make(there, "damaged").record_file.write_text("{")
+    found = {merged.run_id: merged.outcome for merged in merge(Results(there), Results(here))}
+    assert found == {
+        "new": "copied", "same": "kept", "differs": "differs", "behind": "replaced", "ahead": "kept", "done": "kept",
+        "broken": "replaced", "damaged": "damaged",
+    }  # fmt: skip
+    store = Results(here)
+    assert store.run("s", "differs").read().members[0].final_return == 1.0
+    assert store.run("s", "behind").read().status == "ok"
+    assert store.run("s", "broken").read().members[0].final_return == 8.0
+    assert not store.run("s", "damaged").path.exists()
+    assert not store.run("s", "new").path.joinpath("lock").exists()
+    assert sorted(path.name for path in (here / "runs" / "s").iterdir()) == sorted(set(found) - {"damaged"})
+    text, errors = run(capsys, "merge", there, "--results", here, code=1)
+    assert text == "1 damaged, 1 differs, 6 kept\n"
+    assert "differs: " in errors
+
+
+def test_merge_leaves_a_run_in_work_alone(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    directory = make(here, status="running")
+    make(there)
+    with directory.lock():
+        (merged,) = merge(Results(there), Results(here))
+    assert merged.outcome == "busy"
+    assert directory.read().status == "running"
+
+
+def test_a_merge_killed_half_way_leaves_no_half_run(monkeypatch, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    make(here, "a", status="killed", value=1.0), make(there, "a"), make(there, "b")
+
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", fail)
+    with pytest.raises(UsageError, match="No space left on device"):
+        list(merge(Results(there), Results(here)))
+    assert [path.name for path in (here / "runs" / "s").iterdir()] == ["a"]
+    assert Results(here).run("s", "a").read().members[0].final_return == 1.0
+
+
+def test_export_counts(committed, capsys):
+    root = committed.path.parents[2]
+    run(capsys, "export", "ant", "--format", "csv", "--results", root)
+    rows = list(csv.DictReader((root / "exports" / "ant" / "metrics.csv").read_text().splitlines()))
+    assert len(rows) == 200 * 3
+    assert rows[0]["seed"] == "0"
+    assert float(rows[-1]["train_seconds"]) > 0
