@@ -6,6 +6,7 @@ Importing this package is cheap; simulators and their engines are imported when 
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,11 @@ def make_simulator(
         raise UsageError("device=cuda: torch sees no GPU here; use --device cpu, or install a CUDA build of torch")
     module, attribute = _SIMULATORS[name].split(":")
     cls = getattr(importlib.import_module(module), attribute)
+    fixed = {"model", "num_worlds", "timestep", "device", "dtype"}
+    known = [option for option in inspect.signature(cls).parameters if option not in fixed]
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of simulator '{name}'", option, known)
     return cls(
         model, num_worlds=num_worlds, substeps=substeps, timestep=timestep, device=device, dtype=dtype, **options
     )

@@ -128,3 +128,8 @@ def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
 def test_absent_gpu_is_refused() -> None:
     with pytest.raises(UsageError, match="--device cpu"):
         envs.make("ant", device="cuda")
+
+
+def test_a_misspelt_simulator_option_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UsageError, match=r"unknown option of simulator 'warp' 'treads': did you mean 'threads'\?"):
+        envs.make("cartpole", num_envs=2, treads=1)

@@ -15,8 +15,15 @@ from envs.tasks import load_task
 from tests.envs.gradients import directional_error, rollout_objective
 
 WORLDS = 4
-TASKS = ["ant", "cartpole", "hopper"]
+PLANAR = ("hopper", "cheetah", "walker2d")  # the root's height is the second coordinate, else the third
+WITHOUT_GROUND = ("cartpole", "double_pendulum")
+LATER = [  # minutes to compile
+    pytest.param(task, marks=pytest.mark.slow)
+    for task in ("double_pendulum", "cheetah", "walker2d", "anymal", "humanoid", "muscle_humanoid")
+]
+TASKS = ["ant", "cartpole", "hopper", *LATER]
 PLACES = [("cartpole", "air")] + [(task, where) for task in ("ant", "hopper") for where in ("air", "contact", "limits")]
+PLACES += [pytest.param(*task.values, "contact", marks=pytest.mark.slow) for task in LATER]
 
 
 @cache
@@ -40,12 +47,32 @@ def state_at(task: str, where: str) -> State:
     noise = 2.0 * torch.rand(WORLDS, definition.noise_dim, generator=generator, dtype=torch.float64) - 1.0
     state = definition.reset_state(noise)
     qpos = state.qpos.clone()
-    if task != "cartpole":
-        height = 1 if task == "hopper" else 2
-        qpos[:, height] += {"air": 1.0, "contact": -0.06 if task == "hopper" else -0.3, "limits": 1.0}[where]
+    if task not in WITHOUT_GROUND:
+        height = 1 if task in PLANAR else 2
+        pressed = {"hopper": -0.06, "ant": -0.3}.get(task)
+        if where == "contact" and pressed is None:
+            qpos[:, height] -= clearance(task, qpos) + 0.01
+        else:
+            qpos[:, height] += {"air": 1.0, "contact": pressed, "limits": 1.0}[where]
     if where == "limits":
         qpos[:, -2:] += 1.5
     return State(qpos, state.qvel + 0.3)
+
+
+def clearance(task: str, qpos: torch.Tensor) -> torch.Tensor:
+    """How far each world's robot must sink to touch the ground, to a centimetre."""
+    model = load_task(task).model()
+    data, height = mujoco.MjData(model), 1 if task in PLANAR else 2
+    distances = []
+    for row in qpos:
+        for sink in np.arange(-0.3, 1.0, 0.01):
+            data.qpos[:] = row
+            data.qpos[height] -= sink
+            mujoco.mj_forward(model, data)
+            if data.ncon:
+                break
+        distances.append(sink)
+    return torch.tensor(distances, dtype=torch.float64)
 
 
 def controls(task: str, steps: int) -> torch.Tensor:
@@ -69,7 +96,7 @@ def test_a_step_equals_mujocos_converged_one(task: str, where: str) -> None:
         data.qpos[:], data.qvel[:], data.ctrl[:] = state.qpos[world], state.qvel[world], ctrl[world]
         for _ in range(mjx.substeps):
             mujoco.mj_step(model, data)
-        if where == "contact" and task != "cartpole":
+        if where == "contact" and task not in WITHOUT_GROUND:
             assert data.ncon > 0
         assert np.allclose(after.qpos[world], data.qpos, atol=1e-6)
         assert np.allclose(after.qvel[world], data.qvel, atol=1e-6, rtol=1e-6)
