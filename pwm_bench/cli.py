@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import tyro
@@ -68,6 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"pwm-bench {pwm_bench.__version__}")
         return 0
     try:
+        return _dispatch(arguments)
+    except BrokenPipeError:  # e.g. `pwm-bench table ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    try:
         command: Command = tyro.extras.subcommand_cli_from_dict(
             _COMMANDS,
             prog="pwm-bench",
@@ -85,6 +94,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # e.g. `pwm-bench table ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141

@@ -15,7 +15,8 @@ def number(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
-    return f"{value:,.{digits}f}"
+    text = f"{value:,.{digits}f}"
+    return text.removeprefix("-") if not text.strip("-0.,") else text  # no minus before zero
 
 
 def count(value: float | None) -> str:

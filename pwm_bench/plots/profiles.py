@@ -21,18 +21,24 @@ if TYPE_CHECKING:
 __all__ = ["improvement", "profiles"]
 
 
-def profiles(frame: pd.DataFrame, *, score: str = "return", width: Width = "single") -> Figure:
+def profiles(frame: pd.DataFrame, *, score: str = "return", width: Width = "single", normalised: bool = True) -> Figure:
     """Share of runs that score above each threshold, over all tasks that every algorithm has.
 
     Args:
         frame: of `frames.members_frame`; with several tasks, normalised.
         score: label of the horizontal axis.
         width: one or two columns of a page.
+        normalised: whether scores of different tasks compare.
 
     Raises:
-        UsageError: no finished run.
+        UsageError: no finished run, or several tasks whose scores do not compare.
     """
-    strata, _ = _common(frames.finished(frame), "performance profiles")
+    strata, tasks = _common(frames.finished(frame), "performance profiles")
+    if not normalised and len(tasks) > 1:
+        raise UsageError(
+            f"performance profiles: raw scores of {len(tasks)} tasks do not compare; normalise them, for example with "
+            "--normalise random-expert"
+        )
     everything = np.concatenate([scores for held in strata.values() for scores in held])
     low, high = float(everything.min()), float(everything.max())
     room = 0.04 * (high - low or 1.0)

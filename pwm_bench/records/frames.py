@@ -135,7 +135,7 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
             rows.append(
                 {
                     "run_id": record.run_id,
-                    "task": spec["task"],
+                    "task": member.task or spec["task"],
                     "simulator": spec["simulator"],
                     "algorithm": spec["algorithm"],
                     "variant": label,

@@ -37,9 +37,11 @@ class _Model(BaseModel):
 
 
 class Member(_Model):
-    """One seed of the population."""
+    """One seed of the population, or one seed of one task where the population spans tasks."""
 
     seed: int
+    task: str | None = None
+    """The member's task where members differ in it; null for the task of the spec."""
     status: Literal["ok", "diverged"] = "ok"
     diverged_at: int | None = None
     """Environment steps at the report that first saw it diverged; its weights are frozen at the last finite ones."""

@@ -37,20 +37,14 @@ def make_env(spec: RunSpec, device: torch.device, *, seeds: Sequence[int], world
     Raises:
         UsageError: an option that the simulator does not have, or that it refuses.
     """
-    try:
-        return envs.make(
-            spec.task,
-            spec.simulator,
-            num_envs=len(seeds) * worlds,
-            device=device,
-            seed=seeds,
-            **spec.simulator_options,
-        )
-    except TypeError as error:
-        if "keyword argument" not in str(error):
-            raise
-        options = ", ".join(spec.simulator_options)
-        raise UsageError(f"simulator_options ({options}): not all known to '{spec.simulator}': {error}") from None
+    return envs.make(
+        spec.task,
+        spec.simulator,
+        num_envs=len(seeds) * worlds,
+        device=device,
+        seed=seeds,
+        **spec.simulator_options,
+    )
 
 
 class Evaluator:

@@ -60,7 +60,7 @@ def test_version(capsys):
         ((*RUN, "--set", "learning_rat=1"), "unknown config field 'learning_rat': did you mean 'learning_rate'"),
         ((*RUN, "--set", "learning_rate=-1"), "learning_rate=-1.0: must be positive"),
         ((*RUN, "--set", "learning_rate"), "learning_rate: must be KEY=VALUE"),
-        ((*RUN, "--simulator-set", "substep=2"), "simulator_options (substep)"),
+        ((*RUN, "--simulator-set", "substep=2"), "unknown option of simulator 'toy' 'substep'"),
         ((*RUN, "--seeds", "0"), "--seeds 0: must be at least 1"),
         ((*RUN, "--env-steps", "-5"), "env_steps=-5"),
         ((*RUN, "--precision", "float16"), "unknown precision 'float16': did you mean"),

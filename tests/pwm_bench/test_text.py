@@ -15,6 +15,7 @@ from pwm_bench.text import count, duration, number
         (45.64, "45.6"),
         (-0.123, "-0.12"),
         (0.0, "0.00"),
+        (-0.001, "0.00"),
         (math.nan, "–"),
         (None, "–"),
     ],

@@ -100,6 +100,13 @@ def test_performance_profile(frame):
     assert (at[9.0], at[30.0], at[60.0], at[90.0]) == pytest.approx((1.0, 2 / 3, 1 / 3, 0.0))
 
 
+def test_raw_scores_of_several_tasks_make_no_profile(frame):
+    several = frame[frame["algorithm"] == "shac"]
+    with pytest.raises(UsageError, match="raw scores of 2 tasks do not compare"):
+        profiles(several, normalised=False)
+    assert profiles(several[several["task"] == "hopper"], normalised=False).axes
+
+
 def test_probability_of_improvement(frame):
     """PPO's 9 beats none of 30 60 90, its 70 two of them: 2 of 6."""
     figure = improvement(frame)
@@ -180,7 +187,9 @@ def test_by_default_all_figures_that_make_sense(capsys, root):
     assert main(["plot", "s", "--results", str(root), "--format", "svg", "--metric", "length"]) == 2  # no start times
     assert "no run says when it began" in capsys.readouterr().err
     folder = root / "figures" / "s"
-    assert {file.name for file in folder.iterdir()} == {"curves.svg", "iqm.svg", "profile.svg", "improvement.svg"}
+    assert {file.name for file in folder.iterdir()} == {"curves.svg", "iqm.svg", "improvement.svg"}  # two tasks, raw
+    assert main(["plot", "s", "--results", str(root), "--format", "svg", "--normalise", "random-expert"]) == 2
+    assert (folder / "profile.svg").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,272 @@
+"""Running an extraction: train, report, evaluate and save, through any number of interruptions.
+
+It leaves a run directory like any other: ``run.json`` with one member per task and seed, ``metrics.jsonl``,
+``evaluations.jsonl`` (returns, with ``score``, ``success`` and ``solved_ever`` as extras) and a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pwm_bench.pwm.extraction.train import Extractor
+from pwm_bench.records import checkpoint, provenance
+from pwm_bench.records.files import write_atomic
+from pwm_bench.records.schema import ClockTimes, Counts, Evaluation, Member, Metrics, PeakMemory, RunRecord
+from pwm_bench.records.store import FINISHED, Results, RunDirectory, now
+from pwm_bench.runner.build import peak_memory
+from pwm_bench.runner.clocks import Clocks
+from pwm_bench.runner.evaluation import EvaluationResult
+from pwm_bench.runner.extraction_spec import ExtractionSpec
+from pwm_bench.runner.failures import classify
+from pwm_bench.runner.stop import StopRequest
+
+__all__ = ["ExtractionProgress", "extract"]
+
+_REPORTS = 200
+Evaluate = Callable[[Callable[[Tensor], Tensor]], EvaluationResult]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExtractionProgress:
+    """A snapshot for those who watch."""
+
+    phase: str
+    iteration: int
+    iterations: int
+    train_seconds: float
+    score: float | None = None
+    """Mean normalised score of the last evaluation over tasks and seeds."""
+    imagined_return: float | None = None
+
+
+def extract(
+    spec: ExtractionSpec,
+    extractor: Extractor,
+    results: Results,
+    *,
+    evaluate: Evaluate,
+    progress: Callable[[ExtractionProgress], None] = lambda _: None,
+    checkpoint_seconds: float = 120.0,
+) -> RunRecord:
+    """Brings an extraction to its end: begins it, goes on from its last checkpoint, or finds it finished.
+
+    Args:
+        spec: what it is.
+        extractor: as built from the spec, untrained.
+        results: where its directory lies.
+        evaluate: plays episodes with the population's deterministic policy.
+        progress: told now and then.
+        checkpoint_seconds: time between two checkpoints; one more is written at the end.
+
+    Returns:
+        The record as it is on disk.
+
+    Raises:
+        UsageError: unwritable folder, another process is at it, or a damaged checkpoint.
+    """
+    results.check_writable()
+    directory = results.run(spec.study, spec.id)
+    with directory.lock(), StopRequest() as stop:
+        previous = directory.read() if directory.record_file.exists() else None
+        if previous is not None and previous.status in FINISHED:
+            return previous
+        run = _Run(spec, extractor, directory, previous, evaluate, progress)
+        try:
+            run.restore()
+            run.loop(stop, checkpoint_seconds)
+        except (Exception, KeyboardInterrupt) as error:
+            run.fail(error)
+            if isinstance(error, ValueError):  # bad input is for the caller to show
+                raise
+        return run.record
+
+
+class _Run:
+    def __init__(
+        self,
+        spec: ExtractionSpec,
+        extractor: Extractor,
+        directory: RunDirectory,
+        previous: RunRecord | None,
+        evaluate: Evaluate,
+        progress: Callable[[ExtractionProgress], None],
+    ) -> None:
+        self.spec, self.extractor, self.directory = spec, extractor, directory
+        self._evaluate_with, self._progress = evaluate, progress
+        self._device = extractor.alive.device
+        self.clocks = Clocks(self._device)
+        self._next_evaluation, self._next_report = 0, 1
+        self._score: float | None = None
+        started = now()
+        self.record = RunRecord(
+            run_id=spec.id,
+            study=spec.study,
+            spec=spec.to_dict(),
+            status="running",
+            gradient_source="learned",
+            members=self._members(),
+            provenance=provenance.collect(str(self._device), spec.config.precision),
+            attempts=1 if previous is None else previous.attempts + 1,
+            started_at=started if previous is None else previous.started_at,
+            updated_at=started,
+        )
+
+    def _members(self) -> list[Member]:
+        return [Member(seed=expert.seed, task=expert.task) for expert in self.spec.experts]
+
+    def restore(self) -> None:
+        """Goes back to the last checkpoint, or to the beginning."""
+        path = self.directory.checkpoint
+        state = checkpoint.load(path, spec_id=self.spec.id).state if checkpoint.exists(path) else None
+        self.directory.metrics.truncate(state["metrics"] if state else 0)
+        self.directory.evaluations.truncate(state["evaluations"] if state else 0)
+        if state is not None:
+            self.extractor.load_state_dict(state["extractor"])
+            self.clocks.add(ClockTimes(**state["clocks"]))
+            self.record.members = [Member(**member) for member in state["members"]]
+            self.record.memory = PeakMemory(**state["memory"])
+            self._next_evaluation, self._next_report = state["next_evaluation"], state["next_report"]
+        self.directory.write(self.record)
+
+    def loop(self, stop: StopRequest, checkpoint_seconds: float) -> None:
+        """Trains until the last evaluation is done or `stop` asks."""
+        saved = time.monotonic()
+        with self.clocks.phase("train"):
+            while True:
+                self._evaluate_if_due()
+                if self._complete or stop:
+                    break
+                metrics = self.extractor.update()
+                if self.extractor.iteration * _REPORTS >= self._next_report * self.spec.config.iterations:
+                    self._report(metrics)
+                if time.monotonic() - saved >= checkpoint_seconds:
+                    self._save()
+                    saved = time.monotonic()
+        if self._complete:
+            diverged = [m for m in self.record.members if m.status == "diverged"]
+            self.record.status = "diverged" if len(diverged) == len(self.record.members) else "ok"
+            named = ", ".join(f"{m.task} (seed {m.seed})" for m in diverged[:5])
+            self.record.reason = f"{len(diverged)} diverged: {named}" if diverged else None
+        else:
+            self.record.status, self.record.reason = "interrupted", "goes on from its checkpoint"
+        self._save()
+        self._tell("done")
+
+    def fail(self, error: BaseException) -> None:
+        """Records an exception as the outcome; the last checkpoint stays."""
+        self.record.status, self.record.reason = classify(error)
+        with contextlib.suppress(OSError):
+            if self.record.status != "interrupted":
+                write_atomic(self.directory.traceback, "".join(traceback.format_exception(error)))
+            self.directory.write(self.record)
+
+    @property
+    def _complete(self) -> bool:
+        return self._next_evaluation == self.spec.evaluations
+
+    def _evaluate_if_due(self) -> None:
+        last, iteration = self.spec.evaluations - 1, self.extractor.iteration
+        reached = min(last, iteration * last // self.spec.config.iterations)
+        if reached < self._next_evaluation:
+            return
+        self._tell("evaluate")
+        with self.clocks.phase("evaluate"):
+            times = self.clocks.read()
+            result = self._evaluate_with(self.extractor.act)
+        counters = self.extractor.counters
+        line = Evaluation(
+            index=reached,
+            env_steps=0,
+            gradient_steps=counters.gradient_steps,
+            train_seconds=times.train,
+            wall_seconds=times.total,
+            returns=result.returns,
+            lengths=result.lengths,
+            invalid=result.invalid,
+            extras=result.extras,
+        )
+        self.directory.evaluations.append(line.model_dump())
+        for member, episodes in zip(self.record.members, result.returns, strict=True):
+            member.final_return = _mean(episodes)
+            if reached == 0:
+                member.untrained_return = member.final_return
+        scores = result.extras.get("score", result.returns)
+        self._score = _mean([value for episodes in scores for value in episodes])
+        self._next_evaluation = reached + 1
+        self._mark(self.extractor.alive.tolist())
+        self._tell("train")
+
+    def _report(self, metrics: dict[str, Tensor]) -> None:
+        """Writes a line of metrics: the one place where training waits for the device."""
+        with self.clocks.phase("save"):
+            columns = [value.detach().double() for value in metrics.values()]
+            *values, alive = torch.stack([*columns, self.extractor.alive.double()]).tolist()
+            times, counters = self.clocks.read(), self.extractor.counters
+            line = Metrics(
+                iteration=self.extractor.iteration,
+                env_steps=0,
+                gradient_steps=counters.gradient_steps,
+                imagined_steps=counters.imagined_steps,
+                train_seconds=times.train,
+                wall_seconds=times.total,
+                alive=[flag > 0 for flag in alive],
+                values=dict(zip(metrics, values, strict=True)),
+            )
+            self.directory.metrics.append(line.model_dump())
+            self._mark(line.alive)
+        self._next_report = self.extractor.iteration * _REPORTS // self.spec.config.iterations + 1
+        self._tell("train", _mean(line.values["imagined_return"]))
+
+    def _mark(self, alive: list[bool]) -> None:
+        for member, flag in zip(self.record.members, alive, strict=True):
+            if not flag and member.status == "ok":
+                member.status, member.diverged_at = "diverged", 0
+
+    def _save(self) -> None:
+        with self.clocks.phase("save"):
+            counters = self.extractor.counters
+            self.record.counts = Counts(
+                iterations=self.extractor.iteration,
+                gradient_steps=counters.gradient_steps,
+                imagined_steps=counters.imagined_steps,
+            )
+            self.record.clocks = self.clocks.read()
+            self.record.memory = peak_memory(self._device, self.record.memory)
+            state: dict[str, Any] = {
+                "extractor": self.extractor.state_dict(),
+                "clocks": self.record.clocks.model_dump(),
+                "members": [member.model_dump() for member in self.record.members],
+                "memory": self.record.memory.model_dump(),
+                "next_evaluation": self._next_evaluation,
+                "next_report": self._next_report,
+                "metrics": self.directory.metrics.sync(),
+                "evaluations": self.directory.evaluations.sync(),
+            }
+            checkpoint.save(self.directory.checkpoint, state, spec_id=self.spec.id)
+            self.directory.write(self.record)
+
+    def _tell(self, phase: str, imagined_return: float | None = None) -> None:
+        self._progress(
+            ExtractionProgress(
+                phase=phase,
+                iteration=self.extractor.iteration,
+                iterations=self.spec.config.iterations,
+                train_seconds=self.clocks.read().train,
+                score=self._score,
+                imagined_return=imagined_return,
+            )
+        )
+
+
+def _mean(values: list[float | None] | list[float]) -> float | None:
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else None

@@ -1,0 +1,96 @@
+"""What an extraction is: everything that determines its numbers, with a content hash as its name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from envs.errors import UsageError
+from pwm_bench import configs
+from pwm_bench.pwm.extraction.config import ExtractionConfig
+from pwm_bench.pwm.extraction.train import Expert
+from pwm_bench.world_model.multitask.networks import MultitaskModel
+
+__all__ = ["ExtractionSpec", "model_digest"]
+
+_FORMAT = 1  # raise it when a field changes its meaning
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionSpec:
+    """One extraction: a policy per task and seed, from one world model.
+
+    Raises:
+        UsageError: an impossible value.
+    """
+
+    model: str
+    """Where the world model lies; what counts is ``model_digest``."""
+    model_digest: str
+    """Hash of its weights."""
+    data: str
+    """The dataset that start states are drawn from."""
+    tasks: tuple[str, ...]
+    config: ExtractionConfig
+    seeds: tuple[int, ...] = (0,)
+    evaluations: int = 6
+    """At evenly spaced iterations, the untrained and the final policy included."""
+    evaluation_episodes: int = 10
+    """Per policy in each."""
+    study: str = "extract"
+    label: str = "multitask"
+    """What the set of tasks is called."""
+
+    def __post_init__(self) -> None:
+        if not self.tasks or len(set(self.tasks)) != len(self.tasks):
+            raise UsageError("tasks: must be at least one, each once")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise UsageError(f"seeds={list(self.seeds)}: must be different whole numbers from 0")
+        for name, least in (("evaluations", 2), ("evaluation_episodes", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name}={getattr(self, name)}: must be at least {least}")
+        if not self.study or self.study.startswith(".") or any(c in self.study for c in "/\\\0"):
+            raise UsageError(f"study={self.study!r}: must be a plain folder name")
+
+    @property
+    def experts(self) -> tuple[Expert, ...]:
+        """Members in order: all seeds of the first task, then of the second ..."""
+        return tuple(Expert(task, seed) for task in self.tasks for seed in self.seeds)
+
+    @property
+    def id(self) -> str:
+        """Content hash: 12 hexadecimal digits."""
+        values = self.to_dict()
+        for name in ("model", "data", "study"):  # where things lie does not change what is computed
+            values.pop(name)
+        return hashlib.sha256(json.dumps({"format": _FORMAT} | values, sort_keys=True).encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is recorded; the first four fields are those that tables know a run by."""
+        return {
+            "task": self.label,
+            "simulator": "suite",
+            "algorithm": "pwm-multitask",
+            "env_steps": 0,
+            "tasks": list(self.tasks),
+            "seeds": list(self.seeds),
+            "config": configs.to_json(self.config),
+            "model": self.model,
+            "model_digest": self.model_digest,
+            "data": self.data,
+            "evaluations": self.evaluations,
+            "evaluation_episodes": self.evaluation_episodes,
+            "study": self.study,
+        }
+
+
+def model_digest(model: MultitaskModel) -> str:
+    """Hash of what a policy sees of a world model: encoder, dynamics, reward and task embedding."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if name.startswith(("encoder", "dynamics", "reward", "task_embedding")):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
