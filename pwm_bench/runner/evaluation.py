@@ -11,7 +11,6 @@ from torch import Tensor
 
 import envs
 from envs.api import DifferentiableEnv
-from envs.errors import UsageError
 from pwm_bench.learning.learner import Learner
 from pwm_bench.spec import RunSpec
 
