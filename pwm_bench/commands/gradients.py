@@ -56,6 +56,8 @@ class Gradients:
     """Which of that run's seeds."""
     train_model: Annotated[int | None, option("UPDATES", "3000")] = None
     """Gradient steps of a small world model trained for this comparison, where no run is named."""
+    ignore_termination: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Let rewards go on after a termination: what is left of a bias is the contacts'."""
     simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change an option of the simulators, e.g. contact_stiffness=1e5; may be given again."""
     seed: Annotated[int | None, option("N", "0")] = None
@@ -118,6 +120,8 @@ class Gradients:
             changes["model"] = ModelRun(path=str(self.model.resolve()), member=self.member or 0)
         elif self.train_model is not None:
             changes["model"] = ModelTraining(updates=self.train_model)
+        if self.ignore_termination:
+            changes["termination"] = False
         if self.simulator_set:
             changes["simulator_options"] = dict(configs.parse_assignment(text) for text in self.simulator_set)
         return changes
@@ -215,7 +219,7 @@ def _draw(console: Console, study: GradientStudy, results: Results) -> None:
     if not study.cause:
         path = path / next(iter(study.comparisons.values())).id
     try:
-        files = report.figures(frame, path, cause=study.cause)
+        files = report.figures(frame, path, cause=study.cause, order=tuple(study.comparisons))
     except UsageError as error:  # no matplotlib: the numbers are there all the same
         console.print(f"no figures: {error}", highlight=False)
         return

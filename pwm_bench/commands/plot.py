@@ -81,7 +81,7 @@ class Plot:
             loaded = load_study(Results(self.results), self.study)
             frame, scales = normalise_frame(members_frame(loaded.runs, metric=self.metric), self.normalise)
             folder = self.output or self.results / "figures" / self.study
-            for kind in kinds or _suitable(frame, self.threshold):
+            for kind in kinds or _suitable(frame, self.threshold, self.normalise):
                 draw = self._drawing(kind, loaded, frame, axes)
                 for file in style.save(draw(), folder / kind, formats):
                     print(file)
@@ -105,7 +105,7 @@ class Plot:
                 seeds=self.seeds,
                 scale=self.scale,  # type: ignore[arg-type]
             ),
-            "profile": lambda: profiles.profiles(frame, score=score, width=width),
+            "profile": lambda: profiles.profiles(frame, score=score, width=width, normalised=self.normalise != "none"),
             "improvement": lambda: profiles.improvement(frame, width=width),
             "iqm": lambda: bars.iqm_bars(frame, score=score, width=width),
             "threshold": lambda: bars.threshold_times(
@@ -115,11 +115,12 @@ class Plot:
         }[kind]
 
 
-def _suitable(frame: pd.DataFrame, threshold: float | None) -> list[str]:
-    """Everything that has something to show: comparisons need two algorithms, a threshold must be given."""
+def _suitable(frame: pd.DataFrame, threshold: float | None, normalise: str) -> list[str]:
+    """What there is to show: comparisons need two algorithms, profiles comparable scores, a threshold must be given."""
     kinds = ["curves", "iqm"]
     if frame.empty or frame.groupby(["algorithm", "variant"]).ngroups > 1:
-        kinds += ["profile", "improvement"]
+        comparable = frame.empty or normalise != "none" or frame.groupby(["task", "simulator"]).ngroups == 1
+        kinds += ["profile", "improvement"] if comparable else ["improvement"]
     return [*kinds, *(["threshold"] if threshold is not None else []), "timeline"]
 
 

@@ -18,7 +18,7 @@ from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
 from pwm_bench.gradients.jacobians import along_rollout, growth_exponents, latent_jacobians, simulator_jacobians
 from pwm_bench.gradients.landscape import Landscape, Problem
 from pwm_bench.gradients.learned import LearnedWorld, TrainedModel, load_run
-from pwm_bench.gradients.metrics import Measured, best_over_rows, compare, over_states
+from pwm_bench.gradients.metrics import Measured, compare, gains, over_states, relative_error
 from pwm_bench.gradients.moments import Estimate
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.smoothness import directional_smoothness, improvement, prediction_errors, unit_directions
@@ -181,8 +181,7 @@ class Measurement:
                 self.world, problem, spec.reference_samples, guess=guess, progress=advance
             )
         for h, estimate in found.items():
-            share = (estimate.noise / estimate.mean.square().sum(1)).sqrt()
-            self._row("reference", h, over_states("relative_standard_error", share, seed=spec.seed))
+            self._row("reference", h, relative_error(estimate, shared=problem.control.shared, seed=spec.seed))
         return found
 
     def _compare(self, truth: Estimates) -> None:
@@ -234,11 +233,12 @@ class Measurement:
         longest = max(spec.horizons)
         with self._phase("jacobians and predictions"):
             path, actions, seen = along_rollout(self.world, self.problem, states)
+            alive = self._alive_before(seen)
             if self.world.differentiable:
                 few = min(states, _JACOBIAN_STATES)
                 at = State(*(x[:-1, :few].flatten(0, 1) for x in (path.qpos, path.qvel)))
                 found = simulator_jacobians(self.world, at, actions[:, :few].flatten(0, 1))
-                self._growth("truth", found.unflatten(0, (longest, few)))
+                self._growth("truth", found.unflatten(0, (longest, few)), alive[:, :few])
             if self.model is None:
                 return
             model = self._learned(False)
@@ -247,18 +247,30 @@ class Measurement:
             )
             for metric, values in prediction_errors(model, self.problem, seen, actions, rewards).items():
                 for h, error in values.items():
+                    error = torch.where(alive[h - 1], error, torch.nan)
                     self._row("model", h, over_states(metric, error, seed=spec.seed))
             size = model.trained.model.latent_dim
             few = max(1, min(states, _JACOBIAN_STATES, _JACOBIAN_ROWS // (size * longest)))
             latents, _ = model.predict(seen[0, :few], actions[:, :few])
             jacobians = latent_jacobians(model, latents[:-1].flatten(0, 1), actions[:, :few].flatten(0, 1))
-            self._growth("model", jacobians.unflatten(0, (longest, few)))
+            self._growth("model", jacobians.unflatten(0, (longest, few)), alive[:, :few])
 
-    def _growth(self, name: str, jacobians: torch.Tensor) -> None:
+    def _alive_before(self, seen: torch.Tensor) -> torch.Tensor:
+        """Whether a rollout had not terminated before step t, bool ``(H, N)``; what follows no episode would see.
+
+        Args:
+            seen: observations o_0 .. o_H, shape ``(H + 1, N, observation_dim)``.
+        """
+        ended = self.world.task.terminated(seen[:-1].flatten(0, 1)).unflatten(0, (seen.shape[0] - 1, seen.shape[1]))
+        ended[0] = False  # rollouts begin within an episode
+        return (ended.cumsum(0) == 0) | (not self.spec.termination)
+
+    def _growth(self, name: str, jacobians: torch.Tensor, alive: torch.Tensor) -> None:
         norms, exponents = growth_exponents(jacobians, self.spec.horizons)
         for h in self.spec.horizons:
-            self._row(name, h, over_states("jacobian_norm", norms[h], seed=self.spec.seed))
-            self._row(name, h, over_states("growth_exponent", exponents[h], seed=self.spec.seed))
+            for metric, values in (("jacobian_norm", norms[h]), ("growth_exponent", exponents[h])):
+                values = torch.where(alive[h - 1], values, torch.nan)
+                self._row(name, h, over_states(metric, values, seed=self.spec.seed))
 
     def _improve(self) -> None:
         spec = self.spec
@@ -270,24 +282,16 @@ class Measurement:
                 for step in spec.steps
             ]
         for h in spec.horizons:
-            for step, gains in zip(spec.steps, by_step, strict=True):
-                means = {n: over_states("improvement", gain, seed=spec.seed) for n, gain in gains[h].items()}
-                self._relative_to_best(h, means, at=step)
-            found = {
-                name: best_over_rows("line_search", torch.stack([gains[h][name] for gains in by_step]), seed=spec.seed)
-                for name in self.estimates
-            }
-            self._relative_to_best(h, found)
+            found = [{name: gain[h][name].unsqueeze(0) for name in self.estimates} for gain in by_step]
+            for step, values in zip(spec.steps, found, strict=True):
+                self._gains(h, "improvement", values, at=step)
+            every = {name: torch.cat([values[name] for values in found]) for name in self.estimates}
+            self._gains(h, "line_search", every)
 
-    def _relative_to_best(self, horizon: int, gains: dict[str, Measured], at: float = math.nan) -> None:
-        """Writes gains down, and divided by the largest where anything was gained at all."""
-        best = max((m.value for m in gains.values() if math.isfinite(m.value)), default=math.nan)
-        for name, measured in gains.items():
-            self._row(name, horizon, measured, at=at)
-            if best > 0.0:
-                value, low, high = (x / best for x in (measured.value, measured.low, measured.high))
-                relative = Measured(f"{measured.metric}_of_best", value, low, high)
-                self._row(name, horizon, relative, at=at)
+    def _gains(self, horizon: int, metric: str, values: dict[str, torch.Tensor], at: float = math.nan) -> None:
+        for name, numbers in gains(metric, values, seed=self.spec.seed).items():
+            for measured in numbers:
+                self._row(name, horizon, measured, at=at)
 
     def _row(self, estimator: str, horizon: int, measured: Measured, at: float = math.nan) -> None:
         self.rows.append(

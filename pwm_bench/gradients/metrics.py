@@ -15,7 +15,7 @@ pooled gradients. With an estimate m, of variance V per sample and n samples, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pwm_bench.gradients.moments import Estimate
 from pwm_bench.records.statistics import bootstrap_interval
 
-__all__ = ["Measured", "best_over_rows", "compare", "cosine", "over_states"]
+__all__ = ["Measured", "compare", "cosine", "gains", "over_states", "relative_error"]
 
 Array = NDArray[np.float64]
 _RESAMPLES = 1000
@@ -96,31 +96,65 @@ def compare(
     return rows
 
 
-def best_over_rows(metric: str, values: torch.Tensor, *, seed: int = 0) -> Measured:
-    """Largest over rows of the mean over states, e.g. over step lengths; the interval resamples states.
+def gains(metric: str, values: Mapping[str, torch.Tensor], *, seed: int = 0) -> dict[str, list[Measured]]:
+    """What each of several estimators gains, and how much of what the best of them gains.
 
     Args:
-        metric: name.
-        values: shape ``(R, S)``; rows and states with a NaN are left out.
-        seed: of the resamples.
+        metric: name of the gain; the share of the best gets ``_of_best`` appended.
+        values: estimator -> gains ``(L, S)`` for L step lengths and S states; the length with the largest mean over
+            states counts. Lengths and states with a NaN are left out.
+        seed: of the bootstrap, which resamples states for all estimators together.
+
+    Returns:
+        estimator -> both numbers; the share is NaN where nobody gains anything.
     """
-    numbers = np.asarray(values.double().cpu().numpy())
-    numbers = numbers[~np.isnan(numbers).all(1)]
-    numbers = numbers[:, ~np.isnan(numbers).any(0)] if numbers.size else numbers
-    if not numbers.size:
-        return Measured(metric, float("nan"))
-    states = numbers.shape[1]
+    finite = {name: torch.isfinite(x).any(1) for name, x in values.items()}
+    names = [name for name in values if bool(finite[name].any())]
+    missing = [Measured(metric, float("nan")), Measured(f"{metric}_of_best", float("nan"))]
+    found = dict.fromkeys(values, missing)
+    if not names:
+        return found
+    arrays = [np.asarray(values[name][finite[name]].double().cpu().numpy()) for name in names]
+    kept = ~np.isnan(np.concatenate(arrays)).any(0)
+    if not kept.any():
+        return found
+    arrays, states = [x[:, kept] for x in arrays], int(kept.sum())
 
-    def statistic(weights: Array) -> Array:
-        return (weights @ numbers.T / states).max(1)
+    def mean_gain(weights: Array) -> Array:
+        return np.stack([(weights @ x.T / states).max(1) for x in arrays])
 
-    return Measured(metric, float(statistic(np.ones((1, states)))[0]), *_interval(statistic, states, seed))
+    def share(weights: Array) -> Array:
+        every = mean_gain(weights)
+        best = every.max(0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(best > 0.0, every / best, np.nan)
+
+    for n, name in enumerate(names):
+        found[name] = [
+            Measured(label, float(function(np.ones((1, states)))[n][0]), *_interval(_pick(function, n), states, seed))
+            for label, function in ((metric, mean_gain), (f"{metric}_of_best", share))
+        ]
+    return found
+
+
+def _pick(function: Callable[[Array], Array], n: int) -> Callable[[Array], Array]:
+    return lambda weights: function(weights)[n]
 
 
 def cosine(a: Estimate, b: Estimate, *, shared: bool, name: str, seed: int = 0) -> Measured:
     """Cosine between two estimates' pooled gradients."""
     found = [m for m in compare(a, b, shared=shared, seed=seed, per_state=False) if m.metric == "cosine"]
     return found[0]._replace(metric=name)
+
+
+def relative_error(estimate: Estimate, *, shared: bool, seed: int = 0) -> Measured:
+    """Standard error of an estimate's pooled gradient over its length: ``relative_standard_error``."""
+    kept = torch.nonzero(torch.isfinite(estimate.mean).all(1)).flatten()
+    if not len(kept):
+        return Measured("relative_standard_error", float("nan"))
+    statistic = _Sums(_rows(estimate, kept), None, shared).relative_error
+    value = float(statistic(np.ones((1, len(kept))))[0])
+    return Measured("relative_standard_error", value, *_interval(statistic, len(kept), seed))
 
 
 def _rows(estimate: Estimate, kept: torch.Tensor) -> Estimate:
@@ -159,6 +193,10 @@ class _Sums:
             "esnr": self._esnr,
             "esnr_parameterwise": lambda w: self._mean(w, self._parameterwise),
         }
+
+    def relative_error(self, w: Array) -> Array:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.sqrt(self._chance(w, self._noise) / self._inner(w, self._mm))
 
     def _gram(self, a: Array, b: Array) -> Array:
         return a @ b.T if self._shared else np.diag((a * b).sum(1))

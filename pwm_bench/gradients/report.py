@@ -25,8 +25,10 @@ LABELS = {
     "truth": "simulator",
     "reference": "reference",
 }
-_LOOKS = (*ESTIMATORS, "truth")
-_BOUNDED = {"cosine": (-1.05, 1.05), "line_search_of_best": (-0.55, 1.15)}
+_LOOKS = {"analytic": 0, "model": 1, "model_detached": 2, "score": 3, "smoothed": 4, "truth": 6, "mixed": 13}
+"""Places among the looks; the mixture is broken and dark, since it often lies on the analytic gradient's line."""
+_BOUNDED = {"cosine": (-1.05, 1.05), "line_search_of_best": (-0.55, 1.2)}
+"""Metrics whose axis shows 0 to 1, and less than 0 as far as needed, within these."""
 _TABLE = (("cosine", "cosine"), ("esnr", "ESNR"), ("line_search_of_best", "step"))
 
 
@@ -76,13 +78,21 @@ def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 10.0 else f"{value:.0f}"
 
 
-def figures(frame: pd.DataFrame, path: Path, *, cause: str = "", formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+def figures(
+    frame: pd.DataFrame,
+    path: Path,
+    *,
+    cause: str = "",
+    order: Sequence[str] = (),
+    formats: Sequence[str] = ("png", "svg"),
+) -> list[Path]:
     """Draws what a study holds.
 
     Args:
         frame: rows of its comparisons, as `pwm_bench.gradients.study.load_study` gives them.
         path: folder.
         cause: the column that varies between comparisons, or "" for one comparison.
+        order: of its values, where they are not numbers; as they come by default.
         formats: of the files.
 
     Returns:
@@ -100,7 +110,7 @@ def figures(frame: pd.DataFrame, path: Path, *, cause: str = "", formats: Sequen
             files += style.save(_landscape(rows), path / f"landscape-{name}", formats)
         if cause and cause in overall and overall[cause].nunique() > 1 and cause != "loop":
             for simulator, rows in overall.groupby("simulator"):
-                files += style.save(_by_cause(rows, cause), path / f"{cause}-{simulator}", formats)
+                files += style.save(_by_cause(rows, cause, order), path / f"{cause}-{simulator}", formats)
     return files
 
 
@@ -146,8 +156,7 @@ def _panels(rows: pd.DataFrame, panels: Sequence[tuple[str, str, str]], names: l
         elif scale == "symlog" and axis.lines:  # zeros are shown: what is left of the bias beyond chance may be none
             axis.set_yscale("symlog", linthresh=0.01)
             axis.set_ylim(bottom=0.0)
-        if metric in _BOUNDED:
-            axis.set_ylim(*_BOUNDED[metric])
+        _bound(axis, metric)
         axis.set_title(label)
     for axis in axes[-1]:
         axis.set_xlabel("horizon [control steps]")
@@ -155,7 +164,7 @@ def _panels(rows: pd.DataFrame, panels: Sequence[tuple[str, str, str]], names: l
     return figure
 
 
-def _by_cause(rows: pd.DataFrame, cause: str) -> Any:
+def _by_cause(rows: pd.DataFrame, cause: str, order: Sequence[str]) -> Any:
     """Cosine, ESNR and improvement against the cause, at a short and at the longest horizon."""
     from pwm_bench.plots import style
 
@@ -170,22 +179,23 @@ def _by_cause(rows: pd.DataFrame, cause: str) -> Any:
     figure, axes = style.subplots(len(shown), len(panels), width="double", height=1.75)
     values = list(dict.fromkeys(rows[cause]))
     with_numbers = all(_is_number(v) for v in values)
-    values = sorted(values, key=float) if with_numbers else values
+    values = sorted(values, key=float if with_numbers else [*order, *values].index)
     place = {v: float(v) if with_numbers else float(n) for n, v in enumerate(values)}
     for line, horizon in zip(axes, shown, strict=True):
         for axis, (metric, label, scale) in zip(line, panels, strict=True):
             for name in names:
                 mine = rows[(rows.estimator == name) & (rows.metric == metric) & (rows.horizon == horizon)]
                 mine = mine.assign(place=mine[cause].map(place)).sort_values("place")
-                _draw(axis, name, mine, "place", positive=scale == "log")
+                spread = 0.0 if with_numbers else 0.08 * (names.index(name) - 0.5 * (len(names) - 1))
+                mine = mine.assign(place=mine["place"] + spread)
+                _draw(axis, name, mine, "place", positive=scale == "log", joined=with_numbers)
             if with_numbers:
                 axis.set_xscale("log")
             axis.set_xticks(list(place.values()), [str(v).removesuffix(".0") for v in values])
             axis.minorticks_off()
             if scale == "log" and axis.lines:
                 axis.set_yscale("log")
-            if metric in _BOUNDED:
-                axis.set_ylim(*_BOUNDED[metric])
+            _bound(axis, metric)
             axis.set_title(f"{label}, H = {horizon}")
     for axis in axes[-1]:
         axis.set_xlabel(cause.replace("_", " "))
@@ -193,19 +203,38 @@ def _by_cause(rows: pd.DataFrame, cause: str) -> Any:
     return figure
 
 
-def _draw(axis: Any, name: str, rows: pd.DataFrame, along: str, *, positive: bool) -> None:
-    """One estimator's line with its interval; what a logarithmic axis can't show is left out."""
+def _draw(axis: Any, name: str, rows: pd.DataFrame, along: str, *, positive: bool, joined: bool = True) -> None:
+    """One estimator's line, or points, with intervals; what a logarithmic axis can't show is left out."""
     from pwm_bench.plots import style
 
-    rows = rows[rows["value"].map(math.isfinite)]
+    rows = rows[rows["value"].abs() < math.inf]
     if positive:
         rows = rows[rows["value"] > 0.0]
     if not len(rows):
         return
-    appearance = style.look(name, index=_LOOKS.index(name))
-    axis.plot(rows[along], rows["value"], marker=appearance.marker, label=LABELS[name], **appearance.line)
+    appearance = style.look(name, index=_LOOKS[name])
     low = rows["low"].clip(lower=rows["value"].min() * 1e-2) if positive else rows["low"]
-    axis.fill_between(rows[along], low, rows["high"], **appearance.band)
+    line = appearance.line if joined else {"color": appearance.colour, "linestyle": "none"}
+    axis.plot(rows[along], rows["value"], marker=appearance.marker, label=LABELS[name], **line)
+    if joined:
+        axis.fill_between(rows[along], low, rows["high"], **appearance.band)
+    else:
+        axis.vlines(rows[along], low, rows["high"], color=appearance.colour, linewidth=1.0)
+
+
+def _bound(axis: Any, metric: str) -> None:
+    """Sets limits of a bounded metric, and plain numbers on an axis that spans less than two decades."""
+    from matplotlib.ticker import FuncFormatter
+
+    values = [float(v) for line in axis.lines for v in line.get_ydata()]
+    if metric in _BOUNDED and values:
+        lowest, highest = _BOUNDED[metric]
+        axis.set_ylim(max(lowest, min(-0.05, min(values) - 0.1)), highest)
+    elif metric == "norm_ratio" and values:
+        plain = FuncFormatter(lambda value, _: f"{value:g}")
+        axis.yaxis.set_major_formatter(plain)
+        if max(values) < 30.0 * min(values):
+            axis.yaxis.set_minor_formatter(plain)
 
 
 def _legend(figure: Any, axes: Any, names: list[str]) -> None:

@@ -54,6 +54,13 @@ def stiffness() -> GradientStudy:
     })  # fmt: skip
 
 
+def termination() -> GradientStudy:
+    """Hopper in Warp, closed loop: rewards end at a termination, as in training, or go on as if there were none."""
+    return _study(termination, "termination", {
+        ends: comparison("hopper", loop="closed", termination=ends) for ends in (True, False)
+    })  # fmt: skip
+
+
 def batch() -> GradientStudy:
     """Hopper in Warp, closed loop: samples for each start state from 8 to 512."""
     return _study(batch, "samples", {
@@ -118,6 +125,7 @@ STUDIES: dict[str, Callable[[], GradientStudy]] = {
         exact,
         horizon,
         stiffness,
+        termination,
         batch,
         noise,
         substeps,

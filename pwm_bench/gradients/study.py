@@ -7,7 +7,6 @@ the comparison's content hash, so what is there is not computed again.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import itertools
 import json
 import resource
@@ -33,7 +32,8 @@ from pwm_bench.records.store import Results, now
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "ComparisonRecord", "GradientStudy", "Outcome", "load_study", "run"]
+__all__ = ["COLUMNS", "ComparisonRecord", "GradientStudy", "Outcome", "load_study", "read_record", "run",
+           "write_table"]  # fmt: skip
 
 COLUMNS = ("estimator", "simulator", "horizon", "state", "metric", "at", "value", "low", "high")
 """Of ``gradients.parquet``; docs/gradients.md says what they mean."""
@@ -126,13 +126,11 @@ def run(
         tell: told of progress; the phase's name begins with the simulator's.
 
     Raises:
-        UsageError: pyarrow is missing, a world model can't be had, or the simulator refuses the task.
+        UsageError: a world model can't be had, or the simulator refuses the task.
     """
     path = folder(results, study) / comparison.id
     if (path / "record.json").exists() and (path / "gradients.parquet").exists():
-        return Outcome(path=path, record=_read(path), skipped=True)
-    if importlib.util.find_spec("pyarrow") is None:
-        raise UsageError("gradients.parquet needs pyarrow: pip install 'pwm-bench[plots]'")
+        return Outcome(path=path, record=read_record(path), skipped=True)
     results.check_writable()
     if comparison.device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(f"device={comparison.device}: torch sees no GPU here; use --device cpu")
@@ -160,7 +158,7 @@ def run(
         finished_at=now(),
     )
     path.mkdir(parents=True, exist_ok=True)
-    _write_table(path / "gradients.parquet", rows)
+    write_table(path / "gradients.parquet", rows)
     write_atomic(path / "record.json", record.model_dump_json(indent=2) + "\n")
     return Outcome(path=path, record=record, skipped=False)
 
@@ -182,7 +180,7 @@ def load_study(results: Results, study: str) -> pd.DataFrame:
         raise UsageError(f"{results.root}: holds no gradient studies yet; begin with `pwm-bench gradients cartpole`")
     frames = []
     for path in paths:
-        record = _read(path)
+        record = read_record(path)
         frame = pd.read_parquet(path / "gradients.parquet")
         named = {"comparison": record.comparison_id, "task": record.spec["task"], "loop": record.spec["loop"]}
         frames.append(frame.assign(**{**named, **record.setting}))
@@ -213,7 +211,8 @@ def _prefixed(tell: Tell, simulator: str) -> Tell:
     return lambda phase, done, total: tell(f"{simulator} · {phase}", done, total)
 
 
-def _write_table(path: Path, rows: list[Row]) -> None:
+def write_table(path: Path, rows: list[Row]) -> None:
+    """Writes ``gradients.parquet`` in one piece; every row has `COLUMNS` as its keys."""
     import pandas as pd
 
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -229,7 +228,8 @@ def _write_table(path: Path, rows: list[Row]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> ComparisonRecord:
+def read_record(path: Path) -> ComparisonRecord:
+    """Reads the ``record.json`` of a folder, or raises a UsageError that says what is wrong with it."""
     file = path / "record.json"
     try:
         values = json.loads(file.read_text())

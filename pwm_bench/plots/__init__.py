@@ -1,4 +1,4 @@
 """Figures for print: one style, fixed colours for algorithms, and drawing functions that take numbers, not files.
 
-Modules are imported on their own; each needs matplotlib (``pip install 'pwm-bench[plots]'``).
+Modules are imported on their own, since matplotlib is slow to import.
 """

@@ -248,8 +248,6 @@ def time_axis(axes: Axes, seconds: float, *, which: Literal["x", "y"] = "x") -> 
 
 
 def _matplotlib() -> Any:
-    try:
-        import matplotlib
-    except ModuleNotFoundError:
-        raise UsageError("figures need matplotlib: pip install 'pwm-bench[plots]'") from None
+    import matplotlib
+
     return matplotlib

@@ -31,17 +31,12 @@ def export(results: Results, study: str, folder: Path, *, format: str = "parquet
         The files, and the study as read, with what was left out.
 
     Raises:
-        UsageError: unknown study or format, nothing to export, pyarrow missing, or the folder cannot be written.
+        UsageError: unknown study or format, nothing to export, or the folder cannot be written.
     """
     import pandas as pd
 
     if format not in FORMATS:
         raise unknown("export format", format, FORMATS)
-    if format == "parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ModuleNotFoundError:
-            raise UsageError("format=parquet: needs pyarrow: pip install 'pwm-bench[plots]'; or use csv") from None
     loaded = load_study(results, study)
     if not loaded.runs:
         raise UsageError(f"{results.study_path(study)}: no run could be read; see `pwm-bench results verify {study}`")

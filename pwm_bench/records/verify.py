@@ -14,6 +14,7 @@ from pwm_bench.records.store import FINISHED, RunDirectory
 
 __all__ = ["verify"]
 
+_AXES = {"env_steps": "environment steps", "gradient_steps": "gradient steps"}
 _TOLERANCE = 1e-9
 
 
@@ -44,7 +45,7 @@ def verify(directory: RunDirectory) -> list[str]:
 
 
 def _identity(directory: RunDirectory, record: RunRecord) -> list[str]:
-    from pwm_bench.spec import RunSpec
+    from pwm_bench.spec import RunSpec, population_id
 
     problems = []
     if record.run_id != directory.path.name:
@@ -52,7 +53,10 @@ def _identity(directory: RunDirectory, record: RunRecord) -> list[str]:
     if record.study != directory.path.parent.name:
         problems.append(f"{directory.path}: its record says study {record.study}; tables go by the folder")
     try:
-        spec_id = RunSpec(**record.spec | {"seeds": tuple(record.spec["seeds"])}).id  # as it stands, nothing filled in
+        if "tasks" in record.spec:  # members with tasks of their own
+            spec_id = population_id(record.spec)
+        else:
+            spec_id = RunSpec(**record.spec | {"seeds": tuple(record.spec["seeds"])}).id  # as it stands
     except (UsageError, TypeError, KeyError) as error:
         return [*problems, f"{directory.record_file}: its spec is not one of today's ({error})"]
     if spec_id != record.run_id:
@@ -62,18 +66,18 @@ def _identity(directory: RunDirectory, record: RunRecord) -> list[str]:
 
 def _evaluations(directory: RunDirectory, record: RunRecord, curves: Curves) -> list[str]:
     file = directory.evaluations.path
-    steps = curves.axis("env_steps", "return")
+    # Policies extracted from a world model take no environment steps.
+    axis = "env_steps" if record.spec.get("env_steps") else "gradient_steps"
+    steps, counted = curves.axis(axis, "return"), getattr(record.counts, axis)
     problems = []
     if (steps[1:] <= steps[:-1]).any():
-        problems.append(f"{file}: environment steps do not increase")
+        problems.append(f"{file}: {_AXES[axis]} do not increase")
     if record.status not in FINISHED:
         return problems
     if not steps.size:
         return [*problems, f"{file}: the run is {record.status} but has no evaluations"]
-    if record.status == "ok" and steps[-1] != record.counts.env_steps:
-        problems.append(
-            f"{file}: ends at {steps[-1]:,.0f} environment steps, the record says {record.counts.env_steps:,}"
-        )
+    if record.status == "ok" and steps[-1] != counted:
+        problems.append(f"{file}: ends at {steps[-1]:,.0f} {_AXES[axis]}, the record says {counted:,}")
     for index, member in enumerate(record.members):
         last = curves.values("return", index)[-1]
         said = math.nan if member.final_return is None else member.final_return

@@ -20,9 +20,6 @@ def render(summary: Summary, format: str, *, trace: bool = False, layout: Layout
         format: one of `FORMATS` but ``"rich"``.
         trace: also name the runs behind each row (CSV, JSON and Parquet always do).
         layout: rows and columns of Markdown and LaTeX; data formats hold everything.
-
-    Raises:
-        UsageError: Parquet is asked for and pyarrow is not installed.
     """
     from pwm_bench.records.formats import data, text
 

@@ -12,7 +12,6 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from envs.errors import UsageError
 from pwm_bench.records.published import Published
 from pwm_bench.records.tables import Row, Summary
 
@@ -76,16 +75,10 @@ def to_json(summary: Summary) -> str:
 
 
 def to_parquet(summary: Summary) -> bytes:
-    """The rows as a Parquet file; ``runs`` is a list column, the notes are in the file's metadata.
+    """The rows as a Parquet file; ``runs`` is a list column, the notes are in the file's metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    Raises:
-        UsageError: pyarrow is not installed.
-    """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ModuleNotFoundError:
-        raise UsageError("format=parquet: needs pyarrow: pip install 'pwm-bench[plots]'") from None
     records = [record | {"runs": list(record["runs"])} for record in _records(summary)]
     text = ("origin", "task", "simulator", "algorithm", "variant", "gradient", "status", "footnotes")
     types = {name: pa.string() for name in text} | {"seeds": pa.int64(), "runs": pa.list_(pa.string())}

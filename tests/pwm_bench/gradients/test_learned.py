@@ -6,13 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 import envs
 from envs.errors import UsageError
 from pwm_bench.gradients.learned import load_run
+from pwm_bench.gradients.spec import Comparison, ModelRun
 from pwm_bench.gradients.starts import ModelTraining, train_model, visited_states
+from pwm_bench.gradients.study import run
 from pwm_bench.records import checkpoint
 from pwm_bench.records.store import Results
 from pwm_bench.runner.run import execute
@@ -63,6 +66,27 @@ def test_a_member_of_a_run(pwm_run: Path) -> None:
     double = trained.to(torch.float64, torch.device("cpu"))
     torch.testing.assert_close(double.encode(obs.double()).float(), trained.encode(obs), rtol=1e-4, atol=1e-5)
     assert not any(p.requires_grad for p in double.model.parameters())
+
+
+def test_a_comparison_with_a_runs_model(pwm_run: Path, tmp_path: Path) -> None:
+    comparison = Comparison(
+        task="cartpole",
+        loop="closed",
+        estimators=("model", "model_detached", "score"),
+        model=ModelRun(path=str(pwm_run), member=1),
+        states=4,
+        samples=4,
+        reference_samples=8,
+        horizons=(2, 4),
+        worlds=16,
+    )
+    outcome = run(comparison, Results(tmp_path))
+    assert outcome.record.models["warp"]["run"] == pwm_run.name
+    assert outcome.record.models["warp"]["seed"] == 5
+    frame = pd.read_parquet(outcome.path / "gradients.parquet")
+    errors = frame[frame.metric == "self_error"]
+    assert set(errors.estimator) == {"model"}  # the detached objective's gradient is not that of its value
+    assert errors["value"].max() < 1e-5
 
 
 def test_runs_without_a_usable_world_model_are_refused(pwm_run: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from envs.tasks import load_task
 from pwm_bench.gradients.estimators import first_order, smoothed
 from pwm_bench.gradients.jacobians import growth_exponents, simulator_jacobians, tangent_basis
 from pwm_bench.gradients.landscape import Landscape
-from pwm_bench.gradients.metrics import best_over_rows, compare, over_states
+from pwm_bench.gradients.metrics import compare, gains, over_states, relative_error
 from pwm_bench.gradients.moments import Estimate
 from pwm_bench.gradients.smoothness import directional_smoothness, improvement, unit_directions
 from tests.pwm_bench.gradients.known import point_mass, quadratic_answer, quadratic_problem
@@ -65,6 +65,13 @@ def test_chance_is_not_taken_for_bias(shared: bool) -> None:
     # Of a single sample: |g|^2 = 30 over a variance of 25 in each of 30 parameters.
     assert right["esnr"] == pytest.approx(1.0 / 25.0, rel=0.15)
     assert right["esnr_parameterwise"] == pytest.approx(1.25 / 25.0, rel=0.1)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_relative_standard_error(shared: bool) -> None:
+    found = relative_error(estimate(torch.full((4, 9), 2.0), variance=8.0, count=2.0), shared=shared)
+    # Variance of the mean 4 in each parameter, against 4: 1 in open loop; averaged over 4 states half the deviation.
+    assert found.value == pytest.approx(0.5 if shared else 1.0)
 
 
 def test_intervals_cover_the_variation_between_states() -> None:
@@ -171,5 +178,19 @@ def test_averages_leave_missing_states_out() -> None:
     found = over_states("x", torch.tensor([1.0, torch.nan, 3.0]))
     assert (found.value, found.metric) == (2.0, "x")
     assert 1.0 <= found.low <= 2.0 <= found.high <= 3.0
-    best = best_over_rows("x", torch.tensor([[1.0, 1.0], [0.0, 4.0], [torch.nan, torch.nan]]))
-    assert best.value == 2.0
+
+
+def test_gains_are_those_of_the_best_length_and_relative_to_the_best_estimator() -> None:
+    values = {
+        "good": torch.tensor([[1.0, 1.0, 1.0], [0.0, 6.0, 0.0], [torch.nan] * 3]),
+        "poor": torch.tensor([[0.5, 1.5, -0.5], [-9.0, -9.0, -9.0], [-9.0, -9.0, -9.0]]),
+        "none": torch.full((3, 3), torch.nan),
+    }
+    found = gains("gain", values)
+    assert [m.metric for m in found["good"]] == ["gain", "gain_of_best"]
+    assert [m.value for m in found["good"]] == [2.0, 1.0]
+    assert [m.value for m in found["poor"]] == [0.5, 0.25]
+    assert found["good"][1].high == 1.0
+    assert found["poor"][1].low < 0.25 < found["poor"][1].high
+    assert all(math.isnan(m.value) for m in found["none"])
+    assert math.isnan(gains("gain", {"bad": torch.full((1, 2), -1.0)})["bad"][1].value)

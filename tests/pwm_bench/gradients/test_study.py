@@ -152,6 +152,17 @@ def test_two_simulators_agree_with_themselves(tmp_path: Path, monkeypatch: pytes
     assert found["value"].tolist() == pytest.approx([1.0, 1.0])
 
 
+def test_a_simulator_without_gradient_is_a_truth_too(tmp_path: Path) -> None:
+    comparison = Comparison(task="cartpole", simulators=("mujoco_c",), estimators=("score", "smoothed"), **TINY)
+    path = run(comparison, Results(tmp_path)).path
+    frame = pd.read_parquet(path / "gradients.parquet")
+    assert "growth_exponent" not in set(frame.metric)
+    nothing = frame.assign(value=math.nan)
+    for drawn, name in ((frame, "some"), (nothing, "none")):
+        files = report.figures(drawn, tmp_path / name, formats=("svg",))
+        assert [f.name for f in files] == ["estimates-mujoco_c.svg", "landscape-mujoco_c.svg"]
+
+
 def test_numbers_for_a_table() -> None:
     shown = [report._number(x) for x in (math.nan, math.inf, 0.0, 0.123, 12.3, 1234.0, 1.2e-5, -0.5)]
     assert shown == ["–", "∞", "0.00", "0.12", "12", "1e3", "1e-5", "-0.50"]
