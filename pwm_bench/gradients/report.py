@@ -152,7 +152,7 @@ def _panels(rows: pd.DataFrame, panels: Sequence[tuple[str, str, str]], names: l
         axis.set_xticks(horizons[:: 1 + len(horizons) // 8], [str(h) for h in horizons[:: 1 + len(horizons) // 8]])
         axis.minorticks_off()
         if scale == "log" and axis.lines:
-            axis.set_yscale("log")
+            _log_scale(axis)
         elif scale == "symlog" and axis.lines:  # zeros are shown: what is left of the bias beyond chance may be none
             axis.set_yscale("symlog", linthresh=0.01)
             axis.set_ylim(bottom=0.0)
@@ -162,6 +162,18 @@ def _panels(rows: pd.DataFrame, panels: Sequence[tuple[str, str, str]], names: l
         axis.set_xlabel("horizon [control steps]")
     _legend(figure, axes, names)
     return figure
+
+
+def _log_scale(axis: Any) -> None:
+    """A logarithmic y axis whose labels don't touch: 1, 2, 5 within two decades, powers of ten beyond."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    if high < 100.0 * low:
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _by_cause(rows: pd.DataFrame, cause: str, order: Sequence[str]) -> Any:
@@ -194,7 +206,7 @@ def _by_cause(rows: pd.DataFrame, cause: str, order: Sequence[str]) -> Any:
             axis.set_xticks(list(place.values()), [str(v).removesuffix(".0") for v in values])
             axis.minorticks_off()
             if scale == "log" and axis.lines:
-                axis.set_yscale("log")
+                _log_scale(axis)
             _bound(axis, metric)
             axis.set_title(f"{label}, H = {horizon}")
     for axis in axes[-1]:
