@@ -235,18 +235,11 @@ def _draw(axis: Any, name: str, rows: pd.DataFrame, along: str, *, positive: boo
 
 
 def _bound(axis: Any, metric: str) -> None:
-    """Sets limits of a bounded metric, and plain numbers on an axis that spans less than two decades."""
-    from matplotlib.ticker import FuncFormatter
-
+    """Sets limits of a bounded metric."""
     values = [float(v) for line in axis.lines for v in line.get_ydata()]
     if metric in _BOUNDED and values:
         lowest, highest = _BOUNDED[metric]
         axis.set_ylim(max(lowest, min(-0.05, min(values) - 0.1)), highest)
-    elif metric == "norm_ratio" and values:
-        plain = FuncFormatter(lambda value, _: f"{value:g}")
-        axis.yaxis.set_major_formatter(plain)
-        if max(values) < 30.0 * min(values):
-            axis.yaxis.set_minor_formatter(plain)
 
 
 def _legend(figure: Any, axes: Any, names: list[str]) -> None:
