@@ -21,6 +21,7 @@ from pwm_bench.commands.list import List
 from pwm_bench.commands.parity import Parity
 from pwm_bench.commands.plot import Plot
 from pwm_bench.commands.render import Render
+from pwm_bench.commands.report import Report
 from pwm_bench.commands.results import Results
 from pwm_bench.commands.run import Run
 from pwm_bench.commands.sweep import Sweep
@@ -34,6 +35,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "table": Table,
     "gradients": Gradients,
     "plot": Plot,
+    "report": Report,
     "results": Results,
     "render": Render,
     "parity": Parity,
@@ -42,7 +44,6 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "bench": Bench,
 }
 _DESCRIPTION = (
-    "Compares policies trained with learned, ground-truth and score-function gradients. "
     "Begin with: pwm-bench sweep quickstart"
 )
 

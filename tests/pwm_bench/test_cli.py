@@ -40,7 +40,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "sweep", "table", "plot", "parity", "render", "list", "doctor", "bench"):
+    for command in ("run", "sweep", "table", "plot", "report", "gradients", "results", "parity", "render", "list", "doctor", "bench"):
         assert f"• {command}" in done.stdout
 
 
