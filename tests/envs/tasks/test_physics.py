@@ -189,6 +189,8 @@ def test_random_actions_stay_in_the_world(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # compiling and a quarter of a million steps of a humanoid in MJX on a CPU
+@pytest.mark.parametrize("simulator", ["warp", "mjx"])
 @pytest.mark.parametrize("name", NAMES)
-def test_many_random_actions_stay_in_the_world(name: str) -> None:
-    print(name, shake(name, worlds=256, steps=1000))
+def test_many_random_actions_stay_in_the_world(name: str, simulator: str) -> None:
+    print(name, simulator, shake(name, worlds=256, steps=1000, simulator=simulator))
