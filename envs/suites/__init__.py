@@ -1,0 +1,59 @@
+"""The multi-task suites: dm_control's tasks of MT30 (11 of them TD-MPC2's own) and Meta-World's 50, batched.
+
+Importing this package needs neither dm_control nor metaworld; `make` does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from envs.suites.catalogue import SUITES, Suite, SuiteTask, names, spec
+
+if TYPE_CHECKING:
+    import torch
+
+    from envs.suites.env import SuiteEnv, SuiteStep
+    from envs.suites.evaluation import SuiteScores, evaluate
+
+__all__ = ["SUITES", "Suite", "SuiteEnv", "SuiteScores", "SuiteStep", "SuiteTask", "evaluate", "make", "names", "spec"]
+
+
+def make(
+    tasks: str | Sequence[str] | Suite,
+    *,
+    envs_per_task: int = 1,
+    num_workers: int | None = None,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+) -> SuiteEnv:
+    """Builds a batched environment of many tasks.
+
+    Args:
+        tasks: a suite (``"mt30"``), task names, or what `spec` gave.
+        envs_per_task: worlds of each task.
+        num_workers: processes that run them; 0 for none, by default one a processor.
+        seed: of all starts and goals.
+        device: of all tensors given out.
+
+    Raises:
+        UsageError: unknown names, impossible numbers, or a package is missing (``pip install 'pwm-bench[suites]'``).
+    """
+    from envs.suites.env import SuiteEnv
+
+    suite = tasks if isinstance(tasks, Suite) else spec(tasks)
+    workers = len(os.sched_getaffinity(0)) if num_workers is None else num_workers
+    return SuiteEnv(suite, envs_per_task=envs_per_task, num_workers=workers, seed=seed, device=device)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("SuiteEnv", "SuiteStep"):
+        from envs.suites import env
+
+        return getattr(env, name)
+    if name in ("SuiteScores", "evaluate"):
+        from envs.suites import evaluation
+
+        return getattr(evaluation, name)
+    raise AttributeError(f"module 'envs.suites' has no attribute '{name}'")

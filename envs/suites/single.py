@@ -1,0 +1,147 @@
+"""One task of a suite as the environment that learners train in; without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from envs.api import Step
+from envs.errors import UsageError
+from envs.suites.catalogue import spec
+from envs.suites.pool import WorkerPool
+from envs.suites.worlds import episode_seed, require
+
+__all__ = ["SuiteTaskEnv"]
+
+
+class SuiteTaskEnv:
+    """N worlds of one task for a population of P members with N/P worlds each.
+
+    Has what `envs.api.DifferentiableEnv` offers to learners that need no gradient of the simulator: PPO, and PWM with
+    its learned model. Observations and actions have the task's own sizes.
+
+    Args:
+        task: a name from `envs.suites.names`.
+        num_envs: N, worlds in all.
+        seeds: one a member.
+        num_workers: processes; 0 runs everything in this one.
+        device: of all tensors given out.
+
+    Raises:
+        UsageError: an unknown task, a package that is missing, or numbers that don't fit.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        *,
+        num_envs: int,
+        seeds: Sequence[int] = (0,),
+        num_workers: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if num_envs < 1 or not seeds or num_envs % len(seeds):
+            raise UsageError(f"num_envs={num_envs}: must be a positive multiple of the number of seeds ({len(seeds)})")
+        (info,) = spec([task]).tasks
+        require([info])
+        self.info = info
+        self.num_envs = num_envs
+        self.num_members = len(seeds)
+        self.device = torch.device(device)
+        self.dtype = torch.float32
+        self.observation_dim = info.obs_dim
+        self.action_dim = info.action_dim
+        self.episode_length = info.episode_length
+        self._pool = WorkerPool([info] * num_envs, info.obs_dim, info.action_dim, min(num_workers, num_envs))
+        self._rows = np.arange(num_envs)
+        self._actions = np.zeros((info.episode_length, num_envs, info.action_dim), np.float32)
+        self.obs: Tensor
+        self.reseed(seeds)
+
+    def __enter__(self) -> SuiteTaskEnv:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def reseed(self, seeds: Sequence[int]) -> None:
+        """Starts over with other seeds, one a member, at the first episode of each world."""
+        self._seeds = tuple(seeds)
+        self._episode = self._rows % (self.num_envs // self.num_members)
+        self._progress = 0
+        self._begin()
+
+    def reset(self) -> Tensor:
+        """Begins a new episode in every world. Returns the observation, shape ``(N, observation_dim)``."""
+        self._episode = self._episode + self.num_envs // self.num_members
+        self._begin()
+        return self.obs
+
+    def step(self, action: Tensor) -> Step:
+        """Advances every world by one step of two control steps; all episodes end together, at the time limit.
+
+        Args:
+            action: shape ``(N, action_dim)``, clamped to [-1, 1], NaN counts as 0.
+        """
+        self._pool.action[:] = np.nan_to_num(action.detach().cpu().numpy(), nan=0.0)
+        self._actions[self._progress] = self._pool.action
+        self._pool.step(self._rows)
+        self._progress += 1
+        reward, final_obs = self._tensor(self._pool.reward), self._tensor(self._pool.obs)
+        ended = self._progress == self.episode_length
+        no = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        self.obs = final_obs
+        if ended:
+            self.reset()
+        return Step(self.obs, reward, terminated=no, truncated=no | ended, final_obs=final_obs, invalid=no.clone())
+
+    def detach(self) -> Tensor:
+        """Returns the current observation, shape ``(N, observation_dim)``; there is no gradient to cut."""
+        return self.obs
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is needed to go on exactly from here: which episodes run, and the actions taken in them."""
+        return {
+            "episode": torch.from_numpy(self._episode.copy()),
+            "actions": torch.from_numpy(self._actions[: self._progress].copy()),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved, by playing the episodes up to there again.
+
+        Raises:
+            UsageError: if the saved worlds do not have this environment's shape.
+        """
+        actions = state["actions"].cpu().numpy()
+        if actions.shape[1:] != self._actions.shape[1:] or len(actions) >= self.episode_length:
+            raise UsageError(
+                f"saved environment has actions {actions.shape[1:]}, this one {self._actions.shape[1:]}: restore it "
+                "with the same task and number of worlds"
+            )
+        self._episode = state["episode"].cpu().numpy().copy()
+        self._begin()
+        for action in actions:
+            self.step(torch.from_numpy(action))
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self._pool.close()
+
+    def _begin(self) -> None:
+        self._progress = 0
+        per_member = self.num_envs // self.num_members
+        for row in self._rows.tolist():
+            seed = self._seeds[row // per_member]
+            self._pool.seed[row] = episode_seed(seed, self.info.name, int(self._episode[row]))
+        self._pool.reset(self._rows)
+        self.obs = self._tensor(self._pool.obs)
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array.copy()).to(self.device)

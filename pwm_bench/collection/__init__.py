@@ -1,0 +1,1 @@
+"""Records episodes of many tasks into a dataset."""

@@ -1,0 +1,228 @@
+"""What lies in a dataset's folder, and how a shard is checked before it is read.
+
+    dataset.json            tasks in the order of their indices, with their own and the padded sizes
+    shard-000000/           complete: it got this name in one rename, after everything in it was on the disk
+        obs.npy             float32 (R, D), zero-padded
+        action.npy          float32 (R, A), zero-padded
+        reward.npy          float32 (R,)
+        episodes.npy        one entry an episode: task, transitions, first row, return, success (see `EPISODE`)
+        shard.json          rows, episodes, checksums, skipped episodes, and where the data came from
+    shard-000001.partial/   being written, or left by a process that died; never read
+
+An episode of T transitions has T + 1 rows: row t holds o_t, and the a_t and r_t that followed; the last row's action
+and reward are zero and never sampled. Arrays are plain ``.npy`` (no pickled objects) and are mapped, not loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import tempfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.errors import UsageError
+
+__all__ = ["EPISODE", "Header", "Shard", "TaskInfo", "open_shard", "read_header", "shard_folders", "write_json"]
+
+VERSION = 1
+HEADER = "dataset.json"
+SHARD = "shard.json"
+PARTIAL = ".partial"
+ARRAYS = ("obs", "action", "reward", "episodes")
+
+EPISODE = np.dtype(
+    [("task", "<i4"), ("length", "<i4"), ("first", "<i8"), ("return", "<f4"), ("success", "<f4"), ("source", "<i4")]
+)
+"""Task index; transitions T; first row in the shard; sum of rewards; success in [0, 1] or NaN where the task has
+none; and a number that the writer chose (e.g. which behaviour policy acted), -1 if it chose none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskInfo:
+    """A task as a dataset knows it."""
+
+    name: str
+    obs_dim: int
+    """Features of its observation, before padding."""
+    action_dim: int
+    """Components of its action, before padding."""
+    episode_length: int
+    """Control steps of a whole episode in the environment; a stored one may be shorter."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Header:
+    """What holds for all shards of a dataset."""
+
+    tasks: tuple[TaskInfo, ...]
+    obs_dim: int
+    """D, features of a stored observation."""
+    action_dim: int
+    """A, components of a stored action."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """A complete shard, with its arrays mapped into memory."""
+
+    path: Path
+    obs: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+    episodes: np.ndarray
+    skipped: dict[str, int]
+    """Episodes that the writer left out because they held NaN or infinity, by task name."""
+    source: dict[str, Any]
+    """Where the data came from, as the writer noted it."""
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON in one rename, so that it is never seen half-written."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_header(path: Path, header: Header) -> None:
+    """Creates ``dataset.json``."""
+    write_json(path / HEADER, {"format": "pwm-bench dataset", "version": VERSION, **asdict(header)})
+
+
+def read_header(path: Path) -> Header:
+    """Reads ``dataset.json``.
+
+    Raises:
+        UsageError: no such folder, no dataset in it, or one that this version can't read.
+    """
+    if not path.is_dir():
+        raise UsageError(f"{path}: no such folder; collect data first (pwm-bench collect) or convert TD-MPC2's chunks")
+    file = path / HEADER
+    try:
+        value = json.loads(file.read_bytes())
+        if value["version"] != VERSION:
+            raise UsageError(
+                f"{file}: dataset version {value['version']}, this pwm-bench reads {VERSION}; collect anew"
+            )
+        tasks = tuple(TaskInfo(**task) for task in value["tasks"])
+        header = Header(tasks=tasks, obs_dim=int(value["obs_dim"]), action_dim=int(value["action_dim"]))
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: not a dataset ({HEADER} is missing); name a folder that collect has written"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{file}: damaged; restore it, or collect the data again") from None
+    check_tasks(header, file)
+    return header
+
+
+def check_tasks(header: Header, where: Path) -> None:
+    """Checks that names differ and that every task fits into the padded sizes."""
+    names = [task.name for task in header.tasks]
+    if not names or len(set(names)) < len(names):
+        raise UsageError(f"{where}: tasks={names}: at least one, each once")
+    for task in header.tasks:
+        if not (1 <= task.obs_dim <= header.obs_dim and 1 <= task.action_dim <= header.action_dim):
+            raise UsageError(
+                f"{where}: task '{task.name}' has {task.obs_dim} features and {task.action_dim} action components, "
+                f"but the padded sizes are {header.obs_dim} and {header.action_dim}: must be at least as large"
+            )
+
+
+def shard_folders(path: Path) -> list[Path]:
+    """Folders of the complete shards, in order."""
+    return sorted(folder for folder in path.glob("shard-*") if folder.is_dir() and folder.suffix != PARTIAL)
+
+
+def open_shard(folder: Path, header: Header, *, verify: bool = False) -> Shard:
+    """Maps a shard after checking that its files are whole and fit each other.
+
+    Args:
+        folder: the shard's folder.
+        header: the dataset's header.
+        verify: also reads everything and compares checksums.
+
+    Raises:
+        UsageError: damaged; names the file and the remedy.
+    """
+    remedy = "remove the shard's folder, and collect or convert again: only what is missing is made"
+    try:
+        info = json.loads((folder / SHARD).read_bytes())
+        rows, count, sums = int(info["rows"]), int(info["episodes"]), dict(info["crc32"])
+        skipped, source = dict(info["skipped"]), dict(info["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"{folder / SHARD}: missing or damaged; {remedy}") from None
+    shapes: dict[str, tuple[int, ...]] = {
+        "obs": (rows, header.obs_dim),
+        "action": (rows, header.action_dim),
+        "reward": (rows,),
+        "episodes": (count,),
+    }
+    arrays = {}
+    for name, shape in shapes.items():
+        file = folder / f"{name}.npy"
+        try:
+            array = np.load(file, mmap_mode="r" if shape[0] else None, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            raise UsageError(f"{file}: missing, truncated or not a NumPy array; {remedy}") from None
+        dtype = EPISODE if name == "episodes" else np.dtype("<f4")
+        if array.shape != shape or array.dtype != dtype:
+            raise UsageError(f"{file}: holds {array.dtype} {array.shape}, but {SHARD} says {dtype} {shape}; {remedy}")
+        if verify and checksum(array) != sums.get(name):
+            raise UsageError(f"{file}: altered (its checksum does not match); {remedy}")
+        _expect_random_access(array)
+        arrays[name] = array
+    _check_episodes(arrays["episodes"], rows, len(header.tasks), folder / "episodes.npy", remedy)
+    return Shard(path=folder, skipped=skipped, source=source, **arrays)
+
+
+def checksum(array: np.ndarray) -> int:
+    """CRC-32 of an array's bytes, read in pieces."""
+    value = 0
+    step = max(1, (1 << 24) // max(array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64)), 1))
+    for first in range(0, len(array), step):
+        value = zlib.crc32(np.ascontiguousarray(array[first : first + step]).tobytes(), value)
+    return value
+
+
+def _expect_random_access(array: np.ndarray) -> None:
+    """Tells the system not to read ahead: slices are short and anywhere, and data may be larger than memory."""
+    mapping = getattr(array, "_mmap", None)
+    if mapping is not None and hasattr(mmap, "MADV_RANDOM"):
+        mapping.madvise(mmap.MADV_RANDOM)
+
+
+def _check_episodes(episodes: np.ndarray, rows: int, tasks: int, file: Path, remedy: str) -> None:
+    """Episodes must follow each other without gaps, fill the rows exactly, and have tasks that exist."""
+    length, first, task = (np.asarray(episodes[name]) for name in ("length", "first", "task"))
+    ends = np.cumsum(length.astype(np.int64) + 1)
+    sound = (
+        bool((length >= 1).all())
+        and bool(((task >= 0) & (task < tasks)).all())
+        and bool((first == ends - length - 1).all())
+        and (int(ends[-1]) if len(ends) else 0) == rows
+    )
+    if not sound:
+        raise UsageError(f"{file}: damaged (its episodes do not fit the {rows} rows or the {tasks} tasks); {remedy}")
+
+
+def describe(tasks: Sequence[TaskInfo]) -> str:
+    """Tasks in a few words, for messages."""
+    names = [task.name for task in tasks]
+    return ", ".join(names) if len(names) <= 4 else f"{len(names)} tasks ({names[0]} .. {names[-1]})"
