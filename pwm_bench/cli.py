@@ -15,11 +15,15 @@ import tyro
 import pwm_bench
 from envs.errors import UsageError
 from pwm_bench.commands.bench import Bench
+from pwm_bench.commands.collect import Collect
+from pwm_bench.commands.compare import Compare
 from pwm_bench.commands.doctor import Doctor
+from pwm_bench.commands.extract import Extract
 from pwm_bench.commands.gradients import Gradients
 from pwm_bench.commands.list import List
 from pwm_bench.commands.parity import Parity
 from pwm_bench.commands.plot import Plot
+from pwm_bench.commands.pretrain import Pretrain
 from pwm_bench.commands.render import Render
 from pwm_bench.commands.report import Report
 from pwm_bench.commands.results import Results
@@ -39,11 +43,16 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "results": Results,
     "render": Render,
     "parity": Parity,
+    "collect": Collect,
+    "pretrain": Pretrain,
+    "extract": Extract,
+    "compare": Compare,
     "list": List,
     "doctor": Doctor,
     "bench": Bench,
 }
 _DESCRIPTION = (
+    "Compares policies trained with learned, ground-truth and score-function gradients. "
     "Begin with: pwm-bench sweep quickstart"
 )
 

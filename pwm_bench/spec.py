@@ -13,7 +13,7 @@ from typing import Any
 from envs.errors import UsageError, unknown
 from pwm_bench import configs, registry
 
-__all__ = ["PRECISIONS", "RunSpec", "Study"]
+__all__ = ["PRECISIONS", "RunSpec", "Study", "population_id"]
 
 PRECISIONS = ("float32", "bfloat16")
 _HASH_FORMAT = 1  # raise it when a field changes its meaning, so that old ids are not taken for new ones
@@ -184,6 +184,15 @@ class Study:
         if len({spec.id for spec in specs}) != len(specs):
             raise UsageError(f"study '{self.name}': two of its runs are the same")
         object.__setattr__(self, "specs", specs)
+
+
+def population_id(values: Mapping[str, Any]) -> str:
+    """Name of a run whose members have tasks of their own: a hash of its recorded spec.
+
+    Where the world model and the data lie does not count; what the model is does, by its ``model_digest``.
+    """
+    content = {name: value for name, value in values.items() if name not in ("model", "data", "study")}
+    return _digest({"format": _HASH_FORMAT, **content})
 
 
 def _digest(content: Mapping[str, Any]) -> str:

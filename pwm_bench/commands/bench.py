@@ -13,7 +13,11 @@ from pwm_bench.commands.options import option
 
 __all__ = ["Bench"]
 
-_KINDS = {"simulators": "pwm_bench.bench.simulators", "learners": "pwm_bench.bench.learners"}
+_KINDS = {
+    "simulators": "pwm_bench.bench.simulators",
+    "learners": "pwm_bench.bench.learners",
+    "extraction": "pwm_bench.bench.extraction",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +25,7 @@ class Bench:
     """Measure simulators or learners on this machine."""
 
     what: Annotated[str, tyro.conf.Positional, option("WHAT")]
-    """simulators or learners."""
+    """simulators, learners or extraction."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fewer sizes and repetitions."""
 

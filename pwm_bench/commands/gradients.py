@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from envs.errors import UsageError, unknown
+from pwm_bench.commands.gradient_problems import PROBLEMS, run_problem
 from pwm_bench.commands.options import ResultsFolder, default_results, option
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Gradients:
 
     target: Annotated[str | None, tyro.conf.Positional, option("[TASK|STUDY]")] = None
     """A task (`pwm-bench list tasks`) or a gradient study."""
+    of: Annotated[str | None, tyro.conf.Positional, option("[TASK]")] = None
+    """The task of `landscape`."""
     simulators: Annotated[tuple[str, ...], option("NAME", "warp")] = ()
     """Simulators that are the truth in turn, at equal start states."""
     estimators: Annotated[tuple[str, ...], option("NAME", "all that apply")] = ()
@@ -79,10 +82,15 @@ class Gradients:
         if self.target is None:
             _list(console)
             return 0
-        study = self._study(self.target)
         from pwm_bench.records.store import Results
 
         results = Results(self.results)
+        if self.target in PROBLEMS:
+            run_problem(console, self.target, self.of, self._changes(), results, figures=self.figures)
+            return 0
+        if self.of is not None:
+            raise UsageError(f"'{self.of}': only 'landscape' takes a task as well; leave it out")
+        study = self._study(self.target)
         results.check_writable()
         _run(console, study, results)
         if self.figures:
@@ -102,7 +110,7 @@ class Gradients:
             changed = {value: c.replace(**self._merged(c, changes)) for value, c in study.comparisons.items()}
             return GradientStudy(name=study.name, description=study.description, cause=study.cause, comparisons=changed)
         if target not in envs.tasks():
-            raise unknown("task or gradient study", target, [*envs.tasks(), *studies.STUDIES])
+            raise unknown("task or gradient study", target, [*envs.tasks(), *studies.STUDIES, *PROBLEMS])
         comparison = studies.comparison(target, **changes)
         return GradientStudy(name=target, description=comparison.label, comparisons={"": comparison})
 
@@ -151,6 +159,8 @@ def _list(console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     for name in studies.STUDIES:
         table.add_row(f"  [cyan]{name}[/cyan]", studies.describe(name))
+    for name, text in PROBLEMS.items():
+        table.add_row(f"  [cyan]{name}[/cyan]", text)
     console.print("[bold]gradient studies[/bold]")
     console.print(table, highlight=False)
     console.print(f"[bold]tasks[/bold]  {', '.join(envs.tasks())}", highlight=False)

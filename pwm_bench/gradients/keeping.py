@@ -1,4 +1,4 @@
-"""Studies that are no comparison of estimators, kept as comparisons are: a folder named by the content hash of the spec."""
+"""Studies that are no comparison of estimators, kept as those are: a folder named by the content hash of the spec."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ Around parameters theta_0, with unit directions d over all D parameters and a st
 
     F(a) = mean over start states of f_H(theta_0 + a sqrt(D) d; s_0)
 
-Directions are the truth's gradient u, the model's gradient m, and a random r. The plane is spanned by u and by v, the part of
-m that is orthogonal to u. In open loop, D counts the actions of all start states, each of which has its own.
+Directions are the truth's gradient u, the model's gradient m, and a random r. The plane is spanned by u and v, the part
+of m that is orthogonal to u. In open loop, D counts the actions of all start states, each of which has its own.
 
 Rows of ``gradients.parquet``; values are changes from the centre, ``estimator`` is ``truth`` or ``model``:
 
@@ -67,7 +67,7 @@ class SliceSpec(Spec):
     """Deviation of exploration noise."""
     samples: int = 8
     """Rollouts averaged at a start state, where there is noise; all points see the same."""
-    radius: float = 0.1
+    radius: float = 0.05
     """Largest step per parameter."""
     points: int = 81
     """On a line."""

@@ -57,6 +57,8 @@ class PopulationAdam:
         betas: b1 and b2.
         eps: added to the denominator.
         members: P.
+        fused: on a CPU, update each member's weights in one pass over memory instead of ten; equal within rounding.
+            Elsewhere it changes nothing.
 
     Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
     """
@@ -69,12 +71,14 @@ class PopulationAdam:
         eps: float = 1e-8,
         *,
         members: int,
+        fused: bool = False,
     ) -> None:
         self.params: Sequence[Tensor] = [p for p in params if p.requires_grad]
         self.members = members
         self.betas = betas
         self.eps = eps
         device = self.params[0].device
+        self._fused = fused and device.type == "cpu"
         self.lr = torch.empty(members, device=device)
         self.set_lr(lr)
         self._step = torch.zeros(members, dtype=torch.float64, device=device)
@@ -101,6 +105,9 @@ class PopulationAdam:
             alive: bool ``(P,)``; members where it is false keep weights, moments and step count. Whatever
                 their gradient is, it is not used. All members by default.
         """
+        if self._fused:
+            self._step_fused(alive)
+            return
         b1, b2 = self.betas
         params = [self._rows(p) for p in self.params]
         grads = [
@@ -139,6 +146,31 @@ class PopulationAdam:
         else:
             torch._foreach_mul_(update, [size] * len(params))
         torch._foreach_sub_(params, update)
+
+    def _step_fused(self, alive: Tensor | None) -> None:
+        """The same by torch's single-pass kernel, member by member (their rows are contiguous)."""
+        b1, b2 = self.betas
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.params]
+        params, grads = ([self._rows(x) for x in xs] for xs in (self.params, grads))
+        for member, rate in enumerate(self.lr.tolist()):
+            if alive is not None and not bool(alive[member]):
+                continue
+            torch._fused_adam_(
+                [p[member] for p in params],
+                [g[member] for g in grads],
+                [m[member] for m in self._first],
+                [v[member] for v in self._second],
+                [],
+                [self._step[member].float() + 1.0] * len(grads),
+                lr=float(rate),
+                beta1=b1,
+                beta2=b2,
+                weight_decay=0.0,
+                eps=self.eps,
+                amsgrad=False,
+                maximize=False,
+            )
+            self._step[member] += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Step sizes, step counts and moments."""

@@ -19,7 +19,7 @@ def td_lambda(
     terminated: Tensor,
     truncated: Tensor,
     *,
-    gamma: float,
+    gamma: float | Tensor,
     lam: float,
     survival: Tensor | None = None,
 ) -> Tensor:
@@ -38,7 +38,7 @@ def td_lambda(
         next_values: V(s_{t+1}), shape ``(T, ...)``.
         terminated: bool ``(T, ...)``.
         truncated: bool ``(T, ...)``.
-        gamma: discount factor.
+        gamma: discount factor; a tensor that broadcasts with one time step where members differ in it.
         lam: lambda; 0 gives one-step targets, 1 Monte-Carlo returns with a bootstrap at the end.
         survival: probability of not having terminated in step t, where a model predicts it, shape ``(T, ...)``: what
             lies beyond the step is worth that much less.

@@ -4,15 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from pwm_bench.learning.policy import GaussianActor
-from pwm_bench.world_model.networks import WorldModel
 
-__all__ = ["RealStep", "Rollout", "frozen", "imagine"]
+__all__ = ["LatentModel", "RealStep", "Rollout", "frozen", "imagine"]
+
+
+class LatentModel(Protocol):
+    """What a policy needs of a world model, for ``(P, ..., features)``; see `pwm_bench.world_model.networks`."""
+
+    latent_dim: int
+    termination_network: Any
+    """None for a model that does not predict termination."""
+
+    def encode(self, obs: Tensor) -> Tensor:
+        """Latents of observations."""
+        ...
+
+    def next(self, latent: Tensor, action: Tensor) -> Tensor:
+        """Latents after one control step."""
+        ...
+
+    def reward(self, latent: Tensor, action: Tensor) -> Tensor:
+        """Predicted rewards, shape ``(P, ...)``."""
+        ...
+
+    def termination_logit(self, latent: Tensor) -> Tensor:
+        """Logits of having ended for good, shape ``(P, ...)``."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Weights, frozen while a policy trains."""
+        ...
+
+
+class _HasParameters(Protocol):
+    def parameters(self) -> Iterator[nn.Parameter]: ...
 
 
 class RealStep(NamedTuple):
@@ -51,7 +82,7 @@ class Rollout(NamedTuple):
 
 
 @contextmanager
-def frozen(*modules: nn.Module) -> Iterator[None]:
+def frozen(*modules: _HasParameters) -> Iterator[None]:
     """Within this context modules pass gradients on but collect none, which saves a third of the backward pass."""
     params = [p for module in modules for p in module.parameters() if p.requires_grad]
     for p in params:
@@ -64,7 +95,7 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 
 
 def imagine(
-    model: WorldModel,
+    model: LatentModel,
     actor: GaussianActor,
     latent: Tensor,
     noise: Tensor,

@@ -24,7 +24,7 @@ def imagined_return(
     rewards: Tensor,
     next_values: Tensor,
     *,
-    gamma: float,
+    gamma: float | Tensor,
     terminated: Tensor | None = None,
     done: Tensor | None = None,
     survival: Tensor | None = None,
@@ -35,7 +35,7 @@ def imagined_return(
     Args:
         rewards: r_t, shape ``(H, P, B)``.
         next_values: V(z_{t+1}), shape ``(H, P, B)``; only those that end a segment are used.
-        gamma: discount.
+        gamma: discount, one for all or one a member, shape ``(P, 1)``.
         terminated: the episode ended for good after step t (no value beyond), bool ``(H, P, B)``; None for never.
         done: a segment ended after step t for whatever reason, bool ``(H, P, B)``; None for never.
         survival: s_t, the predicted probability that step t does not end the episode for good, ``(H, P, B)``; what
@@ -48,9 +48,9 @@ def imagined_return(
         beyond = weight[-1] * (gamma if released_bootstrap else 1.0)
         return rewards[0] + (weight[:-1] * rewards[1:]).sum(0) + beyond * next_values[-1]
     if done is None:
-        discounts = gamma ** torch.arange(horizon, dtype=rewards.dtype, device=rewards.device)
+        steps = torch.arange(horizon, dtype=rewards.dtype, device=rewards.device)
         last = gamma ** (horizon + int(released_bootstrap))
-        return (discounts.view(-1, 1, 1) * rewards).sum(0) + last * next_values[-1]
+        return (gamma ** steps.view(-1, 1, 1) * rewards).sum(0) + last * next_values[-1]
 
     running = [torch.ones_like(rewards[0])]
     for ended in done[:-1]:

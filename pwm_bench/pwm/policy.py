@@ -15,10 +15,9 @@ from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.returns import td_lambda
 from pwm_bench.pwm.config import Config
-from pwm_bench.pwm.imagination import RealStep, Rollout, frozen, imagine
+from pwm_bench.pwm.imagination import LatentModel, RealStep, Rollout, frozen, imagine
 from pwm_bench.pwm.losses import actor_loss, critic_loss, imagined_return
 from pwm_bench.pwm.networks import make_actor, make_critic
-from pwm_bench.world_model.networks import WorldModel
 
 __all__ = ["PolicyTrainer"]
 
@@ -34,18 +33,22 @@ class PolicyTrainer:
         stream: stream of the order of the critics' minibatches.
         guard: freezes the members whose losses or gradients are not finite.
         dtype: of the weights.
+        gamma: discount of each member, shape ``(P,)``, instead of the settings' own.
+        fused: see `PopulationAdam`.
     """
 
     def __init__(
         self,
         config: Config,
-        model: WorldModel,
+        model: LatentModel,
         action_dim: int,
         *,
         init: MemberStream,
         stream: MemberStream,
         guard: MemberGuard,
         dtype: torch.dtype,
+        gamma: Tensor | None = None,
+        fused: bool = False,
     ) -> None:
         members = init.members
         self.config = config
@@ -53,6 +56,7 @@ class PolicyTrainer:
         self.actor = make_actor(config, model.latent_dim, action_dim, stream=init).to(dtype)
         self.critic = make_critic(config, model.latent_dim, stream=init).to(dtype)
         self.return_norm = RunningNorm(members, 1, device=init.device)
+        self._gamma: float | Tensor = config.gamma if gamma is None else gamma.to(dtype).unsqueeze(1)
         self._members = members
         self._dtype = dtype
         self._device = init.device
@@ -60,11 +64,9 @@ class PolicyTrainer:
         self._guard = guard
         self._actor_params = list(self.actor.parameters())
         self._critic_params = list(self.critic.parameters())
-        betas = config.adam_betas
-        self._actor_optimiser = PopulationAdam(self._actor_params, config.actor_learning_rate, betas, members=members)
-        self._critic_optimiser = PopulationAdam(
-            self._critic_params, config.critic_learning_rate, betas, members=members
-        )
+        adam: dict[str, Any] = {"betas": config.adam_betas, "members": members, "fused": fused}
+        self._actor_optimiser = PopulationAdam(self._actor_params, config.actor_learning_rate, **adam)
+        self._critic_optimiser = PopulationAdam(self._critic_params, config.critic_learning_rate, **adam)
 
     @property
     def gradient_steps(self) -> int:
@@ -130,7 +132,7 @@ class PolicyTrainer:
         returns = imagined_return(
             rollout.rewards.transpose(0, 1),
             values,
-            gamma=config.gamma,
+            gamma=self._gamma,
             terminated=terminated,
             done=done,
             survival=survival,
@@ -162,7 +164,7 @@ class PolicyTrainer:
             values.detach(),
             terminated,
             done & ~terminated,
-            gamma=self.config.gamma,
+            gamma=self._gamma,
             lam=self.config.td_lambda,
             survival=None if rollout.survival is None else rollout.survival.detach().transpose(0, 1),
         )

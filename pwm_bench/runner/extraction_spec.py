@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +10,10 @@ from envs.errors import UsageError
 from pwm_bench import configs
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Expert
+from pwm_bench.spec import population_id
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
 __all__ = ["ExtractionSpec", "model_digest"]
-
-_FORMAT = 1  # raise it when a field changes its meaning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +60,7 @@ class ExtractionSpec:
     @property
     def id(self) -> str:
         """Content hash: 12 hexadecimal digits."""
-        values = self.to_dict()
-        for name in ("model", "data", "study"):  # where things lie does not change what is computed
-            values.pop(name)
-        return hashlib.sha256(json.dumps({"format": _FORMAT} | values, sort_keys=True).encode()).hexdigest()[:12]
+        return population_id(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """As it is recorded; the first four fields are those that tables know a run by."""

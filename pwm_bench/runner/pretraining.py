@@ -39,6 +39,7 @@ from pwm_bench.world_model.multitask.validation import TaskErrors, validate
 __all__ = ["PretrainProgress", "PretrainSpec", "model_config_of", "pretrain"]
 
 _SPEC = "pretrain.json"
+_PREFETCHED = ("cuda",)  # kinds of device for which the next batch is gathered while the last is learnt from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,7 +157,10 @@ class _Training:
         """Goes back to the last checkpoint, or to the beginning if there is none."""
         path, about = self.folder / "checkpoint", self.folder / _SPEC
         if about.exists():
-            owner = json.loads(about.read_text()).get("id")
+            try:
+                owner = json.loads(about.read_text())["id"]
+            except (ValueError, KeyError, TypeError):
+                raise UsageError(f"{about}: damaged; restore it, or choose another --out") from None
             if owner != self.spec.id:
                 raise UsageError(f"{self.folder}: holds a model of other settings (see {_SPEC}); choose another --out")
         state = checkpoint.load(path, spec_id=self.spec.id).state if checkpoint.exists(path) else None
@@ -210,8 +214,8 @@ class _Training:
 
     @contextmanager
     def _batches(self) -> Iterator[Iterator[tuple[Tensor, ...]]]:
-        """Batches on the device; for a GPU the next is gathered while the last is learnt from."""
-        if self.device.type == "cpu":
+        """Batches on the device."""
+        if self.device.type not in _PREFETCHED:
             yield iter(self._draw, None)
             return
         with ThreadPoolExecutor(1) as pool:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import pwm_bench
+from pwm_bench import cli
 from pwm_bench.cli import main
 from pwm_bench.records.store import Results
 from tests.pwm_bench.conftest import ROOT
@@ -40,7 +41,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "sweep", "table", "plot", "report", "gradients", "results", "parity", "render", "list", "doctor", "bench"):
+    for command in cli._COMMANDS:
         assert f"• {command}" in done.stdout
 
 

@@ -10,8 +10,8 @@ With launch angle theta, speed v, horizontal acceleration a, gravity g < 0, and 
 J is to be minimised. It jumps at the angle theta* where y = h: above it the ball clears the wall, and J(theta*) is also
 the global minimum; below it there is a plateau, J = -w, without a slope.
 
-The wall at x = w is met when a T^2 / 2 + v cos(theta) T = w, which is k = 2. The published script has k = 1: it asks for
-the height at half the distance to the wall, so its jump lies elsewhere, and a second, small one appears at
+The wall at x = w is met when a T^2 / 2 + v cos(theta) T = w, which is k = 2. The published script has k = 1: it asks
+for the height at half the distance to the wall, so its jump lies elsewhere, and a second, small one appears at
 cos(theta) = (w / 2 - a t^2 / 2) / (v t), where J steps from -w / 2 to -w. Both are offered.
 
 Source: Georgiev et al., "PWM: Policy Learning with Multi-Task World Models", 2024, and the script that came with it.

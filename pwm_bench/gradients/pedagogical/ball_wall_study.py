@@ -1,7 +1,7 @@
 """The ball-and-wall study: what two kinds of regressor, and descent on them and on the truth, make of a jump.
 
-Estimators (column ``estimator``) are the regressors of `REGRESSORS`, and ``analytic`` and ``score``, which descend on the
-true landscape; ``a - b`` is a difference of two regressors with equal seeds. ``simulator`` is the landscape's variant.
+Estimators (column ``estimator``) are the regressors of `REGRESSORS`, and ``analytic`` and ``score``, which descend on
+the true landscape; ``a - b`` is a difference of two regressors with equal seeds. ``simulator`` is the variant.
 
     fit_rmse            root mean squared error on the training grid [m]
     argmin              where the regressor is smallest on that grid [rad]

@@ -55,7 +55,7 @@ def descend(
 def score_gradient(value: Function, stream: MemberStream, *, samples: int, deviation: float) -> Function:
     """The score-function gradient of E J(theta + s w), with a leave-one-out baseline.
 
-    g = 1 / N sum_i  w_i / s  (J(theta + s w_i) - b_i). All starts of a seed share their samples w, drawn anew each step.
+    g = 1 / N sum_i  w_i / s  (J(theta + s w_i) - b_i). All starts of a seed share their samples w, drawn anew a step.
 
     Args:
         value: J, elementwise.

@@ -1,8 +1,8 @@
 """Regressors of a scalar landscape, a population of seeds trained at once, as the published script trains one.
 
-The script calls its first model "ReLU"; its layers are linear, LayerNorm, Mish. A network of plain ReLU layers, which the
-label promises, is `"relu"` here. Where the script trains the SimNorm model it clears the gradients of the encoder only, so
-the decoder's add up over all iterations: that is `"simnorm_released"`, and `"simnorm"` clears both.
+The script calls its first model "ReLU"; its layers are linear, LayerNorm, Mish. A network of plain ReLU layers, which
+the label promises, is `"relu"` here. Where the script trains the SimNorm model it clears the gradients of the encoder
+only, so the decoder's add up over all iterations: that is `"simnorm_released"`, and `"simnorm"` clears both.
 """
 
 from __future__ import annotations

@@ -30,9 +30,10 @@ def fill_gradients(params, step: int, scale: float = 1.0) -> None:
 @pytest.mark.parametrize("lr", [2e-2, LR], ids=["shared", "per member"])
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.7, 0.95)])
 @pytest.mark.parametrize("alive", [None, torch.ones(P, dtype=torch.bool)], ids=["all", "mask"])
-def test_adam_equals_torch_adam_member_by_member(lr, betas, alive):
+@pytest.mark.parametrize("fused", [False, True], ids=["passes", "fused"])
+def test_adam_equals_torch_adam_member_by_member(lr, betas, alive, fused):
     params = parameters()
-    optimiser = PopulationAdam(params, lr, betas, eps=1e-5, members=P)
+    optimiser = PopulationAdam(params, lr, betas, eps=1e-5, members=P, fused=fused)
     singles = []
     for p in range(P):
         own = [torch.nn.Parameter(rows(q, p).clone()) for q in params]

@@ -52,7 +52,8 @@ def test_the_model_learns_to_predict_held_out_episodes(data, tmp_path) -> None:
     assert events[-1].validation
 
 
-def test_stopped_and_resumed_equals_undisturbed(data, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("prefetched", [(), ("cpu",)], ids=["in turn", "prefetched"])
+def test_stopped_and_resumed_equals_undisturbed(data, tmp_path, monkeypatch, prefetched) -> None:
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     pretrain(_spec(data, 30), straight, device=CPU, report_every=5, validate_every=10)
 
@@ -61,6 +62,7 @@ def test_stopped_and_resumed_equals_undisturbed(data, tmp_path, monkeypatch) -> 
             self.asked = getattr(self, "asked", 0) + 1
             return self.asked > 13
 
+    monkeypatch.setattr(pretraining, "_PREFETCHED", prefetched)
     with monkeypatch.context() as patch:
         patch.setattr(pretraining, "StopRequest", Stop)
         assert not pretrain(_spec(data, 30), broken, device=CPU, report_every=5, validate_every=10)
@@ -79,6 +81,9 @@ def test_training_can_be_prolonged_but_not_changed(data, tmp_path) -> None:
     assert json.loads((tmp_path / "pretrain.json").read_text())["step"] == 5
     with pytest.raises(UsageError, match="holds a model of other settings"):
         pretrain(_spec(data, 5, seed=1), tmp_path, device=CPU)
+    (tmp_path / "pretrain.json").write_text("{")
+    with pytest.raises(UsageError, match=r"pretrain.json: damaged"):
+        pretrain(_spec(data, 5), tmp_path, device=CPU)
 
 
 def test_a_horizon_beyond_the_episodes_is_refused(data, tmp_path) -> None:

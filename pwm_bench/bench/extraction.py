@@ -1,0 +1,140 @@
+"""``pwm-bench bench extraction``: what it costs to extract policies from a multi-task world model."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from pwm_bench.bench.plain_extraction import PlainExtraction
+from pwm_bench.bench.timing import interleaved_medians, machine_line
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.pwm.extraction.config import ExtractionConfig
+from pwm_bench.pwm.extraction.train import Expert, Extractor
+from pwm_bench.world_model.multitask.config import sized
+from pwm_bench.world_model.multitask.networks import MultitaskModel
+
+__all__ = ["actor_gradient_cosine", "main", "matrix_work", "measure"]
+
+_OBS, _ACT, _TASKS = 39, 6, 30
+
+
+def main(*, quick: bool = False) -> None:
+    """Prints times of an update for the plain implementation, one task, and populations, in float32 and bfloat16.
+
+    Args:
+        quick: a 5M model and fewer repetitions, instead of 48M.
+    """
+    console = Console()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    size = "5M" if quick else "48M"
+    console.print(f"{machine_line(device)}, {torch.get_num_threads()} threads\n", highlight=False)
+    model = make_model(size, device)
+    with console.status("measuring"):
+        populations = (1, 10) if device == "cpu" else (1, 10, 30)  # 30 in a row take minutes on a CPU
+        seconds = measure(model, populations, repeats=1 if quick else 3)
+        cosine = actor_gradient_cosine(model)
+    table = Table(title=f"One update at batch 64, H 16, {size} world model", title_justify="left")
+    for column in ("implementation", "tasks", "s/update", "s/update and task", "times plain", "GFLOP/s"):
+        table.add_column(column, justify="left" if column == "implementation" else "right")
+    plain = seconds[("plain float32", 1)]
+    work = matrix_work(model, ExtractionConfig())
+    for (name, tasks), value in seconds.items():
+        per_task = value / tasks
+        speed = "" if name.startswith("plain") else f"{work / per_task / 1e9:,.0f}"
+        table.add_row(name, str(tasks), f"{value:.3f}", f"{per_task:.3f}", f"{plain / per_task:.2f}", speed)
+    console.print(table)
+    console.print(
+        f"matrix products of an update: {work / 1e9:.1f} GFLOP a task; a 2048 x 2048 product runs at "
+        f"{ceiling(device, torch.float32):,.0f} GFLOP/s in float32 and {ceiling(device, torch.bfloat16):,.0f} in "
+        f"bfloat16\ncosine of the bfloat16 actor gradient against float32: {cosine:.4f}",
+        highlight=False,
+    )
+
+
+def make_model(size: str, device: str) -> MultitaskModel:
+    """A model of MT80's shapes with 30 tasks and random weights, the reward's last layer included."""
+    names = [f"task-{k}" for k in range(_TASKS)]
+    model = MultitaskModel(sized(size, observation_dim=_OBS, action_dim=_ACT, tasks=names, num_q=0), device=device)
+    with torch.no_grad():
+        for layer in (*model.encoder, *model.dynamics, *model.reward_network):
+            layer.weight.normal_(std=layer.weight.shape[-1] ** -0.5)  # as spread as those of a trained model
+    return model
+
+
+def measure(
+    model: MultitaskModel, populations: Sequence[int], *, repeats: int, config: ExtractionConfig | None = None
+) -> dict[tuple[str, int], float]:
+    """Median seconds of an update: (implementation, tasks) -> s, all measured in turn."""
+    config = config or ExtractionConfig()
+    device = next(model.parameters()).device
+    works: dict[str, Callable[[], object]] = {}
+    if device.type == "cpu":
+        plain, obs = PlainExtraction(model, 0, config), torch.randn(config.batch_size, _OBS)
+        works["plain float32|1"] = lambda: plain.update(obs)
+    for precision in ("float32", "bfloat16"):
+        for tasks in populations:
+            works[f"{precision}|{tasks}"] = _extractor(model, tasks, precision, config).update
+    seconds = interleaved_medians(works, repeats=repeats, at_least=0.0)
+    split = {tuple(key.split("|")): value for key, value in seconds.items()}
+    found = {(name, int(tasks)): value for (name, tasks), value in split.items()}
+    found.setdefault(("plain float32", 1), float("nan"))
+    return found
+
+
+def actor_gradient_cosine(model: MultitaskModel, config: ExtractionConfig | None = None) -> float:
+    """Cosine between one task's actor gradients computed in bfloat16 and in float32 from equal weights and noise."""
+    gradients = []
+    for precision in ("float32", "bfloat16"):
+        extractor = _extractor(model, 1, precision, config or ExtractionConfig())
+        extractor.update()
+        gradients.append(
+            torch.cat([p.grad.flatten() for p in extractor.policy.actor.parameters() if p.grad is not None])
+        )
+    return torch.cosine_similarity(gradients[0], gradients[1], dim=0).item()
+
+
+def matrix_work(model: MultitaskModel, config: ExtractionConfig) -> float:
+    """Floating-point operations of one task's update that are in matrix products.
+
+    Forward and input gradient of dynamics and reward over H steps, encoder, critics' values of all states, and forward,
+    input and weight gradients of the critics' steps (no input gradient of their first layer).
+    """
+    rows = config.batch_size * config.horizon
+    sizes = model.config
+    width = lambda layers: sum(i * o for i, o in layers)  # noqa: E731
+    dynamics, reward, encoder = (
+        sum(p.numel() for p in stack.parameters() if p.dim() == 2)
+        for stack in (model.dynamics, model.reward_network, model.encoder)
+    )
+    critic = [sizes.latent_dim, *config.critic_hidden, 1]
+    layers = list(itertools.pairwise(critic))
+    fit = 3 * width(layers) - layers[0][0] * layers[0][1]
+    actor = [sizes.latent_dim, *config.actor_hidden, sizes.action_dim]
+    acting = 3 * width(list(itertools.pairwise(actor)))
+    products = (
+        rows * (2 * (dynamics + reward) + acting + config.num_critics * width(layers)) + config.batch_size * encoder
+    )
+    return 2.0 * (products + rows * config.critic_iterations * config.num_critics * fit)
+
+
+def ceiling(device: str, dtype: torch.dtype) -> float:
+    """GFLOP/s of a large square matrix product."""
+    n = 2048
+    x, y = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
+    return 2.0 * n**3 / interleaved_medians({"": lambda: x @ y}, repeats=3)[""] / 1e9
+
+
+def _extractor(model: MultitaskModel, tasks: int, precision: str, config: ExtractionConfig) -> Extractor:
+    def starts(stream: MemberStream, batch: int) -> Tensor:
+        return stream.normal(batch, _OBS)
+
+    kind: Literal["float32", "bfloat16"] = "bfloat16" if precision == "bfloat16" else "float32"
+    experts = [Expert(name, 0) for name in model.config.tasks[:tasks]]
+    return Extractor(model, experts, dataclasses.replace(config, precision=kind), starts=starts)

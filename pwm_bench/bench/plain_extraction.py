@@ -1,0 +1,120 @@
+"""Policy extraction written the obvious way, for comparison: torch's own modules, float32, one task.
+
+The world model is a set of ordinary modules whose weights collect gradients while the policy trains, every reward is
+its own product, and each critic is a network of its own. It computes what `pwm_bench.pwm.extraction` computes.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from pwm_bench.pwm.extraction.config import ExtractionConfig
+from pwm_bench.world_model.multitask.layers import Stack
+from pwm_bench.world_model.multitask.networks import MultitaskModel
+from pwm_bench.world_model.multitask.twohot import symexp
+
+__all__ = ["PlainExtraction"]
+
+
+class _SimNorm(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, 8)).softmax(-1).flatten(-2)
+
+
+def _world_model_part(stack: Stack, simnorm: bool) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    layers = list(stack)
+    for number, layer in enumerate(layers):
+        out_features, in_features = layer.weight.shape  # type: ignore[union-attr, misc]
+        linear = nn.Linear(in_features, out_features)
+        linear.load_state_dict({"weight": layer.weight, "bias": layer.bias})
+        modules.append(linear)
+        if layer.ln is not None:
+            norm = nn.LayerNorm(out_features)
+            norm.load_state_dict(layer.ln.state_dict())  # type: ignore[union-attr]
+            modules += [norm, _SimNorm() if simnorm and number == len(layers) - 1 else nn.Mish()]
+    return nn.Sequential(*modules)
+
+
+def _perceptron(sizes: tuple[int, ...]) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    for i, o in itertools.pairwise(sizes[:-1]):
+        modules += [nn.Linear(i, o), nn.Mish(), nn.LayerNorm(o)]
+    return nn.Sequential(*modules, nn.Linear(sizes[-2], sizes[-1]))
+
+
+class PlainExtraction:
+    """One task's policy in a copy of the model.
+
+    Args:
+        model: copied.
+        task: index.
+        config: settings; only the paper's variant is written out.
+    """
+
+    def __init__(self, model: MultitaskModel, task: int, config: ExtractionConfig) -> None:
+        sizes, self.config = model.config, config
+        self.encoder = _world_model_part(model.encoder, True)
+        self.dynamics = _world_model_part(model.dynamics, True)
+        self.reward = _world_model_part(model.reward_network, False)
+        self.embedding = nn.Embedding(len(sizes.tasks), sizes.task_dim, max_norm=1.0)
+        assert model.task_embedding is not None
+        self.embedding.load_state_dict({"weight": model.task_embedding})
+        self.task, self.mask = torch.tensor(task), model.action_masks[task]
+        self.gamma = sizes.discounts[task]
+        self.bins = torch.linspace(-sizes.bin_limit, sizes.bin_limit, sizes.num_bins)
+        self.actor = _perceptron((sizes.latent_dim, *config.actor_hidden, sizes.action_dim))
+        self.log_std = nn.Parameter(torch.full((sizes.action_dim,), config.initial_log_std))
+        critics = range(config.num_critics)
+        self.critics = nn.ModuleList(_perceptron((sizes.latent_dim, *config.critic_hidden, 1)) for _ in critics)
+        self.actor_params = [*self.actor.parameters(), self.log_std]
+        betas = config.adam_betas
+        self.actor_adam = torch.optim.Adam(self.actor_params, config.actor_learning_rate, betas)
+        self.critic_adam = torch.optim.Adam(self.critics.parameters(), config.critic_learning_rate, betas)
+        self.variance = torch.ones(())
+
+    def update(self, obs: Tensor) -> None:
+        """One actor step and the critics' steps from observations ``(B, D)``."""
+        config = self.config
+        e = self.embedding(self.task).expand(obs.shape[0], -1)
+        z = self.encoder(torch.cat((obs, e), -1))
+        latents, nexts, rewards = [], [], []
+        for _ in range(config.horizon):
+            mean = self.actor(z.detach())
+            action = torch.tanh(mean + self.log_std.exp() * torch.randn_like(mean)) * self.mask
+            x = torch.cat((z, e, action), -1)
+            rewards.append(symexp(self.reward(x).softmax(-1) @ self.bins))
+            latents.append(z)
+            z = self.dynamics(x)
+            nexts.append(z)
+        values = [torch.stack([critic(x).squeeze(-1) for critic in self.critics]).amin(0) for x in nexts]
+        total = sum(self.gamma**t * r for t, r in enumerate(rewards)) + self.gamma**config.horizon * values[-1]
+        self.variance = total.var(correction=0).detach()  # type: ignore[union-attr]
+        loss = -total.mean() / (self.variance + 1e-5).sqrt()  # type: ignore[union-attr]
+        self.actor_adam.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.actor_params, config.actor_max_grad_norm)
+        self.actor_adam.step()
+        for part in (self.encoder, self.dynamics, self.reward, self.embedding):
+            part.zero_grad()
+        self._fit([x.detach() for x in latents], [r.detach() for r in rewards], [v.detach() for v in values])
+
+    def _fit(self, latents: list[Tensor], rewards: list[Tensor], values: list[Tensor]) -> None:
+        config = self.config
+        targets: list[Tensor] = []
+        following = values[-1]
+        for r, v in zip(reversed(rewards), reversed(values), strict=True):
+            following = r + self.gamma * ((1 - config.td_lambda) * v + config.td_lambda * following)
+            targets.insert(0, following)
+        x, y = torch.cat(latents), torch.cat(targets)
+        for _ in range(config.critic_iterations):
+            order = torch.randperm(len(y))
+            for rows in order.chunk(config.critic_minibatches):
+                loss = torch.stack([(c(x[rows]).squeeze(-1) - y[rows]).square().mean() for c in self.critics]).mean()
+                self.critic_adam.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.critics.parameters(), config.critic_max_grad_norm)
+                self.critic_adam.step()

@@ -1,0 +1,40 @@
+"""Start states of imagined rollouts: stored observations of each member's task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from envs.errors import UsageError, unknown
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.world_model.dataset import Dataset
+
+__all__ = ["DatasetStarts"]
+
+
+class DatasetStarts:
+    """Draws single observations, every one of a task with the same chance.
+
+    Args:
+        data: the dataset.
+        tasks: name of each member's task.
+
+    Raises:
+        UsageError: the data has no episode of a task.
+    """
+
+    def __init__(self, data: Dataset, tasks: Sequence[str]) -> None:
+        for task in tasks:
+            if task not in data.names:
+                raise unknown("task in the data", task, data.names)
+        self._data = data
+        self._index = torch.tensor([data.names.index(task) for task in tasks])
+        for task, index in zip(tasks, self._index.tolist(), strict=True):
+            if data.num_episodes(index) == 0:
+                raise UsageError(f"{data.path}: holds no episode of '{task}'; collect some, or leave the task out")
+
+    def __call__(self, stream: MemberStream, batch: int) -> Tensor:
+        """Observations ``(P, batch, D)``."""
+        return self._data.sample(stream, batch, 0, tasks=self._index).obs[:, :, 0]

@@ -1,0 +1,162 @@
+"""The multi-task model as policies see it while they train in it: frozen, one task a member.
+
+Gradients pass from outputs to latents and actions and never reach the weights, which saves the products that would form
+the weights' gradients and the memory traffic of adding them up. What only depends on the task, its embedding's share of
+every first layer, is computed once. For bfloat16 the weights are converted once, not in every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from envs.errors import UsageError
+from pwm_bench.world_model.multitask.layers import Layer, Stack
+from pwm_bench.world_model.multitask.networks import MultitaskModel
+from pwm_bench.world_model.multitask.twohot import TwoHotHead
+
+__all__ = ["TaskModel"]
+
+_EPS = 1e-5
+_DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
+
+
+class _Affine(torch.autograd.Function):
+    """x W^T + b for constant W and b, computed in the precision of W, the result in that of x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, transposed: Tensor, bias: Tensor) -> Tensor:
+        ctx.transposed = transposed
+        return F.linear(x.to(weight.dtype), weight, bias).to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        return F.linear(grad.to(ctx.transposed.dtype), ctx.transposed).to(grad.dtype), None, None, None
+
+
+class _FrozenLayer:
+    def __init__(self, layer: Layer, weight: Tensor, bias: Tensor, dtype: torch.dtype | None) -> None:
+        self._weight = weight.detach().to(dtype or weight.dtype).contiguous()
+        # A second copy laid out for the backward product; float32 products are as quick without it.
+        self._transposed = self._weight.t() if dtype is None else self._weight.t().contiguous()
+        self._bias = bias.detach()
+        self._bias_product = None if bias.dim() == 2 else bias.detach().to(self._weight.dtype)
+        self._zero = torch.zeros(weight.shape[0], dtype=self._weight.dtype, device=weight.device)
+        self._norm = None if layer.ln is None else (layer.ln.weight.detach(), layer.ln.bias.detach())
+        self._activation = layer.activation
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Maps ``(P, n, in)`` to ``(P, n, out)``."""
+        bias = self._zero if self._bias_product is None else self._bias_product
+        y = _Affine.apply(x, self._weight, self._transposed, bias)
+        if self._bias_product is None:
+            y = y + self._bias.unsqueeze(1)
+        if self._norm is None or self._activation is None:
+            return y
+        return self._activation(F.layer_norm(y, (y.shape[-1],), *self._norm, _EPS))
+
+
+class _FrozenStack:
+    """A network whose first input is followed by a task embedding, which becomes a bias of its own for each member."""
+
+    def __init__(self, stack: Stack, before: int, embedding: Tensor | None, dtype: torch.dtype | None) -> None:
+        layers = list(stack)
+        first = layers[0]
+        assert isinstance(first, Layer)
+        weight, bias = first.weight.detach(), first.bias.detach()
+        if embedding is not None:
+            size = embedding.shape[-1]
+            bias = bias + embedding @ weight[:, before : before + size].t()
+            weight = torch.cat((weight[:, :before], weight[:, before + size :]), dim=1)
+        self._layers = [_FrozenLayer(first, weight, bias, dtype)]
+        self._layers += [_FrozenLayer(layer, layer.weight, layer.bias, dtype) for layer in layers[1:]]  # type: ignore
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Maps ``(P, ..., in)`` to ``(P, ..., out)``."""
+        y = x.flatten(1, -2)
+        for layer in self._layers:
+            y = layer(y)
+        return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
+
+
+class TaskModel:
+    """A world model for P members, each acting in a task of its own; all share the weights.
+
+    It is what `pwm_bench.pwm.imagination` asks of a model. Changes of the original's weights are not followed.
+
+    Args:
+        model: the multi-task model.
+        tasks: task index of each member, int64 ``(P,)``.
+        precision: of the matrix products, ``"float32"`` or ``"bfloat16"``.
+        symlog_rewards: leave rewards in symlog units (PWM's released code) instead of the task's own.
+        mask_actions: zero the components of an action that a task does not have, as in the data the model was trained
+            on. PWM's released code does not.
+    """
+
+    termination_network = None
+
+    def __init__(
+        self,
+        model: MultitaskModel,
+        tasks: Tensor,
+        *,
+        precision: str = "float32",
+        symlog_rewards: bool = False,
+        mask_actions: bool = True,
+    ) -> None:
+        config, dtype = model.config, _DTYPES[precision]
+        embedding = None if model.task_embedding is None else model.task_embedding.detach()[tasks]
+        self.latent_dim = config.latent_dim
+        self.head = TwoHotHead(config.num_bins, config.bin_limit, symlog_units=symlog_rewards)
+        self._observation_dim = config.observation_dim
+        self._mask = model.action_masks[tasks].unsqueeze(1) if mask_actions else None
+        self._encoder = _FrozenStack(model.encoder, config.observation_dim, embedding, dtype)
+        self._dynamics = _FrozenStack(model.dynamics, config.latent_dim, embedding, dtype)
+        self._reward = _FrozenStack(model.reward_network, config.latent_dim, embedding, dtype)
+
+    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cuda", enabled=False)
+    def encode(self, obs: Tensor) -> Tensor:
+        """Latents of observations; observations narrower than the model's are padded with zeros.
+
+        Raises:
+            UsageError: wider ones.
+        """
+        missing = self._observation_dim - obs.shape[-1]
+        if missing < 0:
+            raise UsageError(
+                f"observations have {obs.shape[-1]} features, but the world model was trained on at most "
+                f"{self._observation_dim}; use the data and tasks that it was trained on"
+            )
+        return self._encoder(F.pad(obs, (0, missing)) if missing else obs)
+
+    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cuda", enabled=False)
+    def next(self, latent: Tensor, action: Tensor) -> Tensor:
+        """Latents after one control step, shape ``(P, ..., latent_dim)``."""
+        return self._dynamics(self._join(latent, action))
+
+    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cuda", enabled=False)
+    def reward(self, latent: Tensor, action: Tensor) -> Tensor:
+        """Predicted rewards, shape ``(P, ...)``."""
+        return self.head.value(self._reward(self._join(latent, action)))
+
+    def termination_logit(self, latent: Tensor) -> Tensor:
+        """There is none: episodes of these tasks end by time alone."""
+        raise RuntimeError("the multi-task world model does not predict termination")
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """None that could learn."""
+        return iter(())
+
+    def _join(self, latent: Tensor, action: Tensor) -> Tensor:
+        if self._mask is not None:
+            action = action * self._mask.view(-1, *(1,) * (action.dim() - 2), action.shape[-1])
+        return torch.cat((latent, action.to(latent.dtype)), dim=-1)

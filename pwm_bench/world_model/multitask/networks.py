@@ -1,0 +1,204 @@
+"""TD-MPC2's networks for many tasks: encoder, dynamics, reward, policy prior, Q ensemble and task embedding.
+
+    z = E(o, e)    z' = D(z, e, a)    r = R(z, e, a)    a ~ pi(z, e)    q_k = Q_k(z, e, a)    with e = the task's row
+
+Every network sees the embedding between its first input and the action. All tasks, and all members of a population that
+acts in the model, share one set of weights: inputs are ``(*lead, ..., features)`` and the task index is ``(*lead)``,
+``(B,)`` for a batch of sequences and ``(P,)`` for ``(P, B, features)``.
+Source: Hansen, Su and Wang, ICLR 2024, sections 3.1 and 3.3.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.world_model.multitask.config import ModelConfig
+from pwm_bench.world_model.multitask.layers import Stack, simnorm
+from pwm_bench.world_model.multitask.twohot import TwoHotHead
+
+__all__ = ["MultitaskModel", "PolicySample"]
+
+_LOG_STD_MIN, _LOG_STD_MAX = -10.0, 2.0
+
+
+class PolicySample(NamedTuple):
+    """What the policy prior says.
+
+    Attributes:
+        action: sampled, in [-1, 1], zero in components that the task does not have.
+        mean: without noise, likewise.
+        scaled_entropy: minus the log-probability of the sample, times the task's number of components, ``(...)``.
+    """
+
+    action: Tensor
+    mean: Tensor
+    scaled_entropy: Tensor
+
+
+class MultitaskModel(nn.Module):
+    """The networks.
+
+    Args:
+        config: tasks and sizes.
+        seed: of the initial weights: normal with deviation 0.02, embedding uniform in +-0.02, last layers of reward
+            and Q zero. None leaves all zero, to be loaded.
+        device: where the weights live.
+    """
+
+    def __init__(self, config: ModelConfig, *, seed: int | None = 0, device: torch.device | str = "cpu") -> None:
+        super().__init__()
+        self.config = config
+        self.head = TwoHotHead(config.num_bins, config.bin_limit)
+        stream = None if seed is None else MemberStream([seed], device, name="multitask/init")
+        options: dict[str, Any] = {"stream": stream, "device": device}
+        simplices = simnorm(config.simnorm_dim)
+        latent, e = config.latent_dim, config.task_dim
+        act = config.action_dim
+        self.task_embedding: nn.Parameter | None = None
+        if e:
+            rows = torch.zeros(len(config.tasks), e, device=device)
+            if stream is not None:
+                rows = 0.04 * stream.uniform(len(config.tasks), e)[0] - 0.02
+            self.task_embedding = nn.Parameter(rows)
+        self.encoder = Stack((config.observation_dim + e, *config.encoder_hidden, latent), last=simplices, **options)
+        self.dynamics = Stack((latent + e + act, *config.hidden, latent), last=simplices, **options)
+        self.reward_network = Stack((latent + e + act, *config.hidden, config.num_bins), last_zero=True, **options)
+        self.policy_network: Stack | None = None
+        self.q_networks: Stack | None = None
+        self.target_q_networks: Stack | None = None
+        if config.num_q:
+            self.policy_network = Stack((latent + e, *config.hidden, 2 * act), **options)
+            sizes = (latent + e + act, *config.hidden, config.num_bins)
+            self.q_networks = Stack(sizes, ensemble=config.num_q, dropout=config.dropout, last_zero=True, **options)
+            self.target_q_networks = Stack(sizes, ensemble=config.num_q, device=device)
+            self.target_q_networks.load_state_dict(self.q_networks.state_dict())
+            self.target_q_networks.requires_grad_(False)
+        masks = torch.arange(act) < torch.tensor(config.action_dims).unsqueeze(1)
+        self.register_buffer("action_masks", masks.float().to(device), persistent=False)
+        self.register_buffer("discounts", torch.tensor(config.discounts).to(device), persistent=False)
+        self.action_masks: Tensor
+        self.discounts: Tensor
+
+    @property
+    def latent_dim(self) -> int:
+        """Size of the latent."""
+        return self.config.latent_dim
+
+    @torch.no_grad()
+    def project_embedding(self) -> None:
+        """Scales embeddings longer than 1 to length 1. Call it after each optimiser step and after loading."""
+        if self.task_embedding is not None:
+            norm = self.task_embedding.norm(dim=-1, keepdim=True)
+            self.task_embedding.mul_(torch.where(norm > 1.0, 1.0 / (norm + 1e-7), 1.0))
+
+    def encode(self, obs: Tensor, task: Tensor) -> Tensor:
+        """Latents of observations, ``(*lead, ..., observation_dim)`` to ``(*lead, ..., latent_dim)``."""
+        return self.encoder(self._join(obs, task))
+
+    def next(self, latent: Tensor, action: Tensor, task: Tensor) -> Tensor:
+        """Latents after one control step, shape ``(*lead, ..., latent_dim)``."""
+        return self.dynamics(self._join(latent, task, action))
+
+    def unroll(self, latent: Tensor, actions: Tensor, task: Tensor) -> Tensor:
+        """z_0..z_H, shape ``(B, H + 1, latent_dim)``, from z_0 ``(B, latent_dim)`` and a_0..a_{H-1} ``(B, H, act)``."""
+        latents = [latent]
+        for action in actions.unbind(1):
+            latents.append(self.next(latents[-1], action, task))
+        return torch.stack(latents, dim=1)
+
+    def reward_logits(self, latent: Tensor, action: Tensor, task: Tensor) -> Tensor:
+        """Output of the reward network, shape ``(*lead, ..., num_bins)``."""
+        return self.reward_network(self._join(latent, task, action))
+
+    def reward(self, latent: Tensor, action: Tensor, task: Tensor) -> Tensor:
+        """Predicted reward in the task's own units, shape ``(*lead, ...)``."""
+        return self.head.value(self.reward_logits(latent, action, task))
+
+    def policy(self, latent: Tensor, task: Tensor, noise: Tensor) -> PolicySample:
+        """The policy prior, a squashed Gaussian.
+
+        Args:
+            latent: shape ``(*lead, ..., latent_dim)``.
+            task: index, shape ``(*lead)``.
+            noise: standard normal, shape ``(*lead, ..., action_dim)``.
+        """
+        network = self._require(self.policy_network, "policy prior")
+        mean, raw = network(self._join(latent, task)).to(noise.dtype).chunk(2, dim=-1)
+        log_std = _LOG_STD_MIN + 0.5 * (_LOG_STD_MAX - _LOG_STD_MIN) * (raw.tanh() + 1.0)
+        mask = _align(self.action_masks.to(noise.dtype)[task], noise)
+        mean, log_std, noise = mean * mask, log_std * mask, noise * mask
+        action = (mean + log_std.exp() * noise).tanh()
+        log_prob = (-0.5 * noise.square() - log_std - 0.5 * math.log(2.0 * math.pi)).sum(-1)
+        log_prob = log_prob - ((1.0 - action.square()).clamp(min=0.0) + 1e-6).log().sum(-1)
+        return PolicySample(action, mean.tanh(), -log_prob * mask.sum(-1))
+
+    def q_logits(
+        self,
+        latent: Tensor,
+        action: Tensor,
+        task: Tensor,
+        *,
+        target: bool = False,
+        rows: list[int] | None = None,
+        dropout: torch.Generator | None = None,
+        fixed: bool = False,
+    ) -> Tensor:
+        """Outputs of the Q functions, shape ``(K, *lead, ..., num_bins)``.
+
+        Args:
+            latent: shape ``(*lead, ..., latent_dim)``.
+            action: shape ``(*lead, ..., action_dim)``.
+            task: index, shape ``(*lead)``.
+            target: ask their moving averages.
+            rows: which Q functions, K of them; all by default.
+            dropout: draws what is dropped; None drops nothing.
+            fixed: gradients reach the inputs but not the weights.
+        """
+        network = self._require(self.target_q_networks if target else self.q_networks, "Q functions")
+        return network(self._join(latent, task, action), dropout=dropout, rows=rows, fixed=fixed)
+
+    def q_values(
+        self,
+        latent: Tensor,
+        action: Tensor,
+        task: Tensor,
+        *,
+        target: bool = False,
+        rows: list[int] | None = None,
+        fixed: bool = False,
+    ) -> Tensor:
+        """Values in the task's own units, shape ``(K, *lead, ...)``; arguments as for `q_logits`."""
+        return self.head.value(self.q_logits(latent, action, task, target=target, rows=rows, fixed=fixed))
+
+    @torch.no_grad()
+    def update_target(self, tau: float) -> None:
+        """Moves the target Q functions a share ``tau`` of the way to the Q functions."""
+        targets: list[Tensor] = list(self._require(self.target_q_networks, "Q functions").parameters())
+        online: list[Tensor] = list(self._require(self.q_networks, "Q functions").parameters())
+        torch._foreach_lerp_(targets, online, tau)
+
+    def _join(self, first: Tensor, task: Tensor, action: Tensor | None = None) -> Tensor:
+        """Concatenates [first, embedding, action]."""
+        parts = [first]
+        if self.task_embedding is not None:
+            embedding = _align(self.task_embedding[task], first).expand(*first.shape[:-1], -1)
+            parts.append(embedding.to(first.dtype))
+        if action is not None:
+            parts.append(action.to(first.dtype))
+        return torch.cat(parts, dim=-1)
+
+    @staticmethod
+    def _require(network: Stack | None, name: str) -> Stack:
+        if network is None:
+            raise RuntimeError(f"this world model has no {name}; it was built with num_q=0")
+        return network
+
+
+def _align(rows: Tensor, like: Tensor) -> Tensor:
+    """Gives rows ``(*lead, n)`` the axes of ``like``, ``(*lead, ..., m)``."""
+    return rows.view(*rows.shape[:-1], *(1,) * (like.dim() - rows.dim()), rows.shape[-1])

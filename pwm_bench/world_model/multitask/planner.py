@@ -1,0 +1,189 @@
+"""Model-predictive path integral control (MPPI) in the latent space, as TD-MPC2 acts.
+
+In each of I iterations, action sequences of H steps are drawn from a Gaussian per step, some are rollouts of a policy
+instead, all are valued by
+
+    sum_{t<H} gamma^t r_t + gamma^H V(z_H)
+
+and the Gaussian moves to the best ones, weighted by exp(temperature (value - best value)). The next plan begins where
+this one, shifted by a step, left off. What is executed is one of the best sequences' first action, drawn by these
+weights.
+Source: Hansen, Su and Wang, "TD-MPC2", ICLR 2024, section 3.2 and algorithm 1, with the constants of the released code;
+Williams, Aldrich and Theodorou, "Model predictive path integral control", 2015.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from envs.errors import UsageError
+from pwm_bench.learning.checks import check_at_least, check_positive
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.world_model.multitask.frozen import TaskModel
+from pwm_bench.world_model.multitask.networks import MultitaskModel
+
+__all__ = ["Guide", "Planner", "PlannerConfig", "PriorGuide"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannerConfig:
+    """Constants of the planner; the defaults are TD-MPC2's.
+
+    Raises:
+        UsageError: if a field is out of range.
+    """
+
+    horizon: int = 3
+    """H."""
+    iterations: int = 6
+    """I; two more where actions have 20 components or more."""
+    samples: int = 512
+    """Sequences in an iteration, those of the policy included."""
+    policy_samples: int = 24
+    """Sequences that the policy rolls out."""
+    elites: int = 64
+    """Best sequences that the Gaussian moves to."""
+    temperature: float = 0.5
+    min_std: float = 0.05
+    max_std: float = 2.0
+    """Deviation of actions at the start, and its bounds."""
+
+    def __post_init__(self) -> None:
+        for name in ("horizon", "iterations", "elites"):
+            check_at_least(name, getattr(self, name), 1)
+        check_at_least("policy_samples", self.policy_samples, 0)
+        for name in ("temperature", "min_std", "max_std"):
+            check_positive(name, getattr(self, name))
+        if not max(self.elites, self.policy_samples + 1) <= self.samples:
+            raise UsageError(f"samples={self.samples}: must exceed policy_samples and not be below elites")
+
+
+class Guide(Protocol):
+    """A policy and a value for W worlds."""
+
+    def act(self, latent: Tensor, noise: Tensor) -> Tensor:
+        """Sampled actions at latents ``(W, S, L)`` with noise ``(W, S, A)``, shape ``(W, S, A)``."""
+        ...
+
+    def value(self, latent: Tensor, noise: Tensor) -> Tensor:
+        """Values of latents ``(W, S, L)``, shape ``(W, S)``."""
+        ...
+
+
+class PriorGuide:
+    """TD-MPC2's own: the policy prior, and the mean of two random Q functions at its action.
+
+    Args:
+        model: the world model, with Q functions.
+        tasks: task index of each world, int64 ``(W,)``.
+        seed: of the choice of Q functions.
+    """
+
+    def __init__(self, model: MultitaskModel, tasks: Tensor, *, seed: int = 0) -> None:
+        if model.config.num_q == 0:
+            raise UsageError("this world model has no Q functions and no policy prior, which the planner needs")
+        self._model, self._tasks = model, tasks
+        self._choice = torch.Generator().manual_seed(seed)
+
+    def act(self, latent: Tensor, noise: Tensor) -> Tensor:
+        """Sample of the policy prior."""
+        return self._model.policy(latent, self._tasks, noise).action
+
+    def value(self, latent: Tensor, noise: Tensor) -> Tensor:
+        """Mean of two Q functions at a sample of the policy prior."""
+        rows = torch.randperm(self._model.config.num_q, generator=self._choice)[:2].tolist()
+        return self._model.q_values(latent, self.act(latent, noise), self._tasks, rows=rows).mean(0)
+
+
+class Planner:
+    """Plans for W worlds at once.
+
+    Args:
+        model: world model.
+        tasks: task index of each world, int64 ``(W,)``.
+        guide: policy and value.
+        config: constants.
+        stream: random numbers of the W worlds.
+    """
+
+    def __init__(
+        self,
+        model: MultitaskModel,
+        tasks: Tensor,
+        guide: Guide,
+        config: PlannerConfig | None = None,
+        *,
+        stream: MemberStream,
+    ) -> None:
+        self.config = config or PlannerConfig()
+        self._view = TaskModel(model, tasks)
+        self._guide = guide
+        self._stream = stream
+        self._dtype = next(model.parameters()).dtype
+        self._action_dim = model.config.action_dim
+        self._mask = model.action_masks[tasks].to(self._dtype).view(len(tasks), 1, 1, -1)
+        self._discount = model.discounts[tasks].to(self._dtype).unsqueeze(1)
+        self._iterations = self.config.iterations + (2 if self._action_dim >= 20 else 0)
+        self._mean: Tensor | None = None
+
+    def reset(self) -> None:
+        """Forgets the last plan; call it when all worlds begin a new episode."""
+        self._mean = None
+
+    @torch.no_grad()
+    def plan(self, obs: Tensor) -> Tensor:
+        """The next action of every world, ``(W, D)`` to ``(W, A)`` in [-1, 1], without exploration noise."""
+        config = self.config
+        horizon, act = config.horizon, self._action_dim
+        latent = self._view.encode(obs.to(self._dtype).unsqueeze(1))  # (W, 1, L)
+        proposed = self._policy_rollouts(latent)
+        mean = latent.new_zeros(len(obs), 1, horizon, act)
+        if self._mean is not None:
+            mean[:, :, :-1] = self._mean[:, :, 1:]
+        std = torch.full_like(mean, config.max_std)
+        start = latent.expand(-1, config.samples, -1)
+        for _ in range(self._iterations):
+            noise = self._normal(config.samples - config.policy_samples, horizon, act)
+            actions = torch.cat((proposed, (mean + std * noise).clamp(-1.0, 1.0)), dim=1) * self._mask
+            values = self.values(start, actions).nan_to_num(0.0)
+            best, index = values.topk(config.elites, dim=1)
+            elites = actions.gather(1, index.view(*index.shape, 1, 1).expand(-1, -1, horizon, act))
+            score = torch.exp(config.temperature * (best - best[:, :1]))
+            score = score / score.sum(1, keepdim=True)
+            weight = score.view(*score.shape, 1, 1)
+            mean = (weight * elites).sum(1, keepdim=True)
+            std = (weight * (elites - mean).square()).sum(1, keepdim=True).sqrt()
+            std = std.clamp(config.min_std, config.max_std) * self._mask
+        self._mean = mean
+        uniform = self._stream.uniform(config.elites).to(score).clamp(1e-9, 1.0 - 1e-7)
+        gumbel = -(-uniform.log()).log()
+        chosen = (score.log() + gumbel).argmax(1)
+        return elites[torch.arange(len(obs), device=obs.device), chosen, 0].clamp(-1.0, 1.0)
+
+    @torch.no_grad()
+    def values(self, latent: Tensor, actions: Tensor) -> Tensor:
+        """Values of action sequences, ``(W, S, L)`` and ``(W, S, H, A)`` to ``(W, S)``."""
+        total = latent.new_zeros(latent.shape[:2])
+        discount = torch.ones_like(self._discount)
+        for action in actions.unbind(2):
+            total = total + discount * self._view.reward(latent, action)
+            latent = self._view.next(latent, action)
+            discount = discount * self._discount
+        return total + discount * self._guide.value(latent, self._normal(latent.shape[1], self._action_dim))
+
+    def _policy_rollouts(self, latent: Tensor) -> Tensor:
+        """Action sequences of the policy, ``(W, policy_samples, H, A)``."""
+        count, actions = self.config.policy_samples, []
+        latent = latent.expand(-1, count, -1)
+        for step in range(self.config.horizon):
+            actions.append(self._guide.act(latent, self._normal(count, self._action_dim)))
+            if step < self.config.horizon - 1:
+                latent = self._view.next(latent, actions[-1])
+        return torch.stack(actions, dim=2)
+
+    def _normal(self, *shape: int) -> Tensor:
+        return self._stream.normal(*shape, dtype=self._dtype)

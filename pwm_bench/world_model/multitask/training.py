@@ -1,0 +1,203 @@
+"""One gradient step of pre-training a multi-task world model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pwm_bench.learning.precision import autocast
+from pwm_bench.world_model.multitask.loss import consistency_loss, percentile_range, policy_loss, td_target, weighted
+from pwm_bench.world_model.multitask.networks import MultitaskModel
+from pwm_bench.world_model.multitask.recipes import TrainingConfig
+
+__all__ = ["ModelLoss", "Pretrainer", "model_loss"]
+
+
+class ModelLoss(NamedTuple):
+    """Scalars: the total, its weighted parts, and the predicted latents z_0..z_H, ``(B, H + 1, L)``."""
+
+    total: Tensor
+    consistency: Tensor
+    reward: Tensor
+    value: Tensor
+    latents: Tensor
+
+
+def model_loss(
+    model: MultitaskModel,
+    obs: Tensor,
+    action: Tensor,
+    reward: Tensor,
+    task: Tensor,
+    config: TrainingConfig,
+    *,
+    noise: Tensor | None = None,
+    rows: list[int] | None = None,
+    dropout: torch.Generator | None = None,
+) -> ModelLoss:
+    """The model's loss on sequences of H steps; see `pwm_bench.world_model.multitask.loss`.
+
+    Args:
+        model: the model.
+        obs: o_0..o_H, shape ``(B, H + 1, observation_dim)``.
+        action: a_0..a_{H-1}, shape ``(B, H, action_dim)``.
+        reward: r_0..r_{H-1}, shape ``(B, H)``.
+        task: index, int64 ``(B,)``.
+        config: weights of the loss.
+        noise: of the policy prior's actions at the next states, ``(B, H, action_dim)``; needed to learn values.
+        rows: the two target Q functions used; likewise.
+        dropout: draws what the Q functions drop.
+    """
+    rho = config.temporal_weight
+    with torch.no_grad():
+        targets = model.encode(obs[:, 1:], task)
+    latents = model.unroll(model.encode(obs[:, 0], task), action, task)
+    logits = model.reward_logits(latents[:, :-1], action, task)
+    error = model.head.error if config.reward_loss == "cross_entropy" else model.head.squared_error
+    consistency = config.consistency_coef * consistency_loss(latents[:, 1:], targets, rho)
+    reward_part = config.reward_coef * weighted(error(logits, reward), rho)
+    value_part = torch.zeros_like(reward_part)
+    if config.learn_values:
+        assert noise is not None
+        with torch.no_grad():
+            proposed = model.policy(targets, task, noise).action
+            target_q = model.q_values(targets, proposed, task, target=True, rows=rows)
+            wanted = td_target(reward, model.discounts.to(reward.dtype)[task], target_q.to(reward.dtype))
+        q_logits = model.q_logits(latents[:, :-1], action, task, dropout=dropout)
+        errors = model.head.error(q_logits, wanted.expand(q_logits.shape[:-1]))
+        value_part = config.value_coef * weighted(errors, rho)
+    return ModelLoss(consistency + reward_part + value_part, consistency, reward_part, value_part, latents)
+
+
+class Pretrainer:
+    """The model's optimisers, and what else a step needs.
+
+    Args:
+        model: what to train.
+        config: settings.
+        seed: of dropout, the policy prior's noise and the choice of Q functions.
+    """
+
+    def __init__(self, model: MultitaskModel, config: TrainingConfig, *, seed: int = 0) -> None:
+        if config.learn_values and model.q_networks is None:
+            raise RuntimeError("learn_values=True needs a model with Q functions")
+        self.model = model
+        self.config = config
+        self._device = next(model.parameters()).device
+        self._generator = torch.Generator(self._device).manual_seed(seed)
+        self._choice = torch.Generator().manual_seed(seed)
+        self.scale = torch.ones((), device=self._device)
+        self.skipped = 0
+        encoder = list(model.encoder.parameters())
+        rest = [*model.dynamics.parameters(), *model.reward_network.parameters()]
+        if model.task_embedding is not None:
+            rest.append(model.task_embedding)
+        if config.learn_values and model.q_networks is not None:
+            rest += model.q_networks.parameters()
+        self._params = encoder + rest
+        lr = config.learning_rate
+        groups = [{"params": encoder, "lr": lr * config.encoder_learning_rate}, {"params": rest, "lr": lr}]
+        fused = self._device.type == "cuda"
+        self._optimiser = torch.optim.Adam(groups, lr=lr, fused=fused)
+        self._policy_params: list[Tensor] = []
+        self._policy_optimiser: torch.optim.Adam | None = None
+        if config.learn_values and model.policy_network is not None:
+            self._policy_params = list(model.policy_network.parameters())
+            self._policy_optimiser = torch.optim.Adam(self._policy_params, lr=lr, eps=1e-5, fused=fused)
+        if config.compile:
+            for network in (model.encoder, model.dynamics, model.reward_network, model.policy_network):
+                if network is not None:
+                    network.compile()
+
+    def step(self, obs: Tensor, action: Tensor, reward: Tensor, task: Tensor) -> dict[str, Tensor]:
+        """Takes one gradient step on sequences, shaped as for `model_loss`.
+
+        A step whose loss or gradient is not finite changes nothing and is counted in `skipped`.
+
+        Returns:
+            scalars: losses and the norms of the gradients before clipping.
+        """
+        config, model = self.config, self.model
+        noise = rows = None
+        if config.learn_values:
+            noise = self._normal(*action.shape)
+            rows = self._two()
+        self._optimiser.zero_grad(set_to_none=True)
+        with autocast(config.precision, self._device):
+            loss = model_loss(model, obs, action, reward, task, config, noise=noise, rows=rows, dropout=self._generator)
+        loss.total.backward()
+        norm = self._clip(self._params)
+        metrics = {
+            "loss": loss.total.detach(),
+            "consistency_loss": loss.consistency.detach(),
+            "reward_loss": loss.reward.detach(),
+            "value_loss": loss.value.detach(),
+            "grad_norm": norm,
+        }
+        if not bool(torch.isfinite(norm) & torch.isfinite(metrics["loss"])):
+            self.skipped += 1
+            return metrics
+        self._optimiser.step()
+        model.project_embedding()
+        if config.learn_values:
+            metrics |= self._step_policy(loss.latents.detach(), task)
+            model.update_target(config.target_rate)
+        return metrics
+
+    def _step_policy(self, latents: Tensor, task: Tensor) -> dict[str, Tensor]:
+        config, model = self.config, self.model
+        assert self._policy_optimiser is not None
+        noise = self._normal(*latents.shape[:2], model.config.action_dim)
+        self._policy_optimiser.zero_grad(set_to_none=True)
+        with autocast(config.precision, self._device):
+            sample = model.policy(latents, task, noise)
+            q = model.q_values(latents, sample.action, task, rows=self._two(), fixed=True).float().mean(0)
+        self.scale.lerp_(percentile_range(q.detach()[:, 0]), config.target_rate)
+        loss = policy_loss(
+            sample.scaled_entropy, q, self.scale, entropy_coef=config.entropy_coef, rho=config.temporal_weight
+        )
+        loss.backward()
+        norm = self._clip(self._policy_params)
+        if bool(torch.isfinite(norm)):
+            self._policy_optimiser.step()
+        return {"policy_loss": loss.detach(), "policy_grad_norm": norm, "q_scale": self.scale.clone()}
+
+    def _clip(self, params: Iterable[Tensor]) -> Tensor:
+        return torch.nn.utils.clip_grad_norm_(params, self.config.max_grad_norm)
+
+    def _normal(self, *shape: int) -> Tensor:
+        return torch.randn(*shape, generator=self._generator, device=self._device)
+
+    def _two(self) -> list[int]:
+        """Two different Q functions (or the only one)."""
+        return torch.randperm(self.model.config.num_q, generator=self._choice)[:2].tolist()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Optimisers, scale and random generators; the model's weights are the model's own."""
+        state: dict[str, Any] = {
+            "optimiser": self._optimiser.state_dict()["state"],
+            "scale": self.scale,
+            "skipped": self.skipped,
+            "generator": self._generator.get_state(),
+            "choice": self._choice.get_state(),
+        }
+        if self._policy_optimiser is not None:
+            state["policy_optimiser"] = self._policy_optimiser.state_dict()["state"]
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        _load_adam(self._optimiser, state["optimiser"])
+        if self._policy_optimiser is not None:
+            _load_adam(self._policy_optimiser, state["policy_optimiser"])
+        self.scale.copy_(state["scale"])
+        self.skipped = int(state["skipped"])
+        self._generator.set_state(state["generator"].cpu())
+        self._choice.set_state(state["choice"].cpu())
+
+
+def _load_adam(optimiser: torch.optim.Adam, state: dict[int, Any]) -> None:
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -1,0 +1,157 @@
+"""What the toy problems and landscapes leave on disk, and their commands."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from envs.errors import UsageError
+from pwm_bench.cli import main
+from pwm_bench.gradients import slices
+from pwm_bench.gradients.keeping import keep
+from pwm_bench.gradients.pedagogical import ball_wall_study, pendulum, report
+from pwm_bench.gradients.pedagogical.ball_wall import variant
+from pwm_bench.gradients.starts import ModelTraining
+from pwm_bench.gradients.study import COLUMNS, load_study
+from pwm_bench.records.store import Results
+from pwm_bench.world_model.config import WorldModelConfig
+
+TINY = {"seeds": 2, "grid": 100, "epochs": 2, "batch_size": 50, "starts": 8, "steps": 20, "samples": 4}
+TINY_MODEL = ModelTraining(
+    env_steps=320,
+    updates=3,
+    num_envs=8,
+    config=WorldModelConfig(
+        latent_dim=16, encoder_hidden=(8,), dynamics_hidden=(8,), reward_hidden=(8,), horizon=3, batch_size=8
+    ),
+)
+
+
+def test_ball_and_wall_is_kept_once(tmp_path: Path) -> None:
+    spec, results = ball_wall_study.BallWallSpec(**TINY), Results(tmp_path)
+
+    def measure(ledger) -> None:
+        ball_wall_study.measure(spec, ledger)
+
+    outcome = keep(spec, results, measure, task="ball-wall", loop="none")
+    assert not outcome.skipped
+    assert outcome.path == tmp_path / "gradients" / "ball-wall" / spec.id
+    frame = pd.read_parquet(outcome.path / "gradients.parquet")
+    assert tuple(frame.columns) == COLUMNS
+    record = json.loads((outcome.path / "record.json").read_text())
+    assert record["rows"] == len(frame)
+    assert record["spec"]["seeds"] == 2
+    assert record["provenance"]["packages"]["torch"]
+    overall = frame[(frame.state == -1) & frame["at"].isna()].set_index(["simulator", "estimator", "metric"])["value"]
+    for name in ("released", "corrected"):
+        best = variant(name).optimum()
+        assert overall[name, "truth", "optimum"] == best
+        for kind in spec.regressors:
+            assert overall[name, kind, "argmin_gap"] >= 0.0
+            seeds = frame[(frame.simulator == name) & (frame.estimator == kind) & (frame.metric == "argmin_gap")]
+            single = seeds[seeds.state >= 0]
+            assert single["value"].mean() == pytest.approx(overall[name, kind, "argmin_gap"])
+            # The half's argmin can't be the lower of the two.
+            assert overall[name, kind, "printed_half"] >= overall[name, kind, "printed"]
+        difference = overall[name, "simnorm", "fit_rmse"] - overall[name, "normed", "fit_rmse"]
+        assert overall[name, "simnorm - normed", "fit_rmse"] == pytest.approx(difference)
+        ends = frame[(frame.simulator == name) & (frame.metric == "start_gap") & (frame.estimator == "analytic")]
+        assert len(ends) == 9
+
+    def twice(ledger) -> None:
+        raise AssertionError("measured twice")
+
+    assert keep(spec, results, twice, task="ball-wall", loop="none").skipped
+    assert set(load_study(results, "ball-wall").task) == {"ball-wall"}
+    files = report.ball_wall_figures(frame, tmp_path / "figures", formats=("png",))
+    assert sorted(f.name for f in files) == [f"ball-wall-{v}.png" for v in ("corrected", "released")]
+    assert min(f.stat().st_size for f in files) > 10_000
+
+
+def test_an_argmin_gap_by_hand() -> None:
+    """A landscape's own values as the prediction give the grid's best point."""
+    spec = ball_wall_study.BallWallSpec(**(TINY | {"grid": 1000}))
+    grid_gap = ball_wall_study._Landscape(spec, "released", ball_wall_study.Ledger())
+    best = float(grid_gap.values.min()) - grid_gap.best
+    assert 0.0 <= best < 0.02
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"seeds": 0}, "seeds=0"),
+        ({"variants": ("relesed",)}, "unknown landscape 'relesed'"),
+        ({"regressors": ("mlp",)}, "unknown regressor 'mlp'"),
+        ({"batch_size": 2000}, "batch_size=2000"),
+        ({"deviation": 0.0}, "deviation=0.0"),
+    ],
+)
+def test_impossible_studies_are_refused(fields: dict, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ball_wall_study.BallWallSpec(**fields)
+    assert message in str(caught.value)
+
+
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the default sizes shrunk: each prints its table, draws its figures, and does nothing the second time."""
+    tiny = {"points": 5, "cells": 3, "arrows": 2, "worlds": 8, "model": TINY_MODEL}
+    monkeypatch.setattr(slices, "SliceSpec", functools.partial(slices.SliceSpec, **tiny))
+    monkeypatch.setattr(ball_wall_study, "BallWallSpec", functools.partial(ball_wall_study.BallWallSpec, **TINY))
+    small = {"model_horizons": (2, 3), "model_seeds": 2, "env_steps": 640, "width": 16, "updates": 2}
+    monkeypatch.setattr(pendulum, "PendulumSpec", functools.partial(pendulum.PendulumSpec, **small))
+    where = ["--results", str(tmp_path)]
+    expected = {
+        ("landscape", "cartpole", "--states", "2", "--horizons", "3"): ("slope at 0", {"lines", "plane"}),
+        ("ball-wall",): ("LayerNorm,", {"ball-wall-released", "ball-wall-corrected"}),
+        (
+            "double-pendulum",
+            "--loop",
+            "closed",
+            "--states",
+            "2",
+            "--samples",
+            "3",
+            "--horizons",
+            "2",
+            "4",
+            "--noise",
+            "0.1",
+        ): (
+            "model, H=3",
+            {"double-pendulum-closed"},
+        ),
+    }
+    for arguments, (text, figures) in expected.items():
+        assert main(["gradients", *arguments, *where]) == 0
+        out = capsys.readouterr().out
+        assert text in " ".join(out.split()), out
+        assert "done before" not in out
+        folder = next((tmp_path / "gradients" / arguments[0]).iterdir())
+        assert {p.stem for p in folder.glob("*.png")} == figures
+        assert main(["gradients", *arguments, *where, "--no-figures"]) == 0
+        assert "done before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("landscape",), "landscape: name a task as well"),
+        (("landscape", "hoper"), "unknown task 'hoper'"),
+        (("landscape", "hopper", "--horizons", "2", "4"), "a landscape has one horizon"),
+        (("landscape", "hopper", "--simulators", "mujoco_c"), "no gradient to draw"),
+        (("landscape", "hopper", "--estimators", "score"), "--estimators: 'landscape' has no such setting"),
+        (("ball-wall", "hopper"), "'ball-wall' takes no task"),
+        (("ball-wall", "--loop", "open"), "--loop: 'ball-wall' has no such setting"),
+        (("double-pendulum", "--samples", "0"), "samples=0"),
+        (("double-pendulum", "--simulators", "warp", "mjx"), "takes one"),
+        (("hopper", "ant"), "only 'landscape' takes a task"),
+        (("ball-wal",), "did you mean 'ball-wall'"),
+    ],
+)
+def test_the_commands_refuse(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gradients", *arguments]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from envs.errors import UsageError
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.pwm.extraction.config import VARIANTS, ExtractionConfig, variant
+from pwm_bench.pwm.extraction.train import Expert, Extractor
+from pwm_bench.pwm.imagination import imagine
+from pwm_bench.world_model.multitask.frozen import TaskModel
+from pwm_bench.world_model.multitask.networks import MultitaskModel
+from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
+from tests.pwm_bench.world_model.multitask import reference as ref
+from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_weights
+
+SMALL = {"batch_size": 8, "horizon": 4, "actor_hidden": (12, 8), "critic_hidden": (12,), "critic_iterations": 2}
+EXPERTS = (Expert("a", 0), Expert("b", 0), Expert("c", 5))
+
+
+def _starts(stream: MemberStream, batch: int) -> Tensor:
+    return stream.normal(batch, OBS, dtype=torch.float64)
+
+
+def _model(seed: int = 0) -> MultitaskModel:
+    model = from_tdmpc2({k: torch.tensor(v) for k, v in tiny_weights(seed).items()}, "w", tasks=["a", "b", "c"])
+    model.action_masks.copy_((torch.arange(ACT) < torch.tensor([[3], [1], [2]])).float())
+    model.discounts.copy_(torch.tensor([0.99, 0.95, 0.9]))
+    return model.double()
+
+
+def _extractor(experts=EXPERTS, **changes) -> Extractor:
+    return Extractor(_model(), experts, ExtractionConfig(**(SMALL | changes)), starts=_starts)
+
+
+def test_the_frozen_view_equals_the_model_in_values_and_gradients() -> None:
+    model, task = _model(), torch.tensor([2, 0])
+    view = TaskModel(model, task, mask_actions=False)
+    latent = torch.rand(2, 5, 4, 16, dtype=torch.float64, requires_grad=True)
+    action = torch.rand(2, 5, 4, ACT, dtype=torch.float64, requires_grad=True)
+    obs = torch.randn(2, 6, OBS, dtype=torch.float64)
+    torch.testing.assert_close(view.encode(obs), model.encode(obs, task))
+    torch.testing.assert_close(
+        view.encode(obs[..., :-2])[0], model.encode(torch.nn.functional.pad(obs[..., :-2], (0, 2)), task)[0]
+    )
+    for ours, theirs in (
+        (view.next(latent, action), model.next(latent, action, task)),
+        (view.reward(latent, action), model.reward(latent, action, task)),
+    ):
+        torch.testing.assert_close(ours, theirs)
+        weight = torch.randn_like(ours)
+        grads = [torch.autograd.grad((x * weight).sum(), (latent, action)) for x in (ours, theirs)]
+        torch.testing.assert_close(grads[0], grads[1])
+
+
+def test_masked_components_of_an_action_change_nothing() -> None:
+    view = TaskModel(_model(), torch.tensor([1]))
+    latent, action = torch.rand(1, 3, 16).double(), torch.rand(1, 3, ACT).double()
+    other = action.clone()
+    other[..., 1:] = -0.7
+    assert torch.equal(view.next(latent, action), view.next(latent, other))
+    assert torch.equal(view.reward(latent, action), view.reward(latent, other))
+
+
+def test_the_actor_loss_equals_its_formula_in_numpy() -> None:
+    """Eq. 6 with each task's own discount, without noise in the action and with the critics' minimum at the end."""
+    extractor = _extractor(return_normalisation=False)
+    weights, policy = tiny_weights(), extractor.policy
+    starts = _starts(MemberStream([e.stream_seed for e in EXPERTS], name="extract/starts"), 16 * 8)[:, :8].numpy()
+    noise = MemberStream([e.stream_seed for e in EXPERTS], name="extract").normal(4, 8, ACT, dtype=torch.float64)
+    actor = {name: p.detach().numpy().copy() for name, p in policy.actor.named_parameters()}
+    critic = {name: p.detach().numpy().copy() for name, p in policy.critic.named_parameters()}
+    loss = extractor.update()["actor_loss"]
+
+    def norm(x: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * scale + shift
+
+    def network(params, prefix: str, member: int, x: np.ndarray, hidden: int) -> np.ndarray:
+        get = lambda i, name: params[f"{prefix}.layers.{i}.{name}"][member]  # noqa: E731
+        for i in range(hidden):
+            y = x @ get(i, "linear.weight") + get(i, "linear.bias")
+            x = norm(y * np.tanh(np.logaddexp(0, y)), get(i, "norm.weight"), get(i, "norm.bias"))
+        return x @ get(hidden, "weight") + get(hidden, "bias")
+
+    for p, gamma in enumerate((0.99, 0.95, 0.9)):
+        mask = np.arange(ACT) < (3, 1, 2)[p]
+        z, total = ref.encode(weights, p, starts[p]), 0.0
+        std = np.exp(np.maximum(actor["log_std"][p], -1.427))
+        for t in range(4):
+            a = np.tanh(network(actor, "mean", p, z, 2) + std * noise[p, t].numpy()) * mask
+            total = total + gamma**t * ref.symexp_mean(ref.reward_logits(weights, p, z, a))
+            z = ref.following(weights, p, z, a)
+        values = [network(critic, "net", 3 * p + k, z, 1)[:, 0] for k in range(3)]
+        expected = -(total + gamma**4 * np.minimum.reduce(values)).mean() / 4
+        assert loss[p].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_member_does_not_depend_on_its_company() -> None:
+    together, alone = _extractor(), _extractor((EXPERTS[1],))
+    for _ in range(5):
+        many, single = together.update(), alone.update()
+    for name, value in many.items():
+        torch.testing.assert_close(value[1:2], single[name], rtol=1e-9, atol=1e-12)
+    for ours, theirs in zip(together.policy.actor.parameters(), alone.policy.actor.parameters(), strict=True):
+        torch.testing.assert_close(ours[1:2], theirs, rtol=1e-8, atol=1e-10)
+    obs = torch.randn(3, 2, OBS).double()
+    torch.testing.assert_close(together.act(obs)[1:2], alone.act(obs[1:2]))
+
+
+def test_extraction_raises_the_rewards_and_leaves_the_model_alone() -> None:
+    model = _model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    config = ExtractionConfig(**(SMALL | {"iterations": 80, "actor_learning_rate": 5e-3}))
+    extractor = Extractor(model, EXPERTS, config, starts=_starts)
+    obs = torch.randn(3, 50, OBS, generator=torch.Generator().manual_seed(0)).double()
+
+    def rewards() -> Tensor:
+        """Mean reward of each member's first four steps without noise."""
+        noise = torch.zeros(3, 4, 50, ACT).double()
+        with torch.no_grad():
+            rollout = imagine(extractor.model, extractor.policy.actor, extractor.model.encode(obs), noise)
+        return rollout.rewards.mean((1, 2))
+
+    untrained = rewards()
+    for _ in range(80):
+        extractor.update()
+    assert (rewards() > untrained + 0.01).all()
+    assert bool(extractor.alive.all())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_resuming_continues_exactly() -> None:
+    straight, broken = _extractor(), _extractor()
+    for _ in range(3):
+        straight.update()
+        broken.update()
+    buffer = io.BytesIO()
+    torch.save(broken.state_dict(), buffer)
+    buffer.seek(0)
+    resumed = _extractor()
+    resumed.load_state_dict(torch.load(buffer, weights_only=True))
+    for _ in range(20):  # beyond the start states that were drawn ahead
+        first, second = straight.update(), resumed.update()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert resumed.iteration == 23
+
+
+def test_a_diverged_member_stops_and_the_others_go_on() -> None:
+    extractor = _extractor()
+    with torch.no_grad():
+        extractor.policy.actor.log_std[1] = torch.nan
+    for _ in range(2):
+        extractor.update()
+    assert extractor.alive.tolist() == [True, False, True]
+    moved = extractor.update()["actor_loss"]
+    assert torch.isfinite(moved[[0, 2]]).all()
+
+
+def test_reduced_precision_gives_nearly_the_same_gradient() -> None:
+    gradients = []
+    for precision in ("float32", "bfloat16"):
+        config = ExtractionConfig(**(SMALL | {"precision": precision, "batch_size": 64}))
+        starts = lambda stream, batch: stream.normal(batch, OBS)  # noqa: E731
+        extractor = Extractor(_model().float(), EXPERTS, config, starts=starts)
+        extractor.update()
+        gradients.append([p.grad.flatten(1) for p in extractor.policy.actor.parameters()])
+    one, other = (torch.cat(grads, dim=1) for grads in gradients)
+    assert torch.cosine_similarity(one, other).min() > 0.98
+
+
+def test_variants_differ_as_they_say() -> None:
+    released = variant("released")
+    assert (released.batch_size, released.td_lambda, released.symlog_rewards) == (512, 0.0, True)
+    assert variant("paper") == ExtractionConfig()
+    assert set(VARIANTS) == {"paper", "released"}
+    extractor = _extractor(**(VARIANTS["released"][0] | {"batch_size": 8}))
+    assert torch.isfinite(extractor.update()["critic_loss"]).all()
+    with pytest.raises(UsageError, match="unknown variant"):
+        variant("relased")
+    with pytest.raises(UsageError, match="critic_minibatches=5"):
+        variant("paper", critic_minibatches=5)
+    with pytest.raises(UsageError, match="unknown task 'd'"):
+        _extractor((Expert("d", 0),))
+
+
+def test_symlog_rewards_are_the_mean_of_the_bins() -> None:
+    model, task = _model(), torch.tensor([0])
+    plain, symlog = TaskModel(model, task), TaskModel(model, task, symlog_rewards=True)
+    latent, action = torch.rand(1, 3, 16).double(), torch.rand(1, 3, ACT).double()
+    value = plain.reward(latent, action)
+    torch.testing.assert_close(symlog.reward(latent, action), value.sign() * value.abs().log1p())

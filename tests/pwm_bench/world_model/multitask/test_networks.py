@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from envs.errors import UsageError
+from pwm_bench.world_model.multitask.config import sized
+from pwm_bench.world_model.multitask.networks import MultitaskModel
+from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_config
+
+# Trainable parameters of the whole model, and of what PWM keeps of it [millions]; the names of the sizes are roundings
+# of the first. Observations and actions as padded in MT30 (24, 6) and MT80 (39, 6).
+COUNTS = [
+    (30, "1M", {"task_dim": 96}, 1.426, 0.632),
+    (30, "5M", {"task_dim": 64}, 5.24, 1.60),
+    (30, "19M", {"task_dim": 64, "latent_dim": 512}, 16.03, 5.60),
+    (30, "48M", {"task_dim": 64}, 48.24, 18.98),
+    (30, "317M", {"task_dim": 96}, 317.3, 108.3),
+    (80, "5M", {"task_dim": 96}, 5.39, 1.65),
+    (80, "19M", {"task_dim": 96}, 18.97, 6.77),
+    (80, "48M", {"task_dim": 96}, 48.79, 19.19),
+]
+
+
+@pytest.mark.parametrize(("tasks", "size", "changes", "whole", "subset"), COUNTS)
+def test_parameter_counts_are_those_of_the_released_models(tasks, size, changes, whole, subset) -> None:
+    obs = 24 if tasks == 30 else 39
+    names = [str(k) for k in range(tasks)]
+    config = sized(size, observation_dim=obs, action_dim=6, tasks=names, **changes)
+    model = MultitaskModel(config, seed=None, device="meta")
+    trainable = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+    kept = sum(n for name, n in trainable.items() if not name.startswith(("q_", "policy")))
+    assert sum(trainable.values()) / 1e6 == pytest.approx(whole, rel=1e-3)
+    assert kept / 1e6 == pytest.approx(subset, rel=2e-3)
+
+
+def test_a_population_sees_what_each_member_sees_alone() -> None:
+    model = MultitaskModel(tiny_config(), seed=0).double()
+    obs, action = torch.randn(2, 5, OBS).double(), torch.rand(2, 5, ACT).double()
+    task = torch.tensor([2, 0])
+    together = model.next(model.encode(obs, task), action, task)
+    for member, index in enumerate(task):
+        rows = index.expand(5)
+        alone = model.next(model.encode(obs[member], rows), action[member], rows)
+        torch.testing.assert_close(together[member], alone)
+    assert not torch.allclose(model.encode(obs[0], task[0].expand(5)), model.encode(obs[0], task[1].expand(5)))
+
+
+def test_predictions_begin_at_zero_and_latents_are_simplices() -> None:
+    model = MultitaskModel(tiny_config(), seed=0)
+    task = torch.tensor([0, 1])
+    latent = model.encode(torch.randn(2, 4, OBS), task)
+    torch.testing.assert_close(latent.unflatten(-1, (-1, 8)).sum(-1), torch.ones(2, 4, 2))
+    assert model.reward(latent, torch.zeros(2, 4, ACT), task).abs().max() < 1e-5
+    assert model.q_values(latent, torch.zeros(2, 4, ACT), task).abs().max() < 1e-5
+
+
+def test_embeddings_longer_than_one_are_scaled_and_shorter_ones_kept() -> None:
+    model = MultitaskModel(tiny_config(), seed=0)
+    with torch.no_grad():
+        model.task_embedding[0] = 3.0
+        model.task_embedding[1] = 0.1
+    model.project_embedding()
+    norms = model.task_embedding.norm(dim=1)
+    torch.testing.assert_close(norms[:2], torch.tensor([1.0, 0.1 * 5**0.5]))
+
+
+def test_dropout_acts_on_the_first_layer_of_the_q_functions_only_where_asked() -> None:
+    model = MultitaskModel(tiny_config(dropout=0.5), seed=0)
+    with torch.no_grad():
+        model.q_networks[2].weight.normal_()
+    latent, action, task = torch.rand(4, 16), torch.rand(4, ACT), torch.zeros(4, dtype=torch.int64)
+    plain = model.q_logits(latent, action, task)
+    assert torch.equal(plain, model.q_logits(latent, action, task))
+    draws = [model.q_logits(latent, action, task, dropout=torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.allclose(draws[0], draws[2])
+    some = model.q_logits(latent, action, task, rows=[3, 1])
+    torch.testing.assert_close(some, plain[[3, 1]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"action_dims": (1, 2)}, "action_dims: 2 values for 3 tasks"),
+        ({"action_dims": (1, 2, 9)}, "each must be from 1 to action_dim=3"),
+        ({"task_dim": 0}, "3 tasks need an embedding"),
+        ({"tasks": ("a", "a", "b")}, "each once"),
+        ({"latent_dim": 12}, "multiple of simnorm_dim"),
+    ],
+)
+def test_impossible_models_are_refused(changes, match) -> None:
+    with pytest.raises(UsageError, match=match):
+        tiny_config(**changes)

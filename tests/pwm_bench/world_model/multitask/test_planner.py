@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from envs.errors import UsageError
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.world_model.multitask.networks import MultitaskModel
+from pwm_bench.world_model.multitask.planner import Planner, PlannerConfig, PriorGuide
+from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
+from tests.pwm_bench.world_model.multitask import reference as ref
+from tests.pwm_bench.world_model.multitask.factories import ACT, LATENT, OBS, tiny_config, tiny_weights
+
+SMALL = PlannerConfig(samples=64, policy_samples=8, elites=8)
+TASKS = torch.tensor([0, 2])
+
+
+class _Nothing:
+    """A guide that stands still and expects nothing."""
+
+    def act(self, latent: Tensor, noise: Tensor) -> Tensor:
+        return torch.zeros_like(noise)
+
+    def value(self, latent: Tensor, noise: Tensor) -> Tensor:
+        return latent.new_zeros(latent.shape[:2])
+
+
+class _Towards:
+    """A model whose reward is highest at one action, in every state."""
+
+    termination_network = None
+
+    def __init__(self, target: Tensor) -> None:
+        self.target = target
+
+    def encode(self, obs: Tensor) -> Tensor:
+        return obs
+
+    def next(self, latent: Tensor, action: Tensor) -> Tensor:
+        return latent
+
+    def reward(self, latent: Tensor, action: Tensor) -> Tensor:
+        return -10.0 * (action - self.target.unsqueeze(1)).square().sum(-1)
+
+
+def _planner(guide, config=SMALL, *, tasks=TASKS, seeds=(0, 1), model=None) -> Planner:
+    model = model or MultitaskModel(tiny_config(), seed=0)
+    return Planner(model, tasks, guide, config, stream=MemberStream(seeds))
+
+
+def test_values_of_sequences_equal_the_formula_in_numpy() -> None:
+    weights = tiny_weights()
+    model = from_tdmpc2({k: torch.tensor(v) for k, v in weights.items()}, "w").double()
+    model.discounts = torch.tensor([0.99, 0.97, 0.95], dtype=torch.float64)
+
+    class Guide(_Nothing):
+        def value(self, latent: Tensor, noise: Tensor) -> Tensor:
+            return model.q_values(latent, torch.zeros(*latent.shape[:2], ACT).double(), TASKS, rows=[1, 3]).mean(0)
+
+    rng = np.random.default_rng(0)
+    latent, actions = rng.random((2, 4, LATENT)), rng.uniform(-1, 1, (2, 4, 3, ACT))
+    values = _planner(Guide(), model=model).values(torch.tensor(latent), torch.tensor(actions))
+    for world, task in enumerate(TASKS.tolist()):
+        gamma, z, total = (0.99, 0.97, 0.95)[task], latent[world], 0.0
+        for t in range(3):
+            a = actions[world, :, t]
+            total = total + gamma**t * ref.symexp_mean(ref.reward_logits(weights, task, z, a))
+            z = ref.following(weights, task, z, a)
+        q = [ref.symexp_mean(ref.q_logits(weights, task, z, np.zeros((4, ACT)), k)) for k in (1, 3)]
+        np.testing.assert_allclose(values[world].numpy(), total + gamma**3 * np.mean(q, 0), rtol=1e-5)
+
+
+def test_the_plan_finds_the_best_action_and_respects_masks() -> None:
+    target = torch.tensor([[0.5, -0.3, 0.8], [-0.6, 0.2, 0.9]])
+    planner = _planner(_Nothing(), PlannerConfig(horizon=1))
+    planner._view = _Towards(target)  # type: ignore[assignment]
+    planner._mask[1, ..., 2] = 0.0
+    action = planner.plan(torch.zeros(2, OBS))
+    torch.testing.assert_close(action[0], target[0], atol=0.12, rtol=0.0)
+    torch.testing.assert_close(action[1, :2], target[1, :2], atol=0.12, rtol=0.0)
+    assert action[1, 2] == 0.0
+
+
+def test_plans_begin_where_the_last_one_left_off() -> None:
+    planner = _planner(_Nothing())
+    planner.plan(torch.zeros(2, OBS))
+    first = planner._mean.clone()
+    seen = []
+
+    class Spy(_Towards):
+        def reward(self, latent: Tensor, action: Tensor) -> Tensor:
+            seen.append(action.clone())
+            return super().reward(latent, action)
+
+    planner._view = Spy(torch.zeros(2, ACT))  # type: ignore[assignment]
+    planner.config = PlannerConfig(samples=64, policy_samples=8, elites=8, max_std=1e-6, min_std=1e-7)
+    planner.plan(torch.zeros(2, OBS))
+    torch.testing.assert_close(seen[0][:, 20], first[:, 0, 1], atol=1e-5, rtol=0.0)
+    planner.reset()
+    seen.clear()
+    planner.plan(torch.zeros(2, OBS))
+    assert seen[0][:, 20].abs().max() < 1e-4
+
+
+def test_a_world_plans_alike_alone_and_in_company() -> None:
+    model = MultitaskModel(tiny_config(), seed=0).double()
+    with torch.no_grad():
+        for layer in (model.reward_network[2], model.q_networks[2]):
+            layer.weight.normal_(generator=torch.Generator().manual_seed(0))
+    obs = torch.randn(2, OBS, generator=torch.Generator().manual_seed(1)).double()
+    together = _planner(PriorGuide(model, TASKS), model=model)
+    alone = _planner(PriorGuide(model, TASKS[1:]), model=model, tasks=TASKS[1:], seeds=(1,))
+    for _ in range(2):
+        torch.testing.assert_close(together.plan(obs)[1:], alone.plan(obs[1:]))
+
+
+def test_models_without_values_and_impossible_constants_are_refused() -> None:
+    with pytest.raises(UsageError, match="no Q functions"):
+        PriorGuide(MultitaskModel(tiny_config(num_q=0)), TASKS)
+    with pytest.raises(UsageError, match="samples=16"):
+        PlannerConfig(samples=16)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from envs.errors import UsageError
+from pwm_bench.world_model.multitask.networks import MultitaskModel
+from pwm_bench.world_model.multitask.recipes import RECIPES, recipe
+from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
+from pwm_bench.world_model.multitask.training import Pretrainer, model_loss
+from pwm_bench.world_model.multitask.twohot import TwoHotHead
+from tests.pwm_bench.world_model.multitask import reference as ref
+from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_config, tiny_weights
+
+BATCH, HORIZON = 6, 3
+
+
+def _batch(seed: int = 0, dtype: torch.dtype = torch.float32):
+    rng = np.random.default_rng(seed)
+    arrays = (
+        rng.normal(size=(BATCH, HORIZON + 1, OBS)),
+        rng.uniform(-1, 1, size=(BATCH, HORIZON, ACT)),
+        3.0 * rng.normal(size=(BATCH, HORIZON)),
+    )
+    return *(torch.tensor(x, dtype=dtype) for x in arrays), torch.tensor([0, 1, 2, 2, 1, 0])
+
+
+def test_two_hot_inverse_gives_back_what_was_encoded() -> None:
+    head = TwoHotHead()
+    x = torch.tensor([0.0, 0.3, -7.5, 912.0, -21000.0], dtype=torch.float64)
+    lower, weight = head.encode(x)
+    logits = torch.full((5, 101), -torch.inf, dtype=torch.float64)
+    logits.scatter_(1, lower.unsqueeze(1), (1.0 - weight).log().unsqueeze(1))
+    logits.scatter_(1, lower.unsqueeze(1) + 1, weight.log().unsqueeze(1))
+    torch.testing.assert_close(head.value(logits), x.clamp(min=-np.expm1(10.0)), rtol=1e-9, atol=1e-12)
+    symlog_units = TwoHotHead(symlog_units=True).value(logits)
+    torch.testing.assert_close(symlog_units[1], torch.tensor(np.log(1.3)))
+
+
+def test_the_tdmpc2_loss_equals_its_formula_in_numpy() -> None:
+    weights = tiny_weights()
+    model = from_tdmpc2({k: torch.tensor(v) for k, v in weights.items()}, "w").double()
+    model.discounts = torch.tensor([0.99, 0.95, 0.9], dtype=torch.float64)
+    obs, action, reward, task = _batch(dtype=torch.float64)
+    noise = torch.tensor(np.random.default_rng(5).normal(size=(BATCH, HORIZON, ACT)))
+    loss = model_loss(model, obs, action, reward, task, recipe("tdmpc2"), noise=noise, rows=[2, 0])
+
+    consistency = rewards = values = 0.0
+    for b, k in enumerate(task.tolist()):
+        o, a, r, n = (x[b].numpy() for x in (obs, action, reward, noise))
+        z = ref.encode(weights, k, o[0])
+        for t in range(HORIZON):
+            following, target = ref.following(weights, k, z, a[t]), ref.encode(weights, k, o[t + 1])
+            proposed, _, _ = ref.policy(weights, k, target, n[t], np.ones(ACT))
+            best = min(ref.symexp_mean(ref.q_logits(weights, k, target, proposed, m, True)) for m in (2, 0))
+            y = r[t] + [0.99, 0.95, 0.9][k] * best
+            scale = 0.5**t / HORIZON / BATCH
+            consistency += 20.0 * scale * ((following - target) ** 2).mean()
+            rewards += 0.1 * scale * ref.two_hot_error(ref.reward_logits(weights, k, z, a[t]), r[t])
+            errors = [ref.two_hot_error(ref.q_logits(weights, k, z, a[t], m), y) for m in range(4)]
+            values += 0.1 * scale * np.mean(errors)
+            z = following
+    parts = {"consistency": consistency, "reward": rewards, "value": values, "total": consistency + rewards + values}
+    for name, expected in parts.items():
+        assert getattr(loss, name).item() == pytest.approx(expected, rel=1e-5), name
+
+
+def test_the_regression_compares_rewards_in_symlog_units() -> None:
+    weights = tiny_weights()
+    model = from_tdmpc2({k: torch.tensor(v) for k, v in weights.items()}, "w").double()
+    obs, action, reward, task = _batch(dtype=torch.float64)
+    config = recipe("pwm-regression", horizon=HORIZON)
+    loss = model_loss(model, obs, action, reward, task, config)
+    expected = 0.0
+    for b, k in enumerate(task.tolist()):
+        z = ref.encode(weights, k, obs[b, 0].numpy())
+        for t in range(HORIZON):
+            a, r = action[b, t].numpy(), reward[b, t].item()
+            predicted = ref.symexp_mean(ref.reward_logits(weights, k, z, a))
+            difference = np.sign(predicted) * np.log1p(abs(predicted)) - np.sign(r) * np.log1p(abs(r))
+            expected += 0.99**t / HORIZON / BATCH * difference**2
+            z = ref.following(weights, k, z, a)
+    assert loss.reward.item() == pytest.approx(expected, rel=1e-5)
+    assert loss.value.item() == 0.0
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_training_lowers_the_loss_on_one_batch(name) -> None:
+    model = MultitaskModel(tiny_config(), seed=0)
+    trainer = Pretrainer(model, recipe(name, horizon=HORIZON, learning_rate=3e-3), seed=0)
+    batch = _batch()
+    history = [trainer.step(*batch) for _ in range(60)]
+    assert history[-1]["reward_loss"] < 0.8 * history[0]["reward_loss"]
+    assert all(torch.isfinite(value) for value in history[-1].values())
+    assert ("policy_loss" in history[-1]) == recipe(name).learn_values
+
+
+def test_targets_follow_slowly_and_the_policy_step_leaves_the_model_alone() -> None:
+    model = MultitaskModel(tiny_config(), seed=0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    Pretrainer(model, recipe("tdmpc2", horizon=HORIZON), seed=0).step(*_batch())
+    online, target = model.q_networks[2].weight, model.target_q_networks[2].weight
+    start = before["q_networks.2.weight"]
+    torch.testing.assert_close(target - start, 0.01 * (online - start), rtol=1e-4, atol=1e-9)
+    # Adam's first step is the learning rate in every component that has a gradient: 0.3 of it in the encoder.
+    moved = (model.encoder[0].bias - before["encoder.0.bias"]).abs().max().item()
+    assert moved == pytest.approx(0.3 * 3e-4, rel=1e-2)
+    moved = (model.dynamics[0].bias - before["dynamics.0.bias"]).abs().max().item()
+    assert moved == pytest.approx(3e-4, rel=1e-2)
+
+
+def test_a_step_that_is_not_finite_changes_nothing() -> None:
+    model = MultitaskModel(tiny_config(), seed=0)
+    trainer = Pretrainer(model, recipe("tdmpc2", horizon=HORIZON), seed=0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    obs, action, reward, task = _batch()
+    reward[0, 0] = torch.nan
+    trainer.step(obs, action, reward, task)
+    assert trainer.skipped == 1
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_resuming_continues_exactly() -> None:
+    def fresh() -> tuple[MultitaskModel, Pretrainer]:
+        model = MultitaskModel(tiny_config(dropout=0.3), seed=0)
+        return model, Pretrainer(model, recipe("tdmpc2", horizon=HORIZON), seed=1)
+
+    model, trainer = fresh()
+    for step in range(4):
+        if step == 2:
+            saved = {"model": model.state_dict(), "trainer": trainer.state_dict()}
+            saved = torch.load(_roundtrip(saved), weights_only=True)
+        trainer.step(*_batch(step))
+    again, resumed = fresh()
+    again.load_state_dict(saved["model"])
+    resumed.load_state_dict(saved["trainer"])
+    for step in (2, 3):
+        resumed.step(*_batch(step))
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def _roundtrip(state):
+    import io
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    return buffer
+
+
+def test_reduced_precision_computes_nearly_the_same_loss() -> None:
+    batch = _batch()
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        model = MultitaskModel(tiny_config(), seed=0)
+        losses.append(Pretrainer(model, recipe("pwm", horizon=HORIZON, precision=precision), seed=0).step(*batch))
+    for name in ("loss", "consistency_loss", "reward_loss", "value_loss"):
+        assert losses[1][name].item() == pytest.approx(losses[0][name].item(), rel=0.03), name
+
+
+def test_unknown_recipes_and_settings_are_refused() -> None:
+    with pytest.raises(UsageError, match="did you mean 'tdmpc2'"):
+        recipe("tdmpc")
+    with pytest.raises(UsageError, match="unknown training setting 'horizn'"):
+        recipe("pwm", horizn=3)
+    with pytest.raises(UsageError, match="temporal_weight=2"):
+        recipe("pwm", temporal_weight=2.0)
