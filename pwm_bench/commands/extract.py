@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from envs.errors import UsageError
+from pwm_bench.commands.bars import step_bar
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
 
 if TYPE_CHECKING:
@@ -150,19 +151,8 @@ class _Display:
     """A bar where someone watches, lines elsewhere."""
 
     def __init__(self, console: Console, iterations: int) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
         self._console = console
-        self._bar = Progress(
-            TextColumn("extract"),
-            BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._bar = step_bar(console, "extract")
         self._row = self._bar.add_task("", total=iterations)
         self._said: str | None = None
 

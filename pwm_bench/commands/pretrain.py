@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from envs.errors import UsageError, unknown
+from pwm_bench.commands.bars import step_bar
 from pwm_bench.commands.options import Device, option
 
 if TYPE_CHECKING:
@@ -118,20 +119,9 @@ class _Display:
     """A bar where someone watches, lines elsewhere."""
 
     def __init__(self, console: Console, steps: int) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
         self.validation: list[TaskErrors] = []
         self._console = console
-        self._bar = Progress(
-            TextColumn("pretrain"),
-            BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._bar = step_bar(console, "pretrain")
         self._row = self._bar.add_task("", total=steps)
         self._last = (0, 0.0)
 
