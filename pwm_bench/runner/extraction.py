@@ -6,10 +6,8 @@ It leaves a run directory like any other: ``run.json`` with one member per task 
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +17,13 @@ from torch import Tensor
 
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.records import checkpoint, provenance
-from pwm_bench.records.files import write_atomic
-from pwm_bench.records.schema import ClockTimes, Counts, Evaluation, Member, Metrics, PeakMemory, RunRecord
+from pwm_bench.records.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord
 from pwm_bench.records.store import FINISHED, Results, RunDirectory, now
 from pwm_bench.runner.build import peak_memory
 from pwm_bench.runner.clocks import Clocks
+from pwm_bench.runner.entries import evaluation_line, mark_diverged, metrics_line, record_failure
 from pwm_bench.runner.evaluation import EvaluationResult
 from pwm_bench.runner.extraction_spec import ExtractionSpec
-from pwm_bench.runner.failures import classify
 from pwm_bench.runner.stop import StopRequest
 
 __all__ = ["ExtractionProgress", "extract"]
@@ -163,11 +160,7 @@ class _Run:
 
     def fail(self, error: BaseException) -> None:
         """Records an exception as the outcome; the last checkpoint stays."""
-        self.record.status, self.record.reason = classify(error)
-        with contextlib.suppress(OSError):
-            if self.record.status != "interrupted":
-                write_atomic(self.directory.traceback, "".join(traceback.format_exception(error)))
-            self.directory.write(self.record)
+        record_failure(self.record, self.directory, error)
 
     @property
     def _complete(self) -> bool:
@@ -182,18 +175,7 @@ class _Run:
         with self.clocks.phase("evaluate"):
             times = self.clocks.read()
             result = self._evaluate_with(self.extractor.act)
-        counters = self.extractor.counters
-        line = Evaluation(
-            index=reached,
-            env_steps=0,
-            gradient_steps=counters.gradient_steps,
-            train_seconds=times.train,
-            wall_seconds=times.total,
-            returns=result.returns,
-            lengths=result.lengths,
-            invalid=result.invalid,
-            extras=result.extras,
-        )
+        line = evaluation_line(result, index=reached, counters=self.extractor.counters, times=times)
         self.directory.evaluations.append(line.model_dump())
         for member, episodes in zip(self.record.members, result.returns, strict=True):
             member.final_return = _mean(episodes)
@@ -210,16 +192,12 @@ class _Run:
         with self.clocks.phase("save"):
             columns = [value.detach().double() for value in metrics.values()]
             *values, alive = torch.stack([*columns, self.extractor.alive.double()]).tolist()
-            times, counters = self.clocks.read(), self.extractor.counters
-            line = Metrics(
+            line = metrics_line(
+                dict(zip(metrics, values, strict=True)),
+                [flag > 0 for flag in alive],
                 iteration=self.extractor.iteration,
-                env_steps=0,
-                gradient_steps=counters.gradient_steps,
-                imagined_steps=counters.imagined_steps,
-                train_seconds=times.train,
-                wall_seconds=times.total,
-                alive=[flag > 0 for flag in alive],
-                values=dict(zip(metrics, values, strict=True)),
+                counters=self.extractor.counters,
+                times=self.clocks.read(),
             )
             self.directory.metrics.append(line.model_dump())
             self._mark(line.alive)
@@ -227,9 +205,7 @@ class _Run:
         self._tell("train", _mean(line.values["imagined_return"]))
 
     def _mark(self, alive: list[bool]) -> None:
-        for member, flag in zip(self.record.members, alive, strict=True):
-            if not flag and member.status == "ok":
-                member.status, member.diverged_at = "diverged", 0
+        mark_diverged(self.record, alive, env_steps=0)
 
     def _save(self) -> None:
         with self.clocks.phase("save"):

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pwm_bench.learning.learner import Counters
 from pwm_bench.records import provenance
 from pwm_bench.records.files import write_atomic
-from pwm_bench.records.schema import ClockTimes, Counts, Evaluation, Member, Metrics, PeakMemory, RunRecord, Status
+from pwm_bench.records.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord, Status
 from pwm_bench.records.store import RunDirectory, now
 from pwm_bench.runner.build import Parts, peak_memory
 from pwm_bench.runner.curves import CurveWriter
+from pwm_bench.runner.entries import evaluation_line, mark_diverged, metrics_line, record_failure
 from pwm_bench.runner.evaluation import EvaluationResult
-from pwm_bench.runner.failures import classify
 from pwm_bench.runner.fingerprint import task_hash
 from pwm_bench.spec import RunSpec
 
@@ -77,36 +75,15 @@ class Journal:
         times: ClockTimes,
     ) -> None:
         """Writes one line of metrics and marks the members that diverged."""
-        line = Metrics(
-            iteration=iteration,
-            env_steps=counters.env_steps,
-            gradient_steps=counters.gradient_steps,
-            imagined_steps=counters.imagined_steps,
-            train_seconds=times.train,
-            wall_seconds=times.total,
-            alive=list(alive),
-            values={name: list(column) for name, column in values.items()},
-        )
+        line = metrics_line(values, alive, iteration=iteration, counters=counters, times=times)
         self.directory.metrics.append(line.model_dump())
-        for member, flag in zip(self.record.members, alive, strict=True):
-            if not flag and member.status == "ok":
-                member.status, member.diverged_at = "diverged", counters.env_steps
+        mark_diverged(self.record, alive, env_steps=counters.env_steps)
         for name, column in values.items():
             self.curves.add(f"train/{name}", column, self.spec.seeds, counters.env_steps)
 
     def evaluation(self, result: EvaluationResult, *, index: int, counters: Counters, times: ClockTimes) -> None:
         """Writes one line of evaluations and each member's score."""
-        line = Evaluation(
-            index=index,
-            env_steps=counters.env_steps,
-            gradient_steps=counters.gradient_steps,
-            train_seconds=times.train,
-            wall_seconds=times.total,
-            returns=result.returns,
-            lengths=result.lengths,
-            invalid=result.invalid,
-            extras=result.extras,
-        )
+        line = evaluation_line(result, index=index, counters=counters, times=times)
         self.directory.evaluations.append(line.model_dump())
         means = [sum(episodes) / len(episodes) for episodes in result.returns]
         for member, mean in zip(self.record.members, means, strict=True):
@@ -134,11 +111,7 @@ class Journal:
 
     def fail(self, error: BaseException) -> None:
         """Records an exception as the run's outcome; the last checkpoint stays."""
-        self.record.status, self.record.reason = classify(error)
-        with contextlib.suppress(OSError):  # a full disk may be the very reason
-            if self.record.status != "interrupted":
-                write_atomic(self.directory.traceback, "".join(traceback.format_exception(error)))
-            self.directory.write(self.record)
+        record_failure(self.record, self.directory, error)
 
     def position(self) -> dict[str, Any]:
         """What a checkpoint must hold to `rewind` to this point."""
