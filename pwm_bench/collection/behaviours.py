@@ -30,15 +30,34 @@ BatchPolicy = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 class Noise:
     """How episodes differ in what is added to the policy.
 
-    Episode j has the noise of level ``levels[j % len(levels)]``.
+    A share of the episodes, evenly spread, has random actions alone. The j-th of the others has the noise of level
+    ``levels[j % len(levels)]``.
     """
 
     levels: tuple[float, ...] = (0.0,)
     """Standard deviations of Gaussian noise on each action component."""
+    random_share: float = 0.0
+    """Of the episodes, in [0, 1)."""
 
     def __post_init__(self) -> None:
         if not self.levels or min(self.levels) < 0.0:
             raise UsageError(f"--noise {self.levels}: one or more standard deviations, none negative")
+        if not 0.0 <= self.random_share < 1.0:
+            raise UsageError(
+                f"--random-share {self.random_share}: must be at least 0 and below 1; --policy random has nothing else"
+            )
+
+    def random(self, episode: int) -> bool:
+        """Whether an episode has random actions."""
+        return self.random_before(episode + 1) > self.random_before(episode)
+
+    def turn(self, episode: int) -> int:
+        """How many episodes before this one have the policy's actions."""
+        return episode - self.random_before(episode)
+
+    def random_before(self, episode: int) -> int:
+        """How many episodes before this one have random actions."""
+        return int(episode * self.random_share + 1e-9)
 
 
 class Behaviour(Protocol):
@@ -59,12 +78,12 @@ class Behaviour(Protocol):
 
 
 class _Random:
-    """Uniform actions in [-1, 1]; in every other episode correlated in time, which gets further."""
+    """Uniform actions in [-1, 1]; in every other such episode correlated in time, which gets further."""
 
-    def __init__(self, task: SuiteTask, episode: int, generator: np.random.Generator) -> None:
+    def __init__(self, task: SuiteTask, turn: int, generator: np.random.Generator) -> None:
         self.source = -1
         self._generator = generator
-        self._smooth = bool(episode % 2)
+        self._smooth = bool(turn % 2)
         self._dim = task.action_dim
         self._state = generator.standard_normal(task.action_dim)
 
@@ -86,7 +105,8 @@ class _Noisy:
         generator: np.random.Generator,
         policies: Sequence[Callable[[np.ndarray], np.ndarray]],
     ) -> None:
-        level, stage = episode % len(noise.levels), episode // len(noise.levels) % max(len(policies), 1)
+        turn = noise.turn(episode)
+        level, stage = turn % len(noise.levels), turn // len(noise.levels) % max(len(policies), 1)
         self.source = stage * len(noise.levels) + level
         self._level = noise.levels[level]
         self._generator = generator
@@ -113,7 +133,7 @@ def make_behaviours(
             policies where they are given, random elsewhere; or ``"module:function"``, see `load_policy`.
         suite: the tasks.
         seed: of all noise.
-        noise: added to experts and policies.
+        noise: added to experts and policies, and how often random actions replace them.
         trained: by task name, policies of several stages of training, which take turns.
 
     Returns:
@@ -133,9 +153,11 @@ def make_behaviours(
     def behaviour(task: int, episode: int) -> Behaviour:
         info = suite.tasks[task]
         generator = np.random.default_rng([seed, zlib.crc32(info.name.encode()), episode, 1])
-        if task in policies or batch is not None:
-            return _Noisy(episode, noise, generator, policies.get(task, ()))
-        return _Random(info, episode, generator)
+        if task not in policies and batch is None:
+            return _Random(info, episode, generator)
+        if noise.random(episode):
+            return _Random(info, noise.random_before(episode), generator)
+        return _Noisy(episode, noise, generator, policies.get(task, ()))
 
     return behaviour, batch
 

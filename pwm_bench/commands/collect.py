@@ -52,6 +52,8 @@ class Collect:
     """Policies kept from that training, after equal shares of it; they play in turn."""
     noise: Annotated[tuple[float, ...], option("STD..", "0 0.1 0.3")] = (0.0, 0.1, 0.3)
     """Standard deviations of noise on the policy's actions, one an episode, in turn."""
+    random_share: Annotated[float, option("SHARE", "0")] = 0.0
+    """Share of the episodes that has random actions instead: a world model must know what fails, too."""
     seed: Annotated[int, option("N", "0")] = 0
     """Of starts, goals and noise."""
     envs_per_task: Annotated[int, option("N", "1")] = 1
@@ -100,8 +102,10 @@ class Collect:
         from pwm_bench.collection.display import progress_bar
         from pwm_bench.runner.stop import StopRequest
 
-        noise = Noise(levels=self.noise)
+        noise = Noise(levels=self.noise, random_share=self.random_share)
         note: dict[str, object] = {"policy": self.policy, "noise": list(self.noise), "seed": self.seed}
+        if self.random_share:
+            note["random_share"] = self.random_share
         with StopRequest() as stop, progress_bar(console, "starting the worlds") as begin, ExitStack() as stack:
             trained: dict[str, list[Act]] = {}
             for task in self._learned(suite):
