@@ -121,7 +121,7 @@ def test_a_share_of_the_episodes_is_random():
         correlation.append(np.corrcoef(action[1:], action[:-1])[0, 1])
     assert correlation[0] < 0.2
     assert correlation[1] > 0.7
-    with pytest.raises(UsageError, match="--random-share 1.0: must be at least 0 and below 1"):
+    with pytest.raises(UsageError, match=r"--random-share 1\.0: must be at least 0 and below 1"):
         Noise(random_share=1.0)
 
 
