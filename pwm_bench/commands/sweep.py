@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from envs.errors import UsageError
+from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ __all__ = ["Sweep"]
 class Sweep:
     """Do all runs of a study: skip what is finished, go on with what was cut off, end with the table.
 
-    Each run has a process of its own. Stop at any time with Ctrl-C; the same command goes on from there.
+    Each run has a process of its own. Stop at any time with Ctrl-C; the same command goes on from there. Multi-task
+    studies (multitask-quick, multitask, mt30, mt80) go from data to experts in stages.
     """
 
     study: Annotated[str, tyro.conf.Positional, option("STUDY")]
@@ -47,9 +49,37 @@ class Sweep:
     """Also do again what failed or ran out of memory before."""
     checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
     """Time between two checkpoints."""
+    data: Annotated[Path | None, option("DIR")] = None
+    """For a multi-task study: a dataset, or the folder of TD-MPC2's chunk_*.pt, instead of collecting."""
+    model: Annotated[Path | None, option("MODEL")] = None
+    """For a multi-task study: a world model, or a TD-MPC2 checkpoint (.pt), instead of training one."""
 
     def __call__(self) -> int:
         """Runs it."""
+        from pwm_bench.pipelines import PIPELINES
+        from pwm_bench.studies import STUDIES
+
+        if self.study in PIPELINES:
+            return self._pipeline()
+        if self.study not in STUDIES:
+            raise unknown("study", self.study, (*STUDIES, *PIPELINES))
+        for name in ("data", "model"):
+            if getattr(self, name) is not None:
+                raise UsageError(f"--{name}: only for the multi-task studies {', '.join(PIPELINES)}")
+        return self._runs()
+
+    def _pipeline(self) -> int:
+        from pwm_bench.commands.pipeline import carry_out
+
+        for name in ("scale", "task", "simulator", "algorithm", "limit", "retry"):
+            if getattr(self, name) != getattr(type(self), name):
+                raise UsageError(
+                    f"--{name}: not for the multi-task study '{self.study}': change its stages one by one; see "
+                    "docs/multitask.md"
+                )
+        return carry_out(self.study, self.results, data=self.data, model=self.model, device=self.device)
+
+    def _runs(self) -> int:
         from rich.console import Console
 
         from pwm_bench.executors.local import LocalExecutor

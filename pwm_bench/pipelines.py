@@ -1,0 +1,175 @@
+"""Named multi-task experiments: collect data, train one world model, extract experts, compare ways to act.
+
+A pipeline is written as the commands that it consists of, so that every stage can be repeated, changed or gone on with
+by hand. Each leaves something on the disk and does nothing when that is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from envs.errors import UsageError
+from pwm_bench.records.listing import scan
+from pwm_bench.records.store import FINISHED, Results
+
+__all__ = ["PIPELINES", "Pipeline", "Stage", "describe", "stages"]
+
+_CHUNKS = "chunk_*.pt"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pipeline:
+    """A multi-task experiment. Its fields hold further words of the commands, see `stages`.
+
+    ``collect`` and ``pretrain`` are None where the user brings a dataset and a world model along.
+    """
+
+    description: str
+    tasks: tuple[str, ...]
+    """Names, or one suite."""
+    collect: tuple[str, ...] | None
+    pretrain: tuple[str, ...] | None
+    extract: tuple[str, ...]
+    clones: tuple[tuple[str, ...], ...]
+    """One behaviour cloning each."""
+    compare: tuple[str, ...]
+    episodes: int
+    """Per policy in the last evaluation, the same for all ways to act."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A command of a pipeline."""
+
+    purpose: str
+    arguments: tuple[str, ...]
+    """What follows ``pwm-bench``."""
+
+
+MT10 = (
+    "mw-reach",
+    "mw-push",
+    "mw-pick-place",
+    "mw-door-open",
+    "mw-drawer-open",
+    "mw-drawer-close",
+    "mw-button-press-topdown",
+    "mw-peg-insert-side",
+    "mw-window-open",
+    "mw-window-close",
+)
+"""Meta-World's own selection of ten tasks. Source: Yu et al., "Meta-World", CoRL 2019, MT10."""
+
+# Data that knows what works and what fails: experts with little, some and much noise, and random actions.
+_MIXED = ("--learner", "ppo", "--noise", "0.1", "0.5", "1.0", "--random-share", "0.25")
+# On a CPU the batch is a quarter of the published one, so that many more steps fit into the hour.
+_CPU_MODEL = ("--size", "5M", "--set", "batch_size=256", "--balanced", "--precision", "bfloat16")
+
+_SMALL_PLANNER = ("--planner-set", "samples=128", "--planner-set", "policy_samples=8", "--planner-set", "elites=16")
+
+PIPELINES: Mapping[str, Pipeline] = {
+    "multitask-quick": Pipeline(
+        description="From nothing to experts in a quarter of an hour on two CPU cores: two Meta-World tasks and one of "
+        "dm_control, own data, a 1M world model, all experts together, beside behaviour cloning and TD-MPC2's planner.",
+        tasks=("mw-reach", "mw-window-close", "cartpole-swingup"),
+        collect=("--episodes", "60", "--train-steps", "50000", *_MIXED),
+        pretrain=("--size", "1M", "--set", "batch_size=128", "--balanced", "--steps", "1500"),
+        extract=("--iterations", "1500", "--evaluations", "3"),
+        clones=((),),
+        compare=("--arms", "tdmpc2-prior", "tdmpc2-planning", *_SMALL_PLANNER),
+        episodes=5,
+    ),
+    "multitask": Pipeline(
+        description="Meta-World's MT10 and four tasks of dm_control on a CPU: own data, a 5M world model trained for "
+        "less than an hour, all experts together, beside behaviour cloning and TD-MPC2's policy prior.",
+        tasks=(*MT10, "cartpole-swingup", "cup-catch", "walker-walk", "cheetah-run"),
+        collect=("--episodes", "300", "--train-steps", "150000", *_MIXED),
+        pretrain=(*_CPU_MODEL, "--steps", "6000"),
+        extract=("--iterations", "10000", "--precision", "bfloat16"),
+        clones=((), ("--best", "0.1")),
+        compare=("--arms", "tdmpc2-prior"),
+        episodes=10,
+    ),
+}  # fmt: skip
+for _suite in ("mt30", "mt80"):
+    PIPELINES[_suite] = Pipeline(  # type: ignore[index]
+        description=f"Published {_suite.upper()}, with --model a TD-MPC2 checkpoint and --data its dataset: all "
+        "experts with the paper's settings, beside TD-MPC2's prior and planner, and PWM with planning; for a GPU.",
+        tasks=(_suite,),
+        collect=None,
+        pretrain=None,
+        extract=("--precision", "bfloat16"),
+        clones=(),
+        compare=(),
+        episodes=10,
+    )
+
+
+def describe(name: str) -> str:
+    """One line about a pipeline."""
+    return PIPELINES[name].description
+
+
+def stages(
+    name: str, results: Path, *, data: Path | None = None, model: Path | None = None, device: str | None = None
+) -> Iterator[Stage]:
+    """The commands of a pipeline, in order. Carry each out before asking for the next: later ones name what earlier
+    ones have made.
+
+    Args:
+        name: one of `PIPELINES`.
+        results: results folder. Data and model go to ``data/NAME`` and ``models/NAME`` in it, runs to study NAME.
+        data: a dataset, or TD-MPC2's chunks, instead of collecting.
+        model: a world model, or TD-MPC2's checkpoint, instead of training one.
+        device: for all stages.
+
+    Raises:
+        UsageError: the pipeline needs data or a model that was not given.
+    """
+    pipeline = PIPELINES[name]
+    place = ("--results", str(results), "--study", name)
+    on = () if device is None else ("--device", device)
+    for option, value, own in (("--data DIR", data, pipeline.collect), ("--model FILE", model, pipeline.pretrain)):
+        if value is None and own is None:
+            raise UsageError(f"'{name}' needs {option}; docs/multitask.md says where to get the published ones")
+    if data is None or any(data.glob(_CHUNKS)):
+        source = ("--from-tdmpc2", str(data)) if data is not None else pipeline.collect or ()
+        data = results / "data" / name
+        yield Stage("data", ("collect", *pipeline.tasks, "--out", str(data), *source))
+    if model is None:
+        model = results / "models" / name
+        yield Stage("world model", ("pretrain", str(data), "--out", str(model), *(pipeline.pretrain or ()), *on))
+    episodes = ("--evaluation-episodes", str(pipeline.episodes))
+    for words in pipeline.clones:
+        yield Stage("behaviour cloning", ("clone", str(data), *words, *episodes, *place, *on))
+    yield Stage(
+        "experts",
+        ("extract", str(model), str(data), "--tasks", *pipeline.tasks, *pipeline.extract, *episodes, *place, *on),
+    )
+    experts = _experts(Results(results), name)
+    yield Stage(
+        "other ways to act",
+        (
+            "compare",
+            str(model),
+            "--experts",
+            str(experts),
+            *pipeline.compare,
+            "--episodes",
+            str(pipeline.episodes),
+            *place,
+            *on,
+        ),
+    )
+
+
+def _experts(results: Results, study: str) -> Path:
+    """Run directory of the study's newest finished extraction."""
+    runs = [e for e in scan(results, [study]) if e.algorithm == "pwm-multitask" and e.status in FINISHED]
+    if not runs:
+        raise UsageError(
+            f"{results.study_path(study)}: holds no finished extraction; look at the stage 'experts' above"
+        )
+    return Path(max(runs, key=lambda entry: entry.updated_at).path)
