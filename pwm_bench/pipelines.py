@@ -65,7 +65,7 @@ MT10 = (
 
 # Data that knows what works and what fails: experts with little, some and much noise, and random actions.
 _MIXED = ("--learner", "ppo", "--noise", "0.1", "0.5", "1.0", "--random-share", "0.25")
-# Sized for an hour on two CPU cores: an eighth of the published batch, so that many more steps fit into it, and without Q
+# Sized for an hour on two CPU cores: an eighth of the published batch, so that many more steps fit into it, and no Q
 # functions, which PWM does not use and which cost three times as much as the rest.
 _CPU_MODEL = (
     "--size", "5M", "--model-set", "num_q=0", "--set", "learn_values=false", "--set", "batch_size=128",
