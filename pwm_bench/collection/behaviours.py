@@ -10,6 +10,7 @@ import importlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -130,7 +131,7 @@ def make_behaviours(
 
     Args:
         policy: ``"random"``; ``"expert"``: Meta-World's scripted ones; ``"auto"``: experts where there are any, trained
-            policies where they are given, random elsewhere; or ``"module:function"``, see `load_policy`.
+            policies where they are given, random elsewhere; or what `load_policy` takes.
         suite: the tasks.
         seed: of all noise.
         noise: added to experts and policies, and how often random actions replace them.
@@ -163,16 +164,46 @@ def make_behaviours(
 
 
 def load_policy(name: str, suite: Suite) -> BatchPolicy:
-    """Builds a policy from Python: ``module:function``, where ``function(suite)`` returns a `BatchPolicy`.
+    """A policy that was extracted, or one from Python.
+
+    Args:
+        name: run directory of `pwm-bench extract`; or ``module:function``, where ``function(suite)`` returns a
+            `BatchPolicy`.
+        suite: the tasks.
 
     Raises:
-        UsageError: it can't be imported.
+        UsageError: not such a run, or without a policy for one of the tasks; it can't be imported.
     """
+    if (Path(name) / "run.json").is_file():
+        return _extracted(Path(name), suite)
     module, _, attribute = name.partition(":")
     if not attribute:
-        raise UsageError(f"--policy {name}: must be random, expert, auto, or a Python function as module:function")
+        raise UsageError(
+            f"--policy {name}: must be random, expert, auto, the run directory of an extraction, or a Python "
+            "function as module:function"
+        )
     try:
         build = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UsageError(f"--policy {name}: can't be imported ({error})") from None
     return build(suite)
+
+
+def _extracted(path: Path, suite: Suite) -> BatchPolicy:
+    """The experts of an extraction, each in its own task."""
+    from pwm_bench.records.store import RunDirectory
+    from pwm_bench.runner.planning import load_experts, make_arm
+    from pwm_bench.world_model.multitask.files import load_model
+
+    record = RunDirectory(path).read()
+    if "model" not in record.spec:
+        raise UsageError(f"--policy {path}: not an extraction; give the run directory that `pwm-bench extract` named")
+    model = load_model(Path(record.spec["model"]))
+    experts = load_experts(path, model)
+
+    def policy(obs: torch.Tensor, task: torch.Tensor) -> torch.Tensor:
+        worlds = len(task) // len(suite.tasks)  # those of a task stand together
+        act = make_arm("pwm", model, suite.names, episodes=worlds, experts=experts)
+        return act(obs.view(len(suite.tasks), worlds, -1)).flatten(0, 1)[:, : suite.action_dim]
+
+    return policy

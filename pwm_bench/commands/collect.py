@@ -43,7 +43,8 @@ class Collect:
     """Of each task."""
     policy: Annotated[str, option("NAME", "auto")] = "auto"
     """random; expert: Meta-World's scripted ones; auto: experts where there are any, else what --learner trains, else
-    random; or module:function, a Python function that takes the suite and returns a policy."""
+    random; the run directory of an extraction; or module:function, a Python function that takes the suite and returns
+    a policy."""
     learner: Annotated[str | None, option("NAME", "none")] = None
     """Algorithm that trains policies for tasks without an expert: ppo or pwm."""
     train_steps: Annotated[int, option("N", "100000")] = 100_000
@@ -60,6 +61,9 @@ class Collect:
     """Worlds of each task that run at once. The data is the same."""
     workers: Annotated[int | None, option("N", "one a processor")] = None
     """Processes that run the worlds; 0 for none. The data is the same."""
+    append: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Add to a dataset that was made in another way, e.g. episodes of the policies that were extracted from it. Give
+    another --seed for other starts."""
     from_tdmpc2: Annotated[Path | None, option("DIR")] = None
     """Convert TD-MPC2's chunk_*.pt in this folder instead of playing; TASKS must be mt30 or mt80."""
     to_tdmpc2: Annotated[Path | None, option("DIR")] = None
@@ -126,6 +130,7 @@ class Collect:
                 behaviour=behaviour,
                 policy=policy,
                 note=note,
+                append=self.append,
                 report=begin("episodes"),
                 stop=lambda: bool(stop),
             )

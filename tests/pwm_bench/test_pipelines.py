@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from envs.errors import UsageError
@@ -11,6 +13,7 @@ from pwm_bench.pipelines import PIPELINES, Pipeline, stages
 from pwm_bench.records.frames import load_study
 from pwm_bench.records.store import Results
 from pwm_bench.records.tables import summarise
+from pwm_bench.world_model.dataset import Dataset
 from tests.pwm_bench.test_cli import refused
 
 TINY_MODEL = ("latent_dim=16", "encoder_hidden=[16]", "hidden=[24,24]", "num_q=2", "task_dim=4")
@@ -26,9 +29,13 @@ TINY = Pipeline(
     tasks=("mw-reach", "mw-push"),
     collect=("--episodes", "3", "--noise", "0.1", "--workers", "0"),
     pretrain=(
-        "--steps", "3", "--holdout", "0.2", *_repeated("--model-set", TINY_MODEL),
+        "--holdout", "0.2", *_repeated("--model-set", TINY_MODEL),
         *_repeated("--set", ("batch_size=8", "horizon=4")),
     ),
+    steps=(3, 5),
+    round_extract=("--iterations", "2", "--evaluations", "2", "--evaluation-episodes", "1", "--workers", "0",
+                   *_repeated("--set", TINY_ACTOR)),
+    round_collect=("--episodes", "2", "--noise", "0", "--workers", "0"),
     extract=("--iterations", "2", "--evaluations", "2", "--workers", "0", *_repeated("--set", TINY_ACTOR)),
     clones=(("--iterations", "3", "--workers", "0"), ("--iterations", "3", "--best", "0.4", "--workers", "0")),
     compare=("--arms", "tdmpc2-prior", "--workers", "0"),
@@ -60,9 +67,15 @@ def test_from_nothing_to_a_table_and_then_nothing_to_do(tmp_path, monkeypatch, c
     arguments = ["sweep", "tiny", "--results", str(tmp_path), "--device", "cpu"]
     assert main(arguments) == 0
     shown = capsys.readouterr().out
-    assert "5. other ways to act" not in shown  # data, model, two clonings, experts, others
-    assert "6. other ways to act" in shown
+    assert "9. other ways to act" in shown  # after data, model, a round of three, two clonings and experts
     assert "pwm-bench pretrain" in shown
+    data = Dataset(tmp_path / "data" / "tiny")
+    assert [data.num_episodes(task) for task in (0, 1)] == [5, 5]
+    (first,) = Results(tmp_path).runs("tiny-rounds")
+    policies = first.read().members
+    played = [data.episode(task, n).reward.sum() for task in (0, 1) for n in (3, 4)]
+    assert len({round(float(value), 3) for value in (*played, *(m.final_return for m in policies))}) == 6
+    assert json.loads((tmp_path / "models" / "tiny" / "pretrain.json").read_text())["step"] == 5
     loaded = load_study(Results(tmp_path), "tiny")
     kinds = [run.record.spec["algorithm"] for run in loaded.runs]
     assert sorted(kinds) == ["bc", "bc", "pwm-multitask", "tdmpc2-prior"]
@@ -72,6 +85,7 @@ def test_from_nothing_to_a_table_and_then_nothing_to_do(tmp_path, monkeypatch, c
     assert {(row.algorithm, row.tasks) for row in summary.overall} == {(k, ("mw-push", "mw-reach")) for k in kinds}
     before = {run.record.run_id: run.record.updated_at for run in loaded.runs}
     assert main(arguments) == 0
+    assert "nothing was left to do" in capsys.readouterr().out
     again = load_study(Results(tmp_path), "tiny")
     assert {run.record.run_id: run.record.updated_at for run in again.runs} == before
 
