@@ -105,7 +105,7 @@ PIPELINES: Mapping[str, Pipeline] = {
         tasks=(*MT10, "cartpole-swingup", "cup-catch", "walker-walk", "cheetah-run"),
         collect=("--episodes", "300", "--train-steps", "150000", *_MIXED),
         pretrain=_CPU_MODEL,
-        steps=(8500, 10_000, 11_500, 13_000),
+        steps=(9000, 10_500, 12_000, 13_500),
         round_extract=("--iterations", "200", *_CPU_POLICY, "--set", "batch_size=32", "--evaluations", "2"),
         round_collect=("--episodes", "50", "--noise", "0", "0.3"),
         extract=("--iterations", "400", *_CPU_POLICY),
