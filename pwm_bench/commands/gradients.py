@@ -59,6 +59,8 @@ class Gradients:
     """Which of that run's seeds."""
     train_model: Annotated[int | None, option("UPDATES", "3000")] = None
     """Gradient steps of a small world model trained for this comparison, where no run is named."""
+    bootstrap: Annotated[str | None, option("KIND", "none")] = None
+    """Value at the end of each horizon, the same for all: fitted (a small network), or critic (of --model)."""
     ignore_termination: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Let rewards go on after a termination: what is left of a bias is the contacts'."""
     simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
@@ -118,6 +120,7 @@ class Gradients:
         from pwm_bench import configs
         from pwm_bench.gradients.spec import ModelRun
         from pwm_bench.gradients.starts import ModelTraining
+        from pwm_bench.gradients.values import ValueTraining
 
         changes = {name: getattr(self, name) for name in _FIELDS if getattr(self, name) not in (None, ())}
         if self.model is not None and self.train_model is not None:
@@ -128,6 +131,8 @@ class Gradients:
             changes["model"] = ModelRun(path=str(self.model.resolve()), member=self.member or 0)
         elif self.train_model is not None:
             changes["model"] = ModelTraining(updates=self.train_model)
+        if self.bootstrap is not None:
+            changes["bootstrap"] = ValueTraining() if self.bootstrap == "fitted" else self.bootstrap
         if self.ignore_termination:
             changes["termination"] = False
         if self.simulator_set:

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from envs.errors import UsageError, unknown
 from pwm_bench.gradients.measure import Measurement, Row, Tell
 from pwm_bench.gradients.metrics import cosine
-from pwm_bench.gradients.spec import Comparison, ModelRun
+from pwm_bench.gradients.spec import Comparison
+from pwm_bench.gradients.starts import ModelTraining
 from pwm_bench.records import provenance
 from pwm_bench.records.files import finite_or_none, write_atomic
 from pwm_bench.records.schema import Provenance
@@ -55,6 +56,8 @@ class ComparisonRecord(BaseModel):
     status: Literal["ok"] = "ok"
     models: dict[str, Any]
     """World model used, by simulator."""
+    values: dict[str, Any] = Field(default_factory=dict)
+    """Value at the end of a horizon, by simulator."""
     rows: int
     clocks: dict[str, dict[str, float]]
     """Simulator -> phase -> time [s]."""
@@ -135,12 +138,14 @@ def run(
     if comparison.device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(f"device={comparison.device}: torch sees no GPU here; use --device cpu")
     measurements: list[Measurement] = []
-    start = None
+    start = value = None
     for simulator in comparison.simulators:
         speak = _prefixed(tell, simulator) if tell is not None else lambda phase, done, total: None
-        measurement = Measurement(comparison, simulator, start, speak)
+        measurement = Measurement(comparison, simulator, start, value, speak)
         measurement.run()
         start = measurement.start
+        if not isinstance(comparison.model, ModelTraining):  # else the next has latents of its own
+            value = measurement.value
         measurements.append(measurement)
     rows = [row for m in measurements for row in m.rows] + _agreement(comparison, measurements)
     gpu = torch.cuda.max_memory_allocated() if comparison.device.startswith("cuda") else None
@@ -150,6 +155,7 @@ def run(
         setting=dict(setting or {}),
         spec=comparison.to_dict(),
         models={m.simulator: finite_or_none(m.model.description) for m in measurements if m.model is not None},
+        values={m.simulator: finite_or_none(m.value.description) for m in measurements if m.value is not None},
         rows=len(rows),
         clocks={m.simulator: {name: round(s, 3) for name, s in m.clocks.items()} for m in measurements},
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
@@ -189,8 +195,8 @@ def load_study(results: Results, study: str) -> pd.DataFrame:
 
 def _agreement(comparison: Comparison, measurements: list[Measurement]) -> list[Row]:
     """Cosines between the same estimator's gradients in two simulators, where the parameters are the same."""
-    if comparison.loop == "closed" and comparison.model is not None and not isinstance(comparison.model, ModelRun):
-        return []  # each simulator has its own world model, so policies act on different latents
+    if isinstance(comparison.model, ModelTraining) and (comparison.loop == "closed" or comparison.bootstrap):
+        return []  # each simulator has its own world model, so policies (or values) see different latents
     rows = []
     for a, b in itertools.permutations(measurements, 2):
         for name in a.estimates:
