@@ -7,6 +7,7 @@ the comparison's content hash, so what is there is not computed again.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import resource
@@ -23,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from envs.errors import UsageError, unknown
 from pwm_bench.gradients.measure import Measurement, Row, Tell
 from pwm_bench.gradients.metrics import cosine
+from pwm_bench.gradients.seeds import SEED
 from pwm_bench.gradients.spec import Comparison
 from pwm_bench.gradients.starts import ModelTraining
 from pwm_bench.records import provenance
@@ -84,16 +86,41 @@ class GradientStudy:
         description: one line.
         cause: what varies from one comparison to the next, or "" for a single comparison.
         comparisons: value of the cause -> comparison.
+        model_seeds: repeat each comparison with world models of these seeds; none repeats nothing.
     """
 
     name: str
     description: str
     cause: str = ""
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    model_seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if len({c.id for c in self.comparisons.values()}) != len(self.comparisons):
+        for seed in self.model_seeds:
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+                raise UsageError(f"model seeds {list(self.model_seeds)}: must be whole numbers from 0 to 2^31 - 1")
+        for comparison in self.comparisons.values() if self.model_seeds else ():
+            if not isinstance(comparison.model, ModelTraining):
+                raise UsageError(
+                    f"model seeds {list(self.model_seeds)}: need a world model that is trained for the comparison; "
+                    "leave them or --model out"
+                )
+        runs = self.runs()
+        if len({comparison.id for _, comparison in runs}) != len(runs):
             raise UsageError(f"study '{self.name}': two of its comparisons are the same")
+
+    def runs(self) -> list[tuple[dict[str, Any], Comparison]]:
+        """All comparisons, repetitions included, each with what distinguishes it from the others."""
+        found: list[tuple[dict[str, Any], Comparison]] = []
+        for value, comparison in self.comparisons.items():
+            setting = {self.cause: value} if self.cause else {}
+            if not self.model_seeds:
+                found.append((setting, comparison))
+            for seed in self.model_seeds:
+                assert isinstance(comparison.model, ModelTraining)
+                model = dataclasses.replace(comparison.model, seed=seed)
+                found.append((setting | {SEED: seed}, comparison.replace(model=model)))
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
