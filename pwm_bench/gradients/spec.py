@@ -155,7 +155,7 @@ class Comparison:
         if not self.horizons or any(isinstance(h, bool) or not isinstance(h, int) or h < 1 for h in self.horizons):
             raise UsageError(f"horizons={list(self.horizons)}: must be whole numbers of at least 1")
         object.__setattr__(self, "horizons", tuple(sorted(set(self.horizons))))
-        for name, least in (("states", 1), ("samples", 1), ("reference_samples", 2), ("worlds", 2)):
+        for name, least in (("states", 1), ("samples", 1), ("reference_samples", 2), ("worlds", 2), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UsageError(f"{name}={value}: must be a whole number of at least {least}")

@@ -22,8 +22,15 @@ DEFAULT_ESTIMATORS = {
 
 
 def comparison(task: str, **fields: Any) -> Comparison:
-    """A comparison of a task with the estimators and the world model that it has by default."""
-    fields.setdefault("estimators", DEFAULT_ESTIMATORS[fields.get("loop", "open")])
+    """A comparison of a task with the estimators and the world model that it has by default.
+
+    Raises:
+        UsageError: see `Comparison`.
+    """
+    loop = fields.get("loop", "open")
+    if loop not in DEFAULT_ESTIMATORS:
+        raise unknown("loop", loop, DEFAULT_ESTIMATORS)
+    fields.setdefault("estimators", DEFAULT_ESTIMATORS[loop])
     if any(name.startswith("model") for name in fields["estimators"]):
         fields.setdefault("model", ModelTraining())
     return Comparison(task=task, **fields)

@@ -107,7 +107,8 @@ class GradientStudy:
                 )
         runs = self.runs()
         if len({comparison.id for _, comparison in runs}) != len(runs):
-            raise UsageError(f"study '{self.name}': two of its comparisons are the same")
+            remedy = f"; leave out the option that replaces its {self.cause.replace('_', ' ')}" if self.cause else ""
+            raise UsageError(f"study '{self.name}': two of its comparisons are the same{remedy}")
 
     def runs(self) -> list[tuple[dict[str, Any], Comparison]]:
         """All comparisons, repetitions included, each with what distinguishes it from the others."""
