@@ -106,8 +106,13 @@ class DifferentiableEnv:
         """Advances every world by one control step.
 
         Args:
-            action: shape ``(N, action_dim)``, clamped to [-1, 1].
+            action: shape ``(N, action_dim)``, clamped to [-1, 1]; not checked for being finite, which would stall a GPU
+                (the gymnasium adapters do).
+
+        Raises:
+            UsageError: an action of another shape, type or device.
         """
+        self._check(action)
         action = torch.clamp(action, -1.0, 1.0)
         reward = self.task.reward(self.obs, action)
         qpos, qvel, ctrl = guard_gradient(self.state.qpos, self.state.qvel, self.task.control(action))
@@ -142,6 +147,17 @@ class DifferentiableEnv:
         self.state = state
         self.obs = obs
         return Step(obs, reward, terminated, truncated, final_obs, invalid)
+
+    def _check(self, action: Tensor) -> None:
+        """Refuses what isn't a tensor of this environment's shape, type and device; looks at no values."""
+        wanted = (self.num_envs, self.action_dim)
+        if not isinstance(action, Tensor):
+            raise UsageError(f"action is a {type(action).__name__}: give a torch tensor, or use a gymnasium adapter")
+        if action.shape != wanted or action.dtype != self.dtype or action.device.type != self.device.type:
+            raise UsageError(
+                f"action is {tuple(action.shape)} {action.dtype} on {action.device}: this environment takes {wanted} "
+                f"{self.dtype} on {self.device}"
+            )
 
     def detach(self) -> Tensor:
         """Cuts the gradient history. Returns the current observation, shape ``(N, observation_dim)``."""

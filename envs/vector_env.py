@@ -134,7 +134,10 @@ def check_actions(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
                 "actions.cpu().numpy(), or use envs.make, whose environments take tensors on any device"
             )
         actions = actions.detach()
-    array = np.asarray(actions)
+    try:
+        array = np.asarray(actions)
+    except ValueError:
+        raise UsageError(f"actions are rows of different lengths: must have shape {shape}") from None
     if array.dtype.kind != "f":
         raise UsageError(f"actions are of type {array.dtype}: must be floating-point numbers in [-1, 1]")
     if array.shape != shape:

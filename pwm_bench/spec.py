@@ -18,6 +18,18 @@ __all__ = ["PRECISIONS", "RunSpec", "Study", "population_id"]
 PRECISIONS = ("float32", "bfloat16")
 _HASH_FORMAT = 1  # raise it when a field changes its meaning, so that old ids are not taken for new ones
 _NOT_HASHED = ("device", "study")  # where a run happens and what it is filed under do not change what is computed
+# Config fields that came after format 1, each at the value that computes what was computed before there was the field.
+# At that value the hash leaves them out, so that earlier runs keep their ids. A new field belongs in here, unless the
+# numbers of its default are new as well.
+_ADDED: Mapping[str, Mapping[str, Any]] = {
+    "pwm": {
+        "world_model.regularisation": "simnorm",
+        "world_model.termination": False,
+        # Without a termination head these are not used, whatever they say.
+        "world_model.termination_hidden": [128],
+        "world_model.termination_coef": 1.0,
+    },
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +128,7 @@ class RunSpec:
     def id(self) -> str:
         """Content hash: 12 hexadecimal digits over every field that determines the numbers."""
         content = {k: v for k, v in self.to_dict().items() if k not in _NOT_HASHED}
+        content["config"] = configs.without(content["config"], _ADDED.get(self.algorithm, {}))
         return _digest({"format": _HASH_FORMAT, **content})
 
     def to_dict(self) -> dict[str, Any]:

@@ -34,8 +34,9 @@ def ground_plane(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray] | None:
         plane, other = (a, b) if model.geom_type[a] == _PLANE else (b, a)
         if model.geom_type[plane] != _PLANE:
             raise UsageError(
-                f"geoms {_label(model, a)} and {_label(model, b)} could touch each other and the Warp simulator has "
-                "contacts with the ground plane only: set their contype/conaffinity or add an <exclude>"
+                f"{_label(model, a)} and {_label(model, b)} could touch each other and the Warp simulator has contacts "
+                "with the ground plane only: set their contype/conaffinity, add an <exclude>, or use simulator 'mjx' "
+                "or 'mujoco_c'"
             )
         if model.body_weldid[model.geom_bodyid[plane]] != 0:
             raise UsageError(f"the Warp simulator needs a fixed ground plane, and {_label(model, plane)} moves")

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Gradients"]
 
+_SEEDS_NOTE = (
+    "means over the seeds with their 95 % Student interval; * differs from the first, seed by seed; gain / best: true "
+    "gain along the model's gradient, over the best estimator's; curvature: of the model's return"
+)
 _FIELDS = (
     *("simulators", "estimators", "horizons", "loop", "states", "samples", "reference_samples", "noise"),
     *("worlds", "seed", "device"),
@@ -37,6 +41,8 @@ class Gradients:
     """A task (`pwm-bench list tasks`) or a gradient study."""
     of: Annotated[str | None, tyro.conf.Positional, option("[TASK]")] = None
     """The task of `landscape`."""
+    size: Annotated[str | None, option("NAME", "full")] = None
+    """full, or cpu: fewer states, samples and horizons, about a CPU minute. Options given by hand go before."""
     simulators: Annotated[tuple[str, ...], option("NAME", "warp")] = ()
     """Simulators that are the truth in turn, at equal start states."""
     estimators: Annotated[tuple[str, ...], option("NAME", "all that apply")] = ()
@@ -59,6 +65,10 @@ class Gradients:
     """Which of that run's seeds."""
     train_model: Annotated[int | None, option("UPDATES", "3000")] = None
     """Gradient steps of a small world model trained for this comparison, where no run is named."""
+    model_seeds: Annotated[tuple[int, ...], option("N")] = ()
+    """Repeat every comparison with world models of these seeds; what is shown are means over them."""
+    bootstrap: Annotated[str | None, option("KIND", "none")] = None
+    """Value at the end of each horizon, the same for all: fitted (a small network), or critic (of --model)."""
     ignore_termination: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Let rewards go on after a termination: what is left of a bias is the contacts'."""
     simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
@@ -86,6 +96,9 @@ class Gradients:
 
         results = Results(self.results)
         if self.target in PROBLEMS:
+            for name in ("size", "model_seeds"):
+                if getattr(self, name):
+                    raise UsageError(f"--{name.replace('_', '-')}: '{self.target}' has no such setting; leave it out")
             run_problem(console, self.target, self.of, self._changes(), results, figures=self.figures)
             return 0
         if self.of is not None:
@@ -93,31 +106,50 @@ class Gradients:
         study = self._study(self.target)
         results.check_writable()
         _run(console, study, results)
-        if self.figures:
-            _draw(console, study, results)
+        if self.figures or study.model_seeds:
+            _show(console, study, results, draw=self.figures)
         return 0
 
     def _study(self, target: str) -> GradientStudy:
+        from dataclasses import replace
+
         import envs
         from pwm_bench.gradients import studies
+        from pwm_bench.gradients.spec import ModelRun
         from pwm_bench.gradients.study import GradientStudy
 
         changes = self._changes()
         if target in studies.STUDIES:
             study = studies.load(target)
-            if not changes:
-                return study
-            changed = {value: c.replace(**self._merged(c, changes)) for value, c in study.comparisons.items()}
-            return GradientStudy(name=study.name, description=study.description, cause=study.cause, comparisons=changed)
+            changed = {
+                value: c.replace(**self._sized(c), **self._merged(c, changes)) for value, c in study.comparisons.items()
+            }
+            seeds = self.model_seeds or (() if isinstance(changes.get("model"), ModelRun) else study.model_seeds)
+            return replace(study, comparisons=changed, model_seeds=seeds)
         if target not in envs.tasks():
             raise unknown("task or gradient study", target, [*envs.tasks(), *studies.STUDIES, *PROBLEMS])
         comparison = studies.comparison(target, **changes)
-        return GradientStudy(name=target, description=comparison.label, comparisons={"": comparison})
+        comparison = comparison.replace(**self._sized(comparison))
+        return GradientStudy(
+            name=target,
+            description=comparison.label,
+            comparisons={"": comparison},
+            model_seeds=self.model_seeds,
+        )
+
+    def _sized(self, comparison: Any) -> dict[str, Any]:
+        """What ``--size`` changes, but for options given by hand."""
+        from pwm_bench.gradients.sizes import at_size
+
+        if self.size is None:
+            return {}
+        return {name: value for name, value in at_size(comparison, self.size).items() if not getattr(self, name)}
 
     def _changes(self) -> dict[str, Any]:
         from pwm_bench import configs
         from pwm_bench.gradients.spec import ModelRun
         from pwm_bench.gradients.starts import ModelTraining
+        from pwm_bench.gradients.values import ValueTraining
 
         changes = {name: getattr(self, name) for name in _FIELDS if getattr(self, name) not in (None, ())}
         if self.model is not None and self.train_model is not None:
@@ -128,6 +160,8 @@ class Gradients:
             changes["model"] = ModelRun(path=str(self.model.resolve()), member=self.member or 0)
         elif self.train_model is not None:
             changes["model"] = ModelTraining(updates=self.train_model)
+        if self.bootstrap is not None:
+            changes["bootstrap"] = ValueTraining() if self.bootstrap == "fitted" else self.bootstrap
         if self.ignore_termination:
             changes["termination"] = False
         if self.simulator_set:
@@ -181,8 +215,8 @@ def _run(console: Console, study: GradientStudy, results: Results) -> None:
         TextColumn("{task.percentage:3.0f}%"),
         TimeElapsedColumn(),
     )
-    for value, comparison in study.comparisons.items():
-        what = f"{study.cause}={value}" if study.cause else comparison.label
+    for setting, comparison in study.runs():
+        what = " ".join(f"{name}={value}" for name, value in setting.items()) or comparison.label
         with Progress(*columns, console=console, transient=True) as progress:
             bars: dict[str, Any] = {}
 
@@ -195,13 +229,10 @@ def _run(console: Console, study: GradientStudy, results: Results) -> None:
                     bars[phase] = on.add_task(f"{what}: {phase}", total=total)
                 on.update(bars[phase], completed=done)
 
-            setting = {study.cause: value} if study.cause else {}
             outcome = run(comparison, results, study=study.name, setting=setting, tell=tell)
         frame = pd.read_parquet(outcome.path / "gradients.parquet")
-        for simulator in comparison.simulators:
-            title = (
-                f"{what} · {simulator}" if study.cause else f"{comparison.task} · {simulator} · {comparison.loop} loop"
-            )
+        for simulator in comparison.simulators if not study.model_seeds else ():
+            title = f"{what} · {simulator}" if setting else f"{comparison.task} · {simulator} · {comparison.loop} loop"
             console.print(report.summary_table(frame[frame.simulator == simulator], title=title), highlight=False)
         record = outcome.record
         compiling = sum(phases.get("compile", 0.0) for phases in record.clocks.values())
@@ -219,15 +250,25 @@ def _run(console: Console, study: GradientStudy, results: Results) -> None:
     )
 
 
-def _draw(console: Console, study: GradientStudy, results: Results) -> None:
-    from pwm_bench.gradients import report
+def _show(console: Console, study: GradientStudy, results: Results, *, draw: bool) -> None:
+    """The table over seeds of the world model, where there are several, and figures."""
+    from pwm_bench.gradients import report, seeds
     from pwm_bench.gradients.study import folder, load_study
 
     frame = load_study(results, study.name)
-    frame = frame[frame.comparison.isin([c.id for c in study.comparisons.values()])]
+    frame = frame[frame.comparison.isin([c.id for _, c in study.runs()])]
     path = folder(results, study.name)
-    if not study.cause:
+    if not study.cause and not study.model_seeds:
         path = path / next(iter(study.comparisons.values())).id
+    if study.model_seeds:
+        cause, order = study.cause or "target", tuple(study.comparisons) if study.cause else (study.name,)
+        for simulator, rows in frame.assign(target=study.name).groupby("simulator"):
+            title = f"{study.name} · {simulator} · {len(study.model_seeds)} seeds of the world model"
+            console.print(seeds.table(rows, cause=cause, order=order, title=title), highlight=False)
+        console.print(_SEEDS_NOTE, style="dim")
+        frame = seeds.over_seeds(frame, study.cause)
+    if not draw:
+        return
     try:
         files = report.figures(frame, path, cause=study.cause, order=tuple(study.comparisons))
     except UsageError as error:  # no matplotlib: the numbers are there all the same

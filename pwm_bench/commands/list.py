@@ -80,15 +80,20 @@ def _tasks(console: Console) -> None:
     from envs.tasks.stiffness import touches_ground
     from pwm_bench.text import MISSING
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header in ("task", "obs", "act", "dofs", "kg", "steps", "substeps", "k_e", "k_d", "k_f", "mu", "follows"):
-        text = header in ("task", "follows")
-        table.add_column(header, justify="left" if text else "right", no_wrap=header != "follows")
+    # Two tables, each of which fits into 80 columns: what a pipe or a small window has.
+    sizes, contacts = (Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)) for _ in range(2))
+    for table, headers in (
+        (sizes, ("task", "obs", "act", "dofs", "kg", "steps", "substeps", "follows")),
+        (contacts, ("contact in Warp", "k_e", "k_d", "k_f", "mu")),
+    ):
+        for n, header in enumerate(headers):
+            text = n == 0 or header == "follows"
+            table.add_column(header, justify="left" if text else "right", no_wrap=header != "follows")
     for name in envs.tasks():
         task = load_task(name)
         model, contact = task.model(), task.contact
         constants = (contact.stiffness, contact.damping, contact.friction_damping, contact.friction)
-        table.add_row(
+        sizes.add_row(
             f"[cyan]{name}[/cyan]",
             str(task.observation_dim),
             str(task.action_dim),
@@ -96,14 +101,21 @@ def _tasks(console: Console) -> None:
             f"{model.body_mass.sum():.1f}",
             str(task.episode_length),
             " / ".join(str(task.substeps.get(simulator, MISSING)) for simulator in ("warp", "mjx")),
-            *(f"{value:g}" if touches_ground(model) else MISSING for value in constants),
             task.source,
         )
-    console.print(table, highlight=False)
+        if touches_ground(model):
+            contacts.add_row(f"[cyan]{name}[/cyan]", *(f"{value:g}" for value in constants))
+    console.print(sizes, highlight=False)
     console.print(
-        "steps: control steps of 1/60 s in an episode. substeps: in each of them, Warp / MJX and MuJoCo C.\n"
-        "Contacts in Warp: stiffness k_e \\[N/m], damping k_d \\[N s/m^2], friction damping k_f \\[N s/m], Coulomb "
-        "coefficient mu.",
+        "steps: control steps of 1/60 s in an episode; substeps: in each of them, Warp / MJX and MuJoCo C",
+        style="dim",
+        highlight=False,
+    )
+    console.print(contacts, highlight=False)
+    console.print(
+        "stiffness k_e \\[N/m], damping k_d \\[N s/m^2], friction damping k_f \\[N s/m], Coulomb coefficient mu. MJX "
+        "and MuJoCo C have MuJoCo's contacts with the same mu, at its default softness where a task does not set it.",
+        style="dim",
         highlight=False,
     )
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from envs import random
 from envs.errors import UsageError
-from pwm_bench.gradients.landscape import Landscape, Problem, batches, exploration, partial_returns
+from pwm_bench.gradients.landscape import Landscape, Problem, batches, exploration, horizon_returns, partial_returns
 from pwm_bench.gradients.moments import Estimate, Moments
 
 __all__ = ["ESTIMATORS", "Progress", "first_order", "mixed", "paired_slopes", "score", "smoothed"]
@@ -56,10 +56,9 @@ def first_order(
         index = rows // per_state
         noise = problem.noise * exploration(problem, index, rows % per_state, stream, problem.longest)
         theta = problem.theta[index].detach().requires_grad_()
-        rewards = landscape.rollout(problem.starts(index), problem.control, theta, noise).rewards
-        values = partial_returns(rewards, problem.discount)
-        for horizon in problem.horizons:
-            value = values[horizon - 1]
+        rollout = landscape.rollout(problem.starts(index), problem.control, theta, noise)
+        values = horizon_returns(rollout, problem.discount, problem.horizons)
+        for horizon, value in zip(problem.horizons, values, strict=True):
             gradient = torch.zeros_like(theta)
             if value.requires_grad:
                 keep = horizon != problem.longest
@@ -78,7 +77,8 @@ def score(
     """Likelihood-ratio gradient with reward-to-go and a leave-one-out baseline; needs no gradient of the dynamics.
 
     The policy is Gaussian before clipping, which counts as part of the dynamics, so the estimate is unbiased. G_t is
-    the discounted reward from t to H - 1; b_t is its mean over the other samples of the same start state in the batch.
+    the discounted reward from t to H - 1, with the value at the end if there is one; b_t is its mean over the other
+    samples of the same start state in the batch.
 
     Source: Williams, "Simple statistical gradient-following algorithms", 1992; the baseline as in Kool, van Hoof and
     Welling, "Buy 4 REINFORCE samples, get a baseline for free!", 2019.
@@ -95,16 +95,17 @@ def score(
         unit = exploration(problem, index, rows % samples, stream, problem.longest)
         start, theta = problem.starts(index), problem.theta[index].detach()
         with torch.no_grad():
-            rewards, features = landscape.rollout(start, problem.control, theta, problem.noise * unit)
+            rollout = landscape.rollout(start, problem.control, theta, problem.noise * unit)
+            values = horizon_returns(rollout, problem.discount, problem.horizons)
         theta.requires_grad_()
         slope = unit.transpose(0, 1) / problem.noise  # d log pi / d mu
-        values = partial_returns(rewards, problem.discount)
-        before = torch.cat((torch.zeros_like(values[:1]), values[:-1]))
+        sums = partial_returns(rollout.rewards, problem.discount)
+        before = torch.cat((torch.zeros_like(sums[:1]), sums[:-1]))
         # Sum over t of mu_t(theta) . slope_t A_t has the estimator as its gradient, row by row.
-        weight = (problem.control.means(theta, features.transpose(0, 1)) * slope).sum(2)
+        weight = (problem.control.means(theta, rollout.features.transpose(0, 1)) * slope).sum(2)
         usable = torch.arange(rows.shape[0], device=rows.device) < valid
-        for horizon in problem.horizons:
-            to_go = values[horizon - 1] - before[:horizon]
+        for horizon, value in zip(problem.horizons, values, strict=True):
+            to_go = value - before[:horizon]
             sound = torch.isfinite(to_go).all(0)
             advantage = _leave_one_out(to_go, index, sound & usable).transpose(0, 1)
             (gradient,) = torch.autograd.grad(
@@ -185,7 +186,6 @@ def paired_slopes(
     half = landscape.rows // 2
     if not half:
         raise UsageError("the smoothed estimator needs at least 2 worlds at a time")
-    pick = torch.tensor(problem.horizons, device=problem.theta.device) - 1
     for rows, valid in batches(problem.states * pairs, half, problem.theta.device):
         index, pair = rows // pairs, rows % pairs
         directions = _directions(problem, index, pair, stream)
@@ -200,8 +200,8 @@ def paired_slopes(
         else:
             noise = theta.new_zeros(problem.longest, landscape.rows, problem.action_dim)
         with torch.no_grad():
-            rewards = landscape.rollout(problem.starts(index[double]), problem.control, theta, noise).rewards
-        values = partial_returns(rewards, problem.discount)[pick]
+            rollout = landscape.rollout(problem.starts(index[double]), problem.control, theta, noise)
+            values = torch.stack(horizon_returns(rollout, problem.discount, problem.horizons))
         slopes = (values[:, :half] - values[:, half : 2 * half]) / (2.0 * deviation)
         _tell(progress, 2 * valid)
         yield index[:valid], directions[:valid], slopes[:, :valid]

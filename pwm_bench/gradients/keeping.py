@@ -18,6 +18,7 @@ from envs.errors import UsageError
 from pwm_bench import configs
 from pwm_bench.gradients.measure import Row, Tell
 from pwm_bench.gradients.study import ComparisonRecord, Outcome, folder, read_record, write_table
+from pwm_bench.learning.checks import check_at_least
 from pwm_bench.records import provenance
 from pwm_bench.records.files import finite_or_none, write_atomic
 from pwm_bench.records.store import Results, now
@@ -38,6 +39,9 @@ class Spec:
 
     study = ""
     """Folder."""
+
+    def __post_init__(self) -> None:
+        check_at_least("seed", self.seed, 0)
 
     @property
     def id(self) -> str:

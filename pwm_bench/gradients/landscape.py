@@ -5,12 +5,13 @@ For a start state s_0, parameters theta and exploration noise e,
     f_H(theta; s_0, e) = sum_{t<H} gamma^t r_t,     a_t = clip(mu_theta(t, o_t) + sigma e_t, -1, 1),
     F_H(theta; s_0)    = E_e f_H(theta; s_0, e),    e_t ~ N(0, I).
 
-Estimators estimate dF_H/dtheta. One rollout of the longest horizon serves all shorter ones: f_h is its partial sum.
+to which a value gamma^H V of where the H steps led may be added (`pwm_bench.gradients.values`). Estimators estimate
+dF_H/dtheta. One rollout of the longest horizon serves all shorter ones: f_h is its partial sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -22,7 +23,8 @@ from envs.errors import UsageError
 from envs.simulator import State
 from pwm_bench.gradients.controls import Control
 
-__all__ = ["Batch", "Landscape", "Problem", "Rollout", "batches", "exploration", "partial_returns", "returns"]
+__all__ = ["Batch", "Landscape", "Problem", "Rollout", "batches", "exploration", "horizon_returns", "partial_returns",
+           "returns"]  # fmt: skip
 
 
 class Rollout(NamedTuple):
@@ -31,10 +33,12 @@ class Rollout(NamedTuple):
     Attributes:
         rewards: r_t, zero after an episode's end, shape ``(H, N)``; NaN from where a row left the finite world.
         features: what the policy saw, shape ``(H, N, F)``.
+        beyond: V of what the first h steps led to, ``(N,)``, as a function of h; None where nothing follows a horizon.
     """
 
     rewards: Tensor
     features: Tensor
+    beyond: Callable[[int], Tensor] | None = None
 
 
 class Landscape(Protocol):
@@ -146,6 +150,14 @@ def partial_returns(rewards: Tensor, discount: float) -> Tensor:
     return torch.cumsum(weights.unsqueeze(1) * rewards, dim=0)
 
 
+def horizon_returns(rollout: Rollout, discount: float, horizons: Sequence[int]) -> list[Tensor]:
+    """f_h of every row for each horizon, with the value at its end if there is one; shapes ``(N,)``."""
+    sums = partial_returns(rollout.rewards, discount)
+    if rollout.beyond is None:
+        return [sums[h - 1] for h in horizons]
+    return [sums[h - 1] + discount**h * rollout.beyond(h) for h in horizons]
+
+
 @torch.no_grad()
 def returns(
     landscape: Landscape,
@@ -171,10 +183,9 @@ def returns(
     """
     horizons = problem.horizons if horizons is None else tuple(horizons)
     longest, found = horizons[-1], []
-    pick = torch.tensor(horizons, device=theta.device) - 1
     silence = theta.new_zeros(longest, landscape.rows, problem.action_dim) if noise is None else None
     for rows, valid in batches(theta.shape[0], landscape.rows, theta.device):
         own = silence if silence is not None else noise[:longest, rows]  # type: ignore[index]
-        rewards = landscape.rollout(problem.starts(index[rows]), problem.control, theta[rows], own).rewards
-        found.append(partial_returns(rewards, problem.discount)[pick, :valid])
+        rollout = landscape.rollout(problem.starts(index[rows]), problem.control, theta[rows], own)
+        found.append(torch.stack(horizon_returns(rollout, problem.discount, horizons))[:, :valid])
     return torch.cat(found, dim=1)

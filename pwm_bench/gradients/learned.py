@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from envs.errors import UsageError
 from envs.simulator import State
 from envs.tasks.base import Task
+from pwm_bench import configs
 from pwm_bench.gradients.controls import Control
 from pwm_bench.gradients.landscape import Rollout
 from pwm_bench.learning.normalise import RunningNorm
@@ -24,7 +25,9 @@ from pwm_bench.records.store import RunDirectory
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.networks import WorldModel
 
-__all__ = ["LearnedWorld", "TrainedModel", "load_run", "select_member"]
+__all__ = ["LearnedWorld", "TrainedModel", "alone", "load_run", "open_run", "select_member"]
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class LearnedWorld:
         task: gives the observation of a start state and the size of an action.
         rows: rows of one rollout.
         detach_policy: a closed-loop policy does not pass gradients to the latent it acts on (PWM's objective).
+        value: V of latents ``(N, latent_dim)`` at the end of a horizon; nothing by default.
         dtype: of the computation.
         device: where.
     """
@@ -81,6 +85,7 @@ class LearnedWorld:
         *,
         rows: int,
         detach_policy: bool = False,
+        value: Callable[[Tensor], Tensor] | None = None,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -91,6 +96,7 @@ class LearnedWorld:
         self.rows = rows
         self.name = "model_detached" if detach_policy else "model"
         self.detach_policy = detach_policy
+        self.value = value
 
     def require_gradient(self) -> None:
         """A model always has one."""
@@ -102,6 +108,7 @@ class LearnedWorld:
             obs = self.task.observation(start, noise.new_zeros(noise.shape[1:]))
             latent = self.trained.encode(obs)
         weight: Tensor | None = None
+        weights: list[Tensor | None] = []
         policy = control.policy(theta)
         rewards, features = [], []
         for t, step_noise in enumerate(noise):
@@ -111,12 +118,22 @@ class LearnedWorld:
             reward = self.trained.reward_scale * model.reward(z, a).squeeze(0) + self.trained.reward_shift
             rewards.append(reward if weight is None else weight * reward)
             features.append(latent)
-            if t < noise.shape[0] - 1:
-                latent = model.next(z, a).squeeze(0)
-                if model.termination_network is not None:
-                    survival = torch.sigmoid(-model.termination_logit(latent.unsqueeze(0)).squeeze(0))
-                    weight = survival if weight is None else weight * survival
-        return Rollout(torch.stack(rewards), torch.stack(features))
+            if t == noise.shape[0] - 1 and self.value is None:
+                break
+            latent = model.next(z, a).squeeze(0)
+            if model.termination_network is not None:
+                survival = torch.sigmoid(-model.termination_logit(latent.unsqueeze(0)).squeeze(0))
+                weight = survival if weight is None else weight * survival
+            weights.append(weight)
+        if self.value is None:
+            return Rollout(torch.stack(rewards), torch.stack(features))
+        value, reached = self.value, [*features[1:], latent]
+
+        def beyond(horizon: int) -> Tensor:
+            found, chance = value(reached[horizon - 1]), weights[horizon - 1]
+            return found if chance is None else chance * found
+
+        return Rollout(torch.stack(rewards), torch.stack(features), beyond)
 
     @torch.no_grad()
     def predict(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,29 +160,12 @@ def load_run(path: str | Path, *, task: str, member: int = 0) -> TrainedModel:
         member: which seed of the population, by position.
 
     Raises:
-        UsageError: not a run, of another task, of an algorithm without a world model, without a checkpoint, or without
-            that member.
+        UsageError: see `open_run`.
     """
-    path = Path(path)
-    record = RunDirectory(path).read()
-    spec = record.spec
-    if spec["task"] != task:
-        raise UsageError(f"{path}: its world model is of task '{spec['task']}', not '{task}'; give a run of that task")
-    if spec["algorithm"] != "pwm":
-        raise UsageError(
-            f"{path}: a run of '{spec['algorithm']}', which has no world model; give the directory of a 'pwm' run"
-        )
+    spec, state = open_run(path, task=task, member=member)
     seeds: Sequence[int] = spec["seeds"]
-    if not 0 <= member < len(seeds):
-        raise UsageError(f"member={member}: run {record.run_id} has members 0 to {len(seeds) - 1}")
-    folder = path / "checkpoint"
-    if not checkpoint.exists(folder):
-        raise UsageError(
-            f"{path}: holds no checkpoint, so no world model; run it again, or train one with --train-model"
-        )
-    state = checkpoint.load(folder, spec_id=record.run_id).state["learner"]
     weights = state["world_model"]
-    config = Config(**spec["config"]).world_model
+    config = configs.override(Config(), spec["config"]).world_model
     first = weights["encoder.layers.0.linear.weight"]
     last = weights["dynamics.layers.0.linear.weight"]
     model = WorldModel(
@@ -175,7 +175,7 @@ def load_run(path: str | Path, *, task: str, member: int = 0) -> TrainedModel:
     norm = RunningNorm(len(seeds), 1)
     norm.load_state_dict(state["model_trainer"]["reward_norm"])
     description = {
-        "run": record.run_id,
+        "run": Path(path).name,
         "member": member,
         "seed": seeds[member],
         "config": spec["config"]["world_model"],
@@ -183,19 +183,56 @@ def load_run(path: str | Path, *, task: str, member: int = 0) -> TrainedModel:
     return select_member(model, norm, config, member, description)
 
 
+def open_run(path: str | Path, *, task: str, member: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The spec of a PWM run and the learner's state in its checkpoint.
+
+    Raises:
+        UsageError: not a run, of another task, of an algorithm without a world model, without a checkpoint, or without
+            that member.
+    """
+    path = Path(path)
+    record = RunDirectory(path).read()
+    spec = dict(record.spec)
+    if spec.get("algorithm") != "pwm":
+        raise UsageError(
+            f"{path}: a run of '{spec.get('algorithm', 'several tasks')}', which has no world model here; give the "
+            "directory of a 'pwm' run"
+        )
+    if spec["task"] != task:
+        raise UsageError(f"{path}: its world model is of task '{spec['task']}', not '{task}'; give a run of that task")
+    seeds: Sequence[int] = spec["seeds"]
+    if not 0 <= member < len(seeds):
+        raise UsageError(f"member={member}: run {record.run_id} has members 0 to {len(seeds) - 1}")
+    folder = path / "checkpoint"
+    if not checkpoint.exists(folder):
+        raise UsageError(
+            f"{path}: holds no checkpoint, so no world model; run it again, or train one with --train-model"
+        )
+    return spec, checkpoint.load(folder, spec_id=record.run_id).state["learner"]
+
+
+def alone(module: Module, member: int, *, members: int) -> Module:
+    """A copy of one member of a population's module; its parameters keep the rows that are that member's."""
+    copied = copy.deepcopy(module)
+    for part in copied.modules():
+        for name, p in part.named_parameters(recurse=False):
+            rows = p.shape[0] // members
+            own = p.data[member * rows : (member + 1) * rows].clone()
+            setattr(part, name, nn.Parameter(own, requires_grad=False))
+        for name, buffer in part.named_buffers(recurse=False):
+            rows = buffer.shape[0] // members
+            setattr(part, name, buffer[member * rows : (member + 1) * rows].clone())
+    return copied
+
+
 def select_member(
     model: WorldModel, reward_norm: RunningNorm, config: WorldModelConfig, member: int, description: dict[str, Any]
 ) -> TrainedModel:
     """One member of a population's world model, with the units of its rewards."""
-    alone = copy.deepcopy(model)
-    for module in alone.modules():
-        for name, p in module.named_parameters(recurse=False):
-            setattr(module, name, nn.Parameter(p.data[member : member + 1].clone(), requires_grad=False))
-        for name, buffer in module.named_buffers(recurse=False):
-            setattr(module, name, buffer[member : member + 1].clone())
     scale, shift = 1.0, 0.0
     if config.reward_normalisation != "none":
         scale = float((reward_norm.var[member, 0] + reward_norm.eps).sqrt())
     if config.reward_normalisation == "moments":
         shift = float(reward_norm.mean[member, 0])
-    return TrainedModel(alone, scale, shift, description)
+    own = alone(model, member, members=reward_norm.mean.shape[0])
+    return TrainedModel(own, scale, shift, description)

@@ -24,6 +24,7 @@ from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.smoothness import directional_smoothness, improvement, prediction_errors, unit_directions
 from pwm_bench.gradients.spec import Comparison, ModelRun
 from pwm_bench.gradients.starts import train_model, visited_states
+from pwm_bench.gradients.values import ValueFunction, ValueTraining, critic_of_run, fit_value
 
 __all__ = ["Measurement", "Row", "Tell"]
 
@@ -47,12 +48,14 @@ class Measurement:
         spec: the comparison.
         simulator: the truth.
         start: start states of an earlier simulator, or None to gather them here.
+        value: of an earlier simulator, where features mean the same in this one, or None to find it here.
         tell: told of progress.
     """
 
     spec: Comparison
     simulator: str
     start: State | None = None
+    value: ValueFunction | None = None
     tell: Tell = lambda phase, done, total: None
     rows: list[Row] = field(default_factory=list)
     clocks: dict[str, float] = field(default_factory=dict)
@@ -74,16 +77,21 @@ class Measurement:
         trained = None if self.model is None else self.model.to(dtype, env.device)
         control: Control
         if spec.loop == "open":
-            control, encoder = OpenLoop(max(spec.horizons), env.action_dim, spec.action_scale), None
+            control = OpenLoop(max(spec.horizons), env.action_dim, spec.action_scale)
         else:
-            encoder = None if trained is None else trained.encode
             seen = env.task.observation(self.start, self.start.qpos.new_zeros(spec.states, env.action_dim))
-            control = ClosedLoop(seen if encoder is None else encoder(seen), spec.hidden, env.action_dim)
-        self.world = SimulatedWorld(env.task, env.simulator, encoder=encoder, termination=spec.termination)
+            control = ClosedLoop(seen if trained is None else trained.encode(seen), spec.hidden, env.action_dim)
+        theta = control.nominal(spec.states, spec.seed, dtype, env.device)
+        self._get_value(control, theta)
+        # An action sequence reads no features, but a value does.
+        encoder = None if trained is None or (spec.loop == "open" and self.value is None) else trained.encode
+        self.world = SimulatedWorld(
+            env.task, env.simulator, encoder=encoder, termination=spec.termination, value=self.value
+        )
         self.problem = Problem(
             start=self.start,
             control=control,
-            theta=control.nominal(spec.states, spec.seed, dtype, env.device),
+            theta=theta,
             horizons=spec.horizons,
             action_dim=env.action_dim,
             noise=spec.noise,
@@ -121,6 +129,36 @@ class Measurement:
             for name, value in self.model.description.get("losses", {}).items():
                 self._row("model", 0, Measured(name, value))
 
+    def _get_value(self, control: Control, theta: torch.Tensor) -> None:
+        """V at the end of a horizon, in the precision of the comparison; the same for simulator and model."""
+        spec = self.spec
+        if spec.bootstrap is None:
+            return
+        if self.value is None and isinstance(spec.bootstrap, ValueTraining):
+            training = spec.bootstrap
+            trained = None if self.model is None else self.model.to(theta.dtype, theta.device)
+            with self._phase("fit value", training.rounds) as advance:
+                self.value = fit_value(
+                    training,
+                    self._env(training.num_envs, torch.float32),
+                    control,
+                    theta,
+                    encoder=None if trained is None else trained.encode,
+                    noise=spec.noise,
+                    discount=spec.discount,
+                    termination=spec.termination,
+                    progress=advance,
+                )
+        elif self.value is None:
+            assert isinstance(spec.model, ModelRun)
+            assert self.model is not None
+            self.value = critic_of_run(
+                spec.model.path, self.model, task=spec.task, member=spec.model.member, discount=spec.discount
+            )
+        self.value = self.value.to(theta.dtype, theta.device)
+        explained = self.value.description.get("explained_variance", math.nan)
+        self._row("value", 0, Measured("explained_variance", explained))
+
     def _learned(self, detach: bool) -> LearnedWorld:
         assert self.model is not None
         return LearnedWorld(
@@ -128,6 +166,7 @@ class Measurement:
             self.world.task,
             rows=self.spec.worlds,
             detach_policy=detach,
+            value=self.value,
             dtype=self.problem.theta.dtype,
             device=self.spec.device,
         )

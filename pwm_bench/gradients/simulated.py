@@ -30,6 +30,8 @@ class SimulatedWorld:
             default.
         termination: rewards after the task's termination count as zero. Off: the rollout goes on as if nothing had
             happened, which leaves a smoother objective.
+        value: V of what the policy sees, ``(N, F)`` to ``(N,)``, at the end of a horizon; nothing by default. Zero
+            after a termination.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class SimulatedWorld:
         *,
         encoder: Callable[[Tensor], Tensor] | None = None,
         termination: bool = True,
+        value: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.task = task
         self.simulator = simulator
@@ -47,6 +50,7 @@ class SimulatedWorld:
         self.device = simulator.device
         self.dtype = simulator.dtype
         self.termination = termination
+        self.value = value
         self._encode = encoder or (lambda observation: observation)
 
     @property
@@ -66,18 +70,28 @@ class SimulatedWorld:
         alive = torch.ones(self.rows, dtype=torch.bool, device=self.device)
         policy = control.policy(theta)
         rewards, features = [], []
+        reached: list[tuple[Tensor, Tensor]] = []
         for t, step_noise in enumerate(noise):
             seen = self._encode(obs)
             action = torch.clamp(policy(t, seen) + step_noise, -1.0, 1.0)
             rewards.append(torch.where(alive, task.reward(obs, action), 0.0))
             features.append(seen)
-            if t == noise.shape[0] - 1:
+            if t == noise.shape[0] - 1 and self.value is None:
                 break
             state, obs = self.advance(state, action, alive)
             if self.termination:
                 with torch.no_grad():
                     alive = alive & ~task.terminated(obs)
-        return Rollout(torch.stack(rewards), torch.stack(features))
+            reached.append((obs, alive))
+        if self.value is None:
+            return Rollout(torch.stack(rewards), torch.stack(features))
+        value = self.value
+
+        def beyond(horizon: int) -> Tensor:
+            obs, alive = reached[horizon - 1]
+            return torch.where(alive, value(self._encode(obs)), 0.0)
+
+        return Rollout(torch.stack(rewards), torch.stack(features), beyond)
 
     def advance(self, state: State, action: Tensor, alive: Tensor | None = None) -> tuple[State, Tensor]:
         """One control step. Rows that are not alive stay where they are; rows that blow up become NaN.

@@ -91,6 +91,7 @@ class SliceSpec(Spec):
     study = "landscape"
 
     def __post_init__(self) -> None:
+        Spec.__post_init__(self)
         object.__setattr__(self, "hidden", tuple(self.hidden))
         if self.task not in envs.tasks():
             raise unknown("task", self.task, envs.tasks())

@@ -88,18 +88,24 @@ def prediction_errors(model: LearnedWorld, problem: Problem, observations: Tenso
     Returns:
         metric -> horizon -> ``(N,)``: ``latent_error`` |z_k - E(o_k)| over the root mean square distance of the E(o)
         from their mean; ``reward_error`` |R_{k-1} - r_{k-1}| over the deviation of r; ``return_error`` likewise of the
-        discounted sum of k rewards.
+        discounted sum of k rewards; with a value at the end of a horizon also ``value_error`` |V(z_k) - V(E(o_k))| over
+        the deviation of V(E(o)).
     """
     latents, predicted = model.predict(observations[0], actions)
     truth = model.trained.encode(observations.flatten(0, 1)).unflatten(0, observations.shape[:2])
     spread = (truth - truth.flatten(0, 1).mean(0)).square().sum(-1).mean().sqrt()
     true_returns, model_returns = (partial_returns(r, problem.discount) for r in (rewards, predicted))
     found: dict[str, dict[int, Tensor]] = {"latent_error": {}, "reward_error": {}, "return_error": {}}
+    values = None if model.value is None else model.value(truth.flatten(0, 1)).unflatten(0, truth.shape[:2])
+    if values is not None:
+        found["value_error"] = {}
     for k in problem.horizons:
         found["latent_error"][k] = (latents[k] - truth[k]).norm(dim=1) / spread
         found["reward_error"][k] = (predicted[k - 1] - rewards[k - 1]).abs() / rewards.std().clamp(min=1e-12)
         deviation = true_returns[k - 1].std().clamp(min=1e-12)
         found["return_error"][k] = (model_returns[k - 1] - true_returns[k - 1]).abs() / deviation
+        if values is not None and model.value is not None:
+            found["value_error"][k] = (model.value(latents[k]) - values[k]).abs() / values.std().clamp(min=1e-12)
     return found
 
 

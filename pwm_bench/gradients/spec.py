@@ -9,19 +9,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import envs
 from envs.errors import UsageError, unknown
 from pwm_bench import configs
 from pwm_bench.gradients.estimators import ESTIMATORS
 from pwm_bench.gradients.starts import ModelTraining
+from pwm_bench.gradients.values import ValueTraining
 
 __all__ = ["DEFAULT_HORIZONS", "Comparison", "ModelRun"]
 
 DEFAULT_HORIZONS = (2, 4, 8, 16, 32, 64)
 _HASH_FORMAT = 1
 _NOT_HASHED = ("device",)
+_ADDED = {"bootstrap": None}  # after format 1: not hashed at the value that computes what was computed before
 _MODEL = ("model", "model_detached")
 
 
@@ -80,6 +82,9 @@ class Comparison:
     """Step lengths per parameter at which realised improvement is measured."""
     model: ModelRun | ModelTraining | None = None
     """World model for the estimators that need one; a trained one is trained in each simulator on its own."""
+    bootstrap: ValueTraining | Literal["critic"] | None = None
+    """Value of where a horizon's last step leads, added to the return of simulator and model alike: a network fitted
+    for this comparison, or the critic of the PWM run that ``model`` names; nothing by default."""
     simulator_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of `envs.make`, for all simulators."""
     seed: int = 0
@@ -110,10 +115,19 @@ class Comparison:
             raise UsageError(
                 "estimator 'model_detached': an action sequence has no policy path to cut; use --loop closed or 'model'"
             )
+        self._check_bootstrap()
         if self.noise == 0.0:
             for name in ("score", "smoothed", "mixed"):
                 if name in self.estimators:
                     raise UsageError(f"noise=0: estimator '{name}' needs noise; leave it out or give noise > 0")
+
+    def _check_bootstrap(self) -> None:
+        if self.bootstrap is None or isinstance(self.bootstrap, ValueTraining):
+            return
+        if self.bootstrap != "critic":
+            raise unknown("bootstrap", str(self.bootstrap), ("critic", "fitted"))
+        if not isinstance(self.model, ModelRun):
+            raise UsageError("bootstrap=critic: takes the critic of a PWM run; name one with --model, or fit a value")
 
     def _check_names(self) -> None:
         if self.task not in envs.tasks():
@@ -141,7 +155,7 @@ class Comparison:
         if not self.horizons or any(isinstance(h, bool) or not isinstance(h, int) or h < 1 for h in self.horizons):
             raise UsageError(f"horizons={list(self.horizons)}: must be whole numbers of at least 1")
         object.__setattr__(self, "horizons", tuple(sorted(set(self.horizons))))
-        for name, least in (("states", 1), ("samples", 1), ("reference_samples", 2), ("worlds", 2)):
+        for name, least in (("states", 1), ("samples", 1), ("reference_samples", 2), ("worlds", 2), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UsageError(f"{name}={value}: must be a whole number of at least {least}")
@@ -166,6 +180,7 @@ class Comparison:
         content = {k: v for k, v in self.to_dict().items() if k not in _NOT_HASHED}
         if isinstance(self.model, ModelRun):
             content["model"] = {"run": self.model.run_id, "member": self.model.member}
+        content = configs.without(content, _ADDED)
         text = json.dumps({"format": _HASH_FORMAT, **content}, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -180,4 +195,5 @@ class Comparison:
     @property
     def label(self) -> str:
         """What a person calls it."""
-        return f"{self.task} · {' '.join(self.simulators)} · {self.loop} loop"
+        value = " · with value" if self.bootstrap else ""
+        return f"{self.task} · {' '.join(self.simulators)} · {self.loop} loop{value}"

@@ -7,6 +7,7 @@ the comparison's content hash, so what is there is not computed again.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import resource
@@ -18,12 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from envs.errors import UsageError, unknown
 from pwm_bench.gradients.measure import Measurement, Row, Tell
 from pwm_bench.gradients.metrics import cosine
-from pwm_bench.gradients.spec import Comparison, ModelRun
+from pwm_bench.gradients.seeds import SEED
+from pwm_bench.gradients.spec import Comparison
+from pwm_bench.gradients.starts import ModelTraining
 from pwm_bench.records import provenance
 from pwm_bench.records.files import finite_or_none, write_atomic
 from pwm_bench.records.schema import Provenance
@@ -55,6 +58,8 @@ class ComparisonRecord(BaseModel):
     status: Literal["ok"] = "ok"
     models: dict[str, Any]
     """World model used, by simulator."""
+    values: dict[str, Any] = Field(default_factory=dict)
+    """Value at the end of a horizon, by simulator."""
     rows: int
     clocks: dict[str, dict[str, float]]
     """Simulator -> phase -> time [s]."""
@@ -81,16 +86,42 @@ class GradientStudy:
         description: one line.
         cause: what varies from one comparison to the next, or "" for a single comparison.
         comparisons: value of the cause -> comparison.
+        model_seeds: repeat each comparison with world models of these seeds; none repeats nothing.
     """
 
     name: str
     description: str
     cause: str = ""
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    model_seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if len({c.id for c in self.comparisons.values()}) != len(self.comparisons):
-            raise UsageError(f"study '{self.name}': two of its comparisons are the same")
+        for seed in self.model_seeds:
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+                raise UsageError(f"model seeds {list(self.model_seeds)}: must be whole numbers from 0 to 2^31 - 1")
+        for comparison in self.comparisons.values() if self.model_seeds else ():
+            if not isinstance(comparison.model, ModelTraining):
+                raise UsageError(
+                    f"model seeds {list(self.model_seeds)}: need a world model that is trained for the comparison; "
+                    "leave them or --model out"
+                )
+        runs = self.runs()
+        if len({comparison.id for _, comparison in runs}) != len(runs):
+            remedy = f"; leave out the option that replaces its {self.cause.replace('_', ' ')}" if self.cause else ""
+            raise UsageError(f"study '{self.name}': two of its comparisons are the same{remedy}")
+
+    def runs(self) -> list[tuple[dict[str, Any], Comparison]]:
+        """All comparisons, repetitions included, each with what distinguishes it from the others."""
+        found: list[tuple[dict[str, Any], Comparison]] = []
+        for value, comparison in self.comparisons.items():
+            setting = {self.cause: value} if self.cause else {}
+            if not self.model_seeds:
+                found.append((setting, comparison))
+            for seed in self.model_seeds:
+                assert isinstance(comparison.model, ModelTraining)
+                model = dataclasses.replace(comparison.model, seed=seed)
+                found.append((setting | {SEED: seed}, comparison.replace(model=model)))
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,12 +166,14 @@ def run(
     if comparison.device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(f"device={comparison.device}: torch sees no GPU here; use --device cpu")
     measurements: list[Measurement] = []
-    start = None
+    start = value = None
     for simulator in comparison.simulators:
         speak = _prefixed(tell, simulator) if tell is not None else lambda phase, done, total: None
-        measurement = Measurement(comparison, simulator, start, speak)
+        measurement = Measurement(comparison, simulator, start, value, speak)
         measurement.run()
         start = measurement.start
+        if not isinstance(comparison.model, ModelTraining):  # else the next has latents of its own
+            value = measurement.value
         measurements.append(measurement)
     rows = [row for m in measurements for row in m.rows] + _agreement(comparison, measurements)
     gpu = torch.cuda.max_memory_allocated() if comparison.device.startswith("cuda") else None
@@ -150,6 +183,7 @@ def run(
         setting=dict(setting or {}),
         spec=comparison.to_dict(),
         models={m.simulator: finite_or_none(m.model.description) for m in measurements if m.model is not None},
+        values={m.simulator: finite_or_none(m.value.description) for m in measurements if m.value is not None},
         rows=len(rows),
         clocks={m.simulator: {name: round(s, 3) for name, s in m.clocks.items()} for m in measurements},
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
@@ -189,8 +223,8 @@ def load_study(results: Results, study: str) -> pd.DataFrame:
 
 def _agreement(comparison: Comparison, measurements: list[Measurement]) -> list[Row]:
     """Cosines between the same estimator's gradients in two simulators, where the parameters are the same."""
-    if comparison.loop == "closed" and comparison.model is not None and not isinstance(comparison.model, ModelRun):
-        return []  # each simulator has its own world model, so policies act on different latents
+    if isinstance(comparison.model, ModelTraining) and (comparison.loop == "closed" or comparison.bootstrap):
+        return []  # each simulator has its own world model, so policies (or values) see different latents
     rows = []
     for a, b in itertools.permutations(measurements, 2):
         for name in a.estimates:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from typing import Any
 
+import mujoco
 import numpy as np
 import torch
 
@@ -22,6 +23,13 @@ _MODEL_FIELDS = (
     "dof_armature", "dof_damping", "geom_type", "geom_size", "geom_pos", "geom_quat", "geom_friction",
     "geom_contype", "geom_conaffinity", "actuator_gear", "actuator_ctrlrange", "actuator_ctrllimited",
 )  # fmt: skip
+# MuJoCo's soft constraints, by the values that MuJoCo gives where a model says nothing. Only what differs is hashed (so
+# that hashes from before they were read stay), and only where the simulator reads it.
+_CONSTRAINT_FIELDS = {
+    "geom_solref": (0.02, 1.0), "geom_solimp": (0.9, 0.95, 0.001, 0.5, 2.0),
+    "jnt_solref": (0.02, 1.0), "jnt_solimp": (0.9, 0.95, 0.001, 0.5, 2.0),
+}  # fmt: skip
+_OWN_CONTACTS = ("warp",)  # contacts and limits by the task's constants, whatever the model says
 _STATES = 16  # states at which the task's functions are compared
 
 
@@ -44,6 +52,7 @@ def task_hash(env: DifferentiableEnv) -> str:
     )
     action = 2.0 * random.uniform(random.fold(keys, 2), task.action_dim, torch.float64) - 1.0
     observation = task.observation(spread, action)
+    soft = {} if simulator.name in _OWN_CONTACTS else _constraints(model)
     content: dict[str, Any] = {
         "name": task.name,
         "simulator": simulator.name,
@@ -58,8 +67,15 @@ def task_hash(env: DifferentiableEnv) -> str:
         "reward": _rounded(task.reward(observation, action)),
         "terminated": task.terminated(observation).tolist(),
         "control": _rounded(task.control(action)),
+        **({"constraints": soft} if soft else {}),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _constraints(model: mujoco.MjModel) -> dict[str, Any]:
+    """Fields of the soft constraints that differ from MuJoCo's defaults anywhere."""
+    fields = {name: getattr(model, name) for name in _CONSTRAINT_FIELDS}
+    return {name: _rounded(x) for name, x in fields.items() if not np.allclose(x, _CONSTRAINT_FIELDS[name], atol=1e-12)}
 
 
 def _rounded(values: Any) -> Any:

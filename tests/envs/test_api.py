@@ -133,3 +133,19 @@ def test_absent_gpu_is_refused() -> None:
 def test_a_misspelt_simulator_option_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UsageError, match=r"unknown option of simulator 'warp' 'treads': did you mean 'threads'\?"):
         envs.make("cartpole", num_envs=2, treads=1)
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (torch.zeros(3, 2), r"action is \(3, 2\) torch.float32 on cpu: this environment takes \(4, 2\) torch.float32"),
+        (torch.zeros(4, 3), r"action is \(4, 3\)"),
+        (torch.zeros(4, 2, dtype=torch.float64), "torch.float64 on cpu"),
+        (torch.zeros(4, 2, dtype=torch.int64), "torch.int64 on cpu"),
+        (torch.zeros(4, 2, device="meta"), "on meta: this environment takes"),
+        ([[0.0, 0.0]] * 4, "action is a list: give a torch tensor"),
+    ],
+)
+def test_actions_that_do_not_fit_are_refused_by_name(action: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        toy_env(4).step(action)

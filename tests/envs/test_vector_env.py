@@ -90,6 +90,7 @@ def test_seed_determines_the_resets(vector_env: GymVectorEnv) -> None:
         (np.zeros((3, 3), np.int64), "of type int64: must be floating-point"),
         (np.zeros((3, 3), bool), "of type bool"),
         ([[0.0, "a", 0.0]] * 3, "of type <U"),
+        ([[0.0], [0.0, 1.0], [0.0]], r"rows of different lengths: must have shape \(3, 3\)"),
         (torch.zeros((3, 3), device="meta"), "are on meta: the gymnasium adapter takes NumPy arrays"),
         (np.array([[0.0] * 3, [0.0, np.nan, 0.0], [np.inf, 0.0, 0.0]]), r"of worlds \[1, 2\] are not finite"),
     ],

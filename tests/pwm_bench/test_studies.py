@@ -1,10 +1,35 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from envs.errors import UsageError
 from pwm_bench import studies
 from pwm_bench.spec import RunSpec
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "runs"
+
+
+@pytest.mark.parametrize("name", ["hopper", "ant", "suite"])
+def test_committed_records_have_the_ids_that_their_study_asks_for(name):
+    """So a sweep on the reference folder has nothing left to do. New fields: see `_ADDED` in pwm_bench/spec.py."""
+    records = {path.parent.name: json.loads(path.read_text()) for path in (REFERENCE / name).glob("*/run.json")}
+    assert {spec.id for spec in studies.load_study(name).specs} == set(records)
+    for run_id, record in records.items():
+        assert record["run_id"] == run_id
+        assert RunSpec.from_dict(record["spec"]).id == run_id
+
+
+def test_a_later_field_away_from_its_old_value_is_another_run():
+    pwm = next(spec for spec in studies.load_study("hopper").specs if spec.algorithm == "pwm")
+    ids = {pwm.id}
+    for change in ({"termination": True}, {"regularisation": "relu"}, {"termination_coef": 2.0}):
+        values = pwm.to_dict()
+        values["config"] = values["config"] | {"world_model": values["config"]["world_model"] | change}
+        ids.add(RunSpec.from_dict(values).id)
+    assert len(ids) == 4
 
 
 @pytest.mark.parametrize("name", sorted(studies.STUDIES))

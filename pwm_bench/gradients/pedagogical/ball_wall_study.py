@@ -85,6 +85,7 @@ class BallWallSpec(Spec):
     study = "ball-wall"
 
     def __post_init__(self) -> None:
+        Spec.__post_init__(self)
         for name in ("variants", "regressors"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in self.variants:

@@ -93,6 +93,7 @@ class PendulumSpec(Spec):
     study = "double-pendulum"
 
     def __post_init__(self) -> None:
+        Spec.__post_init__(self)
         for name in ("horizons", "loops", "model_horizons", "noises", "hidden"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.horizons or any(h < 1 for h in self.horizons):

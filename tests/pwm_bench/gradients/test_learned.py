@@ -12,10 +12,15 @@ import torch
 
 import envs
 from envs.errors import UsageError
+from pwm_bench import configs
 from pwm_bench.gradients.learned import load_run
 from pwm_bench.gradients.spec import Comparison, ModelRun
 from pwm_bench.gradients.starts import ModelTraining, train_model, visited_states
 from pwm_bench.gradients.study import run
+from pwm_bench.gradients.values import critic_of_run
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.pwm.config import Config
+from pwm_bench.pwm.networks import make_critic
 from pwm_bench.records import checkpoint
 from pwm_bench.records.store import Results
 from pwm_bench.runner.run import execute
@@ -87,6 +92,39 @@ def test_a_comparison_with_a_runs_model(pwm_run: Path, tmp_path: Path) -> None:
     errors = frame[frame.metric == "self_error"]
     assert set(errors.estimator) == {"model"}  # the detached objective's gradient is not that of its value
     assert errors["value"].max() < 1e-5
+
+
+def test_the_critic_of_a_run_is_a_value_in_the_tasks_units(pwm_run: Path, tmp_path: Path) -> None:
+    trained = load_run(pwm_run, task="cartpole", member=1)
+    value = critic_of_run(pwm_run, trained, task="cartpole", member=1, discount=0.99)
+    state = checkpoint.load(pwm_run / "checkpoint", spec_id=pwm_run.name).state["learner"]
+    config = configs.override(Config(), json.loads((pwm_run / "run.json").read_text())["spec"]["config"])
+    critic = make_critic(config, config.world_model.latent_dim, stream=MemberStream((0, 5)))
+    critic.load_state_dict(state["policy"]["critic"])
+    latents = torch.rand(7, config.world_model.latent_dim)
+    expected = critic.minimum(latents.expand(2, -1, -1))[1] * trained.reward_scale
+    torch.testing.assert_close(value(latents), expected)
+    double = value.to(torch.float64, torch.device("cpu"))
+    torch.testing.assert_close(double(latents.double()).float(), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UsageError, match=r"discount=0\.9: the critic of .* was trained for gamma=0\.99"):
+        critic_of_run(pwm_run, trained, task="cartpole", member=1, discount=0.9)
+    comparison = Comparison(
+        task="cartpole",
+        loop="closed",
+        estimators=("analytic", "model", "model_detached"),
+        model=ModelRun(path=str(pwm_run), member=1),
+        bootstrap="critic",
+        states=3,
+        samples=2,
+        reference_samples=4,
+        horizons=(2, 4),
+        worlds=8,
+    )
+    outcome = run(comparison, Results(tmp_path))
+    assert outcome.record.values["warp"] == {"critic": pwm_run.name, "member": 1}
+    frame = pd.read_parquet(outcome.path / "gradients.parquet")
+    assert frame[frame.metric == "self_error"]["value"].max() < 1e-5
+    assert "value_error" in set(frame.metric)
 
 
 def test_runs_without_a_usable_world_model_are_refused(pwm_run: Path, tmp_path: Path) -> None:

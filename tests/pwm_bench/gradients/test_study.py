@@ -15,9 +15,11 @@ from pwm_bench.gradients import report, studies
 from pwm_bench.gradients.spec import Comparison, ModelRun
 from pwm_bench.gradients.starts import ModelTraining
 from pwm_bench.gradients.study import COLUMNS, folder, load_study, run
+from pwm_bench.gradients.values import ValueTraining
 from pwm_bench.records.store import Results
 from pwm_bench.world_model.config import WorldModelConfig
 
+REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "gradients"
 TINY_MODEL = ModelTraining(
     env_steps=320,
     updates=5,
@@ -48,6 +50,7 @@ TINY = {"states": 4, "samples": 8, "reference_samples": 16, "horizons": (2, 5), 
         ({"steps": (0.0,)}, "steps=0.0"),
         ({"loop": "ajar"}, "unknown loop 'ajar'"),
         ({"discount": 1.5}, "discount=1.5"),
+        ({"seed": -1}, "seed=-1: must be a whole number of at least 0"),
         ({"worlds": 32}, "worlds=32: must be at least states=64"),
     ],
 )
@@ -64,6 +67,20 @@ def test_the_id_is_of_what_determines_the_numbers() -> None:
     assert base.id != base.replace(samples=128).id
     runs = [base.replace(estimators=("model",), model=ModelRun(path=f"{where}/abc")) for where in ("/a", "/b")]
     assert runs[0].id == runs[1].id != runs[0].replace(model=ModelRun(path="/a/abd")).id
+
+
+@pytest.mark.parametrize("study", ["ant", "hopper", "stiffness", "termination", "regularisation"])
+def test_committed_records_keep_their_ids(study: str) -> None:
+    """Fields that came later: see `_ADDED` in the spec."""
+    paths = list((REFERENCE / study).glob("*/record.json"))
+    assert paths
+    for path in paths:
+        values = json.loads(path.read_text())["spec"]
+        if values["model"] is not None:
+            training = dict(values["model"])
+            config = WorldModelConfig(**training.pop("config"))
+            values["model"] = ModelTraining(config=config, **training)
+        assert Comparison(**values).id == path.parent.name
 
 
 def test_every_study_builds() -> None:
@@ -145,7 +162,10 @@ def test_two_simulators_agree_with_themselves(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(Cartpole, "substeps", {**Cartpole.substeps, "twin": 4})
     options = dict(vars(Cartpole)).get("simulator_options", Cartpole.simulator_options)
     monkeypatch.setattr(Cartpole, "simulator_options", lambda self, name: options(self, "warp"))
-    comparison = Comparison(task="cartpole", simulators=("warp", "twin"), estimators=("analytic",), **TINY)
+    value = ValueTraining(env_steps=64, num_envs=8, rounds=1, hidden=(4,))  # one, fitted in the first, for both
+    comparison = Comparison(
+        task="cartpole", simulators=("warp", "twin"), estimators=("analytic",), bootstrap=value, **TINY
+    )
     frame = pd.read_parquet(run(comparison, Results(tmp_path)).path / "gradients.parquet")
     found = frame[frame.metric == "cosine_with_twin"]
     assert set(found.simulator) == {"warp"}
@@ -203,6 +223,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (("hopper", "--samples", "0"), "samples=0"),
         (("hopper", "--simulators", "mujoco_c"), "does not give"),
         (("hopper", "--member", "1"), "--member 1"),
+        (("hopper", "--bootstrap", "critic"), "name one with --model"),
+        (("hopper", "--loop", "ajar"), "unknown loop 'ajar': choices: closed, open"),
+        (("noise", "--noise", "0.1"), "leave out the option that replaces its noise"),
+        (("ball-wall", "--seed", "-1"), "seed=-1"),
+        (("landscape", "hopper", "--seed", "-1"), "seed=-1"),
+        (("hopper", "--bootstrap", "fited"), "unknown bootstrap 'fited': did you mean 'fitted'"),
+        (("landscape", "hopper", "--bootstrap", "fitted"), "--bootstrap: 'landscape' has no such setting"),
         (("hopper", "--model", "/nowhere", "--train-model", "5"), "--train-model"),
     ],
 )

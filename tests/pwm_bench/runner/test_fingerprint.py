@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+import envs
+from envs.tasks import load_task
 from pwm_bench.runner.fingerprint import task_hash
 from tests.toy import PointMass, toy_env
+
+REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "runs"
 
 
 def test_machine_and_batch_do_not_enter():
@@ -44,3 +51,29 @@ def test_a_changed_model_or_episode_changes_it():
     heavier.simulator.model.body_mass[1] = 2.0
     assert task_hash(heavier) != before
     assert task_hash(toy_env(episode_length=19)) != before
+
+
+def test_softness_of_mujocos_contacts_enters_where_the_simulator_reads_it():
+    """Without the option, contacts in MuJoCo are its defaults; with it, they have the task's own constants."""
+    own = load_task("hopper").contact
+    ground = {"contact_stiffness": own.stiffness, "contact_damping": own.damping}
+    plain, set_ = (task_hash(envs.make("hopper", "mujoco_c", num_envs=1, **o)) for o in ({}, ground))
+    assert plain != set_
+    assert task_hash(envs.make("hopper", "mujoco_c", num_envs=1, **ground | {"contact_damping": 1.0})) != set_
+    # In Warp these are what the constants are anyway.
+    plain, set_ = (task_hash(envs.make("hopper", "warp", num_envs=1, **o)) for o in ({}, ground))
+    assert plain == set_
+
+
+def test_softness_of_joint_limits_enters():
+    soft, hard = (envs.make("hopper", "mujoco_c", num_envs=1) for _ in range(2))
+    soft.simulator.model.jnt_solimp[3, 0] = 0.5
+    assert task_hash(soft) != task_hash(hard)
+
+
+@pytest.mark.parametrize("record", sorted(REFERENCE.glob("*/*/run.json")), ids=lambda path: path.parent.name)
+def test_committed_records_are_about_todays_tasks(record):
+    values = json.loads(record.read_text())
+    spec = values["spec"]
+    env = envs.make(spec["task"], spec["simulator"], num_envs=1, **spec["simulator_options"])
+    assert task_hash(env) == values["task_hash"]

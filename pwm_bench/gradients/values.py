@@ -1,0 +1,256 @@
+"""A value at the end of the horizon: what the return beyond H steps is worth, the same for all estimators.
+
+With a value function V the objective becomes
+
+    f_H(theta; s_0, e) = sum_{t<H} gamma^t r_t + gamma^H V(x_H)
+
+where x is what the policy sees: the latent where there is a world model, so V(E(o_H)) in the simulator and V(z_H) in
+the model; else the observation. V is zero after a termination. It is one function, held while gradients are taken and
+the same for all estimators: with it learned dynamics differ from the true ones by their x_H alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from envs.api import DifferentiableEnv
+from envs.errors import UsageError
+from pwm_bench import configs
+from pwm_bench.gradients.controls import Control, OpenLoop, Policy
+from pwm_bench.gradients.learned import TrainedModel, alone, open_run
+from pwm_bench.learning.checks import check_at_least, check_positive, check_unit, check_widths
+from pwm_bench.learning.critic import CriticEnsemble
+from pwm_bench.learning.optim import PopulationAdam
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.returns import td_lambda
+from pwm_bench.pwm.config import Config
+from pwm_bench.pwm.networks import make_critic
+
+__all__ = ["ValueFunction", "ValueTraining", "critic_of_run", "fit_value"]
+
+_HELD_OUT = 8  # one world in so many is kept out of the fit, to say how good it is
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValueTraining:
+    """A small value network to be fitted for a comparison, by TD(lambda) on the behaviour that is compared.
+
+    In closed loop that is the policy with its exploration noise, in open loop actions drawn as the nominal ones are.
+
+    Raises:
+        UsageError: if a field is out of range.
+    """
+
+    env_steps: int = 20_000
+    """Environment steps of experience."""
+    num_envs: int = 32
+    """Worlds that gather it; every eighth is kept out of the fit."""
+    rounds: int = 30
+    """Passes over the experience; targets are computed anew before each."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Hidden layers: linear, Mish (smooth, so that the objective is), LayerNorm."""
+    batch_size: int = 256
+    """States in a gradient step."""
+    learning_rate: float = 1e-3
+    """Adam's."""
+    td_lambda: float = 0.95
+    """lambda of the targets."""
+    seed: int = 0
+    """Of initial weights, actions and batches."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        check_widths("hidden", self.hidden)
+        for name, least in (("env_steps", 1), ("num_envs", 2), ("rounds", 1), ("batch_size", 1)):
+            check_at_least(name, getattr(self, name), least)
+        check_positive("learning_rate", self.learning_rate)
+        check_unit("td_lambda", self.td_lambda)
+        if self.env_steps < 2 * self.num_envs:
+            raise UsageError(f"env_steps={self.env_steps}: {self.num_envs} worlds need at least 2 steps each")
+
+
+@dataclass(frozen=True, slots=True)
+class ValueFunction:
+    """V(x) = scale * min_k net_k((x - centre) / spread) + shift, in the task's units.
+
+    Attributes:
+        net: ensemble of one member.
+        scale: see above.
+        shift: see above.
+        centre: shape ``(F,)``, or a number.
+        spread: likewise.
+        description: for records.
+    """
+
+    net: CriticEnsemble
+    scale: float = 1.0
+    shift: float = 0.0
+    centre: Tensor | float = 0.0
+    spread: Tensor | float = 1.0
+    description: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Values of ``(N, F)``, shape ``(N,)``."""
+        x = (features - self.centre) / self.spread
+        return self.scale * self.net.minimum(x.unsqueeze(0)).squeeze(0) + self.shift
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> ValueFunction:
+        """A copy in another precision or place, with frozen weights."""
+        net = copy.deepcopy(self.net).to(device, dtype).requires_grad_(False)
+        centre, spread = (x.to(device, dtype) if isinstance(x, Tensor) else x for x in (self.centre, self.spread))
+        return ValueFunction(net, self.scale, self.shift, centre, spread, self.description)
+
+
+def critic_of_run(path: str | Path, trained: TrainedModel, *, task: str, member: int, discount: float) -> ValueFunction:
+    """The critic of a PWM run, on the latents of its own world model.
+
+    Args:
+        path: run directory.
+        trained: the same member's world model: it knows the units of the rewards that the critic adds up.
+        task: the run's.
+        member: which seed, by position.
+        discount: gamma of the comparison.
+
+    Raises:
+        UsageError: no such run or member, or a critic of another discount.
+    """
+    spec, state = open_run(path, task=task, member=member)
+    config = configs.override(Config(), spec["config"])
+    if abs(config.gamma - discount) > 1e-9:
+        raise UsageError(
+            f"discount={discount}: the critic of {path} was trained for gamma={config.gamma}; compare with that "
+            "discount, or fit a value instead"
+        )
+    stream = MemberStream(tuple(spec["seeds"]), name="pwm/init")
+    critic = make_critic(config, config.world_model.latent_dim, stream=stream)
+    critic.load_state_dict(state["policy"]["critic"])
+    shift = trained.reward_shift / (1.0 - discount) if discount < 1.0 else 0.0
+    net = alone(critic, member, members=len(spec["seeds"]))
+    net.members = 1
+    return ValueFunction(net, trained.reward_scale, shift, description={"critic": Path(path).name, "member": member})
+
+
+def fit_value(
+    training: ValueTraining,
+    env: DifferentiableEnv,
+    control: Control,
+    theta: Tensor,
+    *,
+    encoder: Callable[[Tensor], Tensor] | None = None,
+    noise: float = 0.0,
+    discount: float = 0.99,
+    termination: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> ValueFunction:
+    """Gathers experience of the behaviour that is compared, and fits its value.
+
+    Args:
+        training: how.
+        env: ``training.num_envs`` worlds of the task.
+        control: meaning of the parameters.
+        theta: the parameters, shape ``(S, D)``.
+        encoder: what a policy sees of an observation; the observation itself by default.
+        noise: deviation of the exploration noise.
+        discount: gamma.
+        termination: nothing follows a termination. Off: what follows is worth V.
+        progress: told after each pass.
+
+    Raises:
+        UsageError: if the fit is not finite.
+    """
+    data = _gather(training, env, control, theta, encoder or (lambda x: x), noise)
+    ended = data.terminated & data.lost if not termination else data.terminated
+    cut = data.done & ~ended
+    features = data.features.flatten(0, 1)
+    spread = features.std(0)
+    spread = spread.clamp(min=0.1 * float(spread.median().clamp(min=1e-6)))
+    stream = MemberStream((training.seed,), env.device, name="gradients/value")
+    net = CriticEnsemble(1, 1, features.shape[1], training.hidden, activation="mish", stream=stream)
+    net = net.to(env.device, theta.dtype)
+
+    def targets(value: Callable[[Tensor], Tensor], lam: float) -> Tensor:
+        with torch.no_grad():
+            beyond = value(data.after.flatten(0, 1)).unflatten(0, data.rewards.shape)
+        return td_lambda(data.rewards, beyond, ended, cut, gamma=discount, lam=lam)
+
+    first = targets(lambda x: x.new_zeros(x.shape[0]), 1.0)
+    scale, shift = float(first.std().clamp(min=1e-6)), float(first.mean())
+    value = ValueFunction(net, scale, shift, features.mean(0), spread)
+    kept = torch.arange(env.num_envs, device=env.device) % _HELD_OUT == _HELD_OUT - 1
+    if not bool(kept.any()):
+        kept[-1] = True
+    x = data.features[:, ~kept].flatten(0, 1)
+    parameters = list(net.parameters())
+    optimiser = PopulationAdam(parameters, training.learning_rate, members=1)
+    size = min(training.batch_size, x.shape[0])
+    for _ in range(training.rounds):
+        y = targets(value, training.td_lambda)[:, ~kept].flatten()
+        order = stream.uniform(x.shape[0])[0].argsort()
+        for rows in order[: x.shape[0] // size * size].view(-1, size):
+            optimiser.zero_grad()
+            ((value(x[rows]) - y[rows]) / scale).square().mean().backward()
+            optimiser.step()
+        if progress is not None:
+            progress(1)
+    with torch.no_grad():
+        truth, found = targets(value, 1.0)[:, kept], value(data.features[:, kept].flatten(0, 1))
+        explained = 1.0 - float((truth.flatten() - found).var() / truth.var().clamp(min=1e-300))
+    if not all(bool(torch.isfinite(p).all()) for p in parameters):
+        raise UsageError("the value at the end of the horizon diverged as it was fitted: lower its learning_rate")
+    description = {"fitted": configs.to_json(training), "explained_variance": explained}
+    return ValueFunction(net, scale, shift, value.centre, value.spread, description).to(theta.dtype, env.device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Experience:
+    """T steps of N worlds; features ``(T, N, F)`` before and after each step, the rest ``(T, N)``."""
+
+    features: Tensor
+    after: Tensor
+    rewards: Tensor
+    terminated: Tensor
+    lost: Tensor
+    done: Tensor
+
+
+@torch.no_grad()
+def _gather(
+    training: ValueTraining,
+    env: DifferentiableEnv,
+    control: Control,
+    theta: Tensor,
+    encode: Callable[[Tensor], Tensor],
+    noise: float,
+) -> _Experience:
+    worlds, dtype = env.num_envs, theta.dtype
+    stream = MemberStream((training.seed,), env.device, name="gradients/value/experience")
+    act: Policy
+    if isinstance(control, OpenLoop):
+        scale = control.scale
+        act = lambda t, seen: scale * (2.0 * stream.uniform(worlds, env.action_dim, dtype=dtype)[0] - 1.0)  # noqa: E731
+    else:
+        act = control.policy(theta[:1].expand(worlds, -1))
+    columns: list[list[Tensor]] = [[] for _ in range(6)]
+    for t in range(training.env_steps // training.num_envs):
+        seen = encode(env.obs.to(dtype))
+        mean = act(t, seen)
+        action = torch.clamp(mean + noise * stream.normal(worlds, env.action_dim, dtype=dtype)[0], -1.0, 1.0)
+        step = env.step(action.to(env.dtype))
+        found = (
+            seen,
+            encode(step.final_obs.to(dtype)),
+            step.reward.to(dtype),
+            step.terminated,
+            step.invalid,
+            step.done,
+        )
+        for column, item in zip(columns, found, strict=True):
+            column.append(item)
+    return _Experience(*(torch.stack(column) for column in columns))

@@ -1,0 +1,100 @@
+"""Several seeds of the world model: intervals, paired differences, and the study that repeats itself."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from envs.errors import UsageError
+from pwm_bench.cli import main
+from pwm_bench.gradients import studies
+from pwm_bench.gradients.seeds import SEED, differences, over_seeds, student_interval, table
+from pwm_bench.gradients.spec import Comparison
+from pwm_bench.gradients.study import GradientStudy, load_study
+from pwm_bench.records.store import Results
+from tests.pwm_bench.gradients.test_study import TINY_MODEL
+
+
+def frame() -> pd.DataFrame:
+    """Cosines of two causes and three seeds: b is a's plus 0.2, 0.3 and 0.4, whatever a is."""
+    cosines = {"a": (0.1, 0.5, 0.9), "b": (0.3, 0.8, 1.3)}
+    rows = [
+        {"simulator": "warp", "estimator": "model", "horizon": 4, "state": state, "metric": metric, "at": math.nan,
+         "value": value + state + 1, "low": 0.0, "high": 0.0, "kind": kind, SEED: seed}
+        for kind, values in cosines.items()
+        for seed, value in enumerate(values)
+        for metric in ("cosine", "return_error")
+        for state in (-1, 0)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_students_interval() -> None:
+    # t_{0.975, 2} = 4.302653, s = 1: reach 4.302653 / sqrt(3)
+    assert student_interval([1.0, 2.0, 3.0]) == pytest.approx((2.0 - 2.484138, 2.0 + 2.484138), abs=1e-5)
+    assert all(math.isnan(x) for x in (*student_interval([1.0]), *student_interval([1.0, math.nan])))
+
+
+def test_means_and_paired_differences() -> None:
+    means = over_seeds(frame(), "kind")
+    assert len(means) == 4  # two causes, two metrics; single states are left out
+    a = means[(means.kind == "a") & (means.metric == "cosine")].iloc[0]
+    assert (a["value"], a["low"]) == pytest.approx((0.5, 0.5 - 4.302653 * 0.4 / math.sqrt(3)), abs=1e-5)
+    gaps = differences(frame(), "kind", "a")
+    assert set(gaps.kind) == {"b"}
+    row = gaps[gaps.metric == "cosine"].iloc[0]
+    assert row["value"] == pytest.approx(0.3)
+    # The pairs differ by 0.1 though each cause's own values differ by 0.4 and more.
+    assert (row["low"], row["high"]) == pytest.approx((0.3 - 0.248414, 0.3 + 0.248414), abs=1e-5)
+    fewer = frame()
+    fewer = fewer[~((fewer.kind == "b") & (fewer[SEED] == 2))]
+    assert differences(fewer, "kind", "a")["value"].tolist() == pytest.approx([0.25, 0.25])
+
+
+def test_the_table_marks_what_differs() -> None:
+    out = io.StringIO()
+    Console(file=out, width=120).print(table(frame(), cause="kind", order=("a", "b"), title="t"))
+    lines = out.getvalue().splitlines()
+    cosines = [line for line in lines if "cosine" in line]
+    assert "0.5 [-0.49, 1.5]" in cosines[0]
+    assert "*" not in cosines[0]
+    assert cosines[1].rstrip().endswith("*")
+
+
+def test_repetitions_are_comparisons_of_their_own() -> None:
+    study = studies.load("regularisation")
+    runs = study.runs()
+    assert len(runs) == 20
+    assert {(s["regularisation"], s[SEED]) for s, _ in runs} >= {("relu", 4), ("simnorm", 0)}
+    assert all(c.model.seed == s[SEED] and c.model.config.regularisation == s["regularisation"] for s, c in runs)
+    assert len({c.seed for _, c in runs}) == 1
+    hopper = Comparison(task="hopper")
+    with pytest.raises(UsageError, match="need a world model that is trained"):
+        GradientStudy(name="s", description="", comparisons={"": hopper}, model_seeds=(0, 1))
+    trained = studies.comparison("hopper")
+    for seeds, message in (((1, 1), "two of its comparisons are the same"), ((-1,), "model seeds")):
+        with pytest.raises(UsageError, match=message):
+            GradientStudy(name="s", description="", comparisons={"": trained}, model_seeds=seeds)
+
+
+def test_the_command_repeats_and_shows_means(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "ModelTraining", lambda **fields: TINY_MODEL)
+    arguments = ["gradients", "cartpole", "--results", str(tmp_path), "--estimators", "analytic", "model"]
+    arguments += ["--states", "3", "--samples", "4", "--reference-samples", "8", "--horizons", "2", "4"]
+    arguments += ["--worlds", "12", "--model-seeds", "0", "3"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "2 seeds of the world model" in out
+    assert "curvature" in out
+    rows = load_study(Results(tmp_path), "cartpole")
+    assert set(rows[SEED]) == {0, 3}
+    assert (tmp_path / "gradients" / "cartpole" / "estimates-warp.svg").exists()
+    assert main(["gradients", "ball-wall", "--model-seeds", "1"]) == 2
+    assert "--model-seeds: 'ball-wall' has no such setting" in capsys.readouterr().err

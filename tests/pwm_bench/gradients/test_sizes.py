@@ -1,0 +1,44 @@
+"""Named sizes change what was left at its default, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from envs.errors import UsageError
+from pwm_bench.cli import main
+from pwm_bench.commands.gradients import Gradients
+from pwm_bench.gradients import studies
+from pwm_bench.gradients.sizes import SIZES, at_size
+from pwm_bench.gradients.spec import Comparison
+
+
+def test_full_is_the_default_and_cpu_is_smaller() -> None:
+    comparison = studies.comparison("hopper")
+    assert comparison.replace(**at_size(comparison, "full")).id == comparison.id
+    small = comparison.replace(**at_size(comparison, "cpu"))
+    assert (small.states, small.samples, small.reference_samples) == (32, 64, 512)
+    assert small.horizons == SIZES["cpu"].horizons == (2, 4, 8, 16, 32)
+
+
+def test_a_studys_own_choices_and_options_by_hand_stay() -> None:
+    batch = Gradients(target="batch", size="cpu")._study("batch")
+    assert [c.samples for c in batch.comparisons.values()] == [8, 32, 128, 512]
+    assert {c.states for c in batch.comparisons.values()} == {32}
+    exact = Gradients(target="exact", size="cpu")._study("exact")
+    assert {c.horizons for c in exact.comparisons.values()} == {(2, 4, 8, 16)}
+    by_hand = Gradients(target="hopper", size="cpu", states=8, horizons=(3,))._study("hopper").comparisons[""]
+    assert (by_hand.states, by_hand.horizons, by_hand.samples) == (8, (3,), 64)
+
+
+def test_the_committed_records_are_of_this_size() -> None:
+    """The commands in docs/gradients.md name it."""
+    for name, ids in (("stiffness", {"5ded29927a94", "a5146f2ebec0", "f3f996467a89", "fd4898393113"}),
+                      ("termination", {"60ba07f32a61", "ad03b6e197a3"})):  # fmt: skip
+        assert {c.id for c in Gradients(target=name, size="cpu")._study(name).comparisons.values()} == ids
+
+
+def test_a_size_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="unknown size 'cpus': did you mean 'cpu'"):
+        at_size(Comparison(task="hopper"), "cpus")
+    assert main(["gradients", "landscape", "hopper", "--size", "cpu"]) == 2
+    assert "--size: 'landscape' has no such setting" in capsys.readouterr().err
