@@ -25,8 +25,9 @@ __all__ = ["Sweep"]
 class Sweep:
     """Do all runs of a study: skip what is finished, go on with what was cut off, end with the table.
 
-    Each run has a process of its own. Stop at any time with Ctrl-C; the same command goes on from there. Multi-task
-    studies (multitask-quick, multitask, mt30, mt80) go from data to experts in stages.
+    Each run has a process of its own. Stop at any time with Ctrl-C; the same command goes on from there. Several sweeps on
+    one results folder share the runs. Multi-task studies (multitask-quick, multitask, mt30, mt80) go from data to experts
+    in stages.
     """
 
     study: Annotated[str, tyro.conf.Positional, option("STUDY")]
@@ -47,6 +48,8 @@ class Sweep:
     """Do at most this many runs now."""
     retry: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also do again what failed or ran out of memory before."""
+    wait: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Don't end while other processes are at runs of the study; take over what they leave unfinished."""
     checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
     """Time between two checkpoints."""
     data: Annotated[Path | None, option("DIR")] = None
@@ -71,7 +74,7 @@ class Sweep:
     def _pipeline(self) -> int:
         from pwm_bench.commands.pipeline import carry_out
 
-        for name in ("scale", "task", "simulator", "algorithm", "limit", "retry"):
+        for name in ("scale", "task", "simulator", "algorithm", "limit", "retry", "wait"):
             if getattr(self, name) != getattr(type(self), name):
                 raise UsageError(
                     f"--{name}: not for the multi-task study '{self.study}': change its stages one by one; see "
@@ -108,7 +111,7 @@ class Sweep:
         from pwm_bench.display import make_display
 
         with make_display(console, items) as display:
-            outcome = sweep(items, results, executor, display)
+            outcome = sweep(items, results, executor, display, limit=self.limit, retry=self.retry, wait=self.wait)
         _conclude(console, study, outcome, results, again=self._command())
         return outcome.exit_code
 
@@ -154,18 +157,20 @@ def _conclude(console: Console, study: Study, outcome: SweepResult, results: Res
 
     console.print()
     for item in outcome.items:
-        if item.status == "refused":  # the others are rows of the table
+        if item.status in ("refused", "damaged") or item.plan == "busy":  # the others are rows of the table
             console.print(
-                f"{item.spec.label}: {item.status}: {item.reason}",
+                f"{item.spec.label}: {'busy' if item.plan == 'busy' else item.status}: {item.reason}",
                 style="yellow", soft_wrap=True, markup=False, highlight=False,
             )  # fmt: skip
     steps = []
-    if any(item.status is not None and item.status != "refused" for item in outcome.items):
+    if any(item.status not in (None, "refused", "damaged") for item in outcome.items):
         show(console, results, study.name)
         steps.append((f"pwm-bench table {study.name} --match env_steps", "compare at equal budgets"))
         steps.append((f"pwm-bench table {study.name} --trace", "follow every number to its run"))
     if outcome.stopped_by is not None or any(item.plan == "later" for item in outcome.items):
         steps.insert(0, (again, "go on where this stopped"))
+    elif any(item.plan == "busy" for item in outcome.items):
+        steps.insert(0, (f"{again} --wait", "stay until the others are done, and take over what they leave"))
     if any(item.status in ("failed", "oom") for item in outcome.items):
         steps.insert(0, (f"{again} --retry", "do the failed runs again; each has a traceback.txt"))
     if study.name == "quickstart":
