@@ -25,9 +25,9 @@ __all__ = ["Sweep"]
 class Sweep:
     """Do all runs of a study: skip what is finished, go on with what was cut off, end with the table.
 
-    Each run has a process of its own. Stop at any time with Ctrl-C; the same command goes on from there. Several sweeps on
-    one results folder share the runs. Multi-task studies (multitask-quick, multitask, mt30, mt80) go from data to experts
-    in stages.
+    Each run has a process of its own. Stop at any time with Ctrl-C; the same command goes on from there. It may run
+    several times at once, on several machines too if they share the results folder: each takes the runs that no other
+    has. Multi-task studies (multitask-quick, multitask, mt30, mt80) go from data to experts in stages.
     """
 
     study: Annotated[str, tyro.conf.Positional, option("STUDY")]
