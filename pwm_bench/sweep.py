@@ -186,6 +186,8 @@ def sweep(
                     observer.waiting(busy)
                     told = busy
                 _pause(result)
+    for study in {item.spec.study for item in items}:
+        results.clear_claims(study)
     for item in items:
         if item.to_do and not item.carried_out and result.stopped_by is None:  # beyond the limit
             item.plan = "later"

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envs.errors import UsageError, unknown
 from pwm_bench.records.files import JsonLines, write_atomic
@@ -100,26 +100,45 @@ class RunDirectory:
         Raises:
             UsageError: there is none, it cannot be read, it is damaged, or a newer version wrote it.
         """
-        from pydantic import ValidationError
+        return self.validated(self.read_values())
+
+    def read_values(self) -> dict[str, Any]:
+        """The record's JSON values, brought up to date; `validated` makes a record of them.
+
+        Raises:
+            UsageError: as `read`, but that what is in it may still be wrong.
+        """
+        from pydantic_core import from_json  # the same values as json.loads in half the time
 
         from pwm_bench.records.migrate import migrate
-        from pwm_bench.records.schema import SCHEMA_VERSION, RunRecord
+        from pwm_bench.records.schema import SCHEMA_VERSION
 
         try:
-            values = json.loads(self.record_file.read_bytes())
-            values = migrate(values, current=SCHEMA_VERSION, source=self.record_file)
-            return RunRecord.model_validate(values)
+            return migrate(from_json(self.record_file.read_bytes()), current=SCHEMA_VERSION, source=self.record_file)
         except FileNotFoundError:
             raise UsageError(f"{self.path}: holds no run.json, so it is not a run; check the path") from None
         except OSError as error:
             raise UsageError(f"{self.record_file}: cannot be read ({error.strerror}); check its permissions") from None
         except UsageError:
             raise
+        except (ValueError, KeyError, TypeError):
+            raise self._damaged("not a run record") from None
+
+    def validated(self, values: Mapping[str, Any]) -> RunRecord:
+        """The record that these values are.
+
+        Raises:
+            UsageError: they are not one.
+        """
+        from pydantic import ValidationError
+
+        from pwm_bench.records.schema import RunRecord
+
+        try:
+            return RunRecord.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
             raise self._damaged(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        except (ValueError, KeyError, TypeError):
-            raise self._damaged("not a run record") from None
 
     def write(self, record: RunRecord) -> None:
         """Replaces the record, atomically."""
@@ -152,6 +171,12 @@ class Results:
         """Context manager that keeps other sweeps away from a run, from before its process starts until its end is
         recorded. Leaves nothing behind."""
         return RunLock(self.study_path(study) / ".claims" / run_id, patience=0.0, passing=True)
+
+    def clear_claims(self, study: str) -> None:
+        """Removes the files of claims that nobody holds: a killed sweep's, of runs that are done without it."""
+        for file in (self.study_path(study) / ".claims").glob("*"):
+            with contextlib.suppress(UsageError), self.claim(study, file.name):
+                pass
 
     def runs(self, study: str) -> Iterator[RunDirectory]:
         """The directories of a study's runs that have a record.

@@ -183,3 +183,15 @@ def test_a_batch_system_may_signal_twice(start, tmp_path):
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 143, errors
     assert directory.status() in ("interrupted", "ok")
+
+
+def test_a_claim_of_a_killed_sweep_is_cleared_away_and_one_that_is_held_is_not(tmp_path):
+    results = Results(tmp_path)
+    items, watcher = prepare(results, 1)
+    claims = results.study_path("shared") / ".claims"
+    claims.mkdir(parents=True)
+    (claims / "0123456789ab").write_text("5 host\n")
+    with results.claim("shared", "held"):
+        sweep(items, results, Pretender(results, ("ok", end(0))), watcher)
+        assert [file.name for file in claims.iterdir()] == ["held"]
+    assert not claims.exists()

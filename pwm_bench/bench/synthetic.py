@@ -1,6 +1,6 @@
 """Many run directories with plausible records, quickly. As a program, for measuring::
 
-python -m tests.pwm_bench.records.synthetic FOLDER 10000
+python -m pwm_bench.bench.synthetic FOLDER 10000
 time pwm-bench results ls --all --results FOLDER
 time pwm-bench table many --results FOLDER
 """
