@@ -176,7 +176,7 @@ def test_a_policy_of_ones_own(worlds, tmp_path):
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ("experts", "--policy experts: must be random, expert, auto, or a Python function"),
+        ("experts", "--policy experts: must be random, expert, auto, the run directory of an extraction"),
         ("no.such:thing", "--policy no.such:thing: can't be imported"),
         ("tests.pwm_bench.collection.policies:none", "can't be imported"),
         ("expert", "only Meta-World's tasks have scripted experts"),
