@@ -114,7 +114,7 @@ class Layer(nn.Module):
         every = [self.weight, self.bias, *([] if self.ln is None else [self.ln.weight, self.ln.bias])]
         chosen: list[Tensor] = [p.detach() if fixed else p for p in every]
         if rows is not None:
-            chosen = [p[rows] for p in chosen]
+            chosen = [torch.stack([p[k] for k in rows]) for p in chosen]  # an index list would be copied to the device
         return chosen[0], chosen[1], *(chosen[2:] or (None, None))  # type: ignore[return-value]
 
 
