@@ -92,7 +92,7 @@ class PopulationAdam:
         else:
             self.lr.fill_(lr)
         if self.lr.device.type == "cpu":  # torch's single-pass kernel wants numbers
-            self._rates: list[float] = self.lr.tolist()
+            self._rates: list[float] = lr.tolist() if isinstance(lr, Tensor) else [lr] * self.members
 
     def zero_grad(self) -> None:
         """Forgets the gradients."""

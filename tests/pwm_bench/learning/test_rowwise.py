@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -104,11 +105,5 @@ def test_without_a_compiler_nothing_is_used() -> None:
         "assert torch.isfinite(net(torch.ones(1, 3, 4))).all()"
     )
     for change in ({"PWM_BENCH_NATIVE": "0"}, {"CC": "no-such-compiler", "PATH": ""}):
-        done = subprocess.run([sys.executable, "-c", code], env={**_environment(), **change}, capture_output=True)
+        done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **change}, capture_output=True)
         assert done.returncode == 0, done.stderr.decode()
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)
