@@ -67,10 +67,12 @@ def available() -> bool:
 
 def suits(x: Tensor, width: int) -> bool:
     """Whether the kernels take rows of ``width`` numbers of the device and dtype of ``x``."""
-    return x.device.type == "cpu" and x.dtype in _NAMES and width <= _WIDEST and available()
+    usable = x.device.type == "cpu" and x.dtype in _NAMES and width <= _WIDEST
+    return usable and not torch.compiler.is_compiling() and available()
 
 
 def _call(name: str, dtype: torch.dtype, *arguments: Tensor | int | None) -> None:
+    assert all(x.is_contiguous() for x in arguments if isinstance(x, Tensor))
     plain = [ctypes.c_void_p(x.data_ptr()) if isinstance(x, Tensor) else x for x in arguments]
     numbers = [ctypes.c_long(x) if isinstance(x, int) else x for x in plain]
     getattr(_library(), f"{name}_{_NAMES[dtype]}")(*numbers)
@@ -112,7 +114,7 @@ def mish_norm_backward(
 class _MishNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        y = y.contiguous()
+        y, bias, scale, shift = (x.contiguous() for x in (y, bias, scale, shift))
         a, mean, rstd = mish_norm_forward(y, bias, scale, shift)
         ctx.save_for_backward(y, bias, scale, mean, rstd)
         return a
@@ -121,7 +123,7 @@ class _MishNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         y, bias, scale, mean, rstd = ctx.saved_tensors
-        out, sums = mish_norm_backward(grad.contiguous(), y, bias, scale, mean, rstd)
+        out, sums = mish_norm_backward(grad.to(y.dtype).contiguous(), y, bias, scale, mean, rstd)
         ds, dt, db = sums.unsqueeze(2).unbind(1)
         return out, db, ds, dt
 
@@ -129,7 +131,7 @@ class _MishNorm(torch.autograd.Function):
 class _NormMish(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        y = y.contiguous()
+        y, bias, scale, shift = (x.contiguous() for x in (y, bias, scale, shift))
         a, statistics = torch.empty_like(y), torch.empty(2, *y.shape[:2])
         own = int(scale.dim() == 3)
         _call("norm_mish", y.dtype, y, bias, scale, shift, a, statistics[0], statistics[1], *y.shape, own)
@@ -142,7 +144,7 @@ class _NormMish(torch.autograd.Function):
         y, bias, scale, shift, (mean, rstd) = ctx.saved_tensors
         learns = any(ctx.needs_input_grad[1:])
         out, sums, own = torch.empty_like(y), _sums(y) if learns else None, int(scale.dim() == 3)
-        arguments = (grad.contiguous(), y, bias, scale, shift, mean, rstd, out, sums, *y.shape, own)
+        arguments = (grad.to(y.dtype).contiguous(), y, bias, scale, shift, mean, rstd, out, sums, *y.shape, own)
         _call("norm_mish_backward", y.dtype, *arguments)
         if sums is None:
             return out, None, None, None

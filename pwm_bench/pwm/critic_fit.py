@@ -76,7 +76,7 @@ class CriticFit:
             x, y = latents[member].to(self._dtype), targets[member]
             steps = []
             for order in orders:
-                xs, ys = (x, y) if order is None else (x[order[member]], y[order[member]])
+                xs, ys = (x, y) if order is None else (x.index_select(0, order[member]), y[order[member]])
                 for rows, wanted in zip(xs.chunk(minibatches), ys.chunk(minibatches), strict=True):
                     steps.append(self._step(member, rows, wanted, iteration))
             results.append(torch.stack(steps).mean(0))
