@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from pwm_bench.bench.plain_extraction import PlainExtraction
+from pwm_bench.bench.plain_extraction import PlainExtraction, ReleasedExtraction
 from pwm_bench.bench.timing import interleaved_medians, machine_line
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
@@ -42,14 +42,24 @@ def main(*, quick: bool = False) -> None:
         seconds = measure(model, populations, repeats=1 if quick else 3)
         cosine = actor_gradient_cosine(model)
     table = Table(title=f"One update at batch 64, H 16, {size} world model", title_justify="left")
-    for column in ("implementation", "tasks", "s/update", "s/update and task", "times plain", "GFLOP/s"):
+    columns = (
+        "tasks",
+        "s/update",
+        "s/update and task",
+        "updates/s and task",
+        "times plain",
+        "times released",
+        "GFLOP/s",
+    )
+    for column in ("implementation", *columns):
         table.add_column(column, justify="left" if column == "implementation" else "right")
-    plain = seconds[("plain float32", 1)]
+    plain, released = (seconds[(f"{name} float32", 1)] for name in ("plain", "released"))
     work = matrix_work(model, ExtractionConfig())
     for (name, tasks), value in seconds.items():
         per_task = value / tasks
-        speed = "" if name.startswith("plain") else f"{work / per_task / 1e9:,.0f}"
-        table.add_row(name, str(tasks), f"{value:.3f}", f"{per_task:.3f}", f"{plain / per_task:.2f}", speed)
+        speed = f"{work / per_task / 1e9:,.0f}" if name in ("float32", "bfloat16") else ""
+        ratios = (f"{plain / per_task:.2f}", f"{released / per_task:.2f}")
+        table.add_row(name, str(tasks), f"{value:.3f}", f"{per_task:.3f}", f"{1 / per_task:.2f}", *ratios, speed)
     console.print(table)
     console.print(
         f"matrix products of an update: {work / 1e9:.1f} GFLOP a task; a 2048 x 2048 product runs at "
@@ -77,15 +87,18 @@ def measure(
     device = next(model.parameters()).device
     works: dict[str, Callable[[], object]] = {}
     if device.type == "cpu":
-        plain, obs = PlainExtraction(model, 0, config), torch.randn(config.batch_size, _OBS)
+        obs = torch.randn(config.batch_size, _OBS)
+        plain, released = PlainExtraction(model, 0, config), ReleasedExtraction(model, 0, config)
         works["plain float32|1"] = lambda: plain.update(obs)
+        works["released float32|1"] = lambda: released.update(obs)
     for precision in ("float32", "bfloat16"):
         for tasks in populations:
             works[f"{precision}|{tasks}"] = _extractor(model, tasks, precision, config).update
     seconds = interleaved_medians(works, repeats=repeats, at_least=0.0)
     split = {tuple(key.split("|")): value for key, value in seconds.items()}
     found = {(name, int(tasks)): value for (name, tasks), value in split.items()}
-    found.setdefault(("plain float32", 1), float("nan"))
+    for name in ("plain", "released"):
+        found.setdefault((f"{name} float32", 1), float("nan"))
     return found
 
 

@@ -1,7 +1,8 @@
 """Policy extraction written the obvious way, for comparison: torch's own modules, float32, one task.
 
-The world model is a set of ordinary modules whose weights collect gradients while the policy trains, every reward is
-its own product, and each critic is a network of its own. It computes what `pwm_bench.pwm.extraction` computes.
+The world model is a set of ordinary modules whose weights collect gradients while the policy trains, and every reward
+and value is its own product. It computes what `pwm_bench.pwm.extraction` computes. `PlainExtraction` has a network for
+each critic; `ReleasedExtraction` stacks them under ``torch.func.vmap``, as PWM's released code does.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import itertools
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
 
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.world_model.multitask.layers import Stack
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.twohot import symexp
 
-__all__ = ["PlainExtraction"]
+__all__ = ["PlainExtraction", "ReleasedExtraction"]
 
 
 class _SimNorm(nn.Module):
@@ -70,10 +72,11 @@ class PlainExtraction:
         self.log_std = nn.Parameter(torch.full((sizes.action_dim,), config.initial_log_std))
         critics = range(config.num_critics)
         self.critics = nn.ModuleList(_perceptron((sizes.latent_dim, *config.critic_hidden, 1)) for _ in critics)
+        self.critic_params = self._critic_parameters()
         self.actor_params = [*self.actor.parameters(), self.log_std]
         betas = config.adam_betas
         self.actor_adam = torch.optim.Adam(self.actor_params, config.actor_learning_rate, betas)
-        self.critic_adam = torch.optim.Adam(self.critics.parameters(), config.critic_learning_rate, betas)
+        self.critic_adam = torch.optim.Adam(self.critic_params, config.critic_learning_rate, betas)
         self.variance = torch.ones(())
 
     def update(self, obs: Tensor) -> None:
@@ -90,7 +93,7 @@ class PlainExtraction:
             latents.append(z)
             z = self.dynamics(x)
             nexts.append(z)
-        values = [torch.stack([critic(x).squeeze(-1) for critic in self.critics]).amin(0) for x in nexts]
+        values = [self._critic_values(x).amin(0) for x in nexts]
         total = sum(self.gamma**t * r for t, r in enumerate(rewards)) + self.gamma**config.horizon * values[-1]
         self.variance = total.var(correction=0).detach()  # type: ignore[union-attr]
         loss = -total.mean() / (self.variance + 1e-5).sqrt()  # type: ignore[union-attr]
@@ -101,6 +104,13 @@ class PlainExtraction:
         for part in (self.encoder, self.dynamics, self.reward, self.embedding):
             part.zero_grad()
         self._fit([x.detach() for x in latents], [r.detach() for r in rewards], [v.detach() for v in values])
+
+    def _critic_parameters(self) -> list[nn.Parameter]:
+        return list(self.critics.parameters())
+
+    def _critic_values(self, x: Tensor) -> Tensor:
+        """Values of every critic, ``(B, L)`` to ``(K, B)``."""
+        return torch.stack([critic(x).squeeze(-1) for critic in self.critics])
 
     def _fit(self, latents: list[Tensor], rewards: list[Tensor], values: list[Tensor]) -> None:
         config = self.config
@@ -113,8 +123,21 @@ class PlainExtraction:
         for _ in range(config.critic_iterations):
             order = torch.randperm(len(y))
             for rows in order.chunk(config.critic_minibatches):
-                loss = torch.stack([(c(x[rows]).squeeze(-1) - y[rows]).square().mean() for c in self.critics]).mean()
+                loss = (self._critic_values(x[rows]) - y[rows]).square().mean()
                 self.critic_adam.zero_grad()
                 loss.backward()
-                nn.utils.clip_grad_norm_(self.critics.parameters(), config.critic_max_grad_norm)
+                nn.utils.clip_grad_norm_(self.critic_params, config.critic_max_grad_norm)
                 self.critic_adam.step()
+
+
+class ReleasedExtraction(PlainExtraction):
+    """The same with the critics as one stacked module under vmap."""
+
+    def _critic_parameters(self) -> list[nn.Parameter]:
+        stacked, _ = stack_module_state(list(self.critics))
+        self._stacked = {name: nn.Parameter(value.detach()) for name, value in stacked.items()}
+        return list(self._stacked.values())
+
+    def _critic_values(self, x: Tensor) -> Tensor:
+        base = self.critics[0]
+        return vmap(lambda params: functional_call(base, params, (x,)))(self._stacked).squeeze(-1)

@@ -48,6 +48,14 @@ class MemberGuard:
         return self.alive
 
     @torch.no_grad()
+    def check_member(self, member: int, iteration: int, *values: Tensor) -> Tensor:
+        """`check` for one member, whose values are scalars. Returns whether it is alive, a boolean scalar."""
+        alive = self.alive[member]
+        sound = torch.isfinite(torch.stack(values)).all()
+        self.diverged_at[member].masked_fill_(alive & ~sound, iteration)
+        return alive.logical_and_(sound)
+
+    @torch.no_grad()
     def zero_dead_gradients(self, params: Iterable[Tensor]) -> None:
         """Zeroes the gradients of frozen members, whatever they are."""
         members = self.alive.shape[0]

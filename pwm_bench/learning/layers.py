@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from envs.errors import UsageError, unknown
+from pwm_bench.learning import rowwise
 from pwm_bench.learning.elementwise import group_softmax, mish
 from pwm_bench.learning.initialise import Initialiser, torch_default
 from pwm_bench.learning.random import MemberStream
@@ -179,8 +180,16 @@ class _Layer(nn.Module):
         self.norm = norm
         self._activation = activation
         self._norm_first = norm_first
+        self.fused = False
+        plain = type(linear) is PopulationLinear and activation is mish
+        self._fusible = plain and isinstance(norm, PopulationLayerNorm) and norm.eps == rowwise.EPS
 
     def forward(self, x: Tensor) -> Tensor:
+        linear, norm = self.linear, self.norm
+        if self.fused and self._fusible and x.dim() == 3 and rowwise.suits(x, linear.weight.shape[-1]):
+            assert isinstance(norm, PopulationLayerNorm)
+            kernel = rowwise.norm_mish if self._norm_first else rowwise.mish_norm
+            return kernel(torch.bmm(x, linear.weight), linear.bias, norm.weight, norm.bias)
         x = self.linear(x)
         if self.norm is None:
             return self._activation(x)
@@ -253,6 +262,12 @@ class PopulationMLP(nn.Module):
             scale = PopulationLayerNorm(members, o, device=stream.device)
             layers.append(_Layer(linear(i, o, how), SimNorm(simnorm_dim), scale, norm_first=True))
         self.layers = nn.ModuleList(layers)
+
+    def fuse(self) -> None:
+        """Lets hidden layers use the kernels of `pwm_bench.learning.rowwise` where there are some."""
+        for layer in self.layers:
+            if isinstance(layer, _Layer):
+                layer.fused = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``x``, shape ``(P, ..., sizes[0])``, to shape ``(P, ..., sizes[-1])``."""

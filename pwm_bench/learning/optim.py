@@ -91,6 +91,8 @@ class PopulationAdam:
             self.lr.copy_(lr)
         else:
             self.lr.fill_(lr)
+        if self.lr.device.type == "cpu":  # torch's single-pass kernel wants numbers
+            self._rates: list[float] = lr.tolist() if isinstance(lr, Tensor) else [lr] * self.members
 
     def zero_grad(self) -> None:
         """Forgets the gradients."""
@@ -149,28 +151,43 @@ class PopulationAdam:
 
     def _step_fused(self, alive: Tensor | None) -> None:
         """The same by torch's single-pass kernel, member by member (their rows are contiguous)."""
-        b1, b2 = self.betas
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.params]
-        params, grads = ([self._rows(x) for x in xs] for xs in (self.params, grads))
-        for member, rate in enumerate(self.lr.tolist()):
-            if alive is not None and not bool(alive[member]):
-                continue
-            torch._fused_adam_(
-                [p[member] for p in params],
-                [g[member] for g in grads],
-                [m[member] for m in self._first],
-                [v[member] for v in self._second],
-                [],
-                [self._step[member].float() + 1.0] * len(grads),
-                lr=float(rate),
-                beta1=b1,
-                beta2=b2,
-                weight_decay=0.0,
-                eps=self.eps,
-                amsgrad=False,
-                maximize=False,
-            )
-            self._step[member] += 1
+        grads = [self._rows(torch.zeros_like(p) if p.grad is None else p.grad) for p in self.params]
+        for member in range(self.members):
+            self.step_member(member, [g[member] for g in grads], None if alive is None else alive[member])
+
+    @torch.no_grad()
+    def step_member(
+        self, member: int, grads: Sequence[Tensor], alive: Tensor | None = None, *, clip: Tensor | None = None
+    ) -> None:
+        """Moves one member's parameters by torch's single-pass kernel, on a CPU.
+
+        Args:
+            member: which.
+            grads: a gradient for each parameter; scaled in place by ``clip``.
+            alive: boolean scalar; where it is false nothing changes.
+            clip: scalar that the gradients are multiplied by first.
+        """
+        stopped = None if alive is None else (~alive).float()
+        step = self._step[member]
+        count = (step + 1.0).float()
+        torch._fused_adam_(
+            [self._rows(p)[member] for p in self.params],
+            [g.view(-1) for g in grads],
+            [m[member] for m in self._first],
+            [v[member] for v in self._second],
+            [],
+            [count] * len(grads),
+            lr=self._rates[member],
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=0.0,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+            grad_scale=None if clip is None else clip.reciprocal(),
+            found_inf=stopped,
+        )
+        step += 1.0 if alive is None else alive
 
     def state_dict(self) -> dict[str, Any]:
         """Step sizes, step counts and moments."""
@@ -178,7 +195,7 @@ class PopulationAdam:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` saved, in place."""
-        self.lr.copy_(state["lr"])
+        self.set_lr(state["lr"])
         self._step.copy_(state["step"])
         for name, own in (("first", self._first), ("second", self._second)):
             for mine, saved in zip(own, state[name], strict=True):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pwm_bench.learning import rowwise
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm
@@ -15,6 +16,7 @@ from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.returns import td_lambda
 from pwm_bench.pwm.config import Config
+from pwm_bench.pwm.critic_fit import CriticFit
 from pwm_bench.pwm.imagination import LatentModel, RealStep, Rollout, frozen, imagine
 from pwm_bench.pwm.losses import actor_loss, critic_loss, imagined_return
 from pwm_bench.pwm.networks import make_actor, make_critic
@@ -34,7 +36,7 @@ class PolicyTrainer:
         guard: freezes the members whose losses or gradients are not finite.
         dtype: of the weights.
         gamma: discount of each member, shape ``(P,)``, instead of the settings' own.
-        fused: see `PopulationAdam`.
+        fused: on a CPU, use single-pass kernels where there are some; equal within rounding.
     """
 
     def __init__(
@@ -67,6 +69,18 @@ class PolicyTrainer:
         adam: dict[str, Any] = {"betas": config.adam_betas, "members": members, "fused": fused}
         self._actor_optimiser = PopulationAdam(self._actor_params, config.actor_learning_rate, **adam)
         self._critic_optimiser = PopulationAdam(self._critic_params, config.critic_learning_rate, **adam)
+        if fused:
+            self.actor.mean.fuse()
+            self.critic.net.fuse()
+        self._fit: CriticFit | None = None
+        if fused and dtype == torch.float32 and rowwise.suits(self._critic_params[0], max(config.critic_hidden)):
+            self._fit = CriticFit(
+                self.critic,
+                self._critic_optimiser,
+                max_norm=config.critic_max_grad_norm,
+                precision=config.precision,
+                guard=guard,
+            )
 
     @property
     def gradient_steps(self) -> int:
@@ -172,6 +186,11 @@ class PolicyTrainer:
 
     def _step_critics(self, latents: Tensor, targets: Tensor, iteration: int) -> dict[str, Tensor]:
         config = self.config
+        if self._fit is not None:
+            size, passes = targets.shape[1], range(config.critic_iterations)
+            orders = [self._stream.permutation(size) if config.shuffle_minibatches else None for _ in passes]
+            loss, norm = self._fit.run(latents, targets, orders, config.critic_minibatches, iteration)
+            return {"critic_loss": loss, "critic_grad_norm": norm}
         losses, norms = [], []
         for _ in range(config.critic_iterations):
             inputs, wanted = latents, targets

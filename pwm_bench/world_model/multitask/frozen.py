@@ -2,7 +2,8 @@
 
 Gradients pass from outputs to latents and actions and never reach the weights, which saves the products that would form
 the weights' gradients and the memory traffic of adding them up. What only depends on the task, its embedding's share of
-every first layer, is computed once. For bfloat16 the weights are converted once, not in every step.
+every first layer, is computed once; so are the copies of the weights that the products read: in
+bfloat16, transposed, in the processor's layout.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from envs.errors import UsageError
+from pwm_bench.learning import rowwise
+from pwm_bench.learning.elementwise import mish
 from pwm_bench.world_model.multitask.layers import Layer, Stack
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.twohot import TwoHotHead
@@ -26,37 +29,62 @@ _EPS = 1e-5
 _DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 
 
-class _Affine(torch.autograd.Function):
-    """x W^T + b for constant W and b, computed in the precision of W, the result in that of x."""
+class _Product:
+    """x W^T and its derivative g W for a constant W, in W's precision.
+
+    On a CPU W is kept in the blocked layout that oneDNN's products read, which they would otherwise make in every call.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        self.dtype = weight.dtype
+        self._forward, self._backward = weight.contiguous(), weight.t().contiguous()
+        self._packed = weight.device.type == "cpu" and self.dtype != torch.float64 and torch.backends.mkldnn.enabled
+        if self._packed:
+            reorder = torch.ops.mkldnn._reorder_linear_weight
+            self._forward, self._backward = reorder(self._forward), reorder(self._backward)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``(..., in)`` to ``(..., out)``."""
+        return self._multiply(x.to(self.dtype), self._forward)
+
+    def backward(self, grad: Tensor) -> Tensor:
+        """``(..., out)`` to ``(..., in)``."""
+        return self._multiply(grad.to(self.dtype), self._backward)
+
+    def _multiply(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self._packed:
+            return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")  # type: ignore[no-any-return]
+        return F.linear(x, weight)
+
+
+class _Multiply(torch.autograd.Function):
+    """x W^T for a constant W, in the precision of W."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, transposed: Tensor, bias: Tensor) -> Tensor:
-        ctx.transposed = transposed
-        return F.linear(x.to(weight.dtype), weight, bias).to(x.dtype)
+    def forward(ctx: Any, x: Tensor, product: _Product) -> Tensor:
+        ctx.product, ctx.dtype = product, x.dtype
+        return product(x)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        return F.linear(grad.to(ctx.transposed.dtype), ctx.transposed).to(grad.dtype), None, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return ctx.product.backward(grad).to(ctx.dtype), None
 
 
 class _FrozenLayer:
     def __init__(self, layer: Layer, weight: Tensor, bias: Tensor, dtype: torch.dtype | None) -> None:
-        self._weight = weight.detach().to(dtype or weight.dtype).contiguous()
-        # A second copy laid out for the backward product; float32 products are as quick without it.
-        self._transposed = self._weight.t() if dtype is None else self._weight.t().contiguous()
-        self._bias = bias.detach()
-        self._bias_product = None if bias.dim() == 2 else bias.detach().to(self._weight.dtype)
-        self._zero = torch.zeros(weight.shape[0], dtype=self._weight.dtype, device=weight.device)
+        self._dtype = weight.dtype  # of what is not a matrix product
+        self._product = _Product(weight.detach().to(dtype or weight.dtype))
+        self._bias = bias.detach().view(-1, 1, bias.shape[-1])  # each member's own, or one for all
         self._norm = None if layer.ln is None else (layer.ln.weight.detach(), layer.ln.bias.detach())
         self._activation = layer.activation
 
     def __call__(self, x: Tensor) -> Tensor:
         """Maps ``(P, n, in)`` to ``(P, n, out)``."""
-        bias = self._zero if self._bias_product is None else self._bias_product
-        y = _Affine.apply(x, self._weight, self._transposed, bias)
-        if self._bias_product is None:
-            y = y + self._bias.unsqueeze(1)
+        y: Tensor = _Multiply.apply(x, self._product)
+        if self._norm is not None and self._activation is mish and rowwise.suits(y, y.shape[-1]):
+            return rowwise.norm_mish(y, self._bias.expand(y.shape[0], -1, -1).contiguous(), *self._norm)
+        y = y.to(self._dtype) + self._bias
         if self._norm is None or self._activation is None:
             return y
         return self._activation(F.layer_norm(y, (y.shape[-1],), *self._norm, _EPS))

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pwm_bench.learning import rowwise
 from pwm_bench.learning.elementwise import group_softmax, mish
 from pwm_bench.learning.initialise import truncated_normal
 from pwm_bench.learning.random import MemberStream
@@ -22,6 +23,7 @@ from pwm_bench.learning.random import MemberStream
 __all__ = ["Layer", "Stack", "simnorm"]
 
 _EPS = 1e-5
+_LARGE = 1 << 15  # outputs of a layer from which on a kernel of our own pays for its compilation
 
 
 def simnorm(dim: int) -> Callable[[Tensor], Tensor]:
@@ -91,13 +93,22 @@ class Layer(nn.Module):
             fixed: collect no gradient for the weights.
         """
         weight, bias, scale, shift = self._parameters_of(rows, fixed)
+        if self._fused(x, weight):
+            assert scale is not None
+            assert shift is not None
+            lead = x.shape[:-1]
+            flat = x if self.ensemble else x.reshape(1, -1, x.shape[-1])
+            params = [p.view(-1, 1, p.shape[-1]) for p in (bias, scale, shift)]
+            y = torch.bmm(flat, weight.transpose(1, 2)) if self.ensemble else F.linear(flat, weight)
+            if dropout is not None and self.dropout:  # of the affine map, so the bias comes first
+                y, params[0] = self._drop(y + params[0].to(y.dtype), dropout), torch.zeros_like(params[0])
+            return rowwise.norm_mish(y, *params).view(*lead, y.shape[-1])
         if self.ensemble:
             y = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
         else:
             y = F.linear(x, weight, bias)
         if dropout is not None and self.dropout:
-            keep = torch.empty_like(y).bernoulli_(1.0 - self.dropout, generator=dropout)
-            y = y * keep.div_(1.0 - self.dropout)
+            y = self._drop(y, dropout)
         if scale is None or shift is None or self.activation is None:
             return y
         width = (y.shape[-1],)
@@ -107,6 +118,16 @@ class Layer(nn.Module):
             y = F.layer_norm(y, width, scale, shift, _EPS)
         return self.activation(y)
 
+    def _drop(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        keep = torch.empty_like(y).bernoulli_(1.0 - self.dropout, generator=generator)
+        return y * keep.div_(1.0 - self.dropout)
+
+    def _fused(self, x: Tensor, weight: Tensor) -> bool:
+        """Whether to normalise and activate by the one-pass kernel: where there is one and it is worth having."""
+        width = weight.shape[-2]
+        large = x.numel() // x.shape[-1] * width >= _LARGE
+        return large and self.activation is mish and weight.dtype == torch.float32 and rowwise.suits(x, width)
+
     def _parameters_of(
         self, rows: list[int] | None, fixed: bool
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
@@ -114,7 +135,7 @@ class Layer(nn.Module):
         every = [self.weight, self.bias, *([] if self.ln is None else [self.ln.weight, self.ln.bias])]
         chosen: list[Tensor] = [p.detach() if fixed else p for p in every]
         if rows is not None:
-            chosen = [p[rows] for p in chosen]
+            chosen = [torch.stack([p[k] for k in rows]) for p in chosen]  # an index list would be copied to the device
         return chosen[0], chosen[1], *(chosen[2:] or (None, None))  # type: ignore[return-value]
 
 

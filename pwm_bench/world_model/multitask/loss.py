@@ -49,9 +49,18 @@ def td_target(reward: Tensor, discount: Tensor, target_q: Tensor) -> Tensor:
 
 
 def percentile_range(q: Tensor) -> Tensor:
-    """95th minus 5th percentile, at least 1; a scalar."""
-    low, high = torch.quantile(q.float().flatten(), torch.tensor((0.05, 0.95), device=q.device)).unbind()
-    return (high - low).clamp(min=1.0)
+    """95th minus 5th percentile, interpolated between neighbours, at least 1; a scalar.
+
+    Not a number if any value is not finite; unlike `torch.quantile` it needs nothing from the host.
+    """
+    ordered = q.float().flatten().sort().values  # NaN last
+
+    def percentile(share: float) -> Tensor:
+        position = share * (len(ordered) - 1)
+        lower = int(position)
+        return ordered[lower].lerp(ordered[min(lower + 1, len(ordered) - 1)], position - lower)
+
+    return (percentile(0.95) - percentile(0.05)).clamp(min=1.0) + 0.0 * (ordered[0] + ordered[-1])
 
 
 def policy_loss(scaled_entropy: Tensor, q: Tensor, scale: Tensor, *, entropy_coef: float, rho: float) -> Tensor:

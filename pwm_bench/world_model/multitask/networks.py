@@ -90,11 +90,16 @@ class MultitaskModel(nn.Module):
         return self.config.latent_dim
 
     @torch.no_grad()
-    def project_embedding(self) -> None:
-        """Scales embeddings longer than 1 to length 1. Call it after each optimiser step and after loading."""
+    def project_embedding(self, where: Tensor | None = None) -> None:
+        """Scales embeddings longer than 1 to length 1. Call it after each optimiser step and after loading.
+
+        Args:
+            where: do it only if this boolean scalar holds.
+        """
         if self.task_embedding is not None:
             norm = self.task_embedding.norm(dim=-1, keepdim=True)
-            self.task_embedding.mul_(torch.where(norm > 1.0, 1.0 / (norm + 1e-7), 1.0))
+            long = norm > 1.0 if where is None else (norm > 1.0) & where
+            self.task_embedding.mul_(torch.where(long, 1.0 / (norm + 1e-7), 1.0))
 
     def encode(self, obs: Tensor, task: Tensor) -> Tensor:
         """Latents of observations, ``(*lead, ..., observation_dim)`` to ``(*lead, ..., latent_dim)``."""
@@ -176,11 +181,11 @@ class MultitaskModel(nn.Module):
         return self.head.value(self.q_logits(latent, action, task, target=target, rows=rows, fixed=fixed))
 
     @torch.no_grad()
-    def update_target(self, tau: float) -> None:
-        """Moves the target Q functions a share ``tau`` of the way to the Q functions."""
+    def update_target(self, tau: float | Tensor) -> None:
+        """Moves the target Q functions a share ``tau``, a number or a scalar tensor, of the way to the Q functions."""
         targets: list[Tensor] = list(self._require(self.target_q_networks, "Q functions").parameters())
         online: list[Tensor] = list(self._require(self.q_networks, "Q functions").parameters())
-        torch._foreach_lerp_(targets, online, tau)
+        torch._foreach_lerp_(targets, online, [tau] * len(targets) if isinstance(tau, Tensor) else tau)
 
     def _join(self, first: Tensor, task: Tensor, action: Tensor | None = None) -> Tensor:
         """Concatenates [first, embedding, action]."""

@@ -90,7 +90,7 @@ class Pretrainer:
         self._generator = torch.Generator(self._device).manual_seed(seed)
         self._choice = torch.Generator().manual_seed(seed)
         self.scale = torch.ones((), device=self._device)
-        self.skipped = 0
+        self._skipped = torch.zeros((), dtype=torch.int64, device=self._device)
         encoder = list(model.encoder.parameters())
         rest = [*model.dynamics.parameters(), *model.reward_network.parameters()]
         if model.task_embedding is not None:
@@ -100,22 +100,27 @@ class Pretrainer:
         self._params = encoder + rest
         lr = config.learning_rate
         groups = [{"params": encoder, "lr": lr * config.encoder_learning_rate}, {"params": rest, "lr": lr}]
-        fused = self._device.type == "cuda"
-        self._optimiser = torch.optim.Adam(groups, lr=lr, fused=fused)
+        self._optimiser = torch.optim.Adam(groups, lr=lr, fused=True)
         self._policy_params: list[Tensor] = []
         self._policy_optimiser: torch.optim.Adam | None = None
         if config.learn_values and model.policy_network is not None:
             self._policy_params = list(model.policy_network.parameters())
-            self._policy_optimiser = torch.optim.Adam(self._policy_params, lr=lr, eps=1e-5, fused=fused)
+            self._policy_optimiser = torch.optim.Adam(self._policy_params, lr=lr, eps=1e-5, fused=True)
         if config.compile:
             for network in (model.encoder, model.dynamics, model.reward_network, model.policy_network):
                 if network is not None:
                     network.compile()
 
+    @property
+    def skipped(self) -> int:
+        """Steps that changed nothing because something was not finite. Waits for the device."""
+        return int(self._skipped)
+
     def step(self, obs: Tensor, action: Tensor, reward: Tensor, task: Tensor) -> dict[str, Tensor]:
         """Takes one gradient step on sequences, shaped as for `model_loss`.
 
-        A step whose loss or gradient is not finite changes nothing and is counted in `skipped`.
+        A step whose loss or gradient is not finite changes nothing and is counted in `skipped`. The device decides
+        that by itself; the host never waits.
 
         Returns:
             scalars: losses and the norms of the gradients before clipping.
@@ -137,17 +142,17 @@ class Pretrainer:
             "value_loss": loss.value.detach(),
             "grad_norm": norm,
         }
-        if not bool(torch.isfinite(norm) & torch.isfinite(metrics["loss"])):
-            self.skipped += 1
-            return metrics
-        self._optimiser.step()
-        model.project_embedding()
+        sound = torch.isfinite(norm) & torch.isfinite(metrics["loss"])
+        self._skipped += ~sound
+        _step_where(sound, self._optimiser)
+        model.project_embedding(sound)
         if config.learn_values:
-            metrics |= self._step_policy(loss.latents.detach(), task)
-            model.update_target(config.target_rate)
+            metrics |= self._step_policy(loss.latents.detach(), task, sound)
+            model.update_target(config.target_rate * sound)
         return metrics
 
-    def _step_policy(self, latents: Tensor, task: Tensor) -> dict[str, Tensor]:
+    def _step_policy(self, latents: Tensor, task: Tensor, sound: Tensor) -> dict[str, Tensor]:
+        """Steps the policy prior if the model's own step was ``sound``."""
         config, model = self.config, self.model
         assert self._policy_optimiser is not None
         noise = self._normal(*latents.shape[:2], model.config.action_dim)
@@ -155,14 +160,14 @@ class Pretrainer:
         with autocast(config.precision, self._device):
             sample = model.policy(latents, task, noise)
             q = model.q_values(latents, sample.action, task, rows=self._two(), fixed=True).float().mean(0)
-        self.scale.lerp_(percentile_range(q.detach()[:, 0]), config.target_rate)
+        scale = self.scale.lerp(percentile_range(q.detach()[:, 0]), config.target_rate)
+        self.scale.copy_(torch.where(sound & torch.isfinite(scale), scale, self.scale))
         loss = policy_loss(
             sample.scaled_entropy, q, self.scale, entropy_coef=config.entropy_coef, rho=config.temporal_weight
         )
         loss.backward()
         norm = self._clip(self._policy_params)
-        if bool(torch.isfinite(norm)):
-            self._policy_optimiser.step()
+        _step_where(sound & torch.isfinite(norm), self._policy_optimiser)
         return {"policy_loss": loss.detach(), "policy_grad_norm": norm, "q_scale": self.scale.clone()}
 
     def _clip(self, params: Iterable[Tensor]) -> Tensor:
@@ -194,9 +199,15 @@ class Pretrainer:
         if self._policy_optimiser is not None:
             _load_adam(self._policy_optimiser, state["policy_optimiser"])
         self.scale.copy_(state["scale"])
-        self.skipped = int(state["skipped"])
+        self._skipped.fill_(int(state["skipped"]))
         self._generator.set_state(state["generator"].cpu())
         self._choice.set_state(state["choice"].cpu())
+
+
+def _step_where(sound: Tensor, optimiser: torch.optim.Adam) -> None:
+    """Takes the optimiser's step if ``sound``, a boolean on the device, holds; torch's fused Adam reads it there."""
+    optimiser.found_inf = (~sound).float()  # type: ignore[attr-defined]
+    optimiser.step()
 
 
 def _load_adam(optimiser: torch.optim.Adam, state: dict[int, Any]) -> None:

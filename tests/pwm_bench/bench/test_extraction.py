@@ -5,7 +5,7 @@ import torch
 
 from pwm_bench.bench import plain_extraction
 from pwm_bench.bench.extraction import actor_gradient_cosine, matrix_work, measure
-from pwm_bench.bench.plain_extraction import PlainExtraction
+from pwm_bench.bench.plain_extraction import PlainExtraction, ReleasedExtraction
 from pwm_bench.learning.expert import Expert
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
@@ -47,6 +47,17 @@ def test_the_plain_implementation_takes_the_same_actor_step(model, monkeypatch) 
     assert gradient.norm() > 1e-3
 
 
+def test_the_released_structure_of_the_critics_changes_no_step(model) -> None:
+    obs = torch.randn(8, 39, generator=torch.Generator().manual_seed(1))
+    critics = []
+    for kind in (PlainExtraction, ReleasedExtraction):
+        torch.manual_seed(0)
+        learner = kind(model, 1, CONFIG)
+        learner.update(obs)
+        critics.append(learner._critic_values(torch.ones(2, 16)))
+    torch.testing.assert_close(*critics, rtol=1e-4, atol=1e-5)
+
+
 def _copy(population, plain, row: int) -> None:
     """Writes the weights of a population's row into torch's own modules."""
     mine = {name: p[row] for name, p in population.named_parameters()}
@@ -60,7 +71,8 @@ def _copy(population, plain, row: int) -> None:
 
 def test_measuring_covers_every_workload_and_counts_its_products(model) -> None:
     seconds = measure(model, (1, 2), repeats=1, config=CONFIG)
-    assert set(seconds) == {("plain float32", 1)} | {(p, n) for p in ("float32", "bfloat16") for n in (1, 2)}
+    baselines = {("plain float32", 1), ("released float32", 1)}
+    assert set(seconds) == baselines | {(p, n) for p in ("float32", "bfloat16") for n in (1, 2)}
     assert all(value > 0 for value in seconds.values())
     rows, critic, first = 8 * 4, 16 * 10 + 10, 16 * 10
     inner = 26 * 24 + 24 * 24

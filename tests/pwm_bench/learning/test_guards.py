@@ -39,3 +39,12 @@ def test_state_dict_restores():
     other.load_state_dict(guard.state_dict())
     assert torch.equal(other.alive, guard.alive)
     assert torch.equal(other.diverged_at, guard.diverged_at)
+
+
+def test_one_member_can_be_checked_by_itself():
+    guard = MemberGuard(3)
+    assert guard.check_member(1, 7, torch.tensor(1.0), torch.tensor(2.0))
+    assert not guard.check_member(1, 8, torch.tensor(1.0), torch.tensor(torch.nan))
+    assert not guard.check_member(1, 9, torch.tensor(1.0))
+    assert guard.alive.tolist() == [True, False, True]
+    assert guard.diverged_at.tolist() == [-1, 8, -1]

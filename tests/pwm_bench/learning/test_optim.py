@@ -63,9 +63,10 @@ def test_a_single_member_equals_torch_adam():
     torch.testing.assert_close(own, other)
 
 
-def test_members_that_are_not_alive_are_left_untouched():
+@pytest.mark.parametrize("fused", [False, True], ids=["passes", "fused"])
+def test_members_that_are_not_alive_are_left_untouched(fused):
     params, free = parameters(), parameters()
-    optimiser = PopulationAdam(params, LR, members=P)
+    optimiser = PopulationAdam(params, LR, members=P, fused=fused)
     reference = PopulationAdam(free, LR, members=P)
     alive = torch.tensor([True, False, True])
     before = [rows(q, 1).clone() for q in params]
@@ -80,6 +81,19 @@ def test_members_that_are_not_alive_are_left_untouched():
         assert torch.equal(rows(q, 1), old)
         for p in (0, 2):
             torch.testing.assert_close(rows(q, p), rows(r, p))
+
+
+def test_a_member_steps_by_itself_with_a_clipped_gradient():
+    params, clipped = parameters(), parameters()
+    one, other = (PopulationAdam(owner, LR, members=P, fused=True) for owner in (params, clipped))
+    for step in range(3):
+        fill_gradients(params, step)
+        fill_gradients(clipped, step, scale=0.25)
+        for member in range(P):
+            one.step_member(member, [q.grad.view(P, -1)[member] for q in params], clip=torch.tensor(0.25))
+        other.step()
+    for q, r in zip(params, clipped, strict=True):
+        torch.testing.assert_close(q, r)
 
 
 def test_adam_resumes_exactly():

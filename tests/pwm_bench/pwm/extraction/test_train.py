@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from envs.errors import UsageError
+from pwm_bench.learning import rowwise
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import VARIANTS, ExtractionConfig, variant
@@ -16,6 +17,7 @@ from pwm_bench.pwm.imagination import imagine
 from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
+from tests.host_sync import no_host_sync
 from tests.pwm_bench.world_model.multitask import reference as ref
 from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_weights
 
@@ -195,3 +197,31 @@ def test_symlog_rewards_are_the_mean_of_the_bins() -> None:
     latent, action = torch.rand(1, 3, 16).double(), torch.rand(1, 3, ACT).double()
     value = plain.reward(latent, action)
     torch.testing.assert_close(symlog.reward(latent, action), value.sign() * value.abs().log1p())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_update_never_makes_the_host_wait(precision) -> None:
+    config = ExtractionConfig(**(SMALL | {"precision": precision}))
+    extractor = Extractor(_model().float(), EXPERTS, config, starts=_starts)
+    extractor._ready = list(torch.randn(2, len(EXPERTS), 8, OBS))  # start states are drawn on the host
+    before = extractor.policy.critic.net.layers[0].linear.weight.clone()
+    with no_host_sync():
+        extractor.update()
+    assert not torch.equal(extractor.policy.critic.net.layers[0].linear.weight, before)
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["kernels", "torch"])
+def test_the_frozen_view_equals_the_model_in_single_precision(native, monkeypatch) -> None:
+    monkeypatch.setattr(rowwise, "_library", rowwise._library if native else lambda: None)
+    model, task = _model().float(), torch.tensor([2, 0])
+    latent, action = torch.rand(2, 5, 16, requires_grad=True), torch.rand(2, 5, ACT, requires_grad=True)
+    for precision, tolerance in (("float32", 1e-5), ("bfloat16", 4e-2)):
+        view = TaskModel(model, task, mask_actions=False, precision=precision)
+        for ours, theirs in (
+            (view.next(latent, action), model.next(latent, action, task)),
+            (view.reward(latent, action), model.reward(latent, action, task)),
+        ):
+            torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+            grads = [torch.autograd.grad(x.square().sum(), (latent, action)) for x in (ours, theirs)]
+            for a, b in zip(*grads, strict=True):
+                torch.testing.assert_close(a / b.abs().max(), b / b.abs().max(), rtol=tolerance, atol=tolerance)

@@ -4,7 +4,11 @@ import pytest
 import torch
 
 from envs.errors import UsageError
+from pwm_bench.learning import rowwise
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.world_model.multitask import layers
 from pwm_bench.world_model.multitask.config import sized
+from pwm_bench.world_model.multitask.layers import Stack
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_config
 
@@ -77,6 +81,31 @@ def test_dropout_acts_on_the_first_layer_of_the_q_functions_only_where_asked() -
     assert not torch.allclose(draws[0], draws[2])
     some = model.q_logits(latent, action, task, rows=[3, 1])
     torch.testing.assert_close(some, plain[[3, 1]])
+
+
+@pytest.mark.skipif(not rowwise.available(), reason="no C compiler here")
+@pytest.mark.parametrize("options", [{}, {"rows": [3, 1]}, {"fixed": True}, {"dropout": True}])
+@pytest.mark.parametrize("ensemble", [0, 4])
+def test_a_layer_with_the_kernel_equals_one_without(ensemble, options, monkeypatch) -> None:
+    if not ensemble and "rows" in options:
+        options = {}
+    stack = Stack((6, 20, 12, 3), ensemble=ensemble, dropout=0.5, stream=MemberStream([0]))
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for p in stack.parameters():
+            p.add_(0.3 * torch.randn(p.shape, generator=generator))
+    x = torch.randn(5, 7, 6, generator=generator, requires_grad=True)
+    results = []
+    for large in (0, 1 << 40):
+        monkeypatch.setattr(layers, "_LARGE", large)
+        if "dropout" in options:
+            options = {"dropout": torch.Generator().manual_seed(1)}
+        y = stack(x, **options)
+        wanted = [x] if options.get("fixed") else [x, *stack.parameters()]
+        results.append((y, *torch.autograd.grad(y.square().sum(), wanted, allow_unused=True)))
+    assert sum(g is not None for g in results[0]) > 1
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

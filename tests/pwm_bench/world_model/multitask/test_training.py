@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from envs.errors import UsageError
+from pwm_bench.world_model.multitask.loss import percentile_range
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.recipes import RECIPES, recipe
 from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
 from pwm_bench.world_model.multitask.training import Pretrainer, model_loss
 from pwm_bench.world_model.multitask.twohot import TwoHotHead
+from tests.host_sync import no_host_sync
 from tests.pwm_bench.world_model.multitask import reference as ref
 from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_config, tiny_weights
 
@@ -119,6 +121,44 @@ def test_a_step_that_is_not_finite_changes_nothing() -> None:
     trainer.step(obs, action, reward, task)
     assert trainer.skipped == 1
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    state = trainer.state_dict()
+    for optimiser in ("optimiser", "policy_optimiser"):
+        for moments in state[optimiser].values():
+            assert all(torch.equal(value, torch.zeros_like(value)) for value in moments.values())
+    assert state["scale"] == 1.0
+    trainer.step(*_batch())
+    assert trainer.skipped == 1
+    assert any(not torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_steps_that_are_not_finite_are_counted_through_a_resume() -> None:
+    trainer = Pretrainer(MultitaskModel(tiny_config(), seed=0), recipe("tdmpc2", horizon=HORIZON), seed=0)
+    obs, action, reward, task = _batch()
+    trainer.step(obs * torch.nan, action, reward, task)
+    resumed = Pretrainer(MultitaskModel(tiny_config(), seed=0), recipe("tdmpc2", horizon=HORIZON), seed=0)
+    resumed.load_state_dict(torch.load(_roundtrip(trainer.state_dict()), weights_only=True))
+    resumed.step(obs, action, reward * torch.nan, task)
+    assert resumed.skipped == 2
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_step_never_makes_the_host_wait(precision) -> None:
+    model = MultitaskModel(tiny_config(), seed=0)
+    trainer = Pretrainer(model, recipe("pwm", horizon=HORIZON, precision=precision), seed=0)
+    before = model.dynamics[0].weight.clone()
+    batch = _batch()
+    with no_host_sync():
+        trainer.step(*batch)
+    assert not torch.equal(model.dynamics[0].weight, before)
+
+
+def test_the_range_of_values_is_between_interpolated_percentiles() -> None:
+    q = torch.randn(7, 11, generator=torch.Generator().manual_seed(0)) * 5.0
+    low, high = torch.quantile(q, torch.tensor([0.05, 0.95]))
+    torch.testing.assert_close(percentile_range(q), high - low)
+    assert percentile_range(q * 1e-3) == 1.0
+    q[3, 4] = torch.nan
+    assert torch.isnan(percentile_range(q))
 
 
 def test_resuming_continues_exactly() -> None:
