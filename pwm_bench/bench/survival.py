@@ -41,7 +41,7 @@ _CLOCKS = ("train_seconds", "wall_seconds")
 _SWEEPS = 2
 _TYPED = 0.1  # share of sweeps that are started as a person does it
 _POLITE = 0.25  # share of SIGTERM
-_MOST_PAUSE = 1 / 3  # between two kills, of the time that a run takes: each is hit several times
+_MOST_PAUSE = 1.0  # between two kills, of the time that a run takes
 _OPTIONS = ("--checkpoint-seconds", "0.1")
 _GIVE_UP = 600.0  # seconds without a kill and without an end
 
