@@ -284,7 +284,16 @@ def _runs(sweeps: list[_Process], study: Study, results: Results) -> list[int]:
                 found.add(int((directory.path / "lock").read_text().split()[0]))
             except (OSError, ValueError, IndexError):
                 continue
-    return sorted(found - {os.getpid()})
+    return sorted(pid for pid in found - {os.getpid()} if _is_ours(pid, results))
+
+
+def _is_ours(pid: int, results: Results) -> bool:
+    """Whether a process was forked from this one or works on these results: a number in a file may be out of date."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return command == Path("/proc/self/cmdline").read_bytes() or str(results.root).encode() in command
+    except OSError:
+        return False
 
 
 def snapshot(directory: RunDirectory) -> dict[str, Any]:
