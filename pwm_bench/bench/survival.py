@@ -41,7 +41,7 @@ _CLOCKS = ("train_seconds", "wall_seconds")
 _SWEEPS = 2
 _TYPED = 0.1  # share of sweeps that are started as a person does it
 _POLITE = 0.25  # share of SIGTERM
-_MOST_PAUSE = 1 / 3  # between two kills, of the time that a run takes: each is hit several times
+_MOST_PAUSE = 1.0  # between two kills, of the time that a run takes
 _OPTIONS = ("--checkpoint-seconds", "0.1")
 _GIVE_UP = 600.0  # seconds without a kill and without an end
 
@@ -284,7 +284,16 @@ def _runs(sweeps: list[_Process], study: Study, results: Results) -> list[int]:
                 found.add(int((directory.path / "lock").read_text().split()[0]))
             except (OSError, ValueError, IndexError):
                 continue
-    return sorted(found - {os.getpid()})
+    return sorted(pid for pid in found - {os.getpid()} if _is_ours(pid, results))
+
+
+def _is_ours(pid: int, results: Results) -> bool:
+    """Whether a process was forked from this one or works on these results: a number in a file may be out of date."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return command == Path("/proc/self/cmdline").read_bytes() or str(results.root).encode() in command
+    except OSError:
+        return False
 
 
 def snapshot(directory: RunDirectory) -> dict[str, Any]:

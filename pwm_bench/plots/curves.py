@@ -70,7 +70,8 @@ def learning_curves(
             for label, curve in curves.items():
                 handles[label] = _draw(panel, curve, styles[label], divisor)
                 if seeds:
-                    _draw_seeds(panel, block[block["label"] == label], frames.AXES[name][0], styles[label], divisor)
+                    rows = block[block["label"] == label]
+                    _draw_seeds(panel, _shown(rows, frames.AXES[name][0], log), styles[label], divisor)
             _label(panel, name, unit, log)
             if column == 0:
                 panel.set_title(title)
@@ -88,14 +89,18 @@ def _curves(block: pd.DataFrame, column: str, log: bool) -> dict[str, Curve]:
     found = {}
     for label in frames.labels(block):
         rows = block[block["label"] == label]
-        seeds = [
-            (axis[1:], values[1:]) if log and len(axis) and axis[0] < 0.01 * axis[-1] else (axis, values)
-            for axis, values in zip(rows[column], rows["curve_value"], strict=True)
-        ]
-        curve = efficiency_curve([seeds], frames.generator(), resamples=frames.RESAMPLES)
+        curve = efficiency_curve([_shown(rows, column, log)], frames.generator(), resamples=frames.RESAMPLES)
         if curve.axis.size:
             found[label] = curve
     return found
+
+
+def _shown(rows: pd.DataFrame, column: str, log: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Each seed's curve; without its beginning at zero where a logarithmic scale has no place for it."""
+    return [
+        (axis[1:], values[1:]) if log and len(axis) and axis[0] < 0.01 * axis[-1] else (axis, values)
+        for axis, values in zip(rows[column], rows["curve_value"], strict=True)
+    ]
 
 
 def _draw(panel: Axes, curve: Curve, look: Look, divisor: float) -> object:
@@ -107,8 +112,8 @@ def _draw(panel: Axes, curve: Curve, look: Look, divisor: float) -> object:
     return line
 
 
-def _draw_seeds(panel: Axes, rows: pd.DataFrame, column: str, look: Look, divisor: float) -> None:
-    for axis, values in zip(rows[column], rows["curve_value"], strict=True):
+def _draw_seeds(panel: Axes, seeds: Sequence[tuple[np.ndarray, np.ndarray]], look: Look, divisor: float) -> None:
+    for axis, values in seeds:
         panel.plot(axis / divisor, values, color=look.colour, linewidth=0.5, alpha=0.55)
 
 

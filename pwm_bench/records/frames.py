@@ -15,7 +15,7 @@ import pandas as pd
 from envs.errors import UsageError
 from pwm_bench.records.curves import AXES, Curves
 from pwm_bench.records.index import StudyIndex, fingerprint
-from pwm_bench.records.reading import read_all
+from pwm_bench.records.reading import Found, read_all
 from pwm_bench.records.schema import SCHEMA_VERSION, RunRecord
 from pwm_bench.records.store import Results, RunDirectory
 
@@ -76,15 +76,13 @@ def _loaded(run: RunDirectory, entry: Mapping[str, Any]) -> LoadedRun:
     return _as_it_is(run, RunRecord.model_validate(entry["record"]), Curves.from_json(entry["curves"]))
 
 
-def _fresh(
-    run: RunDirectory, found: tuple[dict[str, Any], Curves] | str, stamp: list[int], index: StudyIndex
-) -> LoadedRun:
+def _fresh(run: RunDirectory, found: Found, stamp: list[int], index: StudyIndex) -> LoadedRun:
     if isinstance(found, str):
         raise UsageError(found)
     values, curves = found
     record = run.validated(values)
-    index.put(run.path.name, stamp, {"record": values, "curves": curves.to_json()})
-    return _as_it_is(run, record, curves)
+    index.put(run.path.name, stamp, {"record": values, "curves": curves})
+    return _as_it_is(run, record, Curves.from_json(curves))
 
 
 def _as_it_is(run: RunDirectory, record: RunRecord, curves: Curves) -> LoadedRun:
@@ -102,6 +100,7 @@ def _without_collection() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            gc.freeze()  # they are still freed when nothing refers to them
             gc.enable()
 
 

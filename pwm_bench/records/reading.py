@@ -13,9 +13,9 @@ from envs.errors import UsageError
 from pwm_bench.records.curves import Curves
 from pwm_bench.records.store import RunDirectory
 
-__all__ = ["read_all", "read_run"]
+__all__ = ["Found", "read_all", "read_run"]
 
-Found = tuple[dict[str, Any], Curves] | str
+Found = tuple[dict[str, Any], dict[str, Any]] | str
 
 _NEEDED = ("task", "simulator", "algorithm", "evaluation_episodes")
 _WORTH_IT = 1000  # runs from which on further processes pay
@@ -32,7 +32,7 @@ def read_all(runs: Sequence[RunDirectory]) -> list[Found]:
 
 
 def read_run(run: RunDirectory) -> Found:
-    """The JSON values of a run's record, not validated yet, and its curves; or what is wrong with it."""
+    """The JSON values of a run's record, not validated yet, and of its curves; or what is wrong with it."""
     try:
         values = run.read_values()
         spec, members = values.get("spec"), values.get("members")
@@ -45,7 +45,7 @@ def read_run(run: RunDirectory) -> Found:
                 "directory"
             )
         lines, source = run.evaluations.read(), run.evaluations.path
-        return values, Curves.from_lines(lines, members=len(values["members"]), source=source)
+        return values, Curves.from_lines(lines, members=len(values["members"]), source=source).to_json()
     except UsageError as error:
         return str(error)
 

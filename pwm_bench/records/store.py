@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,30 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.record_file = path / "run.json"
-        self.spec_file = path / "spec.json"
-        self.metrics = JsonLines(path / "metrics.jsonl")
-        self.evaluations = JsonLines(path / "evaluations.jsonl")
-        self.checkpoint = path / "checkpoint"
-        self.traceback = path / "traceback.txt"
-        self._lock_file = path / "lock"
+
+    @cached_property  # like those below: of ten thousand runs, most are only looked at
+    def evaluations(self) -> JsonLines:
+        return JsonLines(self.path / "evaluations.jsonl")
+
+    @cached_property
+    def metrics(self) -> JsonLines:
+        return JsonLines(self.path / "metrics.jsonl")
+
+    @property
+    def spec_file(self) -> Path:
+        return self.path / "spec.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+    @property
+    def traceback(self) -> Path:
+        return self.path / "traceback.txt"
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.path / "lock"
 
     def lock(self) -> RunLock:
         """Context manager that keeps other processes out; makes the directory."""
@@ -211,7 +230,9 @@ class Results:
 def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
-    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    with os.scandir(path) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    return [path / name for name in names]
 
 
 def unwritable(path: Path, error: OSError) -> UsageError:

@@ -22,7 +22,7 @@ def directories(root):
     return [Results(root).run("shared", spec.id) for spec in shared_study().specs]
 
 
-def wait_for(condition, seconds: float = 60.0) -> None:
+def wait_for(condition, seconds: float = 180.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"

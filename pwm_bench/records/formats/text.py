@@ -58,6 +58,9 @@ def escape_latex(text: str) -> str:
     return escaped.replace("``", "`{}`").replace("''", "'{}'")
 
 
+_MOST_COLUMNS = 7  # of a table in \small that fits between the margins of LaTeX's own article
+
+
 def to_latex(sheet: Sheet, trace: bool) -> str:
     """A booktabs table; compiles with the booktabs package alone. Notes and footnotes stand under the rules."""
     columns = len(sheet.headers)
@@ -66,9 +69,11 @@ def to_latex(sheet: Sheet, trace: bool) -> str:
         "% needs \\usepackage{booktabs}",
         "\\begin{table}",
         "  \\centering",
-        "  \\small",
-        "  \\setlength{\\tabcolsep}{4pt}",
+        "  \\footnotesize" if columns > _MOST_COLUMNS else "  \\small",
+        f"  \\setlength{{\\tabcolsep}}{{{3 if columns > _MOST_COLUMNS else 4}pt}}",
+        "  \\setlength{\\belowcaptionskip}{4pt}",  # article has none, and the caption would stand on the rule
         f"  \\caption{{{escape_latex(sheet.title)}}}",
+        "  \\makebox[\\linewidth]{%",  # a table wider than the text stands out evenly on both sides
         f"  \\begin{{tabular}}{{{spec}}}",
         "    \\toprule",
         "    " + " & ".join(_group(escape_latex(header)) for header in sheet.headers) + r" \\",
@@ -78,7 +83,7 @@ def to_latex(sheet: Sheet, trace: bool) -> str:
         if block.title:
             lines.append(f"    \\multicolumn{{{columns}}}{{l}}{{\\textit{{{escape_latex(block.title)}}}}} \\\\")
         lines += ["    " + " & ".join(_latex_cell(cell) for cell in line.cells) + r" \\" for line in block.lines]
-    lines += ["    \\bottomrule", "  \\end{tabular}"]
+    lines += ["    \\bottomrule", "  \\end{tabular}}"]
     notes = [escape_latex(note) for note in (*sheet.notes, *sheet.failures)]
     notes += [f"\\textsuperscript{{{letter}}}\\,{escape_latex(text)}" for letter, text in sheet.footnotes]
     lines += ["", "  \\smallskip", "  \\begin{minipage}{\\linewidth}", "    \\footnotesize"]

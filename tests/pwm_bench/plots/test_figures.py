@@ -81,6 +81,9 @@ def test_learning_curves(frame):
     assert linear.axes[1].get_xscale() == "linear"
     assert len(linear.axes[1].get_lines()) == 2 + 5
     nothing_is_cut_off(linear)
+    uneven = learning_curves(frame, axes=("time",), scale="log", seeds=True).axes[1]
+    assert min(min(line.get_xdata()) for line in uneven.get_lines()) == pytest.approx(10 / 60)  # of seeds too
+    assert uneven.get_xlim()[0] > 5 / 60
 
 
 def test_iqm_bars(frame):

@@ -7,7 +7,7 @@ import re
 KNOWN = {
     "begin", "end", "centering", "small", "footnotesize", "setlength", "tabcolsep", "caption", "toprule", "midrule",
     "bottomrule", "multicolumn", "textit", "textbf", "textsuperscript", "smallskip", "linewidth", "textbackslash",
-    "textasciitilde", "textasciicircum", "textperiodcentered", "textless", "textgreater", "textbar",
+    "textasciitilde", "makebox", "belowcaptionskip", "textasciicircum", "textperiodcentered", "textless", "textgreater", "textbar",
     # and, in mathematics:
     "times", "pm", "geq", "leq", "lambda", "gamma", "circ",
 }  # fmt: skip
@@ -63,7 +63,7 @@ def _environments(code: str) -> None:
 
 def _specials(code: str) -> None:
     plain = re.sub(r"\\(?:[A-Za-z]+|.)", "", code)
-    mathematics = re.sub(r"\$[^$]*\$", "", plain)
+    mathematics = re.sub(r"\$[^$]*\$", "", re.sub(r"\{%$", "{", plain, flags=re.MULTILINE))  # a % may end a line
     assert "$" not in mathematics
     in_table = mathematics[mathematics.index("{tabular}") : mathematics.rindex("{tabular}")]
     outside = mathematics.replace(in_table, "")

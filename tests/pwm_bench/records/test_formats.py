@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
+import subprocess
 
 import pytest
 from rich.console import Console
@@ -157,6 +159,26 @@ def test_latex_says_the_same(summary):
     assert rows[2][:5] == ["ppo", "score", "1", "2.5M", "$-$3.21"]
     assert rows[4][4:6] == ["\\textbf{1,235}", "{[}1,234, 1,236]"]
     assert [len(row) for row in rows] == [10, 1, 10, 1, 10, 10]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@pytest.mark.parametrize("columns", ["", "iqm,status", "iqm,interval,mean,median,area,untrained,train,rate,status"])
+def test_latex_compiles(summary, tmp_path, columns):
+    """With booktabs alone, nothing beyond the margins, and the page says what the table does."""
+    layout = Layout(columns=tuple(filter(None, columns.split(","))))
+    table = render(summary, "latex", layout=layout)
+    page = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{table}\\end{{document}}\n"
+    (tmp_path / "page.tex").write_text(page)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    if shutil.which("pdftotext"):
+        text = subprocess.run(["pdftotext", "-layout", tmp_path / "page.pdf", "-"], capture_output=True, text=True,
+                              check=True).stdout  # fmt: skip
+        assert "1,235" in text
+        assert "Table 1:" in text
 
 
 @pytest.mark.parametrize(
