@@ -35,6 +35,8 @@ _TABLE = (("cosine", "cosine"), ("esnr", "ESNR"), ("line_search_of_best", "step"
 def summary_table(frame: pd.DataFrame, *, title: str) -> Table:
     """Estimators by horizons: cosine with the reference, ESNR and realised improvement relative to the best.
 
+    Without noise there is no ESNR; the relative error stands in its place.
+
     Args:
         frame: rows of one comparison in one simulator.
         title: of the table.
@@ -51,16 +53,18 @@ def summary_table(frame: pd.DataFrame, *, title: str) -> Table:
         table.add_column(f"H={h}", justify="right", no_wrap=True)
     overall = frame[frame.state == -1]
     names = [name for name in ESTIMATORS if name in set(overall.estimator)]
+    noisy = _drawable(overall, "esnr", names)
+    table_rows = _TABLE if noisy else (_TABLE[0], ("bias", "error"), _TABLE[2])
     for name in names:
         mine = overall[overall.estimator == name]
-        for n, (metric, label) in enumerate(_TABLE):
+        for n, (metric, label) in enumerate(table_rows):
             cells = []
             for h in horizons:
                 row = _first(mine[(mine.metric == metric) & (mine.horizon == h)])
                 lost = mine[(mine.metric == "nonfinite") & (mine.horizon == h)]["value"]
                 mark = "!" if len(lost) and float(lost.iloc[0]) > 0.0 else ""
                 cells.append(Text(_number(row) + (mark if n == 0 else "")))
-            table.add_row(LABELS[name] if n == 0 else "", label, *cells, end_section=n == len(_TABLE) - 1)
+            table.add_row(LABELS[name] if n == 0 else "", label, *cells, end_section=n == len(table_rows) - 1)
     return table
 
 
@@ -102,13 +106,14 @@ def figures(
 
     overall = frame[(frame.state == -1) & (frame.horizon > 0)]
     files = []
+    cause = "" if cause == "simulator" or cause not in overall else cause  # figures are a simulator's own anyway
     with style.paper():
-        groups = overall.groupby(["simulator", cause] if cause and cause in overall else ["simulator"])
+        groups = overall.groupby(["simulator", cause] if cause else ["simulator"])
         for key, rows in groups:
             name = "-".join(str(part) for part in key)
             files += style.save(_estimates(rows), path / f"estimates-{name}", formats)
             files += style.save(_landscape(rows), path / f"landscape-{name}", formats)
-        if cause and cause in overall and overall[cause].nunique() > 1 and cause != "loop":
+        if cause and overall[cause].nunique() > 1 and cause != "loop":
             for simulator, rows in overall.groupby("simulator"):
                 files += style.save(_by_cause(rows, cause, order), path / f"{cause}-{simulator}", formats)
     return files
@@ -137,13 +142,22 @@ def _landscape(rows: pd.DataFrame) -> Any:
     return _panels(rows, panels, [n for n in ("truth", "model") if n in set(rows.estimator)])
 
 
+def _drawable(rows: pd.DataFrame, metric: str, names: Sequence[str]) -> bool:
+    """Whether there is anything to draw; without noise there is no variance and no ESNR."""
+    values = rows[(rows.metric == metric) & rows.estimator.isin(names)]["value"]
+    return bool((values.abs() < math.inf).any()) and not (metric in ("variance", "esnr") and not (values > 0.0).any())
+
+
 def _panels(rows: pd.DataFrame, panels: Sequence[tuple[str, str, str]], names: list[str]) -> Any:
     from pwm_bench.plots import style
 
-    columns = 3
+    panels = [panel for panel in panels if _drawable(rows, panel[0], names)] or panels
+    columns = min(3, len(panels)) if len(panels) != 4 else 2
     lines = -(-len(panels) // columns)
     figure, axes = style.subplots(lines, columns, width="double", height=1.75)
-    for axis, (metric, label, scale) in zip(axes.flat, panels, strict=True):
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (metric, label, scale) in zip(axes.flat, panels, strict=False):
         horizons = sorted(rows.horizon.unique())
         for name in names:
             mine = rows[(rows.estimator == name) & (rows.metric == metric)].sort_values("horizon")
@@ -154,11 +168,15 @@ def _panels(rows: pd.DataFrame, panels: Sequence[tuple[str, str, str]], names: l
         if scale == "log" and axis.lines:
             _log_scale(axis)
         elif scale == "symlog" and axis.lines:  # zeros are shown: what is left of the bias beyond chance may be none
-            axis.set_yscale("symlog", linthresh=0.01)
-            axis.set_ylim(bottom=0.0)
+            values = [v for line in axis.lines for v in line.get_ydata() if v > 0.0]
+            if values and max(values) < 0.01:
+                _log_scale(axis)
+            else:
+                axis.set_yscale("symlog", linthresh=0.01)
+                axis.set_ylim(bottom=0.0)
         _bound(axis, metric)
         axis.set_title(label)
-    for axis in axes[-1]:
+    for axis in axes.flat[max(0, len(panels) - columns) : len(panels)]:
         axis.set_xlabel("horizon [control steps]")
     _legend(figure, axes, names)
     return figure
@@ -183,11 +201,12 @@ def _by_cause(rows: pd.DataFrame, cause: str, order: Sequence[str]) -> Any:
     horizons = sorted(int(h) for h in rows.horizon.unique())
     shown = sorted({min(horizons, key=lambda h: abs(h - 16)), horizons[-1]})
     names = [n for n in ESTIMATORS if n in set(rows.estimator)]
-    panels = (
+    every = (
         ("cosine", "cosine", "linear"),
         ("esnr", "ESNR", "log"),
         ("line_search_of_best", "gain / best gain", "linear"),
     )
+    panels = [panel for panel in every if _drawable(rows, panel[0], names)] or list(every)
     figure, axes = style.subplots(len(shown), len(panels), width="double", height=1.75)
     values = list(dict.fromkeys(rows[cause]))
     with_numbers = all(_is_number(v) for v in values)
