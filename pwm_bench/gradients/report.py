@@ -29,13 +29,15 @@ _LOOKS = {"analytic": 0, "model": 1, "model_detached": 2, "score": 3, "smoothed"
 """Places among the looks; the mixture is broken and dark, since it often lies on the analytic gradient's line."""
 _BOUNDED = {"cosine": (-1.05, 1.05), "line_search_of_best": (-0.55, 1.2)}
 """Metrics whose axis shows 0 to 1, and less than 0 as far as needed, within these."""
+_TABLE_LABELS = LABELS | {"analytic": "simulator", "model_detached": "model, path cut", "smoothed": "evolution strat."}
+_MOST_COLUMNS = 7  # of horizons: what 80 characters hold
 _TABLE = (("cosine", "cosine"), ("esnr", "ESNR"), ("line_search_of_best", "step"))
 
 
 def summary_table(frame: pd.DataFrame, *, title: str) -> Table:
     """Estimators by horizons: cosine with the reference, ESNR and realised improvement relative to the best.
 
-    Without noise there is no ESNR; the relative error stands in its place.
+    Without noise there is no ESNR; the relative error stands in its place. Of many horizons some are shown.
 
     Args:
         frame: rows of one comparison in one simulator.
@@ -48,7 +50,7 @@ def summary_table(frame: pd.DataFrame, *, title: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     table.add_column("", style="dim", no_wrap=True)
-    horizons = sorted(int(h) for h in frame.horizon.unique() if h > 0)
+    horizons = _columns(sorted(int(h) for h in frame.horizon.unique() if h > 0))
     for h in horizons:
         table.add_column(f"H={h}", justify="right", no_wrap=True)
     overall = frame[frame.state == -1]
@@ -64,8 +66,19 @@ def summary_table(frame: pd.DataFrame, *, title: str) -> Table:
                 lost = mine[(mine.metric == "nonfinite") & (mine.horizon == h)]["value"]
                 mark = "!" if len(lost) and float(lost.iloc[0]) > 0.0 else ""
                 cells.append(Text(_number(row) + (mark if n == 0 else "")))
-            table.add_row(LABELS[name] if n == 0 else "", label, *cells, end_section=n == len(table_rows) - 1)
+            table.add_row(_TABLE_LABELS[name] if n == 0 else "", label, *cells, end_section=n == len(table_rows) - 1)
     return table
+
+
+def _columns(horizons: list[int]) -> list[int]:
+    """The horizons that a table shows: all, or the powers of two, or as many as fit, evenly chosen."""
+    if len(horizons) <= _MOST_COLUMNS:
+        return horizons
+    powers = [h for h in horizons if h & (h - 1) == 0]
+    if 2 < len(powers) <= _MOST_COLUMNS:
+        return powers
+    last = len(horizons) - 1
+    return [horizons[round(n * last / (_MOST_COLUMNS - 1))] for n in range(_MOST_COLUMNS)]
 
 
 def _first(rows: pd.DataFrame) -> float:
@@ -158,12 +171,13 @@ def _panels(rows: pd.DataFrame, panels: Sequence[tuple[str, str, str]], names: l
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     for axis, (metric, label, scale) in zip(axes.flat, panels, strict=False):
-        horizons = sorted(rows.horizon.unique())
+        horizons = sorted(int(h) for h in rows.horizon.unique())
         for name in names:
             mine = rows[(rows.estimator == name) & (rows.metric == metric)].sort_values("horizon")
             _draw(axis, name, mine, "horizon", positive=scale == "log")
         axis.set_xscale("log", base=2)
-        axis.set_xticks(horizons[:: 1 + len(horizons) // 8], [str(h) for h in horizons[:: 1 + len(horizons) // 8]])
+        ticks = _columns(horizons)
+        axis.set_xticks(ticks, [str(h) for h in ticks])
         axis.minorticks_off()
         if scale == "log" and axis.lines:
             _log_scale(axis)
