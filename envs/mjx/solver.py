@@ -25,7 +25,8 @@ with a, w, lam, mu held constant. H is never differentiated (its derivative woul
 composite inertia and its factor: M(q) a + c(q, v) and M(q) (w - a) are inverse dynamics (RNE), which is cheaper to
 differentiate and to compile. The solver does not take part in the reverse pass at all.
 
-Every term is computed by MJX's own stage functions; nothing in MJX is replaced.
+Every term is computed by MJX's own stage functions, but for tendons through sites (`envs.mjx.tendons`) and springs on
+ball and free joints (`envs.mjx.springs`).
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ from envs.mjx.contact import align_capsule_frames, has_capsule_on_plane
 from envs.mjx.integration import Integrator
 from envs.mjx.kinematics import Kinematics
 from envs.mjx.linear import solve_positive
+from envs.mjx.springs import RotationalSprings
+from envs.mjx.tendons import Tendons
 
 __all__ = ["Dynamics", "Substep"]
 
@@ -73,11 +76,13 @@ class Dynamics:
     """
 
     def __init__(self, host: mujoco.MjModel, model: mjx.Model, data: mjx.Data) -> None:
-        self._model = model
+        self._springs = RotationalSprings(host)
+        self._model = self._springs.without(model)
         self._data = data
         self._bodies = Bodies(host)
         self._fluid = bool(host.opt.density or host.opt.viscosity)
         self._kinematics = Kinematics(host, model, data)
+        self._tendons = Tendons(host)
         self._integrate = Integrator(host)
         self._constrained = data._impl.nefc > 0
         self._capsules = data._impl.ncon > 0 and has_capsule_on_plane(host)
@@ -102,7 +107,7 @@ class Dynamics:
         d = mjx.crb(m, self._position(d))
         d = mjx.fwd_actuation(m, mjx.fwd_velocity(m, d))
         inertia = mjx.full_m(m, d)
-        smooth = d.qfrc_passive - d.qfrc_bias + d.qfrc_actuator
+        smooth = d.qfrc_passive + self._springs.force(d.qpos) - d.qfrc_bias + d.qfrc_actuator
         qacc = solve_positive(inertia, smooth)
         if self._constrained:
             qacc = mjx.solve(m, d.replace(qfrc_smooth=smooth, qacc_smooth=qacc)).qacc
@@ -132,7 +137,7 @@ class Dynamics:
             d = self._position(self._data.replace(qpos=qpos, qvel=qvel, ctrl=ctrl))
             d = mjx.fwd_actuation(m, self._passive(d))
             at_qacc, at_step = self._bodies.inverse(d, qvel, jnp.stack((qacc, qacc_step)))
-            force = d.qfrc_passive + d.qfrc_actuator + self._constraint_force(d, qacc)
+            force = d.qfrc_passive + self._springs.force(d.qpos) + d.qfrc_actuator + self._constraint_force(d, qacc)
             return (at_qacc - force, at_step - at_qacc), d
 
         _, pull_integration = jax.vjp(self._integrate, record.qpos, record.qvel, qacc_step)
@@ -154,7 +159,7 @@ class Dynamics:
 
     def _position(self, d: mjx.Data) -> mjx.Data:
         m = self._model
-        d = mjx.tendon(m, mjx.com_pos(m, self._kinematics(d)))
+        d = self._tendons(m, mjx.com_pos(m, self._kinematics(d)))
         d = mjx.collision(m, d)
         if self._capsules:
             d = align_capsule_frames(m, d)

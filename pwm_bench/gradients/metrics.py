@@ -182,6 +182,7 @@ class _Sums:
         if reference is not None:
             r = array(reference.mean)
             self._mr, self._rr = self._gram(m, r), self._gram(r, r)
+            self._distance = self._gram(m - r, m - r)  # by way of the others, an error below 1e-8 would be lost
             self._reference_noise = array(reference.noise)
 
     def statistics(self) -> dict[str, Callable[[Array], Array]]:
@@ -226,8 +227,7 @@ class _Sums:
     def _bias(self, w: Array) -> Array:
         rr = self._inner(w, self._rr)
         chance = self._chance(w, self._reference_noise)
-        distance = self._inner(w, self._mm) - 2.0 * self._inner(w, self._mr) + rr
-        square = np.maximum(distance - self._chance(w, self._noise) - chance, 0.0)
+        square = np.maximum(self._inner(w, self._distance) - self._chance(w, self._noise) - chance, 0.0)
         scale = rr - chance
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(scale > 0.0, np.sqrt(square / scale), np.nan)

@@ -29,11 +29,15 @@ _LOOKS = {"analytic": 0, "model": 1, "model_detached": 2, "score": 3, "smoothed"
 """Places among the looks; the mixture is broken and dark, since it often lies on the analytic gradient's line."""
 _BOUNDED = {"cosine": (-1.05, 1.05), "line_search_of_best": (-0.55, 1.2)}
 """Metrics whose axis shows 0 to 1, and less than 0 as far as needed, within these."""
+_TABLE_LABELS = LABELS | {"analytic": "simulator", "model_detached": "model, path cut", "smoothed": "evolution strat."}
+_MOST_COLUMNS = 7  # of horizons: what 80 characters hold
 _TABLE = (("cosine", "cosine"), ("esnr", "ESNR"), ("line_search_of_best", "step"))
 
 
 def summary_table(frame: pd.DataFrame, *, title: str) -> Table:
     """Estimators by horizons: cosine with the reference, ESNR and realised improvement relative to the best.
+
+    Without noise there is no ESNR; the relative error stands in its place. Of many horizons some are shown.
 
     Args:
         frame: rows of one comparison in one simulator.
@@ -46,22 +50,35 @@ def summary_table(frame: pd.DataFrame, *, title: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     table.add_column("", style="dim", no_wrap=True)
-    horizons = sorted(int(h) for h in frame.horizon.unique() if h > 0)
+    horizons = _columns(sorted(int(h) for h in frame.horizon.unique() if h > 0))
     for h in horizons:
         table.add_column(f"H={h}", justify="right", no_wrap=True)
     overall = frame[frame.state == -1]
     names = [name for name in ESTIMATORS if name in set(overall.estimator)]
+    noisy = _drawable(overall, "esnr", names)
+    table_rows = _TABLE if noisy else (_TABLE[0], ("bias", "error"), _TABLE[2])
     for name in names:
         mine = overall[overall.estimator == name]
-        for n, (metric, label) in enumerate(_TABLE):
+        for n, (metric, label) in enumerate(table_rows):
             cells = []
             for h in horizons:
                 row = _first(mine[(mine.metric == metric) & (mine.horizon == h)])
                 lost = mine[(mine.metric == "nonfinite") & (mine.horizon == h)]["value"]
                 mark = "!" if len(lost) and float(lost.iloc[0]) > 0.0 else ""
                 cells.append(Text(_number(row) + (mark if n == 0 else "")))
-            table.add_row(LABELS[name] if n == 0 else "", label, *cells, end_section=n == len(_TABLE) - 1)
+            table.add_row(_TABLE_LABELS[name] if n == 0 else "", label, *cells, end_section=n == len(table_rows) - 1)
     return table
+
+
+def _columns(horizons: list[int]) -> list[int]:
+    """The horizons that a table shows: all, or the powers of two, or as many as fit, evenly chosen."""
+    if len(horizons) <= _MOST_COLUMNS:
+        return horizons
+    powers = [h for h in horizons if h & (h - 1) == 0]
+    if 2 < len(powers) <= _MOST_COLUMNS:
+        return powers
+    last = len(horizons) - 1
+    return [horizons[round(n * last / (_MOST_COLUMNS - 1))] for n in range(_MOST_COLUMNS)]
 
 
 def _first(rows: pd.DataFrame) -> float:
@@ -102,13 +119,14 @@ def figures(
 
     overall = frame[(frame.state == -1) & (frame.horizon > 0)]
     files = []
+    cause = "" if cause == "simulator" or cause not in overall else cause  # figures are a simulator's own anyway
     with style.paper():
-        groups = overall.groupby(["simulator", cause] if cause and cause in overall else ["simulator"])
+        groups = overall.groupby(["simulator", cause] if cause else ["simulator"])
         for key, rows in groups:
             name = "-".join(str(part) for part in key)
             files += style.save(_estimates(rows), path / f"estimates-{name}", formats)
             files += style.save(_landscape(rows), path / f"landscape-{name}", formats)
-        if cause and cause in overall and overall[cause].nunique() > 1 and cause != "loop":
+        if cause and overall[cause].nunique() > 1 and cause != "loop":
             for simulator, rows in overall.groupby("simulator"):
                 files += style.save(_by_cause(rows, cause, order), path / f"{cause}-{simulator}", formats)
     return files
@@ -137,28 +155,42 @@ def _landscape(rows: pd.DataFrame) -> Any:
     return _panels(rows, panels, [n for n in ("truth", "model") if n in set(rows.estimator)])
 
 
+def _drawable(rows: pd.DataFrame, metric: str, names: Sequence[str]) -> bool:
+    """Whether there is anything to draw; without noise there is no variance and no ESNR."""
+    values = rows[(rows.metric == metric) & rows.estimator.isin(names)]["value"]
+    return bool((values.abs() < math.inf).any()) and not (metric in ("variance", "esnr") and not (values > 0.0).any())
+
+
 def _panels(rows: pd.DataFrame, panels: Sequence[tuple[str, str, str]], names: list[str]) -> Any:
     from pwm_bench.plots import style
 
-    columns = 3
+    panels = [panel for panel in panels if _drawable(rows, panel[0], names)] or panels
+    columns = min(3, len(panels)) if len(panels) != 4 else 2
     lines = -(-len(panels) // columns)
     figure, axes = style.subplots(lines, columns, width="double", height=1.75)
-    for axis, (metric, label, scale) in zip(axes.flat, panels, strict=True):
-        horizons = sorted(rows.horizon.unique())
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (metric, label, scale) in zip(axes.flat, panels, strict=False):
+        horizons = sorted(int(h) for h in rows.horizon.unique())
         for name in names:
             mine = rows[(rows.estimator == name) & (rows.metric == metric)].sort_values("horizon")
             _draw(axis, name, mine, "horizon", positive=scale == "log")
         axis.set_xscale("log", base=2)
-        axis.set_xticks(horizons[:: 1 + len(horizons) // 8], [str(h) for h in horizons[:: 1 + len(horizons) // 8]])
+        ticks = _columns(horizons)
+        axis.set_xticks(ticks, [str(h) for h in ticks])
         axis.minorticks_off()
         if scale == "log" and axis.lines:
             _log_scale(axis)
         elif scale == "symlog" and axis.lines:  # zeros are shown: what is left of the bias beyond chance may be none
-            axis.set_yscale("symlog", linthresh=0.01)
-            axis.set_ylim(bottom=0.0)
+            values = [v for line in axis.lines for v in line.get_ydata() if v > 0.0]
+            if values and max(values) < 0.01:
+                _log_scale(axis)
+            else:
+                axis.set_yscale("symlog", linthresh=0.01)
+                axis.set_ylim(bottom=0.0)
         _bound(axis, metric)
         axis.set_title(label)
-    for axis in axes[-1]:
+    for axis in axes.flat[max(0, len(panels) - columns) : len(panels)]:
         axis.set_xlabel("horizon [control steps]")
     _legend(figure, axes, names)
     return figure
@@ -183,11 +215,12 @@ def _by_cause(rows: pd.DataFrame, cause: str, order: Sequence[str]) -> Any:
     horizons = sorted(int(h) for h in rows.horizon.unique())
     shown = sorted({min(horizons, key=lambda h: abs(h - 16)), horizons[-1]})
     names = [n for n in ESTIMATORS if n in set(rows.estimator)]
-    panels = (
+    every = (
         ("cosine", "cosine", "linear"),
         ("esnr", "ESNR", "log"),
         ("line_search_of_best", "gain / best gain", "linear"),
     )
+    panels = [panel for panel in every if _drawable(rows, panel[0], names)] or list(every)
     figure, axes = style.subplots(len(shown), len(panels), width="double", height=1.75)
     values = list(dict.fromkeys(rows[cause]))
     with_numbers = all(_is_number(v) for v in values)

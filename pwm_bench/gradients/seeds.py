@@ -125,6 +125,6 @@ def _pick(
 def _cell(row: tuple[float, float, float], *, marked: bool) -> str:
     value, low, high = row
     if math.isnan(value):
-        return "–"
-    shown = [f"{x:.0f}" if max(abs(low), abs(high)) >= 100.0 else f"{x:.2g}" for x in (value, low, high)]
-    return f"{shown[0]} [{shown[1]}, {shown[2]}]{'*' if marked else ' '}".replace("[", "\\[")
+        return "– "
+    digits = 2 if abs(value) < 10.0 else 1 if abs(value) < 100.0 else 0
+    return f"{value:.{digits}f} ±{0.5 * (high - low):.{digits}f}{'*' if marked else ' '}"

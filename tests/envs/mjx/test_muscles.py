@@ -71,3 +71,14 @@ def test_gradients_equal_central_differences(which: int) -> None:
     state, ctrl = situation()
     error = directional_error(rollout_objective(simulator()), (state.qpos, state.qvel, ctrl), which, directions=2)
     assert error.max() < 1e-5
+
+
+def test_gradients_at_rest_on_a_ball_joint() -> None:
+    """Episodes begin there; MJX's own spring has no derivative at rest."""
+    mjx = simulator()
+    rest = torch.from_numpy(np.tile(mjx.model.qpos0, (mjx.num_worlds, 1)))
+    rng = np.random.default_rng(1)
+    qvel = torch.from_numpy(rng.normal(size=(mjx.num_worlds, mjx.model.nv)))
+    ctrl = torch.from_numpy(rng.uniform(0.2, 0.8, size=(2, mjx.num_worlds, mjx.model.nu)))
+    error = directional_error(rollout_objective(mjx), (rest, qvel, ctrl), 0, directions=3)
+    assert error.max() < 1e-5

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from envs.errors import UsageError
 from pwm_bench.cli import main
@@ -69,7 +71,7 @@ def test_the_id_is_of_what_determines_the_numbers() -> None:
     assert runs[0].id == runs[1].id != runs[0].replace(model=ModelRun(path="/a/abd")).id
 
 
-@pytest.mark.parametrize("study", ["ant", "hopper", "stiffness", "termination", "regularisation"])
+@pytest.mark.parametrize("study", ["ant", "hopper", "stiffness", "termination", "regularisation", "exact", "horizon", "bootstrap"])
 def test_committed_records_keep_their_ids(study: str) -> None:
     """Fields that came later: see `_ADDED` in the spec."""
     paths = list((REFERENCE / study).glob("*/record.json"))
@@ -80,6 +82,8 @@ def test_committed_records_keep_their_ids(study: str) -> None:
             training = dict(values["model"])
             config = WorldModelConfig(**training.pop("config"))
             values["model"] = ModelTraining(config=config, **training)
+        if values.get("bootstrap") is not None:
+            values["bootstrap"] = ValueTraining(**values["bootstrap"])
         assert Comparison(**values).id == path.parent.name
 
 
@@ -186,6 +190,42 @@ def test_a_simulator_without_gradient_is_a_truth_too(tmp_path: Path) -> None:
 def test_numbers_for_a_table() -> None:
     shown = [report._number(x) for x in (math.nan, math.inf, 0.0, 0.123, 12.3, 1234.0, 1.2e-5, -0.5)]
     assert shown == ["–", "∞", "0.00", "0.12", "12", "1e3", "1e-5", "-0.50"]
+
+
+@pytest.mark.parametrize(
+    ("horizons", "shown"),
+    [
+        ([2, 4, 16], [2, 4, 16]),
+        ([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64], [1, 2, 4, 8, 16, 32, 64]),
+        (list(range(10, 100, 10)), [10, 20, 40, 50, 60, 80, 90]),
+    ],
+)
+def test_a_table_shows_as_many_horizons_as_fit(horizons: list[int], shown: list[int]) -> None:
+    assert report._columns(horizons) == shown
+
+
+def frame_of(metrics: dict[str, float]) -> pd.DataFrame:
+    """One estimator with these values at every horizon."""
+    rows = [
+        {"estimator": "analytic", "simulator": "warp", "horizon": h, "state": -1, "metric": metric, "at": math.nan,
+         "value": value, "low": value, "high": value}
+        for metric, value in metrics.items() for h in (1, 2, 4, 8, 16, 32, 64)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_without_noise_tables_and_figures_show_the_error(tmp_path: Path) -> None:
+    frame = frame_of({"cosine": 1.0, "bias": 3e-9, "variance": 0.0, "esnr": math.inf, "line_search_of_best": 1.0})
+    out = io.StringIO()
+    Console(file=out, width=80).print(report.summary_table(frame, title="t"))
+    text = out.getvalue()
+    assert "error" in text
+    assert "3e-9" in text
+    assert "ESNR" not in text
+    assert "…" not in text
+    (file, *_) = report.figures(frame, tmp_path, formats=("svg",), cause="simulator")
+    assert file.name == "estimates-warp.svg"
+    assert "variance" not in file.read_text()
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
