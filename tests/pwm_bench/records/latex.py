@@ -7,8 +7,8 @@ import re
 KNOWN = {
     "begin", "end", "centering", "small", "footnotesize", "setlength", "tabcolsep", "caption", "toprule", "midrule",
     "bottomrule", "multicolumn", "textit", "textbf", "textsuperscript", "smallskip", "linewidth", "textbackslash",
-    "textasciitilde", "makebox", "belowcaptionskip", "textasciicircum", "textperiodcentered",
-    "textless", "textgreater", "textbar",
+    "textasciitilde", "textasciicircum", "textperiodcentered", "textless", "textgreater", "textbar",
+    "makebox", "belowcaptionskip",
     # and, in mathematics:
     "times", "pm", "geq", "leq", "lambda", "gamma", "circ",
 }  # fmt: skip
