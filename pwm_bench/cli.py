@@ -15,6 +15,7 @@ import tyro
 import pwm_bench
 from envs.errors import UsageError
 from pwm_bench.commands.bench import Bench
+from pwm_bench.commands.clone import Clone
 from pwm_bench.commands.collect import Collect
 from pwm_bench.commands.compare import Compare
 from pwm_bench.commands.doctor import Doctor
@@ -46,6 +47,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "collect": Collect,
     "pretrain": Pretrain,
     "extract": Extract,
+    "clone": Clone,
     "compare": Compare,
     "list": List,
     "doctor": Doctor,

@@ -97,7 +97,8 @@ class LiveDisplay:
 
     def began(self, item: Item) -> None:
         """A run starts."""
-        self._lines[item.spec.id].began = time.monotonic()
+        self._note = ""
+        self._lines[item.spec.id] = _Line(item, began=time.monotonic())
 
     def progressed(self, item: Item, event: ProgressEvent) -> None:
         """A run's snapshot."""
@@ -106,6 +107,14 @@ class LiveDisplay:
     def ended(self, item: Item) -> None:
         """A run is over."""
         self._lines[item.spec.id].ended = time.monotonic()
+
+    def elsewhere(self, item: Item) -> None:
+        """Another process has taken a run."""
+        self._lines[item.spec.id] = _Line(item)
+
+    def waiting(self, number: int) -> None:
+        """Other processes are at what is left."""
+        self._note = f"Waiting for {number} {'run' if number == 1 else 'runs'} of other processes."
 
     def stopping(self) -> None:
         """The sweep was asked to stop."""
@@ -172,7 +181,7 @@ def _resting_row(item: Item) -> tuple[RenderableType, ...]:
     words = {
         "skip": ("✓", "done before", "green"),
         "busy": ("▹", "busy elsewhere", "yellow"),
-        "leave": ("✗", f"{item.status} before", "red"),
+        "leave": ("✗", "damaged" if item.status == "damaged" else f"{item.status} before", "red"),
         "later": ("·", "later", "dim"),
         "resume": ("·", "to resume", "dim"),
         "begin": ("·", "waiting", "dim"),
@@ -221,6 +230,17 @@ class PlainDisplay:
     def ended(self, item: Item) -> None:
         """A run is over."""
         self._print(item, f"{item.status}{': ' + item.reason if item.reason else ''}")
+
+    def elsewhere(self, item: Item) -> None:
+        """Another process has taken a run."""
+        words = {"skip": "done by another process", "busy": "another process is at it"}
+        self._print(item, words.get(item.plan, f"{item.status} by another process"))
+
+    def waiting(self, number: int) -> None:
+        """Other processes are at what is left."""
+        self._console.print(
+            f"waiting for {number} {'run' if number == 1 else 'runs'} of other processes", soft_wrap=True
+        )
 
     def stopping(self) -> None:
         """The sweep was asked to stop."""

@@ -85,6 +85,23 @@ def suite() -> Study:
     ])  # fmt: skip
 
 
+def survival() -> Study:
+    """Four small runs, a second or two each, for `pwm-bench bench survival` to kill."""
+    ppo = {"num_envs": 8, "horizon": 16, "epochs": 1, "minibatches": 2}
+    shac = {"num_envs": 4, "horizon": 16, "critic_iterations": 2}
+    runs: list[tuple[str, str, str, dict[str, Any], int]] = [
+        ("cartpole", "mujoco_c", "ppo", ppo, 4096),
+        ("double_pendulum", "mujoco_c", "ppo", ppo, 4096),
+        ("cartpole", "warp", "ppo", ppo, 4096),
+        ("cartpole", "warp", "shac", shac, 2048),
+    ]
+    return _study("survival", survival, [
+        RunSpec.create(task=task, simulator=simulator, algorithm=algorithm, overrides=overrides, env_steps=steps,
+                       seeds=(0, 1), evaluations=3, evaluation_episodes=1, device="cpu")
+        for task, simulator, algorithm, overrides, steps in runs
+    ])  # fmt: skip
+
+
 def locomotion(scale: float = 1.0) -> Study:
     """PWM, SHAC and PPO on five locomotion tasks at the published budgets, five seeds, in Warp and MJX; for a GPU, or
     for a CPU with --scale 0.02 or so."""
@@ -116,6 +133,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "ant": ant,
     "suite": suite,
     "locomotion": locomotion,
+    "survival": survival,
 }
 
 

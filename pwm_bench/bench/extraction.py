@@ -14,9 +14,10 @@ from torch import Tensor
 
 from pwm_bench.bench.plain_extraction import PlainExtraction
 from pwm_bench.bench.timing import interleaved_medians, machine_line
+from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import ExtractionConfig
-from pwm_bench.pwm.extraction.train import Expert, Extractor
+from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.world_model.multitask.config import sized
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 

@@ -10,6 +10,7 @@ import importlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -30,15 +31,34 @@ BatchPolicy = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 class Noise:
     """How episodes differ in what is added to the policy.
 
-    Episode j has the noise of level ``levels[j % len(levels)]``.
+    A share of the episodes, evenly spread, has random actions alone. The j-th of the others has the noise of level
+    ``levels[j % len(levels)]``.
     """
 
     levels: tuple[float, ...] = (0.0,)
     """Standard deviations of Gaussian noise on each action component."""
+    random_share: float = 0.0
+    """Of the episodes, in [0, 1)."""
 
     def __post_init__(self) -> None:
         if not self.levels or min(self.levels) < 0.0:
             raise UsageError(f"--noise {self.levels}: one or more standard deviations, none negative")
+        if not 0.0 <= self.random_share < 1.0:
+            raise UsageError(
+                f"--random-share {self.random_share}: must be at least 0 and below 1; --policy random has nothing else"
+            )
+
+    def random(self, episode: int) -> bool:
+        """Whether an episode has random actions."""
+        return self.random_before(episode + 1) > self.random_before(episode)
+
+    def turn(self, episode: int) -> int:
+        """How many episodes before this one have the policy's actions."""
+        return episode - self.random_before(episode)
+
+    def random_before(self, episode: int) -> int:
+        """How many episodes before this one have random actions."""
+        return int(episode * self.random_share + 1e-9)
 
 
 class Behaviour(Protocol):
@@ -59,12 +79,12 @@ class Behaviour(Protocol):
 
 
 class _Random:
-    """Uniform actions in [-1, 1]; in every other episode correlated in time, which gets further."""
+    """Uniform actions in [-1, 1]; in every other such episode correlated in time, which gets further."""
 
-    def __init__(self, task: SuiteTask, episode: int, generator: np.random.Generator) -> None:
+    def __init__(self, task: SuiteTask, turn: int, generator: np.random.Generator) -> None:
         self.source = -1
         self._generator = generator
-        self._smooth = bool(episode % 2)
+        self._smooth = bool(turn % 2)
         self._dim = task.action_dim
         self._state = generator.standard_normal(task.action_dim)
 
@@ -86,7 +106,8 @@ class _Noisy:
         generator: np.random.Generator,
         policies: Sequence[Callable[[np.ndarray], np.ndarray]],
     ) -> None:
-        level, stage = episode % len(noise.levels), episode // len(noise.levels) % max(len(policies), 1)
+        turn = noise.turn(episode)
+        level, stage = turn % len(noise.levels), turn // len(noise.levels) % max(len(policies), 1)
         self.source = stage * len(noise.levels) + level
         self._level = noise.levels[level]
         self._generator = generator
@@ -110,10 +131,10 @@ def make_behaviours(
 
     Args:
         policy: ``"random"``; ``"expert"``: Meta-World's scripted ones; ``"auto"``: experts where there are any, trained
-            policies where they are given, random elsewhere; or ``"module:function"``, see `load_policy`.
+            policies where they are given, random elsewhere; or what `load_policy` takes.
         suite: the tasks.
         seed: of all noise.
-        noise: added to experts and policies.
+        noise: added to experts and policies, and how often random actions replace them.
         trained: by task name, policies of several stages of training, which take turns.
 
     Returns:
@@ -133,24 +154,56 @@ def make_behaviours(
     def behaviour(task: int, episode: int) -> Behaviour:
         info = suite.tasks[task]
         generator = np.random.default_rng([seed, zlib.crc32(info.name.encode()), episode, 1])
-        if task in policies or batch is not None:
-            return _Noisy(episode, noise, generator, policies.get(task, ()))
-        return _Random(info, episode, generator)
+        if task not in policies and batch is None:
+            return _Random(info, episode, generator)
+        if noise.random(episode):
+            return _Random(info, noise.random_before(episode), generator)
+        return _Noisy(episode, noise, generator, policies.get(task, ()))
 
     return behaviour, batch
 
 
 def load_policy(name: str, suite: Suite) -> BatchPolicy:
-    """Builds a policy from Python: ``module:function``, where ``function(suite)`` returns a `BatchPolicy`.
+    """A policy that was extracted, or one from Python.
+
+    Args:
+        name: run directory of `pwm-bench extract`; or ``module:function``, where ``function(suite)`` returns a
+            `BatchPolicy`.
+        suite: the tasks.
 
     Raises:
-        UsageError: it can't be imported.
+        UsageError: not such a run, or without a policy for one of the tasks; it can't be imported.
     """
+    if (Path(name) / "run.json").is_file():
+        return _extracted(Path(name), suite)
     module, _, attribute = name.partition(":")
     if not attribute:
-        raise UsageError(f"--policy {name}: must be random, expert, auto, or a Python function as module:function")
+        raise UsageError(
+            f"--policy {name}: must be random, expert, auto, the run directory of an extraction, or a Python "
+            "function as module:function"
+        )
     try:
         build = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UsageError(f"--policy {name}: can't be imported ({error})") from None
     return build(suite)
+
+
+def _extracted(path: Path, suite: Suite) -> BatchPolicy:
+    """The experts of an extraction, each in its own task."""
+    from pwm_bench.records.store import RunDirectory
+    from pwm_bench.runner.planning import load_experts, make_arm
+    from pwm_bench.world_model.multitask.files import load_model
+
+    record = RunDirectory(path).read()
+    if "model" not in record.spec:
+        raise UsageError(f"--policy {path}: not an extraction; give the run directory that `pwm-bench extract` named")
+    model = load_model(Path(record.spec["model"]))
+    experts = load_experts(path, model)
+
+    def policy(obs: torch.Tensor, task: torch.Tensor) -> torch.Tensor:
+        worlds = len(task) // len(suite.tasks)  # those of a task stand together
+        act = make_arm("pwm", model, suite.names, episodes=worlds, experts=experts)
+        return act(obs.view(len(suite.tasks), worlds, -1)).flatten(0, 1)[:, : suite.action_dim]
+
+    return policy

@@ -47,6 +47,7 @@ def collect(
     behaviour: Callable[[int, int], Behaviour],
     policy: BatchPolicy | None = None,
     note: dict[str, object],
+    append: bool = False,
     report: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
     save_seconds: float = _SAVE_SECONDS,
@@ -60,6 +61,7 @@ def collect(
         behaviour: who acts, by task index and episode number.
         policy: proposes actions for all worlds at once, where behaviours need it.
         note: how the data is made, kept with every shard; must be as in the shards that are there.
+        append: data that was made in other ways may be there too; it stays and is not counted.
         report: called with the episodes done and all, after each one.
         stop: asked after every step; once true, what is whole is saved and the function returns.
         save_seconds: time after which a shard is completed, so that a kill loses no more.
@@ -75,7 +77,7 @@ def collect(
     with DatasetWriter(
         path, task_infos(env.suite), obs_dim=env.suite.obs_dim, action_dim=env.suite.action_dim
     ) as writer:
-        done = _already(path, writer.header, note)
+        done = _already(path, writer.header, note, append)
         total = tasks * episodes
         if report is not None:
             report(int(np.minimum(done, episodes).sum()), total)
@@ -138,16 +140,18 @@ def _begin(env: SuiteEnv, row: int, behaviour: Callable[[int, int], Behaviour], 
     return _Recorder(behaviour(task, int(env.episode[row])), [own], [], [])
 
 
-def _already(path: Path, header: Header, note: dict[str, object]) -> np.ndarray:
-    """Episodes of each task that complete shards hold or left out, int64 ``(K,)``."""
+def _already(path: Path, header: Header, note: dict[str, object], append: bool) -> np.ndarray:
+    """Episodes of each task, made in this way, that complete shards hold or left out, int64 ``(K,)``."""
     names = [task.name for task in header.tasks]
     done = np.zeros(len(names), np.int64)
     for folder in shard_folders(path):
         shard = open_shard(folder, read_header(path))
         if shard.source != note:
+            if append:
+                continue
             raise UsageError(
-                f"{path}: holds data made in another way ({shard.source or 'unknown'}); name another folder, or give "
-                "the same options to go on"
+                f"{path}: holds data made in another way ({shard.source or 'unknown'}); name another folder, give the "
+                "same options to go on, or --append to add to it"
             )
         done += np.bincount(np.asarray(shard.episodes["task"]), minlength=len(names))
         for name, count in shard.skipped.items():

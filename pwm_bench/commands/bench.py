@@ -1,14 +1,15 @@
-"""``pwm-bench bench``: how quick it is here."""
+"""``pwm-bench bench``: how quick it is here, and whether it holds."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from envs.errors import unknown
+from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import option
 
 __all__ = ["Bench"]
@@ -17,21 +18,41 @@ _KINDS = {
     "simulators": "pwm_bench.bench.simulators",
     "learners": "pwm_bench.bench.learners",
     "extraction": "pwm_bench.bench.extraction",
+    "survival": "pwm_bench.bench.survival",
+    "results": "pwm_bench.bench.results",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """Measure simulators or learners on this machine."""
+    """Measure simulators, learners, or the results store on this machine; or see what sweeps survive."""
 
     what: Annotated[str, tyro.conf.Positional, option("WHAT")]
-    """simulators, learners or extraction."""
+    """simulators, learners, extraction, results (listing and tables of many runs), or survival (random kills)."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fewer sizes and repetitions."""
+    kills: Annotated[int | None, option("N", "200")] = None
+    """survival: so many kills."""
+    minutes: Annotated[float | None, option("X", "30")] = None
+    """survival: no more kills after so long."""
+    seed: Annotated[int | None, option("N", "0")] = None
+    """survival: which processes are killed when, as far as that is in anyone's hands."""
+    runs: Annotated[int | None, option("N", "10000")] = None
+    """results: so many run directories."""
 
     def __call__(self) -> int:
-        """Measures and prints."""
+        """Measures and prints. Returns 1 if something that should hold did not."""
         if self.what not in _KINDS:
             raise unknown("benchmark", self.what, _KINDS)
-        importlib.import_module(_KINDS[self.what]).main(quick=self.quick)
-        return 0
+        main = importlib.import_module(_KINDS[self.what]).main
+        options: dict[str, Any] = {"quick": self.quick}
+        for name in ("kills", "minutes", "seed", "runs"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if name not in inspect.signature(main).parameters:
+                raise UsageError(f"--{name} {value}: is no option of `bench {self.what}`")
+            if value < 0 or (value == 0 and name != "seed"):
+                raise UsageError(f"--{name} {value}: must be positive")
+            options[name] = value
+        return int(main(**options) or 0)

@@ -43,7 +43,8 @@ class Collect:
     """Of each task."""
     policy: Annotated[str, option("NAME", "auto")] = "auto"
     """random; expert: Meta-World's scripted ones; auto: experts where there are any, else what --learner trains, else
-    random; or module:function, a Python function that takes the suite and returns a policy."""
+    random; the run directory of an extraction; or module:function, a Python function that takes the suite and returns
+    a policy."""
     learner: Annotated[str | None, option("NAME", "none")] = None
     """Algorithm that trains policies for tasks without an expert: ppo or pwm."""
     train_steps: Annotated[int, option("N", "100000")] = 100_000
@@ -52,12 +53,17 @@ class Collect:
     """Policies kept from that training, after equal shares of it; they play in turn."""
     noise: Annotated[tuple[float, ...], option("STD..", "0 0.1 0.3")] = (0.0, 0.1, 0.3)
     """Standard deviations of noise on the policy's actions, one an episode, in turn."""
+    random_share: Annotated[float, option("SHARE", "0")] = 0.0
+    """Share of the episodes that has random actions instead: a world model must know what fails, too."""
     seed: Annotated[int, option("N", "0")] = 0
     """Of starts, goals and noise."""
     envs_per_task: Annotated[int, option("N", "1")] = 1
     """Worlds of each task that run at once. The data is the same."""
     workers: Annotated[int | None, option("N", "one a processor")] = None
     """Processes that run the worlds; 0 for none. The data is the same."""
+    append: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Add to a dataset that was made in another way, e.g. episodes of the policies that were extracted from it. Give
+    another --seed for other starts."""
     from_tdmpc2: Annotated[Path | None, option("DIR")] = None
     """Convert TD-MPC2's chunk_*.pt in this folder instead of playing; TASKS must be mt30 or mt80."""
     to_tdmpc2: Annotated[Path | None, option("DIR")] = None
@@ -100,8 +106,10 @@ class Collect:
         from pwm_bench.collection.display import progress_bar
         from pwm_bench.runner.stop import StopRequest
 
-        noise = Noise(levels=self.noise)
+        noise = Noise(levels=self.noise, random_share=self.random_share)
         note: dict[str, object] = {"policy": self.policy, "noise": list(self.noise), "seed": self.seed}
+        if self.random_share:
+            note["random_share"] = self.random_share
         with StopRequest() as stop, progress_bar(console, "starting the worlds") as begin, ExitStack() as stack:
             trained: dict[str, list[Act]] = {}
             for task in self._learned(suite):
@@ -122,6 +130,7 @@ class Collect:
                 behaviour=behaviour,
                 policy=policy,
                 note=note,
+                append=self.append,
                 report=begin("episodes"),
                 stop=lambda: bool(stop),
             )

@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from envs.errors import UsageError
-from pwm_bench.commands.bars import step_bar
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from pwm_bench.records.schema import RunRecord
-    from pwm_bench.runner.extraction import ExtractionProgress
     from pwm_bench.world_model.dataset import Dataset
     from pwm_bench.world_model.multitask.networks import MultitaskModel
 
@@ -65,18 +60,15 @@ class Extract:
 
     def __call__(self) -> int:
         """Extracts."""
-        from rich.console import Console
-
         from envs.suites import SUITES
         from pwm_bench import configs
+        from pwm_bench.commands.offline import carry_out
         from pwm_bench.commands.options import resolve_device
         from pwm_bench.pwm.extraction.config import variant
         from pwm_bench.pwm.extraction.starts import DatasetStarts
         from pwm_bench.pwm.extraction.train import Extractor
         from pwm_bench.records.store import Results
-        from pwm_bench.runner.extraction import extract
-        from pwm_bench.runner.extraction_spec import ExtractionSpec, model_digest
-        from pwm_bench.runner.suite_evaluation import SuiteEvaluator
+        from pwm_bench.runner.offline_spec import ExtractionSpec, model_digest
         from pwm_bench.world_model.dataset import Dataset
         from pwm_bench.world_model.multitask.files import load_model
 
@@ -104,6 +96,7 @@ class Extract:
             model=str(self.model),
             model_digest=model_digest(model),
             data=str(self.data),
+            data_digest=data.digest,
             tasks=tasks,
             config=config,
             seeds=tuple(range(self.seeds)),
@@ -115,24 +108,9 @@ class Extract:
         experts = spec.experts
         starts = DatasetStarts(data, [expert.task for expert in experts])
         extractor = Extractor(model, experts, config, starts=starts)
-        console = Console()
-        evaluator = SuiteEvaluator(
-            tasks, seeds=self.seeds, episodes=self.evaluation_episodes, workers=self.workers, device=device
+        return carry_out(
+            spec, extractor, results, workers=self.workers, device=device, checkpoint_seconds=self.checkpoint_seconds
         )
-        display = _Display(console, config.iterations)
-        try:
-            with display:
-                record = extract(
-                    spec,
-                    extractor,
-                    results,
-                    evaluate=evaluator,
-                    progress=display.show,
-                    checkpoint_seconds=self.checkpoint_seconds,
-                )
-        finally:
-            evaluator.close()
-        return _conclude(console, record, results.run(spec.study, spec.id).path)
 
 
 def _load(load_model: Any, path: Path, data: Dataset, device: Any) -> MultitaskModel:
@@ -145,70 +123,3 @@ def _load(load_model: Any, path: Path, data: Dataset, device: Any) -> MultitaskM
         if "tasks were named" not in str(error):
             raise
         return load_model(path, device=device)
-
-
-class _Display:
-    """A bar where someone watches, lines elsewhere."""
-
-    def __init__(self, console: Console, iterations: int) -> None:
-        self._console = console
-        self._bar = step_bar(console, "extract")
-        self._row = self._bar.add_task("", total=iterations)
-        self._said: str | None = None
-
-    def __enter__(self) -> _Display:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._bar.stop()
-
-    def show(self, event: ExtractionProgress) -> None:
-        """Shows a snapshot."""
-        from pwm_bench.text import number
-
-        text = f"{event.phase}, score {number(event.score)}"
-        if event.imagined_return is not None:
-            text += f", imagined return {number(event.imagined_return)}"
-        self._bar.update(self._row, completed=event.iteration, description=text)
-        if not self._console.is_terminal and text != self._said:
-            print(f"{event.iteration} of {event.iterations} ({event.train_seconds:.0f} s training): {text}", flush=True)
-            self._said = text
-
-
-def _conclude(console: Console, record: RunRecord, path: Path) -> int:
-    """Shows each task's score, says how it ended and where it lies."""
-    from rich.table import Table
-
-    from pwm_bench.records.store import RunDirectory
-    from pwm_bench.text import duration, number
-
-    lines = RunDirectory(path).evaluations.read()
-    if lines:
-        table = Table(title="mean over episodes (score: success, or return / 1000)", title_justify="left")
-        for column in ("task", "seed", "return untrained", "return", "score", "success"):
-            table.add_column(column, justify="left" if column == "task" else "right")
-        for index, member in enumerate(record.members):
-            extras = [_mean(lines[-1]["extras"][name][index]) for name in ("score", "success")]
-            cells = (number(member.untrained_return), number(member.final_return), *(number(x) for x in extras))
-            table.add_row(member.task or "", str(member.seed), *cells)
-        console.print(table)
-    times = record.clocks
-    steps = record.counts.iterations
-    rate = f"{steps / times.train:.2g} updates/s of all {len(record.members)} policies, " if times.train else ""
-    console.print(
-        f"{record.status}{': ' + record.reason if record.reason else ''}\n"
-        f"{rate}train {duration(times.train)}, evaluate {duration(times.evaluate)}, save {duration(times.save)}\n"
-        f"run: {path}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    if record.status == "interrupted":
-        console.print("go on with the same command", highlight=False)
-        return 130
-    return 0 if record.status == "ok" else 1
-
-
-def _mean(values: list[float | None]) -> float | None:
-    finite = [value for value in values if value is not None]
-    return sum(finite) / len(finite) if finite else None

@@ -53,13 +53,16 @@ def _names(console: Console, kind: str) -> None:
     from rich.table import Table
 
     import envs
-    from pwm_bench import registry, studies
+    from pwm_bench import pipelines, registry, studies
 
     rows = {
         "tasks": lambda: [(name, "") for name in envs.tasks()],
         "simulators": lambda: [(name, _simulator(name)) for name in envs.simulators()],
         "algorithms": lambda: [(name, registry.ALGORITHMS[name]) for name in registry.algorithms()],
-        "studies": lambda: [(name, studies.describe(name)) for name in studies.STUDIES],
+        "studies": lambda: [
+            *((name, studies.describe(name)) for name in studies.STUDIES),
+            *((name, pipelines.describe(name)) for name in pipelines.PIPELINES),
+        ],
     }[kind]()
     table = Table.grid(padding=(0, 2))
     for name, text in rows:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from envs.errors import UsageError
+from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ __all__ = ["Sweep"]
 class Sweep:
     """Do all runs of a study: skip what is finished, go on with what was cut off, end with the table.
 
-    Each run has a process of its own. Stop at any time with Ctrl-C; the same command goes on from there.
+    Each run has a process of its own. Stop at any time with Ctrl-C; the same command goes on from there. It may run
+    several times at once, on several machines too if they share the results folder: each takes the runs that no other
+    has. Multi-task studies (multitask-quick, multitask, mt30, mt80) go from data to experts in stages.
     """
 
     study: Annotated[str, tyro.conf.Positional, option("STUDY")]
@@ -45,11 +48,41 @@ class Sweep:
     """Do at most this many runs now."""
     retry: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also do again what failed or ran out of memory before."""
+    wait: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Don't end while other processes are at runs of the study; take over what they leave unfinished."""
     checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
     """Time between two checkpoints."""
+    data: Annotated[Path | None, option("DIR")] = None
+    """For a multi-task study: a dataset, or the folder of TD-MPC2's chunk_*.pt, instead of collecting."""
+    model: Annotated[Path | None, option("MODEL")] = None
+    """For a multi-task study: a world model, or a TD-MPC2 checkpoint (.pt), instead of training one."""
 
     def __call__(self) -> int:
         """Runs it."""
+        from pwm_bench.pipelines import PIPELINES
+        from pwm_bench.studies import STUDIES
+
+        if self.study in PIPELINES:
+            return self._pipeline()
+        if self.study not in STUDIES:
+            raise unknown("study", self.study, (*STUDIES, *PIPELINES))
+        for name in ("data", "model"):
+            if getattr(self, name) is not None:
+                raise UsageError(f"--{name}: only for the multi-task studies {', '.join(PIPELINES)}")
+        return self._runs()
+
+    def _pipeline(self) -> int:
+        from pwm_bench.commands.pipeline import carry_out
+
+        for name in ("scale", "task", "simulator", "algorithm", "limit", "retry", "wait"):
+            if getattr(self, name) != getattr(type(self), name):
+                raise UsageError(
+                    f"--{name}: not for the multi-task study '{self.study}': change its stages one by one; see "
+                    "docs/multitask.md"
+                )
+        return carry_out(self.study, self.results, data=self.data, model=self.model, device=self.device)
+
+    def _runs(self) -> int:
         from rich.console import Console
 
         from pwm_bench.executors.local import LocalExecutor
@@ -78,7 +111,7 @@ class Sweep:
         from pwm_bench.display import make_display
 
         with make_display(console, items) as display:
-            outcome = sweep(items, results, executor, display)
+            outcome = sweep(items, results, executor, display, limit=self.limit, retry=self.retry, wait=self.wait)
         _conclude(console, study, outcome, results, again=self._command())
         return outcome.exit_code
 
@@ -124,18 +157,20 @@ def _conclude(console: Console, study: Study, outcome: SweepResult, results: Res
 
     console.print()
     for item in outcome.items:
-        if item.status == "refused":  # the others are rows of the table
+        if item.status in ("refused", "damaged") or item.plan == "busy":  # the others are rows of the table
             console.print(
-                f"{item.spec.label}: {item.status}: {item.reason}",
+                f"{item.spec.label}: {'busy' if item.plan == 'busy' else item.status}: {item.reason}",
                 style="yellow", soft_wrap=True, markup=False, highlight=False,
             )  # fmt: skip
     steps = []
-    if any(item.status is not None and item.status != "refused" for item in outcome.items):
+    if any(item.status not in (None, "refused", "damaged") for item in outcome.items):
         show(console, results, study.name)
         steps.append((f"pwm-bench table {study.name} --match env_steps", "compare at equal budgets"))
         steps.append((f"pwm-bench table {study.name} --trace", "follow every number to its run"))
     if outcome.stopped_by is not None or any(item.plan == "later" for item in outcome.items):
         steps.insert(0, (again, "go on where this stopped"))
+    elif any(item.plan == "busy" for item in outcome.items):
+        steps.insert(0, (f"{again} --wait", "stay until the others are done, and take over what they leave"))
     if any(item.status in ("failed", "oom") for item in outcome.items):
         steps.insert(0, (f"{again} --retry", "do the failed runs again; each has a traceback.txt"))
     if study.name == "quickstart":

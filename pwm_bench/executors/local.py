@@ -75,23 +75,8 @@ class LocalExecutor:
         with tempfile.TemporaryDirectory(prefix="pwm-bench-") as folder:
             spec_file = Path(folder) / f"{spec.id}.json"
             spec_file.write_text(spec.to_json())
-            self._process = subprocess.Popen(
-                [
-                    *self.command,
-                    "run",
-                    str(spec_file),
-                    "--results",
-                    str(self.results),
-                    "--progress",
-                    "json",
-                    *self.options,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,  # Ctrl-C reaches the sweep alone, which passes it on in order
-            )
+            arguments = ("run", str(spec_file), "--results", str(self.results), "--progress", "json", *self.options)
+            self._process = self._start(arguments)
             if self._asked:  # while it was being started
                 self._process.terminate()
             with self._process as process:
@@ -107,6 +92,17 @@ class LocalExecutor:
             self._process = None
         message = next((line for line in lines if line.startswith("error: ")), lines[-1] if lines else "")
         return ProcessEnd(code, message, _oom_kills() > killed_before)
+
+    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[str]:
+        """Starts the command line interface with these arguments, its output in pipes."""
+        return subprocess.Popen(
+            [*self.command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C reaches the sweep alone, which passes it on in order
+        )
 
     def stop(self, number: signal.Signals) -> None:
         """Asks the current run to save and stop; asked again, kills it (it resumes from its last checkpoint)."""

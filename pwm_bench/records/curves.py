@@ -38,7 +38,8 @@ class Curves:
 
     def axis(self, name: str, metric: str) -> Array:
         """Positions of the evaluations that recorded a metric."""
-        return self.axes[name][list(self.lines.get(metric, ()))]
+        lines, positions = self.lines.get(metric, ()), self.axes[name]
+        return positions if len(lines) == len(positions) else positions[list(lines)]
 
     def values(self, metric: str, member: int) -> Array:
         """A member's curve; empty if the metric was not recorded."""
@@ -58,17 +59,8 @@ class Curves:
         """
         try:
             axes = {name: np.array([line[name] for line in lines], dtype=np.float64) for name in AXES}
-            held: dict[str, list[int]] = {"return": [], "length": []}
-            episodes: dict[str, list[Any]] = {"return": [], "length": []}
-            for index, line in enumerate(lines):
-                for metric, values in (
-                    ("return", line["returns"]),
-                    ("length", line["lengths"]),
-                    *line["extras"].items(),
-                ):
-                    held.setdefault(metric, []).append(index)
-                    episodes.setdefault(metric, []).append(values)
-            means = {metric: _means(values, members) for metric, values in episodes.items()}
+            same = _reduce_alike(lines, members)
+            held, means = _reduce(lines, members) if same is None else same
         except (KeyError, TypeError, ValueError, AttributeError):
             raise UsageError(
                 f"{source}: holds lines that are no evaluations of {members} members; restore the file, or remove the "
@@ -97,6 +89,38 @@ class Curves:
                 for name, rows in content["means"].items()
             },
         )
+
+
+def _reduce_alike(
+    lines: Sequence[Mapping[str, Any]], members: int
+) -> tuple[dict[str, Sequence[int]], dict[str, Array]] | None:
+    """Evaluations that all have the same quantities of as many episodes, as most have: the quick way. None if not."""
+    if not lines:
+        return None
+    extras = lines[0]["extras"].keys()
+    if any(line["extras"].keys() != extras for line in lines):
+        return None
+    columns = [[line["returns"] for line in lines], [line["lengths"] for line in lines]]
+    columns += [[line["extras"][name] for line in lines] for name in extras]
+    try:
+        means = np.array(columns, dtype=np.float64).mean(axis=3)
+    except ValueError:
+        return None
+    if means.shape[1:] != (len(lines), members):
+        raise ValueError("members")
+    every = range(len(lines))
+    names = ("return", "length", *extras)
+    return dict.fromkeys(names, every), dict(zip(names, means, strict=True))
+
+
+def _reduce(lines: Sequence[Mapping[str, Any]], members: int) -> tuple[dict[str, Sequence[int]], dict[str, Array]]:
+    held: dict[str, list[int]] = {"return": [], "length": []}
+    episodes: dict[str, list[Any]] = {"return": [], "length": []}
+    for index, line in enumerate(lines):
+        for metric, values in (("return", line["returns"]), ("length", line["lengths"]), *line["extras"].items()):
+            held.setdefault(metric, []).append(index)
+            episodes.setdefault(metric, []).append(values)
+    return dict(held), {metric: _means(values, members) for metric, values in episodes.items()}
 
 
 def _means(evaluations: Sequence[Sequence[Sequence[float | None]]], members: int) -> Array:

@@ -15,12 +15,12 @@ import pandas as pd
 from envs.errors import UsageError
 from pwm_bench.records.curves import AXES, Curves
 from pwm_bench.records.index import StudyIndex, fingerprint
+from pwm_bench.records.reading import read_all
 from pwm_bench.records.schema import SCHEMA_VERSION, RunRecord
 from pwm_bench.records.store import Results, RunDirectory
 
 __all__ = ["Loaded", "LoadedRun", "load_study", "members_frame"]
 
-_NEEDED = ("task", "simulator", "algorithm", "evaluation_episodes")
 _NOT_OF_VARIANT = ("seeds", "device", "study")
 
 
@@ -60,33 +60,35 @@ def load_study(results: Results, study: str) -> Loaded:
     loaded = Loaded()
     with _without_collection():
         index = StudyIndex(results.study_path(study), schema=SCHEMA_VERSION)
-        for directory in results.runs(study):
+        stamps = {run: fingerprint(run.record_file, run.evaluations.path) for run in results.runs(study)}
+        cached = {run: index.get(run.path.name, stamp) for run, stamp in stamps.items()}
+        read = iter(read_all([run for run, entry in cached.items() if entry is None]))
+        for run, entry in cached.items():
             try:
-                loaded.runs.append(_load(directory, index))
+                loaded.runs.append(_loaded(run, entry) if entry else _fresh(run, next(read), stamps[run], index))
             except UsageError as error:
                 loaded.damaged.append(str(error))
         index.save()
     return loaded
 
 
-def _load(directory: RunDirectory, index: StudyIndex) -> LoadedRun:
-    stamp = fingerprint(directory.record_file, directory.evaluations.path)
-    cached = index.get(directory.path.name, stamp)
-    if cached is not None:
-        record, curves = RunRecord.model_validate(cached["record"]), Curves.from_json(cached["curves"])
-    else:
-        record = directory.read()
-        missing = [name for name in _NEEDED if name not in record.spec]
-        if missing:
-            raise UsageError(
-                f"{directory.record_file}: damaged (spec lacks {', '.join(missing)}); restore it, or remove the run's "
-                "directory"
-            )
-        curves = Curves.from_lines(
-            directory.evaluations.read(), members=len(record.members), source=directory.evaluations.path
-        )
-        index.put(directory.path.name, stamp, {"record": record.model_dump(mode="json"), "curves": curves.to_json()})
-    if record.status == "running" and not directory.busy:
+def _loaded(run: RunDirectory, entry: Mapping[str, Any]) -> LoadedRun:
+    return _as_it_is(run, RunRecord.model_validate(entry["record"]), Curves.from_json(entry["curves"]))
+
+
+def _fresh(
+    run: RunDirectory, found: tuple[dict[str, Any], Curves] | str, stamp: list[int], index: StudyIndex
+) -> LoadedRun:
+    if isinstance(found, str):
+        raise UsageError(found)
+    values, curves = found
+    record = run.validated(values)
+    index.put(run.path.name, stamp, {"record": values, "curves": curves.to_json()})
+    return _as_it_is(run, record, curves)
+
+
+def _as_it_is(run: RunDirectory, record: RunRecord, curves: Curves) -> LoadedRun:
+    if record.status == "running" and not run.busy:
         record.status = "killed"
     return LoadedRun(record, curves)
 
@@ -161,7 +163,7 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
 def _variant_labels(runs: list[LoadedRun]) -> list[str]:
     """What tells runs of the same task, simulator and algorithm apart, e.g. ``"gamma=0.95"``; mostly nothing."""
     keys = [_without_seeds(run.record.spec) for run in runs]
-    variants = {key: run.variant for key, run in zip(keys, runs, strict=True)}  # few, however many the runs
+    variants = {key: run.variant for key, run in dict(zip(keys, runs, strict=True)).items()}  # few, of many runs
     groups: dict[tuple[str, str, str], list[str]] = {}
     for key, variant in variants.items():
         groups.setdefault((variant["task"], variant["simulator"], variant["algorithm"]), []).append(key)

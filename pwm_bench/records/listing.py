@@ -32,6 +32,7 @@ class Entry:
     """Per seed."""
     final_return: float | None = None
     """Mean over seeds."""
+    started_at: str = ""
     updated_at: str = ""
 
 
@@ -79,6 +80,7 @@ def _read(study: str, run_id: str, path: str) -> Entry | None:
             diverged=sum(m["status"] == "diverged" for m in members),
             env_steps=record["counts"]["env_steps"],
             final_return=sum(returns) / len(returns) if returns else None,
+            started_at=record["started_at"],
             updated_at=record["updated_at"],
         )
     except (ValueError, KeyError, TypeError):

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from envs.errors import UsageError
+from pwm_bench.records.lock import HeldError
+from pwm_bench.records.schema import RunRecord
 from pwm_bench.records.store import FINISHED, Results, RunDirectory
 
 __all__ = ["Merged", "merge"]
@@ -66,8 +68,15 @@ def _merge_run(study: str, source: RunDirectory, target: RunDirectory) -> Merged
     if not target.path.exists():
         _copy(source.path, target.path)
         return Merged(study, run_id, "copied")
-    if target.busy:
+    try:
+        with target.lock():  # no process may begin on a directory that is being replaced
+            return _into_existing(study, source, target, theirs)
+    except HeldError:
         return Merged(study, run_id, "busy", "a process is working on the one there")
+
+
+def _into_existing(study: str, source: RunDirectory, target: RunDirectory, theirs: RunRecord) -> Merged:
+    run_id = source.path.name
     try:
         ours = target.read()
     except UsageError as error:

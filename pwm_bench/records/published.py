@@ -106,11 +106,11 @@ def beside(task: str, *, metric: str, normalisation: Normalisation) -> list[Publ
 
     Args:
         task: our name.
-        metric: of the table; only returns (and success) are published.
+        metric: of the table; only returns, success and scores (return / 1000, or success) are published.
         normalisation: of the table; ``none`` gives returns.
     """
     name = published_name(task)
-    if metric not in ("return", "success"):
+    if metric not in ("return", "success", "score"):
         return []
     rows = [row for row in load_published() if row.task == name]
     chosen: dict[tuple[str, str], Published] = {}
@@ -119,7 +119,7 @@ def beside(task: str, *, metric: str, normalisation: Normalisation) -> list[Publ
             continue
         if not _main(row):
             continue
-        shown = _in_units(row, name, normalisation)
+        shown = _score(row) if metric == "score" else _in_units(row, name, normalisation)
         if shown is not None:
             chosen.setdefault((row.algorithm, row.setting), shown)
     return sorted(chosen.values(), key=lambda row: (row.setting.split(",")[0], -row.value))
@@ -134,6 +134,10 @@ def _main(row: Published) -> bool:
 
 def _preference(row: Published) -> tuple[bool, bool]:
     return (row.selection != "final", row.metric == "return_ppo")
+
+
+def _score(row: Published) -> Published | None:
+    return row if row.metric == "score" else None
 
 
 def _in_units(row: Published, name: str, normalisation: Normalisation) -> Published | None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envs.errors import UsageError, unknown
 from pwm_bench.records.files import JsonLines, write_atomic
@@ -20,7 +20,7 @@ from pwm_bench.records.lock import RunLock, holder
 if TYPE_CHECKING:
     from pwm_bench.records.schema import RunRecord
 
-__all__ = ["FINISHED", "RESUMABLE", "Results", "RunDirectory", "now"]
+__all__ = ["FINISHED", "RESUMABLE", "Results", "RunDirectory", "now", "unwritable"]
 
 FINISHED = ("ok", "diverged")
 """Statuses with nothing left to do."""
@@ -51,13 +51,18 @@ class RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritable(self.path, error) from None
+            raise unwritable(self.path, error) from None
         return RunLock(self._lock_file)
 
     @property
     def busy(self) -> bool:
         """Whether a process is working on the run."""
         return holder(self._lock_file)
+
+    def remove_leftovers(self) -> None:
+        """Removes files that a killed process was about to put in place. For the holder of the lock alone."""
+        for file in (*self.path.glob(".*.tmp"), *self.checkpoint.glob(".*.tmp")):
+            file.unlink(missing_ok=True)
 
     def discard_beginning(self) -> None:
         """Removes what a run that never got to train has left; keeps the directory if it holds anything else."""
@@ -67,17 +72,27 @@ class RunDirectory:
             self.path.rmdir()
 
     def status(self) -> str | None:
-        """What became of the run, or None if it was never begun.
+        """What became of the run, or None if it was never begun; see `peek`."""
+        return self.peek()[0]
+
+    def peek(self) -> tuple[str | None, int]:
+        """What became of the run, or None if it was never begun; and how many attempts there were.
 
         A record that says running while nobody holds the lock belongs to a process that was killed.
+
+        Raises:
+            UsageError: the record is damaged or cannot be read.
         """
-        if not self.record_file.exists():
-            return None
         try:
-            status = json.loads(self.record_file.read_text())["status"]
-        except (ValueError, KeyError, TypeError):
+            record = json.loads(self.record_file.read_bytes())
+            status, attempts = record["status"], int(record.get("attempts", 1))
+        except FileNotFoundError:
+            return None, 0
+        except OSError as error:
+            raise UsageError(f"{self.record_file}: cannot be read ({error.strerror}); check its permissions") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise self._damaged("not a run record") from None
-        return "killed" if status == "running" and not self.busy else status
+        return ("killed" if status == "running" and not self.busy else status), attempts
 
     def read(self) -> RunRecord:
         """The record as it is on disk.
@@ -85,26 +100,45 @@ class RunDirectory:
         Raises:
             UsageError: there is none, it cannot be read, it is damaged, or a newer version wrote it.
         """
-        from pydantic import ValidationError
+        return self.validated(self.read_values())
+
+    def read_values(self) -> dict[str, Any]:
+        """The record's JSON values, brought up to date; `validated` makes a record of them.
+
+        Raises:
+            UsageError: as `read`, but that what is in it may still be wrong.
+        """
+        from pydantic_core import from_json  # the same values as json.loads in half the time
 
         from pwm_bench.records.migrate import migrate
-        from pwm_bench.records.schema import SCHEMA_VERSION, RunRecord
+        from pwm_bench.records.schema import SCHEMA_VERSION
 
         try:
-            values = json.loads(self.record_file.read_bytes())
-            values = migrate(values, current=SCHEMA_VERSION, source=self.record_file)
-            return RunRecord.model_validate(values)
+            return migrate(from_json(self.record_file.read_bytes()), current=SCHEMA_VERSION, source=self.record_file)
         except FileNotFoundError:
             raise UsageError(f"{self.path}: holds no run.json, so it is not a run; check the path") from None
         except OSError as error:
             raise UsageError(f"{self.record_file}: cannot be read ({error.strerror}); check its permissions") from None
         except UsageError:
             raise
+        except (ValueError, KeyError, TypeError):
+            raise self._damaged("not a run record") from None
+
+    def validated(self, values: Mapping[str, Any]) -> RunRecord:
+        """The record that these values are.
+
+        Raises:
+            UsageError: they are not one.
+        """
+        from pydantic import ValidationError
+
+        from pwm_bench.records.schema import RunRecord
+
+        try:
+            return RunRecord.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
             raise self._damaged(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        except (ValueError, KeyError, TypeError):
-            raise self._damaged("not a run record") from None
 
     def write(self, record: RunRecord) -> None:
         """Replaces the record, atomically."""
@@ -133,6 +167,17 @@ class Results:
         """The directory of one run, whether or not it exists."""
         return RunDirectory(self.study_path(study) / run_id)
 
+    def claim(self, study: str, run_id: str) -> RunLock:
+        """Context manager that keeps other sweeps away from a run, from before its process starts until its end is
+        recorded. Leaves nothing behind."""
+        return RunLock(self.study_path(study) / ".claims" / run_id, patience=0.0, passing=True)
+
+    def clear_claims(self, study: str) -> None:
+        """Removes the files of claims that nobody holds: a killed sweep's, of runs that are done without it."""
+        for file in (self.study_path(study) / ".claims").glob("*"):
+            with contextlib.suppress(UsageError), self.claim(study, file.name):
+                pass
+
     def runs(self, study: str) -> Iterator[RunDirectory]:
         """The directories of a study's runs that have a record.
 
@@ -160,7 +205,7 @@ class Results:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise _unwritable(self.root, error) from None
+            raise unwritable(self.root, error) from None
 
 
 def _folders(path: Path) -> list[Path]:
@@ -169,5 +214,6 @@ def _folders(path: Path) -> list[Path]:
     return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _unwritable(path: Path, error: OSError) -> UsageError:
+def unwritable(path: Path, error: OSError) -> UsageError:
+    """What to say of a results folder that cannot be written."""
     return UsageError(f"{path}: cannot be written ({error.strerror}); choose another folder with --results")

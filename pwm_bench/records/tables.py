@@ -35,6 +35,8 @@ __all__ = ["MATCHES", "Match", "Row", "Summary", "normalise_frame", "summarise"]
 Match = Literal["none", "env_steps", "wall_time"]
 MATCHES: tuple[Match, ...] = ("none", "env_steps", "wall_time")
 _AXIS = {"env_steps": "curve_env_steps", "wall_time": "curve_train_seconds"}
+_SHARES = ("score", "success", "solved_ever")
+"""Metrics between 0 and 1 on every task, which can be averaged over tasks as they are."""
 _RESAMPLES = 2000
 _SEED = 0  # of the bootstrap; each row begins afresh, so a row does not depend on the others
 
@@ -168,7 +170,7 @@ def summarise(
         metric=metric,
         rows=tuple(rows),
         notes=notes,
-        overall=overall(rows, scores) if normalise != "none" else (),
+        overall=overall(rows, scores) if normalise != "none" or metric in _SHARES else (),
         published=published,
         normalised=normalise,
         threshold=threshold,

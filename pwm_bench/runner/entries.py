@@ -63,6 +63,7 @@ def record_failure(record: RunRecord, directory: RunDirectory, error: BaseExcept
     """Records an exception as the run's outcome; the last checkpoint stays."""
     record.status, record.reason = classify(error)
     with contextlib.suppress(OSError):  # a full disk may be the very reason
+        directory.write(record)
+    with contextlib.suppress(OSError):
         if record.status != "interrupted":
             write_atomic(directory.traceback, "".join(traceback.format_exception(error)))
-        directory.write(record)

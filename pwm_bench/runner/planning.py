@@ -16,16 +16,17 @@ from torch import Tensor
 
 from envs.errors import UsageError, unknown
 from pwm_bench import configs
+from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.guide import ExpertGuide
-from pwm_bench.pwm.extraction.train import Expert, Extractor
+from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.records import checkpoint, provenance
 from pwm_bench.records.schema import Evaluation, Member, RunRecord
 from pwm_bench.records.store import Results, RunDirectory, now
 from pwm_bench.runner.clocks import Clocks
 from pwm_bench.runner.evaluation import EvaluationResult
-from pwm_bench.runner.extraction_spec import model_digest
+from pwm_bench.runner.offline_spec import model_digest
 from pwm_bench.spec import population_id
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.planner import Guide, Planner, PlannerConfig, PriorGuide
@@ -54,7 +55,7 @@ def load_experts(path: Path, model: MultitaskModel) -> Extractor:
     experts = [Expert(member.task or "", member.seed) for member in record.members]
     config = configs.override(ExtractionConfig(), record.spec["config"])
     extractor = Extractor(model, experts, config, starts=_no_starts)
-    extractor.load_state_dict(checkpoint.load(path / "checkpoint", spec_id=record.run_id).state["extractor"])
+    extractor.load_state_dict(checkpoint.load(path / "checkpoint", spec_id=record.run_id).state["learner"])
     return extractor
 
 

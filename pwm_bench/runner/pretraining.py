@@ -275,6 +275,7 @@ class _Training:
             "step": self._step,
             "train_seconds": self._seconds,
             "skipped_steps": self._trainer.skipped,
+            "data_digest": self._data.digest,
             "episodes": self._data.num_episodes(),
             "held_out_episodes": 0 if self._held_out is None else self._held_out.num_episodes(),
             "spec": dataclasses.asdict(self.spec),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from envs.errors import UsageError
 from pwm_bench.gradients.probe import check_training_gradient
 from pwm_bench.records.schema import GradientCheck, RunRecord
-from pwm_bench.records.store import FINISHED, Results
+from pwm_bench.records.store import FINISHED, Results, RunDirectory, unwritable
 from pwm_bench.runner.build import build
 from pwm_bench.runner.clocks import Clocks
 from pwm_bench.runner.curves import CurveWriter
@@ -73,7 +74,7 @@ def execute(
         if previous is not None and previous.status in FINISHED:
             return Outcome(record=previous, skipped=True)
         announcer = Announcer(progress, spec.env_steps, abandoned=stop.request)
-        journal = Journal(spec, directory, previous)
+        journal = _begin(spec, directory, previous)
         training = None
         try:
             clocks = Clocks()
@@ -94,8 +95,21 @@ def execute(
                 training.count()
             journal.fail(error)
         finally:
-            journal.curves.close()
+            with suppress(OSError):  # a full disk was the run's own failure, if it mattered
+                journal.curves.close()
         return Outcome(record=journal.record, stopped_by=stop.signal)
+
+
+def _begin(spec: RunSpec, directory: RunDirectory, previous: RunRecord | None) -> Journal:
+    """Opens the run's books, in a directory without what a killed process may have left half-written."""
+    try:
+        directory.remove_leftovers()
+        return Journal(spec, directory, previous)
+    except OSError as error:
+        if previous is None:
+            with suppress(OSError):
+                directory.discard_beginning()
+        raise unwritable(directory.path, error) from None
 
 
 def _prepare(spec: RunSpec, journal: Journal, clocks: Clocks, announcer: Announcer, stop: StopRequest) -> Training:

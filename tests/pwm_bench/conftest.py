@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
         (envs._SIMULATORS, "toy"),
         (envs._CAPABILITIES, "toy"),
         (registry.ALGORITHMS, "fake"),
-        (studies.STUDIES, "toys"),
+        *((studies.STUDIES, name) for name in toy_cli.STUDIES),
     ):
         monkeypatch.setitem(registry_of, name, None)  # so that it is gone again after the test
     monkeypatch.setattr(local, "COMMAND", toy_cli.COMMAND)
@@ -38,13 +39,19 @@ def start():
     """Starts the command line as a process of its own; whatever still runs at the end is killed."""
     processes: list[subprocess.Popen[str]] = []
 
-    def begin(*arguments: str | Path, toys: bool = True) -> subprocess.Popen[str]:
+    def begin(
+        *arguments: str | Path,
+        toys: bool = True,
+        shell: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[str]:
+        """``shell``: what a shell does before it becomes the command line, such as setting limits."""
         module = "tests.pwm_bench.toy_cli" if toys else "pwm_bench"
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+        command = [sys.executable, "-m", module, *map(str, arguments)]
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, arguments)],
+            ["sh", "-c", f'{shell} && exec "$@"', "sh", *command] if shell else command,
             cwd=ROOT,
-            env=environment,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "120"} | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

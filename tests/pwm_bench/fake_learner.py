@@ -45,8 +45,8 @@ class Config:
     """Of the gradient."""
     inner: Inner = Inner()
     """Nested."""
-    fault: Literal["none", "raise", "memory", "diverge", "diverge_all", "kill"] = "none"
-    """What goes wrong."""
+    fault: Literal["none", "raise", "memory", "hog", "nan", "diverge", "diverge_all", "kill"] = "none"
+    """What goes wrong. ``hog`` really takes memory, up to 4 GB; ``nan`` makes the last member's return not a number."""
     fault_iteration: int = 3
     """When."""
     nap: float = 0.0
@@ -89,7 +89,11 @@ class Learner:
             result = self.env.step(action.reshape(self.env.num_envs, -1))
             total = total + result.reward.view(self.members, -1).mean(1)
             obs = result.obs.view(self.members, self.config.num_envs, -1)
+        if self.config.fault == "nan" and self.iteration >= self.config.fault_iteration:
+            total = total / torch.tensor([1.0] * (self.members - 1) + [0.0]) * 0.0 + total
         (gradient,) = torch.autograd.grad(total.sum(), weight)
+        self.alive &= torch.isfinite(gradient).flatten(1).all(1)
+        gradient = torch.where(self.alive.view(-1, 1, 1), gradient, 0.0)
         self.velocity = self.config.momentum * self.velocity + gradient
         self.weight = self.weight + self.config.learning_rate * self.velocity * self.alive.view(-1, 1, 1)
         self.counters.env_steps += self.config.horizon * self.config.num_envs
@@ -122,6 +126,9 @@ class Learner:
             raise RuntimeError("the fake was told to fail")
         if self.config.fault == "memory":
             raise MemoryError("the fake was told to run out of memory")
+        if self.config.fault == "hog":
+            hoard = [torch.ones(2**26) for _ in range(16)]
+            raise RuntimeError(f"nothing stopped it from taking {len(hoard)} times 256 MB")
         if self.config.fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.config.fault == "diverge":

@@ -32,6 +32,12 @@ class Watcher:
     def ended(self, item: Item) -> None:
         self.calls.append(("ended", item.spec.id, item.status))
 
+    def elsewhere(self, item: Item) -> None:
+        self.calls.append(("elsewhere", item.spec.id, item.plan))
+
+    def waiting(self, number: int) -> None:
+        self.calls.append(("waiting", number))
+
     def stopping(self) -> None:
         self.calls.append(("stopping",))
 

@@ -40,6 +40,33 @@ def toy_study() -> Study:
     )
 
 
+def faulty_study() -> Study:
+    """Faulty: two healthy runs around one that takes too much memory, one whose last member diverges, and one that
+    raises."""
+    return Study(
+        name="faulty",
+        description="faulty",
+        specs=(
+            toy_spec(),
+            *(toy_spec(overrides={"fault": fault}) for fault in ("hog", "nan", "raise")),
+            toy_spec(overrides={"learning_rate": 0.01}),
+        ),
+    )
+
+
+def shared_study() -> Study:
+    """Shared: enough runs for several sweeps."""
+    naps = {"nap": 0.05}
+    return Study(
+        name="shared",
+        description="shared",
+        specs=tuple(toy_spec(overrides={"learning_rate": 0.01 * n, **naps}) for n in range(1, 6)),
+    )
+
+
+STUDIES = {"toys": toy_study, "faulty": faulty_study, "shared": shared_study}
+
+
 def register() -> None:
     """Adds the toys to the registries."""
     TASKS["point_mass"] = "tests.toy:PointMass"
@@ -48,7 +75,7 @@ def register() -> None:
         forward=True, gradient="exact", devices=("cpu",), contact="none", package="torch"
     )
     registry.ALGORITHMS["fake"] = "tests.pwm_bench.fake_learner"
-    studies.STUDIES["toys"] = toy_study
+    studies.STUDIES.update(STUDIES)
     local.COMMAND = COMMAND
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from envs.errors import UsageError, unknown
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.dataset import Dataset
 
@@ -26,14 +24,8 @@ class DatasetStarts:
     """
 
     def __init__(self, data: Dataset, tasks: Sequence[str]) -> None:
-        for task in tasks:
-            if task not in data.names:
-                raise unknown("task in the data", task, data.names)
         self._data = data
-        self._index = torch.tensor([data.names.index(task) for task in tasks])
-        for task, index in zip(tasks, self._index.tolist(), strict=True):
-            if data.num_episodes(index) == 0:
-                raise UsageError(f"{data.path}: holds no episode of '{task}'; collect some, or leave the task out")
+        self._index = data.indices_of(tasks)
 
     def __call__(self, stream: MemberStream, batch: int) -> Tensor:
         """Observations ``(P, batch, D)``."""

@@ -7,13 +7,13 @@ Source: Georgiev et al., "PWM: Policy Learning with Multi-Task World Models", IC
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.optim import linear_schedule
@@ -24,21 +24,9 @@ from pwm_bench.pwm.policy import PolicyTrainer
 from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
-__all__ = ["Expert", "Extractor", "StartStates"]
+__all__ = ["Extractor", "StartStates"]
 
 _BATCHES_AT_ONCE = 16  # start states are gathered for so many updates together
-
-
-class Expert(NamedTuple):
-    """One member: a policy for a task."""
-
-    task: str
-    seed: int
-
-    @property
-    def stream_seed(self) -> int:
-        """Seed of all its random numbers; independent of which other members there are."""
-        return (zlib.crc32(self.task.encode()) << 31) + self.seed
 
 
 class StartStates(Protocol):
@@ -61,6 +49,10 @@ class Extractor:
     Raises:
         UsageError: a task that the model does not know.
     """
+
+    gradient_source: Literal["learned", "simulator", "score"] | None = "learned"
+    watched = "imagined_return"
+    """The metric to show while it trains."""
 
     def __init__(
         self, model: MultitaskModel, experts: Sequence[Expert], config: ExtractionConfig, *, starts: StartStates

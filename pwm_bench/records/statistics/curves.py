@@ -133,7 +133,7 @@ def area_under_curve(positions: ArrayLike, values: ArrayLike, *, until: float | 
         x, y = np.append(x[inside], until), np.append(y[inside], on_axis(x, y, [until]))
     if x.size < 2 or x[-1] <= x[0]:
         return float("nan")
-    return float(np.trapezoid(y, x) / (x[-1] - x[0]))
+    return float(((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2.0).sum() / (x[-1] - x[0]))
 
 
 def time_to_threshold(positions: ArrayLike, values: ArrayLike, threshold: float) -> float:

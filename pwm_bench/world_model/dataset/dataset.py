@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -66,6 +69,7 @@ class Dataset:
         path: the folder.
         split: ``"train"`` leaves out the held-out episodes, ``"validation"`` has only these, ``"all"`` has both.
         holdout: share of episodes held out; which ones is fixed by their place in the folder.
+        best: keep only this share of each task's episodes in the split (at least one), those with the highest returns.
         device: where samples go.
         verify: reads everything once and compares checksums.
 
@@ -79,6 +83,7 @@ class Dataset:
         *,
         split: Literal["train", "validation", "all"] = "all",
         holdout: float = 0.05,
+        best: float = 1.0,
         device: torch.device | str = "cpu",
         verify: bool = False,
     ) -> None:
@@ -87,6 +92,8 @@ class Dataset:
             raise unknown("split", split, ("train", "validation", "all"))
         if not 0.0 < holdout < 1.0:
             raise UsageError(f"holdout={holdout}: must be between 0 and 1")
+        if not 0.0 < best <= 1.0:
+            raise UsageError(f"best={best}: must be above 0 and at most 1")
         header = layout.read_header(self.path)
         self.tasks: tuple[TaskInfo, ...] = header.tasks
         self.obs_dim = header.obs_dim
@@ -103,6 +110,8 @@ class Dataset:
         if not self.shards:
             raise UsageError(f"{self.path}: holds no complete episode; collect or convert data into it")
         keep = [_chosen(shard, split, holdout) for shard in self.shards]
+        if best < 1.0:
+            keep = _best(self.shards, keep, best)
         self._index = EpisodeIndex(self.shards, keep, len(self.tasks))
         if not len(self._index):
             raise UsageError(f"{self.path}: no episode in split '{split}' with holdout={holdout}; collect more")
@@ -118,6 +127,26 @@ class Dataset:
         """Which components of a padded action each task has, bool ``(K, A)``."""
         own = torch.tensor([task.action_dim for task in self.tasks], device=self.device)
         return torch.arange(self.action_dim, device=self.device) < own.unsqueeze(1)
+
+    @property
+    def digest(self) -> str:
+        """Hash of the content: tasks, sizes and the checksums of all shards."""
+        shards = [(shard.path.name, len(shard.episodes), sorted(shard.checksums.items())) for shard in self.shards]
+        header = [(t.name, t.obs_dim, t.action_dim, t.episode_length) for t in self.tasks]
+        return hashlib.sha256(json.dumps([header, self.obs_dim, self.action_dim, shards]).encode()).hexdigest()[:16]
+
+    def indices_of(self, tasks: Sequence[str]) -> Tensor:
+        """Indices of tasks by name, int64 ``(P,)``.
+
+        Raises:
+            UsageError: the data does not know a task, or has no episode of it.
+        """
+        for task in tasks:
+            if task not in self.names:
+                raise unknown("task in the data", task, self.names)
+            if self.num_episodes(self.names.index(task)) == 0:
+                raise UsageError(f"{self.path}: holds no episode of '{task}'; collect some, or leave the task out")
+        return torch.tensor([self.names.index(task) for task in tasks])
 
     def num_episodes(self, task: int | None = None) -> int:
         """Episodes of a task, or of all."""
@@ -244,6 +273,18 @@ class Dataset:
             action[mine] = source.action[steps[:, :-1]]
             reward[mine] = source.reward[steps[:, :-1]]
         return obs, action, reward
+
+
+def _best(shards: list[Shard], keep: list[np.ndarray], share: float) -> list[np.ndarray]:
+    """Those of the kept episodes of each task with the highest returns; of equal ones the older."""
+    task, score = (np.concatenate([np.asarray(s.episodes[name]) for s in shards]) for name in ("task", "return"))
+    kept = np.concatenate(keep)
+    chosen = np.zeros_like(kept)
+    for index in np.unique(task[kept]):
+        places = np.flatnonzero(kept & (task == index))
+        order = np.argsort(-score[places], kind="stable")
+        chosen[places[order[: max(1, round(share * len(places)))]]] = True
+    return np.split(chosen, np.cumsum([len(k) for k in keep])[:-1])
 
 
 def _chosen(shard: Shard, split: str, holdout: float) -> np.ndarray:

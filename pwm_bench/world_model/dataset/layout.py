@@ -81,6 +81,8 @@ class Shard:
     """Episodes that the writer left out because they held NaN or infinity, by task name."""
     source: dict[str, Any]
     """Where the data came from, as the writer noted it."""
+    checksums: dict[str, int]
+    """CRC-32 of each array, as written."""
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -189,7 +191,7 @@ def open_shard(folder: Path, header: Header, *, verify: bool = False) -> Shard:
         _expect_random_access(array)
         arrays[name] = array
     _check_episodes(arrays["episodes"], rows, len(header.tasks), folder / "episodes.npy", remedy)
-    return Shard(path=folder, skipped=skipped, source=source, **arrays)
+    return Shard(path=folder, skipped=skipped, source=source, checksums=sums, **arrays)
 
 
 def checksum(array: np.ndarray) -> int:

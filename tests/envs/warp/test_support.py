@@ -82,7 +82,7 @@ def pull(actuator: str) -> dict[str, str]:
         ({"world": SITES, "inside": INSIDE, "rest": "<actuator><motor name='m' site='t'/></actuator>"}, "actuator 'm'"),
         ({"world": PLANE, "geom": "type='cylinder' size='.1 .1'"}, "cylinder geom 'g'"),
         ({"world": PLANE + "<geom name='wall' type='plane' size='1 1 1'/>"}, "'floor', geom 'wall'"),
-        ({"world": "<geom name='block' size='1' pos='2 0 0'/>"}, "geom 'block' and geom 'g' could touch each other"),
+        ({"world": "<geom name='block' size='1' pos='2 0 0'/>"}, "geom 'block' and geom 'g' could touch"),
         ({"world": PLANE, "geom": "margin='.01'"}, "geom 'g'"),
         ({"world": "<body mocap='true'><geom size='.1' contype='0' conaffinity='0'/></body>"}, "mocap"),
     ],

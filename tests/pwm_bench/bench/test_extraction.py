@@ -6,8 +6,9 @@ import torch
 from pwm_bench.bench import plain_extraction
 from pwm_bench.bench.extraction import actor_gradient_cosine, matrix_work, measure
 from pwm_bench.bench.plain_extraction import PlainExtraction
+from pwm_bench.learning.expert import Expert
 from pwm_bench.pwm.extraction.config import ExtractionConfig
-from pwm_bench.pwm.extraction.train import Expert, Extractor
+from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 

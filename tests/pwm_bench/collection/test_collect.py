@@ -109,6 +109,22 @@ def test_random_actions_are_correlated_in_every_other_episode(recorded):
     assert not np.array_equal(data.episode(0, 0).action, data.episode(0, 2).action)
 
 
+def test_a_share_of_the_episodes_is_random():
+    suite = suites.spec("mw-reach")
+    behaviour, _ = make_behaviours("expert", suite, seed=0, noise=Noise(levels=(0.0, 0.3), random_share=0.4))
+    sources = [behaviour(0, episode).source for episode in range(10)]
+    assert sources == [0, 1, -1, 0, -1, 1, 0, -1, 1, -1]  # 40 %, evenly spread; levels go on in turn
+    correlation = []
+    for episode in (2, 4):
+        actor = behaviour(0, episode)
+        action = np.array([actor.act(np.zeros(39), None)[0] for _ in range(200)])
+        correlation.append(np.corrcoef(action[1:], action[:-1])[0, 1])
+    assert correlation[0] < 0.2
+    assert correlation[1] > 0.7
+    with pytest.raises(UsageError, match=r"--random-share 1\.0: must be at least 0 and below 1"):
+        Noise(random_share=1.0)
+
+
 def test_the_number_of_worlds_changes_nothing(worlds, recorded, tmp_path):
     assert _record(worlds[2], tmp_path)
     _same(_content(recorded), _content(tmp_path))
@@ -160,7 +176,7 @@ def test_a_policy_of_ones_own(worlds, tmp_path):
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ("experts", "--policy experts: must be random, expert, auto, or a Python function"),
+        ("experts", "--policy experts: must be random, expert, auto, the run directory of an extraction"),
         ("no.such:thing", "--policy no.such:thing: can't be imported"),
         ("tests.pwm_bench.collection.policies:none", "can't be imported"),
         ("expert", "only Meta-World's tasks have scripted experts"),

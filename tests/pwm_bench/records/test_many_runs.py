@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from pwm_bench.bench.synthetic import make_runs
 from pwm_bench.records import index as index_module
 from pwm_bench.records.curves import Curves
 from pwm_bench.records.frames import load_study, members_frame
@@ -15,7 +16,6 @@ from pwm_bench.records.listing import find, scan, summaries
 from pwm_bench.records.store import Results
 from pwm_bench.records.tables import summarise
 from tests.pwm_bench.records.factories import write_run
-from tests.pwm_bench.records.synthetic import make_runs
 
 MANY = 240
 

@@ -81,6 +81,10 @@ def test_multitask_rows():
     assert all("one_seed" in row.caveats and "planning" not in row.caveats for row in pwm)
     scores = [r.value for r in beside("walker-stand", metric="return", normalisation=normalisation("dmc"))]
     assert all(0.9 < score <= 1.0 for score in scores)
+    for task in ("walker-stand", "mw-reach"):
+        scores = beside(task, metric="score", normalisation=NONE)
+        assert {r.metric for r in scores} == {"score"}
+        assert {r.algorithm for r in scores} == {"PWM", "TD-MPC2"}
     assert {r.metric for r in beside("mw-reach", metric="success", normalisation=NONE)} == {"score"}
 
 

@@ -195,6 +195,17 @@ def test_normalised_tables_have_rows_over_tasks(tmp_path):
     assert not rows(tmp_path)[1].overall  # raw returns of different tasks are not averaged
 
 
+def test_scores_of_different_tasks_are_averaged_as_they_are(tmp_path):
+    for task, score in (("mw-reach", 0.5), ("walker-walk", 1.0)):
+        directory = write_run(tmp_path, task, task=task, curves=[[0.0], [0.0]], steps=[0], seconds=[0.0])
+        line = directory.evaluations.read()[0]
+        directory.evaluations.truncate(0)
+        directory.evaluations.append(line | {"extras": {"score": [[score, score], [0.0, score]]}})
+    (row,) = rows(tmp_path, metric="score")[1].overall
+    assert (row.tasks, row.seeds) == (("mw-reach", "walker-walk"), 4)
+    assert row.mean == pytest.approx((0.5 + 0.25 + 1.0 + 0.5) / 4)
+
+
 def test_random_expert_takes_its_scales_from_the_study(root):
     table, summary = rows(root, normalise="random-expert")
     # untrained: four SHAC seeds 0 0 0 4 and two PPO seeds 1 1, so 1; the best algorithm's mean is SHAC's, 280

@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.pwm_bench.records.synthetic import make_runs
+from pwm_bench.bench.synthetic import make_runs
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">&amp;\u2028'"
 """What nobody calls a run, and what no page may execute."""

@@ -71,7 +71,10 @@ def test_softness_of_joint_limits_enters():
     assert task_hash(soft) != task_hash(hard)
 
 
-@pytest.mark.parametrize("record", sorted(REFERENCE.glob("*/*/run.json")), ids=lambda path: path.parent.name)
+SIMULATED = [file for file in sorted(REFERENCE.glob("*/*/run.json")) if json.loads(file.read_text())["task_hash"]]
+
+
+@pytest.mark.parametrize("record", SIMULATED, ids=lambda path: path.parent.name)
 def test_committed_records_are_about_todays_tasks(record):
     values = json.loads(record.read_text())
     spec = values["spec"]

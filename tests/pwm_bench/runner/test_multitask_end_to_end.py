@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from pwm_bench.learning.expert import Expert
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.starts import DatasetStarts
-from pwm_bench.pwm.extraction.train import Expert, Extractor
+from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.runner.pretraining import PretrainSpec, model_config_of, pretrain
 from pwm_bench.world_model.dataset import Dataset
 from pwm_bench.world_model.multitask.files import load_model

@@ -8,8 +8,8 @@ from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.records.store import Results
 from pwm_bench.runner.evaluation import EvaluationResult
-from pwm_bench.runner.extraction import extract
-from pwm_bench.runner.extraction_spec import ExtractionSpec, model_digest
+from pwm_bench.runner.offline import train_offline
+from pwm_bench.runner.offline_spec import ExtractionSpec, model_digest
 from pwm_bench.runner.planning import ARMS, compare, load_experts, make_arm
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.planner import PlannerConfig
@@ -33,11 +33,11 @@ def _evaluate(act) -> EvaluationResult:
 @pytest.fixture
 def experts(tmp_path) -> tuple[Results, str]:
     config = ExtractionConfig(iterations=2, batch_size=4, horizon=4, actor_hidden=(8,), critic_hidden=(8,))
-    fields = {"model": "m", "model_digest": model_digest(_model()), "data": "d", "tasks": TASKS}
+    fields = {"model": "m", "model_digest": model_digest(_model()), "data": "d", "data_digest": "0", "tasks": TASKS}
     spec = ExtractionSpec(config=config, evaluations=2, evaluation_episodes=EPISODES, **fields)
     extractor = Extractor(_model(), spec.experts, config, starts=lambda stream, batch: stream.normal(batch, OBS))
     results = Results(tmp_path)
-    extract(spec, extractor, results, evaluate=_evaluate)
+    train_offline(spec, extractor, results, evaluate=_evaluate)
     return results, spec.id
 
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from envs.errors import UsageError
+from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import VARIANTS, ExtractionConfig, variant
-from pwm_bench.pwm.extraction.train import Expert, Extractor
+from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.pwm.imagination import imagine
 from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel

@@ -57,6 +57,24 @@ def test_samples_hold_contiguous_steps_of_one_episode(dataset):
     assert (batch.obs[~padded][..., 4] == steps[~padded]).all()
 
 
+def test_only_the_best_episodes_of_each_task(tmp_path):
+    path = write(tmp_path / "data", PLAN)
+    everything, best = Dataset(path), Dataset(path, best=0.5)
+    for task in (0, 1):
+        returns = np.sort(everything.scores(task)[0])[::-1]
+        kept = np.sort(best.scores(task)[0])[::-1]
+        assert np.array_equal(kept, returns[: round(len(returns) / 2)])
+    assert [Dataset(path, best=0.01).num_episodes(task) for task in (0, 1, 2)] == [1, 1, 0]
+    with pytest.raises(UsageError, match=r"best=1\.5"):
+        Dataset(path, best=1.5)
+
+
+def test_the_digest_follows_the_content(dataset, tmp_path):
+    same, other = write(tmp_path / "same", PLAN), write(tmp_path / "other", PLAN[:-1])
+    assert Dataset(same).digest == Dataset(same, best=0.5).digest == dataset.digest
+    assert Dataset(other).digest != dataset.digest
+
+
 def test_all_slices_come_equally_often(dataset):
     draws, horizon = 40_000, 3
     batch = dataset.sample(MemberStream([3]), draws, horizon)

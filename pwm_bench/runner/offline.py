@@ -1,4 +1,5 @@
-"""Running an extraction: train, report, evaluate and save, through any number of interruptions.
+"""Running a training that takes no environment steps: train, report, evaluate and save, through any number of
+interruptions.
 
 It leaves a run directory like any other: ``run.json`` with one member per task and seed, ``metrics.jsonl``,
 ``evaluations.jsonl`` (returns, with ``score``, ``success`` and ``solved_ever`` as extras) and a checkpoint.
@@ -10,12 +11,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from pwm_bench.pwm.extraction.train import Extractor
+from pwm_bench.learning.learner import Counters
 from pwm_bench.records import checkpoint, provenance
 from pwm_bench.records.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord
 from pwm_bench.records.store import FINISHED, Results, RunDirectory, now
@@ -23,17 +24,49 @@ from pwm_bench.runner.build import peak_memory
 from pwm_bench.runner.clocks import Clocks
 from pwm_bench.runner.entries import evaluation_line, mark_diverged, metrics_line, record_failure
 from pwm_bench.runner.evaluation import EvaluationResult
-from pwm_bench.runner.extraction_spec import ExtractionSpec
+from pwm_bench.runner.offline_spec import OfflineSpec
 from pwm_bench.runner.stop import StopRequest
 
-__all__ = ["ExtractionProgress", "extract"]
+__all__ = ["OfflineLearner", "OfflineProgress", "train_offline"]
 
 _REPORTS = 200
 Evaluate = Callable[[Callable[[Tensor], Tensor]], EvaluationResult]
 
 
+class OfflineLearner(Protocol):
+    """Trains a population, one member a task and seed, without an environment."""
+
+    gradient_source: Literal["learned", "simulator", "score"] | None
+    """Where the policy's gradient comes from; None for imitation."""
+    watched: str
+    """The metric to show while it trains."""
+    iteration: int
+    counters: Counters
+
+    @property
+    def alive(self) -> Tensor:
+        """Members that have not diverged, bool ``(P,)``."""
+        ...
+
+    def update(self) -> dict[str, Tensor]:
+        """One iteration. Returns metrics, each of shape ``(P,)``, left on the device."""
+        ...
+
+    def act(self, obs: Tensor) -> Tensor:
+        """Acts deterministically: ``(P, B, D)`` to ``(P, B, action_dim)``."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExtractionProgress:
+class OfflineProgress:
     """A snapshot for those who watch."""
 
     phase: str
@@ -42,23 +75,24 @@ class ExtractionProgress:
     train_seconds: float
     score: float | None = None
     """Mean normalised score of the last evaluation over tasks and seeds."""
-    imagined_return: float | None = None
+    watched: tuple[str, float | None] | None = None
+    """Name and mean over members of the learner's `watched` metric, after a report."""
 
 
-def extract(
-    spec: ExtractionSpec,
-    extractor: Extractor,
+def train_offline(
+    spec: OfflineSpec,
+    learner: OfflineLearner,
     results: Results,
     *,
     evaluate: Evaluate,
-    progress: Callable[[ExtractionProgress], None] = lambda _: None,
+    progress: Callable[[OfflineProgress], None] = lambda _: None,
     checkpoint_seconds: float = 120.0,
 ) -> RunRecord:
-    """Brings an extraction to its end: begins it, goes on from its last checkpoint, or finds it finished.
+    """Brings a training to its end: begins it, goes on from its last checkpoint, or finds it finished.
 
     Args:
         spec: what it is.
-        extractor: as built from the spec, untrained.
+        learner: as built from the spec, untrained.
         results: where its directory lies.
         evaluate: plays episodes with the population's deterministic policy.
         progress: told now and then.
@@ -76,7 +110,7 @@ def extract(
         previous = directory.read() if directory.record_file.exists() else None
         if previous is not None and previous.status in FINISHED:
             return previous
-        run = _Run(spec, extractor, directory, previous, evaluate, progress)
+        run = _Run(spec, learner, directory, previous, evaluate, progress)
         try:
             run.restore()
             run.loop(stop, checkpoint_seconds)
@@ -90,16 +124,16 @@ def extract(
 class _Run:
     def __init__(
         self,
-        spec: ExtractionSpec,
-        extractor: Extractor,
+        spec: OfflineSpec,
+        learner: OfflineLearner,
         directory: RunDirectory,
         previous: RunRecord | None,
         evaluate: Evaluate,
-        progress: Callable[[ExtractionProgress], None],
+        progress: Callable[[OfflineProgress], None],
     ) -> None:
-        self.spec, self.extractor, self.directory = spec, extractor, directory
+        self.spec, self.learner, self.directory = spec, learner, directory
         self._evaluate_with, self._progress = evaluate, progress
-        self._device = extractor.alive.device
+        self._device = learner.alive.device
         self.clocks = Clocks(self._device)
         self._next_evaluation, self._next_report = 0, 1
         self._score: float | None = None
@@ -109,9 +143,9 @@ class _Run:
             study=spec.study,
             spec=spec.to_dict(),
             status="running",
-            gradient_source="learned",
+            gradient_source=learner.gradient_source,
             members=self._members(),
-            provenance=provenance.collect(str(self._device), spec.config.precision),
+            provenance=provenance.collect(str(self._device), spec.precision),
             attempts=1 if previous is None else previous.attempts + 1,
             started_at=started if previous is None else previous.started_at,
             updated_at=started,
@@ -127,7 +161,7 @@ class _Run:
         self.directory.metrics.truncate(state["metrics"] if state else 0)
         self.directory.evaluations.truncate(state["evaluations"] if state else 0)
         if state is not None:
-            self.extractor.load_state_dict(state["extractor"])
+            self.learner.load_state_dict(state["learner"])
             self.clocks.add(ClockTimes(**state["clocks"]))
             self.record.members = [Member(**member) for member in state["members"]]
             self.record.memory = PeakMemory(**state["memory"])
@@ -142,8 +176,8 @@ class _Run:
                 self._evaluate_if_due()
                 if self._complete or stop:
                     break
-                metrics = self.extractor.update()
-                if self.extractor.iteration * _REPORTS >= self._next_report * self.spec.config.iterations:
+                metrics = self.learner.update()
+                if self.learner.iteration * _REPORTS >= self._next_report * self.spec.config.iterations:
                     self._report(metrics)
                 if time.monotonic() - saved >= checkpoint_seconds:
                     self._save()
@@ -167,15 +201,15 @@ class _Run:
         return self._next_evaluation == self.spec.evaluations
 
     def _evaluate_if_due(self) -> None:
-        last, iteration = self.spec.evaluations - 1, self.extractor.iteration
+        last, iteration = self.spec.evaluations - 1, self.learner.iteration
         reached = min(last, iteration * last // self.spec.config.iterations)
         if reached < self._next_evaluation:
             return
         self._tell("evaluate")
         with self.clocks.phase("evaluate"):
             times = self.clocks.read()
-            result = self._evaluate_with(self.extractor.act)
-        line = evaluation_line(result, index=reached, counters=self.extractor.counters, times=times)
+            result = self._evaluate_with(self.learner.act)
+        line = evaluation_line(result, index=reached, counters=self.learner.counters, times=times)
         self.directory.evaluations.append(line.model_dump())
         for member, episodes in zip(self.record.members, result.returns, strict=True):
             member.final_return = _mean(episodes)
@@ -184,41 +218,41 @@ class _Run:
         scores = result.extras.get("score", result.returns)
         self._score = _mean([value for episodes in scores for value in episodes])
         self._next_evaluation = reached + 1
-        self._mark(self.extractor.alive.tolist())
+        self._mark(self.learner.alive.tolist())
         self._tell("train")
 
     def _report(self, metrics: dict[str, Tensor]) -> None:
         """Writes a line of metrics: the one place where training waits for the device."""
         with self.clocks.phase("save"):
             columns = [value.detach().double() for value in metrics.values()]
-            *values, alive = torch.stack([*columns, self.extractor.alive.double()]).tolist()
+            *values, alive = torch.stack([*columns, self.learner.alive.double()]).tolist()
             line = metrics_line(
                 dict(zip(metrics, values, strict=True)),
                 [flag > 0 for flag in alive],
-                iteration=self.extractor.iteration,
-                counters=self.extractor.counters,
+                iteration=self.learner.iteration,
+                counters=self.learner.counters,
                 times=self.clocks.read(),
             )
             self.directory.metrics.append(line.model_dump())
             self._mark(line.alive)
-        self._next_report = self.extractor.iteration * _REPORTS // self.spec.config.iterations + 1
-        self._tell("train", _mean(line.values["imagined_return"]))
+        self._next_report = self.learner.iteration * _REPORTS // self.spec.config.iterations + 1
+        self._tell("train", _mean(line.values[self.learner.watched]))
 
     def _mark(self, alive: list[bool]) -> None:
         mark_diverged(self.record, alive, env_steps=0)
 
     def _save(self) -> None:
         with self.clocks.phase("save"):
-            counters = self.extractor.counters
+            counters = self.learner.counters
             self.record.counts = Counts(
-                iterations=self.extractor.iteration,
+                iterations=self.learner.iteration,
                 gradient_steps=counters.gradient_steps,
                 imagined_steps=counters.imagined_steps,
             )
             self.record.clocks = self.clocks.read()
             self.record.memory = peak_memory(self._device, self.record.memory)
             state: dict[str, Any] = {
-                "extractor": self.extractor.state_dict(),
+                "learner": self.learner.state_dict(),
                 "clocks": self.record.clocks.model_dump(),
                 "members": [member.model_dump() for member in self.record.members],
                 "memory": self.record.memory.model_dump(),
@@ -230,15 +264,15 @@ class _Run:
             checkpoint.save(self.directory.checkpoint, state, spec_id=self.spec.id)
             self.directory.write(self.record)
 
-    def _tell(self, phase: str, imagined_return: float | None = None) -> None:
+    def _tell(self, phase: str, *watched: float | None) -> None:
         self._progress(
-            ExtractionProgress(
+            OfflineProgress(
                 phase=phase,
-                iteration=self.extractor.iteration,
+                iteration=self.learner.iteration,
                 iterations=self.spec.config.iterations,
                 train_seconds=self.clocks.read().train,
                 score=self._score,
-                imagined_return=imagined_return,
+                watched=(self.learner.watched, watched[0]) if watched else None,
             )
         )
 

@@ -10,10 +10,10 @@ from pwm_bench.pwm.extraction.starts import DatasetStarts
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.records.frames import load_study, members_frame
 from pwm_bench.records.store import Results
-from pwm_bench.runner import extraction
+from pwm_bench.runner import offline
 from pwm_bench.runner.evaluation import EvaluationResult
-from pwm_bench.runner.extraction import extract
-from pwm_bench.runner.extraction_spec import ExtractionSpec, model_digest
+from pwm_bench.runner.offline import train_offline
+from pwm_bench.runner.offline_spec import ExtractionSpec, model_digest
 from pwm_bench.runner.pretraining import model_config_of
 from pwm_bench.world_model.dataset import Dataset
 from pwm_bench.world_model.multitask.networks import MultitaskModel
@@ -34,7 +34,14 @@ def data(tmp_path_factory) -> Dataset:
 def _parts(data: Dataset, **changes) -> tuple[ExtractionSpec, Extractor]:
     model = MultitaskModel(model_config_of(data, SIZE), seed=0)
     config = ExtractionConfig(**(SMALL | {"iterations": 12} | changes))
-    fields = {"model": "m", "model_digest": model_digest(model), "data": "d", "tasks": data.names, "seeds": (0, 7)}
+    fields = {
+        "model": "m",
+        "model_digest": model_digest(model),
+        "data": "d",
+        "data_digest": data.digest,
+        "tasks": data.names,
+        "seeds": (0, 7),
+    }
     spec = ExtractionSpec(config=config, evaluations=3, evaluation_episodes=EPISODES, **fields)
     starts = DatasetStarts(data, [expert.task for expert in spec.experts])
     return spec, Extractor(model, spec.experts, config, starts=starts)
@@ -51,7 +58,7 @@ def _evaluate(act) -> EvaluationResult:
 def test_members_are_rows_of_their_own_tasks(data, tmp_path) -> None:
     spec, extractor = _parts(data)
     events = []
-    record = extract(spec, extractor, Results(tmp_path), evaluate=_evaluate, progress=events.append)
+    record = train_offline(spec, extractor, Results(tmp_path), evaluate=_evaluate, progress=events.append)
     assert record.status == "ok"
     assert [(m.task, m.seed) for m in record.members] == [("left", 0), ("left", 7), ("right", 0), ("right", 7)]
     assert record.counts.iterations == 12
@@ -62,15 +69,15 @@ def test_members_are_rows_of_their_own_tasks(data, tmp_path) -> None:
     assert frame["final"].tolist() == pytest.approx([m.final_return / 2 for m in record.members])
     lines = Results(tmp_path).run("extract", spec.id).evaluations.read()
     assert [line["gradient_steps"] for line in lines] == [0, 6 * 9, 12 * 9]
-    again = extract(spec, _parts(data)[1], Results(tmp_path), evaluate=_evaluate)
+    again = train_offline(spec, _parts(data)[1], Results(tmp_path), evaluate=_evaluate)
     assert again.updated_at == record.updated_at
 
 
 def test_stopped_and_resumed_equals_undisturbed(data, tmp_path, monkeypatch) -> None:
     spec, extractor = _parts(data)
-    straight = extract(spec, extractor, Results(tmp_path / "a"), evaluate=_evaluate)
+    straight = train_offline(spec, extractor, Results(tmp_path / "a"), evaluate=_evaluate)
 
-    class Stop(extraction.StopRequest):
+    class Stop(offline.StopRequest):
         asked = 0
 
         def __bool__(self) -> bool:
@@ -79,10 +86,10 @@ def test_stopped_and_resumed_equals_undisturbed(data, tmp_path, monkeypatch) -> 
 
     spec, extractor = _parts(data)
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "StopRequest", Stop)
-        stopped = extract(spec, extractor, Results(tmp_path / "b"), evaluate=_evaluate)
+        patch.setattr(offline, "StopRequest", Stop)
+        stopped = train_offline(spec, extractor, Results(tmp_path / "b"), evaluate=_evaluate)
     assert (stopped.status, stopped.counts.iterations) == ("interrupted", 7)
-    resumed = extract(spec, _parts(data)[1], Results(tmp_path / "b"), evaluate=_evaluate)
+    resumed = train_offline(spec, _parts(data)[1], Results(tmp_path / "b"), evaluate=_evaluate)
     assert (resumed.status, resumed.attempts) == ("ok", 2)
     assert [m.final_return for m in resumed.members] == [m.final_return for m in straight.members]
     values = [
@@ -97,7 +104,7 @@ def test_a_failure_is_recorded(data, tmp_path) -> None:
     def broken(_act) -> EvaluationResult:
         raise RuntimeError("a worker is gone")
 
-    record = extract(spec, extractor, Results(tmp_path), evaluate=broken)
+    record = train_offline(spec, extractor, Results(tmp_path), evaluate=broken)
     assert (record.status, record.reason) == ("failed", "RuntimeError: a worker is gone")
 
 

@@ -1,37 +1,39 @@
-"""What an extraction is: everything that determines its numbers, with a content hash as its name."""
+"""What a training without an environment is: all that determines its numbers, with a content hash as its name."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from baselines.bc.config import Config as CloneConfig
 from envs.errors import UsageError
 from pwm_bench import configs
+from pwm_bench.learning.expert import Expert
 from pwm_bench.pwm.extraction.config import ExtractionConfig
-from pwm_bench.pwm.extraction.train import Expert
 from pwm_bench.spec import population_id
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
-__all__ = ["ExtractionSpec", "model_digest"]
+__all__ = ["CloneSpec", "ExtractionSpec", "OfflineSpec", "model_digest"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractionSpec:
-    """One extraction: a policy per task and seed, from one world model.
+class OfflineSpec:
+    """A policy per task and seed, from a dataset.
 
     Raises:
         UsageError: an impossible value.
     """
 
-    model: str
-    """Where the world model lies; what counts is ``model_digest``."""
-    model_digest: str
-    """Hash of its weights."""
+    algorithm: ClassVar[str]
+    """What tables call it."""
     data: str
-    """The dataset that start states are drawn from."""
+    """Where the dataset lies; what counts is ``data_digest``."""
+    data_digest: str
+    """Hash of its content, see `Dataset.digest`."""
     tasks: tuple[str, ...]
-    config: ExtractionConfig
+    config: Any
+    """Settings of the learner; has ``iterations``."""
     seeds: tuple[int, ...] = (0,)
     evaluations: int = 6
     """At evenly spaced iterations, the untrained and the final policy included."""
@@ -62,23 +64,51 @@ class ExtractionSpec:
         """Content hash: 12 hexadecimal digits."""
         return population_id(self.to_dict())
 
+    @property
+    def precision(self) -> str:
+        """Of matrix products."""
+        return getattr(self.config, "precision", "float32")
+
     def to_dict(self) -> dict[str, Any]:
         """As it is recorded; the first four fields are those that tables know a run by."""
         return {
             "task": self.label,
             "simulator": "suite",
-            "algorithm": "pwm-multitask",
+            "algorithm": self.algorithm,
             "env_steps": 0,
             "tasks": list(self.tasks),
             "seeds": list(self.seeds),
             "config": configs.to_json(self.config),
-            "model": self.model,
-            "model_digest": self.model_digest,
             "data": self.data,
+            "data_digest": self.data_digest,
             "evaluations": self.evaluations,
             "evaluation_episodes": self.evaluation_episodes,
             "study": self.study,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionSpec(OfflineSpec):
+    """PWM's policies from one world model; the dataset gives the states that imagined rollouts start from."""
+
+    algorithm: ClassVar[str] = "pwm-multitask"
+    config: ExtractionConfig
+    model: str
+    """Where the world model lies; what counts is ``model_digest``."""
+    model_digest: str
+    """Hash of its weights."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is recorded."""
+        return super().to_dict() | {"model": self.model, "model_digest": self.model_digest}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloneSpec(OfflineSpec):
+    """Behaviour cloning of the dataset."""
+
+    algorithm: ClassVar[str] = "bc"
+    config: CloneConfig
 
 
 def model_digest(model: MultitaskModel) -> str:

@@ -1,6 +1,6 @@
 """Many run directories with plausible records, quickly. As a program, for measuring::
 
-python -m tests.pwm_bench.records.synthetic FOLDER 10000
+python -m pwm_bench.bench.synthetic FOLDER 10000
 time pwm-bench results ls --all --results FOLDER
 time pwm-bench table many --results FOLDER
 """
@@ -13,6 +13,7 @@ import random
 import sys
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from pwm_bench.records.schema import ClockTimes, Counts, Member, Provenance, RunRecord
 
@@ -29,7 +30,7 @@ def make_runs(
     for index in range(number):
         task, simulator, algorithm = kinds[index % len(kinds)]
         first = index // len(kinds) * seeds
-        spec = {
+        spec: dict[str, Any] = {
             "task": task, "simulator": simulator, "algorithm": algorithm, "env_steps": 300_000,
             "config": {f"field_{i}": i for i in range(40)}, "seeds": list(range(first, first + seeds)),
             "simulator_options": {}, "precision": "float32", "evaluations": evaluations,

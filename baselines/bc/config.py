@@ -1,0 +1,46 @@
+"""Settings of behaviour cloning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from envs.errors import UsageError
+from pwm_bench.learning.checks import check_at_least, check_positive
+
+__all__ = ["Config"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """How a dataset's actions are imitated; everything counts per member. The actor is as large as PWM's.
+
+    Raises:
+        UsageError: if a field is out of range.
+    """
+
+    iterations: int = 10_000
+    """Gradient steps; the learning rate falls linearly over them."""
+    batch_size: int = 256
+    """Pairs of observation and action in a gradient step."""
+    best: float = 1.0
+    """Share of each task's episodes that is imitated, those with the highest returns; 0.1 for "10 % BC" (Chen et al.,
+    "Decision Transformer", NeurIPS 2021)."""
+    hidden: tuple[int, ...] = (400, 200, 100)
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-5
+    max_grad_norm: float = 1.0
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    normalising_samples: int = 4096
+    """Observations of a member's task from which the mean and deviation of each feature are taken, once."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "adam_betas"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("iterations", "batch_size", "normalising_samples"):
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("learning_rate", "final_learning_rate", "max_grad_norm"):
+            check_positive(name, getattr(self, name))
+        if not 0.0 < self.best <= 1.0:
+            raise UsageError(f"best={self.best}: must be above 0 and at most 1")
+        if not self.hidden or min(self.hidden) < 1:
+            raise UsageError(f"hidden={list(self.hidden)}: must be one or more positive widths")

@@ -1,0 +1,133 @@
+"""What `extract` and `clone` share: train where someone watches, evaluate in the real tasks, show how it ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pwm_bench.commands.bars import step_bar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pwm_bench.records.schema import RunRecord
+    from pwm_bench.records.store import Results
+    from pwm_bench.runner.offline import OfflineLearner, OfflineProgress
+    from pwm_bench.runner.offline_spec import OfflineSpec
+
+__all__ = ["carry_out"]
+
+
+def carry_out(
+    spec: OfflineSpec,
+    learner: OfflineLearner,
+    results: Results,
+    *,
+    workers: int | None,
+    device: Any,
+    checkpoint_seconds: float,
+) -> int:
+    """Brings a training to its end and shows each task's score.
+
+    Args:
+        spec: what it is.
+        learner: as built from the spec.
+        results: where its run directory goes.
+        workers: processes that run the real tasks; one a processor for None.
+        device: where the policies live.
+        checkpoint_seconds: time between two checkpoints.
+
+    Returns:
+        The exit code.
+    """
+    from rich.console import Console
+
+    from pwm_bench.runner.offline import train_offline
+    from pwm_bench.runner.suite_evaluation import SuiteEvaluator
+
+    console = Console()
+    evaluator = SuiteEvaluator(
+        spec.tasks, seeds=len(spec.seeds), episodes=spec.evaluation_episodes, workers=workers, device=device
+    )
+    display = _Display(console, spec.algorithm, spec.config.iterations)
+    try:
+        with display:
+            record = train_offline(
+                spec,
+                learner,
+                results,
+                evaluate=evaluator,
+                progress=display.show,
+                checkpoint_seconds=checkpoint_seconds,
+            )
+    finally:
+        evaluator.close()
+    return _conclude(console, record, results.run(spec.study, spec.id).path)
+
+
+class _Display:
+    """A bar where someone watches, lines elsewhere."""
+
+    def __init__(self, console: Console, label: str, iterations: int) -> None:
+        self._console = console
+        self._bar = step_bar(console, label)
+        self._row = self._bar.add_task("", total=iterations)
+        self._said: str | None = None
+
+    def __enter__(self) -> _Display:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.stop()
+
+    def show(self, event: OfflineProgress) -> None:
+        """Shows a snapshot."""
+        from pwm_bench.text import number
+
+        text = f"{event.phase}, score {number(event.score)}"
+        if event.watched is not None:
+            name, value = event.watched
+            text += f", {name.replace('_', ' ')} {number(value)}"
+        self._bar.update(self._row, completed=event.iteration, description=text)
+        if not self._console.is_terminal and text != self._said:
+            print(f"{event.iteration} of {event.iterations} ({event.train_seconds:.0f} s training): {text}", flush=True)
+            self._said = text
+
+
+def _conclude(console: Console, record: RunRecord, path: Path) -> int:
+    """Shows each task's score, says how it ended and where it lies."""
+    from rich.table import Table
+
+    from pwm_bench.records.store import RunDirectory
+    from pwm_bench.text import duration, number
+
+    lines = RunDirectory(path).evaluations.read()
+    if lines:
+        table = Table(title="mean over episodes (score: success, or return / 1000)", title_justify="left")
+        for column in ("task", "seed", "return untrained", "return", "score", "success"):
+            table.add_column(column, justify="left" if column == "task" else "right")
+        for index, member in enumerate(record.members):
+            extras = [_mean(lines[-1]["extras"][name][index]) for name in ("score", "success")]
+            cells = (number(member.untrained_return), number(member.final_return), *(number(x) for x in extras))
+            table.add_row(member.task or "", str(member.seed), *cells)
+        console.print(table)
+    times = record.clocks
+    steps = record.counts.iterations
+    rate = f"{steps / times.train:.2g} updates/s of all {len(record.members)} policies, " if times.train else ""
+    console.print(
+        f"{record.status}{': ' + record.reason if record.reason else ''}\n"
+        f"{rate}train {duration(times.train)}, evaluate {duration(times.evaluate)}, save {duration(times.save)}\n"
+        f"run: {path}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if record.status == "interrupted":
+        console.print("go on with the same command", highlight=False)
+        return 130
+    return 0 if record.status == "ok" else 1
+
+
+def _mean(values: list[float | None]) -> float | None:
+    finite = [value for value in values if value is not None]
+    return sum(finite) / len(finite) if finite else None

@@ -1,0 +1,57 @@
+"""Reading the files of many runs, by several processes where there are many."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+from envs.errors import UsageError
+from pwm_bench.records.curves import Curves
+from pwm_bench.records.store import RunDirectory
+
+__all__ = ["read_all", "read_run"]
+
+Found = tuple[dict[str, Any], Curves] | str
+
+_NEEDED = ("task", "simulator", "algorithm", "evaluation_episodes")
+_WORTH_IT = 1000  # runs from which on further processes pay
+_CHUNK = 100
+
+
+def read_all(runs: Sequence[RunDirectory]) -> list[Found]:
+    """`read_run` of each, in order."""
+    workers = _workers() if len(runs) >= _WORTH_IT else 1
+    if workers == 1:
+        return [read_run(run) for run in runs]
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
+        return list(pool.map(read_run, runs, chunksize=_CHUNK))
+
+
+def read_run(run: RunDirectory) -> Found:
+    """The JSON values of a run's record, not validated yet, and its curves; or what is wrong with it."""
+    try:
+        values = run.read_values()
+        spec, members = values.get("spec"), values.get("members")
+        if not isinstance(spec, dict) or not isinstance(members, list):
+            run.validated(values)  # says what is wrong
+        missing = [name for name in _NEEDED if name not in values["spec"]]
+        if missing:
+            return (
+                f"{run.record_file}: damaged (spec lacks {', '.join(missing)}); restore it, or remove the run's "
+                "directory"
+            )
+        lines, source = run.evaluations.read(), run.evaluations.path
+        return values, Curves.from_lines(lines, members=len(values["members"]), source=source)
+    except UsageError as error:
+        return str(error)
+
+
+def _workers() -> int:
+    """Processes that may read at once: as many as there are cores, where forking is cheap and safe."""
+    if sys.platform != "linux" or "torch" in sys.modules:  # its threads do not survive a fork
+        return 1
+    return min(8, len(os.sched_getaffinity(0)))
