@@ -62,8 +62,8 @@ def main(*, quick: bool = False) -> None:
         table.add_row(name, str(tasks), f"{value:.3f}", f"{per_task:.3f}", f"{1 / per_task:.2f}", *ratios, speed)
     console.print(table)
     console.print(
-        "s/task: seconds of an update for each task of the population, 1/s: such updates a second; x: how many times faster "
-        "than that baseline\n"
+        "s/task: seconds of an update for each task of the population; 1/s: such updates a second; x: how many times "
+        "faster than that baseline\n"
         f"matrix products of an update: {work / 1e9:.1f} GFLOP a task; a 2048 x 2048 product runs at "
         f"{ceiling(device, torch.float32):,.0f} GFLOP/s in float32 and {ceiling(device, torch.bfloat16):,.0f} in "
         f"bfloat16\ncosine of the bfloat16 actor gradient against float32: {cosine:.4f}",
