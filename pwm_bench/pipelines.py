@@ -89,12 +89,12 @@ PIPELINES: Mapping[str, Pipeline] = {
     "multitask-quick": Pipeline(
         description="From nothing to experts in a quarter of an hour on two CPU cores: two Meta-World tasks and one of "
         "dm_control, own data, a 1M world model, all experts together, beside behaviour cloning and TD-MPC2's planner.",
-        tasks=("mw-reach", "mw-window-close", "cartpole-swingup"),
+        tasks=("mw-reach", "mw-drawer-close", "cartpole-swingup"),
         collect=("--episodes", "60", "--train-steps", "50000", *_MIXED),
         pretrain=("--size", "1M", "--set", "batch_size=128", "--balanced"),
-        steps=(1500,),
-        extract=("--iterations", "1500", "--evaluations", "3"),
-        clones=((),),
+        steps=(800,),
+        extract=("--iterations", "400", *_CPU_POLICY, "--evaluations", "3"),
+        clones=(("--iterations", "2000"),),
         compare=("--arms", "tdmpc2-prior", "tdmpc2-planning", *_SMALL_PLANNER),
         episodes=5,
     ),
