@@ -201,9 +201,10 @@ def _extracted(path: Path, suite: Suite) -> BatchPolicy:
     model = load_model(Path(record.spec["model"]))
     experts = load_experts(path, model)
 
+    act = make_arm("pwm", model, suite.names, episodes=1, experts=experts)  # takes any number of worlds
+
     def policy(obs: torch.Tensor, task: torch.Tensor) -> torch.Tensor:
         worlds = len(task) // len(suite.tasks)  # those of a task stand together
-        act = make_arm("pwm", model, suite.names, episodes=worlds, experts=experts)
         return act(obs.view(len(suite.tasks), worlds, -1)).flatten(0, 1)[:, : suite.action_dim]
 
     return policy

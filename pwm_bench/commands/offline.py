@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import tyro
+
+from envs.errors import UsageError
 from pwm_bench.commands.bars import step_bar
+from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,7 +20,79 @@ if TYPE_CHECKING:
     from pwm_bench.runner.offline import OfflineLearner, OfflineProgress
     from pwm_bench.runner.offline_spec import OfflineSpec
 
-__all__ = ["carry_out"]
+__all__ = ["OfflineOptions", "carry_out"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfflineOptions:
+    """Options of both commands."""
+
+    tasks: Annotated[tuple[str, ...], option("TASK ..", "all there are")] = ()
+    """Tasks or a suite (mt30, mt80, mw50)."""
+    seeds: Annotated[int, option("N", "1")] = 1
+    """Policies for each task."""
+    iterations: Annotated[float | None, option("N", "10000")] = None
+    """Gradient steps (of the actor, where there is more than one network)."""
+    set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
+    """Change a setting, e.g. batch_size=128; may be given again."""
+    evaluations: Annotated[int, option("N", "6")] = 6
+    """Evaluations from the untrained to the final policy, both included."""
+    evaluation_episodes: Annotated[int, option("N", "10")] = 10
+    """Episodes per policy in each."""
+    workers: Annotated[int | None, option("N", "one a processor")] = None
+    """Processes that run the real tasks during evaluations."""
+    study: Annotated[str, option("NAME", "extract")] = "extract"
+    """Folder to file the run under."""
+    device: Device = None
+    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+    checkpoint_seconds: Annotated[float, option("S", "120")] = 120.0
+    """Time between two checkpoints."""
+
+    def open_results(self) -> Results:
+        """The results folder, after checking what can be checked at once.
+
+        Raises:
+            UsageError: an impossible number of seeds, or a folder that cannot be written.
+        """
+        from pwm_bench.records.store import Results
+
+        if self.seeds < 1:
+            raise UsageError(f"--seeds {self.seeds}: must be at least 1")
+        results = Results(self.results)
+        results.check_writable()
+        return results
+
+    def configured(self, base: Any, where: str) -> Any:
+        """A configuration with ``--set`` and ``--iterations`` applied.
+
+        Args:
+            base: as it is without them.
+            where: how errors call its fields.
+        """
+        from pwm_bench import configs
+
+        changes = dict(map(configs.parse_assignment, self.set))
+        if self.iterations is not None:
+            changes["iterations"] = int(self.iterations)
+        return configs.override(base, changes, where=where)
+
+    def named_tasks(self) -> tuple[str, ...]:
+        """``--tasks`` with suites spelt out; empty if left out."""
+        from envs.suites import SUITES
+
+        return tuple(name for task in self.tasks for name in SUITES.get(task, (task,)))
+
+    def spec_fields(self) -> dict[str, Any]:
+        """What an `OfflineSpec` takes from the options."""
+        return {
+            "seeds": tuple(range(self.seeds)),
+            "evaluations": self.evaluations,
+            "evaluation_episodes": self.evaluation_episodes,
+            "study": self.study,
+            "label": self.tasks[0] if len(self.tasks) == 1 else "multitask",
+        }
 
 
 def carry_out(

@@ -42,6 +42,7 @@ def carry_out(
 
     from pwm_bench.cli import main
     from pwm_bench.commands.table import show
+    from pwm_bench.records.formats import Layout
 
     console = Console()
     Results(results).check_writable()
@@ -63,11 +64,11 @@ def carry_out(
             )
             return code
     console.print()
-    show(console, Results(results), name, metric="score")
+    show(console, Results(results), name, metric="score", layout=Layout(columns=("algorithm",)))
     spent = ", ".join(f"{purpose} {duration(seconds)}" for purpose, seconds in times) or "nothing was left to do"
     console.print(f"\ntime of this call: {escape(spent)}", highlight=False, soft_wrap=True)
     console.print(f"results: {Results(results).study_path(name)}", highlight=False, soft_wrap=True)
-    console.print(f"  [cyan]pwm-bench table {name} --metric score --trace[/cyan]", highlight=False)
+    console.print(f"  [cyan]pwm-bench table {name} --metric score[/cyan]  with intervals and costs", highlight=False)
     return 0
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from pwm_bench.learning.learner import Counters
+from pwm_bench.learning.learner import Learner
 from pwm_bench.records import checkpoint, provenance
 from pwm_bench.records.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord
 from pwm_bench.records.store import FINISHED, Results, RunDirectory, now
@@ -33,36 +33,14 @@ _REPORTS = 200
 Evaluate = Callable[[Callable[[Tensor], Tensor]], EvaluationResult]
 
 
-class OfflineLearner(Protocol):
-    """Trains a population, one member a task and seed, without an environment."""
+class OfflineLearner(Learner, Protocol):
+    """A learner that takes no environment steps, with one member a task and seed."""
 
     gradient_source: Literal["learned", "simulator", "score"] | None
     """Where the policy's gradient comes from; None for imitation."""
     watched: str
     """The metric to show while it trains."""
     iteration: int
-    counters: Counters
-
-    @property
-    def alive(self) -> Tensor:
-        """Members that have not diverged, bool ``(P,)``."""
-        ...
-
-    def update(self) -> dict[str, Tensor]:
-        """One iteration. Returns metrics, each of shape ``(P,)``, left on the device."""
-        ...
-
-    def act(self, obs: Tensor) -> Tensor:
-        """Acts deterministically: ``(P, B, D)`` to ``(P, B, action_dim)``."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` saved."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,7 @@ from pwm_bench.world_model.multitask.twohot import TwoHotHead
 __all__ = ["TaskModel"]
 
 _EPS = 1e-5
+_PACKING = ("_reorder_linear_weight", "_linear_pointwise")
 _DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 
 
@@ -33,12 +34,13 @@ class _Product:
     """x W^T and its derivative g W for a constant W, in W's precision.
 
     On a CPU W is kept in the blocked layout that oneDNN's products read, which they would otherwise make in every call.
+    The operations for it are not torch's public ones, so a torch without them does without.
     """
 
     def __init__(self, weight: Tensor) -> None:
         self.dtype = weight.dtype
         self._forward, self._backward = weight.contiguous(), weight.t().contiguous()
-        self._packed = weight.device.type == "cpu" and self.dtype != torch.float64 and torch.backends.mkldnn.enabled
+        self._packed = weight.device.type == "cpu" and self.dtype != torch.float64 and _can_pack()
         if self._packed:
             reorder = torch.ops.mkldnn._reorder_linear_weight
             self._forward, self._backward = reorder(self._forward), reorder(self._backward)
@@ -55,6 +57,11 @@ class _Product:
         if self._packed:
             return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")  # type: ignore[no-any-return]
         return F.linear(x, weight)
+
+
+def _can_pack() -> bool:
+    there = all(hasattr(torch.ops.mkldnn, name) for name in _PACKING)
+    return there and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
 
 
 class _Multiply(torch.autograd.Function):

@@ -14,6 +14,7 @@ from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import VARIANTS, ExtractionConfig, variant
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.pwm.imagination import imagine
+from pwm_bench.world_model.multitask import frozen
 from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
@@ -212,7 +213,9 @@ def test_an_update_never_makes_the_host_wait(precision) -> None:
 
 @pytest.mark.parametrize("native", [True, False], ids=["kernels", "torch"])
 def test_the_frozen_view_equals_the_model_in_single_precision(native, monkeypatch) -> None:
-    monkeypatch.setattr(rowwise, "_library", rowwise._library if native else lambda: None)
+    if not native:
+        monkeypatch.setattr(rowwise, "_library", lambda: None)
+        monkeypatch.setattr(frozen, "_PACKING", ("_of_another_torch",))
     model, task = _model().float(), torch.tensor([2, 0])
     latent, action = torch.rand(2, 5, 16, requires_grad=True), torch.rand(2, 5, ACT, requires_grad=True)
     for precision, tolerance in (("float32", 1e-5), ("bfloat16", 4e-2)):
