@@ -29,6 +29,8 @@ _ADDED: Mapping[str, Mapping[str, Any]] = {
         "world_model.termination_hidden": [128],
         "world_model.termination_coef": 1.0,
     },
+    # Without a weight nothing is imitated, whatever the share.
+    "pwm-multitask": {"imitation": 0.0, "imitation_best": 0.1},
 }
 
 
@@ -205,6 +207,8 @@ def population_id(values: Mapping[str, Any]) -> str:
     Where the world model and the data lie does not count; what the model is does, by its ``model_digest``.
     """
     content = {name: value for name, value in values.items() if name not in ("model", "data", "study")}
+    if isinstance(content.get("config"), Mapping):
+        content["config"] = configs.without(content["config"], _ADDED.get(content["algorithm"], {}))
     return _digest({"format": _HASH_FORMAT, **content})
 
 

@@ -15,19 +15,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.bc.config import Config
-from baselines.bc.losses import imitation_loss
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.guards import MemberGuard
+from pwm_bench.learning.imitation import imitation_loss
 from pwm_bench.learning.layers import PopulationMLP
 from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule
+from pwm_bench.learning.prefetch import Prefetch
 from pwm_bench.learning.random import MemberStream
-from pwm_bench.world_model.dataset import Dataset
+from pwm_bench.world_model.dataset import Dataset, PairSampler
 
 __all__ = ["Cloner"]
-
-_BATCHES_AT_ONCE = 16  # so many batches are gathered from the disk together
 
 
 class Cloner:
@@ -51,21 +50,20 @@ class Cloner:
         self, data: Dataset, experts: Sequence[Expert], config: Config, *, device: torch.device | str = "cpu"
     ) -> None:
         device = torch.device(device)
-        self._tasks = data.indices_of([expert.task for expert in experts])
+        names = [expert.task for expert in experts]
+        tasks = data.indices_of(names)
         seeds = [expert.stream_seed for expert in experts]
         self.experts = tuple(experts)
         self.config = config
         self.counters = Counters()
         self.iteration = 0
-        self._data = data
-        self._device = device
-        self._stream = MemberStream(seeds, name="clone")
-        self._guard = MemberGuard(len(experts), device)
-        self._mask = data.action_masks.to(device)[self._tasks.to(device)].unsqueeze(1).float()
-        self._norm = RunningNorm(len(experts), data.obs_dim, device=device)
-        sample = data.sample(
-            MemberStream(seeds, name="clone/normalise"), config.normalising_samples, 0, tasks=self._tasks
+        self._pairs = Prefetch(
+            PairSampler(data, names), MemberStream(seeds, name="clone"), config.batch_size, device=device
         )
+        self._guard = MemberGuard(len(experts), device)
+        self._mask = data.action_masks.to(device)[tasks.to(device)].unsqueeze(1).float()
+        self._norm = RunningNorm(len(experts), data.obs_dim, device=device)
+        sample = data.sample(MemberStream(seeds, name="clone/normalise"), config.normalising_samples, 0, tasks=tasks)
         self._norm.update(sample.obs[:, :, 0].to(device))
         sizes = (data.obs_dim, *config.hidden, data.action_dim)
         init = MemberStream(seeds, device, name="clone/init")
@@ -74,7 +72,6 @@ class Cloner:
         self._optimiser = PopulationAdam(
             self._params, config.learning_rate, config.adam_betas, members=len(experts), fused=True
         )
-        self._ready: list[tuple[Tensor, Tensor]] = []
 
     @property
     def alive(self) -> Tensor:
@@ -92,7 +89,7 @@ class Cloner:
         rate = linear_schedule(config.learning_rate, config.final_learning_rate, self.iteration / config.iterations)
         self._optimiser.set_lr(rate)
         self.iteration += 1
-        obs, action = self._next_batch()
+        obs, action = next(self._pairs)
         loss = imitation_loss(self._policy(obs), action, self._mask)
         self._optimiser.zero_grad()
         loss.sum().backward()
@@ -104,16 +101,6 @@ class Cloner:
     def _policy(self, obs: Tensor) -> Tensor:
         return torch.tanh(self.network(self._norm.normalise(obs)))
 
-    def _next_batch(self) -> tuple[Tensor, Tensor]:
-        """Observations ``(P, B, D)`` and actions ``(P, B, A)``."""
-        if not self._ready:
-            size = self.config.batch_size
-            drawn = self._data.sample(self._stream, _BATCHES_AT_ONCE * size, 1, tasks=self._tasks)
-            pairs = (drawn.obs[:, :, 0], drawn.action[:, :, 0])
-            obs, action = (x.to(self._device, non_blocking=True).split(size, dim=1) for x in pairs)
-            self._ready = list(zip(obs, action, strict=True))
-        return self._ready.pop(0)
-
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, except the data."""
         return {
@@ -121,9 +108,7 @@ class Cloner:
             "optimiser": self._optimiser.state_dict(),
             "norm": self._norm.state_dict(),
             "guard": self._guard.state_dict(),
-            "stream": self._stream.state_dict(),
-            "ready_obs": [obs.clone() for obs, _ in self._ready],
-            "ready_action": [action.clone() for _, action in self._ready],
+            "pairs": self._pairs.state_dict(),
             "counters": self.counters.state_dict(),
             "iteration": self.iteration,
         }
@@ -134,8 +119,6 @@ class Cloner:
         self._optimiser.load_state_dict(state["optimiser"])
         self._norm.load_state_dict(state["norm"])
         self._guard.load_state_dict(state["guard"])
-        self._stream.load_state_dict(state["stream"])
-        ready = zip(state["ready_obs"], state["ready_action"], strict=True)
-        self._ready = [(obs.to(self._device), action.to(self._device)) for obs, action in ready]
+        self._pairs.load_state_dict(state["pairs"])
         self.counters.load_state_dict(state["counters"])
         self.iteration = int(state["iteration"])

@@ -44,7 +44,7 @@ class Extract(OfflineOptions):
         from pwm_bench.pwm.extraction.starts import DatasetStarts
         from pwm_bench.pwm.extraction.train import Extractor
         from pwm_bench.runner.offline_spec import ExtractionSpec, model_digest
-        from pwm_bench.world_model.dataset import Dataset
+        from pwm_bench.world_model.dataset import Dataset, PairSampler
         from pwm_bench.world_model.multitask.files import load_model
 
         results = self.open_results()
@@ -68,8 +68,11 @@ class Extract(OfflineOptions):
             **self.spec_fields(),
         )
         experts = spec.experts
-        starts = DatasetStarts(data, [expert.task for expert in experts])
-        extractor = Extractor(model, experts, config, starts=starts)
+        names = [expert.task for expert in experts]
+        examples = None
+        if config.imitation > 0.0:
+            examples = PairSampler(Dataset(self.data, best=config.imitation_best), names)
+        extractor = Extractor(model, experts, config, starts=DatasetStarts(data, names), examples=examples)
         return carry_out(
             spec, extractor, results, workers=self.workers, device=device, checkpoint_seconds=self.checkpoint_seconds
         )

@@ -99,6 +99,7 @@ class PolicyTrainer:
         *,
         iteration: int,
         real_step: Callable[[Tensor], RealStep] | None = None,
+        regulariser: Callable[[], Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Imagines rollouts from ``obs`` and steps the actor, then the critics.
 
@@ -107,9 +108,11 @@ class PolicyTrainer:
             noise: standard normal, shape ``(P, H, B, action_dim)``.
             iteration: recorded for members that diverge now.
             real_step: see `imagine`.
+            regulariser: gives what is added to the actor's loss, with gradient for the actor, shape ``(P,)``.
 
         Returns:
-            losses, norms of the gradients before clipping and the mean imagined return, each shape ``(P,)``.
+            losses, norms of the gradients before clipping and the mean imagined return, each shape ``(P,)``. The
+            actor's loss has no regulariser in it; that is ``actor_regulariser``, where there is one.
         """
         with autocast(self.config.precision, self._device), frozen(self.model, self.critic):
             with torch.no_grad():
@@ -123,7 +126,8 @@ class PolicyTrainer:
                 real_step=real_step,
             )
             values = self._next_values(rollout)
-        metrics = self._step_actor(rollout, values, iteration)
+            added = None if regulariser is None else regulariser()
+        metrics = self._step_actor(rollout, values, added, iteration)
         latents, targets = self._regression(rollout, values)
         return metrics | self._step_critics(latents, targets, iteration)
 
@@ -138,7 +142,7 @@ class PolicyTrainer:
         last = self.critic.minimum(latents[:, -1:])
         return torch.cat((before, last), dim=1).to(self._dtype).transpose(0, 1)
 
-    def _step_actor(self, rollout: Rollout, values: Tensor, iteration: int) -> dict[str, Tensor]:
+    def _step_actor(self, rollout: Rollout, values: Tensor, added: Tensor | None, iteration: int) -> dict[str, Tensor]:
         config = self.config
         done, terminated, survival = (
             None if x is None else x.transpose(0, 1) for x in (rollout.done, rollout.terminated, rollout.survival)
@@ -157,15 +161,17 @@ class PolicyTrainer:
             self.return_norm.update(returns.detach().unsqueeze(-1))
             scale = (self.return_norm.var + self.return_norm.eps).sqrt().squeeze(-1).to(self._dtype)
         loss = actor_loss(returns, scale)
+        whole = loss if added is None else loss + added
         self._actor_optimiser.zero_grad()
-        loss.sum().backward()
+        whole.sum().backward()
         norm = clip_grad_norm(self._actor_params, config.actor_max_grad_norm, self._members)
-        self._actor_optimiser.step(alive=self._guard.check(iteration, loss, norm))
-        return {
+        self._actor_optimiser.step(alive=self._guard.check(iteration, whole, norm))
+        metrics = {
             "actor_loss": loss.detach(),
             "actor_grad_norm": norm,
             "imagined_return": returns.detach().mean(1),
         }
+        return metrics if added is None else metrics | {"actor_regulariser": added.detach()}
 
     def _regression(self, rollout: Rollout, values: Tensor) -> tuple[Tensor, Tensor]:
         """States and TD(lambda) targets, time-major per member: shapes ``(P, H B, latent_dim)``, ``(P, H B)``."""

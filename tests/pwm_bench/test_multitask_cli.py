@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pwm_bench.cli import main
+from pwm_bench.records.store import Results
 from pwm_bench.runner import suite_evaluation
 from pwm_bench.runner.evaluation import EvaluationResult
 from tests.pwm_bench.test_cli import refused
@@ -59,6 +60,11 @@ def test_extract_and_compare_follow_pretrain(place, tmp_path, monkeypatch, capsy
     compare = ["compare", str(place / "model"), "--experts", str(run), "--episodes", "2", *results]
     assert main([*compare, *_flags("--planner-set", planner)]) == 0
     assert "pwm-planning" in capsys.readouterr().out
+    assert main([*extract, *_flags("--set", (*small, "imitation=5", "imitation_best=0.5")), *results]) == 0
+    (other,) = {path.name for path in (tmp_path / "runs" / "extract").iterdir()} - {run.name}
+    record = Results(tmp_path).run("extract", other)
+    assert record.read().spec["config"]["imitation"] == 5.0
+    assert all(value > 0 for value in record.metrics.read()[-1]["values"]["actor_regulariser"])
     assert main(["table", "compare", "--results", str(tmp_path), "--metric", "score"]) == 0
     assert main(["results", "verify", "--results", str(tmp_path)]) == 0
 

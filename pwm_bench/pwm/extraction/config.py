@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from envs.errors import unknown
+from envs.errors import UsageError, unknown
 from pwm_bench.learning.checks import check_at_least, check_choice
 from pwm_bench.pwm.config import Config
 
@@ -56,6 +56,12 @@ class ExtractionConfig:
     critic_iterations: int = 8
     critic_minibatches: int = 4
     shuffle_minibatches: bool = True
+    imitation: float = 0.0
+    """Weight of imitating the data in the actor's loss, whose other part is in units of the return's deviation. 0 is
+    PWM as published; above, a deviation from it after TD3+BC, which keeps policies where the model knows its way.
+    Source: Fujimoto & Gu, "A Minimalist Approach to Offline Reinforcement Learning", NeurIPS 2021, eq. 3."""
+    imitation_best: float = 0.1
+    """Share of each task's episodes that is imitated, those with the highest returns."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of all matrix products; weights, losses and optimisers stay float32."""
 
@@ -64,6 +70,10 @@ class ExtractionConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("iterations", "batch_size"):
             check_at_least(name, getattr(self, name), 1)
+        if self.imitation < 0.0:
+            raise UsageError(f"imitation={self.imitation}: must not be negative")
+        if not 0.0 < self.imitation_best <= 1.0:
+            raise UsageError(f"imitation_best={self.imitation_best}: must be above 0 and at most 1")
         check_choice("discount", self.discount, ("task", "fixed"))
         self.policy_config()  # checks the rest
 

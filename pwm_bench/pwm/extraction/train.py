@@ -7,26 +7,28 @@ Source: Georgiev et al., "PWM: Policy Learning with Multi-Task World Models", IC
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from envs.errors import UsageError
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.guards import MemberGuard
+from pwm_bench.learning.imitation import imitation_loss
 from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.optim import linear_schedule
 from pwm_bench.learning.precision import autocast
+from pwm_bench.learning.prefetch import Prefetch
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.policy import PolicyTrainer
 from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
-__all__ = ["Extractor", "StartStates"]
-
-_BATCHES_AT_ONCE = 16  # start states are gathered for so many updates together
+__all__ = ["Examples", "Extractor", "StartStates"]
 
 
 class StartStates(Protocol):
@@ -34,6 +36,17 @@ class StartStates(Protocol):
 
     def __call__(self, stream: MemberStream, batch: int) -> Tensor:
         """Draws observations of each member's task, shape ``(P, batch, D)``, D at most the model's."""
+        ...
+
+
+class Examples(Protocol):
+    """What is imitated, where that is asked for."""
+
+    def __call__(self, stream: MemberStream, batch: int) -> tuple[Tensor, Tensor]:
+        """Draws observations ``(P, batch, D)`` of each member's task and the actions taken in them, ``(P, batch, A)``.
+
+        Neither is wider than the model's.
+        """
         ...
 
 
@@ -45,9 +58,10 @@ class Extractor:
         experts: the members; their tasks are the model's.
         config: settings.
         starts: draws start states.
+        examples: draws what is imitated; needed if ``config.imitation`` is above 0.
 
     Raises:
-        UsageError: a task that the model does not know.
+        UsageError: a task that the model does not know, or nothing to imitate.
     """
 
     gradient_source: Literal["learned", "simulator", "score"] | None = "learned"
@@ -55,8 +69,16 @@ class Extractor:
     """The metric to show while it trains."""
 
     def __init__(
-        self, model: MultitaskModel, experts: Sequence[Expert], config: ExtractionConfig, *, starts: StartStates
+        self,
+        model: MultitaskModel,
+        experts: Sequence[Expert],
+        config: ExtractionConfig,
+        *,
+        starts: StartStates,
+        examples: Examples | None = None,
     ) -> None:
+        if config.imitation > 0.0 and examples is None:
+            raise UsageError(f"imitation={config.imitation}: needs examples to imitate; give `examples`, or 0")
         device = next(model.parameters()).device
         dtype = next(model.parameters()).dtype
         tasks = torch.tensor([model.config.task_index(expert.task) for expert in experts], device=device)
@@ -74,11 +96,19 @@ class Extractor:
         self.iteration = 0
         self._action_dim = model.config.action_dim
         self._dtype, self._device = dtype, device
-        self._starts = starts
         self._guard = MemberGuard(len(experts), device)
         self._stream = MemberStream(seeds, device, name="extract")
-        self._start_stream = MemberStream(seeds, name="extract/starts")
-        self._ready: list[Tensor] = []
+        self._mask = model.action_masks[tasks].unsqueeze(1).to(dtype)
+        ahead: dict[str, Any] = {"device": device, "dtype": dtype}
+        self._starts = Prefetch(
+            lambda stream, batch: (starts(stream, batch),),
+            MemberStream(seeds, name="extract/starts"), config.batch_size, **ahead,
+        )  # fmt: skip
+        self._examples: Prefetch | None = None
+        if config.imitation > 0.0 and examples is not None:
+            self._examples = Prefetch(
+                examples, MemberStream(seeds, name="extract/examples"), config.batch_size, **ahead
+            )
         self._policy = PolicyTrainer(
             config.policy_config(),
             self.model,
@@ -117,19 +147,25 @@ class Extractor:
         )
         self._policy.set_learning_rates(actor, critic)
         self.iteration += 1
-        obs = self._next_starts()
+        (obs,) = next(self._starts)
         noise = self._stream.normal(config.horizon, config.batch_size, self._action_dim, dtype=self._dtype)
-        metrics = self._policy.update(obs, noise, iteration=self.iteration)
+        imitated = None if self._examples is None else self._imitation(*next(self._examples))
+        metrics = self._policy.update(obs, noise, iteration=self.iteration, regulariser=imitated)
         self.counters.gradient_steps += self._policy.gradient_steps
         self.counters.imagined_steps += config.batch_size * config.horizon
         return metrics
 
-    def _next_starts(self) -> Tensor:
-        """Start states of one update, shape ``(P, B, D)``."""
-        if not self._ready:
-            drawn = self._starts(self._start_stream, _BATCHES_AT_ONCE * self.config.batch_size)
-            self._ready = list(drawn.to(self._device, self._dtype).split(self.config.batch_size, dim=1))
-        return self._ready.pop(0)
+    def _imitation(self, obs: Tensor, action: Tensor) -> Callable[[], Tensor]:
+        """The weighted loss of imitating these actions, shape ``(P,)``, when called."""
+        wanted = F.pad(action, (0, self._action_dim - action.shape[-1]))
+
+        def loss() -> Tensor:
+            with torch.no_grad():
+                latent = self.model.encode(obs)
+            acted = self._policy.actor.deterministic(latent).to(self._dtype)
+            return self.config.imitation * imitation_loss(acted, wanted, self._mask)
+
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, except the world model."""
@@ -137,8 +173,8 @@ class Extractor:
             "policy": self._policy.state_dict(),
             "guard": self._guard.state_dict(),
             "stream": self._stream.state_dict(),
-            "start_stream": self._start_stream.state_dict(),
-            "ready": [batch.clone() for batch in self._ready],
+            "starts": self._starts.state_dict(),
+            "examples": None if self._examples is None else self._examples.state_dict(),
             "counters": self.counters.state_dict(),
             "iteration": self.iteration,
         }
@@ -148,7 +184,8 @@ class Extractor:
         self._policy.load_state_dict(state["policy"])
         self._guard.load_state_dict(state["guard"])
         self._stream.load_state_dict(state["stream"])
-        self._start_stream.load_state_dict(state["start_stream"])
-        self._ready = [batch.to(self._device) for batch in state["ready"]]
+        self._starts.load_state_dict(state["starts"])
+        if self._examples is not None:
+            self._examples.load_state_dict(state["examples"])
         self.counters.load_state_dict(state["counters"])
         self.iteration = int(state["iteration"])

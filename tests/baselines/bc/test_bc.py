@@ -1,4 +1,4 @@
-"""Behaviour cloning: the loss, and policies that become the behaviour of the data."""
+"""Behaviour cloning: policies that become the behaviour of the data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from baselines.bc import Cloner, Config
-from baselines.bc.losses import imitation_loss
 from envs.errors import UsageError
 from pwm_bench.learning.expert import Expert
 from pwm_bench.world_model.dataset import Dataset, DatasetWriter, TaskInfo
@@ -52,14 +51,6 @@ def _wanted(index: int, obs: torch.Tensor) -> torch.Tensor:
     return torch.tanh((obs[:, :width].double() - 3.0) @ torch.from_numpy(GAINS[index]).T).float()
 
 
-def test_the_loss_is_the_mean_square_over_the_tasks_own_components() -> None:
-    action = torch.tensor([[[0.5, 0.0], [0.0, 1.0]], [[0.2, 0.9], [0.4, -0.9]]])
-    wanted = torch.tensor([[[0.0, 0.0], [0.0, 3.0]], [[0.0, 0.0], [0.0, 0.0]]])
-    mask = torch.tensor([[[1.0, 1.0]], [[1.0, 0.0]]])
-    loss = imitation_loss(action, wanted, mask)
-    assert loss.tolist() == pytest.approx([0.25 / 4, (0.04 + 0.16) / 2])  # 3.0 counts as 1.0, padding not at all
-
-
 def test_policies_imitate_the_average_behaviour(path) -> None:
     cloner = _cloner(path, "narrow", "wide")
     _train(cloner, 300)
@@ -98,7 +89,7 @@ def test_going_on_gives_the_same_numbers(path) -> None:
 def test_an_update_does_not_wait_for_the_device(path, monkeypatch) -> None:
     cloner = _cloner(path, "wide", "narrow")
     monkeypatch.setattr(cloner._optimiser, "_fused", False)  # the CPU's kernel takes step sizes as numbers
-    monkeypatch.setattr(cloner._data, "sample", exempt(cloner._data.sample))  # the data lies on the host
+    monkeypatch.setattr(cloner._pairs, "_draw", exempt(cloner._pairs._draw))  # the data lies on the host
     with no_host_sync():
         cloner.update()
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from pwm_bench.runner.evaluation import EvaluationResult
 from pwm_bench.runner.offline import train_offline
 from pwm_bench.runner.offline_spec import ExtractionSpec, model_digest
 from pwm_bench.runner.pretraining import model_config_of
+from pwm_bench.spec import population_id
 from pwm_bench.world_model.dataset import Dataset
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from tests.pwm_bench.world_model.multitask.datasets import write_linear_data
@@ -45,6 +48,14 @@ def _parts(data: Dataset, **changes) -> tuple[ExtractionSpec, Extractor]:
     spec = ExtractionSpec(config=config, evaluations=3, evaluation_episodes=EPISODES, **fields)
     starts = DatasetStarts(data, [expert.task for expert in spec.experts])
     return spec, Extractor(model, spec.experts, config, starts=starts)
+
+
+def test_a_setting_that_came_later_leaves_earlier_ids_alone(data) -> None:
+    spec, _ = _parts(data)
+    earlier = spec.to_dict()
+    earlier["config"] = {name: value for name, value in earlier["config"].items() if "imitation" not in name}
+    assert population_id(earlier) == spec.id
+    assert dataclasses.replace(spec, config=dataclasses.replace(spec.config, imitation=3.0)).id != spec.id
 
 
 def _evaluate(act) -> EvaluationResult:

@@ -37,8 +37,13 @@ def _model(seed: int = 0) -> MultitaskModel:
     return model.double()
 
 
+def _examples(stream: MemberStream, batch: int) -> tuple[Tensor, Tensor]:
+    """Actions of one kind whatever the observation, one component short of the model's."""
+    return _starts(stream, batch), torch.tensor([0.5, -0.25]).expand(stream.members, batch, 2)
+
+
 def _extractor(experts=EXPERTS, **changes) -> Extractor:
-    return Extractor(_model(), experts, ExtractionConfig(**(SMALL | changes)), starts=_starts)
+    return Extractor(_model(), experts, ExtractionConfig(**(SMALL | changes)), starts=_starts, examples=_examples)
 
 
 def test_the_frozen_view_equals_the_model_in_values_and_gradients() -> None:
@@ -138,15 +143,52 @@ def test_extraction_raises_the_rewards_and_leaves_the_model_alone() -> None:
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_resuming_continues_exactly() -> None:
-    straight, broken = _extractor(), _extractor()
+def test_imitation_adds_its_weighted_gradient_to_the_actors() -> None:
+    free = {"actor_max_grad_norm": 1e9}
+    plain, imitating = _extractor(**free), _extractor(**free, imitation=3.0)
+    fresh = _extractor().policy.actor  # the same weights, before any step
+    first, second = plain.update(), imitating.update()
+    obs, action = _examples(MemberStream([e.stream_seed for e in EXPERTS], name="extract/examples"), 16 * 8)
+    acted = fresh.deterministic(plain.model.encode(obs[:, :8]))
+    wanted = torch.nn.functional.pad(action[:, :8], (0, ACT - 2))
+    error = [(acted[p, :, :k] - wanted[p, :, :k]).square().mean() for p, k in enumerate((3, 1, 2))]
+    loss = 3.0 * torch.stack(error)
+    torch.testing.assert_close(second["actor_regulariser"], loss.detach())
+    torch.testing.assert_close(second["actor_loss"], first["actor_loss"])
+    assert "actor_regulariser" not in first
+    for name, parameter in fresh.mean.named_parameters():
+        (extra,) = torch.autograd.grad(loss.sum(), parameter, retain_graph=True)
+        ours, without = (e.policy.actor.mean.get_parameter(name).grad for e in (imitating, plain))
+        torch.testing.assert_close(ours - without, extra, rtol=1e-6, atol=1e-9)
+
+
+def test_policies_that_only_imitate_act_like_the_examples() -> None:
+    extractor = _extractor(imitation=1e4, iterations=150, actor_learning_rate=5e-3)
+    for _ in range(150):
+        extractor.update()
+    action = extractor.act(_starts(MemberStream([1, 2, 3], name="test"), 20))
+    for p, own in enumerate(([0.5, -0.25, 0.0], [0.5], [0.5, -0.25])):
+        assert (action[p, :, : len(own)] - torch.tensor(own)).abs().mean() < 0.05
+
+
+def test_what_imitation_refuses() -> None:
+    with pytest.raises(UsageError, match="imitation=2\\.0: needs examples"):
+        Extractor(_model(), EXPERTS, ExtractionConfig(**SMALL, imitation=2.0), starts=_starts)
+    for name, value in (("imitation", -1.0), ("imitation_best", 0.0), ("imitation_best", 1.5)):
+        with pytest.raises(UsageError, match=f"{name}={value}"):
+            ExtractionConfig(**{name: value})
+
+
+@pytest.mark.parametrize("imitation", [0.0, 3.0])
+def test_resuming_continues_exactly(imitation) -> None:
+    straight, broken = _extractor(imitation=imitation), _extractor(imitation=imitation)
     for _ in range(3):
         straight.update()
         broken.update()
     buffer = io.BytesIO()
     torch.save(broken.state_dict(), buffer)
     buffer.seek(0)
-    resumed = _extractor()
+    resumed = _extractor(imitation=imitation)
     resumed.load_state_dict(torch.load(buffer, weights_only=True))
     for _ in range(20):  # beyond the start states that were drawn ahead
         first, second = straight.update(), resumed.update()
@@ -204,7 +246,7 @@ def test_symlog_rewards_are_the_mean_of_the_bins() -> None:
 def test_an_update_never_makes_the_host_wait(precision) -> None:
     config = ExtractionConfig(**(SMALL | {"precision": precision}))
     extractor = Extractor(_model().float(), EXPERTS, config, starts=_starts)
-    extractor._ready = list(torch.randn(2, len(EXPERTS), 8, OBS))  # start states are drawn on the host
+    extractor.update()  # draws start states ahead, on the host
     before = extractor.policy.critic.net.layers[0].linear.weight.clone()
     with no_host_sync():
         extractor.update()

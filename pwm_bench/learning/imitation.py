@@ -1,4 +1,4 @@
-"""The loss of behaviour cloning: a pure function of actions."""
+"""The loss of imitation: a pure function of actions."""
 
 from __future__ import annotations
 

@@ -1,0 +1,58 @@
+"""Batches drawn ahead: one visit to the data serves several updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pwm_bench.learning.random import MemberStream
+
+__all__ = ["Prefetch"]
+
+
+class Prefetch:
+    """Draws for several updates together and hands the batches out one by one.
+
+    Args:
+        draw: called with the stream and B; returns tensors of shape ``(P, B, ...)``.
+        stream: random numbers of each member; advanced by ``draw`` alone.
+        batch: rows of a member in a batch.
+        device: where batches go.
+        dtype: what they become.
+        ahead: batches drawn together.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[MemberStream, int], tuple[Tensor, ...]],
+        stream: MemberStream,
+        batch: int,
+        *,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        ahead: int = 16,
+    ) -> None:
+        self._draw, self._stream, self._batch, self._ahead = draw, stream, batch, ahead
+        self._device, self._dtype = device, dtype
+        self._ready: list[tuple[Tensor, ...]] = []
+
+    def __next__(self) -> tuple[Tensor, ...]:
+        """The next batch, each tensor of shape ``(P, batch, ...)``."""
+        if not self._ready:
+            drawn = self._draw(self._stream, self._ahead * self._batch)
+            columns = (x.to(self._device, self._dtype, non_blocking=True).split(self._batch, dim=1) for x in drawn)
+            self._ready = list(zip(*columns, strict=True))
+        return self._ready.pop(0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The stream, and the batches not handed out yet."""
+        ready = [[x.clone() for x in column] for column in zip(*self._ready, strict=True)]
+        return {"stream": self._stream.state_dict(), "ready": ready}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        self._stream.load_state_dict(state["stream"])
+        self._ready = list(zip(*([x.to(self._device) for x in column] for column in state["ready"]), strict=True))

@@ -1,0 +1,33 @@
+"""Observations with the actions that were taken in them, for imitation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.world_model.dataset.dataset import Dataset
+
+__all__ = ["PairSampler"]
+
+
+class PairSampler:
+    """Draws transitions, every one of a task with the same chance.
+
+    Args:
+        data: the dataset; open it with ``best`` to draw from the best episodes only.
+        tasks: name of each member's task.
+
+    Raises:
+        UsageError: the data has no episode of a task.
+    """
+
+    def __init__(self, data: Dataset, tasks: Sequence[str]) -> None:
+        self._data = data
+        self._index = data.indices_of(tasks)
+
+    def __call__(self, stream: MemberStream, batch: int) -> tuple[Tensor, Tensor]:
+        """Observations ``(P, batch, D)`` and actions ``(P, batch, A)``."""
+        drawn = self._data.sample(stream, batch, 1, tasks=self._index)
+        return drawn.obs[:, :, 0], drawn.action[:, :, 0]

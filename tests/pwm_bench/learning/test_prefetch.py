@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import torch
+
+from pwm_bench.learning.prefetch import Prefetch
+from pwm_bench.learning.random import MemberStream
+
+SEEDS = (3, 8)
+
+
+def _prefetch(calls: list[int], **options) -> Prefetch:
+    def draw(stream: MemberStream, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(batch)
+        x = stream.normal(batch, 2)
+        return x, 10 * x[..., 0]
+
+    return Prefetch(draw, MemberStream(SEEDS, name="test"), 4, device=torch.device("cpu"), ahead=3, **options)
+
+
+def test_batches_are_those_of_one_draw_for_several() -> None:
+    calls: list[int] = []
+    batches = _prefetch(calls)
+    found = [next(batches) for _ in range(4)]
+    assert calls == [12, 12]
+    stream = MemberStream(SEEDS, name="test")
+    whole = stream.normal(12, 2)
+    assert torch.equal(torch.cat([x for x, _ in found[:3]], dim=1), whole)
+    assert torch.equal(found[1][1], 10 * whole[:, 4:8, 0])
+    assert torch.equal(found[3][0], stream.normal(12, 2)[:, :4])
+    assert next(_prefetch([], dtype=torch.float64))[0].dtype == torch.float64
+
+
+def test_a_restored_one_goes_on_in_the_middle_of_a_draw() -> None:
+    first, second = _prefetch([]), _prefetch([])
+    for _ in range(2):
+        next(first)
+    second.load_state_dict(first.state_dict())
+    for _ in range(5):
+        for ours, theirs in zip(next(first), next(second), strict=True):
+            assert torch.equal(ours, theirs)
+    fresh, untouched = _prefetch([]), _prefetch([])
+    fresh.load_state_dict(untouched.state_dict())  # nothing drawn yet
+    assert torch.equal(next(fresh)[0], next(untouched)[0])
