@@ -37,7 +37,8 @@ class Pipeline:
     """A round extracts policies from the model as it is,"""
     round_collect: tuple[str, ...] = ()
     """adds episodes that these play, and trains the model on: what it believed wrongly, it learns."""
-    extract: tuple[str, ...]
+    extracts: tuple[tuple[str, ...], ...]
+    """One extraction each, from the same model and data; with the last one's policies others are compared."""
     clones: tuple[tuple[str, ...], ...]
     """One behaviour cloning each."""
     compare: tuple[str, ...] | None
@@ -83,6 +84,8 @@ _CPU_MODEL = (
 _CPU_POLICY = (
     "--precision", "bfloat16", "--set", "critic_iterations=2", "--set", "critic_hidden=[256,128]",
 )  # fmt: skip
+# Not PWM as published: see `ExtractionConfig.imitation`.
+_IMITATION = ("--set", "imitation=30")
 _SMALL_PLANNER = ("--planner-set", "samples=128", "--planner-set", "policy_samples=8", "--planner-set", "elites=16")
 
 PIPELINES: Mapping[str, Pipeline] = {
@@ -93,7 +96,7 @@ PIPELINES: Mapping[str, Pipeline] = {
         collect=("--episodes", "60", "--train-steps", "50000", *_MIXED),
         pretrain=("--size", "1M", "--set", "batch_size=128", "--balanced"),
         steps=(800,),
-        extract=("--iterations", "400", *_CPU_POLICY, "--evaluations", "3"),
+        extracts=tuple(("--iterations", "400", *_CPU_POLICY, "--evaluations", "3", *more) for more in (_IMITATION, ())),
         clones=(("--iterations", "2000"),),
         compare=("--arms", "tdmpc2-prior", "tdmpc2-planning", *_SMALL_PLANNER),
         episodes=5,
@@ -108,7 +111,7 @@ PIPELINES: Mapping[str, Pipeline] = {
         steps=(9000, 10_500, 12_000, 13_500),
         round_extract=("--iterations", "200", *_CPU_POLICY, "--set", "batch_size=32", "--evaluations", "2"),
         round_collect=("--episodes", "50", "--noise", "0", "0.3"),
-        extract=("--iterations", "400", *_CPU_POLICY),
+        extracts=(("--iterations", "400", *_CPU_POLICY),),
         clones=(("--iterations", "4000"), ("--iterations", "4000", "--best", "0.1")),
         compare=None,
         episodes=10,
@@ -121,7 +124,7 @@ for _suite in ("mt30", "mt80"):
         tasks=(_suite,),
         collect=None,
         pretrain=None,
-        extract=("--precision", "bfloat16"),
+        extracts=(("--precision", "bfloat16"),),
         clones=(),
         compare=(),
         episodes=10,
@@ -174,7 +177,8 @@ def stages(
     for words in pipeline.clones:
         yield Stage("behaviour cloning", ("clone", str(data), *words, *episodes, *place, *on), made)
     source = (str(model), str(data), "--tasks", *pipeline.tasks)
-    yield Stage("experts", ("extract", *source, *pipeline.extract, *episodes, *place, *on), made)
+    for words in pipeline.extracts:
+        yield Stage("experts", ("extract", *source, *words, *episodes, *place, *on), made)
     if pipeline.compare is None:
         return
     which = ("--experts", str(_experts(store, name, -1)), *pipeline.compare, "--episodes", str(pipeline.episodes))

@@ -28,7 +28,7 @@ def summary(dataset: Dataset) -> Table:
         title_style="bold",
     )
     table.add_column("task", no_wrap=True)
-    for name in ("episodes", "steps", "return", "lowest", "highest", "solved", "skipped"):
+    for name in ("eps.", "steps", "return", "lowest", "highest", "solved", "skipped"):
         table.add_column(name, justify="right", no_wrap=True)
     for index, task in enumerate(dataset.tasks):
         returns, success = dataset.scores(index)

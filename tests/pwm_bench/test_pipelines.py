@@ -36,7 +36,10 @@ TINY = Pipeline(
     round_extract=("--iterations", "2", "--evaluations", "2", "--evaluation-episodes", "1", "--workers", "0",
                    *_repeated("--set", TINY_ACTOR)),
     round_collect=("--episodes", "2", "--noise", "0", "--workers", "0"),
-    extract=("--iterations", "2", "--evaluations", "2", "--workers", "0", *_repeated("--set", TINY_ACTOR)),
+    extracts=tuple(
+        ("--iterations", "2", "--evaluations", "2", "--workers", "0", *_repeated("--set", (*TINY_ACTOR, *more)))
+        for more in (("imitation=3",), ())
+    ),
     clones=(("--iterations", "3", "--workers", "0"), ("--iterations", "3", "--best", "0.4", "--workers", "0")),
     compare=("--arms", "tdmpc2-prior", "--workers", "0"),
     episodes=2,
@@ -67,7 +70,7 @@ def test_from_nothing_to_a_table_and_then_nothing_to_do(tmp_path, monkeypatch, c
     arguments = ["sweep", "tiny", "--results", str(tmp_path), "--device", "cpu"]
     assert main(arguments) == 0
     shown = capsys.readouterr().out
-    assert "9. other ways to act" in shown  # after data, model, a round of three, two clonings and experts
+    assert "10. other ways to act" in shown  # after data, model, a round of three, two clonings, two extractions
     assert "pwm-bench pretrain" in shown
     data = Dataset(tmp_path / "data" / "tiny")
     assert [data.num_episodes(task) for task in (0, 1)] == [5, 5]
@@ -78,7 +81,7 @@ def test_from_nothing_to_a_table_and_then_nothing_to_do(tmp_path, monkeypatch, c
     assert json.loads((tmp_path / "models" / "tiny" / "pretrain.json").read_text())["step"] == 5
     loaded = load_study(Results(tmp_path), "tiny")
     kinds = [run.record.spec["algorithm"] for run in loaded.runs]
-    assert sorted(kinds) == ["bc", "bc", "pwm-multitask", "tdmpc2-prior"]
+    assert sorted(kinds) == ["bc", "bc", "pwm-multitask", "pwm-multitask", "tdmpc2-prior"]
     assert {run.record.status for run in loaded.runs} == {"ok"}
     summary = summarise(loaded, study="tiny", metric="score")
     assert len(summary.rows) == 2 * len(kinds)

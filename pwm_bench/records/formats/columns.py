@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from envs.errors import UsageError, unknown
+from pwm_bench.records.overall import Overall
 from pwm_bench.records.tables import Row
 from pwm_bench.text import MISSING, count, duration, number
 
@@ -33,7 +34,7 @@ class Column:
     align: Align = "right"
 
 
-def algorithm_name(row: Row) -> str:
+def algorithm_name(row: Row | Overall) -> str:
     """With what sets it apart."""
     return f"{row.algorithm} ({row.variant})" if row.variant else row.algorithm
 

@@ -188,13 +188,17 @@ def _overall_blocks(rows: Sequence[Overall], names: Sequence[str]) -> list[Block
 
 def _grid(summary: Summary, layout: Layout, footnotes: _Footnotes) -> Sheet:
     """Cells of IQM and interval; the columns are tasks, algorithms or simulators."""
+    one_simulator = len({row.simulator for row in summary.rows}) == 1
+
+    def place(row: Row) -> str:
+        return row.task if one_simulator else _place(row)
 
     def column_of(row: Row) -> str:
-        return {"task": _place(row), "algorithm": algorithm_name(row), "simulator": row.simulator}[layout.grid or ""]
+        return {"task": place(row), "algorithm": algorithm_name(row), "simulator": row.simulator}[layout.grid or ""]
 
     def line_of(row: Row) -> str:
         named = algorithm_name(row)
-        return {"task": named, "algorithm": _place(row), "simulator": f"{row.task}, {named}"}[layout.grid or ""]
+        return {"task": named, "algorithm": place(row), "simulator": f"{row.task}, {named}"}[layout.grid or ""]
 
     columns = sorted({column_of(row) for row in summary.rows})
     best = _best(summary.rows)
@@ -207,7 +211,7 @@ def _grid(summary: Summary, layout: Layout, footnotes: _Footnotes) -> Sheet:
     if layout.grid == "task":
         published: dict[str, dict[str, Cell]] = {}
         for task, numbers in summary.published.items():
-            places = sorted({_place(row) for row in summary.rows if row.task == task})
+            places = sorted({place(row) for row in summary.rows if row.task == task})
             for entry in numbers:
                 name = (
                     f"{entry.algorithm} ({entry.setting}, published)"
@@ -223,6 +227,8 @@ def _grid(summary: Summary, layout: Layout, footnotes: _Footnotes) -> Sheet:
         ]
         if extra:
             blocks.append(Block("published", tuple(extra)))
+    if layout.grid == "algorithm" and summary.overall:
+        blocks.append(_overall_lines(summary.overall, columns, one_simulator))
     aligns: list[Align] = ["right"] * len(columns)
     corner = {"task": "algorithm", "algorithm": "task", "simulator": "task, algorithm"}[layout.grid or ""]
     return Sheet(
@@ -235,11 +241,31 @@ def _grid(summary: Summary, layout: Layout, footnotes: _Footnotes) -> Sheet:
     )
 
 
+def _overall_lines(rows: Sequence[Overall], columns: Sequence[str], one_simulator: bool) -> Block:
+    """Under a grid of tasks by algorithms: each algorithm on all tasks of a simulator."""
+    lines = []
+    for simulator, group in groupby(rows, key=lambda row: row.simulator):
+        held = {algorithm_name(row): row for row in group}
+        tasks = max(len(row.tasks) for row in held.values())
+        best = max((row.iqm for row in held.values() if row.complete), default=math.nan)
+        cells = [Cell(MISSING)] * len(columns)
+        for name, row in held.items():
+            partial = "" if row.complete else f" ({len(row.tasks)} only)"
+            bold = row.complete and len(held) > 1 and row.iqm == best
+            cells[columns.index(name)] = Cell(_iqm(row) + partial, bold=bold)
+        title = f"{tasks} tasks together" + ("" if one_simulator else f" in {simulator}")
+        lines.append(Line((Cell(title), *cells)))
+    return Block("", tuple(lines))
+
+
 def _grid_cell(row: Row, best: float) -> Cell:
     if not math.isfinite(row.iqm):
         return Cell(plain_status(row), warn=True)
-    text = f"{number(row.iqm)} {interval(row.low, row.high)}".removesuffix(f" {MISSING}")
-    return Cell(text, bold=row.iqm == best)
+    return Cell(_iqm(row), bold=row.iqm == best)
+
+
+def _iqm(row: Row | Overall) -> str:
+    return f"{number(row.iqm)} {interval(row.low, row.high)}".removesuffix(f" {MISSING}")
 
 
 def _best(rows: Sequence[Row]) -> dict[str, float]:

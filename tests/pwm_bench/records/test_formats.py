@@ -137,6 +137,22 @@ def test_grids(summary, columns, head, rows):
     assert "failed" in screen(summary, 100, layout=layout)
 
 
+def test_a_grid_of_algorithms_ends_with_all_tasks_together(tmp_path):
+    peak = 4742.297
+    for task, scale in (("hopper", peak), ("ant", 6604.663)):
+        curves = [[0.0, scale], [0.0, 2 * scale]]
+        write_run(tmp_path, f"{task}1", task=task, curves=curves, steps=[0, 10], seconds=[0.0, 1.0])
+    write_run(tmp_path, "ppo1", algorithm="ppo", curves=[[0.0, peak / 2]], steps=[0, 10], seconds=[0.0, 1.0])
+    layout = Layout(columns=("algorithm",))
+    head, _, *rows = markdown_rows(make(tmp_path, normalise="ppo"), layout=layout)
+    assert head == ["task", "ppo", "shac"]  # one simulator needs no name in every row
+    assert [row[:2] for row in rows] == [["ant", "–"], ["hopper", "0.50"], ["2 tasks together", "–"]]
+    assert rows[2][2].startswith("1.50 [1.")  # not in bold: nothing to compare with
+    write_run(tmp_path, "mjx1", simulator="mjx", curves=[[0.0, peak]], steps=[0, 10], seconds=[0.0, 1.0])
+    *_, last = markdown_rows(make(tmp_path, normalise="ppo"), layout=layout)
+    assert last[0] == "2 tasks together in warp"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
