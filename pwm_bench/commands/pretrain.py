@@ -67,7 +67,7 @@ class Pretrain:
 
         from pwm_bench import configs
         from pwm_bench.commands.options import resolve_device
-        from pwm_bench.runner.pretraining import PretrainSpec, model_config_of, pretrain
+        from pwm_bench.runner.pretraining import PretrainSpec, last_validation, model_config_of, pretrain
         from pwm_bench.world_model.dataset import Dataset
         from pwm_bench.world_model.multitask.config import SIZES
         from pwm_bench.world_model.multitask.recipes import recipe
@@ -102,9 +102,9 @@ class Pretrain:
                 checkpoint_seconds=self.checkpoint_seconds,
                 validate_every=self.validate_every,
             )
-        if display.validation:
-            console.print(_table(display.validation))
-        else:
+        if errors := last_validation(self.out):
+            console.print(_table(errors))
+        elif complete:
             console.print("no episode was held out, so nothing was validated", highlight=False)
         if not complete:
             console.print("stopped and saved; go on with the same command", highlight=False)
@@ -119,7 +119,6 @@ class _Display:
     """A bar where someone watches, lines elsewhere."""
 
     def __init__(self, console: Console, steps: int) -> None:
-        self.validation: list[TaskErrors] = []
         self._console = console
         self._bar = step_bar(console, "pretrain")
         self._row = self._bar.add_task("", total=steps)
@@ -135,8 +134,7 @@ class _Display:
     def show(self, event: PretrainProgress) -> None:
         """Shows a snapshot."""
         if event.validation:
-            self.validation = event.validation
-            return
+            return  # comes right after a report of the same step
         steps, seconds = event.step - self._last[0], event.train_seconds - self._last[1]
         self._last = (event.step, event.train_seconds)
         parts = [

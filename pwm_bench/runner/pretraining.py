@@ -36,7 +36,7 @@ from pwm_bench.world_model.multitask.recipes import TrainingConfig
 from pwm_bench.world_model.multitask.training import Pretrainer
 from pwm_bench.world_model.multitask.validation import TaskErrors, validate
 
-__all__ = ["PretrainProgress", "PretrainSpec", "model_config_of", "pretrain"]
+__all__ = ["PretrainProgress", "PretrainSpec", "last_validation", "model_config_of", "pretrain"]
 
 _SPEC = "pretrain.json"
 _PREFETCHED = ("cuda",)  # kinds of device for which the next batch is gathered while the last is learnt from
@@ -134,6 +134,12 @@ def pretrain(
         training = _Training(spec, folder, device)
         training.restore()
         return training.run(stop, progress, checkpoint_seconds, report_every, validate_every)
+
+
+def last_validation(folder: Path) -> list[TaskErrors]:
+    """The newest errors on held-out episodes in a model's folder; empty before the first validation."""
+    lines = JsonLines(folder / "validation.jsonl").read()
+    return [TaskErrors(**task) for task in lines[-1]["tasks"]] if lines else []
 
 
 class _Training:

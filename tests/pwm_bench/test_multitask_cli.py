@@ -45,6 +45,18 @@ def place(tmp_path_factory) -> Path:
     return path
 
 
+def test_pretrain_says_how_well_held_out_episodes_are_predicted(place, tmp_path, capsys) -> None:
+    small = (*_flags("--model-set", TINY), *_flags("--set", ("batch_size=16", "horizon=4")))
+    again = ["pretrain", str(place / "data"), "--out", str(place / "model"), "--steps", "20", *small]
+    assert main([*again, "--holdout", "0.2"]) == 0  # there is nothing left to do
+    assert "held-out episodes: open-loop errors" in capsys.readouterr().out
+    other = ["pretrain", str(place / "data"), "--out", str(tmp_path / "m"), "--steps", "2", *small]
+    assert main([*other, "--holdout", "0.001"]) == 0
+    shown = capsys.readouterr().out
+    assert "no episode was held out" in shown
+    assert "open-loop" not in shown
+
+
 def test_extract_and_compare_follow_pretrain(place, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(suite_evaluation, "SuiteEvaluator", _Evaluator)
     small = ("batch_size=8", "horizon=4", "actor_hidden=[8]", "critic_hidden=[8]", "critic_iterations=1")
