@@ -71,6 +71,7 @@ MT10 = (
     "mw-window-close",
 )
 """Meta-World's own selection of ten tasks. Source: Yu et al., "Meta-World", CoRL 2019, MT10."""
+_FOURTEEN = (*MT10, "cartpole-swingup", "cup-catch", "walker-walk", "cheetah-run")
 
 # Data that knows what works and what fails: experts with little, some and much noise, and random actions.
 _MIXED = ("--learner", "ppo", "--noise", "0.1", "0.5", "1.0", "--random-share", "0.25")
@@ -105,7 +106,7 @@ PIPELINES: Mapping[str, Pipeline] = {
         description="Meta-World's MT10 and four tasks of dm_control on a CPU: own data, a 5M world model trained for "
         "less than an hour, in part on what its own policies did, all experts together, beside behaviour cloning of "
         "all and of the best tenth of the data.",
-        tasks=(*MT10, "cartpole-swingup", "cup-catch", "walker-walk", "cheetah-run"),
+        tasks=_FOURTEEN,
         collect=("--episodes", "300", "--train-steps", "150000", *_MIXED),
         pretrain=_CPU_MODEL,
         steps=(9000, 10_500, 12_000, 13_500),
@@ -115,6 +116,21 @@ PIPELINES: Mapping[str, Pipeline] = {
         clones=(("--iterations", "4000"), ("--iterations", "4000", "--best", "0.1")),
         compare=None,
         episodes=10,
+    ),
+    "multitask-offline": Pipeline(
+        description="The same 14 tasks from recorded data alone, three seeds: PWM as published, PWM that also imitates "
+        "the best tenth of the data, and behaviour cloning of all and of the best tenth.",
+        tasks=_FOURTEEN,
+        collect=("--episodes", "300", "--train-steps", "150000", *_MIXED, "--seed", "1"),
+        pretrain=(*_CPU_MODEL, "--seed", "1"),
+        steps=(9000,),
+        extracts=tuple(
+            ("--seeds", "3", "--iterations", "400", *_CPU_POLICY, "--set", "batch_size=32", "--evaluations", "2", *more)
+            for more in (_IMITATION, ())
+        ),
+        clones=tuple(("--seeds", "3", "--iterations", "4000", *more) for more in (("--best", "0.1"), ())),
+        compare=None,
+        episodes=20,
     ),
 }  # fmt: skip
 for _suite in ("mt30", "mt80"):
