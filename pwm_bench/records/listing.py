@@ -1,17 +1,21 @@
-"""What runs there are, read as quickly as can be: standard library only, one small file a run."""
+"""What runs there are, read as quickly as can be: one small file a run, asked for many at a time."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic_core import from_json  # the same values as json.loads in half the time
+
+from pwm_bench.records.files import prefetch
 from pwm_bench.records.store import Results, RunDirectory
 
 __all__ = ["Entry", "find", "scan", "summaries"]
+
+_AHEAD = 200  # records that are asked for before they are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,13 @@ def scan(results: Results, studies: Iterable[str] | None = None) -> Iterator[Ent
         folder = os.fspath(results.study_path(study))
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-        for name in names:
-            entry = _read(study, name, f"{folder}/{name}")
-            if entry is not None:
-                yield entry
+        for first in range(0, len(names), _AHEAD):
+            block = names[first : first + _AHEAD]
+            prefetch(f"{folder}/{name}/run.json" for name in block)
+            for name in block:
+                entry = _read(study, name, f"{folder}/{name}")
+                if entry is not None:
+                    yield entry
 
 
 def _read(study: str, run_id: str, path: str) -> Entry | None:
@@ -62,7 +69,7 @@ def _read(study: str, run_id: str, path: str) -> Entry | None:
     except OSError:
         return Entry(study, run_id, path, "damaged")
     try:
-        record = json.loads(content)
+        record = from_json(content)
         spec, members = record["spec"], record["members"]
         returns = [m["final_return"] for m in members if m["final_return"] is not None]
         status = record["status"]
