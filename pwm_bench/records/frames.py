@@ -62,7 +62,7 @@ def load_study(results: Results, study: str) -> Loaded:
         index = StudyIndex(results.study_path(study), schema=SCHEMA_VERSION)
         stamps = {run: fingerprint(run.record_file, run.evaluations.path) for run in results.runs(study)}
         cached = {run: index.get(run.path.name, stamp) for run, stamp in stamps.items()}
-        read = iter(read_all([run for run, entry in cached.items() if entry is None]))
+        read = read_all([run for run, entry in cached.items() if entry is None])
         for run, entry in cached.items():
             try:
                 loaded.runs.append(_loaded(run, entry) if entry else _fresh(run, next(read), stamps[run], index))
