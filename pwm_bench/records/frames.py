@@ -100,7 +100,9 @@ def _without_collection() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
-            gc.freeze()  # they are still freed when nothing refers to them
+            if not gc.get_freeze_count():  # nobody else's: straight to the oldest generation, where few look
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 
