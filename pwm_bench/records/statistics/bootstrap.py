@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from pwm_bench.records.statistics.averages import Statistic, mean, middle_half
 
-__all__ = ["bootstrap_interval", "check_level", "iqm_interval", "percentile_interval", "resample", "stratified_interval"]
+__all__ = [
+    "bootstrap_interval",
+    "check_level",
+    "iqm_interval",
+    "percentile_interval",
+    "resample",
+    "stratified_interval",
+]
 
 Array = NDArray[np.float64]
 RESAMPLES = 2000
