@@ -9,7 +9,7 @@ import numpy as np
 from envs.errors import UsageError
 from pwm_bench.plots import frames
 from pwm_bench.plots.style import GREY, Width, count_axis, looks, number_axis, subplots, time_axis
-from pwm_bench.records.statistics import bootstrap_interval, iqm, time_to_threshold
+from pwm_bench.records.statistics import iqm, iqm_interval, time_to_threshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ def iqm_bars(frame: pd.DataFrame, *, score: str = "return", width: Width = "sing
             colour = styles[name].colour
             panel.barh(place, value, height=0.62, color=colour, alpha=0.35, linewidth=0)
             panel.plot([value, value], [place - 0.31, place + 0.31], color=colour, linewidth=1.6)
-            low, high = bootstrap_interval([scores], iqm, frames.generator()) if scores.size else (np.nan, np.nan)
+            low, high = iqm_interval(scores, frames.generator())
             panel.plot([low, high], [place, place], color="#222222", linewidth=1.1)
             panel.plot(scores, np.full(scores.size, place), linestyle="", marker="o", markersize=2.6,
                        markerfacecolor="white", markeredgecolor=colour, markeredgewidth=0.9)  # fmt: skip

@@ -6,13 +6,14 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from envs.errors import UsageError
 
-__all__ = ["JsonLines", "finite_or_none", "sync_directory", "write_atomic"]
+__all__ = ["JsonLines", "finite_or_none", "prefetch", "sync_directory", "write_atomic"]
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -39,6 +40,23 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def prefetch(files: Iterable[str | Path]) -> None:
+    """Asks the operating system to fetch files that are about to be read, all at once.
+
+    Many small files read one by one cost a wait for the disk each; asked for beforehand, they come together. It returns
+    at once, changes no result, and passes over what cannot be opened or is not on a disk.
+    """
+    if not hasattr(os, "posix_fadvise"):  # as on macOS
+        return
+    for file in files:
+        with suppress(OSError):
+            descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(descriptor)
 
 
 def finite_or_none(value: Any) -> Any:

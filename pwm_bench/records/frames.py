@@ -62,7 +62,7 @@ def load_study(results: Results, study: str) -> Loaded:
         index = StudyIndex(results.study_path(study), schema=SCHEMA_VERSION)
         stamps = {run: fingerprint(run.record_file, run.evaluations.path) for run in results.runs(study)}
         cached = {run: index.get(run.path.name, stamp) for run, stamp in stamps.items()}
-        read = iter(read_all([run for run, entry in cached.items() if entry is None]))
+        read = read_all([run for run, entry in cached.items() if entry is None])
         for run, entry in cached.items():
             try:
                 loaded.runs.append(_loaded(run, entry) if entry else _fresh(run, next(read), stamps[run], index))
@@ -100,7 +100,9 @@ def _without_collection() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
-            gc.freeze()  # they are still freed when nothing refers to them
+            if not gc.get_freeze_count():  # nobody else's: straight to the oldest generation, where few look
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

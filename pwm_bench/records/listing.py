@@ -9,9 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pwm_bench.records.files import prefetch
 from pwm_bench.records.store import Results, RunDirectory
 
 __all__ = ["Entry", "find", "scan", "summaries"]
+
+_AHEAD = 200  # records that are asked for before they are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,13 @@ def scan(results: Results, studies: Iterable[str] | None = None) -> Iterator[Ent
         folder = os.fspath(results.study_path(study))
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-        for name in names:
-            entry = _read(study, name, f"{folder}/{name}")
-            if entry is not None:
-                yield entry
+        for first in range(0, len(names), _AHEAD):
+            block = names[first : first + _AHEAD]
+            prefetch(f"{folder}/{name}/run.json" for name in block)
+            for name in block:
+                entry = _read(study, name, f"{folder}/{name}")
+                if entry is not None:
+                    yield entry
 
 
 def _read(study: str, run_id: str, path: str) -> Entry | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 from typing import Any
 
 from envs.errors import UsageError
 from pwm_bench.records.curves import Curves
+from pwm_bench.records.files import prefetch
 from pwm_bench.records.store import RunDirectory
 
 __all__ = ["Found", "read_all", "read_run"]
@@ -19,16 +21,23 @@ Found = tuple[dict[str, Any], dict[str, Any]] | str
 
 _NEEDED = ("task", "simulator", "algorithm", "evaluation_episodes")
 _WORTH_IT = 1000  # runs from which on further processes pay
-_CHUNK = 100
+_CHUNK = 100  # runs whose files are asked for before they are read
 
 
-def read_all(runs: Sequence[RunDirectory]) -> list[Found]:
+def read_all(runs: Sequence[RunDirectory]) -> Iterator[Found]:
     """`read_run` of each, in order."""
+    chunks = [runs[first : first + _CHUNK] for first in range(0, len(runs), _CHUNK)]
     workers = _workers() if len(runs) >= _WORTH_IT else 1
     if workers == 1:
-        return [read_run(run) for run in runs]
+        yield from chain.from_iterable(map(_read_chunk, chunks))
+        return
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
-        return list(pool.map(read_run, runs, chunksize=_CHUNK))
+        yield from chain.from_iterable(pool.map(_read_chunk, chunks))
+
+
+def _read_chunk(runs: Sequence[RunDirectory]) -> list[Found]:
+    prefetch(chain.from_iterable((run.record_file, run.evaluations.path) for run in runs))
+    return [read_run(run) for run in runs]
 
 
 def read_run(run: RunDirectory) -> Found:

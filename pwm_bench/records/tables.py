@@ -20,8 +20,8 @@ from pwm_bench.records.published import Published, beside
 from pwm_bench.records.statistics import (
     Normalisation,
     area_under_curve,
-    bootstrap_interval,
     iqm,
+    iqm_interval,
     mean,
     median,
     normalisation,
@@ -227,11 +227,7 @@ def _row(group: pd.DataFrame, match: Match, budget: float | None, threshold: flo
         steps = np.array([value_at(axis, step, budget) for axis, _, step in curves])
     finite = np.isfinite(scores)
     scores, steps = scores[finite], steps[finite]
-    low, high = (
-        bootstrap_interval([scores], iqm, np.random.default_rng(_SEED), resamples=_RESAMPLES)
-        if scores.size
-        else (np.nan, np.nan)
-    )
+    low, high = iqm_interval(scores, np.random.default_rng(_SEED), resamples=_RESAMPLES)
     runs = group.drop_duplicates("run_id")
     members = group.groupby("run_id").size().loc[runs["run_id"]].to_numpy()
     trained = float((runs["env_steps"].to_numpy() * members).sum())

@@ -18,7 +18,7 @@ from pwm_bench.records.statistics.averages import (
     median,
     optimality_gap,
 )
-from pwm_bench.records.statistics.bootstrap import bootstrap_interval, resample, stratified_interval
+from pwm_bench.records.statistics.bootstrap import bootstrap_interval, iqm_interval, resample, stratified_interval
 from pwm_bench.records.statistics.compare import (
     Estimate,
     average_profile,
@@ -52,6 +52,7 @@ __all__ = [
     "common_axis",
     "efficiency_curve",
     "iqm",
+    "iqm_interval",
     "mean",
     "median",
     "normalisation",

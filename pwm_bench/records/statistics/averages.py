@@ -7,6 +7,7 @@ Where tasks have different numbers of seeds, a pooled aggregate counts a task wi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,7 @@ __all__ = [
     "iqm",
     "mean",
     "median",
+    "middle_half",
     "optimality_gap",
 ]
 
@@ -48,9 +50,13 @@ def iqm(scores: ArrayLike) -> Array:
     A quarter is rounded down to whole scores (as in rliable and scipy's ``trim_mean``), so fewer than four scores are
     simply averaged.
     """
-    ordered = np.sort(np.asarray(scores, dtype=np.float64), axis=-1)
+    return np.mean(middle_half(np.sort(np.asarray(scores, dtype=np.float64), axis=-1)), axis=-1)
+
+
+def middle_half(ordered: NDArray[Any]) -> NDArray[Any]:
+    """What `iqm` averages, of entries in ascending order along the last axis."""
     cut = ordered.shape[-1] // 4
-    return np.mean(ordered[..., cut : ordered.shape[-1] - cut], axis=-1)
+    return ordered[..., cut : ordered.shape[-1] - cut]
 
 
 def optimality_gap(scores: ArrayLike, optimum: float = 1.0) -> Array:

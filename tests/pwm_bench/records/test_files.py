@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 
 from envs.errors import UsageError
-from pwm_bench.records.files import JsonLines, finite_or_none, write_atomic
+from pwm_bench.records.files import JsonLines, finite_or_none, prefetch, write_atomic
 
 
 def test_atomic_write_replaces_and_leaves_nothing_behind(tmp_path):
@@ -64,3 +65,29 @@ def test_numbers_that_json_cannot_hold_become_null(tmp_path):
     lines.append({"a": [1.0, math.nan], "b": {"c": (math.inf, 2)}})
     assert lines.read() == [{"a": [1.0, None], "b": {"c": [None, 2]}}]
     assert finite_or_none("NaN") == "NaN"
+
+
+def test_prefetch_asks_for_what_there_is_and_keeps_nothing_open(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")  # nobody will ever write to it
+    (tmp_path / "b").write_text("b")
+    asked = []
+    advise = os.posix_fadvise
+
+    def spy(descriptor, *arguments):
+        asked.append(descriptor)
+        return advise(descriptor, *arguments)
+
+    monkeypatch.setattr(os, "posix_fadvise", spy)
+    prefetch(tmp_path / name for name in ("a", "missing", "folder", "pipe", "b"))
+    assert len(asked) == 4
+    for descriptor in asked:
+        with pytest.raises(OSError, match="descriptor"):
+            os.fstat(descriptor)
+
+
+def test_prefetch_does_without(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "posix_fadvise", raising=False)
+    (tmp_path / "a").write_text("a")
+    prefetch([tmp_path / "a"])

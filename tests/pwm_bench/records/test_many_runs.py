@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -191,6 +194,42 @@ def test_list(tmp_path):
     assert [path.name for path in find(Results(tmp_path), "aa")] == ["aaa1", "aab2"]
     assert [path.name for path in find(Results(tmp_path), "bbb3")] == ["bbb3"]
     assert not find(Results(tmp_path), "c")
+
+
+def test_a_list_longer_than_what_is_read_ahead(many, monkeypatch):
+    monkeypatch.setattr("pwm_bench.records.listing._AHEAD", 7)
+    names = [entry.run_id for entry in scan(Results(many))]
+    assert names == sorted(run.path.name for run in Results(many).runs("many"))
+
+
+IN_ORDER = """
+import sys
+from pwm_bench.records import reading
+from pwm_bench.records.store import Results
+reading._WORTH_IT, reading._CHUNK = 1, 7
+reading._workers = lambda: int(sys.argv[2])
+runs = list(Results(sys.argv[1]).runs("many"))
+assert list(reading.read_all(runs)) == [reading.read_run(run) for run in runs]
+assert list(reading.read_all([])) == []
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_runs_are_read_in_order_whoever_reads_them(many, workers):
+    """In a process of its own: this one may have threads, and forks."""
+    subprocess.run([sys.executable, "-c", IN_ORDER, str(many), workers], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_reading_leaves_collection_as_it_was(many, enabled):
+    was_enabled, frozen = gc.isenabled(), gc.get_freeze_count()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        load_study(Results(many), "many")
+        assert gc.isenabled() is enabled
+        assert gc.get_freeze_count() == frozen
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
 
 
 def test_hundreds_of_runs_make_one_frame(many):
