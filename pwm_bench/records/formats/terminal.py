@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pwm_bench.records.formats.columns import Layout
+from pwm_bench.records.formats.columns import COLUMNS, Layout
 from pwm_bench.records.formats.sheet import Cell, Sheet, to_sheet
 from pwm_bench.records.tables import Summary
 
@@ -32,7 +32,7 @@ def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout
         parts = [("", list(everything))]
     else:
         left_out = {"cost", "detail"} if width < _NARROW else {"cost"}
-        scores = [i for i in everything if sheet.parts[i] not in left_out]
+        scores = [i for i in everything if sheet.parts[i] not in left_out and not _all_well(sheet, i)]
         parts = [(" · scores", scores), (" · cost", [i for i in everything if sheet.parts[i] in ("name", "cost")])]
     items: list[Table | Text] = [_table(sheet, suffix, columns) for suffix, columns in parts]
     items += [Text(f"! {line}", style="yellow") for line in sheet.failures]
@@ -41,6 +41,12 @@ def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout
     if trace:
         items += [Text(line) for line in ("", *sheet.traces)]
     return Group(*items)
+
+
+def _all_well(sheet: Sheet, column: int) -> bool:
+    """Whether it is the status, and that of every row is ok: where space is short, no news is good news."""
+    cells = (line.cells[column].text for block in sheet.blocks for line in block.lines)
+    return sheet.headers[column] == COLUMNS["status"].header and all(text == "ok" for text in cells)
 
 
 def _table(sheet: Sheet, suffix: str, columns: Sequence[int]) -> Table:

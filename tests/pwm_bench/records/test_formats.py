@@ -80,6 +80,13 @@ def test_narrow_terminals_get_two_tables_and_wide_ones_one(summary):
     assert "cost" not in screen(summary, 160)
 
 
+def test_a_narrow_terminal_shows_the_status_where_something_went_wrong(root, summary):
+    assert "status" in screen(summary, 80)
+    shutil.rmtree(root / "runs" / "s" / "ccc")
+    assert "status" not in screen(make(root), 80)
+    assert "status" in screen(make(root), 160)
+
+
 def test_trace_names_the_runs(summary):
     assert "runs aaa" not in screen(summary, 120)
     assert "hopper in warp, shac: runs aaa" in screen(summary, 120, trace=True)
