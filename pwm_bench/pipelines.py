@@ -125,7 +125,7 @@ PIPELINES: Mapping[str, Pipeline] = {
         pretrain=(*_CPU_MODEL, "--seed", "1"),
         steps=(9000,),
         extracts=tuple(
-            ("--seeds", "3", "--iterations", "400", *_CPU_POLICY, "--set", "batch_size=32", "--evaluations", "2", *more)
+            ("--seeds", "3", "--iterations", "300", *_CPU_POLICY, "--set", "batch_size=32", "--evaluations", "2", *more)
             for more in (_IMITATION, ())
         ),
         clones=tuple(("--seeds", "3", "--iterations", "4000", *more) for more in (("--best", "0.1"), ())),

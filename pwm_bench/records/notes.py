@@ -9,7 +9,11 @@ import pandas as pd
 from pwm_bench.records.frames import Loaded
 from pwm_bench.records.statistics import Normalisation
 
-__all__ = ["table_notes"]
+__all__ = ["COST_NOTE", "table_notes"]
+
+COST_NOTE = "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together."
+"""Only tables that show cost need it."""
+_MEANINGS = {"score": "success (Meta-World) or return / 1000 (dm_control)"}
 
 
 def table_notes(
@@ -35,14 +39,14 @@ def table_notes(
     episodes = sorted({int(run.record.spec["evaluation_episodes"]) for run in loaded.runs})
     per_seed = " or ".join(map(str, episodes)) or "no"
     notes = [
-        f"Score: {metric.replace('_', ' ')} of the deterministic policy, mean of {per_seed} evaluation episodes per "
-        "seed; IQM over seeds with a 95 % bootstrap interval.",
+        f"Score: {_MEANINGS.get(metric, metric.replace('_', ' '))} of the deterministic policy, mean of {per_seed} "
+        "evaluation episodes per seed; IQM over seeds with a 95 % bootstrap interval.",
         {
             "none": "Budgets are not matched: each row is taken at its own end.",
             "env_steps": f"Matched by environment steps: {'; '.join(budgets) or 'nothing finished yet'}.",
             "wall_time": f"Matched by training time: {'; '.join(budgets) or 'nothing finished yet'}.",
         }[match],
-        "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together.",
+        COST_NOTE,
     ]
     if scales.note:
         notes.insert(1, scales.note)

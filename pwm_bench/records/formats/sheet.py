@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from pwm_bench.records.formats.columns import COLUMNS, Align, Column, Layout, algorithm_name, interval, plain_status
+from pwm_bench.records.notes import COST_NOTE
 from pwm_bench.records.overall import Overall
 from pwm_bench.records.published import Published
 from pwm_bench.records.tables import Row, Summary
@@ -90,7 +91,7 @@ def to_sheet(summary: Summary, layout: Layout, format: str) -> Sheet:
         aligns=sheet.aligns,
         parts=sheet.parts,
         blocks=sheet.blocks,
-        notes=summary.notes,
+        notes=tuple(note for note in summary.notes if not layout.grid or note != COST_NOTE),
         failures=tuple(f"{_place(row)}, {algorithm_name(row)}: {row.status}" for row in failing),
         footnotes=tuple((letter, text) for text, letter in footnotes.letters.items()),
         traces=tuple(f"{_place(row)}, {algorithm_name(row)}: runs {', '.join(row.runs)}" for row in summary.rows),

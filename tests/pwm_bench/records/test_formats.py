@@ -142,6 +142,7 @@ def test_grids(summary, columns, head, rows):
     assert [found[0], *found[2:]] == [head, *rows]
     assert len(latex.check(render(summary, "latex", layout=layout))) == 1 + len(rows)
     assert "failed" in screen(summary, 100, layout=layout)
+    assert "steps/s" not in screen(summary, 100, layout=layout)  # nor a note on what is not shown
 
 
 def test_a_grid_of_algorithms_ends_with_all_tasks_together(tmp_path):
