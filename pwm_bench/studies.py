@@ -45,8 +45,7 @@ SMALLEST_PUBLISHED_SCALE = 0.2
 
 
 def quickstart() -> Study:
-    """All three algorithms and both simulators in a few minutes: PWM, SHAC and PPO on hopper, SHAC and PPO on
-    cartpole."""
+    """Three algorithms and both simulators in a few minutes: PWM, SHAC and PPO on hopper, SHAC and PPO on cartpole."""
     hopper = {"pwm": QUICKSTART_HOPPER_PWM, "shac": QUICKSTART_HOPPER_SHAC, "ppo": QUICKSTART_HOPPER_PPO}
     cartpole = {"shac": QUICKSTART_CARTPOLE_SHAC, "ppo": QUICKSTART_CARTPOLE_PPO}
     common: dict[str, Any] = {"seeds": QUICKSTART_SEEDS, "evaluations": 6, "evaluation_episodes": 8}

@@ -16,8 +16,8 @@ def recipe(task: str, simulator: str, scale: Scale = "cpu") -> Config:
     """The settings for a task; every simulator shares them.
 
     ``"published"`` is the SAC in PWM's figures (FoRL's configuration of rl_games; NVlabs' for tasks that FoRL has not):
-    one gradient step of 2048 transitions and more for every 64 environment steps and more, and 10,000s of random ones
-    to begin with. That wants a GPU and millions of steps. ``"cpu"`` has the same networks, many small gradient steps
+    one gradient step of 1024 to 8192 transitions after each control step of 32 to 256 worlds, tens of thousands of
+    random actions to begin with. That wants a GPU and millions of steps. ``"cpu"`` has the same networks, many small gradient steps
     and targets that follow them sooner; docs/sac.md has the measurements.
 
     Args:
@@ -56,8 +56,8 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
 # Tasks without settings of their own, and whose they take; any other takes hopper's.
 _LIKE = {"double_pendulum": "cartpole", "muscle_humanoid_raw": "muscle_humanoid"}
 
-# A budget of 300,000 steps would hold 4,700 published gradient steps, a third of it random actions. Here an eighth of
-# the worlds' steps is a gradient step, of 128 transitions.
+# As published, 300,000 steps of hopper would begin with 82,000 random ones and hold 3,400 gradient steps. Here one
+# gradient step, of 128 transitions, comes with every eight environment steps.
 _CPU: dict[str, Any] = {
     "num_envs": 64,
     "updates_per_step": 8,

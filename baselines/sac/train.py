@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -135,7 +135,7 @@ class Learner:
         self._obs = step.obs
 
     @torch.no_grad()
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> list[Batch]:
         """Draws the transitions and the noise of the gradient steps after a control step, all at once."""
         parts, size = self.config.updates_per_step, self.config.batch_size
         drawn = self._replay.sample(self._draws, parts * size, 1)
@@ -143,8 +143,7 @@ class Learner:
         fields = (obs, drawn.action[:, :, 0], drawn.reward[:, :, 0], next_obs, drawn.terminated[:, :, 0])
         noise = self._noise.normal(parts, 2, size, self.env.action_dim)
         parted = (x.split(size, dim=1) for x in fields)
-        for columns in zip(*parted, noise.unbind(1), strict=True):
-            yield Batch(*columns)
+        return [Batch(*columns) for columns in zip(*parted, noise.unbind(1), strict=True)]
 
     def _plain_critic_losses(self, batch: Batch) -> Tensor:
         """J_Q and the mean value of the policy's actions at the next observations, shape ``(2, P)``."""

@@ -108,8 +108,10 @@ def test_acts_at_random_first_and_by_the_policy_then():
     assert random.abs().max() <= 1.0
     assert random.min() < -0.7
     assert random.max() > 0.7
-    assert (by_policy - torch.tanh(torch.tensor(0.5))).abs().max() < 4 * torch.e**-5
-    torch.testing.assert_close(sac.act(torch.randn(1, 3, 4)), torch.tensor(0.5).tanh().expand(1, 3, 2))
+    mean, slope = torch.tensor(0.5).tanh(), 1.0 - torch.tensor(0.5).tanh() ** 2
+    torch.testing.assert_close(by_policy.mean(), mean, rtol=0.0, atol=4e-3)
+    torch.testing.assert_close(by_policy.std(), slope * torch.e**-5, rtol=0.4, atol=0.0)
+    torch.testing.assert_close(sac.act(torch.randn(1, 3, 4)), mean.expand(1, 3, 2))
 
 
 def test_stores_what_a_step_led_to_and_not_the_reset_after_it():
@@ -143,6 +145,21 @@ def test_critics_are_fitted_to_the_smaller_target_unless_the_episode_terminated(
     values = networks.critic(torch.cat((batch.obs, batch.action), dim=-1))
     want = (values - (batch.reward + beyond).unsqueeze(1)).square().mean(dim=(1, 2))
     torch.testing.assert_close(sac._plain_critic_losses(batch)[0], want)
+
+
+def test_the_policy_climbs_the_smaller_of_the_critics():
+    sac = make((0,), dataclasses.replace(SMALL, seed_steps=20))
+    sac.update()
+    networks = sac.networks
+    networks.critic.net.layers[-1].bias.data[:] = torch.tensor([9.0, -3.0]).view(2, 1, 1)
+    (batch,) = sac._batches()
+    assert not torch.equal(batch.noise[:, 0], batch.noise[:, 1])
+    action, log_prob = networks.actor.sample(batch.obs, batch.noise[:, 1])  # not those of the target's actions
+    smaller = networks.critic(torch.cat((batch.obs, action), dim=-1))[:, 1]
+    actor, temperature, entropy = sac._plain_actor_losses(batch)
+    torch.testing.assert_close(actor, (0.2 * log_prob - smaller).mean(1))
+    torch.testing.assert_close(temperature, -0.2 * (log_prob - 2.0).mean(1))
+    torch.testing.assert_close(entropy, -log_prob.mean(1))
 
 
 def test_targets_follow_the_critics_and_the_policy_gives_these_no_gradient():
