@@ -17,8 +17,8 @@ def recipe(task: str, simulator: str, scale: Scale = "cpu") -> Config:
 
     ``"published"`` is the SAC in PWM's figures (FoRL's configuration of rl_games; NVlabs' for tasks that FoRL has not):
     one gradient step of 1024 to 8192 transitions after each control step of 32 to 256 worlds, tens of thousands of
-    random actions to begin with. That wants a GPU and millions of steps. ``"cpu"`` has the same networks, many small gradient steps
-    and targets that follow them sooner; docs/sac.md has the measurements.
+    random actions to begin with. That wants a GPU and millions of steps. ``"cpu"`` has the same networks, many small
+    gradient steps and targets that follow them sooner; docs/sac.md has the measurements.
 
     Args:
         task: name of the task.
