@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import envs
 from envs.errors import UsageError, unknown
 
+if TYPE_CHECKING:
+    from pwm_bench.learning.learner import GradientSource
+
 __all__ = ["ALGORITHMS", "LearnerPackage", "algorithms", "check_names", "learner_package"]
 
-ALGORITHMS = {"pwm": "pwm_bench.pwm", "shac": "baselines.shac", "ppo": "baselines.ppo"}
+ALGORITHMS = {"pwm": "pwm_bench.pwm", "shac": "baselines.shac", "ppo": "baselines.ppo", "sac": "baselines.sac"}
 """Algorithm name -> package that offers `LearnerPackage`."""
 
 
@@ -21,7 +24,7 @@ class LearnerPackage(Protocol):
     """Frozen config dataclass, with the field ``num_envs`` (worlds per member)."""
     Learner: type
     """Satisfies `pwm_bench.learning.learner.Learner`."""
-    gradient_source: Literal["learned", "simulator", "score"]
+    gradient_source: GradientSource
     """Where the policy's gradient comes from."""
     cpu_threads: int | None
     """Threads that torch computes with on a CPU; None for all. Small networks are quickest on one."""

@@ -27,7 +27,7 @@ QUICKSTART_CARTPOLE_SHAC = 200_000
 QUICKSTART_CARTPOLE_PPO = 200_000
 
 REFERENCE_SEEDS = (0, 1, 2)
-REFERENCE_HOPPER = 300_000  # per seed, for all three algorithms: matched by environment steps
+REFERENCE_HOPPER = 300_000  # per seed, for every algorithm: matched by environment steps
 REFERENCE_ANT_SHAC = 1_000_000  # some ten minutes on two CPU cores
 SUITE_SHAC = {"cheetah": 300_000, "anymal": 300_000, "humanoid": 300_000, "muscle_humanoid": 300_000}
 
@@ -45,8 +45,7 @@ SMALLEST_PUBLISHED_SCALE = 0.2
 
 
 def quickstart() -> Study:
-    """All three algorithms and both simulators in a few minutes: PWM, SHAC and PPO on hopper, SHAC and PPO on
-    cartpole."""
+    """Three algorithms and both simulators in a few minutes: PWM, SHAC and PPO on hopper, SHAC and PPO on cartpole."""
     hopper = {"pwm": QUICKSTART_HOPPER_PWM, "shac": QUICKSTART_HOPPER_SHAC, "ppo": QUICKSTART_HOPPER_PPO}
     cartpole = {"shac": QUICKSTART_CARTPOLE_SHAC, "ppo": QUICKSTART_CARTPOLE_PPO}
     common: dict[str, Any] = {"seeds": QUICKSTART_SEEDS, "evaluations": 6, "evaluation_episodes": 8}
@@ -65,6 +64,16 @@ def hopper() -> Study:
             task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=REFERENCE_SEEDS
         )
         for algorithm in ("shac", "pwm", "ppo")
+    ])  # fmt: skip
+
+
+def offpolicy() -> Study:
+    """Off-policy SAC beside SHAC and PPO: hopper in Warp at equal environment steps, three seeds."""
+    return _study("offpolicy", offpolicy, [
+        RunSpec.create(
+            task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=REFERENCE_SEEDS
+        )
+        for algorithm in ("shac", "sac", "ppo")
     ])  # fmt: skip
 
 
@@ -130,6 +139,7 @@ def locomotion(scale: float = 1.0) -> Study:
 STUDIES: dict[str, Callable[..., Study]] = {
     "quickstart": quickstart,
     "hopper": hopper,
+    "offpolicy": offpolicy,
     "ant": ant,
     "suite": suite,
     "locomotion": locomotion,

@@ -74,9 +74,31 @@ class SimulatorToy:
         return 0.0
 
 
-def toy_env(num_envs: int = 8, seeds: Sequence[int] = (0,), dtype: torch.dtype = torch.float32, **kwargs: Any):
-    """A `DifferentiableEnv` of the point mass, with ``num_envs`` worlds in all."""
-    task = PointMass()
+class Aim(PointMass):
+    """Episodes of one step: hit the action that the observation asks for. Reward: -|a - observation / 2|^2."""
+
+    name = "aim"
+    observation_dim = 2
+
+    def observation(self, state: State, action: Tensor) -> Tensor:
+        return state.qpos
+
+    def reward(self, observation: Tensor, action: Tensor) -> Tensor:
+        return -(action - 0.5 * observation).square().sum(1)
+
+    def terminated(self, observation: Tensor) -> Tensor:
+        return torch.ones_like(observation[:, 0], dtype=torch.bool)
+
+
+def toy_env(
+    num_envs: int = 8,
+    seeds: Sequence[int] = (0,),
+    dtype: torch.dtype = torch.float32,
+    task: Task | None = None,
+    **kwargs: Any,
+):
+    """A `DifferentiableEnv` of the point mass (or another task of its model), with ``num_envs`` worlds in all."""
+    task = task or PointMass()
     simulator = SimulatorToy(task.model(), num_worlds=num_envs, dtype=dtype)
     return DifferentiableEnv(task, simulator, seeds=seeds, **kwargs)
 

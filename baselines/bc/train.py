@@ -8,7 +8,7 @@ Source: Pomerleau, "ALVINN", NeurIPS 1988.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.imitation import imitation_loss
 from pwm_bench.learning.layers import PopulationMLP
-from pwm_bench.learning.learner import Counters
+from pwm_bench.learning.learner import Counters, GradientSource
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule
 from pwm_bench.learning.prefetch import Prefetch
@@ -42,7 +42,7 @@ class Cloner:
         UsageError: a task without an episode in the data.
     """
 
-    gradient_source: Literal["learned", "simulator", "score"] | None = None
+    gradient_source: GradientSource | None = None
     watched = "loss"
     """The metric to show while it trains."""
 

@@ -5,40 +5,10 @@ Source: Schulman et al., "Proximal policy optimization algorithms", 2017.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-__all__ = [
-    "bounds_loss",
-    "gaussian_entropy",
-    "gaussian_kl",
-    "gaussian_log_prob",
-    "normalise_advantages",
-    "surrogate_loss",
-    "value_loss",
-]
-
-_LOG_TWO_PI = math.log(2.0 * math.pi)
-
-
-def gaussian_log_prob(mean: Tensor, std: Tensor, action: Tensor) -> Tensor:
-    """Log density of a diagonal Gaussian: ``(..., A)``, ``(..., A)``, ``(..., A)`` to ``(...)``."""
-    z = (action - mean) / std
-    return -0.5 * z.square().sum(-1) - (std.log() + 0.5 * _LOG_TWO_PI).sum(-1)
-
-
-def gaussian_entropy(std: Tensor) -> Tensor:
-    """Entropy [nats] of a diagonal Gaussian: ``(..., A)`` to ``(...)``."""
-    return (std.log() + 0.5 * (_LOG_TWO_PI + 1.0)).sum(-1)
-
-
-def gaussian_kl(mean: Tensor, std: Tensor, new_mean: Tensor, new_std: Tensor) -> Tensor:
-    """KL(old || new) [nats] of diagonal Gaussians, summed over the last axis."""
-    ratio = std / new_std
-    shift = (new_mean - mean) / new_std
-    return (0.5 * (ratio.square() + shift.square() - 1.0) - ratio.log()).sum(-1)
+__all__ = ["bounds_loss", "normalise_advantages", "surrogate_loss", "value_loss"]
 
 
 def normalise_advantages(advantage: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from baselines.ppo import losses
 from baselines.ppo.config import Config
 from baselines.ppo.networks import ActorCritic
 from envs.api import DifferentiableEnv
-from envs.errors import UsageError
+from pwm_bench.learning.checks import check_worlds
 from pwm_bench.learning.episodes import EpisodeTracker
+from pwm_bench.learning.gaussian import gaussian_entropy, gaussian_kl, gaussian_log_prob
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule
@@ -66,11 +67,7 @@ class Learner:
 
     def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
         members = len(seeds)
-        if env.num_envs != members * config.num_envs:
-            raise UsageError(
-                f"num_envs={config.num_envs}: the environment has {env.num_envs} worlds for {members} members; "
-                f"make it with num_envs={members * config.num_envs}"
-            )
+        check_worlds(env.num_envs, members, config.num_envs)
         self.env = env
         self.config = config
         self.counters = Counters()
@@ -172,7 +169,7 @@ class Learner:
         )
         mean, action = rollout.mean.flatten(1, 2), rollout.action.flatten(1, 2)
         std = networks.actor.log_std.exp()
-        log_prob = losses.gaussian_log_prob(mean, std, action)
+        log_prob = gaussian_log_prob(mean, std, action)
         return Batch(obs, mean, action, log_prob, old_value, advantages, target), std
 
     def _minibatch_losses(self, batch: Batch, old_std: Tensor) -> Tensor:
@@ -181,14 +178,14 @@ class Learner:
         with autocast(config.precision, self.env.device):
             mean, std = self.networks.actor(batch.obs)
             value = self.networks.critic.minimum(batch.obs)
-        log_prob = losses.gaussian_log_prob(mean, std, batch.action)
+        log_prob = gaussian_log_prob(mean, std, batch.action)
         advantage = losses.normalise_advantages(batch.advantage)
-        entropy = losses.gaussian_entropy(std).squeeze(1)
+        entropy = gaussian_entropy(std).squeeze(1)
         bounds = losses.bounds_loss(mean)
         actor = losses.surrogate_loss(log_prob, batch.log_prob, advantage, config.clip)
         actor = actor - config.entropy_coefficient * entropy + config.bounds_coefficient * bounds
         critic = losses.value_loss(value, batch.target, batch.value, config.value_clip)
-        kl = losses.gaussian_kl(batch.mean, old_std, mean, std).mean(dim=1)
+        kl = gaussian_kl(batch.mean, old_std, mean, std).mean(dim=1)
         return torch.stack((actor, critic, kl, entropy, bounds))
 
     def _improve(self, batch: Batch, old_std: Tensor) -> Tensor:

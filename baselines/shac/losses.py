@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["critic_loss", "segment_discounts", "segment_returns"]
+__all__ = ["segment_discounts", "segment_returns"]
 
 
 def segment_discounts(done: Tensor, gamma: float) -> Tensor:
@@ -51,8 +51,3 @@ def segment_returns(
     bootstrapped &= ~terminated
     tail = torch.where(bootstrapped, gamma * next_values, torch.zeros_like(next_values))
     return (discounts * (rewards + tail)).sum(0)
-
-
-def critic_loss(values: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error of each member: values ``(P, K, B)``, targets ``(P, B)``. Returns ``(P,)``."""
-    return (values - targets.unsqueeze(1)).square().mean(dim=(1, 2))

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from baselines.shac.config import Config
-from baselines.shac.losses import critic_loss, segment_returns
+from baselines.shac.losses import segment_returns
 from envs.api import DifferentiableEnv
 from envs.errors import UsageError
-from pwm_bench.learning.critic import CriticEnsemble
+from pwm_bench.learning.critic import CriticEnsemble, critic_loss
 from pwm_bench.learning.episodes import EpisodeTracker
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.normalise import RunningNorm
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule
+from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule, polyak_update
 from pwm_bench.learning.policy import GaussianActor
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.returns import td_lambda
@@ -228,8 +228,5 @@ class Learner:
                 self.critic_optimiser.step(alive=self.guard.alive)
         self.guard.check(self.iteration, loss.detach(), norm)
         if config.target_critic:
-            with torch.no_grad():
-                target: list[Tensor] = list(self.target.parameters())
-                source: list[Tensor] = list(self.critic.parameters())
-                torch._foreach_lerp_(target, source, 1.0 - config.target_decay)
+            polyak_update(self.target.parameters(), self.critic.parameters(), 1.0 - config.target_decay)
         return {"critic_loss": loss.detach(), "critic_grad_norm": norm, "value": targets.mean(dim=1)}

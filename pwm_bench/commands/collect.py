@@ -46,7 +46,7 @@ class Collect:
     random; the run directory of an extraction; or module:function, a Python function that takes the suite and returns
     a policy."""
     learner: Annotated[str | None, option("NAME", "none")] = None
-    """Algorithm that trains policies for tasks without an expert: ppo or pwm."""
+    """Algorithm that trains policies for tasks without an expert: ppo, pwm or sac."""
     train_steps: Annotated[int, option("N", "100000")] = 100_000
     """Environment steps of that training, in each task."""
     stages: Annotated[int, option("N", "3")] = 3

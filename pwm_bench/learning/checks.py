@@ -7,13 +7,27 @@ from collections.abc import Iterable
 
 from envs.errors import UsageError, unknown
 
-__all__ = ["check_at_least", "check_choice", "check_positive", "check_unit", "check_widths"]
+__all__ = [
+    "check_at_least",
+    "check_choice",
+    "check_finite",
+    "check_positive",
+    "check_unit",
+    "check_widths",
+    "check_worlds",
+]
 
 
 def check_positive(name: str, value: float) -> None:
     """Requires a finite number above zero."""
     if not (math.isfinite(value) and value > 0):
         raise UsageError(f"{name}={value}: must be a positive number")
+
+
+def check_finite(name: str, value: float) -> None:
+    """Requires a finite number."""
+    if not math.isfinite(value):
+        raise UsageError(f"{name}={value}: must be a finite number")
 
 
 def check_at_least(name: str, value: float, low: float) -> None:
@@ -40,3 +54,12 @@ def check_widths(name: str, value: Iterable[int]) -> None:
     value = tuple(value)
     if not all(isinstance(width, int) and width > 0 for width in value):
         raise UsageError(f"{name}={value}: every layer width must be a positive integer")
+
+
+def check_worlds(num_envs: int, members: int, per_member: int) -> None:
+    """Requires an environment that has ``per_member`` worlds for each member of a population."""
+    if num_envs != members * per_member:
+        raise UsageError(
+            f"num_envs={per_member}: the environment has {num_envs} worlds for {members} members; "
+            f"make it with num_envs={members * per_member}"
+        )

@@ -1,4 +1,4 @@
-"""Ensembles of value functions."""
+"""Ensembles of value functions, and the loss they are fitted by."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pwm_bench.learning.initialise import Initialiser, orthogonal
 from pwm_bench.learning.layers import PopulationMLP
 from pwm_bench.learning.random import MemberStream
 
-__all__ = ["CriticEnsemble"]
+__all__ = ["CriticEnsemble", "critic_loss"]
 
 
 class CriticEnsemble(nn.Module):
@@ -73,3 +73,15 @@ class CriticEnsemble(nn.Module):
         """The smallest of the K values, shape ``(P, ...)``: a pessimistic estimate."""
         values = self(x)
         return values.squeeze(1) if self.ensemble == 1 else values.amin(dim=1)
+
+
+def critic_loss(values: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error over the ensemble and the batch, shape ``(P,)``.
+
+    Args:
+        values: predictions of K critics, shape ``(P, K, N)``.
+        targets: regression targets shared by the ensemble, shape ``(P, N)``.
+
+    Source: Georgiev et al., "PWM: Policy Learning with Multi-Task World Models", ICLR 2025, eq. 9.
+    """
+    return (values - targets.unsqueeze(1)).square().mean(dim=(1, 2))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["Counters", "Learner"]
+__all__ = ["Counters", "GradientSource", "Learner"]
+
+GradientSource = Literal["learned", "simulator", "score", "critic"]
+"""Where a policy's gradient comes from: through a learned world model, through the simulator, from the score function
+(likelihood ratio), or through a learned action-value function."""
 
 
 @dataclass(slots=True)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["PopulationAdam", "clip_grad_norm", "linear_schedule"]
+__all__ = ["PopulationAdam", "clip_grad_norm", "linear_schedule", "polyak_update"]
 
 
 def linear_schedule(initial: float, final: float, progress: float) -> float:
@@ -40,6 +41,28 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float, members: int) -> T
     scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
     torch._foreach_mul_(grads, scale.squeeze() if members == 1 else [scale.unsqueeze(1)] * len(grads))
     return norm
+
+
+@torch.no_grad()
+def polyak_update(
+    targets: Iterable[Tensor], sources: Iterable[Tensor], rate: float, alive: Tensor | None = None
+) -> None:
+    """Moves target parameters towards their sources, in place: ``target <- target + rate (source - target)``.
+
+    Args:
+        targets: parameters that follow.
+        sources: those they follow, in the same order.
+        rate: fraction of the way, tau.
+        alive: bool ``(P,)``; targets of other members stay. All move by default.
+
+    Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992, with a constant rate.
+    """
+    targets, sources = list(targets), list(sources)
+    if alive is not None:
+        live, members = alive.unsqueeze(1), alive.shape[0]
+        targets = [t.view(members, -1) for t in targets]
+        sources = [torch.where(live, s.view(members, -1), t) for s, t in zip(sources, targets, strict=True)]
+    torch._foreach_lerp_(targets, sources, rate)
 
 
 class PopulationAdam:
@@ -91,8 +114,8 @@ class PopulationAdam:
             self.lr.copy_(lr)
         else:
             self.lr.fill_(lr)
-        if self.lr.device.type == "cpu":  # torch's single-pass kernel wants numbers
-            self._rates: list[float] = lr.tolist() if isinstance(lr, Tensor) else [lr] * self.members
+        if self.lr.device.type == "cpu":  # torch's single-pass kernel wants numbers, rounded as `state_dict` has them
+            self._rates: list[float] = lr.tolist() if isinstance(lr, Tensor) else [float(np.float32(lr))] * self.members
 
     def zero_grad(self) -> None:
         """Forgets the gradients."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["actor_loss", "critic_loss", "imagined_return"]
+__all__ = ["actor_loss", "imagined_return"]
 
 
 def imagined_return(
@@ -75,15 +75,3 @@ def actor_loss(returns: Tensor, scale: Tensor | float) -> Tensor:
             The mean is not subtracted: it would not change the gradient.
     """
     return -returns.mean(1) / scale
-
-
-def critic_loss(values: Tensor, targets: Tensor) -> Tensor:
-    """Mean squared error over the ensemble and the batch, shape ``(P,)``.
-
-    Args:
-        values: predictions of K critics, shape ``(P, K, N)``.
-        targets: regression targets shared by the ensemble, shape ``(P, N)``.
-
-    Source: Georgiev et al., ICLR 2025, Eq. 9.
-    """
-    return (values - targets.unsqueeze(1)).square().mean(dim=(1, 2))

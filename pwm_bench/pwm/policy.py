@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pwm_bench.learning import rowwise
+from pwm_bench.learning.critic import critic_loss
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm
@@ -18,7 +19,7 @@ from pwm_bench.learning.returns import td_lambda
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.critic_fit import CriticFit
 from pwm_bench.pwm.imagination import LatentModel, RealStep, Rollout, frozen, imagine
-from pwm_bench.pwm.losses import actor_loss, critic_loss, imagined_return
+from pwm_bench.pwm.losses import actor_loss, imagined_return
 from pwm_bench.pwm.networks import make_actor, make_critic
 
 __all__ = ["PolicyTrainer"]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from envs.errors import unknown
+from pwm_bench.learning.checks import check_choice
+from pwm_bench.learning.scale import SCALES, Scale
 from pwm_bench.pwm.config import Config
 from pwm_bench.world_model.config import WorldModelConfig
 
-__all__ = ["SCALES", "Scale", "recipe"]
-
-Scale = Literal["cpu", "published"]
-SCALES: tuple[Scale, ...] = ("cpu", "published")
+__all__ = ["recipe"]
 
 # Released single-task settings: worlds (yaml files) and pre-training updates of the world model (README).
 _PUBLISHED: dict[str, dict[str, Any]] = {
@@ -39,8 +37,7 @@ def recipe(task: str, simulator: str, scale: Scale = "cpu") -> Config:
     Raises:
         UsageError: if there is no such scale.
     """
-    if scale not in SCALES:
-        raise unknown("scale", scale, SCALES)
+    check_choice("scale", scale, SCALES)
     if scale == "published":
         sizes = _PUBLISHED.get(task, _PUBLISHED["ant"])
         return Config(**sizes, pretrain_env_steps=16 * 16 * sizes["num_envs"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
@@ -12,7 +11,7 @@ import envs
 from envs.api import DifferentiableEnv
 from envs.errors import UsageError
 from pwm_bench import configs, registry
-from pwm_bench.learning.learner import Learner
+from pwm_bench.learning.learner import GradientSource, Learner
 from pwm_bench.records.schema import PeakMemory
 from pwm_bench.runner.evaluation import Evaluator, make_env
 from pwm_bench.spec import RunSpec
@@ -28,7 +27,7 @@ class Parts:
     env: DifferentiableEnv
     evaluator: Evaluator
     learner: Learner
-    gradient_source: Literal["learned", "simulator", "score"]
+    gradient_source: GradientSource
 
     @property
     def compile_seconds(self) -> float:

@@ -11,12 +11,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from pwm_bench.learning.learner import Learner
+from pwm_bench.learning.learner import GradientSource, Learner
 from pwm_bench.records import checkpoint, provenance
 from pwm_bench.records.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord
 from pwm_bench.records.store import FINISHED, Results, RunDirectory, now
@@ -36,7 +36,7 @@ Evaluate = Callable[[Callable[[Tensor], Tensor]], EvaluationResult]
 class OfflineLearner(Learner, Protocol):
     """A learner that takes no environment steps, with one member a task and seed."""
 
-    gradient_source: Literal["learned", "simulator", "score"] | None
+    gradient_source: GradientSource | None
     """Where the policy's gradient comes from; None for imitation."""
     watched: str
     """The metric to show while it trains."""

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import get_args
 
 import pytest
 
 import envs
 from envs.errors import UsageError
 from pwm_bench import configs, registry
-from pwm_bench.learning.learner import Learner
+from pwm_bench.learning.learner import GradientSource, Learner
+from pwm_bench.records.schema import RunRecord
 
 
-@pytest.mark.parametrize("name", ["pwm", "shac", "ppo"])
+@pytest.mark.parametrize("name", ["pwm", "shac", "ppo", "sac"])
 def test_every_package_offers_what_the_runner_needs(name):
     package = registry.learner_package(name)
-    assert package.gradient_source == {"pwm": "learned", "shac": "simulator", "ppo": "score"}[name]
+    assert package.gradient_source == {"pwm": "learned", "shac": "simulator", "ppo": "score", "sac": "critic"}[name]
+    assert package.gradient_source in get_args(GradientSource)
     assert dataclasses.is_dataclass(package.Config)
     for task in envs.tasks():
         for simulator in envs.simulators():
@@ -28,7 +31,8 @@ def test_every_package_offers_what_the_runner_needs(name):
 
 def test_names_are_checked_in_turn():
     registry.check_names("hopper", "warp", "shac")
-    registry.check_names("hopper", "mujoco_c", "ppo")
+    for algorithm in ("ppo", "sac"):
+        registry.check_names("hopper", "mujoco_c", algorithm)
     with pytest.raises(UsageError, match="unknown task"):
         registry.check_names("hop", "warp", "shac")
     with pytest.raises(UsageError, match="unknown simulator"):
@@ -40,3 +44,9 @@ def test_names_are_checked_in_turn():
 def test_gradients_through_a_simulator_without_any_are_refused():
     with pytest.raises(UsageError, match="'mujoco_c' does not give: use --simulator warp or mjx"):
         registry.check_names("hopper", "mujoco_c", "shac")
+
+
+def test_records_know_every_gradient_source():
+    known = get_args(RunRecord.model_fields["gradient_source"].annotation)
+    literal = next(choice for choice in known if choice is not type(None))
+    assert get_args(literal) == get_args(GradientSource)

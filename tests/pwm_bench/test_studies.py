@@ -56,6 +56,15 @@ def test_reference_studies_have_three_seeds_and_equal_budgets():
     assert all(len(spec.seeds) == 3 for spec in (*hopper, *studies.load_study("ant").specs))
 
 
+def test_offpolicy_adds_sac_to_runs_of_the_hopper_study():
+    hopper, offpolicy = (studies.load_study(name).specs for name in ("hopper", "offpolicy"))
+    assert {spec.algorithm for spec in offpolicy} == {"shac", "sac", "ppo"}
+    assert {spec.id for spec in offpolicy} - {spec.id for spec in hopper} == {
+        spec.id for spec in offpolicy if spec.algorithm == "sac"
+    }
+    assert len({(spec.env_steps, spec.seeds) for spec in (*hopper, *offpolicy)}) == 1
+
+
 def test_locomotion_has_five_tasks_three_algorithms_and_both_simulators():
     study = studies.load_study("locomotion")
     assert len(study.specs) == 5 * 3 * 2

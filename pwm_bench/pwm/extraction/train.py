@@ -8,7 +8,7 @@ Source: Georgiev et al., "PWM: Policy Learning with Multi-Task World Models", IC
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from envs.errors import UsageError
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.imitation import imitation_loss
-from pwm_bench.learning.learner import Counters
+from pwm_bench.learning.learner import Counters, GradientSource
 from pwm_bench.learning.optim import linear_schedule
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.prefetch import Prefetch
@@ -64,7 +64,7 @@ class Extractor:
         UsageError: a task that the model does not know, or nothing to imitate.
     """
 
-    gradient_source: Literal["learned", "simulator", "score"] | None = "learned"
+    gradient_source: GradientSource | None = "learned"
     watched = "imagined_return"
     """The metric to show while it trains."""
 

@@ -1,26 +1,10 @@
-"""Values computed by hand, or by torch.distributions."""
+"""Values computed by hand."""
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch.distributions import Independent, Normal, kl_divergence
 
 from baselines.ppo import losses
-
-
-def gaussian(mean: torch.Tensor, std: torch.Tensor) -> Independent:
-    return Independent(Normal(mean, std.expand_as(mean)), 1)
-
-
-def test_gaussian_functions_equal_torch_distributions():
-    mean, new_mean, action = torch.randn(3, 2, 5, 4).unbind()
-    std, new_std = (torch.rand(2, 2, 1, 4) + 0.3).unbind()
-    old, new = gaussian(mean, std), gaussian(new_mean, new_std)
-    torch.testing.assert_close(losses.gaussian_log_prob(mean, std, action), old.log_prob(action))
-    torch.testing.assert_close(losses.gaussian_entropy(std).expand(2, 5), old.entropy())
-    torch.testing.assert_close(losses.gaussian_kl(mean, std, new_mean, new_std), kl_divergence(old, new))
 
 
 def test_surrogate_is_clipped_only_where_it_would_gain():
@@ -67,8 +51,3 @@ def test_losses_are_means_for_each_member():
         both = loss(slice(0, 2))
         assert both.shape == (2,)
         torch.testing.assert_close(both[1:], loss(slice(1, 2)))
-
-
-def test_entropy_of_a_unit_gaussian():
-    expected = torch.tensor([0.5 * math.log(2 * math.pi * math.e) * 3])
-    torch.testing.assert_close(losses.gaussian_entropy(torch.ones(1, 3)), expected)

@@ -13,6 +13,7 @@ from pwm_bench.learning.precision import autocast
     [
         (checks.check_positive, [1, 0.5], [0, -1, float("nan"), float("inf")]),
         (lambda n, v: checks.check_at_least(n, v, 2), [2, 3], [1, float("nan")]),
+        (checks.check_finite, [0, -2.5], [float("nan"), float("-inf")]),
         (checks.check_unit, [0, 0.5, 1], [-0.1, 1.1, float("nan")]),
         (checks.check_widths, [(), (4, 2)], [(0,), (4, -1), (2.5,)]),
         (lambda n, v: checks.check_choice(n, v, ("sum", "mean")), ["sum"], ["summ"]),
@@ -33,3 +34,9 @@ def test_autocast_lowers_matrix_products_only_when_asked():
             assert torch.bmm(x, x).dtype == dtype
     with pytest.raises(UsageError, match="precision"):
         autocast("float16", "cpu")
+
+
+def test_an_environment_of_another_size_is_refused():
+    checks.check_worlds(6, 2, 3)
+    with pytest.raises(UsageError, match=r"num_envs=4: the environment has 6 worlds for 2 members.*num_envs=8"):
+        checks.check_worlds(6, 2, 4)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from pwm_bench.learning.critic import CriticEnsemble
+from pwm_bench.learning.critic import CriticEnsemble, critic_loss
 from pwm_bench.learning.random import MemberStream
 
 SEEDS = (1, 2)
@@ -44,3 +45,10 @@ def test_a_single_critic_is_its_own_minimum():
     critic = CriticEnsemble(2, 1, 4, (8,), stream=MemberStream(SEEDS))
     x = torch.randn(2, 5, 4)
     torch.testing.assert_close(critic.minimum(x), critic(x)[:, 0])
+
+
+def test_critic_loss_averages_the_ensemble():
+    rng = np.random.default_rng(3)
+    values, targets = rng.normal(size=(2, 3, 5)), rng.normal(size=(2, 5))
+    want = [np.mean([(values[p, k, n] - targets[p, n]) ** 2 for k in range(3) for n in range(5)]) for p in range(2)]
+    np.testing.assert_allclose(critic_loss(torch.as_tensor(values), torch.as_tensor(targets)), want, rtol=1e-12)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pwm_bench.learning.layers import PopulationMLP
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule
+from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule, polyak_update
 from pwm_bench.learning.random import MemberStream
 
 P, K = 3, 2
@@ -171,3 +171,32 @@ def test_linear_schedule():
     assert linear_schedule(1.0, 0.0, 0.25) == 0.75
     assert linear_schedule(1.0, 0.5, 2.0) == 0.5
     assert linear_schedule(1.0, 0.5, -1.0) == 1.0
+
+
+def test_polyak_update_goes_a_fraction_of_the_way_for_members_alive():
+    target, source = torch.tensor([[0.0, 2.0], [1.0, 1.0]]), torch.tensor([[4.0, 6.0], [float("nan"), 3.0]])
+    polyak_update([target], [source], 0.25, torch.tensor([True, False]))
+    torch.testing.assert_close(target, torch.tensor([[1.0, 3.0], [1.0, 1.0]]))
+    ensemble = torch.zeros(4, 1)  # two members, two rows each
+    polyak_update([ensemble], [torch.ones(4, 1)], 0.5, torch.tensor([False, True]))
+    torch.testing.assert_close(ensemble, torch.tensor([[0.0], [0.0], [0.5], [0.5]]))
+    polyak_update([target], [torch.zeros(2, 2)], 1.0)
+    torch.testing.assert_close(target, torch.zeros(2, 2))
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["passes", "fused"])
+@pytest.mark.parametrize("lr", [5e-4, LR], ids=["one rate", "a rate a member"])
+def test_goes_on_from_a_saved_state_to_the_same_bits(lr, fused):
+    """5e-4 is no float32, so a rate that was kept in double would come back another."""
+    params = [torch.nn.Parameter(torch.randn(P, 40, 3))]
+    copies = [torch.nn.Parameter(params[0].detach().clone())]
+    one, other = (PopulationAdam(owned, lr, members=P, fused=fused) for owned in (params, copies))
+    for resumed in (False, True):
+        if resumed:
+            other.load_state_dict(one.state_dict())
+        for _ in range(3):
+            for p in (params[0], copies[0]):
+                p.grad = p.detach().cos()
+            one.step()
+            other.step()
+        assert torch.equal(params[0], copies[0])

@@ -235,3 +235,10 @@ def test_a_missing_setting_equals_null_in_variants(tmp_path):
         write_run(tmp_path, name, curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0], config=config)
     summary = summarise(load_study(Results(tmp_path), "s"), study="s")
     assert sorted(row.variant for row in summary.rows) == ["clip=2", "clip=None"]
+
+
+def test_a_table_names_every_gradient_source(tmp_path):
+    for index, algorithm in enumerate(("pwm", "shac", "ppo", "sac")):
+        write_run(tmp_path, f"run{index}", algorithm=algorithm, curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0])
+    gradients = {name: row.gradient for name, row in rows(tmp_path)[0].items()}
+    assert gradients == {"pwm": "learned", "shac": "simulator", "ppo": "score", "sac": "critic"}

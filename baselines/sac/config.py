@@ -1,0 +1,108 @@
+"""Settings of SAC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from envs.errors import UsageError
+from pwm_bench.learning.checks import (
+    check_at_least,
+    check_choice,
+    check_finite,
+    check_positive,
+    check_unit,
+    check_widths,
+)
+from pwm_bench.learning.layers import activation_function
+from pwm_bench.learning.precision import PRECISIONS
+
+__all__ = ["Config", "gradient_source"]
+
+gradient_source = "critic"
+"""Where the policy gradient comes from: back-propagation through a learned action-value function, one step deep."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """One experiment of SAC. Everything counts per member of the population.
+
+    The defaults are rl_games' settings in the SAC that PWM compares with, where a task does not ask for its own (see
+    `baselines.sac.recipes`); what is done otherwise is listed in docs/sac.md.
+
+    Raises:
+        UsageError: if a field is out of range.
+    """
+
+    num_envs: int = 64
+    """B: worlds per member."""
+    horizon: int = 8
+    """Control steps of every world in one iteration; groups work for the runner and does not change what is learned."""
+    updates_per_step: int = 1
+    """Gradient steps after each control step of the B worlds."""
+    batch_size: int = 2048
+    """M: transitions of a gradient step."""
+    seed_steps: int = 1280
+    """Control steps of every world with uniformly random actions before anything learns. Part of the budget."""
+    replay_capacity: int = 1_000_000
+    """Transitions kept."""
+
+    gamma: float = 0.99
+    """Discount factor."""
+    tau: float = 0.005
+    """Fraction of the way that target networks move towards the critics after each gradient step."""
+    num_critics: int = 2
+    """K: independent action-value functions; their minimum is the value."""
+    actor_learning_rate: float = 5e-4
+    """Adam's step size for the policy; constant."""
+    critic_learning_rate: float = 5e-4
+    """Adam's step size for the critics; constant."""
+    temperature_learning_rate: float = 1e-4
+    """Adam's step size for log alpha; 0 keeps the temperature as it starts."""
+    initial_temperature: float = 0.2
+    """alpha at the start."""
+    target_entropy: float | None = None
+    """Entropy [nats] of the squashed policy that alpha is steered towards; minus the action's dimension by default."""
+    max_grad_norm: float | None = None
+    """Clip on the global norm of the policy's gradient, and on that of the critics'; none by default."""
+
+    hidden: tuple[int, ...] = (128, 64, 32)
+    """Hidden layers of the policy."""
+    critic_hidden: tuple[int, ...] = (128, 64, 32)
+    """Hidden layers of each critic."""
+    activation: str = "elu"
+    """Activation function of the hidden layers."""
+    log_std_bounds: tuple[float, float] = (-5.0, 2.0)
+    """The logarithm of the policy's deviation before squashing is clamped to these."""
+    normalise_observations: bool = True
+    """Normalise observations by their running mean and variance."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the networks' matrix products."""
+    compile: bool = False
+    """Compile the losses of a gradient step with torch.compile."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "critic_hidden", "log_std_bounds"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists
+        for name in ("hidden", "critic_hidden"):
+            check_widths(name, getattr(self, name))
+        for name in ("num_envs", "horizon", "updates_per_step", "batch_size", "seed_steps", "num_critics"):
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("gamma", "tau"):
+            check_unit(name, getattr(self, name))
+        for name in ("actor_learning_rate", "critic_learning_rate", "initial_temperature"):
+            check_positive(name, getattr(self, name))
+        check_at_least("temperature_learning_rate", self.temperature_learning_rate, 0.0)
+        if self.max_grad_norm is not None:
+            check_positive("max_grad_norm", self.max_grad_norm)
+        if self.target_entropy is not None:
+            check_finite("target_entropy", self.target_entropy)
+        if len(self.log_std_bounds) != 2 or not self.log_std_bounds[0] < self.log_std_bounds[1]:
+            raise UsageError(f"log_std_bounds={self.log_std_bounds}: must be two numbers, the lower one first")
+        if self.replay_capacity < self.num_envs:
+            raise UsageError(
+                f"replay_capacity={self.replay_capacity}: must hold a step of every world; at least num_envs="
+                f"{self.num_envs}"
+            )
+        check_choice("precision", self.precision, PRECISIONS)
+        activation_function(self.activation)

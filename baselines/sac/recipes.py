@@ -1,0 +1,71 @@
+"""SAC's settings per task: the published ones, and ones sized for a CPU."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from baselines.sac.config import Config
+from pwm_bench.learning.checks import check_choice
+from pwm_bench.learning.scale import SCALES, Scale
+
+__all__ = ["recipe"]
+
+
+def recipe(task: str, simulator: str, scale: Scale = "cpu") -> Config:
+    """The settings for a task; every simulator shares them.
+
+    ``"published"`` is the SAC in PWM's figures (FoRL's configuration of rl_games; NVlabs' for tasks that FoRL has not):
+    one gradient step of 1024 to 8192 transitions after each control step of 32 to 256 worlds, tens of thousands of
+    random actions to begin with. That wants a GPU and millions of steps. ``"cpu"`` has the same networks, many small
+    gradient steps and targets that follow them sooner; docs/sac.md has the measurements.
+
+    Args:
+        task: name of the task.
+        simulator: name of the simulator.
+        scale: which of the two.
+
+    Raises:
+        UsageError: if there is no such scale.
+    """
+    check_choice("scale", scale, SCALES)
+    published = Config(**_PUBLISHED.get(_LIKE.get(task, task), _HOPPER))
+    return published if scale == "published" else dataclasses.replace(published, **_CPU)
+
+
+def _networks(*hidden: int) -> dict[str, Any]:
+    return {"hidden": hidden, "critic_hidden": hidden}
+
+
+_NVLABS: dict[str, Any] = {  # elsewhere FoRL's: 0.2, 1e-4, ELU, and 10 epochs of 128 random steps
+    "initial_temperature": 1.0,
+    "temperature_learning_rate": 5e-3,
+    "activation": "relu",
+    "seed_steps": 5 * 128,
+}
+_HOPPER: dict[str, Any] = _networks(128, 64, 32)
+_PUBLISHED: dict[str, dict[str, Any]] = {
+    "cartpole": {"num_envs": 32, "batch_size": 1024, **_networks(64, 64), **_NVLABS},
+    "hopper": _HOPPER,
+    "cheetah": {**_networks(256, 128, 64), **_NVLABS},
+    "ant": {"num_envs": 128, "batch_size": 4096, **_networks(128, 64, 32)},
+    "anymal": _networks(512, 256),
+    "humanoid": _networks(512, 256),
+    "muscle_humanoid": {"num_envs": 256, "batch_size": 8192, **_networks(512, 256)},
+}
+# Tasks without settings of their own, and whose they take; any other takes hopper's.
+_LIKE = {"double_pendulum": "cartpole", "muscle_humanoid_raw": "muscle_humanoid"}
+
+# As published, 300,000 steps of hopper would begin with 82,000 random ones and hold 3,400 gradient steps. Here one
+# gradient step, of 128 transitions, comes with every eight environment steps.
+_CPU: dict[str, Any] = {
+    "num_envs": 64,
+    "updates_per_step": 8,
+    "batch_size": 128,
+    "seed_steps": 64,
+    "tau": 0.02,
+    "actor_learning_rate": 1e-3,
+    "critic_learning_rate": 1e-3,
+    "temperature_learning_rate": 1e-3,
+    "initial_temperature": 0.2,
+}

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+import envs
+from baselines.sac import Config, gradient_source, recipe
+from envs.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"num_envs": 0},
+        {"horizon": 0},
+        {"updates_per_step": 0},
+        {"batch_size": 0},
+        {"seed_steps": 0},
+        {"num_critics": 0},
+        {"gamma": 1.5},
+        {"tau": -0.1},
+        {"actor_learning_rate": 0.0},
+        {"critic_learning_rate": float("nan")},
+        {"temperature_learning_rate": -1.0},
+        {"initial_temperature": 0.0},
+        {"target_entropy": float("inf")},
+        {"max_grad_norm": 0.0},
+        {"hidden": (64, 0)},
+        {"critic_hidden": (-1,)},
+        {"log_std_bounds": (2.0, -5.0)},
+        {"log_std_bounds": (1.0,)},
+        {"replay_capacity": 63},
+        {"activation": "gelo"},
+        {"precision": "float16"},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused_by_name(bad):
+    with pytest.raises(UsageError, match=next(iter(bad))):
+        Config(**bad)
+
+
+def test_errors_name_value_and_remedy():
+    with pytest.raises(UsageError, match=r"replay_capacity=63: .*at least num_envs=64"):
+        Config(replay_capacity=63)
+
+
+def test_survives_json():
+    config = Config(hidden=(8, 4), max_grad_norm=1.0, log_std_bounds=(-3.0, 1.0))
+    assert Config(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+def test_gradient_source():
+    assert gradient_source == "critic"
+
+
+@pytest.mark.parametrize("simulator", ["warp", "mjx", "mujoco_c"])
+def test_published_recipes_are_those_of_the_released_configurations(simulator):
+    """Worlds, transitions a gradient step, layers: FoRL's, and NVlabs' for cartpole and cheetah."""
+    table = {
+        "cartpole": (32, 1024, (64, 64)),
+        "hopper": (64, 2048, (128, 64, 32)),
+        "cheetah": (64, 2048, (256, 128, 64)),
+        "ant": (128, 4096, (128, 64, 32)),
+        "anymal": (64, 2048, (512, 256)),
+        "humanoid": (64, 2048, (512, 256)),
+        "muscle_humanoid": (256, 8192, (512, 256)),
+    }
+    for task, (worlds, batch, hidden) in table.items():
+        config = recipe(task, simulator, "published")
+        assert (config.num_envs, config.batch_size, config.hidden, config.critic_hidden) == (
+            worlds, batch, hidden, hidden,
+        )  # fmt: skip
+        assert (config.actor_learning_rate, config.tau, config.updates_per_step) == (5e-4, 0.005, 1)
+        nvlabs = task in ("cartpole", "cheetah")
+        assert (config.initial_temperature, config.temperature_learning_rate) == (
+            (1.0, 5e-3) if nvlabs else (0.2, 1e-4)
+        )
+        assert (config.activation, config.seed_steps) == (("relu", 640) if nvlabs else ("elu", 1280))
+
+
+def test_cpu_recipes_have_the_published_networks_and_smaller_gradient_steps():
+    for task in envs.tasks():
+        cpu, published = recipe(task, "warp"), recipe(task, "warp", "published")
+        assert (cpu.hidden, cpu.activation) == (published.hidden, published.activation)
+        assert cpu.batch_size < published.batch_size
+        assert cpu.updates_per_step > published.updates_per_step
+    assert recipe("hopper", "warp") == recipe("hopper", "mjx") == recipe("walker-run", "suite")
+
+
+def test_an_unknown_scale_is_refused():
+    with pytest.raises(UsageError, match="unknown scale 'gpu'"):
+        recipe("hopper", "warp", "gpu")
