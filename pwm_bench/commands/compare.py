@@ -10,6 +10,7 @@ import tyro
 
 from envs.errors import UsageError
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
+from pwm_bench.commands.showing import plain_table
 
 __all__ = ["Compare"]
 
@@ -46,7 +47,6 @@ class Compare:
     def __call__(self) -> int:
         """Evaluates."""
         from rich.console import Console
-        from rich.table import Table
 
         from envs.suites import SUITES
         from pwm_bench import configs
@@ -91,10 +91,7 @@ class Compare:
                 )
         finally:
             evaluator.close()
-        table = Table(title="mean return", title_justify="left")
-        table.add_column("task")
-        for arm in records:
-            table.add_column(arm, justify="right")
+        table = plain_table("mean return", "task", *records)
         for row, task in enumerate(tasks):
             table.add_row(task, *(number(record.members[row].final_return) for record in records.values()))
         table.add_section()

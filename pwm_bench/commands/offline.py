@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from envs.errors import UsageError
-from pwm_bench.commands.bars import step_bar
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
+from pwm_bench.commands.showing import plain_table, step_bar
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from pwm_bench.records.schema import RunRecord
     from pwm_bench.records.store import Results
@@ -174,21 +175,12 @@ class _Display:
 
 def _conclude(console: Console, record: RunRecord, path: Path) -> int:
     """Shows each task's score, says how it ended and where it lies."""
-    from rich.table import Table
-
     from pwm_bench.records.store import RunDirectory
-    from pwm_bench.text import duration, number
+    from pwm_bench.text import duration
 
     lines = RunDirectory(path).evaluations.read()
     if lines:
-        table = Table(title="mean over episodes (score: success, or return / 1000)", title_justify="left")
-        for column in ("task", "seed", "return untrained", "return", "score", "success"):
-            table.add_column(column, justify="left" if column == "task" else "right")
-        for index, member in enumerate(record.members):
-            extras = [_mean(lines[-1]["extras"][name][index]) for name in ("score", "success")]
-            cells = (number(member.untrained_return), number(member.final_return), *(number(x) for x in extras))
-            table.add_row(member.task or "", str(member.seed), *cells)
-        console.print(table)
+        console.print(_scores(record, lines[-1]["extras"]))
     times = record.clocks
     steps = record.counts.iterations
     rate = f"{steps / times.train:.2g} updates/s of all {len(record.members)} policies, " if times.train else ""
@@ -203,6 +195,30 @@ def _conclude(console: Console, record: RunRecord, path: Path) -> int:
         console.print("go on with the same command", highlight=False)
         return 130
     return 0 if record.status == "ok" else 1
+
+
+def _scores(record: RunRecord, extras: dict[str, Any]) -> Table:
+    """A line a task: means over its seeds, and each seed's score where there are several."""
+    from pwm_bench.text import number
+
+    rows: dict[str, list[int]] = {}
+    for index, member in enumerate(record.members):
+        rows.setdefault(member.task or "", []).append(index)
+    several = max(map(len, rows.values())) > 1
+    headings = ("task", "return untrained", "return", "score", "success", *(["score of the seeds"] if several else []))
+    table = plain_table("mean over episodes (score: success, or return / 1000)", *headings)
+    for task, members in rows.items():
+        held = [record.members[index] for index in members]
+        scores = [_mean(extras["score"][index]) for index in members]
+        means = (
+            _mean([member.untrained_return for member in held]),
+            _mean([member.final_return for member in held]),
+            _mean(scores),
+            _mean([_mean(extras["success"][index]) for index in members]),
+        )
+        each = [" ".join(map(number, scores))] if several else []
+        table.add_row(task, *map(number, means), *each)
+    return table
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from envs.errors import UsageError, unknown
-from pwm_bench.commands.bars import step_bar
 from pwm_bench.commands.options import Device, option
+from pwm_bench.commands.showing import plain_table, step_bar
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from pwm_bench.runner.pretraining import PretrainProgress
     from pwm_bench.world_model.multitask.validation import TaskErrors
@@ -150,15 +151,17 @@ class _Display:
             print(f"step {event.step} of {event.steps}: {text}", file=sys.stdout, flush=True)
 
 
-def _table(errors: list[TaskErrors]) -> Any:
-    from rich.table import Table
-
+def _table(errors: list[TaskErrors]) -> Table:
     horizon = len(errors[0].latent)
-    table = Table(title="held-out episodes: open-loop errors after 1 and H steps", title_justify="left")
-    columns = ("latent, 1", f"latent, {horizon}", f"still, {horizon}", "reward, 1", f"reward, {horizon}", "reward std")
-    table.add_column("task")
-    for column in columns:
-        table.add_column(column, justify="right")
+    quantities = (
+        "latent, 1",
+        f"latent, {horizon}",
+        f"still, {horizon}",
+        "reward, 1",
+        f"reward, {horizon}",
+        "reward std",
+    )
+    table = plain_table(f"held-out episodes: open-loop errors after 1 and {horizon} steps", "task", *quantities)
     for task in errors:
         numbers = (task.latent[0], task.latent[-1], task.latent_still[-1], task.reward[0], task.reward[-1])
         table.add_row(task.task, *(f"{value:.3g}" for value in (*numbers, task.reward_deviation)))

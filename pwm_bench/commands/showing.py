@@ -1,4 +1,4 @@
-"""The progress bar of commands that count steps."""
+"""Progress bars and tables of commands."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.table import Table
 
-__all__ = ["step_bar"]
+__all__ = ["plain_table", "step_bar"]
 
 
 def step_bar(console: Console, label: str) -> Progress:
@@ -30,3 +31,21 @@ def step_bar(console: Console, label: str) -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
+
+
+def plain_table(title: str, *columns: str) -> Table:
+    """A table without frames: names, never cut, in the first column, and numbers in the others.
+
+    Args:
+        title: stands above it.
+        columns: their headings.
+    """
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", no_wrap=not index)
+    return table

@@ -72,7 +72,9 @@ def test_extract_and_compare_follow_pretrain(place, tmp_path, monkeypatch, capsy
     compare = ["compare", str(place / "model"), "--experts", str(run), "--episodes", "2", *results]
     assert main([*compare, *_flags("--planner-set", planner)]) == 0
     assert "pwm-planning" in capsys.readouterr().out
-    assert main([*extract, *_flags("--set", (*small, "imitation=5", "imitation_best=0.5")), *results]) == 0
+    imitating = (*small, "imitation=5", "imitation_best=0.5")
+    assert main([*extract, *_flags("--set", imitating), "--seeds", "2", *results]) == 0
+    assert "score of the" in capsys.readouterr().out
     (other,) = {path.name for path in (tmp_path / "runs" / "extract").iterdir()} - {run.name}
     record = Results(tmp_path).run("extract", other)
     assert record.read().spec["config"]["imitation"] == 5.0
