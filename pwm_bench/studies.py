@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from envs.errors import UsageError, unknown
-from pwm_bench import configs
+from pwm_bench import configs, registry
 from pwm_bench.spec import RunSpec, Study
 
 __all__ = ["DEFAULT_ENV_STEPS", "STUDIES", "default_env_steps", "describe", "load_study"]
@@ -41,7 +41,8 @@ PUBLISHED_BUDGETS = {
 }
 """Environment steps per seed of PWM's published curves, the same for every algorithm here."""
 SMALLEST_PUBLISHED_SCALE = 0.2
-"""Of these budgets, from which on PWM has its published sizes; below, those for a CPU."""
+"""Of these budgets, from which on PWM and SAC have their published sizes; below, those for a CPU."""
+_TWO_SIZES = ("pwm", "sac")  # whose recipes are for a CPU unless told otherwise
 
 
 def quickstart() -> Study:
@@ -58,22 +59,13 @@ def quickstart() -> Study:
 
 
 def hopper() -> Study:
-    """Learned, simulator and score-function gradients on hopper in Warp at equal environment steps, three seeds."""
+    """Gradients of four kinds on hopper in Warp at equal environment steps, three seeds: PWM's through a learned model,
+    SHAC's through the simulator, PPO's score function, SAC's through an action-value function."""
     return _study("hopper", hopper, [
         RunSpec.create(
             task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=REFERENCE_SEEDS
         )
-        for algorithm in ("shac", "pwm", "ppo")
-    ])  # fmt: skip
-
-
-def offpolicy() -> Study:
-    """Off-policy SAC beside SHAC and PPO: hopper in Warp at equal environment steps, three seeds."""
-    return _study("offpolicy", offpolicy, [
-        RunSpec.create(
-            task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=REFERENCE_SEEDS
-        )
-        for algorithm in ("shac", "sac", "ppo")
+        for algorithm in ("shac", "pwm", "ppo", "sac")
     ])  # fmt: skip
 
 
@@ -112,16 +104,15 @@ def survival() -> Study:
 
 
 def locomotion(scale: float = 1.0) -> Study:
-    """PWM, SHAC and PPO on five locomotion tasks at the published budgets, five seeds, in Warp and MJX; for a GPU, or
-    for a CPU with --scale 0.02 or so."""
+    """PWM, SHAC, PPO and SAC on five locomotion tasks at the published budgets, five seeds, in Warp and MJX; for a GPU,
+    or for a CPU with --scale 0.02 or so."""
     specs = []
     for task, steps in PUBLISHED_BUDGETS.items():
         for simulator in ("warp", "mjx"):
-            for algorithm in ("pwm", "shac", "ppo"):
+            for algorithm in ("pwm", "shac", "ppo", "sac"):
                 overrides = {}
-                if algorithm == "pwm" and scale >= SMALLEST_PUBLISHED_SCALE:
-                    from pwm_bench.pwm.recipes import recipe
-
+                if algorithm in _TWO_SIZES and scale >= SMALLEST_PUBLISHED_SCALE:
+                    recipe: Any = registry.learner_package(algorithm).recipe
                     overrides = configs.to_json(recipe(task, simulator, "published"))
                 specs.append(
                     RunSpec.create(
@@ -139,7 +130,6 @@ def locomotion(scale: float = 1.0) -> Study:
 STUDIES: dict[str, Callable[..., Study]] = {
     "quickstart": quickstart,
     "hopper": hopper,
-    "offpolicy": offpolicy,
     "ant": ant,
     "suite": suite,
     "locomotion": locomotion,

@@ -174,7 +174,7 @@ def _conclude(console: Console, study: Study, outcome: SweepResult, results: Res
     if any(item.status in ("failed", "oom") for item in outcome.items):
         steps.insert(0, (f"{again} --retry", "do the failed runs again; each has a traceback.txt"))
     if study.name == "quickstart":
-        steps.append(("pwm-bench sweep hopper", "PWM, SHAC and PPO at equal environment steps"))
+        steps.append(("pwm-bench sweep hopper", "PWM, SHAC, PPO and SAC at equal environment steps"))
     console.print()
     console.print(f"results: {results.study_path(study.name)}", soft_wrap=True, highlight=False)
     grid = RichTable.grid(padding=(0, 2))

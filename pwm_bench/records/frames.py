@@ -174,9 +174,14 @@ def _variant_labels(runs: list[LoadedRun]) -> list[str]:
         names = sorted({name for other in others for name in other})
         differing = [n for n in names if len({json.dumps(other.get(n)) for other in others}) > 1]
         for key in members:
-            found = [f"{n.removeprefix('config.')}={variants[key].get(n)}" for n in differing]
+            found = [f"{n.removeprefix('config.')}={_short(variants[key].get(n))}" for n in differing]
             labels[key] = ", ".join(found)
     return [labels[key] for key in keys]
+
+
+def _short(value: Any) -> Any:
+    """1.0 as 1: labels stand over narrow columns."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _without_seeds(spec: Mapping[str, Any]) -> str:

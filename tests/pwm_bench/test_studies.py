@@ -51,33 +51,25 @@ def test_quickstart_has_all_algorithms_and_both_simulators_with_two_seeds():
 
 def test_reference_studies_have_three_seeds_and_equal_budgets():
     hopper = studies.load_study("hopper").specs
-    assert {spec.algorithm for spec in hopper} == {"pwm", "shac", "ppo"}
+    assert {spec.algorithm for spec in hopper} == {"pwm", "shac", "ppo", "sac"}
     assert len({spec.env_steps for spec in hopper}) == 1
     assert all(len(spec.seeds) == 3 for spec in (*hopper, *studies.load_study("ant").specs))
 
 
-def test_offpolicy_adds_sac_to_runs_of_the_hopper_study():
-    hopper, offpolicy = (studies.load_study(name).specs for name in ("hopper", "offpolicy"))
-    assert {spec.algorithm for spec in offpolicy} == {"shac", "sac", "ppo"}
-    assert {spec.id for spec in offpolicy} - {spec.id for spec in hopper} == {
-        spec.id for spec in offpolicy if spec.algorithm == "sac"
-    }
-    assert len({(spec.env_steps, spec.seeds) for spec in (*hopper, *offpolicy)}) == 1
-
-
-def test_locomotion_has_five_tasks_three_algorithms_and_both_simulators():
+def test_locomotion_has_five_tasks_four_algorithms_and_both_simulators():
     study = studies.load_study("locomotion")
-    assert len(study.specs) == 5 * 3 * 2
+    assert len(study.specs) == 5 * 4 * 2
     assert {len(spec.seeds) for spec in study.specs} == {5}
     hopper = {spec.algorithm: spec for spec in study.specs if (spec.task, spec.simulator) == ("hopper", "warp")}
     assert {spec.env_steps for spec in hopper.values()} == {10_000_000}
     assert hopper["pwm"].config["world_model"]["latent_dim"] == 512
+    assert hopper["sac"].config["batch_size"] == 2048
 
 
 def test_a_scaled_study_has_smaller_budgets_and_another_name():
     study = studies.load_study("locomotion", scale=0.02, tasks=["hopper"], simulators=["warp"])
     assert study.name == "locomotion-x0.02"
-    assert {spec.algorithm for spec in study.specs} == {"pwm", "shac", "ppo"}
+    assert {spec.algorithm for spec in study.specs} == {"pwm", "shac", "ppo", "sac"}
     assert all(spec.study == study.name and spec.env_steps == 200_000 for spec in study.specs)
     pwm = next(spec for spec in study.specs if spec.algorithm == "pwm")
     assert pwm.config["world_model"]["latent_dim"] == 128

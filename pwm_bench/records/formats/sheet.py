@@ -22,6 +22,8 @@ class Cell:
     """Text, whether it is the best of its kind, and the letters of its footnotes."""
 
     text: str
+    interval: str = ""
+    """Of the number, where it has no column of its own."""
     bold: bool = False
     marks: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
@@ -219,8 +221,8 @@ def _grid(summary: Summary, layout: Layout, footnotes: _Footnotes) -> Sheet:
                     if entry.setting
                     else f"{entry.algorithm} (published)"
                 )
-                text = f"{number(entry.value)} {interval(entry.low, entry.high)}".removesuffix(f" {MISSING}")
-                cell = Cell(text, marks=footnotes.marks(entry.footnotes()))
+                span = _span(entry.low, entry.high)
+                cell = Cell(number(entry.value), span, marks=footnotes.marks(entry.footnotes()))
                 published.setdefault(name, {}).update(dict.fromkeys(places, cell))
         extra = [
             Line((Cell(name), *(held.get(column, Cell(MISSING)) for column in columns)), published=True)
@@ -253,7 +255,7 @@ def _overall_lines(rows: Sequence[Overall], columns: Sequence[str], one_simulato
         for name, row in held.items():
             partial = "" if row.complete else f" ({len(row.tasks)} only)"
             bold = row.complete and len(held) > 1 and row.iqm == best
-            cells[columns.index(name)] = Cell(_iqm(row) + partial, bold=bold)
+            cells[columns.index(name)] = Cell(number(row.iqm) + partial, _span(row.low, row.high), bold=bold)
         title = f"{tasks} tasks together" + ("" if one_simulator else f" in {simulator}")
         lines.append(Line((Cell(title), *cells)))
     return Block("", tuple(lines))
@@ -262,11 +264,11 @@ def _overall_lines(rows: Sequence[Overall], columns: Sequence[str], one_simulato
 def _grid_cell(row: Row, best: float) -> Cell:
     if not math.isfinite(row.iqm):
         return Cell(plain_status(row), warn=True)
-    return Cell(_iqm(row), bold=row.iqm == best)
+    return Cell(number(row.iqm), _span(row.low, row.high), bold=row.iqm == best)
 
 
-def _iqm(row: Row | Overall) -> str:
-    return f"{number(row.iqm)} {interval(row.low, row.high)}".removesuffix(f" {MISSING}")
+def _span(low: float, high: float) -> str:
+    return interval(low, high) if math.isfinite(low) else ""
 
 
 def _best(rows: Sequence[Row]) -> dict[str, float]:

@@ -17,30 +17,69 @@ if TYPE_CHECKING:
 __all__ = ["to_rich"]
 
 _WIDE = 150  # terminal columns from which one table holds everything
+_BETWEEN = 2  # terminal columns between two of a table
 _NARROW = 100  # and below which what only some readers need is left out
 
 
 def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout | None = None) -> Group:
     """A summary for a terminal of ``width`` columns: one table if it fits, scores and cost apart if not."""
     from rich.console import Group
-    from rich.text import Text
 
     chosen = layout or Layout()
     sheet = to_sheet(summary, chosen, "rich")
     everything = range(len(sheet.headers))
+    if chosen.grid:
+        return _grid(sheet, width, trace=trace)
     if width >= _WIDE or chosen.columns:
         parts = [("", list(everything))]
     else:
         left_out = {"cost", "detail"} if width < _NARROW else {"cost"}
         scores = [i for i in everything if sheet.parts[i] not in left_out and not _all_well(sheet, i)]
         parts = [(" · scores", scores), (" · cost", [i for i in everything if sheet.parts[i] in ("name", "cost")])]
-    items: list[Table | Text] = [_table(sheet, suffix, columns) for suffix, columns in parts]
-    items += [Text(f"! {line}", style="yellow") for line in sheet.failures]
-    items += [Text(line, style="dim") for line in sheet.notes]
-    items += [Text(f"{letter}  {text}", style="dim") for letter, text in sheet.footnotes]
-    if trace:
-        items += [Text(line) for line in ("", *sheet.traces)]
-    return Group(*items)
+    tables = [_table(sheet, suffix, columns) for suffix, columns in parts]
+    return Group(*tables, *_below(sheet, trace))
+
+
+def _grid(sheet: Sheet, width: int, *, trace: bool) -> Group:
+    """A grid whose numbers stay whole: intervals are left out if it is too wide with them, then it comes in parts."""
+    from rich.console import Group
+    from rich.text import Text
+
+    rows = [line.cells for block in sheet.blocks for line in block.lines]
+
+    def needed(column: int, intervals: bool) -> int:
+        texts = (_cell(row[column], name=not column, intervals=intervals).cell_len for row in rows)
+        return max(*map(len, _heading(sheet.headers[column]).splitlines()), *texts) + _BETWEEN
+
+    columns = range(len(sheet.headers))
+    whole = sum(needed(column, True) for column in columns)
+    intervals = whole <= width
+    parts, room = [[0]], width - needed(0, intervals)
+    for column in columns[1:]:
+        need = needed(column, intervals)
+        if need > room and len(parts[-1]) > 1:
+            parts.append([0])
+            room = width - needed(0, intervals)
+        parts[-1].append(column)
+        room -= need
+    below = _below(sheet, trace)
+    if not intervals and any(cell.interval for row in rows for cell in row):
+        below.insert(0, Text(f"Intervals need a terminal of {whole} columns.", style="dim"))
+    return Group(*(_table(sheet, "", columns, intervals=intervals) for columns in parts), *below)
+
+
+def _heading(header: str) -> str:
+    """What sets algorithms of the same name apart goes to a line of its own."""
+    return header.replace(" (", "\n(").replace(", ", ",\n")
+
+
+def _below(sheet: Sheet, trace: bool) -> list[Text]:
+    from rich.text import Text
+
+    lines = [Text(f"! {line}", style="yellow") for line in sheet.failures]
+    lines += [Text(line, style="dim") for line in sheet.notes]
+    lines += [Text(f"{letter}  {text}", style="dim") for letter, text in sheet.footnotes]
+    return lines + [Text(line) for line in ("", *sheet.traces)] if trace else lines
 
 
 def _all_well(sheet: Sheet, column: int) -> bool:
@@ -49,7 +88,7 @@ def _all_well(sheet: Sheet, column: int) -> bool:
     return sheet.headers[column] == COLUMNS["status"].header and all(text == "ok" for text in cells)
 
 
-def _table(sheet: Sheet, suffix: str, columns: Sequence[int]) -> Table:
+def _table(sheet: Sheet, suffix: str, columns: Sequence[int], *, intervals: bool = False) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -63,22 +102,27 @@ def _table(sheet: Sheet, suffix: str, columns: Sequence[int]) -> Table:
         pad_edge=False,
     )
     for i in columns:
-        table.add_column(sheet.headers[i], justify=sheet.aligns[i], no_wrap=sheet.parts[i] != "name", overflow="fold")
+        grid = not sheet.block_header
+        header = _heading(sheet.headers[i]) if grid else sheet.headers[i]
+        wraps = sheet.parts[i] == "name" and not grid
+        table.add_column(header, justify=sheet.aligns[i], no_wrap=not wraps, overflow="fold")
     for block in sheet.blocks:
         if block.title:
             table.add_row(Text(block.title, style="bold cyan"))
         for line in block.lines:
-            cells = [_cell(line.cells[i], name=i == 0, indent=bool(block.title)) for i in columns]
+            cells = [_cell(line.cells[i], name=i == 0, indent=bool(block.title), intervals=intervals) for i in columns]
             table.add_row(*cells, style="italic dim" if line.published else None)
         table.add_section()
     return table
 
 
-def _cell(cell: Cell, *, name: bool, indent: bool) -> Text:
+def _cell(cell: Cell, *, name: bool, indent: bool = False, intervals: bool = False) -> Text:
     """A name has each difference from its other rows on a line of its own."""
     from rich.text import Text
 
     text = Text(f"  {cell.text}" if name and indent else cell.text)
+    if intervals and cell.interval:
+        text.append(f" {cell.interval}")
     for detail in cell.details:
         text.append(f"\n    {detail}", style="dim")
     if cell.marks:

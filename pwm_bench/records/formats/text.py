@@ -34,7 +34,8 @@ def to_markdown(sheet: Sheet, trace: bool) -> str:
 
 
 def _plain(cell: Cell) -> str:
-    return f"{cell.text} ({', '.join(cell.details)})" if cell.details else cell.text
+    text = f"{cell.text} {cell.interval}" if cell.interval else cell.text
+    return f"{text} ({', '.join(cell.details)})" if cell.details else text
 
 
 def _markdown_cell(cell: Cell) -> str:
