@@ -38,7 +38,7 @@ class Pipeline:
     round_collect: tuple[str, ...] = ()
     """adds episodes that these play, and trains the model on: what it believed wrongly, it learns."""
     extracts: tuple[tuple[str, ...], ...]
-    """One extraction each, from the same model and data; with the last one's policies others are compared."""
+    """One extraction each, from the same model and data; others are compared with the one begun last."""
     clones: tuple[tuple[str, ...], ...]
     """One behaviour cloning each."""
     compare: tuple[str, ...] | None
@@ -118,8 +118,8 @@ PIPELINES: Mapping[str, Pipeline] = {
         episodes=10,
     ),
     "multitask-offline": Pipeline(
-        description="The same 14 tasks from recorded data alone, three seeds: PWM as published, PWM that also imitates "
-        "the best tenth of the data, and behaviour cloning of all and of the best tenth.",
+        description="The same 14 tasks from recorded data alone, three seeds: PWM, PWM that also imitates the best "
+        "tenth of the data, and behaviour cloning of all and of the best tenth.",
         tasks=_FOURTEEN,
         collect=("--episodes", "300", "--train-steps", "150000", *_MIXED, "--seed", "1"),
         pretrain=(*_CPU_MODEL, "--seed", "1"),

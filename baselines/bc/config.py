@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from envs.errors import UsageError
-from pwm_bench.learning.checks import check_at_least, check_positive
+from pwm_bench.learning.checks import check_at_least, check_positive, check_share
 
 __all__ = ["Config"]
 
@@ -40,7 +40,6 @@ class Config:
             check_at_least(name, getattr(self, name), 1)
         for name in ("learning_rate", "final_learning_rate", "max_grad_norm"):
             check_positive(name, getattr(self, name))
-        if not 0.0 < self.best <= 1.0:
-            raise UsageError(f"best={self.best}: must be above 0 and at most 1")
+        check_share("best", self.best)
         if not self.hidden or min(self.hidden) < 1:
             raise UsageError(f"hidden={list(self.hidden)}: must be one or more positive widths")

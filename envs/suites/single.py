@@ -22,8 +22,8 @@ __all__ = ["SuiteTaskEnv"]
 class SuiteTaskEnv:
     """N worlds of one task for a population of P members with N/P worlds each.
 
-    Has what `envs.api.DifferentiableEnv` offers to learners that need no gradient of the simulator: PPO, and PWM with
-    its learned model. Observations and actions have the task's own sizes.
+    Has what `envs.api.DifferentiableEnv` offers to learners that need no gradient of the simulator: PPO, SAC, and PWM
+    with its learned model. Observations and actions have the task's own sizes.
 
     Args:
         task: a name from `envs.suites.names`.

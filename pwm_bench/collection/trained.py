@@ -111,7 +111,8 @@ def train(
 
 def _policy(learner: Any, env: SuiteTaskEnv) -> Act:
     """The learner's deterministic policy as it is now."""
-    frozen = copy.deepcopy(learner, {id(env): env})  # all but the worlds
+    # All but the worlds and what an off-policy learner has stored, which may be gigabytes.
+    frozen = copy.deepcopy(learner, {id(env): env, id(getattr(learner, "_replay", None)): None})
 
     @torch.no_grad()
     def act(obs: np.ndarray) -> np.ndarray:

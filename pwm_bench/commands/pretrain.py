@@ -134,7 +134,7 @@ class _Display:
 
     def show(self, event: PretrainProgress) -> None:
         """Shows a snapshot."""
-        if event.validation:
+        if event.validation is not None:
             return  # comes right after a report of the same step
         steps, seconds = event.step - self._last[0], event.train_seconds - self._last[1]
         self._last = (event.step, event.train_seconds)

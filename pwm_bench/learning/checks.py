@@ -12,6 +12,7 @@ __all__ = [
     "check_choice",
     "check_finite",
     "check_positive",
+    "check_share",
     "check_unit",
     "check_widths",
     "check_worlds",
@@ -47,6 +48,12 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
     choices = tuple(choices)
     if value not in choices:
         raise unknown(name, value, choices)
+
+
+def check_share(name: str, value: float) -> None:
+    """Requires a share: above 0 and at most 1."""
+    if not 0.0 < value <= 1.0:
+        raise UsageError(f"{name}={value}: must be above 0 and at most 1")
 
 
 def check_widths(name: str, value: Iterable[int]) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from torch import Tensor
 from envs.errors import UsageError
 from pwm_bench.records.files import sync_directory, write_atomic
 
-__all__ = ["Checkpoint", "exists", "load", "save"]
+__all__ = ["Checkpoint", "exists", "load", "restoring", "save"]
 
 _VERSION = 1
 _STATE = "state.json"
@@ -119,6 +120,22 @@ def load(path: Path, *, spec_id: str) -> Checkpoint:
     except (SafetensorError, KeyError, TypeError) as error:
         raise UsageError(f"{path / expected['file']}: not a checkpoint's tensors ({error}); {remedy}") from None
     return Checkpoint(spec_id=owner, state=state)
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Names the checkpoint where its content, whole as it is, lacks what is looked for: another version wrote it.
+
+    Raises:
+        UsageError: in place of a KeyError.
+    """
+    try:
+        yield
+    except KeyError as error:
+        raise UsageError(
+            f"{path}: holds no {error}, so it was written by another version of pwm-bench; go on with that one, or "
+            "remove the folder to begin the run again"
+        ) from error
 
 
 def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

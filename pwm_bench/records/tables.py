@@ -51,7 +51,7 @@ class Row:
     variant: str
     """What sets it apart from another row of the same algorithm; mostly empty."""
     gradient: str
-    """Where the policy's gradient comes from: learned, simulator or score."""
+    """Where the policy's gradient comes from: learned, simulator, score or critic."""
     seeds: int
     """Seeds that the scores are over."""
     env_steps: float

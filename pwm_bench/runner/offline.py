@@ -139,7 +139,8 @@ class _Run:
         self.directory.metrics.truncate(state["metrics"] if state else 0)
         self.directory.evaluations.truncate(state["evaluations"] if state else 0)
         if state is not None:
-            self.learner.load_state_dict(state["learner"])
+            with checkpoint.restoring(path):
+                self.learner.load_state_dict(state["learner"])
             self.clocks.add(ClockTimes(**state["clocks"]))
             self.record.members = [Member(**member) for member in state["members"]]
             self.record.memory = PeakMemory(**state["memory"])

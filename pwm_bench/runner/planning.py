@@ -53,9 +53,10 @@ def load_experts(path: Path, model: MultitaskModel) -> Extractor:
     if record.spec["model_digest"] != model_digest(model):
         raise UsageError(f"{path}: its policies were trained in another world model ({record.spec['model']})")
     experts = [Expert(member.task or "", member.seed) for member in record.members]
-    config = configs.override(ExtractionConfig(), record.spec["config"])
+    config = configs.override(ExtractionConfig(), record.spec["config"] | {"imitation": 0.0})  # nothing is trained
     extractor = Extractor(model, experts, config, starts=_no_starts)
-    extractor.load_state_dict(checkpoint.load(path / "checkpoint", spec_id=record.run_id).state["learner"])
+    with checkpoint.restoring(path / "checkpoint"):
+        extractor.load_state_dict(checkpoint.load(path / "checkpoint", spec_id=record.run_id).state["learner"])
     return extractor
 
 

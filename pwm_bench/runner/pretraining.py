@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +76,8 @@ class PretrainProgress:
     steps: int
     train_seconds: float
     losses: dict[str, float]
-    validation: list[TaskErrors] = field(default_factory=list)
-    """Filled right after a validation."""
+    validation: list[TaskErrors] | None = None
+    """Right after a validation, its errors; the step has been told before."""
 
 
 def model_config_of(data: Dataset, size: dict[str, Any]) -> ModelConfig:
@@ -139,7 +139,7 @@ def pretrain(
 def last_validation(folder: Path) -> list[TaskErrors]:
     """The newest errors on held-out episodes in a model's folder; empty before the first validation."""
     lines = JsonLines(folder / "validation.jsonl").read()
-    return [TaskErrors(**task) for task in lines[-1]["tasks"]] if lines else []
+    return [TaskErrors.from_json(task) for task in lines[-1]["tasks"]] if lines else []
 
 
 class _Training:

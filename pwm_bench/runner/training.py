@@ -74,7 +74,8 @@ class Training:
             self.journal.rewind(None)
             return
         state = checkpoint.load(path, spec_id=self.spec.id).state
-        self.learner.load_state_dict(state["learner"])
+        with checkpoint.restoring(path):
+            self.learner.load_state_dict(state["learner"])
         self.journal.rewind(state["journal"])
         self.clocks.add(ClockTimes(**state["clocks"]))
         self.iteration = state["iteration"]

@@ -79,6 +79,7 @@ def test_extract_and_compare_follow_pretrain(place, tmp_path, monkeypatch, capsy
     record = Results(tmp_path).run("extract", other)
     assert record.read().spec["config"]["imitation"] == 5.0
     assert all(value > 0 for value in record.metrics.read()[-1]["values"]["actor_regulariser"])
+    assert main([*compare[:3], str(record.path), *compare[4:], "--arms", "pwm"]) == 0
     assert main(["table", "compare", "--results", str(tmp_path), "--metric", "score"]) == 0
     assert main(["results", "verify", "--results", str(tmp_path)]) == 0
 

@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from envs.errors import UsageError, unknown
-from pwm_bench.learning.checks import check_at_least, check_choice
+from envs.errors import unknown
+from pwm_bench.learning.checks import check_at_least, check_choice, check_share
 from pwm_bench.pwm.config import Config
 
 __all__ = ["VARIANTS", "ExtractionConfig", "variant"]
@@ -70,10 +70,8 @@ class ExtractionConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("iterations", "batch_size"):
             check_at_least(name, getattr(self, name), 1)
-        if self.imitation < 0.0:
-            raise UsageError(f"imitation={self.imitation}: must not be negative")
-        if not 0.0 < self.imitation_best <= 1.0:
-            raise UsageError(f"imitation_best={self.imitation_best}: must be above 0 and at most 1")
+        check_at_least("imitation", self.imitation, 0.0)
+        check_share("imitation_best", self.imitation_best)
         check_choice("discount", self.discount, ("task", "fixed"))
         self.policy_config()  # checks the rest
 

@@ -83,7 +83,7 @@ def _below(sheet: Sheet, trace: bool) -> list[Text]:
 
 
 def _all_well(sheet: Sheet, column: int) -> bool:
-    """Whether it is the status, and that of every row is ok: where space is short, no news is good news."""
+    """Whether it is the status, and says nothing but ok: where space is short, no news is good news."""
     cells = (line.cells[column].text for block in sheet.blocks for line in block.lines)
     return sheet.headers[column] == COLUMNS["status"].header and all(text == "ok" for text in cells)
 

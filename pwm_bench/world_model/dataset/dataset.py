@@ -16,6 +16,7 @@ from torch import Tensor
 
 from envs.errors import UsageError, unknown
 from envs.random import fold
+from pwm_bench.learning.checks import check_share
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.dataset import layout
 from pwm_bench.world_model.dataset.layout import Shard, TaskInfo
@@ -92,8 +93,7 @@ class Dataset:
             raise unknown("split", split, ("train", "validation", "all"))
         if not 0.0 < holdout < 1.0:
             raise UsageError(f"holdout={holdout}: must be between 0 and 1")
-        if not 0.0 < best <= 1.0:
-            raise UsageError(f"best={best}: must be above 0 and at most 1")
+        check_share("best", best)
         header = layout.read_header(self.path)
         self.tasks: tuple[TaskInfo, ...] = header.tasks
         self.obs_dim = header.obs_dim

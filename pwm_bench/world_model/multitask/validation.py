@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,15 @@ class TaskErrors:
     def to_json(self) -> dict[str, Any]:
         """The fields."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> TaskErrors:
+        """From what `to_json` gave; null, which stands for what is not finite in JSON, becomes NaN."""
+
+        def number(value: Any) -> Any:
+            return [number(item) for item in value] if isinstance(value, list) else math.nan if value is None else value
+
+        return cls(**{name: number(value) for name, value in values.items()})
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 
 import pytest
 import torch
@@ -42,6 +43,16 @@ def test_finds_the_soft_optimum_of_a_problem_of_one_step():
     assert (metrics["entropy"] + 2.0).abs().max() < 0.3
     alpha = torch.full((2,), -2.0).exp() / (torch.pi * torch.e)
     torch.testing.assert_close(metrics["temperature"], alpha, rtol=0.3, atol=0.0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_compiled_losses_are_the_plain_ones(precision, monkeypatch):
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))  # no C++ compiler
+    learners = [make((0, 1), dataclasses.replace(SMALL, precision=precision, compile=flag)) for flag in (False, True)]
+    for sac in learners:
+        sac.update()
+    for plain, compiled in zip(*map(weights, learners), strict=True):
+        torch.testing.assert_close(compiled, plain)
 
 
 def test_learns_to_stop_a_point_mass():

@@ -10,6 +10,7 @@ from envs.errors import UsageError
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.starts import DatasetStarts
 from pwm_bench.pwm.extraction.train import Extractor
+from pwm_bench.records import checkpoint
 from pwm_bench.records.frames import load_study, members_frame
 from pwm_bench.records.store import Results
 from pwm_bench.runner import offline
@@ -107,6 +108,19 @@ def test_stopped_and_resumed_equals_undisturbed(data, tmp_path, monkeypatch) -> 
         [line["values"] for line in Results(tmp_path / name).run("extract", spec.id).metrics.read()] for name in "ab"
     ]
     assert values[0] == values[1]
+
+
+def test_a_checkpoint_of_another_version_is_named(data, tmp_path, monkeypatch) -> None:
+    spec, extractor = _parts(data)
+    with monkeypatch.context() as patch:
+        patch.setattr(offline.StopRequest, "__bool__", lambda _: True)
+        train_offline(spec, extractor, Results(tmp_path), evaluate=_evaluate)
+    path = Results(tmp_path).run("extract", spec.id).checkpoint
+    state = checkpoint.load(path, spec_id=spec.id).state
+    del state["learner"]["starts"]
+    checkpoint.save(path, state, spec_id=spec.id)
+    with pytest.raises(UsageError, match=r"checkpoint: holds no 'starts'.*another version"):
+        train_offline(spec, _parts(data)[1], Results(tmp_path), evaluate=_evaluate)
 
 
 def test_a_failure_is_recorded(data, tmp_path) -> None:

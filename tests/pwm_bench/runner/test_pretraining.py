@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -8,10 +9,11 @@ import torch
 from envs.errors import UsageError
 from pwm_bench.records.files import JsonLines
 from pwm_bench.runner import pretraining
-from pwm_bench.runner.pretraining import PretrainSpec, model_config_of, pretrain
+from pwm_bench.runner.pretraining import PretrainSpec, last_validation, model_config_of, pretrain
 from pwm_bench.world_model.dataset import Dataset
 from pwm_bench.world_model.multitask.files import load_model
 from pwm_bench.world_model.multitask.recipes import recipe
+from pwm_bench.world_model.multitask.validation import TaskErrors
 from tests.pwm_bench.world_model.multitask.datasets import write_linear_data
 
 SIZE = {"latent_dim": 16, "encoder_hidden": (16,), "hidden": (24, 24), "num_q": 2, "task_dim": 4}
@@ -73,6 +75,15 @@ def test_stopped_and_resumed_equals_undisturbed(data, tmp_path, monkeypatch, pre
     assert steps[0] == steps[1]
     parts = {"consistency_loss", "reward_loss", "value_loss", "policy_loss", "grad_norm", "train_seconds", "skipped"}
     assert parts <= set(JsonLines(straight / "metrics.jsonl").read()[-1])
+
+
+def test_errors_that_are_not_finite_survive_the_file(tmp_path) -> None:
+    errors = TaskErrors(task="t", latent=[0.5, math.nan], latent_still=[1.0, 2.0], reward=[math.inf, 1.0],
+                        reward_deviation=math.nan, slices=3)  # fmt: skip
+    JsonLines(tmp_path / "validation.jsonl").append({"step": 1, "tasks": [errors.to_json()]})
+    (found,) = last_validation(tmp_path)
+    assert (found.task, found.latent[0], found.latent_still, found.slices) == ("t", 0.5, [1.0, 2.0], 3)
+    assert all(map(math.isnan, (found.latent[1], found.reward[0], found.reward_deviation)))
 
 
 def test_training_can_be_prolonged_but_not_changed(data, tmp_path) -> None:

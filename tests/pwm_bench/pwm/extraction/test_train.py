@@ -174,7 +174,14 @@ def test_policies_that_only_imitate_act_like_the_examples() -> None:
 def test_what_imitation_refuses() -> None:
     with pytest.raises(UsageError, match="imitation=2\\.0: needs examples"):
         Extractor(_model(), EXPERTS, ExtractionConfig(**SMALL, imitation=2.0), starts=_starts)
-    for name, value in (("imitation", -1.0), ("imitation_best", 0.0), ("imitation_best", 1.5)):
+    for name, value in (
+        ("imitation", -1.0),
+        ("imitation", float("nan")),
+        ("imitation", float("inf")),
+        ("imitation_best", 0.0),
+        ("imitation_best", 1.5),
+        ("imitation_best", float("nan")),
+    ):
         with pytest.raises(UsageError, match=f"{name}={value}"):
             ExtractionConfig(**{name: value})
 
