@@ -102,9 +102,9 @@ def main(*, quick: bool = False, kills: int | None = None, minutes: float = 30.0
             status.update(f"{sum(outcome.kills.values())} of {wanted} kills, {outcome.rounds} rounds finished")
 
         outcome = soak(study, Path(folder), kills=wanted, seconds=60.0 * minutes, seed=seed, told=told)
-    table = Table(title=f"Random kills of {_SWEEPS} sweeps at a time, study {study.name}", title_justify="left")
-    table.add_column("")
-    table.add_column("", justify="right")
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right")
     total = sum(outcome.kills.values())
     table.add_row("kills", f"{total}")
     for (victim, name), number in sorted(outcome.kills.items()):
@@ -116,6 +116,7 @@ def main(*, quick: bool = False, kills: int | None = None, minutes: float = 30.0
     table.add_row("identical to the undisturbed sweep", "no" if outcome.problems else "yes")
     table.add_row("minutes", f"{outcome.seconds / 60:.1f}")
     console.print(f"{machine_line()}\n", highlight=False)
+    console.print(f"[bold]random kills of {_SWEEPS} sweeps at a time, study {study.name}[/bold]", highlight=False)
     console.print(table)
     for problem in outcome.problems:
         console.print(problem, style="red", soft_wrap=True, markup=False, highlight=False)
