@@ -130,9 +130,10 @@ def _left_out(media: Media) -> Markup:
 def _subtitle(loaded: Loaded) -> Markup:
     runs = [run.record for run in loaded.runs]
     done = sum(record.status in FINISHED for record in runs)
-    seeds = sum(len(record.members) for record in runs)
+    members = [member for record in runs for member in record.members]
+    kind = "policy" if any(member.task for member in members) else "seed"
     last = max((record.updated_at for record in runs), default="")
-    counted = f"{len(runs)} run{'s' if len(runs) != 1 else ''}, {seeds} seed{'s' if seeds != 1 else ''}"
+    counted = f"{_number(len(runs), 'run')}, {_number(len(members), kind)}"
     parts = [counted, f"{done} finished" if done < len(runs) else "all finished"]
     parts += [f"{len(loaded.damaged)} damaged"] if loaded.damaged else []
     parts += [f"last record {moment(last)}"] if last else []
@@ -169,3 +170,7 @@ def _policy(script: str) -> str:
 
 def _asset(name: str) -> Markup:
     return Markup((resources.files("pwm_bench.report") / "assets" / name).read_text(encoding="utf-8"))
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count} {thing if count == 1 else thing.removesuffix('y') + 'ies' if thing.endswith('y') else thing + 's'}"

@@ -12,6 +12,7 @@ from pwm_bench.report.markup import Markup, command, joined, tag
 __all__ = ["run_link", "summary_section"]
 
 _FIRST = ("iqm", "interval")
+_MANY = 5  # tasks from which on a grid of them comes first
 
 
 def summary_section(summary: Summary, made_by: str) -> Markup:
@@ -33,11 +34,37 @@ def summary_section(summary: Summary, made_by: str) -> Markup:
     footnotes = [tag("li", tag("sup", letter), " ", text) for letter, text in sheet.footnotes]
     return joined(
         (
+            _overview(summary),
             tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Summary table"),
             tag("ul", *(tag("li", note) for note in sheet.notes), class_="notes"),
             tag("ul", *footnotes, class_="notes footnotes") if footnotes else "",
             tag("p", "The same numbers: ", command(made_by)),
         )
+    )
+
+
+def _overview(summary: Summary) -> Markup:
+    """Tasks by algorithms, where there are so many that they are hard to compare in the other table."""
+    sheet = to_sheet(summary, Layout(columns=("algorithm",)), "html")
+    if len(sheet.headers) < 3 or len(sheet.blocks[0].lines) < _MANY:
+        return Markup("")
+    sides = tuple(zip(sheet.headers, sheet.aligns, strict=True))
+    head = tag("tr", *(tag("th", text, scope="col", class_=side) for text, side in sides))
+    bodies = [
+        tag("tbody", *(_cells(line, sheet.aligns) for line in block.lines)) for block in sheet.blocks if block.lines
+    ]
+    table = tag("table", tag("thead", head), *bodies, class_="grid")
+    return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Tasks by algorithms")
+
+
+def _cells(line: Line, aligns: tuple[str, ...], *behind: Markup) -> Markup:
+    name, *cells = line.cells
+    return tag(
+        "tr",
+        tag("th", *_parts(name), scope="row", class_="left"),
+        *(tag("td", *_parts(cell), class_=_class(cell, side)) for cell, side in zip(cells, aligns[1:], strict=True)),
+        *behind,
+        class_="published" if line.published else None,
     )
 
 
@@ -62,23 +89,16 @@ def _block(block: Block, aligns: tuple[str, ...], rows: Iterator[Row]) -> Markup
 
 
 def _line(line: Line, aligns: tuple[str, ...], row: Row | None) -> Markup:
-    name, *cells = line.cells
     behind = joined((run_link(run) for run in row.runs), " ") if row else Markup("")
     if row and len(row.runs) > 3:
         behind = tag("details", tag("summary", f"{len(row.runs)} runs"), behind)
-    return tag(
-        "tr",
-        tag("th", *_parts(name), scope="row", class_="left"),
-        *(tag("td", *_parts(cell), class_=_class(cell, side)) for cell, side in zip(cells, aligns[1:], strict=True)),
-        tag("td", behind, class_="left runs"),
-        class_="published" if line.published else None,
-    )
+    return _cells(line, aligns, tag("td", behind, class_="left runs"))
 
 
 def _parts(cell: Cell) -> list[Markup]:
     text = tag("strong", cell.text) if cell.bold else joined((cell.text,))
     marks = [tag("sup", " ".join(cell.marks))] if cell.marks else []
-    details = [tag("span", detail, class_="detail") for detail in cell.details]
+    details = [tag("span", detail, class_="detail") for detail in (cell.interval, *cell.details) if detail]
     return [text, *marks, *details]
 
 

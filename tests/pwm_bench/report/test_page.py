@@ -89,6 +89,19 @@ def test_table_holds_the_summary(root):
     assert len(page.ids) == len(set(page.ids))
 
 
+def test_many_tasks_come_as_a_grid_first(root, tmp_path_factory):
+    assert "Tasks by algorithms" not in page_of(root)
+    many = tmp_path_factory.mktemp("many")
+    for index in range(5):
+        for algorithm, value in (("shac", 10.0 + index), ("ppo", 3.0)):
+            write_run(many, f"{algorithm}{index}", task=f"task{index}", algorithm=algorithm,
+                      curves=[[0.0, value], [0.0, value + 2.0]], steps=[0, 10], seconds=[0.0, 1.0])  # fmt: skip
+    text = page_of(many)
+    grid = Page(text[text.index("Tasks by algorithms") : text.index("Summary table")])
+    assert grid.cells[:6] == ["task", "ppo", "shac", "task0", "4.00", "11.0"]
+    assert grid.texts.count("[3.00, 5.00]") == 5
+
+
 def test_the_command_under_the_table_prints_its_numbers(root, capsys):
     command = next(c for c in commands_of(page_of(root, match="env_steps", threshold=50.0)) if "table" in c)
     assert main(shlex.split(command)[1:]) == 0
