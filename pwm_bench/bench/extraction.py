@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from pwm_bench.bench.plain_extraction import PlainExtraction, ReleasedExtraction
@@ -18,6 +17,7 @@ from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
+from pwm_bench.showing import plain_table
 from pwm_bench.world_model.multitask.config import sized
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
@@ -41,18 +41,8 @@ def main(*, quick: bool = False) -> None:
         populations = (1, 10) if device == "cpu" else (1, 10, 30)  # 30 in a row take minutes on a CPU
         seconds = measure(model, populations, repeats=1 if quick else 3)
         cosine = actor_gradient_cosine(model)
-    table = Table(title=f"One update at batch 64, H 16, {size} world model", title_justify="left")
-    columns = (
-        "tasks",
-        "s/update",
-        "s/task",
-        "1/s",
-        "x plain",
-        "x released",
-        "GFLOP/s",
-    )
-    for column in ("", *columns):
-        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    columns = ("tasks", "s/update", "s/task", "1/s", "x plain", "x released", "GFLOP/s")
+    table = plain_table(f"One update at batch 64, H 16, {size} world model", "", *columns)
     plain, released = (seconds[(f"{name} float32", 1)] for name in ("plain", "released"))
     work = matrix_work(model, ExtractionConfig())
     for (name, tasks), value in seconds.items():

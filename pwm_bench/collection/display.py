@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pwm_bench.showing import plain_table
 from pwm_bench.text import MISSING, count, number
 from pwm_bench.world_model.dataset import Dataset
 
@@ -19,17 +19,8 @@ __all__ = ["progress_bar", "summary"]
 
 def summary(dataset: Dataset) -> Table:
     """What a dataset holds, task by task, for a terminal."""
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title=str(dataset.path),
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("task", no_wrap=True)
-    for name in ("eps.", "steps", "return", "lowest", "highest", "solved", "skipped"):
-        table.add_column(name, justify="right", no_wrap=True)
+    quantities = ("eps.", "steps", "return", "lowest", "highest", "solved", "skipped")
+    table = plain_table(str(dataset.path), "task", *quantities)
     for index, task in enumerate(dataset.tasks):
         returns, success = dataset.scores(index)
         if not len(returns):

@@ -10,7 +10,7 @@ import tyro
 
 from envs.errors import UsageError
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
-from pwm_bench.commands.showing import plain_table
+from pwm_bench.showing import plain_table
 
 __all__ = ["Compare"]
 

@@ -10,7 +10,7 @@ import tyro
 
 from envs.errors import UsageError
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
-from pwm_bench.commands.showing import plain_table, step_bar
+from pwm_bench.showing import plain_table, step_bar
 
 if TYPE_CHECKING:
     from rich.console import Console

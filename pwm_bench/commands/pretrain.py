@@ -11,7 +11,7 @@ import tyro
 
 from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import Device, option
-from pwm_bench.commands.showing import plain_table, step_bar
+from pwm_bench.showing import plain_table, step_bar
 
 if TYPE_CHECKING:
     from rich.console import Console

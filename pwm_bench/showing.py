@@ -1,4 +1,4 @@
-"""Progress bars and tables of commands."""
+"""Progress bars and tables on a terminal."""
 
 from __future__ import annotations
 
