@@ -41,10 +41,9 @@ class Extract(OfflineOptions):
         """Extracts."""
         from pwm_bench.commands.options import resolve_device
         from pwm_bench.pwm.extraction.config import variant
-        from pwm_bench.pwm.extraction.starts import DatasetStarts
         from pwm_bench.pwm.extraction.train import Extractor
         from pwm_bench.runner.offline_spec import ExtractionSpec, model_digest
-        from pwm_bench.world_model.dataset import Dataset, PairSampler
+        from pwm_bench.world_model.dataset import Dataset, ObservationSampler, PairSampler
         from pwm_bench.world_model.multitask.files import load_model
 
         results = self.open_results()
@@ -72,7 +71,7 @@ class Extract(OfflineOptions):
         examples = None
         if config.imitation > 0.0:
             examples = PairSampler(Dataset(self.data, best=config.imitation_best), names)
-        extractor = Extractor(model, experts, config, starts=DatasetStarts(data, names), examples=examples)
+        extractor = Extractor(model, experts, config, starts=ObservationSampler(data, names), examples=examples)
         return carry_out(
             spec, extractor, results, workers=self.workers, device=device, checkpoint_seconds=self.checkpoint_seconds
         )

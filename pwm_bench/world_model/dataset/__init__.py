@@ -2,7 +2,7 @@
 
 from pwm_bench.world_model.dataset.dataset import Dataset, Episode, TaskBatch
 from pwm_bench.world_model.dataset.layout import TaskInfo
-from pwm_bench.world_model.dataset.pairs import PairSampler
+from pwm_bench.world_model.dataset.samplers import ObservationSampler, PairSampler
 from pwm_bench.world_model.dataset.writer import DatasetWriter
 
-__all__ = ["Dataset", "DatasetWriter", "Episode", "PairSampler", "TaskBatch", "TaskInfo"]
+__all__ = ["Dataset", "DatasetWriter", "Episode", "ObservationSampler", "PairSampler", "TaskBatch", "TaskInfo"]

@@ -6,10 +6,9 @@ import torch
 
 from pwm_bench.learning.expert import Expert
 from pwm_bench.pwm.extraction.config import ExtractionConfig
-from pwm_bench.pwm.extraction.starts import DatasetStarts
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.runner.pretraining import PretrainSpec, model_config_of, pretrain
-from pwm_bench.world_model.dataset import Dataset
+from pwm_bench.world_model.dataset import Dataset, ObservationSampler
 from pwm_bench.world_model.multitask.files import load_model
 from pwm_bench.world_model.multitask.recipes import recipe
 from tests.pwm_bench.world_model.multitask.datasets import write_linear_data
@@ -36,7 +35,7 @@ def test_experts_learn_from_data_alone_what_each_task_wants(tmp_path) -> None:
     )
     experts = [Expert("left", 0), Expert("right", 0)]
     extractor = Extractor(
-        load_model(tmp_path / "model"), experts, config, starts=DatasetStarts(data, ["left", "right"])
+        load_model(tmp_path / "model"), experts, config, starts=ObservationSampler(data, ["left", "right"])
     )
     for _ in range(config.iterations):
         extractor.update()

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from envs.errors import UsageError
 from pwm_bench.pwm.extraction.config import ExtractionConfig
-from pwm_bench.pwm.extraction.starts import DatasetStarts
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.records import checkpoint
 from pwm_bench.records.frames import load_study, members_frame
@@ -19,7 +18,7 @@ from pwm_bench.runner.offline import train_offline
 from pwm_bench.runner.offline_spec import ExtractionSpec, model_digest
 from pwm_bench.runner.pretraining import model_config_of
 from pwm_bench.spec import population_id
-from pwm_bench.world_model.dataset import Dataset
+from pwm_bench.world_model.dataset import Dataset, ObservationSampler
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from tests.pwm_bench.world_model.multitask.datasets import write_linear_data
 
@@ -47,7 +46,7 @@ def _parts(data: Dataset, **changes) -> tuple[ExtractionSpec, Extractor]:
         "seeds": (0, 7),
     }
     spec = ExtractionSpec(config=config, evaluations=3, evaluation_episodes=EPISODES, **fields)
-    starts = DatasetStarts(data, [expert.task for expert in spec.experts])
+    starts = ObservationSampler(data, [expert.task for expert in spec.experts])
     return spec, Extractor(model, spec.experts, config, starts=starts)
 
 
@@ -142,9 +141,9 @@ def test_the_name_of_a_run_follows_its_content(data) -> None:
 def test_starts_are_observations_of_the_members_task(data) -> None:
     from pwm_bench.learning.random import MemberStream
 
-    starts: Tensor = DatasetStarts(data, ["right", "left"])(MemberStream([0, 1]), 5)
+    starts: Tensor = ObservationSampler(data, ["right", "left"])(MemberStream([0, 1]), 5)
     assert starts.shape == (2, 5, 4)
     assert (starts[0, :, 3] == 0).all()  # "right" has three features
     assert (starts[1, :, 3] != 0).all()
     with pytest.raises(UsageError, match="unknown task in the data 'up'"):
-        DatasetStarts(data, ["up"])
+        ObservationSampler(data, ["up"])

@@ -1,4 +1,4 @@
-"""Observations with the actions that were taken in them, for imitation."""
+"""What members of a population draw from the episodes of their own tasks: observations, or pairs to imitate."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.dataset.dataset import Dataset
 
-__all__ = ["PairSampler"]
+__all__ = ["ObservationSampler", "PairSampler"]
 
 
-class PairSampler:
-    """Draws transitions, every one of a task with the same chance.
+class _Sampler:
+    """Draws from a dataset, everything of a task with the same chance.
 
     Args:
         data: the dataset; open it with ``best`` to draw from the best episodes only.
@@ -26,6 +26,18 @@ class PairSampler:
     def __init__(self, data: Dataset, tasks: Sequence[str]) -> None:
         self._data = data
         self._index = data.indices_of(tasks)
+
+
+class ObservationSampler(_Sampler):
+    """Single observations, such as imagined rollouts start from."""
+
+    def __call__(self, stream: MemberStream, batch: int) -> Tensor:
+        """Observations ``(P, batch, D)``."""
+        return self._data.sample(stream, batch, 0, tasks=self._index).obs[:, :, 0]
+
+
+class PairSampler(_Sampler):
+    """Observations with the actions that were taken in them."""
 
     def __call__(self, stream: MemberStream, batch: int) -> tuple[Tensor, Tensor]:
         """Observations ``(P, batch, D)`` and actions ``(P, batch, A)``."""
