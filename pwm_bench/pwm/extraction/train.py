@@ -95,7 +95,7 @@ class Extractor:
         )
         self.iteration = 0
         self._action_dim = model.config.action_dim
-        self._dtype, self._device = dtype, device
+        self._dtype = dtype
         self._guard = MemberGuard(len(experts), device)
         self._stream = MemberStream(seeds, device, name="extract")
         self._mask = model.action_masks[tasks].unsqueeze(1).to(dtype)
