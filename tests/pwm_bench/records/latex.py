@@ -8,7 +8,7 @@ KNOWN = {
     "begin", "end", "centering", "small", "footnotesize", "setlength", "tabcolsep", "caption", "toprule", "midrule",
     "bottomrule", "multicolumn", "textit", "textbf", "textsuperscript", "smallskip", "linewidth", "textbackslash",
     "textasciitilde", "textasciicircum", "textperiodcentered", "textless", "textgreater", "textbar",
-    "makebox", "belowcaptionskip",
+    "makebox", "belowcaptionskip", "shortstack",
     # and, in mathematics:
     "times", "pm", "geq", "leq", "lambda", "gamma", "circ",
 }  # fmt: skip

@@ -157,6 +157,8 @@ def test_a_grid_keeps_its_numbers_whole(tmp_path, width, shown):
     assert text.count("[1,234, 1,236]") == (3 if shown else 0)
     assert ("Intervals need a terminal of 74 columns" in " ".join(text.split())) is not shown
     assert max(map(len, text.splitlines())) <= width
+    head, *_ = latex.check(render(make(tmp_path), "latex", layout=Layout(columns=("algorithm",))))
+    assert head[1] == r"\shortstack[r]{shac\\(learning\_rate=0.1)}"
 
 
 def test_a_grid_of_algorithms_ends_with_all_tasks_together(tmp_path):
