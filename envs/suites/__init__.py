@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from envs.suites.catalogue import SUITES, Suite, SuiteTask, names, spec
+from envs.suites.catalogue import SUITES, Suite, SuiteTask, names, spec, spelt_out
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from envs.suites.env import SuiteEnv, SuiteStep
     from envs.suites.evaluation import SuiteScores, evaluate
 
-__all__ = ["SUITES", "Suite", "SuiteEnv", "SuiteScores", "SuiteStep", "SuiteTask", "evaluate", "make", "names", "spec"]
+__all__ = [
+    "SUITES",
+    "Suite",
+    "SuiteEnv",
+    "SuiteScores",
+    "SuiteStep",
+    "SuiteTask",
+    "evaluate",
+    "make",
+    "names",
+    "spec",
+    "spelt_out",
+]
 
 
 def make(

@@ -15,7 +15,7 @@ from envs.errors import UsageError, unknown
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["SUITES", "Suite", "SuiteTask", "names", "spec"]
+__all__ = ["SUITES", "Suite", "SuiteTask", "names", "spec", "spelt_out"]
 
 ACTION_REPEAT = 2
 """Physics control steps in a step of a suite; rewards are summed over them."""
@@ -200,6 +200,11 @@ def names(suite: str) -> tuple[str, ...]:
     return SUITES[suite]
 
 
+def spelt_out(tasks: Sequence[str]) -> tuple[str, ...]:
+    """Task names as they are, and suites as the names of their tasks, in order; whether tasks exist is not checked."""
+    return tuple(name for item in tasks for name in SUITES.get(item, (item,)))
+
+
 def spec(tasks: str | Sequence[str], *, obs_dim: int | None = None, action_dim: int | None = None) -> Suite:
     """Describes a list of tasks.
 
@@ -212,8 +217,7 @@ def spec(tasks: str | Sequence[str], *, obs_dim: int | None = None, action_dim: 
     Raises:
         UsageError: unknown or repeated names, or sizes too small.
     """
-    asked = (tasks,) if isinstance(tasks, str) else tuple(tasks)
-    chosen = [name for item in asked for name in SUITES.get(item, (item,))]
+    chosen = spelt_out((tasks,) if isinstance(tasks, str) else tasks)
     if not chosen:
         raise UsageError("tasks=(): name at least one task or a suite (mt30, mt80, mw50)")
     repeated = {name for name in chosen if chosen.count(name) > 1}

@@ -48,7 +48,7 @@ class Compare:
         """Evaluates."""
         from rich.console import Console
 
-        from envs.suites import SUITES
+        from envs.suites import spelt_out
         from pwm_bench import configs
         from pwm_bench.commands.options import resolve_device
         from pwm_bench.records.store import Results
@@ -64,7 +64,7 @@ class Compare:
         planner = configs.override(
             PlannerConfig(), dict(map(configs.parse_assignment, self.planner_set)), where="planner constants"
         )
-        named = tuple(name for task in self.tasks for name in SUITES.get(task, (task,)))
+        named = spelt_out(self.tasks)
         model = load_model(self.model, device=device)
         experts = None if self.experts is None else load_experts(self.experts, model)
         tasks = named or (model.config.tasks if experts is None else tuple(e.task for e in experts.experts))

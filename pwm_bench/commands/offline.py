@@ -81,9 +81,9 @@ class OfflineOptions:
 
     def named_tasks(self) -> tuple[str, ...]:
         """``--tasks`` with suites spelt out; empty if left out."""
-        from envs.suites import SUITES
+        from envs.suites import spelt_out
 
-        return tuple(name for task in self.tasks for name in SUITES.get(task, (task,)))
+        return spelt_out(self.tasks)
 
     def spec_fields(self) -> dict[str, Any]:
         """What an `OfflineSpec` takes from the options."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["to_rich"]
 
 _WIDE = 150  # terminal columns from which one table holds everything
-_BETWEEN = 2  # terminal columns between two of a table
 _NARROW = 100  # and below which what only some readers need is left out
+_BETWEEN = 2  # terminal columns between two of a table
 
 
 def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout | None = None) -> Group:

@@ -54,6 +54,11 @@ def test_suites_and_tasks_can_be_mixed_in_any_order():
     assert (suite.obs_dim, suite.obs_dims[0], suite.obs_dims[1]) == (40, 39, 24)
 
 
+def test_suites_are_spelt_out_in_their_place():
+    assert suites.spelt_out(("x", "mt30", "y")) == ("x", *suites.names("mt30"), "y")
+    assert suites.spelt_out(()) == ()
+
+
 def test_only_meta_world_tells_success():
     assert [task.has_success for task in suites.spec(["mw-push", "cup-spin", "cup-catch"]).tasks] == [
         True,
