@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from envs.contact import CompliantContact, CompliantLimit
+from envs.integrator import Integrator
 from envs.simulator import State
 
 __all__ = ["Task", "constant", "load_asset", "planar", "rotate", "rotate_inverse"]
@@ -40,6 +41,8 @@ class Task(ABC):
     """Contact constants, for simulators with compliant contacts."""
     limit: ClassVar[CompliantLimit] = CompliantLimit()
     """Joint-limit constants, likewise."""
+    integrator: ClassVar[Integrator] = Integrator()
+    """Choices in the integration, for the Warp simulator; the others integrate as MuJoCo does."""
     source: ClassVar[str]
     """Released environment that the task follows."""
 
@@ -73,7 +76,9 @@ class Task(ABC):
 
     def simulator_options(self, simulator: str) -> dict[str, Any]:
         """Constructor options of a simulator beyond model, substeps and timestep."""
-        return {"contact": self.contact, "limit": self.limit} if simulator == "warp" else {}
+        if simulator != "warp":
+            return {}
+        return {"contact": self.contact, "limit": self.limit, "integrator": self.integrator}
 
 
 @cache

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from envs.contact import CompliantContact, CompliantLimit
 from envs.errors import UsageError
+from envs.integrator import Integrator
 from envs.simulator import ControlClamp, State, model_at_timestep
 from envs.warp.adjoint import build_adjoint
 from envs.warp.forward import build_forward
@@ -48,6 +49,7 @@ class SimulatorWarp:
         dtype: ``torch.float32`` or ``torch.float64``.
         contact: contact constants.
         limit: joint-limit constants.
+        integrator: choices in the integration; MuJoCo's by default.
         recompute: keep only the state at the start of each control step and repeat its forward pass during the
             backward pass: memory does not grow with substeps, for about a third more time.
         threads: CPU threads; all available cores by default.
@@ -72,6 +74,7 @@ class SimulatorWarp:
         dtype: torch.dtype = torch.float32,
         contact: CompliantContact | None = None,
         limit: CompliantLimit | None = None,
+        integrator: Integrator | None = None,
         recompute: bool = False,
         threads: int | None = None,
         coalesced: bool | None = None,
@@ -83,6 +86,7 @@ class SimulatorWarp:
         self.device = torch.device(device)
         self.dtype = dtype
         self.recompute = recompute
+        self.integrator = integrator or Integrator()
         self.compile_seconds = 0.0
         self.tree = build_link_tree(self.model)
         self._on_gpu = self.device.type == "cuda"
