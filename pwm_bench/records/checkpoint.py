@@ -22,14 +22,10 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from envs.errors import UsageError
+from pwm_bench.records.checkpoint_files import STATE, VERSION, exists, read
 from pwm_bench.records.files import sync_directory, write_atomic
 
 __all__ = ["Checkpoint", "exists", "load", "restoring", "save"]
-
-_VERSION = 1
-_STATE = "state.json"
-_PICKLE_MAGIC = (b"\x80", b"PK\x03\x04", b"(dp", b"cos\n")  # pickle protocols 2 and up, torch.save's zip, protocol 0
-_PICKLE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,11 +39,6 @@ class Checkpoint:
 
     spec_id: str
     state: Any
-
-
-def exists(path: Path) -> bool:
-    """Whether the directory holds anything that claims to be a checkpoint."""
-    return path.is_dir() and any(entry.name == _STATE or entry.suffix in _PICKLE_SUFFIXES for entry in path.iterdir())
 
 
 def save(path: Path, state: Any, *, spec_id: str) -> None:
@@ -69,14 +60,14 @@ def save(path: Path, state: Any, *, spec_id: str) -> None:
     name = f"tensors-{digest[:16]}.safetensors"
     write_atomic(path / name, data)
     header = {
-        "version": _VERSION,
+        "version": VERSION,
         "spec": spec_id,
         "tensors": {"file": name, "bytes": len(data), "sha256": digest},
         "state": structure,
     }
-    write_atomic(path / _STATE, json.dumps(header))
+    write_atomic(path / STATE, json.dumps(header))
     for leftover in path.iterdir():
-        if leftover.name not in (name, _STATE):
+        if leftover.name not in (name, STATE):
             leftover.unlink(missing_ok=True)
     sync_directory(path)
 
@@ -87,39 +78,14 @@ def load(path: Path, *, spec_id: str) -> Checkpoint:
     Raises:
         UsageError: it is missing, truncated, altered, of another run, or holds a Python pickle.
     """
-    remedy = "restore it, or remove the folder to begin the run again"
-    pickles = [entry.name for entry in path.iterdir() if entry.suffix in _PICKLE_SUFFIXES]
-    if pickles:
-        raise UsageError(
-            f"{path / pickles[0]}: a Python pickle, which could run any code, so it is not opened; "
-            "checkpoints are safetensors and JSON; remove the folder to begin the run again"
-        )
+    files = read(path, spec_id=spec_id)
     try:
-        header = json.loads((path / _STATE).read_bytes())
-        version, owner, expected, structure = (header[k] for k in ("version", "spec", "tensors", "state"))
-        data = (path / Path(expected["file"]).name).read_bytes()
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: checkpoint is incomplete, {error.filename} is missing; {remedy}") from None
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path / _STATE}: not a checkpoint, or truncated; {remedy}") from None
-    if version != _VERSION:
-        raise UsageError(f"{path}: checkpoint version {version}, this pwm-bench reads {_VERSION}; {remedy}")
-    if owner != spec_id:
-        raise UsageError(f"{path}: checkpoint of run {owner}, not of {spec_id}; remove it or put it back there")
-    if data.startswith(_PICKLE_MAGIC):
+        state = _unpack(files.structure, load_safetensors(files.tensors))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"{path / expected['file']}: a Python pickle, which could run any code, so it is not opened; {remedy}"
-        )
-    if len(data) != expected["bytes"]:
-        raise UsageError(f"{path / expected['file']}: truncated ({len(data)} of {expected['bytes']} bytes); {remedy}")
-    if hashlib.sha256(data).hexdigest() != expected["sha256"]:
-        raise UsageError(f"{path / expected['file']}: altered (its checksum does not match); {remedy}")
-    try:
-        tensors = load_safetensors(data)
-        state = _unpack(structure, tensors)
-    except (SafetensorError, KeyError, TypeError) as error:
-        raise UsageError(f"{path / expected['file']}: not a checkpoint's tensors ({error}); {remedy}") from None
-    return Checkpoint(spec_id=owner, state=state)
+            f"{files.file}: not a checkpoint's tensors ({error}); restore it, or remove the folder to begin again"
+        ) from None
+    return Checkpoint(spec_id=spec_id, state=state)
 
 
 @contextmanager

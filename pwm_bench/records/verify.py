@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from pathlib import Path
 
 from envs.errors import UsageError
+from pwm_bench.records import checkpoint_files
 from pwm_bench.records.curves import Curves
 from pwm_bench.records.schema import RunRecord
 from pwm_bench.records.store import FINISHED, RunDirectory
@@ -22,8 +21,8 @@ def verify(directory: RunDirectory) -> list[str]:
     """Everything that is wrong with a run, one line each; empty if nothing is.
 
     The record must be readable, lie under its id, and have the id that its spec has. The evaluations must be complete
-    and end where the record says, with the returns that it says. The checkpoint, if there is one, must match its
-    checksum.
+    and end where the record says, with the returns that it says. The checkpoint, if there is one, must be one
+    that can be loaded.
     """
     try:
         record = directory.read()
@@ -87,18 +86,11 @@ def _evaluations(directory: RunDirectory, record: RunRecord, curves: Curves) -> 
 
 
 def _checkpoint(folder: Path, run_id: str) -> list[str]:
-    """Without loading tensors, and so without torch."""
-    state = folder / "state.json"
-    if not state.exists():
+    """What would keep a checkpoint from being loaded, found without loading torch."""
+    if not checkpoint_files.exists(folder):
         return []
     try:
-        header = json.loads(state.read_bytes())
-        expected = header["tensors"]
-        data = (folder / Path(expected["file"]).name).read_bytes()
-        owner = header["spec"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return [f"{folder}: incomplete or damaged checkpoint; remove it to begin the run again"]
-    problems = [] if owner == run_id else [f"{folder}: checkpoint of run {owner}"]
-    if hashlib.sha256(data).hexdigest() != expected["sha256"]:
-        problems.append(f"{folder}: the checkpoint does not match its checksum; remove it to begin the run again")
-    return problems
+        checkpoint_files.read(folder, spec_id=run_id)
+    except UsageError as error:
+        return [str(error)]
+    return []

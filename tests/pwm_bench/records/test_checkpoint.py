@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 
 import pytest
 import torch
+from safetensors.torch import save as save_safetensors
 
 from envs.errors import UsageError
 from pwm_bench.records import checkpoint
@@ -42,6 +44,24 @@ def test_everything_comes_back_as_it_was(tmp_path):
     checkpoint.save(tmp_path / "c", saved, spec_id=SPEC)
     assert checkpoint.exists(tmp_path / "c")
     assert same(saved, checkpoint.load(tmp_path / "c", spec_id=SPEC).state)
+
+
+def test_every_layout_comes_back(tmp_path):
+    """A safetensors file begins with the length of its header, a multiple of eight: 32 possible first bytes, one of
+    which is also that of a pickle."""
+    seen = set()
+    for width in range(0, 8 * 32, 4):
+        saved = {"x" * (1 + width): torch.tensor([width])}
+        checkpoint.save(tmp_path, saved, spec_id=SPEC)
+        seen.add(next(tmp_path.glob("*.safetensors")).read_bytes()[0])
+        assert same(saved, checkpoint.load(tmp_path, spec_id=SPEC).state)
+    assert seen == set(range(0, 256, 8))
+
+
+def test_a_file_that_nobody_reads_is_no_reason_to_refuse(tmp_path):
+    checkpoint.save(tmp_path, {"x": torch.tensor([1])}, spec_id=SPEC)
+    (tmp_path / "notes.bin").write_bytes(b"\x80\x04")
+    assert checkpoint.load(tmp_path, spec_id=SPEC).state["x"].item() == 1
 
 
 def test_saving_again_leaves_one_checkpoint(tmp_path):
@@ -93,10 +113,16 @@ def damage(path, how) -> None:
         data = pickle.dumps(Bomb())
         tensors.write_bytes(data)
         values = json.loads(header.read_text())
-        values["tensors"] |= {"bytes": len(data), "sha256": __import__("hashlib").sha256(data).hexdigest()}
+        values["tensors"] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         header.write_text(json.dumps(values))
-    elif how == "pickle beside":
+    elif how == "pickle instead":
+        header.unlink()
         torch.save({"x": torch.ones(1)}, path / "model.pt")
+    elif how == "other layout":
+        tensors.write_bytes(data := save_safetensors({"y": torch.ones(1)}))
+        values = json.loads(header.read_text())
+        values["tensors"] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        header.write_text(json.dumps(values))
     elif how == "newer version":
         header.write_text(json.dumps(json.loads(header.read_text()) | {"version": 99}))
 
@@ -118,7 +144,8 @@ class Bomb:
         ("other json", "not a checkpoint"),
         ("pickled tensors", "Python pickle"),
         ("pickle in disguise", "Python pickle"),
-        ("pickle beside", "model.pt: a Python pickle"),
+        ("pickle instead", "model.pt: a Python pickle"),
+        ("other layout", "not a checkpoint's tensors"),
         ("newer version", "version 99"),
     ],
 )

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import pytest
+import torch
 
 from envs.errors import UsageError
 from pwm_bench.cli import main
+from pwm_bench.records import checkpoint as store
 from pwm_bench.records.merge import merge
 from pwm_bench.records.store import Results
 from pwm_bench.records.verify import verify
@@ -109,11 +111,20 @@ def edit(file, change):
     file.write_text(json.dumps(values))
 
 
-def checkpoint(directory, digest: str | None = None):
-    directory.checkpoint.mkdir()
-    (directory.checkpoint / "t.safetensors").write_bytes(b"x")
-    header = {"spec": directory.path.name, "tensors": {"file": "t.safetensors", "sha256": digest or "0"}}
-    (directory.checkpoint / "state.json").write_text(json.dumps(header))
+def checkpoint(directory) -> Path:
+    """A sound checkpoint, whose file begins as a pickle does. Returns that file."""
+    for length in range(1, 300):
+        store.save(directory.checkpoint, {"x" * length: torch.ones(3)}, spec_id=directory.path.name)
+        (file,) = directory.checkpoint.glob("*.safetensors")
+        if file.read_bytes()[0] == 0x80:
+            return file
+    raise AssertionError("no such layout")
+
+
+def flip(file) -> None:
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
 
 
 WRONG = {
@@ -129,7 +140,10 @@ WRONG = {
     "lines twice": (
         lambda d: d.evaluations.path.write_text(d.evaluations.path.read_text() * 2), "do not increase"),
     "metrics": (lambda d: d.metrics.path.write_text("{\n{}\n"), "line 1 is damaged"),
-    "checkpoint": (checkpoint, "does not match its checksum"),
+    "checkpoint": (lambda d: flip(checkpoint(d)), "its checksum does not match"),
+    "checkpoint without a tensor": (
+        lambda d: edit(checkpoint(d).parent / "state.json", lambda h: h["state"]["items"][0][1].update(name="y")),
+        "holds no 'y'"),
     "record": (lambda d: d.record_file.write_text("{"), "damaged"),
 }  # fmt: skip
 
@@ -145,7 +159,7 @@ def test_verify_finds(capsys, committed, how):
 
 
 def test_verify_accepts_a_sound_checkpoint(committed):
-    checkpoint(committed, hashlib.sha256(b"x").hexdigest())
+    checkpoint(committed)
     assert verify(committed) == []
 
 
