@@ -5,9 +5,11 @@ Nothing heavy is imported here or by the modules of `pwm_bench.commands` before 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import tyro
@@ -80,11 +82,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"pwm-bench {pwm_bench.__version__}")
         return 0
+    _show_notes()
     try:
         return _dispatch(arguments)
     except BrokenPipeError:  # e.g. `pwm-bench table ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+class _Notes(logging.Handler):
+    """Shows what the package remarks about choices it made: a line each, on what is standard error at that time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            print(f"note: {record.getMessage()}", file=sys.stderr)
+
+
+def _show_notes() -> None:
+    logger = logging.getLogger("pwm_bench")
+    if not any(isinstance(handler, _Notes) for handler in logger.handlers):
+        logger.addHandler(_Notes())
+        logger.setLevel(logging.INFO)
 
 
 def _dispatch(arguments: Sequence[str]) -> int:

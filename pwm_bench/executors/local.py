@@ -113,7 +113,7 @@ class LocalExecutor:
 
 def _keep_last(stream: object, lines: list[str]) -> None:
     for line in stream:  # type: ignore[attr-defined]
-        if line.strip():
+        if line.strip() and not line.startswith("note: "):  # a note tells a choice, not how the run ended
             lines[:] = [*lines[-20:], line.strip()]
 
 

@@ -41,6 +41,11 @@ _FLAGS = ["-O3", "-std=c11", "-fPIC", "-shared", "-fopenmp", "-ffp-contract=fast
 _FLAGS += ["-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno", "-freciprocal-math"]
 
 
+def _hidden() -> list[str]:
+    """Flags that leave out the instructions that ``PWM_BENCH_AVX512=0`` hides."""
+    return ["-mno-avx512f"] if os.environ.get("PWM_BENCH_AVX512") == "0" else []
+
+
 @functools.cache
 def _library() -> ctypes.CDLL | None:
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
@@ -49,7 +54,7 @@ def _library() -> ctypes.CDLL | None:
     source = Path(__file__).with_suffix(".c")
     with tempfile.TemporaryDirectory(prefix="pwm-bench-") as folder:
         target = Path(folder) / "rowwise.so"
-        for march in (["-march=native"], []):
+        for march in (["-march=native", *_hidden()], []):
             command = [compiler, *_FLAGS, *march, str(source), "-o", str(target), "-lm"]
             try:
                 done = subprocess.run(command, capture_output=True, timeout=120)

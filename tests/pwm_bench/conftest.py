@@ -14,6 +14,7 @@ import envs
 from envs.tasks import TASKS
 from pwm_bench import registry, studies
 from pwm_bench.executors import local
+from pwm_bench.world_model.multitask.product import why_plain
 from tests.pwm_bench import toy_cli
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,16 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(registry_of, name, None)  # so that it is gone again after the test
     monkeypatch.setattr(local, "COMMAND", toy_cli.COMMAND)
     toy_cli.register()
+
+
+@pytest.fixture(params=["processor", "hidden"])
+def bfloat16_products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """Runs a test twice: as this processor computes bfloat16, and as one without AVX-512 and AMX would."""
+    if request.param == "hidden":
+        monkeypatch.setenv("PWM_BENCH_AVX512", "0")
+    why_plain.cache_clear()
+    yield request.param
+    why_plain.cache_clear()
 
 
 @pytest.fixture

@@ -21,54 +21,20 @@ from pwm_bench.learning import rowwise
 from pwm_bench.learning.elementwise import mish
 from pwm_bench.world_model.multitask.layers import Layer, Stack
 from pwm_bench.world_model.multitask.networks import MultitaskModel
+from pwm_bench.world_model.multitask.product import ConstantProduct
 from pwm_bench.world_model.multitask.twohot import TwoHotHead
 
 __all__ = ["TaskModel"]
 
 _EPS = 1e-5
-_PACKING = ("_reorder_linear_weight", "_linear_pointwise")
 _DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
-
-
-class _Product:
-    """x W^T and its derivative g W for a constant W, in W's precision.
-
-    On a CPU W is kept in the blocked layout that oneDNN's products read, which they would otherwise make in every call.
-    The operations for it are not torch's public ones, so a torch without them does without.
-    """
-
-    def __init__(self, weight: Tensor) -> None:
-        self.dtype = weight.dtype
-        self._forward, self._backward = weight.contiguous(), weight.t().contiguous()
-        self._packed = weight.device.type == "cpu" and self.dtype != torch.float64 and _can_pack()
-        if self._packed:
-            reorder = torch.ops.mkldnn._reorder_linear_weight
-            self._forward, self._backward = reorder(self._forward), reorder(self._backward)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """``(..., in)`` to ``(..., out)``."""
-        return self._multiply(x.to(self.dtype), self._forward)
-
-    def backward(self, grad: Tensor) -> Tensor:
-        """``(..., out)`` to ``(..., in)``."""
-        return self._multiply(grad.to(self.dtype), self._backward)
-
-    def _multiply(self, x: Tensor, weight: Tensor) -> Tensor:
-        if self._packed:
-            return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")  # type: ignore[no-any-return]
-        return F.linear(x, weight)
-
-
-def _can_pack() -> bool:
-    there = all(hasattr(torch.ops.mkldnn, name) for name in _PACKING)
-    return there and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
 
 
 class _Multiply(torch.autograd.Function):
     """x W^T for a constant W, in the precision of W."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, product: _Product) -> Tensor:
+    def forward(ctx: Any, x: Tensor, product: ConstantProduct) -> Tensor:
         ctx.product, ctx.dtype = product, x.dtype
         return product(x)
 
@@ -81,7 +47,7 @@ class _Multiply(torch.autograd.Function):
 class _FrozenLayer:
     def __init__(self, layer: Layer, weight: Tensor, bias: Tensor, dtype: torch.dtype | None) -> None:
         self._dtype = weight.dtype  # of what is not a matrix product
-        self._product = _Product(weight.detach().to(dtype or weight.dtype))
+        self._product = ConstantProduct(weight.detach().to(dtype or weight.dtype))
         self._bias = bias.detach().view(-1, 1, bias.shape[-1])  # each member's own, or one for all
         self._norm = None if layer.ln is None else (layer.ln.weight.detach(), layer.ln.bias.detach())
         self._activation = layer.activation

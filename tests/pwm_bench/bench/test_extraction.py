@@ -69,7 +69,7 @@ def _copy(population, plain, row: int) -> None:
         module.bias.copy_(mine[f"{prefix}bias"].flatten())
 
 
-def test_measuring_covers_every_workload_and_counts_its_products(model) -> None:
+def test_measuring_covers_every_workload_and_counts_its_products(model, bfloat16_products) -> None:
     seconds = measure(model, (1, 2), repeats=1, config=CONFIG)
     baselines = {("plain float32", 1), ("released float32", 1)}
     assert set(seconds) == baselines | {(p, n) for p in ("float32", "bfloat16") for n in (1, 2)}

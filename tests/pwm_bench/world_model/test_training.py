@@ -57,6 +57,19 @@ def test_loss_falls(precision: str) -> None:
     assert (last < first / 4).all(), (first, last)
 
 
+def test_reduced_precision_trains_every_network() -> None:
+    """Targets are encoded without history first; torch before 2.11 then gave the encoder no gradient in bfloat16."""
+    gradients = []
+    for precision in ("float32", "bfloat16"):
+        trainer = _trainer([0], precision=precision)
+        trainer.step(*_sequences(MemberStream([7])), iteration=0)
+        model = trainer.model
+        networks = {"encoder": model.encoder, "dynamics": model.dynamics, "reward": model.reward_network}
+        gradients.append({k: torch.cat([p.grad.flatten() for p in n.parameters()]) for k, n in networks.items()})
+    for name, exact in gradients[0].items():
+        assert torch.cosine_similarity(gradients[1][name], exact, dim=0) > 0.99, name
+
+
 def test_termination_is_learnt_and_weighs_in_the_loss() -> None:
     config = dataclasses.replace(CONFIG, termination=True, termination_hidden=(32,))
     trainer = _trainer([0], config)

@@ -14,7 +14,7 @@ from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import VARIANTS, ExtractionConfig, variant
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.pwm.imagination import imagine
-from pwm_bench.world_model.multitask import frozen
+from pwm_bench.world_model.multitask import product
 from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
@@ -214,7 +214,7 @@ def test_a_diverged_member_stops_and_the_others_go_on() -> None:
     assert torch.isfinite(moved[[0, 2]]).all()
 
 
-def test_reduced_precision_gives_nearly_the_same_gradient() -> None:
+def test_reduced_precision_gives_nearly_the_same_gradient(bfloat16_products) -> None:
     gradients = []
     for precision in ("float32", "bfloat16"):
         config = ExtractionConfig(**(SMALL | {"precision": precision, "batch_size": 64}))
@@ -250,7 +250,7 @@ def test_symlog_rewards_are_the_mean_of_the_bins() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_an_update_never_makes_the_host_wait(precision) -> None:
+def test_an_update_never_makes_the_host_wait(precision, bfloat16_products) -> None:
     config = ExtractionConfig(**(SMALL | {"precision": precision}))
     extractor = Extractor(_model().float(), EXPERTS, config, starts=_starts)
     extractor.update()  # draws start states ahead, on the host
@@ -261,10 +261,10 @@ def test_an_update_never_makes_the_host_wait(precision) -> None:
 
 
 @pytest.mark.parametrize("native", [True, False], ids=["kernels", "torch"])
-def test_the_frozen_view_equals_the_model_in_single_precision(native, monkeypatch) -> None:
+def test_the_frozen_view_equals_the_model_in_single_precision(native, monkeypatch, bfloat16_products) -> None:
     if not native:
         monkeypatch.setattr(rowwise, "_library", lambda: None)
-        monkeypatch.setattr(frozen, "_PACKING", ("_of_another_torch",))
+        monkeypatch.setattr(product, "why_plain", lambda dtype: "another torch")
     model, task = _model().float(), torch.tensor([2, 0])
     latent, action = torch.rand(2, 5, 16, requires_grad=True), torch.rand(2, 5, ACT, requires_grad=True)
     for precision, tolerance in (("float32", 1e-5), ("bfloat16", 4e-2)):
