@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-__all__ = ["Device", "ResultsFolder", "default_results", "option", "resolve_device"]
+__all__ = ["Device", "ResultsFolder", "default_results", "option", "published_choice", "resolve_device"]
 
 
 def option(metavar: str, default: str = "") -> Any:
@@ -23,6 +23,20 @@ def default_results() -> Path:
 
 ResultsFolder = Annotated[Path, option("DIR", "results, or $PWM_BENCH_RESULTS")]
 Device = Annotated[str | None, option("NAME", "auto")]
+
+
+def published_choice(wanted: bool, choice: str) -> str | None:
+    """Which published results ``--with-published`` and ``--published NAME`` ask for; None for none.
+
+    Raises:
+        UsageError: no such choice.
+    """
+    from envs.errors import unknown
+    from pwm_bench.analysis.published import CHOICES
+
+    if choice and choice not in CHOICES:
+        raise unknown("choice of published results", choice, CHOICES)
+    return choice or ("closest" if wanted else None)
 
 
 def resolve_device(name: str | None) -> Any:

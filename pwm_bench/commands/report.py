@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from envs.errors import UsageError
-from pwm_bench.commands.options import ResultsFolder, default_results, option
+from pwm_bench.commands.options import ResultsFolder, default_results, option, published_choice
 
 __all__ = ["Report"]
 
@@ -29,7 +29,9 @@ class Report:
     threshold: Annotated[float | None, option("SCORE")] = None
     """Also show when this score was first reached."""
     with_published: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Put published numbers beside ours, with a footnote for each caveat."""
+    """Put published numbers beside ours, at our budget where there are curves, with a footnote for each caveat."""
+    published: Annotated[str, option("NAME", "closest")] = ""
+    """Which published numbers: closest (one row an algorithm) or all; asks for them, too."""
     videos: Annotated[tuple[Path, ...], option("FILE"), tyro.conf.UseAppendAction] = ()
     """Take a video or picture into the page (.mp4, .webm, .gif, .png); may be given again. Those in run directories
     are taken anyway."""
@@ -51,7 +53,8 @@ class Report:
         match: Any = self.match
         options = Options(
             metric=self.metric, match=match, normalise=self.normalise, threshold=self.threshold,
-            with_published=self.with_published, videos=self.videos, megabytes=self.megabytes,
+            published=published_choice(self.with_published, self.published),
+            videos=self.videos, megabytes=self.megabytes,
             gradients=tuple(filter(None, self.gradients.replace(" ", "").split(","))),
         )  # fmt: skip
         page = build(Results(self.results), self.study, options)

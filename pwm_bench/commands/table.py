@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from envs.errors import UsageError, unknown
-from pwm_bench.commands.options import ResultsFolder, default_results, option
+from pwm_bench.commands.options import ResultsFolder, default_results, option, published_choice
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +43,9 @@ class Table:
     threshold: Annotated[float | None, option("SCORE")] = None
     """Also show when this score was first reached."""
     with_published: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Put published numbers beside ours, with a footnote for each caveat."""
+    """Put published numbers beside ours, at our budget where there are curves, with a footnote for each caveat."""
+    published: Annotated[str, option("NAME", "closest")] = ""
+    """Which published numbers: closest (one row an algorithm) or all; asks for them, too."""
     trace: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Name the runs behind each row."""
     output: Annotated[Path | None, option("FILE")] = None
@@ -65,7 +67,7 @@ class Table:
             "match": self.match,
             "normalise": self.normalise,
             "threshold": self.threshold,
-            "with_published": self.with_published,
+            "published": published_choice(self.with_published, self.published),
         }
         results = Results(self.results)
         if format == "rich":

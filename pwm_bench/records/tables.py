@@ -6,6 +6,7 @@ Published numbers ride along in a list of their own and enter nothing that is co
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from envs.errors import unknown
+from pwm_bench.analysis.published import Published
+from pwm_bench.records.beside import published_beside
 from pwm_bench.records.frames import Loaded, members_frame
 from pwm_bench.records.notes import table_notes
 from pwm_bench.records.overall import Overall, overall
-from pwm_bench.records.published import Published, beside
 from pwm_bench.records.statistics import (
     Normalisation,
     area_under_curve,
@@ -93,7 +95,7 @@ class Summary:
         rows: sorted by task, simulator and score.
         notes: what a reader must know: statistic, matching, devices, damaged runs.
         overall: aggregates over tasks, where scores are normalised and an algorithm has more than one task.
-        published: task -> published numbers on it, in the table's units.
+        published: (task, simulator) -> published numbers on the task, at our budget and in the table's units.
         threshold: what ``steps_to_threshold`` is about.
     """
 
@@ -102,7 +104,7 @@ class Summary:
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     overall: tuple[Overall, ...] = ()
-    published: dict[str, tuple[Published, ...]] = field(default_factory=dict)
+    published: Mapping[tuple[str, str], tuple[Published, ...]] = field(default_factory=dict)
     normalised: str = "none"
     threshold: float | None = None
 
@@ -115,7 +117,7 @@ def summarise(
     match: Match = "none",
     normalise: str = "none",
     threshold: float | None = None,
-    with_published: bool = False,
+    published: str | None = None,
 ) -> Summary:
     """Makes a study's summary.
 
@@ -128,7 +130,8 @@ def summarise(
             evaluation at or before it.
         normalise: one of `statistics.NORMALISATIONS`.
         threshold: score whose first reaching is timed, in the units of the table.
-        with_published: also give the published numbers of each task.
+        published: also give published numbers of each task, at the budget where there is one: one of
+            `published.CHOICES`.
 
     Raises:
         UsageError: unknown metric, match or normalisation, or one that does not know a task.
@@ -139,10 +142,11 @@ def summarise(
     frame, scales = normalise_frame(frame, normalise)
     rows: list[Row] = []
     budgets: list[str] = []
+    common: dict[tuple[str, str], float | None] = {}
     scores: dict[tuple[str, str, str, str], np.ndarray] = {}
     if not frame.empty:
         for (task, simulator), block in frame.groupby(["task", "simulator"], sort=True):
-            budget = _common_budget(block, match)
+            budget = common[str(task), str(simulator)] = _common_budget(block, match)
             if budget is not None:
                 shown = f"{budget:,.0f} env steps" if match == "env_steps" else f"{budget:,.1f} s"
                 budgets.append(f"{task} in {simulator} at {shown}")
@@ -152,26 +156,19 @@ def summarise(
                 found.append(row)
                 scores[str(task), str(simulator), str(algorithm), str(variant)] = of_seeds
             rows += sorted(found, key=lambda row: (np.isnan(row.iqm), -row.iqm if row.iqm == row.iqm else 0.0))
-    published = {}
-    if with_published:
-        published = {
-            task: tuple(beside(task, metric=metric, normalisation=scales))
-            for task in dict.fromkeys(r.task for r in rows)
-        }
     notes = table_notes(frame, loaded, metric, match, budgets, scales, threshold)
-    if with_published:
-        notes += (
-            "Published rows are other people's numbers: they are in no average, no rank and no comparison here."
-            if any(published.values())
-            else "No published numbers for these tasks and this metric.",
-        )
+    theirs: Mapping[tuple[str, str], tuple[Published, ...]] = {}
+    if published is not None:
+        steps = {place: budget if match == "env_steps" else None for place, budget in common.items()}
+        theirs, more = published_beside(loaded, steps, metric=metric, scales=scales, choice=published)
+        notes += more
     return Summary(
         study=study,
         metric=metric,
         rows=tuple(rows),
         notes=notes,
         overall=overall(rows, scores) if normalise != "none" or metric in _SHARES else (),
-        published=published,
+        published=theirs,
         normalised=normalise,
         threshold=threshold,
     )

@@ -37,7 +37,7 @@ class Options:
     match: Match = "none"
     normalise: str = "none"
     threshold: float | None = None
-    with_published: bool = False
+    published: str | None = None
     videos: Sequence[Path] = ()
     """Files beside those found in run directories."""
     gradients: Sequence[str] = ()
@@ -57,7 +57,7 @@ def build(results: Results, study: str, options: Options) -> str:
     loaded = load_study(results, study)
     summary = summarise(
         loaded, study=study, metric=options.metric, match=options.match, normalise=options.normalise,
-        threshold=options.threshold, with_published=options.with_published,
+        threshold=options.threshold, published=options.published,
     )  # fmt: skip
     media = Media(int(options.megabytes * 1e6))
     given = media.given(options.videos)
@@ -158,7 +158,8 @@ def _flags(options: Options) -> str:
         if getattr(options, name) != getattr(Options, name)
     ]
     flags += [f" --threshold {options.threshold:g}"] if options.threshold is not None else []
-    return "".join(flags) + (" --with-published" if options.with_published else "")
+    flags += [f" --published {options.published}"] if options.published is not None else []
+    return "".join(flags)
 
 
 def _policy(script: str) -> str:

@@ -12,7 +12,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from pwm_bench.records.published import Published
+from pwm_bench.analysis.published import Published
 from pwm_bench.records.tables import Row, Summary
 
 __all__ = ["to_csv", "to_json", "to_parquet"]
@@ -22,8 +22,8 @@ _FIELDS = ("origin", *Row.__dataclass_fields__, "footnotes")
 
 def _records(summary: Summary) -> list[dict[str, Any]]:
     rows = [{"origin": "here", **asdict(row), "footnotes": ""} for row in summary.rows]
-    for task, numbers in summary.published.items():
-        rows += [_published(task, entry) for entry in numbers]
+    held = ((task, entry) for (task, _), entries in summary.published.items() for entry in entries)
+    rows += [_published(task, entry) for task, entry in dict.fromkeys(held)]
     return rows
 
 

@@ -131,4 +131,6 @@ def _cell(cell: Cell, *, name: bool, indent: bool = False, intervals: bool = Fal
         text.stylize("bold green")
     if cell.warn:
         text.stylize("yellow")
+    if cell.published:
+        text.stylize("italic dim")
     return text

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from envs.errors import UsageError, unknown
+from pwm_bench.names import published_task
 
-__all__ = ["NORMALISATIONS", "PPO_PEAK", "Normalisation", "normalisation", "published_name"]
+__all__ = ["NORMALISATIONS", "PPO_PEAK", "Normalisation", "normalisation"]
 
 NORMALISATIONS = ("none", "ppo", "random-expert", "dmc", "success")
 
@@ -26,17 +27,6 @@ PPO_PEAK = {
     "humanoidsnu": 4246.042,
 }
 """Peak over training of the IQM of ten PPO seeds in dflex: the published constants of PWM's locomotion figures."""
-
-_PUBLISHED = {
-    "muscle_humanoid": "humanoidsnu",
-    "muscle_humanoid_raw": "humanoidsnu",
-}
-
-
-def published_name(task: str) -> str:
-    """The name under which publications report a task of ours: ``hopper``, ``walker-stand``, ``mw-reach``."""
-    task = _PUBLISHED.get(task.replace("-", "_"), task)
-    return task.rsplit("/", maxsplit=1)[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +49,7 @@ class Normalisation:
         Raises:
             UsageError: the set says nothing about the task.
         """
-        pair = self.bounds.get(task) or self.bounds.get(published_name(task)) or self.bounds.get("*")
+        pair = self.bounds.get(task) or self.bounds.get(published_task(task)) or self.bounds.get("*")
         if pair is None:
             raise UsageError(
                 f"normalise={self.name}: has no scale for task '{task}', only for {', '.join(sorted(self.bounds))}; "

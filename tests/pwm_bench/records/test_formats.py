@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from envs.errors import UsageError
+from pwm_bench.analysis.published import load_published
 from pwm_bench.records.formats import Layout, render, to_rich
 from pwm_bench.records.formats.text import escape_latex
 from pwm_bench.records.frames import load_study
@@ -291,21 +292,67 @@ def test_time_to_a_threshold_has_columns(root):
 
 
 def test_published_rows_stand_apart(root):
-    summary = make(root, with_published=True)
+    summary = make(root, published="closest")
     _, _, *rows = markdown_rows(summary)
     ours = [row for row in rows if "published" not in row[0]]
     assert [row[1] for row in ours] == ["ppo", "shac", "pwm"]
     assert ours[1][5] == "**1,235**"  # still the best here
     theirs = {row[1].split(" <sup>")[0]: row for row in rows if row[0] == "hopper, published"}
-    assert theirs["PWM"][5:7] == ["5,643", "[5,600, 5,709]"]
+    assert theirs["PWM"][5:7] == ["5,649", "[5,583, 5,715]"]
     text = render(summary, "markdown")
     for footnote in ("Different simulator (dflex)", "Budget not matched", "in no average, no rank"):
         assert footnote in text
-    assert latex.check(render(summary, "latex"))[7][0].startswith("PWM\\textsuperscript{a,b}")
+    assert latex.check(render(summary, "latex"))[7][0].startswith("PWM\\textsuperscript{a,b,c,d}")
     data = list(csv.DictReader(io.StringIO(render(summary, "csv"))))
     assert {row["origin"] for row in data} == {"here", "published"}
     assert next(row for row in data if row["algorithm"] == "PWM")["footnotes"].startswith("Source: pwm_hopper.csv.")
+    assert "PWM" in screen(summary, 80)
+
+
+def test_published_numbers_in_grids(root):
+    summary = make(root, published="closest")
     grid = markdown_rows(summary, layout=Layout(columns=("task",)))
     assert [row[0] for row in grid[2:5]] == ["ppo", "pwm", "shac"]
-    assert grid[5][:2] == ["PWM (published)", "5,643 [5,600, 5,709] <sup>a,b</sup>"]
-    assert "PWM" in screen(summary, 80)
+    theirs = {row[0]: row[1] for row in grid[5:]}
+    assert theirs["PWM (published)"] == "5,649 [5,583, 5,715] <sup>a,b,c,d</sup>"
+    assert theirs["SHAC (published)"].startswith("4,796 [4,703, 4,889]")
+    assert "</sup> 1,024 environments." in render(summary, "markdown", layout=Layout(columns=("task",)))
+    head, _, in_mjx, in_warp = markdown_rows(summary, layout=Layout(columns=("algorithm",)))
+    assert head[:4] == ["task", "ppo", "pwm", "shac"]
+    assert set(head[4:]) == set(theirs)
+    assert in_warp[head.index("PWM (published)")] == in_mjx[head.index("PWM (published)")] == theirs["PWM (published)"]
+    simulators = markdown_rows(summary, layout=Layout(columns=("simulator",)))
+    assert simulators[0] == ["task, algorithm", "mjx", "warp"]
+    assert "hopper, PWM (published)" in [row[0] for row in simulators]
+
+
+def test_a_matched_table_shows_what_was_published_at_the_budget(tmp_path):
+    for name, algorithm in (("aaa", "shac"), ("bbb", "ppo")):
+        write_run(tmp_path, name, algorithm=algorithm, curves=[[0.0, 10.0]] * 3, steps=[0, 300_000], seconds=[0.0, 1.0])
+    summary = make(tmp_path, match="env_steps", published="closest")
+    assert {entry.algorithm: round(entry.mean) for entry in summary.published["hopper", "warp"]} == {
+        "PWM": 2473, "SHAC": 189, "SAC": 155, "PPO": -49, "TD-MPC2": -13
+    }  # fmt: skip
+    text = screen(summary, 120)
+    assert "at 300k steps" in text
+    assert "without a curve there: AHAC (hopper at 300k steps)" in " ".join(text.split())
+    assert not any(row.algorithm == "PWM" for row in summary.rows)
+
+
+def test_published_numbers_of_many_tasks_stay_few(tmp_path):
+    """Eighty tasks trained together: the closest row of each algorithm, of which the publication has two."""
+    from pwm_bench.records.schema import Member
+
+    tasks = ["walker-stand", "walker-walk", "mw-reach"]
+    tasks += [entry.task for entry in load_published() if entry.setting.startswith("MT80, 48M parameters, planning")]
+    tasks = [task for task in dict.fromkeys(tasks) if " " not in task][:80]
+    curves = [[0.0, 100.0]] * len(tasks)
+    directory = write_run(tmp_path, "aaa", algorithm="pwm-multitask", curves=curves, steps=[0, 10], seconds=[0.0, 1.0])
+    record = directory.read()
+    record.members = [Member(seed=0, task=task, untrained_return=0.0, final_return=1.0) for task in tasks]
+    directory.write(record)
+    shown = make(tmp_path, published="closest").published
+    assert len(shown) == len(tasks) == 80
+    assert {entry.algorithm for entries in shown.values() for entry in entries} == {"PWM", "TD-MPC2"}
+    assert all(len(entries) <= 2 for entries in shown.values())
+    assert all(entry.setting.startswith("MT80") for entries in shown.values() for entry in entries)

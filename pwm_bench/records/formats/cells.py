@@ -1,0 +1,100 @@
+"""A table laid out in cells, before it becomes text in some format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from pwm_bench.records.formats.columns import Align, interval
+from pwm_bench.records.tables import Row
+
+__all__ = ["Block", "Cell", "Footnotes", "Line", "Sheet", "best_of", "place", "span"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Text, whether it is the best of its kind, and the letters of its footnotes."""
+
+    text: str
+    interval: str = ""
+    """Of the number, where it has no column of its own."""
+    bold: bool = False
+    marks: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    """What sets a name apart; a terminal puts each on a line of its own."""
+    warn: bool = False
+    published: bool = False
+    """Whether somebody else's number stands in a line of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of cells; published ones look different everywhere."""
+
+    cells: tuple[Cell, ...]
+    published: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows under a title, such as those of one task."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Everything a text format needs."""
+
+    title: str
+    headers: tuple[str, ...]
+    aligns: tuple[Align, ...]
+    parts: tuple[str, ...]
+    """Per column: name, score, detail or cost."""
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    footnotes: tuple[tuple[str, str], ...] = ()
+    """Letter and text."""
+    traces: tuple[str, ...] = ()
+    block_header: str = "task"
+
+
+@dataclass(slots=True)
+class Footnotes:
+    """Letters for texts, each text once."""
+
+    letters: dict[str, str] = field(default_factory=dict)
+
+    def marks(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """The letters of some texts, in order."""
+        for text in texts:
+            self.letters.setdefault(text, _letter(len(self.letters)))
+        return tuple(sorted((self.letters[text] for text in texts), key=lambda mark: (len(mark), mark)))
+
+
+def place(row: Row) -> str:
+    """Task and simulator in words."""
+    return f"{row.task} in {row.simulator}"
+
+
+def span(low: float, high: float) -> str:
+    """An interval, or nothing."""
+    return interval(low, high) if math.isfinite(low) else ""
+
+
+def best_of(rows: Sequence[Row]) -> dict[str, float]:
+    """The highest IQM where there are several rows to compare; NaN, which equals nothing, where there is one."""
+    found = {}
+    for name, group in groupby(sorted(rows, key=place), key=place):
+        held = list(group)
+        scores = [row.iqm for row in held if math.isfinite(row.iqm)]
+        found[name] = max(scores) if scores and len(held) > 1 else math.nan
+    return found
+
+
+def _letter(index: int) -> str:
+    return chr(ord("a") + index) if index < 26 else _letter(index // 26 - 1) + _letter(index % 26)
