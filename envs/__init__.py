@@ -171,7 +171,7 @@ def make(
     substeps = options.pop("substeps")
     engine = make_simulator(
         simulator,
-        definition.model(),
+        definition.model_for(simulator),
         num_worlds=num_envs,
         substeps=substeps,
         timestep=definition.control_dt / max(substeps, 1),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 from typing import Any, ClassVar
 
 import mujoco
+import numpy as np
 import torch
 from torch import Tensor
 
+from envs.assets import load_asset
 from envs.contact import CompliantContact, CompliantLimit
 from envs.integrator import Integrator
 from envs.simulator import State
@@ -43,6 +44,8 @@ class Task(ABC):
     """Joint-limit constants, likewise."""
     integrator: ClassVar[Integrator] = Integrator()
     """Choices in the integration, for the Warp simulator; the others integrate as MuJoCo does."""
+    constraint_geoms: ClassVar[tuple[str, ...]] = ()
+    """Geoms that meet the ground where each contact is a constraint that costs time (MJX, MuJoCo C); empty for all."""
     source: ClassVar[str]
     """Released environment that the task follows."""
 
@@ -74,17 +77,22 @@ class Task(ABC):
         """Speed along the task's direction [m/s], ``(N,)``; None where the task is not about moving forward."""
         return None
 
+    def model_for(self, simulator: str) -> mujoco.MjModel:
+        """The model as a simulator by that name is given it: `model`, or one in which only `constraint_geoms` touch."""
+        model = self.model()
+        if simulator == "warp" or not self.constraint_geoms:
+            return model
+        touching = [model.geom(name).id for name in self.constraint_geoms]
+        masked = model.__copy__()
+        others = np.setdiff1d(np.flatnonzero(model.body_weldid[model.geom_bodyid]), touching)
+        masked.geom_contype[others] = masked.geom_conaffinity[others] = 0
+        return masked
+
     def simulator_options(self, simulator: str) -> dict[str, Any]:
         """Constructor options of a simulator beyond model, substeps and timestep."""
         if simulator != "warp":
             return {}
         return {"contact": self.contact, "limit": self.limit, "integrator": self.integrator}
-
-
-@cache
-def load_asset(name: str) -> mujoco.MjModel:
-    """Compiles one of this package's MJCF files, e.g. ``"ant.xml"``."""
-    return mujoco.MjModel.from_xml_string(resources.files("envs.assets").joinpath(name).read_text())
 
 
 @cache

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import mujoco
 import torch
 from torch import Tensor
 
 from envs.contact import CompliantContact, CompliantLimit
+from envs.integrator import DFLEX
 from envs.simulator import State
 from envs.tasks.base import Task, load_asset
 
@@ -20,10 +19,11 @@ class Hopper(Task):
 
     Observation (11): height relative to standing, pitch, 3 joint angles; forward and vertical velocity, pitch rate,
     3 joint velocities. Action (3): motor torques of +-200 N m.
-    Reward: v_x + H(h) + 1 - (pitch / 30 degrees)^2 - 0.1 |a|^2, where with d = clip(h + 0.3, -1, 0.3) the height
-    term H is d if d > 0, else -200 d^2. Ends when h < -0.45. Mass: 15.8 kg (shapes at the density of water).
+    Reward: v_x + H(h) + 1 - (pitch / 0.524 rad)^2 - 0.1 |a|^2, where with d = clip(h + 0.3, -1, 0.3) the height
+    term H is d if d > 0, else -200 d^2. Ends when h < -0.45. Mass: 15.8 kg.
 
-    As released with PWM; NVlabs has a contact damping of 1e3.
+    The published robot, whose root is dragged: its slides and its pitch have the armature (1 kg, 1 kg m^2) and the
+    damping (10 N s/m, 10 N m s/rad) of the other joints.
     """
 
     name = "hopper"
@@ -34,6 +34,8 @@ class Hopper(Task):
     substeps = {"warp": 16, "mjx": 4, "mujoco_c": 4}
     contact = CompliantContact(stiffness=2e4, damping=2e3, friction_damping=1e3, friction=0.9)
     limit = CompliantLimit(stiffness=1e3)
+    integrator = DFLEX
+    constraint_geoms = ("foot",)
     source = "dflex (PWM)"
 
     def model(self) -> mujoco.MjModel:
@@ -45,7 +47,7 @@ class Hopper(Task):
     def reward(self, observation: Tensor, action: Tensor) -> Tensor:
         height, pitch, forward = observation[:, 0], observation[:, 1], observation[:, 5]
         d = torch.clamp(height + 0.3, -1.0, 0.3)
-        upright = 1.0 - (pitch / (math.pi / 6.0)).square()
+        upright = 1.0 - (pitch / 0.524).square()
         return forward + torch.where(d < 0.0, -200.0 * d.square(), d) + upright - 0.1 * action.square().sum(1)
 
     def terminated(self, observation: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def test_the_option_makes_the_hopper_stiff() -> None:
 
 
 def test_the_constants_of_mujocos_contacts() -> None:
-    model = load_task("hopper").model()
+    model = load_task("hopper").model_for("mujoco_c")
     changed = with_contact(model, load_task("hopper_stiff").contact)
     foot, ground = model.geom("foot").id, model.geom("ground").id
     weight = model.body("foot").invweight0[0]

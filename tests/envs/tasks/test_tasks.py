@@ -41,7 +41,7 @@ def test_hopper_reward() -> None:
     task = load_task("hopper")
     obs = torch.zeros(3, 11, dtype=torch.float64)
     obs[:, 0] = torch.tensor([0.0, -0.4, -0.1])
-    obs[:, 1] = math.pi / 12
+    obs[:, 1] = 0.262
     obs[:, 5] = 2.0
     action = torch.tensor([[1.0, 0.5, 0.0]] * 3, dtype=torch.float64)
     base = 2.0 + 1.0 - 0.25 - 0.1 * 1.25
