@@ -46,7 +46,9 @@ class ProgressEvent:
 
 
 Progress = Callable[[ProgressEvent], None]
-"""Called with each snapshot, a few times a second at most. May raise `BrokenPipeError`: nobody watches any more."""
+"""Called with each snapshot, a few times a second at most, and after every evaluation. What it raises ends the run, which
+is saved, and then reaches whoever called `run.execute`; `BrokenPipeError` says that nobody watches any more, and only ends
+the run."""
 
 
 class Announcer:
@@ -55,7 +57,10 @@ class Announcer:
     Args:
         progress: who is told; None tells nobody.
         total_env_steps: the budget.
-        abandoned: called once if whoever watched is gone.
+        abandoned: called once if whoever watched is gone, or has raised something.
+
+    Attributes:
+        raised: what the watcher raised, for the caller once the run is saved.
     """
 
     def __init__(self, progress: Progress | None, total_env_steps: int, abandoned: Callable[[], None]) -> None:
@@ -63,6 +68,7 @@ class Announcer:
         self._abandoned = abandoned
         self._event = ProgressEvent(phase="setup", total_env_steps=total_env_steps)
         self._told = 0.0
+        self.raised: Exception | None = None
 
     def tell(self, phase: str, *, env_steps: int | None = None, **changes: Any) -> None:
         """Notes what changed, and tells if the phase did or it is time again."""
@@ -75,6 +81,8 @@ class Announcer:
         self._told = time.monotonic()
         try:
             self._progress(self._event)
-        except BrokenPipeError:
+        except Exception as error:
             self._progress = None
+            if not isinstance(error, BrokenPipeError):
+                self.raised = error
             self._abandoned()

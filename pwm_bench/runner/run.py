@@ -13,6 +13,7 @@ from pwm_bench.records.store import FINISHED, Results, RunDirectory, unwritable
 from pwm_bench.runner.build import build
 from pwm_bench.runner.clocks import Clocks
 from pwm_bench.runner.curves import CurveWriter
+from pwm_bench.runner.failures import classify
 from pwm_bench.runner.journal import Journal
 from pwm_bench.runner.progress import Announcer, Progress
 from pwm_bench.runner.stop import StopRequest
@@ -64,6 +65,8 @@ def execute(
     Raises:
         UsageError: it can't be run as asked (unwritable folder, absent GPU, another process is at it, a checkpoint
             that is damaged or not its own). Nothing on disk is changed then.
+        Exception: what ``progress`` raised, such as Optuna's ``TrialPruned``. The run is saved before, and goes on when
+            it is executed again.
     """
     if not checkpoint_seconds >= 0:
         raise UsageError(f"checkpoint_seconds={checkpoint_seconds}: must not be negative")
@@ -84,7 +87,7 @@ def execute(
                 journal.curves = CurveWriter(folder, purge_from=training.learner.counters.env_steps)
             journal.write()
             training.run(checkpoint_seconds)
-            _conclude(journal, training, stop)
+            _conclude(journal, training, stop, announcer)
             announcer.tell("done")
         except UsageError:
             if previous is None and training is None:
@@ -97,6 +100,8 @@ def execute(
         finally:
             with suppress(OSError):  # a full disk was the run's own failure, if it mattered
                 journal.curves.close()
+        if announcer.raised is not None:
+            raise announcer.raised
         return Outcome(record=journal.record, stopped_by=stop.signal)
 
 
@@ -132,10 +137,12 @@ def _prepare(spec: RunSpec, journal: Journal, clocks: Clocks, announcer: Announc
     return training
 
 
-def _conclude(journal: Journal, training: Training, stop: StopRequest) -> None:
+def _conclude(journal: Journal, training: Training, stop: StopRequest, announcer: Announcer) -> None:
     """Writes the final status, once the checkpoint that goes with it is on disk."""
     if not training.complete:
         name = stop.signal.name if stop.signal else "request"
+        if announcer.raised is not None:
+            name = f"its caller ({classify(announcer.raised)[1]})"
         journal.write("interrupted", f"stopped by {name}; goes on from its checkpoint")
         return
     diverged = [member for member in journal.record.members if member.status == "diverged"]
