@@ -46,9 +46,9 @@ class ProgressEvent:
 
 
 Progress = Callable[[ProgressEvent], None]
-"""Called with each snapshot, a few times a second at most, and after every evaluation. What it raises ends the run, which
-is saved, and then reaches whoever called `run.execute`; `BrokenPipeError` says that nobody watches any more, and only ends
-the run."""
+"""Called with each snapshot, a few times a second at most, and after every evaluation. What it raises ends the run,
+which is saved; then it reaches whoever called `run.execute`. `BrokenPipeError` says that nobody watches any more, and
+only ends the run."""
 
 
 class Announcer:

@@ -80,8 +80,8 @@ def test_optuna_prunes_a_run(tmp_path):
         def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
             return trial.number == 1
 
-    study = optuna.create_study(direction="maximize", pruner=SecondTrial(),
-                                sampler=optuna.samplers.GridSampler({"learning_rate": (0.01, 0.001)}, seed=0))  # fmt: skip
+    grid = optuna.samplers.GridSampler({"learning_rate": (0.01, 0.001)}, seed=0)
+    study = optuna.create_study(direction="maximize", pruner=SecondTrial(), sampler=grid)
     study.optimize(objective, n_trials=2)
     states = [trial.state.name for trial in study.trials]
     assert states == ["COMPLETE", "PRUNED"]
