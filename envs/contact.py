@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from envs.errors import UsageError
@@ -42,11 +43,16 @@ class CompliantContact:
 class CompliantLimit:
     """A joint limit as a one-sided spring and damper, acting outside the joint's range only."""
 
-    stiffness: float = 1e3
-    """[N/m] or [N m/rad]."""
+    stiffness: float | Mapping[str, float] = 1e3
+    """[N/m] or [N m/rad]: of all joints, or of each by its name."""
     damping: float = 0.0
     """[N s/m] or [N m s/rad], acting while the limit is exceeded."""
 
     def __post_init__(self) -> None:
-        _check("limit.stiffness", self.stiffness)
+        for name, value in self.stiffness.items() if isinstance(self.stiffness, Mapping) else [("", self.stiffness)]:
+            _check(f"limit.stiffness[{name!r}]" if name else "limit.stiffness", value)
         _check("limit.damping", self.damping)
+
+    def stiffness_of(self, joint: str) -> float:
+        """Stiffness of a joint's limit; zero for a joint that is not named where the others are."""
+        return self.stiffness.get(joint, 0.0) if isinstance(self.stiffness, Mapping) else self.stiffness

@@ -28,8 +28,13 @@ virtual velocity l = L_v + L_w x p adds -f . l to S, thus with ub = -(df/du)^T l
 c being the centre of the contact sphere, which moves with the link while p stays below it. Muscles and other actuators
 on paths are not differentiated link by link either; `envs.warp.path` adds them to Lb, Vb and Gb.
 
-Positions of ball joints are differentiated in the tangent space (rotations in the body frame) and turned into
-quaternion gradients at the ends of the control step.
+Where rotations are linear, the axes of a ball joint are the parent's and do not move with the subtree, so everything
+that comes in through the joint stays as well, V_i, A_i and L_i, and dS/dq_k = T_k . (Gb_i - V_i x* Vb_i - A_i x* Ab_i -
+L_i x* Lb_i), T_k being the rotation about the joint; a free joint's axes are fixed in the world (no V_p x V_J).
+
+Where a mass matrix is held, H(q_r) a takes the place of the accelerations' part of F: S is taken at a = 0, and
+`envs.warp.held_matrix` adds the rest. Positions of ball joints are differentiated in tangent spaces and turned into
+quaternion gradients at the ends of the control step; see `envs.warp.integration`.
 """
 
 from types import SimpleNamespace
@@ -37,6 +42,9 @@ from types import SimpleNamespace
 import warp as wp
 
 from envs.warp.forward import build_forward
+from envs.warp.ground import build_ground
+from envs.warp.held_matrix import build_held_matrix
+from envs.warp.integration import build_integration
 from envs.warp.kinematics import build_kinematics
 from envs.warp.layout import Layout
 from envs.warp.model import BALL, WORLD
@@ -47,8 +55,6 @@ from envs.warp.spatial import (
     inertia_linear,
     inverse_right_jacobian_transpose,
     motion_cross_linear,
-    quaternion_exp,
-    right_jacobian_transpose,
 )
 
 __all__ = ["build_adjoint"]
@@ -60,47 +66,32 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
     """Builds the kernel ``control_step_adjoint``."""
     if layout.real in _cache:
         return _cache[layout.real]
-    real, vec3, quat = layout.real, layout.vec3, layout.quat
+    real, vec3 = layout.real, layout.vec3
     Model, Scratch = layout.Model, layout.Scratch
-    kinematics, forward = build_kinematics(layout), build_forward(layout)
-    place_link, place_mass, contact_height = (
+    kinematics, forward, ground = build_kinematics(layout), build_forward(layout), build_ground(layout)
+    integration, held = build_integration(layout), build_held_matrix(layout)
+    place_link, place_mass, is_twist, velocity_of_axes, subtract_motions = (
         kinematics.place_link,
         kinematics.place_mass,
-        kinematics.contact_height,
+        kinematics.is_twist,
+        kinematics.velocity_of_axes,
+        kinematics.subtract_motions,
     )
-    contact_force, solve, ball_stretch = forward.contact_force, forward.solve, forward.ball_stretch
+    contact_height, contact_force, contact_force_adjoint_velocity, contact_force_adjoint_height = (
+        ground.contact_height,
+        ground.contact_force,
+        ground.contact_force_adjoint_velocity,
+        ground.contact_force_adjoint_height,
+    )
+    solve, ball_stretch, ball_turn = forward.solve, forward.ball_stretch, forward.ball_turn
+    fix_origins, store_adjoint, integrate_adjoint, load_adjoint = (
+        integration.fix_origins,
+        integration.store_adjoint,
+        integration.integrate_adjoint,
+        integration.load_adjoint,
+    )
+    collect_weights, differentiate_matrix = held.collect_weights, held.differentiate_matrix
     add_path_adjoints = build_path(layout).add_path_adjoints
-
-    @wp.func
-    def contact_force_adjoint_velocity(height: real, u: vec3, virtual: vec3, m: Model):
-        """-(df/du)^T l."""
-        depth = -height
-        un = wp.dot(m.normal, u)
-        ln = wp.dot(m.normal, virtual)
-        ut = u - m.normal * un
-        lt = virtual - m.normal * ln
-        speed = wp.length(ut)
-        limit = m.friction * m.contact_stiffness * depth
-        across = lt * m.friction_damping
-        if m.friction_damping * speed > limit:
-            heading = ut / speed
-            across = (lt - heading * wp.dot(heading, lt)) * (limit / speed)
-        along = real(0.0)
-        if un < real(0.0):
-            along = m.contact_damping * depth * ln
-        return across + m.normal * along
-
-    @wp.func
-    def contact_force_adjoint_height(height: real, u: vec3, virtual: vec3, m: Model):
-        """-(df/dz) . l."""
-        depth = -height
-        un = wp.dot(m.normal, u)
-        ut = u - m.normal * un
-        speed = wp.length(ut)
-        rate = wp.dot(m.normal, virtual) * (m.contact_stiffness - m.contact_damping * wp.min(un, real(0.0)))
-        if m.friction_damping * speed > m.friction * m.contact_stiffness * depth:
-            rate = rate - wp.dot(ut, virtual) * m.friction * m.contact_stiffness / speed
-        return rate
 
     @wp.func
     def add_contacts(i: int, w: int, m: Model, s: Scratch):
@@ -138,19 +129,22 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
     @wp.func
     def differentiate(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
         """Subtracts dS/dq and dS/dv from ``adj_q`` and ``adj_v``; lam is in ``solution``."""
+        own = real(1.0)  # whether S has the accelerations in it
+        if m.matrix_refresh > 1:
+            own = real(0.0)
         for i in range(1, m.num_links):
             place_link(i, w, t, r, m, s, traj)
             p = m.parent[i]
-            pw = s.velocity_w[w, p]
+            cw0, cv0 = velocity_of_axes(i, w, m, s)
             jw = s.joint_w[w, i]
-            aw = s.acceleration_w[w, p] + wp.cross(pw, jw)
-            av = s.acceleration_v[w, p] + motion_cross_linear(pw, s.velocity_v[w, p], jw, s.joint_v[w, i])
+            aw = s.acceleration_w[w, p] + wp.cross(cw0, jw)
+            av = s.acceleration_v[w, p] + motion_cross_linear(cw0, cv0, jw, s.joint_v[w, i])
             lw = s.virtual_w[w, p]
             lv = s.virtual_v[w, p]
             k0 = m.dof_adr[i]
             for kk in range(m.dof_num[i]):
                 k = k0 + kk
-                qacc = traj[t, r, m.nq + m.nv + k]
+                qacc = own * traj[t, r, m.nq + m.nv + k]
                 lam = s.solution[w, k]
                 sw = s.axis_w[w, k]
                 sv = s.axis_v[w, k]
@@ -204,23 +198,32 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
             vbf = s.adj_velocity_f[w, i2]
             gbn = s.adj_pose_n[w, i2]
             gbf = s.adj_pose_f[w, i2]
-            pvw = s.velocity_w[w, p2]
-            pvv = s.velocity_v[w, p2]
-            paw = s.acceleration_w[w, p2]
-            pav = s.acceleration_v[w, p2]
-            plw = s.virtual_w[w, p2]
-            plv = s.virtual_v[w, p2]
-            upn = vbn + force_cross_angular(s.joint_w[w, i2], s.joint_v[w, i2], abn, abf)
-            upf = vbf + wp.cross(s.joint_w[w, i2], abf)
-            qn = (
-                gbn
-                - force_cross_angular(pvw, pvv, upn, upf)
-                - force_cross_angular(paw, pav, abn, abf)
-                - force_cross_angular(plw, plv, lbn, lbf)
-            )
-            qf = gbf - wp.cross(pvw, upf) - wp.cross(paw, abf) - wp.cross(plw, lbf)
+            pvw, pvv = velocity_of_axes(i2, w, m, s)
             vn = vbn - force_cross_angular(pvw, pvv, abn, abf)
             vf = vbf - wp.cross(pvw, abf)
+            upn = vbn
+            upf = vbf
+            if not is_twist(i2, m):
+                upn = upn + force_cross_angular(s.joint_w[w, i2], s.joint_v[w, i2], abn, abf)
+                upf = upf + wp.cross(s.joint_w[w, i2], abf)
+            held = p2  # what comes in from this link stays when the joint's position changes
+            hbn = upn
+            hbf = upf
+            if m.linear_rotation == 1 and m.kind[i2] == BALL:
+                held = i2
+                hbn = vbn
+                hbf = vbf
+            hvw = s.velocity_w[w, held]
+            haw = s.acceleration_w[w, held]
+            hlw = s.virtual_w[w, held]
+            qn = (
+                gbn
+                - force_cross_angular(hvw, s.velocity_v[w, held], hbn, hbf)
+                - force_cross_angular(haw, s.acceleration_v[w, held], abn, abf)
+                - force_cross_angular(hlw, s.virtual_v[w, held], lbn, lbf)
+            )
+            qf = gbf - wp.cross(hvw, hbf) - wp.cross(haw, abf) - wp.cross(hlw, lbf)
+            subtract_motions(i2, w, qn, qf, m, s)
             k1 = m.dof_adr[i2]
             for kk1 in range(m.dof_num[i2]):
                 k2 = k1 + kk1
@@ -234,13 +237,18 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
                     if m.limited[i2] == 1:
                         angle = traj[t, r, m.qpos_adr[i2]]
                         if angle < m.limit[i2, 0] or angle > m.limit[i2, 1]:
-                            slope = slope + m.limit_stiffness
+                            slope = slope + m.limit_stiffness[i2]
                             drag = drag + m.limit_damping
-                s.adj_q[w, k2] = s.adj_q[w, k2] - wp.dot(tw, qn) - wp.dot(tv, qf) - slope * lam2
+                s.adj_q[w, k2] = s.adj_q[w, k2] - slope * lam2
                 s.adj_v[w, k2] = s.adj_v[w, k2] - wp.dot(tw, vn) - wp.dot(tv, vf) - drag * lam2
             if m.kind[i2] == BALL and m.stiffness[i2] > real(0.0):
                 twist = vec3(s.solution[w, k1], s.solution[w, k1 + 1], s.solution[w, k1 + 2]) * m.stiffness[i2]
-                back = inverse_right_jacobian_transpose(ball_stretch(i2, t, r, m, traj), twist)
+                back = vec3()
+                if m.linear_rotation == 1:
+                    turn = ball_turn(i2, t, r, m, traj)
+                    back = turn[3] * twist + wp.cross(vec3(turn[0], turn[1], turn[2]), twist)
+                else:
+                    back = inverse_right_jacobian_transpose(ball_stretch(i2, t, r, m, traj), twist)
                 for c in range(3):
                     s.adj_q[w, k1 + c] = s.adj_q[w, k1 + c] - back[c]
             if p2 > 0:
@@ -253,24 +261,6 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
                 s.adj_pose_n[w, p2] = s.adj_pose_n[w, p2] + gbn
                 s.adj_pose_f[w, p2] = s.adj_pose_f[w, p2] + gbf
 
-    @wp.func
-    def integrate_adjoint(w: int, t: int, r1: int, dt: real, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
-        """Carries the gradient of q' = q + dt v' to q and v'; ``r1`` is the slot of v'."""
-        for i in range(1, m.num_links):
-            k = m.dof_adr[i]
-            if m.kind[i] == BALL:
-                vi = m.nq + k
-                phi = dt * vec3(traj[t, r1, vi], traj[t, r1, vi + 1], traj[t, r1, vi + 2])
-                g = vec3(s.adj_q[w, k], s.adj_q[w, k + 1], s.adj_q[w, k + 2])
-                gv = dt * right_jacobian_transpose(phi, g)
-                gq = wp.quat_rotate(quaternion_exp(phi), g)
-                for c in range(3):
-                    s.adj_v[w, k + c] = s.adj_v[w, k + c] + gv[c]
-                    s.adj_q[w, k + c] = gq[c]
-            else:
-                for d in range(m.dof_num[i]):
-                    s.adj_v[w, k + d] = s.adj_v[w, k + d] + dt * s.adj_q[w, k + d]
-
     @wp.kernel(enable_backward=False, module="unique")
     def control_step_adjoint(
         q: wp.array2d(dtype=real),
@@ -278,6 +268,7 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
         m: Model,
         s: Scratch,
         traj: wp.array3d(dtype=real),
+        factor: wp.array3d(dtype=real),
         separate: int,
         substeps: int,
         dt: real,
@@ -289,28 +280,10 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
     ):
         e = wp.tid()
         w = e * separate
-        h = m.nq + 2 * m.nv
-        for i in range(1, m.num_links):
-            k = m.dof_adr[i]
-            qi = m.qpos_adr[i]
-            if m.kind[i] == BALL:
-                turned = quat(
-                    traj[e, substeps, qi + 1],
-                    traj[e, substeps, qi + 2],
-                    traj[e, substeps, qi + 3],
-                    traj[e, substeps, qi],
-                )
-                tangent = wp.quat_inverse(turned) * quat(
-                    adj_q1[e, qi + 1], adj_q1[e, qi + 2], adj_q1[e, qi + 3], adj_q1[e, qi]
-                )
-                for c in range(3):
-                    s.adj_q[w, k + c] = real(0.5) * tangent[c]
-            else:
-                for d in range(m.dof_num[i]):
-                    s.adj_q[w, k + d] = adj_q1[e, qi + d]
-        for k2 in range(m.nv):
-            s.adj_v[w, k2] = adj_v1[e, k2]
-            s.adj_force[w, k2] = real(0.0)
+        fix_origins(e, w, m, s, q)
+        store_adjoint(e, w, substeps, m, s, traj, adj_q1, adj_v1)
+        for k in range(m.nv):
+            s.adj_force[w, k] = real(0.0)
         for b in range(m.num_path_actuators):
             s.path_control[w, b] = u[e, m.path_actuators[b].control]
             s.adj_path_control[w, b] = real(0.0)
@@ -318,31 +291,18 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
         s.acceleration_v[w, WORLD] = -m.gravity
         for n in range(substeps):
             r = substeps - 1 - n
-            integrate_adjoint(w, e, r + 1, dt, m, s, traj)
+            integrate_adjoint(w, e, r, r + 1, dt, m, s, traj)
             for k3 in range(m.nv):
                 s.solution[w, k3] = dt * s.adj_v[w, k3]
-            solve(w, e, r, h, m, s, traj)
+            solve(w, e, r / m.matrix_refresh, m, s, factor)
             for k4 in range(m.nv):
                 s.adj_force[w, k4] = s.adj_force[w, k4] + s.solution[w, k4]
             differentiate(w, e, r, m, s, traj)
-        for i2 in range(1, m.num_links):
-            k5 = m.dof_adr[i2]
-            qi2 = m.qpos_adr[i2]
-            if m.kind[i2] == BALL:
-                unit = quat(traj[e, 0, qi2 + 1], traj[e, 0, qi2 + 2], traj[e, 0, qi2 + 3], traj[e, 0, qi2])
-                raw = wp.length(quat(q[e, qi2 + 1], q[e, qi2 + 2], q[e, qi2 + 3], q[e, qi2]))
-                back = (
-                    unit * quat(s.adj_q[w, k5], s.adj_q[w, k5 + 1], s.adj_q[w, k5 + 2], real(0.0)) * (real(2.0) / raw)
-                )
-                adj_q[e, qi2] = back[3]
-                adj_q[e, qi2 + 1] = back[0]
-                adj_q[e, qi2 + 2] = back[1]
-                adj_q[e, qi2 + 3] = back[2]
-            else:
-                for d2 in range(m.dof_num[i2]):
-                    adj_q[e, qi2 + d2] = s.adj_q[w, k5 + d2]
-        for k6 in range(m.nv):
-            adj_v[e, k6] = s.adj_v[w, k6]
+            if m.matrix_refresh > 1:
+                collect_weights(w, e, r, m, s, traj)
+                if r % m.matrix_refresh == 0:
+                    differentiate_matrix(w, e, r, m, s, traj)
+        load_adjoint(e, w, m, s, traj, q, adj_q, adj_v)
         for a in range(m.nu):
             d3 = m.actuator_dof[a]
             if d3 >= 0:

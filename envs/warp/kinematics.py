@@ -30,6 +30,21 @@ def build_kinematics(layout: Layout) -> SimpleNamespace:
         return axis
 
     @wp.func
+    def is_twist(i: int, m: Model):
+        """Whether link ``i`` turns about its tree's origin, about axes fixed in the world (linear free joints)."""
+        return m.linear_rotation == 1 and m.kind[i] == BALL and m.kind[m.parent[i]] == TRANSLATION
+
+    @wp.func
+    def velocity_of_axes(i: int, w: int, m: Model, s: Scratch):
+        """Motion (angular, linear) with which the axes of link ``i``'s joint are carried along: its parent's."""
+        vw = s.velocity_w[w, m.parent[i]]
+        vv = s.velocity_v[w, m.parent[i]]
+        if is_twist(i, m):
+            vw = vec3()
+            vv = vec3()
+        return vw, vv
+
+    @wp.func
     def place_link(i: int, w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
         """Fills rotation, position, axes, joint velocity and velocity of link ``i`` in scratch row ``w``.
 
@@ -44,7 +59,7 @@ def build_kinematics(layout: Layout) -> SimpleNamespace:
         x = vec3()
         if p > 0:
             x = s.position[w, p] + wp.quat_rotate(s.rotation[w, p], m.position[i])
-        else:
+        elif kind != TRANSLATION:
             s.origin[w, m.tree[i]] = m.position[i]
         jw = vec3()
         jv = vec3()
@@ -72,16 +87,26 @@ def build_kinematics(layout: Layout) -> SimpleNamespace:
             jv = slide * traj[t, r, vi]
         elif kind == BALL:
             ball = x + wp.quat_rotate(turn, m.anchor[i])
+            axes = turn  # those of the parent, or below of the link
             turn = turn * quat(traj[t, r, qi + 1], traj[t, r, qi + 2], traj[t, r, qi + 3], traj[t, r, qi])
+            if m.linear_rotation == 0:
+                axes = turn
             x = ball - wp.quat_rotate(turn, m.anchor[i])
+            center = ball
+            if is_twist(i, m):
+                center = vec3()
             for c in range(3):
-                column = wp.quat_rotate(turn, unit(c))
+                column = wp.quat_rotate(axes, unit(c))
                 s.axis_w[w, k + c] = column
-                s.axis_v[w, k + c] = wp.cross(ball, column)
-            jw = wp.quat_rotate(turn, vec3(traj[t, r, vi], traj[t, r, vi + 1], traj[t, r, vi + 2]))
-            jv = wp.cross(ball, jw)
+                s.axis_v[w, k + c] = wp.cross(center, column)
+            jw = wp.quat_rotate(axes, vec3(traj[t, r, vi], traj[t, r, vi + 1], traj[t, r, vi + 2]))
+            jv = wp.cross(center, jw)
         elif kind == TRANSLATION:
-            s.origin[w, m.tree[i]] = vec3(traj[t, r, qi], traj[t, r, qi + 1], traj[t, r, qi + 2])
+            place = vec3(traj[t, r, qi], traj[t, r, qi + 1], traj[t, r, qi + 2])
+            if m.linear_rotation == 1:  # the origin stays where it was at the start of the control step
+                x = place
+            else:
+                s.origin[w, m.tree[i]] = place
             for d in range(3):
                 s.axis_w[w, k + d] = vec3()
                 s.axis_v[w, k + d] = unit(d)
@@ -94,6 +119,24 @@ def build_kinematics(layout: Layout) -> SimpleNamespace:
         s.velocity_v[w, i] = s.velocity_v[w, p] + jv
 
     @wp.func
+    def subtract_motions(i: int, w: int, gn: vec3, gf: vec3, m: Model, s: Scratch):
+        """Subtracts from ``adj_q`` the force (gn, gf) on the subtree of link ``i`` along its joint's motions.
+
+        A motion is what a change of the position does to the subtree: the joint's axes, but for a linear free joint,
+        whose displacement moves what its rotation carries, and which turns about where it is.
+        """
+        k = m.dof_adr[i]
+        if is_twist(i, m):
+            kt = m.dof_adr[m.parent[i]]
+            turn = gn - wp.cross(s.position[w, i], gf)
+            for c in range(3):
+                s.adj_q[w, k + c] = s.adj_q[w, k + c] - turn[c]
+                s.adj_q[w, kt + c] = s.adj_q[w, kt + c] - gf[c]
+        elif m.linear_rotation == 0 or m.kind[i] != TRANSLATION:
+            for d in range(m.dof_num[i]):
+                s.adj_q[w, k + d] = s.adj_q[w, k + d] - wp.dot(s.axis_w[w, k + d], gn) - wp.dot(s.axis_v[w, k + d], gf)
+
+    @wp.func
     def place_mass(i: int, w: int, m: Model, s: Scratch):
         """Fills mass, first moment and inertia about the origin of link ``i``."""
         rotation = wp.quat_to_matrix(s.rotation[w, i])
@@ -102,10 +145,11 @@ def build_kinematics(layout: Layout) -> SimpleNamespace:
         s.first[w, i] = c * m.mass[i]
         s.second[w, i] = rotation * m.inertia[i] * wp.transpose(rotation) + outer_offset(c) * m.mass[i]
 
-    @wp.func
-    def contact_height(c: int, i: int, w: int, m: Model, s: Scratch, center: vec3):
-        """Distance of contact sphere ``c``'s lowest point from the plane [m]; negative when it penetrates."""
-        return wp.dot(m.normal, center + s.origin[w, m.tree[i]]) - m.plane_offset - m.point_radius[c]
-
-    _cache[real] = SimpleNamespace(place_link=place_link, place_mass=place_mass, contact_height=contact_height)
+    _cache[real] = SimpleNamespace(
+        place_link=place_link,
+        place_mass=place_mass,
+        is_twist=is_twist,
+        velocity_of_axes=velocity_of_axes,
+        subtract_motions=subtract_motions,
+    )
     return _cache[real]

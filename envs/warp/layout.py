@@ -7,6 +7,7 @@ import numpy as np
 import warp as wp
 
 from envs.contact import CompliantContact, CompliantLimit
+from envs.integrator import Integrator
 from envs.warp.model import LinkTree
 
 __all__ = ["Layout", "layout_for", "model_struct", "scratch_struct"]
@@ -16,7 +17,7 @@ _FIELDS_VECTOR = ("position", "anchor", "axis", "center", "point_position")
 _FIELDS_SCALAR = ("mass", "qpos0", "stiffness", "spring_rest", "damping", "point_radius", "actuator_gain")
 _FIELDS_INDEX = ("row_adr", "row_num", "row_col", "actuator_dof")
 _FIELDS_PATH = ("via_adr", "via_num", "via_link", "segment_from", "segment_to", "segment_apart")
-_SCRATCH_DOF = ("axis_w", "axis_v", "force", "solution", "adj_q", "adj_v", "adj_force")
+_SCRATCH_DOF = ("axis_w", "axis_v", "force", "solution", "adj_q", "adj_v", "adj_force", "adj_axis_n", "adj_axis_f")
 _SCRATCH_VIA = ("via_position", "via_velocity", "via_virtual")
 _SCRATCH_SEGMENT = ("direction", "inverse_length")
 _SCRATCH_PATH = ("path_control", "path_length", "path_speed", "path_force", "adj_path_control")
@@ -98,6 +99,7 @@ def layout_for(real: Any) -> Layout:
         spring_rest: wp.array(dtype=real)
         rest_turn: wp.array(dtype=quatt)
         limit: wp.array2d(dtype=real)
+        limit_stiffness: wp.array(dtype=real)
         # dofs
         diagonal: wp.array(dtype=real)  # armature, plus timestep x damping where damping is implicit
         damping: wp.array(dtype=real)
@@ -113,8 +115,10 @@ def layout_for(real: Any) -> Layout:
         contact_damping: real
         friction_damping: real
         friction: real
-        limit_stiffness: real
         limit_damping: real
+        # integration
+        matrix_refresh: int  # substeps that share a mass matrix
+        linear_rotation: int  # 1: see `envs.integrator.Integrator.rotation`
         # actuators
         actuator_dof: wp.array(dtype=int)
         actuator_gain: wp.array(dtype=real)
@@ -156,6 +160,8 @@ def layout_for(real: Any) -> Layout:
         mass: wp.array2d(dtype=real)
         first: wp.array2d(dtype=vec3t)
         second: wp.array2d(dtype=mat33t)
+        adj_first: wp.array2d(dtype=vec3t)
+        adj_second: wp.array2d(dtype=mat33t)
         # dofs
         axis_w: wp.array2d(dtype=vec3t)  # motion subspace
         axis_v: wp.array2d(dtype=vec3t)
@@ -164,6 +170,9 @@ def layout_for(real: Any) -> Layout:
         adj_q: wp.array2d(dtype=real)  # tangent-space gradient of positions
         adj_v: wp.array2d(dtype=real)
         adj_force: wp.array2d(dtype=real)
+        adj_axis_n: wp.array2d(dtype=vec3t)
+        adj_axis_f: wp.array2d(dtype=vec3t)
+        adj_matrix: wp.array2d(dtype=real)  # packed, of a held mass matrix
         # paths
         via_position: wp.array2d(dtype=vec3t)
         via_velocity: wp.array2d(dtype=vec3t)
@@ -187,6 +196,7 @@ def model_struct(
     timestep: float,
     contact: CompliantContact,
     limit: CompliantLimit,
+    integrator: Integrator,
     device: Any,
 ) -> Any:
     """Copies a link tree to a device."""
@@ -214,7 +224,8 @@ def model_struct(
     model.rest_turn = put(tree.rest_turn[:, [1, 2, 3, 0]], layout.quat)
     model.inertia = put(tree.inertia, layout.mat33)
     model.limit = put(tree.limit, real)
-    model.diagonal = put(tree.armature + (timestep * tree.damping if tree.implicit_damping else 0.0), real)
+    implicit = tree.implicit_damping and integrator.damping == "implicit"
+    model.diagonal = put(tree.armature + (timestep * tree.damping if implicit else 0.0), real)
     model.normal = layout.vec3(*tree.plane_normal)
     model.plane_offset = real(float(tree.plane_normal @ tree.plane_position))
     model.gravity = layout.vec3(*tree.gravity)
@@ -222,8 +233,10 @@ def model_struct(
     model.contact_damping = real(contact.damping)
     model.friction_damping = real(contact.friction_damping)
     model.friction = real(contact.friction)
-    model.limit_stiffness = real(limit.stiffness)
+    model.limit_stiffness = put(np.array([limit.stiffness_of(name) for name in tree.joint_name]), real)
     model.limit_damping = real(limit.damping)
+    model.matrix_refresh = integrator.matrix_refresh
+    model.linear_rotation = int(integrator.rotation == "linear")
     return model
 
 
@@ -232,6 +245,7 @@ def scratch_struct(tree: LinkTree, layout: Layout, *, rows: int, device: Any, co
     scratch = layout.Scratch()
     widths = {"origin": tree.num_trees}
     widths |= dict.fromkeys(_SCRATCH_DOF, tree.nv)
+    widths["adj_matrix"] = tree.num_packed
     widths |= dict.fromkeys(_SCRATCH_VIA, tree.paths.num_points)
     widths |= dict.fromkeys(_SCRATCH_SEGMENT, tree.paths.num_segments)
     widths |= dict.fromkeys(_SCRATCH_PATH, len(tree.paths.actuators))

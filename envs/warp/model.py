@@ -34,6 +34,8 @@ class LinkTree:
     nv: int
     nu: int
 
+    joint_name: tuple[str, ...]
+    """Name of each link's joint in the model; empty for the links of a free joint, (nl,)."""
     parent: np.ndarray
     """Parent link, (nl,)."""
     kind: np.ndarray
@@ -193,6 +195,7 @@ def build_link_tree(model: mujoco.MjModel) -> LinkTree:
         nq=model.nq,
         nv=model.nv,
         nu=model.nu,
+        joint_name=tuple(model.joint(link.joint).name if link.joint >= 0 else "" for link in links),
         parent=np.array([link.parent for link in links], np.int32),
         kind=np.array([link.kind for link in links], np.int32),
         position=np.array([link.position for link in links]),

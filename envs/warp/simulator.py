@@ -23,6 +23,7 @@ from envs.warp.forward import build_forward
 from envs.warp.layout import layout_for, model_struct, scratch_struct
 from envs.warp.model import build_link_tree
 from envs.warp.runtime import start_warp
+from envs.warp.support import check_integrator
 
 __all__ = ["SimulatorWarp"]
 
@@ -89,6 +90,7 @@ class SimulatorWarp:
         self.integrator = integrator or Integrator()
         self.compile_seconds = 0.0
         self.tree = build_link_tree(self.model)
+        check_integrator(self.model, self.integrator)
         self._on_gpu = self.device.type == "cuda"
         self._coalesced = self._on_gpu if coalesced is None else coalesced
         if threads is not None and threads < 1:
@@ -113,6 +115,7 @@ class SimulatorWarp:
             timestep=timestep,
             contact=contact or CompliantContact(),
             limit=limit or CompliantLimit(),
+            integrator=self.integrator,
             device=self._wp_device,
         )
         # Worlds of one share run one after another on a CPU, so they can share memory that stays in the cache.
@@ -121,9 +124,8 @@ class SimulatorWarp:
             scratch_struct(self.tree, layout, rows=rows, device=self._wp_device, coalesced=self._coalesced)
             for _ in self._shares
         ]
-        self._slot_size = self.tree.nq + 2 * self.tree.nv + self.tree.num_packed
-        self._single_slot = self._new_trajectory(rows * len(self._shares), 1)
-        self._workspace: Tensor | None = None
+        self._single_slot = self._new_trajectory(rows * len(self._shares), substeps=0)
+        self._workspace: tuple[Tensor, Tensor] | None = None
         self._clamp = ControlClamp(self.model, self.device, dtype)
 
     def step(self, state: State, ctrl: Tensor) -> State:
@@ -157,13 +159,21 @@ class SimulatorWarp:
         self.compile_seconds += seconds
         return seconds
 
-    def _new_trajectory(self, rows: int, slots: int) -> Tensor:
-        """Uninitialised memory [rows, slots, slot size]."""
-        if self._coalesced:
-            return torch.empty(slots, self._slot_size, rows, dtype=self.dtype, device=self.device).permute(2, 0, 1)
-        return torch.empty(rows, slots, self._slot_size, dtype=self.dtype, device=self.device)
+    def _new_trajectory(self, rows: int, substeps: int) -> tuple[Tensor, Tensor]:
+        """Uninitialised memory for states and accelerations [rows, substeps + 1, nq + 2 nv], and for the factors of the
+        mass matrices [rows, refreshes, packed entries]; one slot each that is used again if ``substeps`` is 0."""
+        refreshes = -(-max(substeps, 1) // self.integrator.matrix_refresh)
 
-    def _run_forward(self, q: Tensor, v: Tensor, u: Tensor, trajectory: Tensor | None) -> tuple[Tensor, Tensor]:
+        def new(slots: int, size: int) -> Tensor:
+            if self._coalesced:
+                return torch.empty(slots, size, rows, dtype=self.dtype, device=self.device).permute(2, 0, 1)
+            return torch.empty(rows, slots, size, dtype=self.dtype, device=self.device)
+
+        return new(substeps + 1, self.tree.nq + 2 * self.tree.nv), new(refreshes, self.tree.num_packed)
+
+    def _run_forward(
+        self, q: Tensor, v: Tensor, u: Tensor, trajectory: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
         q1, v1 = torch.empty_like(q), torch.empty_like(v)
         stored = trajectory is not None
         memory = self._single_slot if trajectory is None else trajectory
@@ -177,7 +187,7 @@ class SimulatorWarp:
                     *_views(q, v, u, lo=lo, hi=hi),
                     self._model,
                     self._scratch[n],
-                    wp.from_torch(memory[rows], return_ctype=True),
+                    *(wp.from_torch(part[rows], return_ctype=True) for part in memory),
                     int(self._coalesced),
                     int(stored),
                     self.substeps,
@@ -192,7 +202,7 @@ class SimulatorWarp:
         return q1, v1
 
     def _run_adjoint(
-        self, q: Tensor, u: Tensor, trajectory: Tensor, adj_q1: Tensor, adj_v1: Tensor
+        self, q: Tensor, u: Tensor, trajectory: tuple[Tensor, Tensor], adj_q1: Tensor, adj_v1: Tensor
     ) -> tuple[Tensor, ...]:
         adj_q, adj_v = torch.empty_like(adj_q1), torch.empty_like(adj_v1)
         adj_u = q.new_empty(self.num_worlds, self.tree.nu)
@@ -205,7 +215,7 @@ class SimulatorWarp:
                     *_views(q, u, lo=lo, hi=hi),
                     self._model,
                     self._scratch[n],
-                    wp.from_torch(trajectory[lo:hi], return_ctype=True),
+                    *(wp.from_torch(part[lo:hi], return_ctype=True) for part in trajectory),
                     int(self._coalesced),
                     self.substeps,
                     self._real(self.timestep),
@@ -242,10 +252,10 @@ class _ControlStep(torch.autograd.Function):
         q, v, u = (x.detach().contiguous() for x in (q, v, u))
         trajectory = None
         if any(ctx.needs_input_grad[1:]) and not simulator.recompute:
-            trajectory = simulator._new_trajectory(simulator.num_worlds, simulator.substeps + 1)
+            trajectory = simulator._new_trajectory(simulator.num_worlds, simulator.substeps)
         out = simulator._run_forward(q, v, u, trajectory)
         ctx.simulator = simulator
-        ctx.save_for_backward(q, u, v if trajectory is None else trajectory)
+        ctx.save_for_backward(q, u, *((v,) if trajectory is None else trajectory))
         return out
 
     @staticmethod
@@ -255,9 +265,9 @@ class _ControlStep(torch.autograd.Function):
         if simulator.recompute:
             q, u, v = ctx.saved_tensors
             if simulator._workspace is None:
-                simulator._workspace = simulator._new_trajectory(simulator.num_worlds, simulator.substeps + 1)
+                simulator._workspace = simulator._new_trajectory(simulator.num_worlds, simulator.substeps)
             trajectory = simulator._workspace
             simulator._run_forward(q, v, u, trajectory)
         else:
-            q, u, trajectory = ctx.saved_tensors
+            q, u, *trajectory = ctx.saved_tensors
         return None, *simulator._run_adjoint(q, u, trajectory, adj_q1.contiguous(), adj_v1.contiguous())

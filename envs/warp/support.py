@@ -6,8 +6,9 @@ import mujoco
 import numpy as np
 
 from envs.errors import UsageError
+from envs.integrator import Integrator
 
-__all__ = ["check_supported"]
+__all__ = ["check_integrator", "check_supported"]
 
 _HELP = "remove it from the MJCF or use simulator 'mjx' or 'mujoco_c'"
 
@@ -39,6 +40,24 @@ def check_supported(model: mujoco.MjModel) -> None:
     _check_joints(model)
     _check_tendons(model)
     _check_actuators(model)
+
+
+def check_integrator(model: mujoco.MjModel, integrator: Integrator) -> None:
+    """Checks a model for an integrator.
+
+    Raises:
+        UsageError: naming a free joint whose armature or damping has no meaning for a twist about a point of the world.
+    """
+    if integrator.rotation != "linear":
+        return
+    for j in np.flatnonzero(model.jnt_type == int(mujoco.mjtJoint.mjJNT_FREE)):
+        dofs = slice(model.jnt_dofadr[j], model.jnt_dofadr[j] + 6)
+        for what, values in (("armature", model.dof_armature), ("damping", model.dof_damping)):
+            if np.any(values[dofs]):
+                raise UsageError(
+                    f"{what} on free joint '{_name(model, 'joint', j)}' with integrator.rotation='linear', which moves it "
+                    f"as a twist about a point of the world: remove it or use rotation='exponential'"
+                )
 
 
 def _check_joints(model: mujoco.MjModel) -> None:
