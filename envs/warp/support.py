@@ -55,8 +55,8 @@ def check_integrator(model: mujoco.MjModel, integrator: Integrator) -> None:
         for what, values in (("armature", model.dof_armature), ("damping", model.dof_damping)):
             if np.any(values[dofs]):
                 raise UsageError(
-                    f"{what} on free joint '{_name(model, 'joint', j)}' with integrator.rotation='linear', which moves it "
-                    f"as a twist about a point of the world: remove it or use rotation='exponential'"
+                    f"{what} on free joint '{_name(model, 'joint', j)}': integrator.rotation='linear' moves it as a twist "
+                    "about a point of the world; remove it or use rotation='exponential'"
                 )
 
 

@@ -242,5 +242,5 @@ def test_other_choices_are_refused(options: dict[str, object], says: str) -> Non
 def test_armature_of_a_free_joint_is_refused_where_it_has_no_meaning() -> None:
     body = "<body><joint name='root' type='free' armature='1'/><geom size='.1'/></body>"
     model = mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{body}</worldbody></mujoco>")
-    with pytest.raises(UsageError, match="armature on free joint 'root' with integrator.rotation='linear'"):
+    with pytest.raises(UsageError, match="armature on free joint 'root'"):
         make(model, INTEGRATORS["linear"])
