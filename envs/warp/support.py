@@ -52,11 +52,12 @@ def check_integrator(model: mujoco.MjModel, integrator: Integrator) -> None:
         return
     for j in np.flatnonzero(model.jnt_type == int(mujoco.mjtJoint.mjJNT_FREE)):
         dofs = slice(model.jnt_dofadr[j], model.jnt_dofadr[j] + 6)
+        name = _name(model, "joint", int(j))
         for what, values in (("armature", model.dof_armature), ("damping", model.dof_damping)):
             if np.any(values[dofs]):
                 raise UsageError(
-                    f"{what} on free joint '{_name(model, 'joint', j)}': integrator.rotation='linear' moves it as a twist "
-                    "about a point of the world; remove it or use rotation='exponential'"
+                    f"{what} on free joint '{name}': integrator.rotation='linear' moves it as a twist about a point of the "
+                    "world; remove it or use rotation='exponential'"
                 )
 
 
