@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import envs.tasks  # noqa: F401  before `tasks` is defined below: a later import would put the module in its place
+from envs.devices import resolve_device
 from envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
     from envs.api import DifferentiableEnv
     from envs.simulator import Simulator
 
-__all__ = ["Capabilities", "UsageError", "capabilities", "make", "make_simulator", "simulators", "tasks"]
+__all__ = [
+    "Capabilities",
+    "UsageError",
+    "capabilities",
+    "make",
+    "make_simulator",
+    "resolve_device",
+    "simulators",
+    "tasks",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +42,8 @@ class Capabilities:
     gradient: str
     """How gradients are found, or "" where there are none."""
     devices: tuple[str, ...]
+    library: str = "torch"
+    """What computes and so must see the GPU: ``"torch"``, ``"warp"`` or ``"jax"``."""
     contact: str
     """Contact model."""
     package: str
@@ -48,6 +60,7 @@ _CAPABILITIES = {
         forward=True,
         gradient="implicit (hand-derived adjoint)",
         devices=("cpu", "cuda"),
+        library="warp",
         contact="compliant, ground plane",
         package="warp-lang",
     ),
@@ -55,6 +68,7 @@ _CAPABILITIES = {
         forward=True,
         gradient="implicit (differentiated optimality)",
         devices=("cpu", "cuda"),
+        library="jax",
         contact="MuJoCo constraints",
         package="mujoco-mjx",
     ),
@@ -102,7 +116,7 @@ def make_simulator(
         num_worlds: independent copies that are advanced together.
         substeps: substeps in a control step.
         timestep: duration of a substep [s].
-        device: torch device of all tensors.
+        device: of all tensors; a torch device or a name, see `resolve_device`.
         dtype: ``torch.float32`` (default) or ``torch.float64``.
         options: the simulator's own (see its class).
 
@@ -116,11 +130,7 @@ def make_simulator(
     dtype = torch.float32 if dtype is None else dtype
     if dtype not in (torch.float32, torch.float64):
         raise UsageError(f"dtype={dtype}: simulators run in torch.float32 or torch.float64")
-    device = torch.device(device)
-    if device.type not in capabilities(name).devices:
-        raise UsageError(f"device={device}: simulator '{name}' runs on {' or '.join(capabilities(name).devices)}")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device=cuda: torch sees no GPU here; use --device cpu, or install a CUDA build of torch")
+    device = resolve_device(device, name)
     module, attribute = _SIMULATORS[name].split(":")
     cls = getattr(importlib.import_module(module), attribute)
     fixed = {"model", "num_worlds", "timestep", "device", "dtype"}
@@ -149,7 +159,7 @@ def make(
         task: one of `tasks`.
         simulator: one of `simulators`.
         num_envs: number of worlds in all.
-        device: torch device of all tensors.
+        device: of all tensors; a torch device or a name, see `resolve_device`.
         dtype: ``torch.float32`` (default) or ``torch.float64``.
         seed: one seed, or a sequence of P seeds for a population of P members with ``num_envs / P`` worlds each.
         episode_length: control steps until truncation; the task's own by default.

@@ -65,7 +65,7 @@ class RunSpec:
     evaluation_episodes: int = 16
     """Episodes per member in each evaluation, on seeds of their own."""
     device: str = "auto"
-    """``"auto"`` (a GPU where torch sees one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``."""
+    """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `envs.resolve_device`."""
     study: str = "single"
     """Folder that the run is filed under."""
 

@@ -12,8 +12,6 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 import jax
 import torch
 
-from envs.errors import UsageError
-
 __all__ = ["cache_folder", "jax_device", "precision"]
 
 
@@ -35,18 +33,8 @@ def precision(dtype: torch.dtype) -> AbstractContextManager[object]:
 
 
 def jax_device(device: torch.device) -> jax.Device:
-    """The JAX device that is the same piece of hardware as a torch device.
-
-    Raises:
-        UsageError: if JAX can't see it.
-    """
-    try:
-        return jax.devices("cpu" if device.type == "cpu" else "cuda")[device.index or 0]
-    except (RuntimeError, IndexError):
-        raise UsageError(
-            f"device='{device}': JAX sees no such device; use device='cpu' or install a JAX with GPU support "
-            "(pip install 'jax[cuda13]')"
-        ) from None
+    """The JAX device that is the same piece of hardware as a torch device that `envs.resolve_device` gave."""
+    return jax.devices(device.type)[device.index or 0]
 
 
 def _enable_persistent_cache() -> None:

@@ -9,6 +9,7 @@ import torch
 from mujoco import mjx
 from torch import Tensor
 
+from envs.devices import resolve_device
 from envs.errors import UsageError
 from envs.mjx.bridge import DifferentiableCall
 from envs.mjx.control_step import ControlStep
@@ -37,7 +38,7 @@ class SimulatorMjx:
         num_worlds: N.
         substeps: substeps in a control step.
         timestep: length of a substep [s].
-        device: ``"cpu"`` or ``"cuda[:i]"``.
+        device: a torch device or a name, see `envs.resolve_device`.
         dtype: float32 or float64.
         iterations: bound on Newton iterations; a world stops when it has converged, which takes 2 to 6.
         line_search_iterations: line-search steps in each of them. MJX always pays for all of them.
@@ -72,7 +73,7 @@ class SimulatorMjx:
         self.num_worlds = num_worlds
         self.substeps = substeps
         self.timestep = timestep
-        self.device = torch.device(device)
+        self.device = resolve_device(device, self.name)
         self.dtype = dtype
         self.compile_seconds = 0.0
         self._clamp = ControlClamp(self.model, self.device, dtype)

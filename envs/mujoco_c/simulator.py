@@ -11,6 +11,7 @@ import torch
 from mujoco.rollout import Rollout
 from torch import Tensor
 
+from envs.devices import resolve_device
 from envs.errors import UsageError
 from envs.simulator import ControlClamp, State, model_at_timestep
 
@@ -59,7 +60,7 @@ class SimulatorMujocoC:
         self.num_worlds = num_worlds
         self.substeps = substeps
         self.timestep = timestep
-        self.device = torch.device(device)
+        self.device = resolve_device(device, self.name)
         self.dtype = dtype
         self.compile_seconds = 0.0
         self.threads = min(num_worlds, threads or _usable_cores())

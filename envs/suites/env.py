@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from envs.devices import resolve_device
 from envs.errors import UsageError
 from envs.suites.catalogue import Suite
 from envs.suites.pool import WorkerPool
@@ -73,7 +74,7 @@ class SuiteEnv:
         self.envs_per_task = envs_per_task
         self.num_envs = len(suite.tasks) * envs_per_task
         self.num_workers = min(num_workers, self.num_envs)
-        self.device = torch.device(device)
+        self.device = resolve_device(device)
         self.task = torch.arange(len(suite.tasks), device=self.device).repeat_interleave(envs_per_task)
         """Task index of every world, int64 ``(N,)``."""
         per_row = [task for task in suite.tasks for _ in range(envs_per_task)]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from envs.api import Step
+from envs.devices import resolve_device
 from envs.errors import UsageError
 from envs.suites.catalogue import spec
 from envs.suites.pool import WorkerPool
@@ -52,7 +53,7 @@ class SuiteTaskEnv:
         self.info = info
         self.num_envs = num_envs
         self.num_members = len(seeds)
-        self.device = torch.device(device)
+        self.device = resolve_device(device)
         self.dtype = torch.float32
         self.observation_dim = info.obs_dim
         self.action_dim = info.action_dim

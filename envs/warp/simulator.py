@@ -15,6 +15,7 @@ import warp as wp
 from torch import Tensor
 
 from envs.contact import CompliantContact, CompliantLimit
+from envs.devices import resolve_device
 from envs.errors import UsageError
 from envs.integrator import Integrator
 from envs.simulator import ControlClamp, State, model_at_timestep
@@ -46,7 +47,7 @@ class SimulatorWarp:
         num_worlds: worlds advanced together.
         substeps: substeps of a control step.
         timestep: duration of a substep [s].
-        device: torch device.
+        device: a torch device or a name, see `envs.resolve_device`.
         dtype: ``torch.float32`` or ``torch.float64``.
         contact: contact constants.
         limit: joint-limit constants.
@@ -84,7 +85,7 @@ class SimulatorWarp:
         self.num_worlds = num_worlds
         self.substeps = substeps
         self.timestep = timestep
-        self.device = torch.device(device)
+        self.device = resolve_device(device, self.name)
         self.dtype = dtype
         self.recompute = recompute
         self.integrator = integrator or Integrator()

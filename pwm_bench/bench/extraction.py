@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+import envs
 from pwm_bench.bench.plain_extraction import PlainExtraction, ReleasedExtraction
 from pwm_bench.bench.timing import interleaved_medians, machine_line
 from pwm_bench.learning.expert import Expert
@@ -33,12 +34,12 @@ def main(*, quick: bool = False) -> None:
         quick: a 5M model and fewer repetitions, instead of 48M.
     """
     console = Console()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = envs.resolve_device("auto")
     size = "5M" if quick else "48M"
-    console.print(f"{machine_line(device)}, {torch.get_num_threads()} threads\n", highlight=False)
+    console.print(f"{machine_line(str(device))}, {torch.get_num_threads()} threads\n", highlight=False)
     model = make_model(size, device)
     with console.status("measuring"):
-        populations = (1, 10) if device == "cpu" else (1, 10, 30)  # 30 in a row take minutes on a CPU
+        populations = (1, 10) if device.type == "cpu" else (1, 10, 30)  # 30 in a row take minutes on a CPU
         seconds = measure(model, populations, repeats=1 if quick else 3)
         cosine = actor_gradient_cosine(model)
     columns = ("tasks", "s/update", "s/task", "1/s", "x plain", "x released", "GFLOP/s")
@@ -61,7 +62,7 @@ def main(*, quick: bool = False) -> None:
     )
 
 
-def make_model(size: str, device: str) -> MultitaskModel:
+def make_model(size: str, device: torch.device | str) -> MultitaskModel:
     """A model of MT80's shapes with 30 tasks and random weights, the reward's last layer included."""
     names = [f"task-{k}" for k in range(_TASKS)]
     model = MultitaskModel(sized(size, observation_dim=_OBS, action_dim=_ACT, tasks=names, num_q=0), device=device)
@@ -130,7 +131,7 @@ def matrix_work(model: MultitaskModel, config: ExtractionConfig) -> float:
     return 2.0 * (products + rows * config.critic_iterations * config.num_critics * fit)
 
 
-def ceiling(device: str, dtype: torch.dtype) -> float:
+def ceiling(device: torch.device | str, dtype: torch.dtype) -> float:
     """GFLOP/s of a large square matrix product."""
     n = 2048
     x, y = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))

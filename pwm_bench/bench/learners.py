@@ -29,8 +29,8 @@ def main(*, quick: bool = False) -> None:
         quick: fewer repetitions.
     """
     console = Console()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    console.print(f"{machine_line(device)}\n", highlight=False)
+    device = envs.resolve_device("auto", _SIMULATOR)
+    console.print(f"{machine_line(str(device))}\n", highlight=False)
     table = Table(title=f"Training on {_TASK} in {_SIMULATOR}, recipe settings", title_justify="left")
     table.add_column("algorithm")
     for column in (
@@ -46,9 +46,9 @@ def main(*, quick: bool = False) -> None:
     console.print(table)
 
 
-def _measure(algorithm: str, device: str, repeats: int) -> tuple[str, str, str, str]:
+def _measure(algorithm: str, device: torch.device, repeats: int) -> tuple[str, str, str, str]:
     package = learner_package(algorithm)
-    if device == "cpu" and package.cpu_threads is not None:
+    if device.type == "cpu" and package.cpu_threads is not None:
         torch.set_num_threads(package.cpu_threads)
     config = package.recipe(_TASK, _SIMULATOR)
     works: dict[str, Callable[[], object]] = {}
@@ -69,7 +69,7 @@ def _measure(algorithm: str, device: str, repeats: int) -> tuple[str, str, str, 
     )
 
 
-def _learner(algorithm: str, config: Any, seeds: tuple[int, ...], device: str) -> Learner:
+def _learner(algorithm: str, config: Any, seeds: tuple[int, ...], device: torch.device) -> Learner:
     env = envs.make(_TASK, _SIMULATOR, num_envs=config.num_envs * len(seeds), seed=seeds, device=device)
     if hasattr(config, "pretrain_updates"):
         config = dataclasses.replace(config, pretrain_updates=0)

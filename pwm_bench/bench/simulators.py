@@ -29,10 +29,11 @@ def main(*, quick: bool = False) -> None:
         quick: at most 64 worlds.
     """
     console = Console()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    console.print(f"{machine_line(device)}\n", highlight=False)
-    console.print(_exactness(), _speed(console, device, quick))
-    if device == "cpu":
+    devices = {name: envs.resolve_device("auto", name) for name in envs.simulators()}
+    gpu = max(devices.values(), key=lambda device: device.type == "cuda")
+    console.print(f"{machine_line(str(gpu))}\n", highlight=False)
+    console.print(_exactness(), _speed(console, devices, quick))
+    if gpu.type == "cpu":
         console.print(_against_mujoco(), _against_newton(quick))
 
 
@@ -88,14 +89,12 @@ def _gradient_error(task: str) -> float:
     return error.median().item()
 
 
-def _speed(console: Console, device: str, quick: bool) -> Table:
-    where = "one GPU" if device == "cuda" else "all CPU cores"
+def _speed(console: Console, devices: dict[str, torch.device], quick: bool) -> Table:
+    where = "all CPU cores or one GPU"
     table = Table(title=f"Environment steps per second, float32, horizon {_HORIZON}, {where}", title_justify="left")
-    for column in ("task", "simulator", "substeps", "worlds", "forward", "forward + backward", "compile [s]"):
-        table.add_column(column, justify="left" if column in ("task", "simulator") else "right")
-    for simulator in envs.simulators():
-        if device not in envs.capabilities(simulator).devices:
-            continue
+    for column in ("task", "simulator", "device", "substeps", "worlds", "forward", "forward + backward", "compile [s]"):
+        table.add_column(column, justify="left" if column in ("task", "simulator", "device") else "right")
+    for simulator, device in devices.items():
         for task in envs.tasks():
             for worlds in _WORLDS_QUICK[simulator] if quick else _WORLDS:
                 with console.status(f"{task} in {simulator}, {worlds} worlds"):
@@ -108,6 +107,7 @@ def _speed(console: Console, device: str, quick: bool) -> Table:
                 table.add_row(
                     task,
                     simulator,
+                    str(device),
                     str(rollout.simulator.substeps),
                     f"{worlds:,}",
                     f"{forward:,.0f}",

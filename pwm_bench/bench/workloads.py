@@ -61,7 +61,9 @@ class Rollout:
         return state
 
 
-def start_states(task: str, worlds: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> State:
+def start_states(
+    task: str, worlds: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> State:
     """Reset states with seeded noise."""
     definition = load_task(task)
     generator = torch.Generator().manual_seed(0)
@@ -77,7 +79,7 @@ def make_rollout(
     horizon: int,
     *,
     dtype: torch.dtype = torch.float32,
-    device: str = "cpu",
+    device: torch.device | str = "cpu",
     **options: Any,
 ) -> Rollout:
     """A rollout of a task as its environment would run it."""
@@ -96,7 +98,7 @@ def make_rollout(
     )
     generator = torch.Generator().manual_seed(1)
     ctrl = 2.0 * torch.rand(horizon, worlds, engine.model.nu, generator=generator, dtype=torch.float64) - 1.0
-    return Rollout(engine, start_states(task, worlds, dtype, device), ctrl.to(device, dtype))
+    return Rollout(engine, start_states(task, worlds, dtype, engine.device), ctrl.to(engine.device, dtype))
 
 
 def mujoco_rollout(task: str, worlds: int, steps: int, timestep: float) -> Callable[[], np.ndarray]:

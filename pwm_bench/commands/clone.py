@@ -33,7 +33,7 @@ class Clone(OfflineOptions):
     def __call__(self) -> int:
         """Clones."""
         from baselines.bc import Cloner, Config
-        from pwm_bench.commands.options import resolve_device
+        from envs.devices import resolve_device
         from pwm_bench.runner.offline_spec import CloneSpec
         from pwm_bench.world_model.dataset import Dataset
 

@@ -40,7 +40,7 @@ class Compare:
     study: Annotated[str, option("NAME", "compare")] = "compare"
     """Folder to file the records under."""
     device: Device = None
-    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
 
@@ -48,9 +48,9 @@ class Compare:
         """Evaluates."""
         from rich.console import Console
 
+        from envs.devices import resolve_device
         from envs.suites import spelt_out
         from pwm_bench import configs
-        from pwm_bench.commands.options import resolve_device
         from pwm_bench.records.store import Results
         from pwm_bench.runner.planning import ARMS, compare, load_experts
         from pwm_bench.runner.suite_evaluation import SuiteEvaluator

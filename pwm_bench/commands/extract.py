@@ -39,7 +39,7 @@ class Extract(OfflineOptions):
 
     def __call__(self) -> int:
         """Extracts."""
-        from pwm_bench.commands.options import resolve_device
+        from envs.devices import resolve_device
         from pwm_bench.pwm.extraction.config import variant
         from pwm_bench.pwm.extraction.train import Extractor
         from pwm_bench.runner.offline_spec import ExtractionSpec, model_digest

@@ -107,7 +107,7 @@ def _ball_wall(_: str | None, changes: dict[str, Any]) -> _Job:
     if "model" in fields:
         spec = BallWallSpec()
         fields["epochs"] = max(1, round(_updates(fields.pop("model"), "ball-wall") / (spec.grid // spec.batch_size)))
-    spec = BallWallSpec(**fields)
+    spec = BallWallSpec(**fields).placed()
     return _Job(
         spec=spec,
         measure=lambda ledger: measure(spec, ledger),
@@ -134,7 +134,7 @@ def _pendulum(_: str | None, changes: dict[str, Any]) -> _Job:
             fields[several] = (fields.pop(one),)
     if "model" in fields:
         fields["updates"] = _updates(fields.pop("model"), "double-pendulum")
-    spec = PendulumSpec(**fields)
+    spec = PendulumSpec(**fields).placed()
     return _Job(
         spec=spec,
         measure=lambda ledger: measure(spec, ledger),
@@ -162,7 +162,7 @@ def _landscape(task: str | None, changes: dict[str, Any]) -> _Job:
         if len(horizons) != 1:
             raise UsageError(f"--horizons {' '.join(map(str, horizons))}: a landscape has one horizon; give one")
         fields["horizon"] = horizons[0]
-    spec = SliceSpec(task=str(task), **fields)
+    spec = SliceSpec(task=str(task), **fields).placed()
     title = f"{spec.task} · {spec.simulator} · {spec.loop} loop · H = {spec.horizon}"
     return _Job(
         spec=spec,

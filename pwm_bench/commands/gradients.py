@@ -78,7 +78,7 @@ class Gradients:
     worlds: Annotated[int | None, option("N", "512")] = None
     """Rollouts advanced together: fewer need less memory."""
     device: Annotated[str | None, option("NAME", "cpu")] = None
-    """cpu, cuda or cuda:N."""
+    """cpu, auto, cuda or cuda:N."""
     figures: bool = True
     """Draw figures (PNG and SVG) into the study's folder."""
     results: ResultsFolder = field(default_factory=default_results)

@@ -45,7 +45,7 @@ class OfflineOptions:
     study: Annotated[str, option("NAME", "extract")] = "extract"
     """Folder to file the run under."""
     device: Device = None
-    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
     checkpoint_seconds: Annotated[float, option("S", "120")] = 120.0

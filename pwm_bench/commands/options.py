@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-__all__ = ["Device", "ResultsFolder", "default_results", "option", "published_choice", "resolve_device"]
+__all__ = ["Device", "ResultsFolder", "default_results", "option", "published_choice"]
 
 
 def option(metavar: str, default: str = "") -> Any:
@@ -37,26 +37,3 @@ def published_choice(wanted: bool, choice: str) -> str | None:
     if choice and choice not in CHOICES:
         raise unknown("choice of published results", choice, CHOICES)
     return choice or ("closest" if wanted else None)
-
-
-def resolve_device(name: str | None) -> Any:
-    """The torch device that ``--device`` stands for; without one, or ``auto``, a GPU where torch sees one.
-
-    Raises:
-        UsageError: no such device here.
-    """
-    import torch
-
-    from envs.errors import UsageError
-
-    if name in (None, "auto"):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"device={name}: must be auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device={name}: must be auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device={name}: torch sees {torch.cuda.device_count()} GPUs here; use --device cpu")
-    return device

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from envs.errors import UsageError, unknown
-from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
+from pwm_bench.commands.options import ResultsFolder, default_results, option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,8 +35,8 @@ class Parity:
     """Show the stored record instead of measuring."""
     seed: Annotated[int, option("N", "0")] = 0
     """Of starts and actions."""
-    device: Device = None
-    """cpu (default), cuda or cuda:N."""
+    device: Annotated[str, option("NAME", "cpu")] = "cpu"
+    """cpu, auto, cuda or cuda:N. Simulators that have no use for a GPU stay on the CPU."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder; the record is RESULTS/parity/TASK.json."""
 
@@ -86,7 +86,7 @@ class Parity:
                 names,
                 sizes=QUICK if self.quick else Sizes(),
                 seed=self.seed,
-                device="cpu" if self.device in (None, "auto") else self.device,
+                device=self.device,
                 tell=lambda stage, share: progress.update(bar, description=stage, completed=share),
             )
         write(self.results, record)

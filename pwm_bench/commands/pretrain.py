@@ -60,14 +60,14 @@ class Pretrain:
     checkpoint_seconds: Annotated[float, option("S", "120")] = 120.0
     """Time between two checkpoints."""
     device: Device = None
-    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
 
     def __call__(self) -> int:
         """Trains."""
         from rich.console import Console
 
+        from envs.devices import resolve_device
         from pwm_bench import configs
-        from pwm_bench.commands.options import resolve_device
         from pwm_bench.runner.pretraining import PretrainSpec, last_validation, model_config_of, pretrain
         from pwm_bench.world_model.dataset import Dataset
         from pwm_bench.world_model.multitask.config import SIZES

@@ -64,7 +64,7 @@ class Run:
     study: Annotated[str | None, option("NAME", "single")] = None
     """Folder to file the run under."""
     device: Device = None
-    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
     checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0

@@ -12,6 +12,7 @@ from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
 
 if TYPE_CHECKING:
+    import torch
     from rich.console import Console
 
     from pwm_bench.records.store import Results
@@ -43,7 +44,7 @@ class Sweep:
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
     device: Device = None
-    """auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
     limit: Annotated[int | None, option("N")] = None
     """Do at most this many runs now."""
     retry: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -104,7 +105,7 @@ class Sweep:
         results.check_writable()
         items = plan(study, results, device=self.device, limit=self.limit, retry=self.retry)
         if any(item.to_do for item in items):
-            _check_device(items)
+            _settle_devices(items)
         _announce(console, study, items, results)
         options = ("--checkpoint-seconds", str(self.checkpoint_seconds))
         executor = LocalExecutor(self.results, options=options)
@@ -126,15 +127,31 @@ class Sweep:
         return " ".join(words)
 
 
-def _check_device(items: list[Item]) -> None:
-    """Refuses an absent GPU once, before the first run, instead of in every run."""
-    specs = {item.spec.device: item.spec for item in items if item.to_do}
-    if set(specs) <= {"auto", "cpu"}:
-        return
-    from pwm_bench.runner.build import resolve_device
+def _settle_devices(items: list[Item]) -> None:
+    """Says what the runs will compute on, or refuses an absent GPU, once and before the first run."""
+    from envs.devices import remark, view
 
-    for spec in specs.values():
-        resolve_device(spec)
+    wanted = sorted({(item.spec.device, item.spec.simulator) for item in items if item.to_do})
+    if view("torch").gpus == 0:
+        chosen = _choose(wanted)
+    else:  # a child asks, as Warp and JAX keep memory of every GPU that they see, and a GPU may admit one process only
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            chosen = pool.submit(_choose, wanted).result()
+    simulators: dict[tuple[torch.device, str], list[str]] = {}
+    for (_, simulator), choice in zip(wanted, chosen, strict=True):
+        simulators.setdefault(choice, []).append(simulator)
+    for (device, why), names in simulators.items():
+        if why:
+            remark(device, why, *names)
+
+
+def _choose(wanted: list[tuple[str, str]]) -> list[tuple[torch.device, str]]:
+    from envs.devices import choose_device
+
+    return [choose_device(device, simulator) for device, simulator in wanted]
 
 
 def _announce(console: Console, study: Study, items: list[Item], results: Results) -> None:

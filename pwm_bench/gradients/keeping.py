@@ -9,12 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import torch
 
-from envs.errors import UsageError
+import envs
 from pwm_bench import configs
 from pwm_bench.gradients.measure import Row, Tell
 from pwm_bench.gradients.study import ComparisonRecord, Outcome, folder, read_record, write_table
@@ -35,13 +35,26 @@ class Spec:
     seed: int = 0
     """Of everything random."""
     device: str = "cpu"
-    """Torch device."""
+    """Where it computes; see `envs.resolve_device`."""
 
     study = ""
     """Folder."""
 
     def __post_init__(self) -> None:
         check_at_least("seed", self.seed, 0)
+
+    @property
+    def simulators(self) -> tuple[str, ...]:
+        """Names of the simulators that compute."""
+        return ()
+
+    def placed(self) -> Self:
+        """The study on the device of this machine that its ``device`` stands for.
+
+        Raises:
+            UsageError: there is none such.
+        """
+        return replace(self, device=str(envs.resolve_device(self.device, *self.simulators)))
 
     @property
     def id(self) -> str:
@@ -125,8 +138,7 @@ def keep(
     if (path / "record.json").exists() and (path / "gradients.parquet").exists():
         return Outcome(path=path, record=read_record(path), skipped=True)
     results.check_writable()
-    if spec.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"device={spec.device}: torch sees no GPU here; use --device cpu")
+    device = envs.resolve_device(spec.device, *spec.simulators)
     ledger = Ledger(tell) if tell is not None else Ledger()
     measure(ledger)
     record = ComparisonRecord(
@@ -138,7 +150,7 @@ def keep(
         rows=len(ledger.rows),
         clocks={task: {name: round(s, 3) for name, s in ledger.clocks.items()}},
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-        peak_gpu_memory=torch.cuda.max_memory_allocated() if spec.device.startswith("cuda") else None,
+        peak_gpu_memory=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         provenance=provenance.collect(spec.device, "float64"),
         finished_at=now(),
     )

@@ -90,6 +90,11 @@ class SliceSpec(Spec):
 
     study = "landscape"
 
+    @property
+    def simulators(self) -> tuple[str, ...]:
+        """The one."""
+        return (self.simulator,)
+
     def __post_init__(self) -> None:
         Spec.__post_init__(self)
         object.__setattr__(self, "hidden", tuple(self.hidden))

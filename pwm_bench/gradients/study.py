@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+import envs
 from envs.errors import UsageError, unknown
 from pwm_bench.gradients.measure import Measurement, Row, Tell
 from pwm_bench.gradients.metrics import cosine
@@ -163,8 +164,8 @@ def run(
     if (path / "record.json").exists() and (path / "gradients.parquet").exists():
         return Outcome(path=path, record=read_record(path), skipped=True)
     results.check_writable()
-    if comparison.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"device={comparison.device}: torch sees no GPU here; use --device cpu")
+    device = envs.resolve_device(comparison.device, *comparison.simulators)
+    comparison = comparison.replace(device=str(device))
     measurements: list[Measurement] = []
     start = value = None
     for simulator in comparison.simulators:
@@ -176,7 +177,7 @@ def run(
             value = measurement.value
         measurements.append(measurement)
     rows = [row for m in measurements for row in m.rows] + _agreement(comparison, measurements)
-    gpu = torch.cuda.max_memory_allocated() if comparison.device.startswith("cuda") else None
+    gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     record = ComparisonRecord(
         comparison_id=comparison.id,
         study=study,

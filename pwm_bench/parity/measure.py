@@ -56,7 +56,7 @@ def measure(
         simulators: names, at least two.
         sizes: how much.
         seed: of starts and actions.
-        device: torch device; simulators that can't use it compute on the CPU.
+        device: see `envs.resolve_device`; simulators that have no use for a GPU compute on the CPU.
         tell: called before each stage with its name and the share that is done.
 
     Raises:
@@ -66,6 +66,7 @@ def measure(
         if name not in envs.simulators():
             raise unknown("simulator", name, envs.simulators())
     simulators = list(dict.fromkeys(simulators))
+    devices = {name: _place(name, device) for name in simulators}
     task = load_task(task_name)
     stages = len(simulators) * 6 + 1
     done = 0
@@ -81,7 +82,7 @@ def measure(
     for name in simulators:
         stage(f"{name}: compiling")
         try:
-            native[name] = _build(task, name, sizes.worlds, device)
+            native[name] = _build(task, name, sizes.worlds, devices[name])
             native[name].compile(gradient=native[name].differentiable)
         except UsageError as error:
             native.pop(name, None)
@@ -101,7 +102,7 @@ def measure(
     stage("in the air")
     substeps = min(simulator.substeps for simulator in native.values())
     even = {
-        name: simulator if simulator.substeps == substeps else _build(task, name, sizes.worlds, device, substeps)
+        name: simulator if simulator.substeps == substeps else _build(task, name, sizes.worlds, devices[name], substeps)
         for name, simulator in native.items()
     }
     air = compare_in_air(task, even, reference, steps=sizes.air_steps, seed=seed)
@@ -127,22 +128,27 @@ def measure(
         seed=seed,
         seconds=time.monotonic() - began,
         created_at=now(),
-        provenance=provenance.collect(device, "float64"),
+        provenance=provenance.collect(str(max(devices.values(), key=lambda d: d.type == "cuda")), "float64"),
     )
 
 
-def _build(task: Task, name: str, worlds: int, device: str, substeps: int | None = None) -> Simulator:
+def _place(name: str, device: str) -> torch.device:
+    """The device of one simulator, which is the CPU if it has no use for a GPU."""
+    able = "cuda" in envs.capabilities(name).devices
+    return envs.resolve_device(device if able else "cpu", name)
+
+
+def _build(task: Task, name: str, worlds: int, device: torch.device, substeps: int | None = None) -> Simulator:
     if name not in task.substeps:
         raise UsageError(f"task '{task.name}' does not run in '{name}'")
     substeps = substeps or task.substeps[name]
-    able = torch.device(device).type in envs.capabilities(name).devices
     return envs.make_simulator(
         name,
         task.model(),
         num_worlds=worlds,
         substeps=substeps,
         timestep=task.control_dt / substeps,
-        device=device if able else "cpu",
+        device=device,
         dtype=torch.float64,
         **task.simulator_options(name),
     )

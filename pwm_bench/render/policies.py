@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 import envs
@@ -97,7 +96,7 @@ def trained_actor(
         assert simulator is not None
         options = {name: spec.simulator_options[name] for name in _TASK_OPTIONS if name in spec.simulator_options}
         spec = replace(spec, simulator=simulator, simulator_options=options)
-        device = parts.device if parts.device.type in envs.capabilities(simulator).devices else torch.device("cpu")
+        device = envs.resolve_device("auto", simulator)
     else:
         device = parts.device
     members = len(spec.seeds)

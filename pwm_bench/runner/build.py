@@ -9,14 +9,13 @@ import torch
 
 import envs
 from envs.api import DifferentiableEnv
-from envs.errors import UsageError
 from pwm_bench import configs, registry
 from pwm_bench.learning.learner import GradientSource, Learner
 from pwm_bench.records.schema import PeakMemory
 from pwm_bench.runner.evaluation import Evaluator, make_env
 from pwm_bench.spec import RunSpec
 
-__all__ = ["Parts", "build", "peak_memory", "resolve_device"]
+__all__ = ["Parts", "build", "peak_memory"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +45,7 @@ def build(spec: RunSpec) -> Parts:
     Raises:
         UsageError: the device is absent, or a part refuses the spec.
     """
-    device = resolve_device(spec)
+    device = envs.resolve_device(spec.device, spec.simulator)
     torch.set_float32_matmul_precision("highest")  # no TF32 behind anyone's back
     package = registry.learner_package(spec.algorithm)
     if device.type == "cpu" and package.cpu_threads is not None:
@@ -60,28 +59,6 @@ def build(spec: RunSpec) -> Parts:
         learner=package.Learner(env, config, seeds=spec.seeds, total_env_steps=spec.env_steps),
         gradient_source=package.gradient_source,
     )
-
-
-def resolve_device(spec: RunSpec) -> torch.device:
-    """The torch device that a spec's ``device`` stands for on this machine.
-
-    Raises:
-        UsageError: a GPU was asked for and torch sees none, or not that one.
-    """
-    able = "cuda" in envs.capabilities(spec.simulator).devices
-    if spec.device == "auto":
-        return torch.device("cuda" if able and torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(spec.device)
-    except RuntimeError:
-        raise UsageError(f"device={spec.device}: must be auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(
-            f"device={spec.device}: torch sees no GPU here; use --device cpu, or install a CUDA build of torch"
-        )
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device={spec.device}: there are {torch.cuda.device_count()} GPUs, numbered from 0")
-    return device
 
 
 def peak_memory(device: torch.device, before: PeakMemory) -> PeakMemory:

@@ -8,12 +8,17 @@ import pytest
 import torch
 
 import pwm_bench
+from envs.devices import remark
 from pwm_bench import cli
 from pwm_bench.cli import main
+from pwm_bench.commands.sweep import _settle_devices
 from pwm_bench.records.store import Results
+from pwm_bench.spec import RunSpec
+from pwm_bench.sweep import Item
 from tests.pwm_bench.conftest import ROOT
 from tests.pwm_bench.records.factories import write_run
 from tests.pwm_bench.toy_cli import toy_spec
+from tests.rehearsal.one_gpu import gpus
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -21,13 +26,12 @@ RUN = ("run", "--task", "point_mass", "--simulator", "toy", "--algorithm", "fake
 
 
 def refused(capsys, *arguments, code: int = 2) -> str:
-    """Runs a command that must end with one line on stderr and exit code 2. Returns the line."""
+    """Runs a command that must end with one line on stderr, notes aside, and exit code 2. Returns the line."""
     assert main([str(argument) for argument in arguments]) == code
-    captured = capsys.readouterr()
-    assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1, captured.err
-    assert "Traceback" not in captured.err
-    return captured.err
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    return lines[0]
 
 
 def test_help_is_quick_and_imports_nothing_heavy():
@@ -93,11 +97,35 @@ def test_what_does_not_parse_is_code_2(capsys, arguments):
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_what_was_chosen_is_a_note_on_stderr_once(capsys, tmp_path):
+    remark.cache_clear()
+    with gpus(torch_sees=0):
+        assert main([*RUN, "--results", str(tmp_path), "--evaluations", "2", "--progress", "none"]) == 0
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first == "note: device of toy: cpu ('toy' computes on CPUs only)"
+    assert not any(line.startswith("note: ") for line in others)
+
+
+def test_a_sweep_says_once_for_all_runs_what_they_compute_on(capsys, tmp_path):
+    remark.cache_clear()
+    with gpus(torch_sees=0):
+        assert main(["sweep", "quickstart", "--limit", "0", "--results", str(tmp_path)]) == 0
+        assert capsys.readouterr().err == ""
+        items = [Item(RunSpec.create(task="hopper", simulator=name, algorithm="ppo", env_steps=64), "begin")
+                 for name in ("warp", "mjx", "warp")]  # fmt: skip
+        _settle_devices(items)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("note: device of mjx, warp: cpu (torch ")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_an_absent_gpu_is_refused_before_anything_is_written(capsys, tmp_path):
-    expected = "device=cuda: torch sees no GPU here; use --device cpu"
+    expected = f"device=cuda: torch {torch.__version__} sees no GPU here; use --device cpu"
+    hopper = ("run", "--task", "hopper", "--algorithm", "ppo")
+    assert expected in refused(capsys, *hopper, "--device", "cuda", "--results", tmp_path)
+    assert expected in refused(capsys, "sweep", "quickstart", "--device", "cuda", "--results", tmp_path)
+    expected = "device=cuda: simulator 'toy' runs on cpu"
     assert expected in refused(capsys, *RUN, "--device", "cuda", "--results", tmp_path)
-    assert expected in refused(capsys, "sweep", "toys", "--device", "cuda", "--results", tmp_path)
     assert not list(tmp_path.rglob("*.json"))
 
 

@@ -96,6 +96,6 @@ def test_bad_input_is_one_line(place, tmp_path, capsys) -> None:
         ("unknown variant", model, data, "--variant", "x"),
         ("holds no world model", tmp_path, data),
         ("no such file", tmp_path / "x.pt", data),
-        ("GPUs here; use --device cpu", model, data, "--device", "cuda:99"),
+        ("device=cuda:99: torch", model, data, "--device", "cuda:99"),
     ):
         assert message in refused(capsys, "extract", *arguments, "--results", tmp_path)

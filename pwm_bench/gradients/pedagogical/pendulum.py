@@ -92,6 +92,11 @@ class PendulumSpec(Spec):
 
     study = "double-pendulum"
 
+    @property
+    def simulators(self) -> tuple[str, ...]:
+        """The one."""
+        return (self.simulator,)
+
     def __post_init__(self) -> None:
         Spec.__post_init__(self)
         for name in ("horizons", "loops", "model_horizons", "noises", "hidden"):

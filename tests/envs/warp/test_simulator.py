@@ -125,9 +125,10 @@ def test_recomputation_stores_no_trajectory() -> None:
 def test_gpu_agrees_with_cpu_and_captures_in_a_graph() -> None:
     state, ctrl = start(dtype=torch.float64)
     expected = gradients(make(dtype=torch.float64), state, ctrl)
-    simulator = make(dtype=torch.float64, device="cuda")
+    device = envs.resolve_device("cuda", "warp")
+    simulator = make(dtype=torch.float64, device=device)
     simulator.compile(gradient=True)
-    leaves = [x.cuda().requires_grad_() for x in (state.qpos, state.qvel, ctrl)]
+    leaves = [x.to(device).requires_grad_() for x in (state.qpos, state.qvel, ctrl)]
 
     def run() -> list[torch.Tensor]:
         after = simulator.step(State(*leaves[:2]), leaves[2])

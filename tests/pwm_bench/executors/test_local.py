@@ -50,6 +50,8 @@ def test_the_spec_and_the_options_reach_the_process(tmp_path):
     [
         ("import sys; print('error: no GPU', file=sys.stderr); print('late warning', file=sys.stderr); sys.exit(2)", 2,
          "error: no GPU"),
+        ("import sys; print('last words', file=sys.stderr); print('note: on the CPU', file=sys.stderr); sys.exit(3)", 3,
+         "last words"),
         ("raise ValueError('deep down')", 1, "ValueError: deep down"),
         ("import os; os.abort()", -signal.SIGABRT, ""),
         ("import sys; sys.stderr.write('x' * 1_000_000 + '\\nlast\\n'); sys.exit(3)", 3, "last"),

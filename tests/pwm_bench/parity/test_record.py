@@ -85,7 +85,7 @@ def test_command(tmp_path: Path, monkeypatch, capsys):
         (("hopper", "--simulators", "wrap", "mjx"), "unknown simulator 'wrap': did you mean 'warp'"),
         (("hopper", "--simulators", "warp"), "--simulators warp: give at least two"),
         (("hopper", "--show"), "no such record"),
-        (("hopper", "--simulators", "warp", "mujoco_c", "--device", "cuda"), "torch sees no GPU here"),
+        (("hopper", "--simulators", "warp", "mujoco_c", "--device", "cuda"), "sees no GPU here; use --device cpu"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, tmp_path: Path, capsys):

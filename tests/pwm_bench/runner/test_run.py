@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -254,10 +255,16 @@ def test_what_cannot_begin_leaves_nothing_behind(tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-@pytest.mark.parametrize("simulator", ["toy", "warp"])
-def test_an_absent_gpu_is_refused(tmp_path, simulator):
-    with pytest.raises(UsageError, match="device=cuda: torch sees no GPU here; use --device cpu"):
-        run(toy_spec(device="cuda"), tmp_path)
+@pytest.mark.parametrize(
+    ("simulator", "message"),
+    [
+        ("toy", "device=cuda: simulator 'toy' runs on cpu"),
+        ("warp", r"device=cuda: torch \S+ sees no GPU here; use --device cpu"),
+    ],
+)
+def test_an_absent_gpu_is_refused(tmp_path, simulator, message):
+    with pytest.raises(UsageError, match=message):
+        run(replace(toy_spec(device="cuda"), simulator=simulator), tmp_path)
 
 
 def test_a_damaged_checkpoint_is_refused_and_nothing_is_overwritten(tmp_path):
