@@ -56,8 +56,8 @@ def check_integrator(model: mujoco.MjModel, integrator: Integrator) -> None:
         for what, values in (("armature", model.dof_armature), ("damping", model.dof_damping)):
             if np.any(values[dofs]):
                 raise UsageError(
-                    f"{what} on free joint '{name}': integrator.rotation='linear' moves it as a twist about a point of the "
-                    "world; remove it or use rotation='exponential'"
+                    f"{what} on free joint '{name}': with integrator.rotation='linear' it moves as a twist about a "
+                    "point of the world; remove it or use rotation='exponential'"
                 )
 
 
