@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from envs.errors import UsageError
-from pwm_bench.records.files import write_atomic
+from pwm_bench.parity.stored import read_record, write_record
 from pwm_bench.records.schema import Provenance
 
 __all__ = [
@@ -180,15 +178,7 @@ def write(results: Path, record: ParityRecord) -> Path:
     Raises:
         UsageError: the folder can't be written.
     """
-    path = record_path(results, record.task)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, record.model_dump_json(indent=2) + "\n")
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be written ({error.strerror}); choose another folder with --results"
-        ) from None
-    return path
+    return write_record(record_path(results, record.task), record)
 
 
 def read(path: Path) -> ParityRecord:
@@ -197,18 +187,4 @@ def read(path: Path) -> ParityRecord:
     Raises:
         UsageError: there is none, it is damaged, or a newer version wrote it.
     """
-    try:
-        values = json.loads(path.read_text())
-        version = values["schema_version"]
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such record; measure it with: pwm-bench parity {path.stem}") from None
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path}: damaged (not a parity record); measure it again") from None
-    if version > SCHEMA_VERSION:
-        raise UsageError(f"{path}: schema version {version} is newer than this pwm-bench: update it")
-    try:
-        return ParityRecord.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{path}: damaged ({where}: {first['msg']}); measure it again") from None
+    return read_record(path, ParityRecord, SCHEMA_VERSION, f"measure it with: pwm-bench parity {path.stem}")

@@ -1,0 +1,1 @@
+"""A task against recordings of the published simulator (dflex): the file format, its conventions, the comparison."""

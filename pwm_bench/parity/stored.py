@@ -1,0 +1,61 @@
+"""How parity records of all kinds are stored and read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from envs.errors import UsageError
+from pwm_bench.records.files import write_atomic
+
+__all__ = ["read_record", "write_record"]
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def write_record(path: Path, record: BaseModel) -> Path:
+    """Stores a record, replacing an earlier one. Returns its path.
+
+    Raises:
+        UsageError: the folder can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, record.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder with --results"
+        ) from None
+    return path
+
+
+def read_record(path: Path, kind: type[Record], version: int, remedy: str) -> Record:
+    """Reads a record of a kind.
+
+    Args:
+        path: the file.
+        kind: its schema.
+        version: the newest schema version that is understood.
+        remedy: how to make the record where there is none.
+
+    Raises:
+        UsageError: there is none, it is damaged, or a newer version wrote it.
+    """
+    try:
+        values = json.loads(path.read_text())
+        written = values["schema_version"]
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such record; {remedy}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{path}: damaged (not a parity record); measure it again") from None
+    if written > version:
+        raise UsageError(f"{path}: schema version {written} is newer than this pwm-bench: update it")
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{path}: damaged ({where}: {first['msg']}); measure it again") from None
