@@ -12,6 +12,7 @@ from torch import Tensor
 import envs
 from envs import random
 from envs.api import DifferentiableEnv
+from envs.integrator import Integrator
 from envs.simulator import Simulator, State
 from envs.tasks.base import Task
 from pwm_bench.parity.schema import Air, Angle, Contact, ContactPoint, Gradients, NormPoint, Reset, Returns
@@ -26,6 +27,7 @@ __all__ = [
     "compare_in_air",
     "compare_resets",
     "gradients",
+    "integrates_otherwise",
     "play",
 ]
 
@@ -91,7 +93,10 @@ def play(task: Task, simulator: Simulator, policy: str, *, seed: int, episode_le
 def compare_in_air(
     task: Task, simulators: Mapping[str, Simulator], reference: str, *, steps: int, seed: int
 ) -> list[Air]:
-    """Trajectories without contact, from equal states under equal actions; all simulators in equal substeps."""
+    """Trajectories without contact, from equal states under equal actions.
+
+    The simulators must have equal substeps and MuJoCo's integrator, so that nothing but round-off tells them apart.
+    """
     base = simulators[reference]
     model = task.model()
     start = in_the_air(model, start_states(task, base.num_worlds, seed))
@@ -217,11 +222,18 @@ def _powers(most: int) -> list[int]:
     return [k for k in (2**i for i in range(most.bit_length())) if k <= most]
 
 
+def integrates_otherwise(simulator: Simulator) -> bool:
+    """Whether a simulator integrates by choices of the task that are not MuJoCo's."""
+    return getattr(simulator, "integrator", Integrator()) != Integrator()
+
+
 def _reason(simulator: Simulator, base: Simulator, *, touched: bool) -> str:
     mine, theirs = (envs.capabilities(s.name).contact for s in (simulator, base))
     reasons = [f"contact model: {mine} against {theirs}"] if touched and mine != theirs else []
     if simulator.substeps != base.substeps:
         reasons.append(f"substeps: {simulator.substeps} against {base.substeps}")
+    if integrates_otherwise(simulator) != integrates_otherwise(base):
+        reasons.append("integrator: the task's own against MuJoCo's")
     if not reasons:
         reasons.append("round-off and the solver's tolerance")
     return "; ".join(reasons if touched else ["no contact or limit was active", *reasons])

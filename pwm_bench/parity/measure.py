@@ -10,10 +10,19 @@ import torch
 
 import envs
 from envs.errors import UsageError, unknown
+from envs.integrator import Integrator
 from envs.simulator import Simulator
 from envs.tasks import load_task
 from envs.tasks.base import Task
-from pwm_bench.parity.compare import compare_angles, compare_contact, compare_in_air, compare_resets, gradients, play
+from pwm_bench.parity.compare import (
+    compare_angles,
+    compare_contact,
+    compare_in_air,
+    compare_resets,
+    gradients,
+    integrates_otherwise,
+    play,
+)
 from pwm_bench.parity.schema import ParityRecord, SimulatorFacts
 from pwm_bench.records import provenance
 from pwm_bench.records.store import now
@@ -102,7 +111,9 @@ def measure(
     stage("in the air")
     substeps = min(simulator.substeps for simulator in native.values())
     even = {
-        name: simulator if simulator.substeps == substeps else _build(task, name, sizes.worlds, devices[name], substeps)
+        name: simulator
+        if simulator.substeps == substeps and not integrates_otherwise(simulator)
+        else _build(task, name, sizes.worlds, devices[name], substeps, integrator=Integrator())
         for name, simulator in native.items()
     }
     air = compare_in_air(task, even, reference, steps=sizes.air_steps, seed=seed)
@@ -138,10 +149,21 @@ def _place(name: str, device: str) -> torch.device:
     return envs.resolve_device(device if able else "cpu", name)
 
 
-def _build(task: Task, name: str, worlds: int, device: torch.device, substeps: int | None = None) -> Simulator:
+def _build(
+    task: Task,
+    name: str,
+    worlds: int,
+    device: torch.device,
+    substeps: int | None = None,
+    integrator: Integrator | None = None,
+) -> Simulator:
+    """A task's simulator, where asked with other substeps, or (if it has a choice) another integrator."""
     if name not in task.substeps:
         raise UsageError(f"task '{task.name}' does not run in '{name}'")
     substeps = substeps or task.substeps[name]
+    options = task.simulator_options(name)
+    if integrator is not None and "integrator" in options:
+        options["integrator"] = integrator
     return envs.make_simulator(
         name,
         task.model(),
@@ -150,7 +172,7 @@ def _build(task: Task, name: str, worlds: int, device: torch.device, substeps: i
         timestep=task.control_dt / substeps,
         device=device,
         dtype=torch.float64,
-        **task.simulator_options(name),
+        **options,
     )
 
 

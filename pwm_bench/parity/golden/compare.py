@@ -253,7 +253,7 @@ def _judge(
         precision=str(dtype).removeprefix("torch."),
         compared=len(steps),
         error=finite_or_none(float(error.max())),
-        tolerance=float(allowed[step, world, entry]),
+        tolerance=float(allowed[np.unravel_index(error.argmax(), error.shape)]),
         fraction=finite_or_none(float(fraction.max())),
         over_time=finite_or_none(error.max((1, 2)).tolist()),
         agrees=not beyond.any(),

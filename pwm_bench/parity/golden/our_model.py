@@ -98,7 +98,7 @@ def _add_joint(
             constants["spring rest", name] = tree.spring_rest[[link]]
         constants["limits", name] = tree.limit[link] if tree.limited[link] else np.array([-np.inf, np.inf])
         if tree.limited[link]:
-            constants["limit stiffness", name] = np.array([task.limit.stiffness])
+            constants["limit stiffness", name] = np.array([task.limit.stiffness_of(tree.joint_name[link])])
             if task.limit.damping:
                 constants["limit damping", name] = np.array([task.limit.damping])
     elif kind == BALL:

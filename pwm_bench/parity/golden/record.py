@@ -44,9 +44,9 @@ class Check(_Model):
     error: float | None
     """Largest error; null where a number is not finite."""
     tolerance: float | None
-    """What was allowed where the error is the largest fraction of it; null for what is shown and not judged."""
+    """What was allowed there; null for what is shown and not judged."""
     fraction: float | None
-    """That fraction: the check holds where it is at most 1."""
+    """Largest fraction of what is allowed at its place: the check holds where it is at most 1."""
     over_time: list[float | None]
     """Largest error at each control step."""
     agrees: bool

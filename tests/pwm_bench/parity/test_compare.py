@@ -10,6 +10,7 @@ import torch
 
 import envs
 from envs.api import DifferentiableEnv
+from envs.integrator import Integrator
 from envs.simulator import State
 from envs.tasks import load_task
 from pwm_bench.parity.compare import (
@@ -26,9 +27,16 @@ WORLDS = 3
 HORIZONS = (1, 4)
 
 
-def build(task: str, name: str, model: mujoco.MjModel | None = None, dtype: torch.dtype = torch.float64):
+def build(
+    task: str,
+    name: str,
+    model: mujoco.MjModel | None = None,
+    dtype: torch.dtype = torch.float64,
+    integrator: Integrator | None = None,
+):
     definition = load_task(task)
     substeps = 4
+    options = definition.simulator_options(name)
     return envs.make_simulator(
         name,
         definition.model() if model is None else model,
@@ -36,7 +44,7 @@ def build(task: str, name: str, model: mujoco.MjModel | None = None, dtype: torc
         substeps=substeps,
         timestep=definition.control_dt / substeps,
         dtype=dtype,
-        **definition.simulator_options(name),
+        **(options | {"integrator": integrator or Integrator()} if "integrator" in options else options),
     )
 
 
@@ -171,6 +179,10 @@ def test_hopper_agrees_in_the_air_and_differs_on_the_ground():
     assert contact.points[-1].position > 1e-3
     assert contact.before < 1e-10  # equal substeps: all of the difference is contact
     assert contact.reason == "contact model: compliant, ground plane against MuJoCo constraints"
+    native = {"warp": build("hopper", "warp", integrator=task.integrator), "mujoco_c": simulators["mujoco_c"]}
+    (air,) = compare_in_air(task, native, "mujoco_c", steps=8, seed=0)
+    assert not air.agrees  # a held mass matrix and explicit damping
+    assert 1e-5 < air.position < 1e-2
 
 
 def test_returns_are_those_of_the_first_episodes():
