@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -82,12 +83,22 @@ class GoldenFile:
         return counts
 
     def observation_name(self, index: int) -> str:
-        """What entry ``index`` of an observation is, in words."""
+        """What entry ``index`` of an observation is, in words, with the coordinate if it is one."""
         for part in self.meta["observation"]["layout"]:
             low, high = part["range"]
             if low <= index < high:
-                return f"entry {index} ({str(part['name']).split(':')[0]})"
+                words = str(part["name"]).split(":")[0]
+                coordinate = self._coordinate(str(part["expr"]), high - low, index - low)
+                return f"entry {index} ({words}{f', {coordinate}' if coordinate else ''})"
         return f"entry {index}"
+
+    def _coordinate(self, expression: str, length: int, index: int) -> str:
+        """The coordinate at ``index`` of an expression that is a slice of q or qd, perhaps scaled."""
+        slices = re.fullmatch(r"(?:\w+ \* )?(qd?)\[(\d+):(\d*)\]", expression)
+        if slices is None:
+            return ""
+        names = self.meta[f"{slices[1]}_names"][int(slices[2]) : int(slices[3]) if slices[3] else None]
+        return str(names[index]) if len(names) == length else ""
 
     def double(self, name: str) -> np.ndarray | None:
         """A trajectory as computed in float64: the copy ``NAME_f64``, or ``NAME`` itself where that is float64.

@@ -32,7 +32,21 @@ def test_the_block_of_actions_does_not_count():
     ant, hopper = (read_golden(GOLDEN / f"{name}.npz") for name in ("ant", "hopper"))
     assert ant.observed.tolist() == [True] * 29 + [False] * 8
     assert hopper.observed.all()
-    assert ant.observation_name(6) == "entry 6 (linear velocity of the root frame's origin, world axes)"
+
+
+@pytest.mark.parametrize(
+    ("task", "index", "name"),
+    [
+        ("ant", 6, "entry 6 (linear velocity of the root frame's origin, world axes)"),
+        ("ant", 12, "entry 12 (joint coordinates, ankle_1)"),
+        ("ant", 26, "entry 26 (joint velocities, scaled, ankle_4)"),
+        ("ant", 28, "entry 28 (heading)"),
+        ("hopper", 1, "entry 1 (joint coordinates 1..5, rooty)"),
+        ("hopper", 6, "entry 6 (all joint velocities, rootz)"),
+    ],
+)
+def test_entries_of_observations_have_names(task: str, index: int, name: str):
+    assert read_golden(GOLDEN / f"{task}.npz").observation_name(index) == name
 
 
 def test_other_lengths_and_worlds(tmp_path: Path):
