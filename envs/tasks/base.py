@@ -17,7 +17,7 @@ from envs.contact import CompliantContact, CompliantLimit
 from envs.integrator import Integrator
 from envs.simulator import State
 
-__all__ = ["Task", "constant", "load_asset", "planar", "rotate", "rotate_inverse"]
+__all__ = ["Task", "constant", "load_asset", "multiply", "planar", "rotate", "rotate_inverse"]
 
 
 class Task(ABC):
@@ -99,6 +99,14 @@ class Task(ABC):
 def constant(values: tuple[float, ...], like: tuple[torch.dtype, torch.device]) -> Tensor:
     """A tensor made once per type and device: making it anew in each step would stall a GPU's queue."""
     return torch.tensor(values, dtype=like[0], device=like[1])
+
+
+def multiply(first: Tensor, second: Tensor) -> Tensor:
+    """Product of quaternions w x y z ``(N, 4)``: the second rotation, then the first."""
+    w, u = first[:, :1], first[:, 1:]
+    v, p = second[:, :1], second[:, 1:]
+    vector = w * p + v * u + torch.linalg.cross(u, p)
+    return torch.cat((w * v - (u * p).sum(1, keepdim=True), vector), dim=1)
 
 
 def rotate(quaternion: Tensor, vector: Tensor) -> Tensor:

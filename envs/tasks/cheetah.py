@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from envs.contact import CompliantContact, CompliantLimit
+from envs.integrator import DFLEX
 from envs.simulator import State
 from envs.tasks.base import Task, load_asset
 
@@ -20,12 +21,11 @@ class Cheetah(Task):
 
     Observation (17): height relative to 1 m, pitch, 6 joint angles; forward and vertical velocity, pitch rate, 6 joint
     velocities. Action (6): motor torques of +-200 N m on top of joint springs. Reward: v_x - 0.1 |a|^2. Starts at a
-    height of -0.2 (about 15 cm above the ground). Mass: 21.2 kg (shapes at the density of water, as dflex computes it).
+    height of -0.2 (about 15 cm above the ground). Mass: 21.2 kg (shapes at the density of water).
 
-    As released with PWM (NVlabs has a contact damping of 1e3). Deviations: z is up, the planar root has neither
-    armature nor damping (dflex gives it those of the other joints), the mass matrix is fresh in every substep. As
-    there, the front foot's range, -3.1 to -0.3 rad, leaves out the posture in which episodes start; its limit
-    brings it back within it at once.
+    As released in FoRL (NVlabs has a contact damping of 1e3). The root is dragged like the hopper's: its slides and
+    its pitch have the armature of the other joints, 0.1, and a damping of 10. The front foot's range, -3.1 to -0.3
+    rad, leaves out the posture in which episodes start; its limit brings it back within it at once.
     """
 
     name = "cheetah"
@@ -36,7 +36,8 @@ class Cheetah(Task):
     substeps = {"warp": 16, "mjx": 4, "mujoco_c": 4}
     contact = CompliantContact(stiffness=2e4, damping=2e3, friction_damping=1e3, friction=1.0)
     limit = CompliantLimit(stiffness=1e3)
-    source = "dflex (PWM)"
+    integrator = DFLEX
+    source = "dflex (FoRL)"
 
     def model(self) -> mujoco.MjModel:
         return load_asset("cheetah.xml")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mujoco
 import torch
 from torch import Tensor
 
 from envs.contact import CompliantContact, CompliantLimit
+from envs.integrator import DFLEX
 from envs.tasks.base import load_asset
 from envs.tasks.free_root import FreeRootTask
 
@@ -16,14 +19,12 @@ __all__ = ["Humanoid"]
 class Humanoid(FreeRootTask):
     """Run forward on two legs without falling.
 
-    Observation (76): height, torso orientation w x y z, linear and angular velocity of the torso (world frame),
-    21 joint angles, 0.1 x joint velocities, up and heading projections, previous action. Action (21): motor torques of
-    +-35 to +-210 N m (0.35 times dflex's strengths). Reward: v_x + 0.1 up + heading + H - 0.002 |a|^2, where with
-    d = clip(height - 0.84, -1, 0.1) the height term H is 10 d if d > 0, else -200 d^2. Ends when the height falls below
-    0.74 m. Mass: 40.8 kg (shapes at the density of water, as dflex computes it).
+    Observation (76): that of `FreeRootTask` with 21 joint angles. Action (21): motor torques of +-35 to +-210 N m (0.35
+    times the released strengths) on top of springs towards zero angles. Reward: v_x + 0.1 up + heading + H - 0.002
+    |a|^2, where with d = clip(height - 0.84, -1, 0.1) the height term H is 10 d if d > 0, else -200 d^2. Ends when the
+    height falls below 0.74 m. Mass: 40.8 kg (shapes at the density of water).
 
-    As released with PWM (NVlabs has a contact damping of 5e3). Deviations: quaternions are w x y z and z is up
-    (MuJoCo), the mass matrix is fresh in every substep, and only feet, shins, thighs and hands collide.
+    As released with PWM (NVlabs has a contact damping of 5e3).
     """
 
     name = "humanoid"
@@ -34,6 +35,10 @@ class Humanoid(FreeRootTask):
     substeps = {"warp": 48, "mjx": 4, "mujoco_c": 4}
     contact = CompliantContact(stiffness=2e4, damping=2e3, friction_damping=1e3, friction=0.75)
     limit = CompliantLimit(stiffness=1e3)
+    integrator = replace(DFLEX, matrix_refresh=48)
+    constraint_geoms = tuple(
+        f"{side}_{part}" for side in ("right", "left") for part in ("thigh", "shin", "foot_outer", "foot_inner", "hand")
+    )
     source = "dflex (PWM)"
     position = (0.0, 0.0, 1.35)
     posture = (0.0,) * 21

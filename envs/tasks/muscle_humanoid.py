@@ -24,16 +24,15 @@ _NV = 24
 class MuscleHumanoid(FreeRootTask):
     """Run forward on two legs moved by Hill-type muscles, without falling.
 
-    Observation (53): height, orientation w x y z, linear and angular velocity of the pelvis (world frame), joint
-    positions (22: per leg hip quaternion, knee, ankle quaternion, hallux, toes), 0.1 x joint velocities (18), up and
-    heading projections. Action (152): activation 0.5 (a + 1) in [0, 1] of each muscle, as in NVlabs' release.
-    Reward: v_x + 0.1 up + heading - 0.001 sum |a|; no term for the height, as released. Ends when the height falls
-    below 0.46 m.
+    Observation (53): that of `FreeRootTask` with 22 joint coordinates (per leg, left first: hip quaternion, knee, ankle
+    quaternion, hallux, toes) and 18 velocities. Action (152): activation 0.5 (a + 1) in [0, 1] of each muscle, as in
+    NVlabs' release. Reward: v_x + 0.1 up + heading - 0.001 sum |a|; no term for the height, as released. Ends when the
+    height falls below 0.46 m.
 
     The body and its muscles are our own (`envs.tasks.muscles`), not the released asset: 72 kg, 76 muscles a side with
-    forces from the literature, not scaled by the released 0.36. Other deviations: quaternions are w x y z and z is up
-    (MuJoCo); the mass matrix is fresh in every substep; the damping of joint limits is part of the damping of knees and
-    toes; feet, kneecaps and head collide.
+    forces from the literature, not scaled by the released 0.36; the published robot is `snu_humanoid`. Other
+    deviations: MuJoCo's integration; the damping of joint limits is part of the damping of knees and toes; feet,
+    kneecaps and head collide.
     """
 
     name = "muscle_humanoid"
@@ -48,6 +47,7 @@ class MuscleHumanoid(FreeRootTask):
     # The released task starts at 1.0 +- 0.1 m. Ours starts with the soles up to 0.1 m above the ground, never in it.
     position = (0.0, 0.0, STANDING_HEIGHT + 0.05)
     posture = _LEG + _LEG
+    balls = (0, 5, 11, 16)
     observes_action = False
 
     def model(self) -> mujoco.MjModel:
@@ -58,9 +58,6 @@ class MuscleHumanoid(FreeRootTask):
 
     def reward(self, observation: Tensor, action: Tensor) -> Tensor:
         return self.running_reward(observation) - 0.001 * action.abs().sum(1)
-
-    def running_reward(self, observation: Tensor) -> Tensor:
-        return observation[:, 5] + 0.1 * observation[:, 51] + observation[:, 52]
 
     def terminated(self, observation: Tensor) -> Tensor:
         return observation[:, 0] < 0.46

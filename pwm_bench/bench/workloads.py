@@ -87,7 +87,7 @@ def make_rollout(
     substeps = definition.substeps[simulator]
     engine = envs.make_simulator(
         simulator,
-        definition.model(),
+        definition.model_for(simulator),
         num_worlds=worlds,
         substeps=substeps,
         timestep=definition.control_dt / substeps,

@@ -166,7 +166,7 @@ def _build(
         options["integrator"] = integrator
     return envs.make_simulator(
         name,
-        task.model(),
+        task.model_for(name),
         num_worlds=worlds,
         substeps=substeps,
         timestep=task.control_dt / substeps,

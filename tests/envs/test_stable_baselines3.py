@@ -56,7 +56,7 @@ class Bridge(VecEnv):
 
 def play(model: PPO) -> float:
     """Mean return of the deterministic policy over the first episodes of fixed worlds."""
-    env = GymVectorEnv("hopper", "mujoco_c", WORLDS)
+    env = GymVectorEnv("walker2d", "mujoco_c", WORLDS)
     obs, _ = env.reset(seed=123)
     total, active = np.zeros(WORLDS), np.ones(WORLDS, bool)
     while active.any():
@@ -67,9 +67,9 @@ def play(model: PPO) -> float:
 
 
 def test_ppo_learns() -> None:
-    """Measured with seeds 0, 1, 2: from about 50 to between 77 and 90 within 4096 steps."""
+    """Measured with seeds 0, 1, 2: from about 23 to between 122 and 148 within 4096 steps."""
     torch.set_num_threads(1)
-    env = VecMonitor(Bridge(GymVectorEnv("hopper", "mujoco_c", WORLDS)))
+    env = VecMonitor(Bridge(GymVectorEnv("walker2d", "mujoco_c", WORLDS)))
     env.seed(0)
     model = PPO(
         "MlpPolicy",
@@ -87,4 +87,4 @@ def test_ppo_learns() -> None:
     model.learn(4096)
     assert model.num_timesteps == 4096
     assert len(model.ep_info_buffer) > WORLDS  # episodes ended and the monitor saw them
-    assert play(model) > 1.2 * untrained
+    assert play(model) > 2.0 * untrained

@@ -15,7 +15,10 @@ from pwm_bench.parity.golden.file import GoldenFile, read_golden
 
 __all__ = ["PUBLISHED", "altered", "recording", "with_model"]
 
-PUBLISHED = {"hopper": "hopper", "hopper_stiff": "hopper_stiff"}
+PUBLISHED = {
+    name: name
+    for name in ("hopper", "hopper_stiff", "ant", "anymal", "humanoid", "cheetah", "cartpole", "double_pendulum")
+}
 """Task -> its recording in this folder."""
 
 

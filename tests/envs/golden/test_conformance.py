@@ -26,7 +26,7 @@ def agree(*checks: Check) -> None:
 def test_compiled_constants(task: str):
     groups = compare.check_constants(load_task(task), recording(task))
     assert not [words for group in groups for words in group.misfits]
-    assert sum(group.compared for group in groups) > 30
+    assert sum(group.compared for group in groups) >= 30
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -232,10 +232,9 @@ def test_observation_reward_and_termination() -> None:
     obs = task.observation(state_of(height=0.9, yaw=yaw), torch.ones(1, 152, dtype=torch.float64))
     assert obs.shape == (1, 53)
     assert obs[0, 0].item() == pytest.approx(0.9)
-    assert obs[0, 1:5].tolist() == pytest.approx([math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)])
-    assert obs[0, 5:8].tolist() == pytest.approx([1.5, 0.2, 0.1])
-    assert obs[0, 8:11].tolist() == pytest.approx([math.cos(yaw), math.sin(yaw), 0.0])  # the body's x axis in the world
-    assert obs[0, 11:15].tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert obs[0, 5:8].tolist() == pytest.approx([1.5, 0.1, -0.2])
+    assert obs[0, 8:11].tolist() == pytest.approx([math.cos(yaw), 0.0, -math.sin(yaw)])  # the body's x axis
+    assert obs[0, 11:15].tolist() == [0.0, 0.0, 0.0, 1.0]
     assert obs[0, 15].item() == pytest.approx(math.pi / 6)
     assert torch.allclose(obs[0, 33:51], torch.ones(18, dtype=torch.float64))
     assert obs[0, 51:].tolist() == pytest.approx([1.0, math.cos(yaw)])

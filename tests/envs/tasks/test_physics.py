@@ -8,10 +8,12 @@ import pytest
 import torch
 
 import envs
+from envs.integrator import Integrator
 from envs.simulator import Simulator, State
 from envs.tasks import TASKS, Task, load_task
 from envs.tasks.stiffness import touches_ground
 from tests.envs.gradients import directional_error, rollout_objective
+from tests.envs.models import with_unit_axes
 
 WORLDS = 4
 NAMES = sorted(TASKS)
@@ -30,10 +32,14 @@ def controls(task: Task, steps: int, worlds: int = WORLDS, seed: int = 1) -> tor
     return task.control(action).reshape(steps, worlds, -1)
 
 
-def simulate(name: str, task: Task, model: mujoco.MjModel | None = None) -> Simulator:
-    """The task's model in a simulator at Warp's substeps, whichever simulator it is."""
+def simulate(
+    name: str, task: Task, model: mujoco.MjModel | None = None, integrator: Integrator | None = None
+) -> Simulator:
+    """The task's model in a simulator at Warp's substeps, whichever it is; with the task's integrator by default."""
     substeps = task.substeps["warp"]
-    options = {key: value for key, value in task.simulator_options("warp").items() if name == "warp"}
+    options = task.simulator_options("warp") if name == "warp" else {}
+    if options and integrator is not None:
+        options["integrator"] = integrator
     return envs.make_simulator(
         name,
         task.model() if model is None else model,
@@ -46,7 +52,8 @@ def simulate(name: str, task: Task, model: mujoco.MjModel | None = None) -> Simu
 
 
 def without(model: mujoco.MjModel, *flags: DISABLE) -> mujoco.MjModel:
-    copy = model.__copy__()
+    """A copy with parts of the physics off."""
+    copy = with_unit_axes(model)
     for flag in flags:
         copy.opt.disableflags |= int(flag)
     return copy
@@ -73,10 +80,10 @@ def test_accelerations_are_mujocos(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_flights_are_mujocos(name: str) -> None:
-    """Five control steps in the air, joint limits off: the two engines follow the same path."""
+    """Five control steps in the air, joint limits off: integrating alike, the two engines follow the same path."""
     task = load_task(name)
     model = without(task.model(), DISABLE.mjDSBL_CONTACT, DISABLE.mjDSBL_LIMIT)
-    warp, reference = (simulate(simulator, task, model) for simulator in ("warp", "mujoco_c"))
+    warp, reference = (simulate(simulator, task, model, Integrator()) for simulator in ("warp", "mujoco_c"))
     here = there = start(task)
     for ctrl in controls(task, 5):
         with torch.no_grad():
@@ -112,8 +119,9 @@ def test_gradients_through_contact(name: str) -> None:
 def test_energy_is_kept(name: str) -> None:
     """Without motors, damping, springs, contacts and limits the energy drifts by less than 1 % in a second.
 
-    At the task's own timestep. Robots that fly do so without gravity (free fall would give them so much energy that the
-    drift of the motion within them would not show); the others swing under it. Relative to the largest kinetic energy.
+    At the task's own timestep, with a fresh mass matrix in each. Robots that fly do so without gravity (free fall
+    would give them so much energy that the drift of the motion within them would not show); the others swing under
+    it. Relative to the largest kinetic energy.
     """
     task = load_task(name)
     model = without(
@@ -123,7 +131,7 @@ def test_energy_is_kept(name: str) -> None:
     model.opt.enableflags |= int(mujoco.mjtEnableBit.mjENBL_ENERGY)
     if touches_ground(task.model()):
         model.opt.gravity[:] = 0.0
-    simulator = simulate("warp", task, model)
+    simulator = simulate("warp", task, model, Integrator())
     data = mujoco.MjData(model)
 
     def energy(state: State) -> np.ndarray:

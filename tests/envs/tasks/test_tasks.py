@@ -65,8 +65,8 @@ def test_ant_reward_and_observation() -> None:
     action = torch.full((1, 8), 0.5, dtype=torch.float64)
     obs = task.observation(State(qpos, qvel), action)
     assert obs[0, 0] == 0.6
-    assert obs[0, 5:8].tolist() == [1.5, 0.2, 0.1]
-    expected_w = torch.tensor([math.cos(yaw), math.sin(yaw), 0.0], dtype=torch.float64)  # body x axis in the world
+    assert obs[0, 5:8].tolist() == [1.5, 0.1, -0.2]
+    expected_w = torch.tensor([math.cos(yaw), 0.0, -math.sin(yaw)], dtype=torch.float64)  # body x axis, y up
     assert torch.allclose(obs[0, 8:11], expected_w)
     assert obs[0, 11:19].tolist() == list(range(8))
     assert torch.allclose(obs[0, 19:27], torch.ones(8, dtype=torch.float64))
@@ -93,7 +93,7 @@ def test_reset_ranges() -> None:
     angle = 2.0 * torch.acos(ant.qpos[:, 3])
     assert 0.5 * math.pi / 24 < angle.max() <= math.pi / 24
     assert (ant.qpos[:, 8] - 1.0).abs().max() <= 0.2
-    assert 0.2 < ant.qvel.abs().max() <= 0.25
+    assert 0.2 < ant.qvel[:, 6:].abs().max() <= 0.25
     hopper = load_task("hopper").reset_state(noise("hopper"))
     assert 0.04 < hopper.qpos.abs().max() <= 0.05
     cartpole = load_task("cartpole").reset_state(noise("cartpole"))

@@ -12,7 +12,6 @@ import torch
 import envs
 from envs.contact import CompliantContact, CompliantLimit
 from envs.simulator import State
-from envs.tasks import load_task
 from envs.warp.model import build_link_tree
 
 TIMESTEP = 1e-4
@@ -104,9 +103,16 @@ def test_damping_is_explicit_when_the_model_says_so() -> None:
 
 
 def test_welded_bodies_share_a_link() -> None:
-    """The ant's torso and its four fixed leg roots are one link, with the mass of all."""
-    mj = load_task("ant").model()
+    """A body without a joint is part of its parent's link: mass, centre and contact points."""
+    mj = mujoco.MjModel.from_xml_string(
+        """<mujoco><worldbody><geom type="plane" size="1 1 1"/><body><freejoint/><geom size="0.1" mass="2"/>
+        <body pos="0.6 0 0"><geom size="0.1" mass="1"/>
+        <body pos="0.3 0 0"><joint type="hinge"/><geom size="0.1" mass="4" contype="0" conaffinity="0"/></body>
+        </body></body></worldbody></mujoco>"""
+    )
     tree = build_link_tree(mj)
-    assert tree.num_links == 1 + 2 + 8
-    assert tree.mass.sum() == pytest.approx(mj.body_mass.sum())
-    assert tree.mass[2] == pytest.approx(mj.body("torso").mass[0] + 4 * mj.body("front_left_leg").mass[0])
+    assert tree.num_links == 1 + 2 + 1
+    assert tree.mass.tolist() == [0.0, 0.0, 3.0, 4.0]
+    assert tree.center[2] == pytest.approx([0.2, 0.0, 0.0])
+    assert tree.position[3] == pytest.approx([0.9, 0.0, 0.0])
+    assert tree.point_num.tolist() == [0, 0, 2, 0]

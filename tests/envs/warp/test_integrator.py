@@ -65,25 +65,11 @@ def make(model: mujoco.MjModel, integrator: Integrator, **options: object) -> en
 
 
 def errors(simulator: envs.simulator.Simulator, state: State, ctrl: Tensor) -> list[float]:
-    """Relative errors of the gradients by qpos (along the unit quaternions), qvel and ctrl."""
-    model = simulator.model
+    """Relative errors of the gradients by qpos, qvel and ctrl."""
     objective = rollout_objective(simulator)
-    first = {int(mujoco.mjtJoint.mjJNT_FREE): 3, int(mujoco.mjtJoint.mjJNT_BALL): 0}
-    quaternions = [
-        int(adr) + first[int(kind)]
-        for adr, kind in zip(model.jnt_qposadr, model.jnt_type, strict=True)
-        if int(kind) in first
-    ]
-
-    def on_unit_quaternions(qpos: Tensor, qvel: Tensor, u: Tensor) -> Tensor:
-        for adr in quaternions:
-            unit = torch.nn.functional.normalize(qpos[:, adr : adr + 4], dim=1)
-            qpos = torch.cat((qpos[:, :adr], unit, qpos[:, adr + 4 :]), dim=1)
-        return objective(qpos, qvel, u)
-
     return [
-        float(directional_error(on_unit_quaternions, (state.qpos, state.qvel, ctrl), which, directions=2).max())
-        for which in range(3 if model.nu else 2)
+        float(directional_error(objective, (state.qpos, state.qvel, ctrl), which, directions=2).max())
+        for which in range(3 if simulator.model.nu else 2)
     ]
 
 
