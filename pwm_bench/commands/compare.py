@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import tyro
 
 from envs.errors import UsageError
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
+from pwm_bench.hints import at, show_hints
 from pwm_bench.showing import plain_table
 
 __all__ = ["Compare"]
@@ -97,5 +99,5 @@ class Compare:
         table.add_section()
         table.add_row("time", *(duration(record.clocks.evaluate) for record in records.values()))
         console.print(table)
-        console.print(f"next: pwm-bench table {self.study} --metric score", highlight=False)
+        show_hints(console, [("next", f"pwm-bench table {quote(self.study)} --metric score{at(self.results)}")])
         return 0

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-__all__ = ["Device", "ResultsFolder", "default_results", "option", "published_choice"]
+from pwm_bench.hints import default_results
+
+if TYPE_CHECKING:
+    from pwm_bench.records.selection import Selection
+
+__all__ = ["Device", "OfStudies", "ResultsFolder", "default_results", "option", "published_choice"]
 
 
 def option(metavar: str, default: str = "") -> Any:
@@ -16,13 +21,34 @@ def option(metavar: str, default: str = "") -> Any:
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
 
 
-def default_results() -> Path:
-    """The results folder: ``$PWM_BENCH_RESULTS``, or ``results`` here."""
-    return Path(os.environ.get("PWM_BENCH_RESULTS", "results"))
-
-
 ResultsFolder = Annotated[Path, option("DIR", "results, or $PWM_BENCH_RESULTS")]
 Device = Annotated[str | None, option("NAME", "auto")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfStudies:
+    """What commands that show the runs of studies have in common."""
+
+    studies: Annotated[tuple[str, ...], tyro.conf.Positional, option("STUDY ...")]
+    """One or more studies that have runs; see `pwm-bench results ls`."""
+    task: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """Only these tasks."""
+    simulator: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """Only these simulators."""
+    algorithm: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """Only these algorithms."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+
+    def selection(self) -> Selection:
+        """The runs that are asked for.
+
+        Raises:
+            UsageError: no study is named, or one twice.
+        """
+        from pwm_bench.records.selection import Selection
+
+        return Selection(studies=self.studies, tasks=self.task, simulators=self.simulator, algorithms=self.algorithm)
 
 
 def published_choice(wanted: bool, choice: str) -> str | None:

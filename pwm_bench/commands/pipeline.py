@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pwm_bench.hints import at, show_hints
 from pwm_bench.pipelines import Stage, describe, stages
 from pwm_bench.records.files import JsonLines
 from pwm_bench.records.store import Results, now
@@ -20,7 +21,13 @@ __all__ = ["carry_out"]
 
 
 def carry_out(
-    name: str, results: Path, *, data: Path | None = None, model: Path | None = None, device: str | None = None
+    name: str,
+    results: Path,
+    *,
+    again: str,
+    data: Path | None = None,
+    model: Path | None = None,
+    device: str | None = None,
 ) -> int:
     """Does what is missing of a pipeline and shows its table.
 
@@ -30,6 +37,7 @@ def carry_out(
     Args:
         name: of `PIPELINES`.
         results: results folder.
+        again: the command that goes on after a stop.
         data: see `pipelines.stages`.
         model: likewise.
         device: for all stages.
@@ -43,6 +51,7 @@ def carry_out(
     from pwm_bench.cli import main
     from pwm_bench.commands.table import show
     from pwm_bench.records.formats import Layout
+    from pwm_bench.records.selection import Selection
 
     console = Console()
     Results(results).check_writable()
@@ -59,16 +68,16 @@ def carry_out(
         if code == 0:
             through.add(stage)
         else:
-            console.print(
-                f"\n[yellow]stopped in '{stage.purpose}'[/yellow]; go on with: pwm-bench sweep {name}", highlight=False
-            )
+            console.print(f"\n[yellow]stopped in '{stage.purpose}'[/yellow]", highlight=False)
+            show_hints(console, [("go on", again)])
             return code
     console.print()
-    show(console, Results(results), name, metric="score", layout=Layout(columns=("algorithm",)))
+    show(console, Results(results), Selection(studies=(name,)), metric="score", layout=Layout(columns=("algorithm",)))
     spent = ", ".join(f"{purpose} {duration(seconds)}" for purpose, seconds in times) or "nothing was left to do"
     console.print(f"\ntime of this call: {escape(spent)}", highlight=False, soft_wrap=True)
     console.print(f"results: {Results(results).study_path(name)}", highlight=False, soft_wrap=True)
-    console.print(f"  [cyan]pwm-bench table {name} --metric score[/cyan]  with intervals and costs", highlight=False)
+    table = f"pwm-bench table {name} --metric score{at(results)}"
+    show_hints(console, [("with intervals and costs", table)])
     return 0
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from envs.errors import UsageError, unknown
-from pwm_bench.commands.options import ResultsFolder, default_results, option
+from pwm_bench.commands.options import OfStudies, option, published_choice
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pwm_bench.records.frames import Loaded
+    from pwm_bench.records.statistics import Normalisation
 
 __all__ = ["KINDS", "Plot"]
 
@@ -23,11 +25,9 @@ KINDS = ("curves", "profile", "improvement", "iqm", "threshold", "timeline")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plot:
-    """Draw a study's figures for print: learning curves, profiles, comparisons, timelines."""
+class Plot(OfStudies):
+    """Draw figures of studies for print: learning curves, profiles, comparisons, timelines."""
 
-    study: Annotated[str, tyro.conf.Positional, option("STUDY")]
-    """A study that has runs; see `pwm-bench results ls`."""
     kind: Annotated[str, option("A,B,...", "what the study allows")] = ""
     """curves, profile, improvement, iqm, threshold, timeline."""
     axis: Annotated[str, option("A,B,...", "env_steps,time")] = "env_steps,time"
@@ -40,16 +40,16 @@ class Plot:
     """For the time to a threshold."""
     width: Annotated[str, option("NAME", "double for curves and timeline, else single")] = ""
     """single (3.5 in) or double (7 in): columns of a page."""
-    seeds: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Also draw each seed's curve."""
+    with_published: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Draw published curves behind ours, against environment steps."""
+    published: Annotated[str, option("NAME", "closest")] = ""
+    """Which published curves: closest (of the algorithms we have) or all; asks for them, too."""
     scale: Annotated[str, option("NAME", "auto")] = "auto"
     """Of steps and times in learning curves: linear, log, or auto (log times where they differ much)."""
     format: Annotated[str, option("A,B,...", "png,svg,pdf")] = "png,svg,pdf"
     """png, svg, pdf."""
     output: Annotated[Path | None, option("DIR", "figures/STUDY in the results folder")] = None
     """Where to."""
-    results: ResultsFolder = field(default_factory=default_results)
-    """Results folder."""
 
     def __call__(self) -> int:
         """Writes the figures and names the files."""
@@ -60,10 +60,12 @@ class Plot:
         if "threshold" in kinds and self.threshold is None:
             raise UsageError("--kind threshold: say which score with --threshold")
 
+        selection, choice = self.selection(), published_choice(self.with_published, self.published)
+
         from pwm_bench.plots import style
         from pwm_bench.plots.curves import SCALES
         from pwm_bench.plots.frames import AXES, CAPTION
-        from pwm_bench.records.frames import load_study, members_frame
+        from pwm_bench.records.frames import members_frame
         from pwm_bench.records.store import Results
         from pwm_bench.records.tables import normalise_frame
 
@@ -78,33 +80,45 @@ class Plot:
         if self.width and self.width not in style.WIDTHS:
             raise unknown("width", self.width, style.WIDTHS)
         with style.paper():
-            loaded = load_study(Results(self.results), self.study)
+            loaded = selection.load(Results(self.results))
             frame, scales = normalise_frame(members_frame(loaded.runs, metric=self.metric), self.normalise)
-            folder = self.output or self.results / "figures" / self.study
+            folder = self.output or self.results / "figures" / selection.folder
             for kind in kinds or _suitable(frame, self.threshold, self.normalise):
-                draw = self._drawing(kind, loaded, frame, axes)
-                for file in style.save(draw(), folder / kind, formats):
-                    print(file)
+                for name, draw in self._drawings(kind, loaded, frame, scales, axes, choice):
+                    for file in style.save(draw(), folder / name, formats):
+                        print(file)
         for note in (CAPTION, scales.note, *(f"Left out: {message}" for message in loaded.damaged)):
             if note:
                 print(note)
         return 0
 
-    def _drawing(self, kind: str, loaded: Loaded, frame: pd.DataFrame, axes: list[str]) -> Callable[[], Any]:
-        from pwm_bench.plots import bars, curves, profiles, timeline
-        from pwm_bench.plots.frames import score_name
+    def _drawings(
+        self, kind: str, loaded: Loaded, frame: pd.DataFrame, scales: Normalisation, axes: list[str], choice: str | None
+    ) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """The figures of a kind, by the names of their files; many panels take one figure for each axis."""
+        from pwm_bench.plots import bars, curves, frames, profiles, theirs, timeline
+        from pwm_bench.plots.panels import FEW
 
-        score = score_name(self.metric, self.normalise)
-        width: Any = self.width or ("double" if kind in ("curves", "timeline") else "single")
-        return {
-            "curves": lambda: curves.learning_curves(
-                frame,
-                axes=axes,
-                score=score,
-                width=width,
-                seeds=self.seeds,
-                scale=self.scale,  # type: ignore[arg-type]
-            ),
+        score = frames.score_name(self.metric, self.normalise)
+        width: Any = self.width or ("double" if kind in ("curves", "timeline") or _panels(frame) > FEW else "single")
+        if kind == "curves":
+            behind = theirs.behind(frame, metric=self.metric, scales=scales, choice=choice) if choice else {}
+            figures = [[axis] for axis in axes] if _panels(frame) > FEW else [axes]
+            for shown in figures:
+                yield (
+                    kind if shown == figures[0] else f"{kind}-{shown[0]}",
+                    functools.partial(
+                        curves.learning_curves,
+                        frame,
+                        axes=shown,
+                        score=score,
+                        width=width,
+                        scale=self.scale,  # type: ignore[arg-type]
+                        published=behind,
+                    ),
+                )
+            return
+        draw = {
             "profile": lambda: profiles.profiles(frame, score=score, width=width, normalised=self.normalise != "none"),
             "improvement": lambda: profiles.improvement(frame, width=width),
             "iqm": lambda: bars.iqm_bars(frame, score=score, width=width),
@@ -113,6 +127,13 @@ class Plot:
             ),
             "timeline": lambda: timeline.timeline(loaded, width=width),
         }[kind]
+        yield kind, draw
+
+
+def _panels(frame: pd.DataFrame) -> int:
+    from pwm_bench.plots import frames
+
+    return 0 if frame.empty else frames.finished(frame).groupby(["task", "simulator"]).ngroups
 
 
 def _suitable(frame: pd.DataFrame, threshold: float | None, normalise: str) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import Device, option
+from pwm_bench.hints import show_hints
 from pwm_bench.showing import plain_table, step_bar
 
 if TYPE_CHECKING:
@@ -110,9 +112,8 @@ class Pretrain:
         if not complete:
             console.print("stopped and saved; go on with the same command", highlight=False)
             return 130
-        console.print(
-            f"model: {self.out}\nnext: pwm-bench extract {self.out} {self.data}", highlight=False, soft_wrap=True
-        )
+        console.print(f"model: {self.out}", highlight=False, soft_wrap=True)
+        show_hints(console, [("next", f"pwm-bench extract {quote(str(self.out))} {quote(str(self.data))}")])
         return 0
 
 

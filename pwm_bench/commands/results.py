@@ -28,11 +28,17 @@ class Results:
 
     action: Annotated[str, tyro.conf.Positional, option("ACTION")]
     """ls [STUDY ...]: studies, or the runs of these. show RUN: one run. verify [STUDY ...]: check files against each
-    other. merge FOLDER ...: copy runs of other results folders into this one. export STUDY: data files."""
+    other. merge FOLDER ...: copy runs of other results folders into this one. export STUDY ...: data files."""
     names: Annotated[tuple[str, ...], tyro.conf.Positional, option("NAME ...")] = ()
     """Studies, a run id or its beginning, or folders."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """ls: the runs of all studies."""
+    task: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """export: only these tasks."""
+    simulator: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """export: only these simulators."""
+    algorithm: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """export: only these algorithms."""
     format: Annotated[str, option("NAME", "parquet")] = "parquet"
     """export: parquet or csv."""
     output: Annotated[Path | None, option("DIR", "exports/STUDY in the results folder")] = None
@@ -58,8 +64,21 @@ class Results:
             "show": lambda: _show(store, self.names),
             "verify": lambda: _verify(store, self.names),
             "merge": lambda: _merge(store, self.names),
-            "export": lambda: _export(store, self.names, self.output, self.format),
+            "export": self._export,
         }[self.action]()
+
+    def _export(self) -> int:
+        from pwm_bench.records.export import export
+        from pwm_bench.records.selection import Selection
+        from pwm_bench.records.store import Results as Store
+
+        selection = Selection(studies=self.names, tasks=self.task, simulators=self.simulator, algorithms=self.algorithm)
+        folder = self.output or self.results / "exports" / selection.folder
+        files, loaded = export(Store(self.results), selection, folder, format=self.format)
+        print("\n".join(map(str, files)))
+        for message in loaded.damaged:
+            print(f"left out: {message}", file=sys.stderr)
+        return 0
 
 
 def _ls(store: Store, studies: Sequence[str], everything: bool) -> int:
@@ -176,15 +195,3 @@ def _merge(store: Store, folders: Sequence[str]) -> int:
                 print(f"{merged.outcome}: {folder}, {merged.study}/{merged.run_id}: {merged.reason}", file=sys.stderr)
     print(", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())))
     return 1 if outcomes["differs"] or outcomes["busy"] or outcomes["damaged"] else 0
-
-
-def _export(store: Store, names: Sequence[str], output: Path | None, format: str) -> int:
-    from pwm_bench.records.export import export
-
-    if len(names) != 1:
-        raise UsageError("results export: give one study; see `pwm-bench results ls`")
-    files, loaded = export(store, names[0], output or store.root / "exports" / names[0], format=format)
-    print("\n".join(map(str, files)))
-    for message in loaded.damaged:
-        print(f"left out: {message}", file=sys.stderr)
-    return 0

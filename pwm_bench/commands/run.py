@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import tyro
 
 from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
+from pwm_bench.hints import at, show_hints
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -176,11 +178,11 @@ def _run_for_person(spec: RunSpec, results: Results, *, checkpoint_seconds: floa
         )
         item.status, item.reason = outcome.record.status, outcome.record.reason or ""
         display.ended(item)
-    _conclude(console, outcome, directory.path)
+    _conclude(console, outcome, directory.path, results)
     return outcome.exit_code
 
 
-def _conclude(console: Console, outcome: Outcome, path: Path) -> None:
+def _conclude(console: Console, outcome: Outcome, path: Path, results: Results) -> None:
     """Says how it ended, where it lies and what to do next."""
     from pwm_bench.text import count, duration, number
 
@@ -204,7 +206,7 @@ def _conclude(console: Console, outcome: Outcome, path: Path) -> None:
     lines.append(f"run: {path}")
     if record.status == "interrupted":
         lines.append("go on with the same command")
-    elif record.status == "ok":
-        lines.append(f"next: pwm-bench table {record.study}")
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if record.status == "ok":
+        show_hints(console, [("next", f"pwm-bench table {shlex.quote(record.study)}{at(results.root)}")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +12,7 @@ import tyro
 
 from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
+from pwm_bench.hints import at, show_hints, typed
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +84,9 @@ class Sweep:
                     f"--{name}: not for the multi-task study '{self.study}': change its stages one by one; see "
                     "docs/multitask.md"
                 )
-        return carry_out(self.study, self.results, data=self.data, model=self.model, device=self.device)
+        return carry_out(
+            self.study, self.results, again=self._command(), data=self.data, model=self.model, device=self.device
+        )
 
     def _runs(self) -> int:
         from rich.console import Console
@@ -113,18 +118,13 @@ class Sweep:
 
         with make_display(console, items) as display:
             outcome = sweep(items, results, executor, display, limit=self.limit, retry=self.retry, wait=self.wait)
-        _conclude(console, study, outcome, results, again=self._command())
+        _conclude(console, study, outcome, results, again=self._command)
         return outcome.exit_code
 
-    def _command(self) -> str:
+    def _command(self, *more: str) -> str:
         """What to type to go on."""
-        words = ["pwm-bench sweep", self.study]
-        if self.scale != 1.0:
-            words.append(f"--scale {self.scale:g}")
-        for name in ("task", "simulator", "algorithm"):
-            if getattr(self, name):
-                words.append(f"--{name} {' '.join(getattr(self, name))}")
-        return " ".join(words)
+        again = typed("sweep", self, positional=("study",), without=("wait", "retry"))
+        return " ".join((again, *more))
 
 
 def _settle_devices(items: list[Item]) -> None:
@@ -167,10 +167,11 @@ def _announce(console: Console, study: Study, items: list[Item], results: Result
     console.print()
 
 
-def _conclude(console: Console, study: Study, outcome: SweepResult, results: Results, *, again: str) -> None:
-    from rich.table import Table as RichTable
-
+def _conclude(
+    console: Console, study: Study, outcome: SweepResult, results: Results, *, again: Callable[..., str]
+) -> None:
     from pwm_bench.commands.table import show
+    from pwm_bench.records.selection import Selection
 
     console.print()
     for item in outcome.items:
@@ -181,22 +182,18 @@ def _conclude(console: Console, study: Study, outcome: SweepResult, results: Res
             )  # fmt: skip
     steps = []
     if any(item.status not in (None, "refused", "damaged") for item in outcome.items):
-        show(console, results, study.name)
-        steps.append((f"pwm-bench table {study.name} --match env_steps", "compare at equal budgets"))
-        steps.append((f"pwm-bench table {study.name} --trace", "follow every number to its run"))
+        show(console, results, Selection(studies=(study.name,)))
+        table, place = f"pwm-bench table {shlex.quote(study.name)}", at(results.root)
+        steps.append(("compare at equal budgets", f"{table} --match env_steps{place}"))
+        steps.append(("follow every number to its run", f"{table} --trace{place}"))
     if outcome.stopped_by is not None or any(item.plan == "later" for item in outcome.items):
-        steps.insert(0, (again, "go on where this stopped"))
+        steps.insert(0, ("go on where this stopped", again()))
     elif any(item.plan == "busy" for item in outcome.items):
-        steps.insert(0, (f"{again} --wait", "stay until the others are done, and take over what they leave"))
+        steps.insert(0, ("stay until the others are done, and take over what they leave", again("--wait")))
     if any(item.status in ("failed", "oom") for item in outcome.items):
-        steps.insert(0, (f"{again} --retry", "do the failed runs again; each has a traceback.txt"))
+        steps.insert(0, ("do the failed runs again; each has a traceback.txt", again("--retry")))
     if study.name == "quickstart":
-        steps.append(("pwm-bench sweep hopper", "PWM, SHAC, PPO and SAC at equal environment steps"))
+        steps.append(("PWM, SHAC, PPO and SAC at equal environment steps", f"pwm-bench sweep hopper{at(results.root)}"))
     console.print()
     console.print(f"results: {results.study_path(study.name)}", soft_wrap=True, highlight=False)
-    grid = RichTable.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True, style="cyan")
-    grid.add_column(style="dim")
-    for command, purpose in steps:
-        grid.add_row(f"  {command}", purpose)
-    console.print(grid)
+    show_hints(console, steps)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from envs.errors import UsageError, unknown
-from pwm_bench.commands.options import ResultsFolder, default_results, option, published_choice
+from pwm_bench.commands.options import OfStudies, option, published_choice
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pwm_bench.records.selection import Selection
     from pwm_bench.records.store import Results
 
 __all__ = ["Table", "show"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
-    """Show a study's results, one row per task, simulator and algorithm; failures are rows too."""
+class Table(OfStudies):
+    """Show the results of studies, one row per task, simulator and algorithm; failures are rows too."""
 
-    study: Annotated[str, tyro.conf.Positional, option("STUDY")]
-    """A study that has runs; see `pwm-bench results ls`."""
     format: Annotated[str, option("NAME", "rich")] = "rich"
     """rich, markdown, latex, csv, json or parquet."""
     metric: Annotated[str, option("NAME", "return")] = "return"
@@ -50,16 +49,14 @@ class Table:
     """Name the runs behind each row."""
     output: Annotated[Path | None, option("FILE")] = None
     """Write to a file instead; its ending decides the format unless --format is given."""
-    results: ResultsFolder = field(default_factory=default_results)
-    """Results folder."""
 
     def __call__(self) -> int:
         """Prints or writes it."""
         from pwm_bench.records.formats import FORMATS, Layout, render
-        from pwm_bench.records.frames import load_study
         from pwm_bench.records.store import Results
         from pwm_bench.records.tables import summarise
 
+        selection = self.selection()
         format = _format(self.format, self.output, FORMATS)
         layout = Layout(rows=self.rows, columns=tuple(filter(None, self.columns.replace(" ", "").split(","))))
         options: dict[str, Any] = {
@@ -73,9 +70,9 @@ class Table:
         if format == "rich":
             from rich.console import Console
 
-            show(Console(), results, self.study, trace=self.trace, layout=layout, **options)
+            show(Console(), results, selection, trace=self.trace, layout=layout, **options)
             return 0
-        summary = summarise(load_study(results, self.study), study=self.study, **options)
+        summary = summarise(selection.load(results), study=selection.title, **options)
         content = render(summary, format, trace=self.trace, layout=layout)
         if self.output is not None:
             _write(self.output, content)
@@ -87,18 +84,17 @@ class Table:
 def show(
     console: Console,
     results: Results,
-    study: str,
+    selection: Selection,
     *,
     trace: bool = False,
     layout: Any = None,
     **options: Any,
 ) -> None:
-    """Prints a study's table on a terminal; further options are those of `records.tables.summarise`."""
+    """Prints a table of studies on a terminal; further options are those of `records.tables.summarise`."""
     from pwm_bench.records.formats import to_rich
-    from pwm_bench.records.frames import load_study
     from pwm_bench.records.tables import summarise
 
-    summary = summarise(load_study(results, study), study=study, **options)
+    summary = summarise(selection.load(results), study=selection.title, **options)
     console.print(to_rich(summary, width=console.width, trace=trace, layout=layout))
 
 

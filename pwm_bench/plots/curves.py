@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from envs.errors import UsageError, unknown
-from pwm_bench.plots import frames
+from pwm_bench.plots import frames, theirs
+from pwm_bench.plots.panels import FEW, label_edges, panel_grid
 from pwm_bench.plots.style import Look, Width, count_axis, looks, number_axis, subplots, time_axis
 from pwm_bench.records.statistics import Curve, efficiency_curve
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from pwm_bench.analysis.published import Series
 
 __all__ = ["SCALES", "Scale", "learning_curves"]
 
@@ -30,19 +33,20 @@ def learning_curves(
     axes: Sequence[str] = ("env_steps", "time"),
     score: str = "return",
     width: Width = "double",
-    seeds: bool = False,
     scale: Scale = "auto",
+    published: Mapping[str, Sequence[Series]] | None = None,
 ) -> Figure:
-    """A row of axes for each task and simulator, a column for each kind of progress.
+    """A panel for each task and simulator and kind of progress; with a single kind, as many beside each other as fit.
+    The average has its interval, and each seed a thin line.
 
     Args:
         frame: of `frames.members_frame`, perhaps normalised.
         axes: of `plots.frames.AXES`.
         score: label of the vertical axis.
         width: one or two columns of a page.
-        seeds: also a thin line for each seed.
         scale: of progress. ``"auto"``: time is logarithmic where one algorithm takes five times as long as another.
             On a logarithmic scale the evaluation before training, at zero, is not shown.
+        published: task -> published curves, drawn behind ours against environment steps as far as ours reach.
 
     Raises:
         UsageError: unknown axis or scale, or no finished run.
@@ -55,29 +59,49 @@ def learning_curves(
     frame = frames.finished(frame)
     if frame.empty:
         raise UsageError("learning curves: no run has finished")
-    parts = list(frames.panels(frame))
-    styles = looks(frames.labels(frame))
-    height = 2.15 if len(parts) == 1 else 1.85
-    figure, grid = subplots(len(parts), len(axes), width=width, height=height, sharey="row")
-    handles = {}
-    for row, (title, block) in enumerate(parts):
-        for column, name in enumerate(axes):
-            panel: Axes = grid[row, column]
-            log = scale == "log" or (scale == "auto" and name == "time" and _uneven(block, frames.AXES[name][0]))
-            curves = _curves(block, frames.AXES[name][0], log)
-            longest = max((curve.axis[-1] for curve in curves.values()), default=0.0)
-            divisor, unit = time_axis(panel, longest) if name == "time" else (1.0, "")
-            for label, curve in curves.items():
-                handles[label] = _draw(panel, curve, styles[label], divisor)
-                if seeds:
-                    rows = block[block["label"] == label]
-                    _draw_seeds(panel, _shown(rows, frames.AXES[name][0], log), styles[label], divisor)
-            _label(panel, name, unit, log)
-            if column == 0:
-                panel.set_title(title)
-                panel.set_ylabel(score)
-    frames.legend(figure, {label: handles[label] for label in styles if label in handles})
+    parts = [block for _, block in frames.panels(frame)]
+    behind = {name: published.get(name, ()) for name in frame["task"].unique()} if published else {}
+    styles = looks(list(dict.fromkeys([*frames.labels(frame), *theirs.names(behind, frames.labels(frame))])))
+    height = 2.15 if len(parts) == 1 else 1.85 if len(parts) <= FEW else 1.65
+    if len(axes) == 1:
+        figure, panels, _ = panel_grid(len(parts), width=width, height=height)
+        places = [(panel, block, axes[0]) for panel, block in zip(panels, parts, strict=True)]
+    else:
+        figure, grid = subplots(len(parts), len(axes), width=width, height=height, sharey="row")
+        places = [(grid[i, j], block, name) for i, block in enumerate(parts) for j, name in enumerate(axes)]
+    handles: dict[str, object] = {}
+    longest = max((float(at[-1]) for at in frame[frames.AXES["time"][0]] if len(at)), default=0.0)
+    uneven = any(_uneven(block, frames.AXES["time"][0]) for block in parts)
+    for panel, block, name in places:
+        log = scale == "log" or (scale == "auto" and name == "time" and uneven)
+        divisor, unit = time_axis(panel, longest) if name == "time" else (1.0, "")
+        handles |= _panel(panel, block, name, styles, log, divisor)
+        if name == "env_steps" and behind:
+            handles |= theirs.draw(panel, behind[block.iloc[0]["task"]], styles, handles)
+        _scale_axis(panel, name, log)
+        label = f"{frames.AXES[name][1]} [{unit}]" if unit else frames.AXES[name][1]
+        if name == axes[0]:
+            panel.set_title(frames.heading(block, frame), fontsize=7.5 if len(parts) > FEW else None)
+        if len(axes) > 1:
+            panel.set_xlabel(label)
+            panel.set_ylabel(score if name == axes[0] else "")
+    if len(axes) == 1:
+        label_edges(figure, panels, x=label, y=score)
+    order = [*styles, *(name for name in handles if name not in styles)]
+    frames.legend(figure, {name: handles[name] for name in order if name in handles})
     return figure
+
+
+def _panel(
+    panel: Axes, block: pd.DataFrame, name: str, styles: Mapping[str, Look], log: bool, divisor: float
+) -> dict[str, object]:
+    """Draws each algorithm's seeds and their average. Returns what stands for it in the legend."""
+    handles = {}
+    column = frames.AXES[name][0]
+    for label, curve in _curves(block, column, log).items():
+        _draw_seeds(panel, _shown(block[block["label"] == label], column, log), styles[label], divisor)
+        handles[label] = _draw(panel, curve, styles[label], divisor)
+    return handles
 
 
 def _uneven(block: pd.DataFrame, column: str) -> bool:
@@ -114,18 +138,16 @@ def _draw(panel: Axes, curve: Curve, look: Look, divisor: float) -> object:
 
 def _draw_seeds(panel: Axes, seeds: Sequence[tuple[np.ndarray, np.ndarray]], look: Look, divisor: float) -> None:
     for axis, values in seeds:
-        panel.plot(axis / divisor, values, color=look.colour, linewidth=0.5, alpha=0.55)
+        panel.plot(axis / divisor, values, color=look.colour, linewidth=0.4, alpha=0.45)
 
 
-def _label(panel: Axes, name: str, unit: str, log: bool) -> None:
-    label = frames.AXES[name][1]
+def _scale_axis(panel: Axes, name: str, log: bool) -> None:
     if log:
         panel.set_xscale("log")
         _log_ticks(panel)
     elif name != "time":
         count_axis(panel.xaxis)
     panel.margins(x=0.02)
-    panel.set_xlabel(f"{label} [{unit}]" if unit else label)
     number_axis(panel.yaxis, 6)
 
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pwm_bench.names import algorithm_name, simulator_name, task_name
+from pwm_bench.plots.style import WIDTHS
 from pwm_bench.records.store import FINISHED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AXES", "CAPTION", "finished", "generator", "labels", "legend", "panels", "row_height", "score_name",
-           "seed_scores", "wrapped"]  # fmt: skip
+__all__ = ["AXES", "CAPTION", "finished", "generator", "heading", "labels", "legend", "panels", "row_height",
+           "score_name", "seed_scores", "shown", "wrapped"]  # fmt: skip
 
 AXES = {
     "env_steps": ("curve_env_steps", "environment steps per seed"),
@@ -50,6 +52,24 @@ def panels(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield f"{task} in {simulator}", block
 
 
+def heading(block: pd.DataFrame, frame: pd.DataFrame) -> str:
+    """Title of a panel in print, without the simulator where the whole figure has one.
+
+    Args:
+        block: the panel's rows, of one task and simulator.
+        frame: all rows of the figure.
+    """
+    first = block.iloc[0]
+    name = task_name(first["task"])
+    return name if frame["simulator"].nunique() == 1 else f"{name} ({simulator_name(first['simulator'])})"
+
+
+def shown(label: str) -> str:
+    """A label in print: ``"SHAC (gamma=0.9)"`` for ``"shac (gamma=0.9)"``."""
+    name, space, rest = label.partition(" ")
+    return algorithm_name(name) + space + rest
+
+
 def seed_scores(block: pd.DataFrame, label: str) -> NDArray[np.float64]:
     """Final scores of one label's seeds."""
     scores = block.loc[block["label"] == label, "final"].to_numpy(dtype=np.float64)
@@ -79,8 +99,8 @@ def generator() -> np.random.Generator:
 
 def legend(figure: Any, entries: dict[str, Any]) -> None:
     """One legend for the whole figure, above the axes, with as many columns as fit."""
-    names = [wrapped(label) for label in entries]
     width, height = figure.get_size_inches()
+    names = [wrapped(shown(label), 26 if width < WIDTHS["double"] else 52) for label in entries]
     longest = max((len(line) for name in names for line in name.split("\n")), default=1)
     columns = max(1, min(len(names), int(width / (0.5 + 0.062 * longest))))  # of a handle, and of a letter [inches]
     rows = -(-len(names) // columns)

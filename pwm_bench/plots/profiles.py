@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from envs.errors import UsageError
 from pwm_bench.plots import frames
-from pwm_bench.plots.style import GREY, Width, looks, number_axis, subplots
+from pwm_bench.plots.style import GREY, PAGE_HEIGHT, Width, looks, number_axis, subplots
 from pwm_bench.records.statistics import performance_profile, probability_of_improvement
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def profiles(frame: pd.DataFrame, *, score: str = "return", width: Width = "sing
         found = performance_profile(held, thresholds, frames.generator(), resamples=frames.RESAMPLES)
         if np.isfinite(found.low).any():
             panel.fill_between(thresholds, found.low, found.high, step="post", **styles[label].band)
-        panel.step(thresholds, found.value, where="post", label=frames.wrapped(label), **styles[label].line)
+        panel.step(
+            thresholds, found.value, where="post", label=frames.wrapped(frames.shown(label)), **styles[label].line
+        )
     panel.set_xlabel(f"{score} threshold")
     number_axis(panel.xaxis)
     panel.set_ylabel("share of runs above it")
@@ -74,7 +76,8 @@ def improvement(frame: pd.DataFrame, *, width: Width = "single") -> Figure:
     if not pairs:
         raise UsageError("probability of improvement: needs two algorithms with finished runs on a common task")
     styles = looks(list(strata))
-    figure, ((panel,),) = subplots(width=width, height=0.75 + frames.row_height(strata, 18) * len(pairs))
+    height = min(0.75 + frames.row_height(strata, 18) * len(pairs), PAGE_HEIGHT)
+    figure, ((panel,),) = subplots(width=width, height=height)
     for place, (x, y) in enumerate(pairs):
         found = probability_of_improvement(strata[x], strata[y], frames.generator(), resamples=frames.RESAMPLES)
         value, low, high = float(found.value), float(found.low), float(found.high)
@@ -86,13 +89,13 @@ def improvement(frame: pd.DataFrame, *, width: Width = "single") -> Figure:
     panel.axvline(0.5, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)))
     panel.set_xlim(-0.02, 1.02)
     panel.set_ylim(len(pairs) - 0.5, -0.5)
-    panel.set_yticks(range(len(pairs)), [frames.wrapped(x, 18) for x, _ in pairs])
+    panel.set_yticks(range(len(pairs)), [frames.wrapped(frames.shown(x), 18) for x, _ in pairs])
     panel.tick_params(axis="y", length=0)
     panel.grid(visible=False, axis="y")
     panel.set_xlabel("P(X > Y)")
     panel.set_ylabel("X")
     right = panel.secondary_yaxis("right")
-    right.set_yticks(range(len(pairs)), [frames.wrapped(y, 18) for _, y in pairs])
+    right.set_yticks(range(len(pairs)), [frames.wrapped(frames.shown(y), 18) for _, y in pairs])
     right.tick_params(axis="y", length=0)
     right.set_ylabel("Y")
     return figure

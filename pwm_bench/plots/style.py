@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "GREY", "PALETTE", "WIDTHS", "Look", "Width", "count_axis", "look", "looks", "number_axis",
-           "paper", "save", "subplots", "time_axis"]  # fmt: skip
+__all__ = ["FORMATS", "GREY", "PAGE_HEIGHT", "PALETTE", "WIDTHS", "Look", "Width", "count_axis", "look", "looks",
+           "number_axis", "paper", "save", "subplots", "time_axis"]  # fmt: skip
 
 Width = Literal["single", "double"]
 WIDTHS: dict[str, float] = {"single": 3.5, "double": 7.0}
 """Widths of one and two columns of a page [inches]."""
+PAGE_HEIGHT = 8.6
+"""Height of a page that panels may fill; title and legend come on top [inches]."""
 FORMATS = ("png", "svg", "pdf")
 
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK = PALETTE = (
@@ -70,8 +72,13 @@ def look(name: str, *, index: int = 0) -> Look:
         name: an algorithm, or a label that begins with one, such as ``"shac (gamma=0.9)"``.
         index: which look an unknown name takes; `looks` counts for you.
     """
-    place = _KNOWN.get(name.split(" ")[0].lower(), index)
-    return _look(place)
+    place = _known(name)
+    return _look(index if place is None else place)
+
+
+def _known(name: str) -> int | None:
+    """The place of a known algorithm, by its id or its name in print."""
+    return _KNOWN.get(name.split(" ")[0].lower().replace("-", ""))
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
@@ -79,7 +86,7 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     found: dict[str, Look] = {}
     taken: set[int] = set()
     for name in names:
-        place = _KNOWN.get(name.split(" ")[0].lower())
+        place = _known(name)
         if place is not None and place not in taken:
             found[name] = _look(place)
             taken.add(place)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envs.errors import UsageError, unknown
-from pwm_bench.records.frames import Loaded, load_study, members_frame
+from pwm_bench.records.frames import Loaded, members_frame
+from pwm_bench.records.schema import RunRecord
+from pwm_bench.records.selection import Selection
 from pwm_bench.records.store import Results
 
 if TYPE_CHECKING:
@@ -18,12 +20,14 @@ __all__ = ["FORMATS", "export"]
 FORMATS = ("parquet", "csv")
 
 
-def export(results: Results, study: str, folder: Path, *, format: str = "parquet") -> tuple[list[Path], Loaded]:
+def export(
+    results: Results, selection: Selection, folder: Path, *, format: str = "parquet"
+) -> tuple[list[Path], Loaded]:
     """Writes ``members`` (a row per run and seed), ``episodes`` (per evaluation, seed and episode) and ``metrics``.
 
     Args:
         results: the results folder.
-        study: which study.
+        selection: which runs.
         folder: where to; made if need be.
         format: of `FORMATS`.
 
@@ -31,22 +35,23 @@ def export(results: Results, study: str, folder: Path, *, format: str = "parquet
         The files, and the study as read, with what was left out.
 
     Raises:
-        UsageError: unknown study or format, nothing to export, or the folder cannot be written.
+        UsageError: unknown name or format, nothing to export, or the folder cannot be written.
     """
     import pandas as pd
 
     if format not in FORMATS:
         raise unknown("export format", format, FORMATS)
-    loaded = load_study(results, study)
+    loaded = selection.load(results)
     if not loaded.runs:
-        raise UsageError(f"{results.study_path(study)}: no run could be read; see `pwm-bench results verify {study}`")
+        names = " ".join(selection.studies)
+        raise UsageError(f"{results.root}: no run of {names} could be read; see `pwm-bench results verify {names}`")
     members = members_frame(loaded.runs)
     members = members.drop(columns=[name for name in members if str(name).startswith("curve_")])
-    ids = [run.record.run_id for run in loaded.runs]
+    places = [(run.study, run.record.run_id) for run in loaded.runs]
     frames = {
         "members": members,
-        "episodes": pd.DataFrame(_episodes(results, study, ids)),
-        "metrics": pd.DataFrame(_metrics(results, study, ids)),
+        "episodes": pd.DataFrame(_episodes(results, selection, places)),
+        "metrics": pd.DataFrame(_metrics(results, selection, places)),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,26 +68,37 @@ def _write(frame: pd.DataFrame, file: Path, format: str) -> Path:
     return file
 
 
-def _episodes(results: Results, study: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for run_id in ids:
+def _episodes(results: Results, selection: Selection, places: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    for study, run_id in places:
         directory = results.run(study, run_id)
-        seeds = [member.seed for member in directory.read().members]
+        members = _members(directory.read(), selection)
         for line in directory.evaluations.read():
             place = {name: line[name] for name in ("index", "env_steps", "gradient_steps", "train_seconds")}
-            for member, seed in enumerate(seeds):
+            for member, seed in members:
                 for episode, value in enumerate(line["returns"][member]):
                     extras = {name: values[member][episode] for name, values in line["extras"].items()}
                     length = line["lengths"][member][episode]
-                    yield {"run_id": run_id, "seed": seed, **place, "episode": episode, "return": value,
+                    yield {"study": study, "run_id": run_id, "seed": seed, **place, "episode": episode, "return": value,
                            "length": length, **extras}  # fmt: skip
 
 
-def _metrics(results: Results, study: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for run_id in ids:
+def _metrics(results: Results, selection: Selection, places: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    for study, run_id in places:
         directory = results.run(study, run_id)
-        seeds = [member.seed for member in directory.read().members]
+        members = _members(directory.read(), selection)
         for line in directory.metrics.read():
             place = {key: value for key, value in line.items() if key not in ("alive", "values")}
-            for member, seed in enumerate(seeds):
+            for member, seed in members:
                 values = {name: of_members[member] for name, of_members in line["values"].items()}
-                yield {"run_id": run_id, "seed": seed, **place, "alive": line["alive"][member], **values}
+                yield {"study": study, "run_id": run_id, "seed": seed, **place, "alive": line["alive"][member],
+                       **values}  # fmt: skip
+
+
+def _members(record: RunRecord, selection: Selection) -> list[tuple[int, int]]:
+    """Index and seed of the members that are selected."""
+    spec = record.spec
+    return [
+        (index, member.seed)
+        for index, member in enumerate(record.members)
+        if selection.holds(task=member.task or spec["task"], simulator=spec["simulator"], algorithm=spec["algorithm"])
+    ]

@@ -6,7 +6,7 @@ import gc
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,12 @@ class LoadedRun:
     Attributes:
         record: with the status it really has (a record left behind by a killed process says killed).
         curves: its evaluations.
+        study: the folder that it lies in.
     """
 
     record: RunRecord
     curves: Curves
+    study: str = ""
 
     @property
     def variant(self) -> dict[str, Any]:
@@ -65,7 +67,8 @@ def load_study(results: Results, study: str) -> Loaded:
         read = read_all([run for run, entry in cached.items() if entry is None])
         for run, entry in cached.items():
             try:
-                loaded.runs.append(_loaded(run, entry) if entry else _fresh(run, next(read), stamps[run], index))
+                found = _loaded(run, entry) if entry else _fresh(run, next(read), stamps[run], index)
+                loaded.runs.append(replace(found, study=study))
             except UsageError as error:
                 loaded.damaged.append(str(error))
         index.save()

@@ -191,7 +191,7 @@ def test_run_says_how_it_ended_and_where_it_lies(capsys, tmp_path):
         "untrained",
         "time: train",
         f"run: {directory.path}",
-        "next: pwm-bench table single",
+        f"next:\n  pwm-bench table single --results {tmp_path}",
     ):
         assert expected in text
     assert main([*RUN, "--seeds", "2", "--first-seed", "5", "--results", str(tmp_path)]) == 0
@@ -231,7 +231,9 @@ def test_a_sweep_ends_with_table_path_and_advice(start, tmp_path):
     assert errors == ""
     for expected in (
         "3 runs, 0 done before, 3 to do now", "toys: return", "killed by SIGKILL", f"results: {tmp_path}/runs/toys",
-        "pwm-bench table toys --match env_steps", "pwm-bench table toys --trace",
+        f"pwm-bench table toys --match env_steps --results {tmp_path}",
+        f"pwm-bench table toys --trace --results {tmp_path}",
+        f"pwm-bench sweep toys --results {tmp_path} --retry" if "failed" in output else "",
     ):  # fmt: skip
         assert expected in output, output
     process = start("sweep", "toys", "--results", tmp_path, "--limit", "0")

@@ -103,13 +103,13 @@ def curves_beside(
     if factor is None or axis not in ("env_steps", "seconds"):
         return ()
     low, span = factor
-    chosen: dict[object, Series] = {}
+    chosen: dict[tuple[str, ...], Series] = {}
     for one in load_curves(task):
         if (choice == "closest" and not one.main) or not _fits(one, metric):
             continue
         if any(getattr(seed, axis) is None for seed in one.seeds):
             continue
-        key = one.algorithm if choice == "closest" else one
+        key = (one.algorithm,) if choice == "closest" else (one.algorithm, one.setting, one.source)
         held = chosen.get(key)
         if held is None or len(one.seeds) > len(held.seeds):
             scale = 1000.0 if metric == "score" and one.metric == "return" else 1.0

@@ -8,13 +8,17 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from envs.errors import UsageError
+from pwm_bench.analysis.published import load_curves
 from pwm_bench.cli import main
-from pwm_bench.plots import style
+from pwm_bench.plots import style, theirs
 from pwm_bench.plots.bars import iqm_bars, threshold_times
 from pwm_bench.plots.curves import learning_curves
+from pwm_bench.plots.panels import arrangement
 from pwm_bench.plots.profiles import improvement, profiles
 from pwm_bench.plots.timeline import timeline
 from pwm_bench.records.frames import load_study, members_frame
+from pwm_bench.records.schema import ClockTimes
+from pwm_bench.records.statistics import normalisation
 from pwm_bench.records.store import Results
 from tests.pwm_bench.records.factories import write_run
 
@@ -65,7 +69,7 @@ def test_learning_curves(frame):
     figure = learning_curves(frame, axes=("env_steps", "gradient_steps", "time"))
     nothing_is_cut_off(figure)
     grid = np.array(figure.axes).reshape(2, 3)
-    assert [panel.get_title(loc="left") for panel in grid[:, 0]] == ["ant in warp", "hopper in warp"]
+    assert [panel.get_title(loc="left") for panel in grid[:, 0]] == ["Ant", "Hopper"]
     by_steps, by_updates, by_time = grid[1]
     shac = lines(by_steps)[style.look("shac").colour]
     assert shac.get_xdata() == pytest.approx(STEPS)
@@ -77,11 +81,11 @@ def test_learning_curves(frame):
     assert by_time.get_xlabel() == "training time [min]"
     assert len(by_steps.collections) == 2  # an interval for each algorithm
     assert len(grid[0, 0].collections) == 0  # but not for one seed
-    linear = learning_curves(frame, axes=("time",), scale="linear", seeds=True, width="single")
+    linear = learning_curves(frame, axes=("time",), scale="linear", width="single")
     assert linear.axes[1].get_xscale() == "linear"
-    assert len(linear.axes[1].get_lines()) == 2 + 5
+    assert len(linear.axes[1].get_lines()) == 2 + 5  # every seed is visible
     nothing_is_cut_off(linear)
-    uneven = learning_curves(frame, axes=("time",), scale="log", seeds=True).axes[1]
+    uneven = learning_curves(frame, axes=("time",), scale="log").axes[1]
     assert min(min(line.get_xdata()) for line in uneven.get_lines()) == pytest.approx(10 / 60)  # of seeds too
     assert uneven.get_xlim()[0] > 5 / 60
 
@@ -89,9 +93,9 @@ def test_learning_curves(frame):
 def test_iqm_bars(frame):
     figure = iqm_bars(frame, width="double")
     nothing_is_cut_off(figure)
-    hopper = next(panel for panel in figure.axes if panel.get_title(loc="left") == "hopper in warp")
+    hopper = next(panel for panel in figure.axes if panel.get_title(loc="left") == "Hopper")
     assert [patch.get_width() for patch in hopper.patches] == pytest.approx([60.0, 39.5])  # best first
-    assert [tick.get_text() for tick in hopper.get_yticklabels()] == ["shac", "ppo"]
+    assert [tick.get_text() for tick in hopper.get_yticklabels()] == ["SHAC", "PPO"]
 
 
 def test_performance_profile(frame):
@@ -117,7 +121,7 @@ def test_probability_of_improvement(frame):
     panel = figure.axes[0]
     marks = [line.get_xdata()[0] for line in panel.get_lines() if line.get_marker() == "|"]
     assert marks == pytest.approx([1 / 3])
-    assert [tick.get_text() for tick in panel.get_yticklabels()] == ["ppo"]
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == ["PPO"]
 
 
 def test_time_to_threshold(frame):
@@ -143,14 +147,105 @@ def test_timeline(root):
     nothing_is_cut_off(figure)
     (panel,) = figure.axes
     assert [tick.get_text() for tick in panel.get_yticklabels()] == [
-        "shac · hopper · warp  aaa",
-        "ppo · hopper · warp  bbb",
+        "SHAC · Hopper · Warp  aaa",
+        "PPO · Hopper · Warp  bbb",
     ]
     starts = [line.get_xdata() for line in panel.get_lines()]
     assert starts[0] == pytest.approx([0.0, 5.0])
     assert starts[1] == pytest.approx([1.0, 5.0])
     train = [patch.get_width() for patch in panel.patches if patch.get_facecolor()[:3] == (0.0, 114 / 255, 178 / 255)]
     assert train == pytest.approx([20 / 60, 200 / 60])
+
+
+def test_long_pauses_are_cut_from_a_timeline(root):
+    """Two runs of 20 and 200 s, 140 hours apart: the pause is cut short and named, the bars keep their lengths."""
+    for name, start in (("aaa", "2026-01-01T00:00:00+00:00"), ("bbb", "2026-01-06T20:00:25+00:00")):
+        directory = Results(root).run("s", name)
+        record = directory.read()
+        record.clocks = ClockTimes(train=record.clocks.train)
+        record.started_at = record.updated_at = start
+        directory.record_file.write_text(record.model_dump_json())
+    figure = timeline(load_study(Results(root), "s"))
+    nothing_is_cut_off(figure)
+    (panel,) = figure.axes
+    assert panel.get_xlim()[1] < 5.0  # minutes
+    assert [text.get_text() for text in panel.texts] == ["140.0 h"]
+    widths = [patch.get_width() for patch in panel.patches]
+    assert widths == pytest.approx([20 / 60, 200 / 60])
+    assert "without pauses" in panel.get_xlabel()
+
+
+def many_tasks(root, number: int):
+    """Two algorithms with two seeds on many tasks, of which the first has one algorithm alone."""
+    tasks = ["hopper", "ant", "snu_humanoid", *(f"task{index}" for index in range(number - 3))]
+    for index, task in enumerate(tasks):
+        for algorithm in ("shac", "pwm") if index else ("pwm",):
+            curves = [[0.0, 10.0 + index, 30.0], [0.0, 20.0, 60.0]]
+            write_run(root, f"{algorithm}{index}", task=task, algorithm=algorithm, curves=curves,
+                      steps=[0, 100_000, 200_000], seconds=[0.0, 10.0, 20.0])  # fmt: skip
+    return members_frame(load_study(Results(root), "s").runs)
+
+
+@pytest.mark.parametrize("draw", [
+    lambda frame: learning_curves(frame, axes=("env_steps",), width="single"),
+    lambda frame: learning_curves(frame, axes=("time",)),
+    lambda frame: iqm_bars(frame, width="double"),
+    lambda frame: threshold_times(frame, 25.0, width="double"),
+])  # fmt: skip
+def test_fifteen_tasks_are_one_page(tmp_path, draw):
+    figure = draw(many_tasks(tmp_path, 15))
+    assert figure.get_size_inches()[1] <= 9.2
+    nothing_is_cut_off(figure)
+    assert len(figure.axes) == 15
+    assert all(panel.has_data() for panel in figure.axes)
+    assert [panel.get_title(loc="left") for panel in figure.axes[:3]] == ["Ant", "Hopper", "SNU humanoid"]
+    assert len(figure.legends) <= 1
+    assert not any(panel.get_xlabel() for panel in figure.axes)
+    assert figure.get_supxlabel()
+
+
+@pytest.mark.parametrize("width", ["single", "double"])
+def test_panels_fill_a_page(width):
+    for count in range(1, 81):
+        rows, columns, height = arrangement(count, width, 1.65)
+        assert rows * columns >= count > (rows - 1) * columns  # no empty row
+        assert rows * height <= style.PAGE_HEIGHT + 1e-9
+        assert style.WIDTHS[width] / columns >= 0.85
+        assert width == "single" or height >= 0.85
+
+
+def test_published_curves_lie_behind_ours(tmp_path):
+    five = many_tasks(tmp_path, 5)
+    behind = theirs.behind(five, metric="return", scales=normalisation("none"), choice="closest")
+    figure = learning_curves(five, axes=("env_steps",), published=behind)
+    nothing_is_cut_off(figure)
+    hopper = next(panel for panel in figure.axes if panel.get_title(loc="left") == "Hopper")
+    dotted = [line for line in hopper.get_lines() if line.get_linestyle() == ":" or line.is_dashed()]
+    (pwm,) = (line for line in dotted if len(line.get_xdata()) > 100)
+    assert pwm.get_color() == style.look("pwm").colour
+    assert pwm.get_zorder() < 2
+    assert pwm.get_xdata()[-1] == pytest.approx(200_000)  # as far as ours
+    assert pwm.get_ydata()[-1] == pytest.approx(load_curves("hopper")[0].at(200_000).mean())
+    ant = next(panel for panel in figure.axes if panel.get_title(loc="left") == "Ant")
+    assert sum(len(line.get_xdata()) > 100 for line in ant.get_lines()) == 2  # PWM and SHAC
+    (legend,) = figure.legends
+    names = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
+    assert names == ["PWM", "SHAC", "published: training episodes of the exploring policy"]
+    everything = theirs.behind(five, metric="return", scales=normalisation("none"), choice="all")
+    (legend,) = learning_curves(five, axes=("env_steps",), published=everything).legends
+    assert "TD-MPC2" in [text.get_text() for text in legend.get_texts()]
+
+
+def test_the_command_draws_many_tasks_axis_by_axis(capsys, tmp_path):
+    many_tasks(tmp_path, 4)
+    arguments = ["plot", "s", "--results", str(tmp_path), "--kind", "curves,iqm", "--format", "svg", "--with-published"]
+    assert main(arguments) == 0
+    folder = tmp_path / "figures" / "s"
+    assert {file.name for file in folder.iterdir()} == {"curves.svg", "curves-time.svg", "iqm.svg"}
+    assert main([*arguments, "--task", "ant", "hopper", "--algorithm", "pwm", "--output", str(folder / "few")]) == 0
+    assert {file.name for file in (folder / "few").iterdir()} == {"curves.svg", "iqm.svg"}
+    assert main([*arguments, "--task", "antt"]) == 2
+    assert "unknown task of study 's' 'antt': did you mean 'ant'?" in capsys.readouterr().err
 
 
 def test_nothing_to_draw(root, frame):

@@ -63,7 +63,7 @@ def test_bad_input(capsys, tmp_path):
         (("ls", "r"), "unknown study 'r'"),
         (("show",), "give one run id"),
         (("show", "fff"), "no such run"),
-        (("export",), "give one study"),
+        (("export",), "STUDY is missing: name at least one"),
         (("export", "s", "--format", "xml"), "unknown export format 'xml'"),
         (("merge",), "give the results folders"),
         (("merge", tmp_path / "none"), "holds no runs"),
