@@ -136,5 +136,6 @@ _RECIPES: dict[str, dict[str, Any]] = {
     "hopper_stiff": {"kl_target": 0.016, "initial_log_std": -0.5},
     "humanoid": {**_LOCOMOTION, "hidden": (256, 128), "critic_hidden": (256, 128)},
     "muscle_humanoid": {**_LOCOMOTION, "hidden": (512, 256), "critic_hidden": (512, 256)},
+    "snu_humanoid": {**_LOCOMOTION, "hidden": (512, 256), "critic_hidden": (512, 256)},
     "muscle_humanoid_raw": {**_LOCOMOTION, "hidden": (512, 256), "critic_hidden": (512, 256)},
 }

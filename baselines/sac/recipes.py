@@ -51,10 +51,10 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
     "ant": {"num_envs": 128, "batch_size": 4096, **_networks(128, 64, 32)},
     "anymal": _networks(512, 256),
     "humanoid": _networks(512, 256),
-    "muscle_humanoid": {"num_envs": 256, "batch_size": 8192, **_networks(512, 256)},
+    "snu_humanoid": {"num_envs": 256, "batch_size": 8192, **_networks(512, 256)},
 }
 # Tasks without settings of their own, and whose they take; any other takes hopper's.
-_LIKE = {"double_pendulum": "cartpole", "muscle_humanoid_raw": "muscle_humanoid"}
+_LIKE = {"double_pendulum": "cartpole", "muscle_humanoid": "snu_humanoid", "muscle_humanoid_raw": "snu_humanoid"}
 
 # As published, 300,000 steps of hopper would begin with 82,000 random ones and hold 3,400 gradient steps. Here one
 # gradient step, of 128 transitions, comes with every eight environment steps.

@@ -83,5 +83,6 @@ _RECIPES: dict[str, dict[str, Any]] = {
     "hopper_stiff": {"critic_learning_rate": 5e-4},
     "humanoid": {"actor_hidden": (256, 128), "critic_hidden": (128, 128), "critic_learning_rate": 5e-4},
     "muscle_humanoid": {"actor_hidden": (512, 256), "critic_hidden": (256, 256)},
+    "snu_humanoid": {"actor_hidden": (512, 256), "critic_hidden": (256, 256)},
     "muscle_humanoid_raw": {"actor_hidden": (512, 256), "critic_hidden": (256, 256)},
 }

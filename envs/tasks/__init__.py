@@ -23,6 +23,7 @@ TASKS = {
     "humanoid": "envs.tasks.humanoid:Humanoid",
     "muscle_humanoid": "envs.tasks.muscle_humanoid:MuscleHumanoid",
     "muscle_humanoid_raw": "envs.tasks.muscle_humanoid:MuscleHumanoidRaw",
+    "snu_humanoid": "envs.tasks.snu_humanoid:SnuHumanoid",
     "walker2d": "envs.tasks.walker2d:Walker2d",
 }
 

@@ -18,6 +18,7 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
     "ant": {"num_envs": 128, "pretrain_updates": 100_000},
     "anymal": {"num_envs": 128, "pretrain_updates": 100_000},
     "humanoid": {"num_envs": 64, "pretrain_updates": 200_000},
+    "snu_humanoid": {"num_envs": 64, "pretrain_updates": 200_000},
     "muscle_humanoid": {"num_envs": 64, "pretrain_updates": 200_000},
 }
 

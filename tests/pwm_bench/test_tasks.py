@@ -16,7 +16,7 @@ from tests.envs.tasks import test_physics
 ROOT = Path(__file__).parents[2]
 SAME_MODEL = {"hopper_stiff": "hopper", "muscle_humanoid_raw": "muscle_humanoid"}
 """Tasks that vary another's contact constants or the meaning of its actions: its picture and MJX tests are theirs."""
-COMPILE_LONG = ("humanoid", "muscle_humanoid", "muscle_humanoid_raw")
+COMPILE_LONG = ("humanoid", "muscle_humanoid", "muscle_humanoid_raw", "snu_humanoid")
 """Their committed records leave MJX out: in float64, forward and backward, it compiles for minutes."""
 
 
@@ -49,4 +49,4 @@ def test_the_picture_shows_every_model() -> None:
     shown = [name for name in envs.tasks() if name not in SAME_MODEL]
     with Image.open(ROOT / "docs" / "images" / "tasks.png") as picture:
         width, height = picture.size
-    assert (width // 300) * (height // 260) == len(shown) == 9
+    assert (width // 300) * (height // 260) == len(shown) == 10

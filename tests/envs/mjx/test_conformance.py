@@ -19,7 +19,7 @@ PLANAR = ("hopper", "cheetah", "walker2d")  # the root's height is the second co
 WITHOUT_GROUND = ("cartpole", "double_pendulum")
 LATER = [  # minutes to compile
     pytest.param(task, marks=pytest.mark.slow)
-    for task in ("double_pendulum", "cheetah", "walker2d", "anymal", "humanoid", "muscle_humanoid")
+    for task in ("double_pendulum", "cheetah", "walker2d", "anymal", "humanoid", "muscle_humanoid", "snu_humanoid")
 ]
 TASKS = ["ant", "cartpole", "hopper", *LATER]
 PLACES = [("cartpole", "air")] + [(task, where) for task in ("ant", "hopper") for where in ("air", "contact", "limits")]

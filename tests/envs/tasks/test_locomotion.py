@@ -9,7 +9,7 @@ import torch
 
 from envs.simulator import State
 from envs.tasks import load_task
-from envs.tasks.base import rotate
+from envs.tasks.base import multiply, rotate
 from envs.tasks.free_root import FreeRootTask
 
 DOUBLE = torch.float64
@@ -149,6 +149,50 @@ def test_free_root_resets(name: str, height: float, posture: list[float]) -> Non
             assert torch.allclose(values.std(0), torch.full_like(values[0], bound / math.sqrt(3.0)), rtol=0.1)
 
 
+def snu_at(yaw: float) -> State:
+    """Standing at a height of 0.9 m, turned to the left, the left hip bent by 60 degrees about its parent's x axis."""
+    task = load_task("snu_humanoid")
+    qpos, qvel = torch.zeros(1, 29, dtype=DOUBLE), torch.zeros(1, 24, dtype=DOUBLE)
+    turn = torch.tensor([[math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)]], dtype=DOUBLE)
+    qpos[:, 2] = 0.9
+    qpos[:, 3:7] = multiply(turn, torch.tensor([task.orientation], dtype=DOUBLE))
+    qpos[:, 7:] = torch.tensor(task.posture, dtype=DOUBLE)
+    qpos[0, 18:22] = torch.tensor([math.cos(math.pi / 6), math.sin(math.pi / 6), 0.0, 0.0])
+    qvel[0, 0], qvel[0, 16] = 1.5, 1.0  # the left femur turns about its own y axis
+    return State(qpos, qvel)
+
+
+def test_snu_observation_and_reward() -> None:
+    """The links have y up and z ahead; quaternions are x y z w, ball joints turn in the axes of their parents."""
+    task = load_task("snu_humanoid")
+    obs = task.observation(snu_at(math.pi / 3), torch.zeros(1, 152, dtype=DOUBLE))
+    assert obs.shape == (1, 53)
+    straight = task.observation(snu_at(0.0), torch.zeros(1, 152, dtype=DOUBLE))
+    assert straight[0, 1:5].tolist() == pytest.approx([0.0, math.sqrt(0.5), 0.0, math.sqrt(0.5)])  # as released
+    assert obs[0, 11:15].tolist() == [0.0, 0.0, 0.0, 1.0]
+    assert obs[0, 22:26].tolist() == pytest.approx([0.5, 0.0, 0.0, math.sqrt(0.75)])
+    assert obs[0, 42:45].tolist() == pytest.approx([0.0, 0.05, 0.1 * math.sqrt(0.75)])
+    assert obs[0, 51:].tolist() == pytest.approx([1.0, 0.5])
+    action = torch.full((1, 152), -0.5, dtype=DOUBLE)
+    assert task.reward(obs, action).item() == pytest.approx(1.5 + 0.1 + 0.5 - 0.076)
+    assert task.terminated(torch.tensor([[0.459], [0.461]])).tolist() == [True, False]
+
+
+def test_snu_reset_does_not_normalise_ball_joints() -> None:
+    task = load_task("snu_humanoid")
+    state = task.reset_state(noise("snu_humanoid", 2048))
+    offset = state.qpos[:, 7:] - torch.tensor(task.posture, dtype=DOUBLE)
+    assert (offset.abs().amax(0) > 0.19).all()
+    assert (offset.abs() <= 0.2).all()
+    assert torch.allclose(state.qpos[:, 3:7].norm(dim=1), torch.ones(2048, dtype=DOUBLE))
+    hip = state.qpos[:, 7:11]
+    assert hip.norm(dim=1).max() > 1.1
+    # Velocities were drawn in the axes of the parent, where they fill a cube.
+    spin = rotate(torch.nn.functional.normalize(hip, dim=1), state.qvel[:, 6:9])
+    assert 0.24 < spin.abs().max() <= 0.25
+    assert state.qvel[:, 6:9].abs().max() > 0.26
+
+
 @pytest.mark.parametrize(
     ("name", "middle", "position", "velocity"),
     [
@@ -186,7 +230,15 @@ def test_strengths_are_in_joint_order(name: str, strengths: list[float]) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "mass"), [("ant", 182.2), ("anymal", 37.3), ("cheetah", 21.2), ("humanoid", 40.8), ("walker2d", 23.7)]
+    ("name", "mass"),
+    [
+        ("ant", 182.2),
+        ("anymal", 37.3),
+        ("cheetah", 21.2),
+        ("humanoid", 40.8),
+        ("snu_humanoid", 37.0),
+        ("walker2d", 23.7),
+    ],
 )
 def test_masses_are_as_documented(name: str, mass: float) -> None:
     task = load_task(name)
