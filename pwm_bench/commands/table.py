@@ -45,6 +45,12 @@ class Table(OfStudies):
     """Put published numbers beside ours, at our budget where there are curves, with a footnote for each caveat."""
     published: Annotated[str, option("NAME", "closest")] = ""
     """Which published numbers: closest (one row an algorithm) or all; asks for them, too."""
+    wide: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """latex: over both columns of a page (table*); the default fits one column of a two-column class."""
+    label: Annotated[str, option("KEY")] = ""
+    """latex: for references, e.g. tab:hopper."""
+    caption: Annotated[str, option("TEXT", "study and metric")] = ""
+    """latex: the caption, as LaTeX."""
     trace: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Name the runs behind each row."""
     output: Annotated[Path | None, option("FILE")] = None
@@ -52,7 +58,7 @@ class Table(OfStudies):
 
     def __call__(self) -> int:
         """Prints or writes it."""
-        from pwm_bench.records.formats import FORMATS, Layout, render
+        from pwm_bench.records.formats import FORMATS, Layout, Print, render
         from pwm_bench.records.store import Results
         from pwm_bench.records.tables import summarise
 
@@ -73,7 +79,8 @@ class Table(OfStudies):
             show(Console(), results, selection, trace=self.trace, layout=layout, **options)
             return 0
         summary = summarise(selection.load(results), study=selection.title, **options)
-        content = render(summary, format, trace=self.trace, layout=layout)
+        how = Print(wide=self.wide, label=self.label, caption=self.caption)
+        content = render(summary, format, trace=self.trace, layout=layout, how=how)
         if self.output is not None:
             _write(self.output, content)
         else:

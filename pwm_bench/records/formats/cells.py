@@ -9,8 +9,21 @@ from itertools import groupby
 
 from pwm_bench.records.formats.columns import Align, interval
 from pwm_bench.records.tables import Row
+from pwm_bench.text import number
 
-__all__ = ["Block", "Cell", "Footnotes", "Line", "Sheet", "best_of", "place", "span"]
+__all__ = [
+    "Block",
+    "Cell",
+    "Footnotes",
+    "Line",
+    "Sheet",
+    "best_of",
+    "half",
+    "name_cell",
+    "place",
+    "span",
+    "split_variant",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +33,8 @@ class Cell:
     text: str
     interval: str = ""
     """Of the number, where it has no column of its own."""
+    half: str = ""
+    """``±`` and half its width, where the number is in its middle."""
     bold: bool = False
     marks: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
@@ -76,6 +91,18 @@ class Footnotes:
         return tuple(sorted((self.letters[text] for text in texts), key=lambda mark: (len(mark), mark)))
 
 
+def split_variant(name: str) -> tuple[str, tuple[str, ...]]:
+    """An algorithm's name, and the settings that set it apart from others of its name."""
+    head, parenthesis, rest = name.partition(" (")
+    return (head, tuple(rest.removesuffix(")").split(", "))) if parenthesis and "=" in rest else (name, ())
+
+
+def name_cell(name: str) -> Cell:
+    """A name at the beginning of a line; what sets an algorithm apart from others of its name stands under it."""
+    head, details = split_variant(name)
+    return Cell(head, details=details)
+
+
 def place(row: Row) -> str:
     """Task and simulator in words."""
     return f"{row.task} in {row.simulator}"
@@ -84,6 +111,12 @@ def place(row: Row) -> str:
 def span(low: float, high: float) -> str:
     """An interval, or nothing."""
     return interval(low, high) if math.isfinite(low) else ""
+
+
+def half(value: float, low: float, high: float) -> str:
+    """``±`` and half the width of an interval; nothing where the value is not in its middle."""
+    width = (high - low) / 2.0
+    return f"±{number(width)}" if abs(value - (low + high) / 2.0) <= 1e-6 * max(abs(value), width) else ""
 
 
 def best_of(rows: Sequence[Row]) -> dict[str, float]:

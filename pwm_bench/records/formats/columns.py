@@ -81,6 +81,7 @@ GRIDS = ("task", "algorithm", "simulator")
 
 _DEFAULT = ("gradient", "seeds", "steps", "iqm", "interval", "mean", "untrained", "train", "compile", "evaluate",
             "rate", "gradient_steps", "status")  # fmt: skip
+_COLUMN = ("seeds", "steps", "iqm", "interval")
 _PRINTED = ("gradient", "seeds", "steps", "iqm", "interval", "untrained", "train", "gradient_steps")
 
 
@@ -120,13 +121,13 @@ class Layout:
         """The columns to show.
 
         Args:
-            format: LaTeX gets fewer, so that the table fits a page.
+            format: print gets fewer, so that the table fits a ``column`` of a page, or with ``wide`` both.
             threshold: whether the time to a threshold is known.
             failures: whether some row is not ok.
         """
         if self.columns:
             return self.columns
-        names = list(_PRINTED if format == "latex" else _DEFAULT)
+        names = list({"column": _COLUMN, "wide": _PRINTED}.get(format, _DEFAULT))
         if failures and "status" not in names:
             names.append("status")
         if threshold:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from pwm_bench.analysis.published import Published
-from pwm_bench.records.formats.cells import Block, Cell, Footnotes, Line, Sheet, best_of, place, span
+from pwm_bench.records.formats.cells import Block, Cell, Footnotes, Line, Sheet, best_of, half, name_cell, place, span
 from pwm_bench.records.formats.columns import Align, Layout, algorithm_name, plain_status
 from pwm_bench.records.overall import Overall
 from pwm_bench.records.tables import Row, Summary
@@ -44,7 +44,9 @@ def grid(summary: Summary, layout: Layout, footnotes: Footnotes) -> Sheet:
 
     def block(title: str, names: Sequence[str], published: bool) -> Block:
         cells = {**theirs, **ours}
-        made = (Line((Cell(name), *(cells.get((name, c), Cell(MISSING)) for c in every)), published) for name in names)
+        made = (
+            Line((name_cell(name), *(cells.get((name, c), Cell(MISSING)) for c in every)), published) for name in names
+        )
         return Block(title, tuple(made))
 
     blocks = [block("", lines, False)]
@@ -72,7 +74,13 @@ def _published(summary: Summary, footnotes: Footnotes) -> Iterator[tuple[Row, st
         for entry in entries:
             name = f"{entry.algorithm} ({entry.setting}, published)" if several and entry.setting else ""
             texts = entry.footnotes() if several or not entry.setting else (f"{_sentence(entry)}", *entry.footnotes())
-            cell = Cell(number(entry.value), span(entry.low, entry.high), marks=footnotes.marks(texts), published=True)
+            cell = Cell(
+                number(entry.value),
+                span(entry.low, entry.high),
+                half(entry.value, entry.low, entry.high),
+                marks=footnotes.marks(texts),
+                published=True,
+            )
             yield places[key], name or f"{entry.algorithm} (published)", cell
 
 
@@ -91,7 +99,9 @@ def _overall_lines(rows: Sequence[Overall], columns: Sequence[str], one_simulato
         for name, row in held.items():
             partial = "" if row.complete else f" ({len(row.tasks)} only)"
             bold = row.complete and len(held) > 1 and row.iqm == best
-            cells[columns.index(name)] = Cell(number(row.iqm) + partial, span(row.low, row.high), bold=bold)
+            cells[columns.index(name)] = Cell(
+                number(row.iqm) + partial, span(row.low, row.high), half(row.iqm, row.low, row.high), bold=bold
+            )
         title = f"{tasks} tasks together" + ("" if one_simulator else f" in {simulator}")
         lines.append(Line((Cell(title), *cells)))
     return Block("", tuple(lines))
@@ -100,4 +110,4 @@ def _overall_lines(rows: Sequence[Overall], columns: Sequence[str], one_simulato
 def _cell(row: Row, best: float) -> Cell:
     if not math.isfinite(row.iqm):
         return Cell(plain_status(row), warn=True)
-    return Cell(number(row.iqm), span(row.low, row.high), bold=row.iqm == best)
+    return Cell(number(row.iqm), span(row.low, row.high), half(row.iqm, row.low, row.high), bold=row.iqm == best)

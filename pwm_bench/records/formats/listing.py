@@ -73,7 +73,8 @@ def _published_line(published: Published, names: Sequence[str], footnotes: Footn
         "status": "published",
     }
     marks = footnotes.marks(published.footnotes())
-    details = tuple(filter(None, (published.setting, "" if published.selection == "final" else published.selection)))
+    said = published.selection == "final" or "interpolated" in published.caveats  # by the column of steps, that is
+    details = tuple(filter(None, (published.setting, "" if said else published.selection)))
     name = Cell(published.algorithm, marks=marks, details=details)
     return Line((name, *(Cell(known.get(n, MISSING)) for n in names)), published=True)
 

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import shutil
-import subprocess
 
 import pytest
 from rich.console import Console
@@ -12,11 +11,9 @@ from rich.console import Console
 from envs.errors import UsageError
 from pwm_bench.analysis.published import load_published
 from pwm_bench.records.formats import Layout, render, to_rich
-from pwm_bench.records.formats.text import escape_latex
 from pwm_bench.records.frames import load_study
 from pwm_bench.records.store import Results
 from pwm_bench.records.tables import summarise
-from tests.pwm_bench.records import latex
 from tests.pwm_bench.records.factories import write_run
 
 
@@ -141,7 +138,6 @@ def test_grids(summary, columns, head, rows):
     layout = Layout(columns=(columns,))
     found = markdown_rows(summary, layout=layout)
     assert [found[0], *found[2:]] == [head, *rows]
-    assert len(latex.check(render(summary, "latex", layout=layout))) == 1 + len(rows)
     assert "failed" in screen(summary, 100, layout=layout)
     assert "steps/s" not in screen(summary, 100, layout=layout)  # nor a note on what is not shown
 
@@ -158,8 +154,6 @@ def test_a_grid_keeps_its_numbers_whole(tmp_path, width, shown):
     assert text.count("[1,234, 1,236]") == (3 if shown else 0)
     assert ("Intervals need a terminal of 74 columns" in " ".join(text.split())) is not shown
     assert max(map(len, text.splitlines())) <= width
-    head, *_ = latex.check(render(make(tmp_path), "latex", layout=Layout(columns=("algorithm",))))
-    assert head[1] == r"\shortstack[r]{shac\\(learning\_rate=0.1)}"
 
 
 def test_a_grid_of_algorithms_ends_with_all_tasks_together(tmp_path):
@@ -189,65 +183,6 @@ def test_a_grid_of_algorithms_ends_with_all_tasks_together(tmp_path):
 def test_impossible_layouts(options, message):
     with pytest.raises(UsageError, match=message):
         Layout(**options)
-
-
-def test_latex_says_the_same(summary):
-    text = render(summary, "latex")
-    rows = latex.check(text)
-    assert "50\\% of a\\_b \\& \\{c\\}" in text
-    assert rows[0] == ["algorithm", "gradient", "seeds", "steps", "IQM", "95 \\% CI", "untrained", "train",
-                       "grad steps", "status"]  # fmt: skip
-    assert rows[2][:5] == ["ppo", "score", "1", "2.5M", "$-$3.21"]
-    assert rows[4][4:6] == ["\\textbf{1,235}", "{[}1,234, 1,236]"]
-    assert [len(row) for row in rows] == [10, 1, 10, 1, 10, 10]
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-@pytest.mark.parametrize("columns", ["", "iqm,status", "iqm,interval,mean,median,area,untrained,train,rate,status"])
-def test_latex_compiles(summary, tmp_path, columns):
-    """With booktabs alone, nothing beyond the margins, and the page says what the table does."""
-    layout = Layout(columns=tuple(filter(None, columns.split(","))))
-    table = render(summary, "latex", layout=layout)
-    page = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{table}\\end{{document}}\n"
-    (tmp_path / "page.tex").write_text(page)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert "Overfull" not in done.stdout
-    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
-    if shutil.which("pdftotext"):
-        text = subprocess.run(["pdftotext", "-layout", tmp_path / "page.pdf", "-"], capture_output=True, text=True,
-                              check=True).stdout  # fmt: skip
-        assert "1,235" in text
-        assert "Table 1:" in text
-
-
-@pytest.mark.parametrize(
-    ("plain", "escaped"),
-    [
-        ("a_b 50% & {c} $x^2 ~#", r"a\_b 50\% \& \{c\} \$x\textasciicircum{}2 \textasciitilde{}\#"),
-        ("-0.5 to -3, e-5, well-known", r"$-$0.5 to $-$3, e-5, well-known"),
-        ("C:\\dir <x> |y|", r"C:\textbackslash{}dir \textless{}x\textgreater{} \textbar{}y\textbar{}"),
-        ("–", "--"),
-    ],
-)
-def test_specials_print_as_they_stand(plain, escaped):
-    assert escape_latex(plain) == escaped
-
-
-def test_the_latex_reader_refuses_what_does_not_compile(summary):
-    text = render(summary, "latex")
-    for wrong in (
-        text.replace("\\end{tabular}", ""),
-        text.replace("\\textbf{1,235}", "\\textbf{1,235"),
-        text.replace("2.5M &", "2.5M"),
-        text.replace("a\\_b", "a_b"),
-        text.replace("shac &", "[shac] &"),
-        text.replace("\\toprule", "\\topline"),
-    ):
-        assert wrong != text
-        with pytest.raises((AssertionError, IndexError)):
-            latex.check(wrong)
 
 
 def test_csv_keeps_full_precision_and_the_runs(summary):
@@ -302,7 +237,6 @@ def test_published_rows_stand_apart(root):
     text = render(summary, "markdown")
     for footnote in ("Different simulator (dflex)", "Budget not matched", "in no average, no rank"):
         assert footnote in text
-    assert latex.check(render(summary, "latex"))[7][0].startswith("PWM\\textsuperscript{a,b,c,d}")
     data = list(csv.DictReader(io.StringIO(render(summary, "csv"))))
     assert {row["origin"] for row in data} == {"here", "published"}
     assert next(row for row in data if row["algorithm"] == "PWM")["footnotes"].startswith("Source: pwm_hopper.csv.")
@@ -334,7 +268,6 @@ def test_a_matched_table_shows_what_was_published_at_the_budget(tmp_path):
         "PWM": 2473, "SHAC": 189, "SAC": 155, "PPO": -49, "TD-MPC2": -13
     }  # fmt: skip
     text = screen(summary, 120)
-    assert "at 300k steps" in text
     assert "without a curve there: AHAC (hopper at 300k steps)" in " ".join(text.split())
     assert not any(row.algorithm == "PWM" for row in summary.rows)
 
