@@ -70,6 +70,11 @@ class Program:
                 self._compiled = lowered.compile()
         return time.perf_counter() - start
 
+    def export(self, platform: str) -> jax.export.Exported:
+        """The function lowered for ``"cpu"`` or ``"cuda"``, whether or not this machine has one."""
+        with precision(self._dtype):
+            return jax.export.export(jax.jit(self._function), platforms=[platform])(*self._arguments)
+
     def __call__(self, *arrays: jax.Array) -> tuple[jax.Array, ...]:
         """Runs the compiled function, without waiting for its result."""
         assert self._compiled is not None
@@ -83,7 +88,7 @@ class Program:
         try:
             return jax.export.deserialize(bytearray(self._file.read_bytes())).call
         except Exception:  # absent, cut short or of another JAX: whatever it is, it can be made anew
-            exported = jax.export.export(jax.jit(self._function), platforms=[self._platform()])(*self._arguments)
+            exported = self.export(self._platform())
         with contextlib.suppress(OSError):  # no folder to keep it in: the next start traces again
             _write_atomically(self._file, bytes(exported.serialize()))
         return exported.call

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Read when JAX first touches a GPU: without it, JAX takes three quarters of the memory that torch needs too.
@@ -22,14 +23,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pwm-bench"
 
 
-def precision(dtype: torch.dtype) -> AbstractContextManager[object]:
+@contextmanager
+def precision(dtype: torch.dtype) -> Iterator[None]:
     """Context in which JAX traces, imports and runs arrays of ``dtype``.
 
     JAX's 64-bit switch is a default for everything made without an explicit type, and MJX makes many such arrays: with
     the switch on, a float32 model would compute in float64. So the switch is set around every entry into JAX instead
     of once, and simulators of both precisions can live in one process.
+
+    Products keep all of float32: on a recent GPU JAX would round their factors to TF32, which has 10 bits of mantissa,
+    and the solver could not converge to its tolerance.
     """
-    return jax.enable_x64(dtype == torch.float64)
+    with jax.enable_x64(dtype == torch.float64), jax.default_matmul_precision("highest"):
+        yield
 
 
 def jax_device(device: torch.device) -> jax.Device:

@@ -1,0 +1,55 @@
+"""The programs as a GPU would run them: lowered for CUDA on a machine that has none."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+import envs
+from envs.tasks import load_task
+
+
+def _products(program) -> list[str]:
+    text = program.export("cuda").mlir_module()
+    return [line for line in text.splitlines() if re.search(r"stablehlo\.(dot_general|dot|convolution)\b", line)]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "cartpole",
+        pytest.param("hopper", marks=pytest.mark.slow),
+        pytest.param("ant", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_every_product_on_a_gpu_is_in_full_float32(task, direction) -> None:
+    definition = load_task(task)
+    substeps = definition.substeps["mjx"]
+    simulator = envs.make_simulator(
+        "mjx",
+        definition.model(),
+        num_worlds=2,
+        substeps=substeps,
+        timestep=definition.control_dt / substeps,
+        dtype=torch.float32,
+    )
+    products = _products(getattr(simulator._call, direction))
+    assert len(products) >= 3
+    assert [line for line in products if "[HIGHEST, HIGHEST]" not in line] == []
+
+
+@pytest.mark.gpu
+def test_a_gpu_agrees_with_the_cpu() -> None:
+    found = []
+    for name in ("cpu", "cuda"):
+        env = envs.make("hopper", "mjx", num_envs=4, device=envs.resolve_device(name, "mjx"), seed=0)
+        generator = torch.Generator().manual_seed(0)
+        action = (2 * torch.rand(4, env.action_dim, generator=generator) - 1).to(env.device).requires_grad_()
+        reward = sum(env.step(action).reward.sum() for _ in range(4))
+        (gradient,) = torch.autograd.grad(reward, action)
+        found.append((reward.detach().cpu(), gradient.cpu()))
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
