@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+import envs
 import pwm_bench
 from envs.devices import remark
 from pwm_bench import cli
@@ -283,7 +284,7 @@ def test_list_runs_shows_damaged_ones_too(capsys, tmp_path, monkeypatch):
 
 def test_doctor_knows_the_machine(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    assert main(["doctor", "--results", str(tmp_path)]) == 0
+    assert main(["doctor", "--look", "--results", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     for expected in (
         "Devices",
@@ -301,8 +302,37 @@ def test_doctor_knows_the_machine(capsys, tmp_path, monkeypatch):
     assert "implicit" in matrix["mjx"]
     assert "implicit" not in matrix["mujoco_c"]
     (tmp_path / "file").write_text("")
-    assert main(["doctor", "--results", str(tmp_path / "file")]) == 1
+    assert main(["doctor", "--look", "--results", str(tmp_path / "file")]) == 1
     assert "cannot be written" in capsys.readouterr().out
+
+
+def test_doctor_tries_every_simulator_on_every_device(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in ("mjx", "toy"):  # one takes long to compile, the other does not know the task
+        monkeypatch.delitem(envs._SIMULATORS, name)
+    with gpus(torch_sees=1, warp_sees=0, jax_sees=0):
+        assert main(["doctor", "--results", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    tried = [line.split() for line in text.partition("A step and a gradient")[2].splitlines() if line.startswith("  ")]
+    assert [row[:4] for row in tried[1:4]] == [
+        ["warp", "cpu", "✓", "✓"],
+        ["warp", "cuda:0", "–", "–"],
+        ["mujoco_c", "cpu", "✓", "–"],
+    ]
+    assert "sees none; to use one: pip install 'pwm-bench[gpu]'" in text  # not taken for rich's markup
+    assert "cuda:0  Rehearsed GPU, 16 GiB" in text
+
+
+def test_doctor_shows_what_a_device_raises(capsys, tmp_path, monkeypatch):
+    def broken(*arguments, **options):
+        raise RuntimeError("CUDA error: no kernel image\nand a long explanation")
+
+    monkeypatch.setattr(envs, "make", broken)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["doctor", "--results", str(tmp_path)]) == 1
+    text = capsys.readouterr().out
+    assert "RuntimeError: CUDA error: no kernel image" in text
+    assert "long explanation" not in text
 
 
 def test_bench_hands_over(monkeypatch):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -20,6 +21,9 @@ from envs.mjx.runtime import jax
 from envs.warp.runtime import start_warp
 
 __all__ = ["gpus"]
+
+
+_PROPERTIES = SimpleNamespace(name="Rehearsed GPU", total_memory=16 * 2**30)
 
 
 class _OnTheCpu(TorchFunctionMode):
@@ -58,6 +62,7 @@ def gpus(*, torch_sees: int = 1, warp_sees: int = 1, jax_sees: int = 0) -> Itera
     with (
         mock.patch.object(torch.cuda, "is_available", return_value=torch_sees > 0),
         mock.patch.object(torch.cuda, "device_count", return_value=torch_sees),
+        mock.patch.object(torch.cuda, "get_device_properties", return_value=_PROPERTIES),
         mock.patch.object(torch.version, "cuda", "13.0"),
         mock.patch.object(runtime, "cuda_devices", [runtime.cpu_device] * warp_sees),
         mock.patch.object(jax, "devices", devices),
