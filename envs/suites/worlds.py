@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -45,7 +46,10 @@ def require(tasks: Sequence[SuiteTask]) -> None:
     for task in tasks:
         package = _PACKAGES[task.family]
         if importlib.util.find_spec(package) is None:
-            raise UsageError(f"task '{task.name}' needs {package}: pip install 'pwm-bench[suites]'")
+            remedy = "pip install 'pwm-bench[suites]'"
+            if package == "dm_control" and sys.version_info >= (3, 13):
+                remedy = "use Python 3.12, since a dependency of it, labmaze, has no wheel for newer ones"
+            raise UsageError(f"task '{task.name}' needs {package}: {remedy}")
 
 
 def make_world(task: SuiteTask) -> World:

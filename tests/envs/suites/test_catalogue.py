@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 import envs.suites as suites
 from envs.errors import UsageError
+from envs.suites import worlds
 
 
 def test_mt30_is_19_tasks_of_dm_control_then_11_of_tdmpc2():
@@ -96,8 +98,16 @@ def test_describing_tasks_imports_no_simulator():
     assert result.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(("task", "package"), [("cheetah-run", "dm_control"), ("mw-push", "metaworld")])
-def test_a_missing_package_names_the_extra(monkeypatch, task, package):
+@pytest.mark.parametrize(
+    ("task", "python", "remedy"),
+    [
+        ("cheetah-run", (3, 12), r"needs dm_control: pip install 'pwm-bench\[suites\]'"),
+        ("cheetah-run", (3, 13), "needs dm_control: use Python 3.12"),
+        ("mw-push", (3, 13), r"needs metaworld: pip install 'pwm-bench\[suites\]'"),
+    ],
+)
+def test_a_missing_package_names_what_helps(monkeypatch, task, python, remedy):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=rf"needs {package}: pip install 'pwm-bench\[suites\]'"):
+    monkeypatch.setattr(worlds, "sys", SimpleNamespace(version_info=python))
+    with pytest.raises(UsageError, match=remedy):
         suites.make(task, num_workers=0)
