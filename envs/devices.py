@@ -150,7 +150,8 @@ def _jax() -> View:
     except RuntimeError as error:
         count = 0
         if any("cuda" in plugin.name for plugin in entry_points(group="jax_plugins")):
-            remedy = f"it says: {str(error).splitlines()[0]}"
+            said = f"it says: {str(error).splitlines()[0]}"
+            remedy = said if view("torch").gpus else "let torch see one first"
     return View(f"jax {jax.__version__}", count, remedy)
 
 

@@ -43,6 +43,12 @@ def jax_device(device: torch.device) -> jax.Device:
     return jax.devices(device.type)[device.index or 0]
 
 
+def _look_for_gpus_only_where_torch_sees_one() -> None:
+    """JAX's CUDA part crashes the process where there is no driver (seen with 0.12). The user's word is kept."""
+    if not jax.config.jax_platforms and not torch.cuda.is_available():
+        jax.config.update("jax_platforms", "cpu")
+
+
 def _enable_persistent_cache() -> None:
     """Keeps compiled programs on disk, unless the user already told JAX where (or not) to."""
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
@@ -50,4 +56,5 @@ def _enable_persistent_cache() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+_look_for_gpus_only_where_torch_sees_one()
 _enable_persistent_cache()

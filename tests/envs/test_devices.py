@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import subprocess
+import sys
 from unittest import mock
 
 import pytest
@@ -106,5 +109,24 @@ def test_a_cuda_jax_that_fails_says_why() -> None:
     class Plugin:
         name = "xla_cuda13"
 
-    with gpus(jax_sees=0), mock.patch.object(devices, "entry_points", return_value=[Plugin]):
-        assert view("jax").remedy == "it says: Unknown backend cuda"
+    for torch_sees, remedy in ((1, "it says: Unknown backend cuda"), (0, "let torch see one first")):
+        with (
+            gpus(torch_sees=torch_sees, jax_sees=0),
+            mock.patch.object(devices, "entry_points", return_value=[Plugin]),
+        ):
+            assert view("jax").remedy == remedy
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_jax_is_not_sent_to_look_for_a_gpu_where_torch_sees_none() -> None:
+    """Its CUDA part may end the process there. JAX keeps its choice for good, so a process of its own is asked."""
+    program = "from envs.mjx.runtime import jax; print(jax.config.jax_platforms, jax.devices()[0].platform)"
+    for chosen, expected in (("", "cpu cpu"), ("cpu,cpu", "cpu,cpu cpu")):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"JAX_PLATFORMS": chosen},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == expected
