@@ -71,7 +71,8 @@ def _add_joints(
         constants["armature", name] = model["joint_armature"][joint.qd]
         if joint.kind != FREE:
             constants["damping", name] = model["joint_target_kd"][[link]] + scalar * model["joint_limit_kd"][[link]]
-            constants["spring", name] = model["joint_target_ke"][[link]]
+            # A ball joint's spring acts on the quaternion's vector part: near rest, half of its constant a radian.
+            constants["spring", name] = model["joint_target_ke"][[link]] * (1.0 if scalar else 0.5)
         if scalar:
             axis = turns[link] @ model["joint_axis"][link]
             constants["joint axis", name] = axis
