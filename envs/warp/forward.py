@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import warp as wp
 
+from envs.warp.full_inertia import build_full_inertia
 from envs.warp.ground import build_ground
 from envs.warp.integration import build_integration
 from envs.warp.kinematics import build_kinematics
@@ -46,6 +47,15 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         kinematics.place_link,
         kinematics.place_mass,
         kinematics.velocity_of_axes,
+    )
+    inertias = build_full_inertia(layout)
+    place_full_inertia, clear_full_inertia, add_full_inertia, full_angular, full_linear, full_net_force = (
+        inertias.place_full_inertia,
+        inertias.clear_full_inertia,
+        inertias.add_full_inertia,
+        inertias.full_angular,
+        inertias.full_linear,
+        inertias.full_net_force,
     )
     contact_height, contact_force = ground.contact_height, ground.contact_force
     fix_origins, load, integrate, store = (
@@ -121,6 +131,7 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         r: int,
         f: int,
         refresh: int,
+        full: int,
         m: Model,
         s: Scratch,
         traj: wp.array3d(dtype=real),
@@ -128,7 +139,8 @@ def build_forward(layout: Layout) -> SimpleNamespace:
     ):
         """Fills the acceleration of slot ``traj[t, r]`` from its positions and velocities.
 
-        If ``refresh`` is 1 it makes the factor ``factor[t, f]`` from the same positions, else it takes it as it is.
+        If ``refresh`` is 1 it makes the factor ``factor[t, f]`` from the same positions, else it takes it as it is. If
+        ``full`` is 1 (and then ``refresh`` too) inertias are those of `envs.warp.full_inertia`.
         """
         for i in range(1, m.num_links):
             place_link(i, w, t, r, m, s, traj)
@@ -150,6 +162,9 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                 pf = inertia_linear(mass, first, vw, vv)
                 fn = inertia_angular(first, second, aw, av) + force_cross_angular(vw, vv, pn, pf)
                 ff = inertia_linear(mass, first, aw, av) + wp.cross(vw, pf)
+                if full == 1:
+                    place_full_inertia(i, w, m, s)
+                    fn, ff = full_net_force(i, w, m, s)
                 for cc in range(m.point_num[i]):
                     c = m.point_adr[i] + cc
                     center = s.position[w, i] + wp.quat_rotate(s.rotation[w, i], m.point_position[c])
@@ -165,6 +180,8 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                 s.mass[w, i] = real(0.0)
                 s.first[w, i] = vec3()
                 s.second[w, i] = mat33()
+                if full == 1:
+                    clear_full_inertia(i, w, s)
                 s.force_n[w, i] = vec3()
                 s.force_f[w, i] = vec3()
 
@@ -192,6 +209,9 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                 if refresh == 1:
                     un = inertia_angular(ch, ci, sw, sv)
                     uf = inertia_linear(cm, ch, sw, sv)
+                    if full == 1:
+                        un = full_angular(i2, w, s, sw, sv)
+                        uf = full_linear(i2, w, s, sw, sv)
                     adr = m.row_adr[k]
                     for a in range(m.row_num[k]):
                         j = m.row_col[adr + a]
@@ -213,6 +233,8 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                     s.mass[w, p2] = s.mass[w, p2] + cm
                     s.first[w, p2] = s.first[w, p2] + ch
                     s.second[w, p2] = s.second[w, p2] + ci
+                    if full == 1:
+                        add_full_inertia(p2, i2, w, s)
 
         if refresh == 1:
             factorise(t, f, m, factor)
@@ -256,7 +278,10 @@ def build_forward(layout: Layout) -> SimpleNamespace:
             refresh = 0
             if n % m.matrix_refresh == 0:
                 refresh = 1
-            accelerate(w, t, r, stored * (n / m.matrix_refresh), refresh, m, s, traj, factor)
+            full = 0
+            if n == 0:
+                full = m.full_inertia
+            accelerate(w, t, r, stored * (n / m.matrix_refresh), refresh, full, m, s, traj, factor)
             integrate(t, r, r + stored, dt, m, traj)
         store(e, w, t, substeps * stored, m, s, traj, q1, v1)
 

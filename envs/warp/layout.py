@@ -19,6 +19,7 @@ _FIELDS_INDEX = ("row_adr", "row_num", "row_col", "actuator_dof")
 _FIELDS_PATH = ("via_adr", "via_num", "via_link", "segment_from", "segment_to", "segment_apart")
 _SCRATCH_DOF = ("axis_w", "axis_v", "force", "solution", "adj_q", "adj_v", "adj_force", "adj_axis_n", "adj_axis_f")
 _SCRATCH_VIA = ("via_position", "via_velocity", "via_virtual")
+_SCRATCH_FULL = ("inertia_ww", "inertia_wv", "inertia_vv")
 _SCRATCH_SEGMENT = ("direction", "inverse_length")
 _SCRATCH_PATH = ("path_control", "path_length", "path_speed", "path_force", "adj_path_control")
 
@@ -119,6 +120,7 @@ def layout_for(real: Any) -> Layout:
         # integration
         matrix_refresh: int  # substeps that share a mass matrix
         linear_rotation: int  # 1: see `envs.integrator.Integrator.rotation`
+        full_inertia: int  # 1: first substeps use `envs.warp.full_inertia`
         # actuators
         actuator_dof: wp.array(dtype=int)
         actuator_gain: wp.array(dtype=real)
@@ -160,6 +162,9 @@ def layout_for(real: Any) -> Layout:
         mass: wp.array2d(dtype=real)
         first: wp.array2d(dtype=vec3t)
         second: wp.array2d(dtype=mat33t)
+        inertia_ww: wp.array2d(dtype=mat33t)  # I' of `envs.warp.full_inertia`, where the model has it
+        inertia_wv: wp.array2d(dtype=mat33t)
+        inertia_vv: wp.array2d(dtype=mat33t)
         adj_first: wp.array2d(dtype=vec3t)
         adj_second: wp.array2d(dtype=mat33t)
         # dofs
@@ -197,6 +202,7 @@ def model_struct(
     contact: CompliantContact,
     limit: CompliantLimit,
     integrator: Integrator,
+    full_inertia: bool,
     device: Any,
 ) -> Any:
     """Copies a link tree to a device."""
@@ -237,10 +243,13 @@ def model_struct(
     model.limit_damping = real(limit.damping)
     model.matrix_refresh = integrator.matrix_refresh
     model.linear_rotation = int(integrator.rotation == "linear")
+    model.full_inertia = int(full_inertia)
     return model
 
 
-def scratch_struct(tree: LinkTree, layout: Layout, *, rows: int, device: Any, coalesced: bool) -> Any:
+def scratch_struct(
+    tree: LinkTree, layout: Layout, *, rows: int, device: Any, coalesced: bool, full_inertia: bool
+) -> Any:
     """Allocates working memory for ``rows`` worlds, world-fastest (``coalesced``) or world-slowest."""
     scratch = layout.Scratch()
     widths = {"origin": tree.num_trees}
@@ -249,6 +258,7 @@ def scratch_struct(tree: LinkTree, layout: Layout, *, rows: int, device: Any, co
     widths |= dict.fromkeys(_SCRATCH_VIA, tree.paths.num_points)
     widths |= dict.fromkeys(_SCRATCH_SEGMENT, tree.paths.num_segments)
     widths |= dict.fromkeys(_SCRATCH_PATH, len(tree.paths.actuators))
+    widths |= dict.fromkeys(_SCRATCH_FULL, tree.num_links if full_inertia else 0)
     for name, field in layout.Scratch.vars.items():
         width = widths.get(name, tree.num_links)
         shape = (width, rows) if coalesced else (rows, width)

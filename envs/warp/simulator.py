@@ -21,6 +21,7 @@ from envs.integrator import Integrator
 from envs.simulator import ControlClamp, State, model_at_timestep
 from envs.warp.adjoint import build_adjoint
 from envs.warp.forward import build_forward
+from envs.warp.full_inertia import WorldAxes, in_published_axes, needs_full_inertia
 from envs.warp.layout import layout_for, model_struct, scratch_struct
 from envs.warp.model import build_link_tree
 from envs.warp.runtime import start_warp
@@ -110,19 +111,29 @@ class SimulatorWarp:
         self._wp_device = wp.device_from_torch(self.device)
         self._forward = build_forward(layout).control_step
         self._adjoint = build_adjoint(layout).control_step_adjoint
+        full_inertia = needs_full_inertia(self.tree, self.integrator)
+        self._axes = WorldAxes(self.tree, self.device, dtype) if full_inertia else None
         self._model = model_struct(
-            self.tree,
+            in_published_axes(self.tree) if full_inertia else self.tree,
             layout,
             timestep=timestep,
             contact=contact or CompliantContact(),
             limit=limit or CompliantLimit(),
             integrator=self.integrator,
+            full_inertia=full_inertia,
             device=self._wp_device,
         )
         # Worlds of one share run one after another on a CPU, so they can share memory that stays in the cache.
         rows = num_worlds if self._coalesced else 1
         self._scratch = [
-            scratch_struct(self.tree, layout, rows=rows, device=self._wp_device, coalesced=self._coalesced)
+            scratch_struct(
+                self.tree,
+                layout,
+                rows=rows,
+                device=self._wp_device,
+                coalesced=self._coalesced,
+                full_inertia=full_inertia,
+            )
             for _ in self._shares
         ]
         self._single_slot = self._new_trajectory(rows * len(self._shares), substeps=0)
@@ -149,7 +160,10 @@ class SimulatorWarp:
                     f"{name} is {tuple(tensor.shape)} {tensor.dtype} on {tensor.device}: "
                     f"this simulator takes ({self.num_worlds}, {width}) {self.dtype} on {self.device}"
                 )
-        return State(*_ControlStep.apply(self, state.qpos, state.qvel, self._clamp(ctrl)))
+        if self._axes is not None:
+            state = self._axes.there(state)
+        state = State(*_ControlStep.apply(self, state.qpos, state.qvel, self._clamp(ctrl)))
+        return state if self._axes is None else self._axes.back(state)
 
     def compile(self, *, gradient: bool) -> float:
         """Loads the kernels, compiling them if the cache has none. Returns the seconds it took."""

@@ -118,7 +118,7 @@ def test_recomputation_stores_no_trajectory() -> None:
         with torch.autograd.graph.saved_tensors_hooks(lambda t, s=sizes: s.append(t.numel()) or t, lambda t: t):
             make(recompute=recompute).step(state, ctrl.clone().requires_grad_())
         held.append(sum(sizes))
-    assert held[1] < held[0] / 20
+    assert held[1] < held[0] / 15
 
 
 @pytest.mark.gpu
