@@ -21,7 +21,8 @@ class LearnerPackage(Protocol):
     """What a learner's package exposes."""
 
     Config: type
-    """Frozen config dataclass, with the field ``num_envs`` (worlds per member)."""
+    """Frozen config dataclass, with the field ``num_envs`` (worlds per member), and the property ``scheduled``: whether
+    a learning rate changes over the budget of environment steps."""
     Learner: type
     """Satisfies `pwm_bench.learning.learner.Learner`."""
     gradient_source: GradientSource

@@ -96,6 +96,7 @@ class Cloner:
         norm = clip_grad_norm(self._params, config.max_grad_norm, len(self.experts))
         self._optimiser.step(alive=self._guard.check(self.iteration, loss, norm))
         self.counters.gradient_steps += 1
+        self.counters.policy_gradient_steps += 1
         return {"loss": loss.detach(), "grad_norm": norm}
 
     def _policy(self, obs: Tensor) -> Tensor:

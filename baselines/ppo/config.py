@@ -105,6 +105,11 @@ class Config:
         check_choice("precision", self.precision, PRECISIONS)
         activation_function(self.activation)
 
+    @property
+    def scheduled(self) -> bool:
+        """Whether a learning rate changes over the budget."""
+        return self.schedule == "linear"
+
 
 def recipe(task: str, simulator: str) -> Config:
     """The settings for a task, sized for a CPU.

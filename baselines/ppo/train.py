@@ -122,6 +122,7 @@ class Learner:
         steps = config.epochs * config.minibatches
         self.counters.env_steps += config.horizon * config.num_envs
         self.counters.gradient_steps += 2 * steps
+        self.counters.policy_gradient_steps += steps
         names = (
             "actor_loss",
             "critic_loss",

@@ -106,3 +106,8 @@ class Config:
             )
         check_choice("precision", self.precision, PRECISIONS)
         activation_function(self.activation)
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a learning rate changes over the budget: none does."""
+        return False

@@ -113,6 +113,7 @@ class Learner:
                 updates += config.updates_per_step
         self._iteration += 1
         self.counters.gradient_steps += 2 * updates
+        self.counters.policy_gradient_steps += updates
         return self._episodes.metrics() | dict(zip(_METRICS, sums / updates, strict=True))
 
     @torch.no_grad()

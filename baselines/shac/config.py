@@ -57,6 +57,11 @@ class Config:
             check_widths(f"shac.{name}", getattr(self, name))
         check_at_least("shac.final_learning_rate", self.final_learning_rate, 0.0)
 
+    @property
+    def scheduled(self) -> bool:
+        """Whether a learning rate changes over the budget."""
+        return {self.actor_learning_rate, self.critic_learning_rate} != {self.final_learning_rate}
+
 
 def recipe(task: str, simulator: str) -> Config:
     """Settings for a task, from Xu et al., ICLR 2022 (NVlabs' released configs); where they have none, the ant's.

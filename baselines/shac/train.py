@@ -116,6 +116,7 @@ class Learner:
             self.obs_norm.update(rollout.obs.transpose(0, 1))
         self.counters.env_steps += self.worlds * config.horizon
         self.counters.gradient_steps += 1 + config.critic_iterations * config.critic_minibatches
+        self.counters.policy_gradient_steps += 1
         self.iteration += 1
         return {
             **self.episodes.metrics(),

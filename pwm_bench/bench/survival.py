@@ -37,7 +37,7 @@ from pwm_bench.sweep import Item
 
 __all__ = ["Outcome", "main", "snapshot", "soak"]
 
-_CLOCKS = ("train_seconds", "wall_seconds")
+_CLOCKS = ("train_seconds", "cpu_seconds", "wall_seconds")
 _SWEEPS = 2
 _TYPED = 0.1  # share of sweeps that are started as a person does it
 _POLITE = 0.25  # share of SIGTERM

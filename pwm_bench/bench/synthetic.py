@@ -69,7 +69,8 @@ def _line(index: int, skill: list[float], evaluations: int, episodes: int, numbe
     share = index / (evaluations - 1)
     return {
         "index": index, "env_steps": int(300_000 * share), "gradient_steps": int(9_600 * share),
-        "train_seconds": 90.0 * share, "wall_seconds": 106.0 * share,
+        "policy_gradient_steps": int(600 * share),
+        "train_seconds": 90.0 * share, "cpu_seconds": 95.0 * share, "wall_seconds": 106.0 * share,
         "returns": [[best * share + numbers.gauss(0, 50) for _ in range(episodes)] for best in skill],
         "lengths": [[100 + int(900 * share)] * episodes for _ in skill], "invalid": [0] * len(skill),
         "extras": {"forward_velocity": [[3 * share + numbers.gauss(0, 0.1) for _ in range(episodes)] for _ in skill]},

@@ -20,6 +20,7 @@ _KINDS = {
     "extraction": "pwm_bench.bench.extraction",
     "survival": "pwm_bench.bench.survival",
     "results": "pwm_bench.bench.results",
+    "statistics": "pwm_bench.bench.statistics",
 }
 
 
@@ -28,7 +29,8 @@ class Bench:
     """Measure simulators, learners, or the results store on this machine; or see what sweeps survive."""
 
     what: Annotated[str, tyro.conf.Positional, option("WHAT")]
-    """simulators, learners, extraction, results (listing and tables of many runs), or survival (random kills)."""
+    """simulators, learners, extraction, results (listing and tables of many runs), statistics (whether intervals and
+    comparisons hold, by simulation), or survival (random kills)."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fewer sizes and repetitions."""
     kills: Annotated[int | None, option("N", "200")] = None
@@ -36,7 +38,7 @@ class Bench:
     minutes: Annotated[float | None, option("X", "30")] = None
     """survival: no more kills after so long."""
     seed: Annotated[int | None, option("N", "0")] = None
-    """survival: which processes are killed when, as far as that is in anyone's hands."""
+    """survival: which processes are killed when, as far as that is in anyone's hands; statistics: of the draws."""
     runs: Annotated[int | None, option("N", "10000")] = None
     """results: so many run directories."""
 

@@ -16,12 +16,12 @@ from pwm_bench.commands.options import OfStudies, option, published_choice
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pwm_bench.analysis import Normalisation
     from pwm_bench.records.frames import Loaded
-    from pwm_bench.records.statistics import Normalisation
 
 __all__ = ["KINDS", "Plot"]
 
-KINDS = ("curves", "profile", "improvement", "iqm", "threshold", "timeline")
+KINDS = ("curves", "profile", "improvement", "scores", "threshold", "timeline")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +29,9 @@ class Plot(OfStudies):
     """Draw figures of studies for print: learning curves, profiles, comparisons, timelines."""
 
     kind: Annotated[str, option("A,B,...", "what the study allows")] = ""
-    """curves, profile, improvement, iqm, threshold, timeline."""
+    """curves, profile, improvement, scores, threshold, timeline."""
     axis: Annotated[str, option("A,B,...", "env_steps,time")] = "env_steps,time"
-    """What learning is drawn against: env_steps, gradient_steps, time (of training)."""
+    """What learning is drawn against: env_steps, gradient_steps, policy_gradient_steps, time (of training)."""
     metric: Annotated[str, option("NAME", "return")] = "return"
     """return, length, or another quantity recorded with evaluations."""
     normalise: Annotated[str, option("NAME", "none")] = "none"
@@ -121,7 +121,7 @@ class Plot(OfStudies):
         draw = {
             "profile": lambda: profiles.profiles(frame, score=score, width=width, normalised=self.normalise != "none"),
             "improvement": lambda: profiles.improvement(frame, width=width),
-            "iqm": lambda: bars.iqm_bars(frame, score=score, width=width),
+            "scores": lambda: bars.score_bars(frame, score=score, width=width),
             "threshold": lambda: bars.threshold_times(
                 frame, self.threshold or 0.0, axis=axes[0], score=score, width=width
             ),
@@ -138,7 +138,7 @@ def _panels(frame: pd.DataFrame) -> int:
 
 def _suitable(frame: pd.DataFrame, threshold: float | None, normalise: str) -> list[str]:
     """What there is to show: comparisons need two algorithms, profiles comparable scores, a threshold must be given."""
-    kinds = ["curves", "iqm"]
+    kinds = ["curves", "scores"]
     if frame.empty or frame.groupby(["algorithm", "variant"]).ngroups > 1:
         comparable = frame.empty or normalise != "none" or frame.groupby(["task", "simulator"]).ngroups == 1
         kinds += ["profile", "improvement"] if comparable else ["improvement"]

@@ -22,8 +22,9 @@ class Report:
     """A study that has runs; see `pwm-bench results ls`."""
     metric: Annotated[str, option("NAME", "return")] = "return"
     """Of the table, and of the curves at first: return, length, or another quantity recorded with evaluations."""
-    match: Annotated[str, option("AXIS", "none")] = "none"
-    """Compare at equal env_steps, at equal wall_time (of training), or each run at its own end (none)."""
+    match: Annotated[str, option("UNIT", "env_steps")] = "env_steps"
+    """Compare at equal env_steps, gradient_steps, policy_gradient_steps or cpu_seconds, or each run at its own end
+    (none)."""
     normalise: Annotated[str, option("NAME", "none")] = "none"
     """none, ppo, random-expert, dmc or success; see `pwm-bench table --help`."""
     threshold: Annotated[float | None, option("SCORE")] = None

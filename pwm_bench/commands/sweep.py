@@ -184,7 +184,7 @@ def _conclude(
     if any(item.status not in (None, "refused", "damaged") for item in outcome.items):
         show(console, results, Selection(studies=(study.name,)))
         table, place = f"pwm-bench table {shlex.quote(study.name)}", at(results.root)
-        steps.append(("compare at equal budgets", f"{table} --match env_steps{place}"))
+        steps.append(("compare each run at its own end", f"{table} --match none{place}"))
         steps.append(("follow every number to its run", f"{table} --trace{place}"))
     if outcome.stopped_by is not None or any(item.plan == "later" for item in outcome.items):
         steps.insert(0, ("go on where this stopped", again()))

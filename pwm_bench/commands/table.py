@@ -29,13 +29,19 @@ class Table(OfStudies):
     """rich, markdown, latex, csv, json or parquet."""
     metric: Annotated[str, option("NAME", "return")] = "return"
     """return, length, or another quantity recorded with evaluations, such as forward_velocity."""
-    match: Annotated[str, option("AXIS", "none")] = "none"
-    """Compare at equal env_steps, at equal wall_time (of training), or each run at its own end (none)."""
+    match: Annotated[str, option("UNIT", "env_steps")] = "env_steps"
+    """Compare at equal env_steps, gradient_steps (of all networks), policy_gradient_steps or cpu_seconds (of training),
+    or each run at its own end (none)."""
+    budget: Annotated[float | None, option("N", "the largest that all have in common")] = None
+    """Compare at this budget, in the unit of --match."""
+    across_machines: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Compare cpu_seconds of different machines all the same."""
     rows: Annotated[str, option("NAME", "task")] = "task"
     """Gather rows by task, or by algorithm."""
     columns: Annotated[str, option("A,B,...", "what suits the format")] = ""
-    """gradient, seeds, steps, iqm, interval, mean, median, area, threshold_steps, threshold_time, untrained, train,
-    compile, evaluate, rate, gradient_steps, status; or one of task, algorithm, simulator for a grid of scores."""
+    """gradient, seeds, steps, score, interval, median, area, threshold_steps, threshold_time, untrained, train, cpu,
+    compile, evaluate, rate, gradient_steps, policy_gradient_steps, status; or one of task, algorithm, simulator for a
+    grid of scores."""
     normalise: Annotated[str, option("NAME", "none")] = "none"
     """Divide scores by ppo (published peaks), random-expert (of this study), dmc (1000), or success (a rate as it is);
     with several tasks this adds rows over all of them."""
@@ -68,6 +74,8 @@ class Table(OfStudies):
         options: dict[str, Any] = {
             "metric": self.metric,
             "match": self.match,
+            "budget": self.budget,
+            "across_machines": self.across_machines,
             "normalise": self.normalise,
             "threshold": self.threshold,
             "published": published_choice(self.with_published, self.published),

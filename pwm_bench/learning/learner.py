@@ -22,6 +22,8 @@ class Counters:
     """Control steps of the simulator."""
     gradient_steps: int = 0
     """Optimiser steps, of all networks together."""
+    policy_gradient_steps: int = 0
+    """Optimiser steps of the policy: backward passes that reach it."""
     imagined_steps: int = 0
     """Steps of a learned world model while a policy trained in it."""
 

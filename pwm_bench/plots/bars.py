@@ -1,4 +1,4 @@
-"""Final scores: IQM with intervals, and the time to a threshold."""
+"""Final scores with intervals, and the time to a threshold."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from envs.errors import UsageError
+from pwm_bench.analysis import estimate_mean, time_to_threshold
 from pwm_bench.plots import frames
 from pwm_bench.plots.panels import FEW, label_edges, panel_grid
 from pwm_bench.plots.style import GREY, Width, count_axis, looks, number_axis, time_axis
-from pwm_bench.records.statistics import iqm, iqm_interval, time_to_threshold
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["iqm_bars", "threshold_times"]
+__all__ = ["score_bars", "threshold_times"]
 
 
-def iqm_bars(frame: pd.DataFrame, *, score: str = "return", width: Width = "single") -> Figure:
-    """A bar for each algorithm with its interval, and a dot for each seed.
+def score_bars(frame: pd.DataFrame, *, score: str = "return", width: Width = "single") -> Figure:
+    """A bar for the mean over seeds of each algorithm with its interval, and a dot for each seed.
 
     Args:
         frame: of `frames.members_frame`, perhaps normalised.
@@ -33,7 +33,7 @@ def iqm_bars(frame: pd.DataFrame, *, score: str = "return", width: Width = "sing
     """
     frame = frames.finished(frame)
     if frame.empty:
-        raise UsageError("bars of IQM: no run has finished")
+        raise UsageError("scores: no run has finished")
     parts = [block for _, block in frames.panels(frame)]
     styles = looks(frames.labels(frame))
     figure, panels, columns = _rows_of_names(frame, parts, width)
@@ -45,11 +45,11 @@ def iqm_bars(frame: pd.DataFrame, *, score: str = "return", width: Width = "sing
             scores = frames.seed_scores(block, name)
             if not scores.size:
                 continue
-            value = float(iqm(scores))
+            found = estimate_mean(scores)
+            value, (low, high) = float(found.value), found.interval()
             colour = styles[name].colour
             panel.barh(place, value, height=0.62, color=colour, alpha=0.35, linewidth=0)
             panel.plot([value, value], [place - 0.31, place + 0.31], color=colour, linewidth=1.6)
-            low, high = iqm_interval(scores, frames.generator())
             panel.plot([low, high], [place, place], color="#222222", linewidth=1.1)
             panel.plot(scores, np.full(scores.size, place), linestyle="", marker="o", markersize=2.6,
                        markerfacecolor="white", markeredgecolor=colour, markeredgewidth=0.9)  # fmt: skip
@@ -143,7 +143,7 @@ def _draw_times(panel: Axes, place: int, times: np.ndarray, never: float, colour
 
 def _middle(block: pd.DataFrame, name: str) -> float:
     scores = frames.seed_scores(block, name)
-    return float(iqm(scores)) if scores.size else -np.inf
+    return float(scores.mean()) if scores.size else -np.inf
 
 
 def _name_rows(panel: Axes, names: list[str], *, named: bool) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from envs.errors import UsageError, unknown
+from pwm_bench.analysis import Curve, efficiency_curve
 from pwm_bench.plots import frames, theirs
 from pwm_bench.plots.panels import FEW, label_edges, panel_grid
 from pwm_bench.plots.style import Look, Width, count_axis, looks, number_axis, subplots, time_axis
-from pwm_bench.records.statistics import Curve, efficiency_curve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +113,7 @@ def _curves(block: pd.DataFrame, column: str, log: bool) -> dict[str, Curve]:
     found = {}
     for label in frames.labels(block):
         rows = block[block["label"] == label]
-        curve = efficiency_curve([_shown(rows, column, log)], frames.generator(), resamples=frames.RESAMPLES)
+        curve = efficiency_curve([_shown(rows, column, log)])
         if curve.axis.size:
             found[label] = curve
     return found

@@ -22,11 +22,12 @@ __all__ = ["AXES", "CAPTION", "finished", "generator", "heading", "labels", "leg
 AXES = {
     "env_steps": ("curve_env_steps", "environment steps per seed"),
     "gradient_steps": ("curve_gradient_steps", "gradient steps per seed"),
+    "policy_gradient_steps": ("curve_policy_gradient_steps", "policy-gradient steps per seed"),
     "time": ("curve_train_seconds", "training time"),
 }
 """What learning is drawn against: column of the frame, and label."""
 
-CAPTION = "IQM over seeds; shaded or whiskers: 95 % bootstrap interval over seeds."
+CAPTION = "Mean over seeds; shaded or whiskers: its 95 % interval by Student's t; profiles: by the bootstrap."
 RESAMPLES = 2000
 SEED = 0
 

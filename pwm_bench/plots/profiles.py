@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import UsageError
+from pwm_bench.analysis import performance_profile, probability_of_improvement
 from pwm_bench.plots import frames
 from pwm_bench.plots.style import GREY, PAGE_HEIGHT, Width, looks, number_axis, subplots
-from pwm_bench.records.statistics import performance_profile, probability_of_improvement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,8 +79,8 @@ def improvement(frame: pd.DataFrame, *, width: Width = "single") -> Figure:
     height = min(0.75 + frames.row_height(strata, 18) * len(pairs), PAGE_HEIGHT)
     figure, ((panel,),) = subplots(width=width, height=height)
     for place, (x, y) in enumerate(pairs):
-        found = probability_of_improvement(strata[x], strata[y], frames.generator(), resamples=frames.RESAMPLES)
-        value, low, high = float(found.value), float(found.low), float(found.high)
+        found = probability_of_improvement(strata[x], strata[y])
+        value, low, high = found.value, found.low, found.high
         winner = x if value >= 0.5 else y
         if np.isfinite(low):
             panel.plot([low, high], [place, place], color=styles[winner].colour, linewidth=5, alpha=0.35,

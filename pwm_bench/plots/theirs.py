@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pwm_bench.analysis import on_axis
 from pwm_bench.names import algorithm_name
 from pwm_bench.plots.style import GREY, Look
-from pwm_bench.records.statistics import on_axis
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from pwm_bench.analysis import Normalisation
     from pwm_bench.analysis.published import Series
-    from pwm_bench.records.statistics import Normalisation
 
 __all__ = ["behind", "draw", "names"]
 

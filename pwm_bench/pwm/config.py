@@ -150,6 +150,12 @@ class Config:
             )
 
     @property
+    def scheduled(self) -> bool:
+        """Whether a learning rate changes over the budget."""
+        starts = {self.world_model.learning_rate, self.actor_learning_rate, self.critic_learning_rate}
+        return starts != {self.final_learning_rate}
+
+    @property
     def _rollouts(self) -> int:
         """Rollouts in one policy update."""
         return {"env": self.num_envs, "replay": self.start_batch}.get(

@@ -256,6 +256,7 @@ class Learner:
     ) -> dict[str, Tensor]:
         metrics = self._policy.update(obs, noise, iteration=self._iteration, real_step=real_step)
         self.counters.gradient_steps += self._policy.gradient_steps
+        self.counters.policy_gradient_steps += 1
         self.counters.imagined_steps += obs.shape[1] * self.config.horizon
         return metrics
 

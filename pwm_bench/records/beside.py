@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pwm_bench.analysis import Normalisation
 from pwm_bench.analysis.published import Published, beside
 from pwm_bench.records.frames import Loaded
-from pwm_bench.records.statistics import Normalisation
 from pwm_bench.text import count
 
 __all__ = ["published_beside"]

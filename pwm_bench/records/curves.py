@@ -14,7 +14,8 @@ from envs.errors import UsageError
 __all__ = ["AXES", "Curves"]
 
 Array = NDArray[np.float64]
-AXES = ("env_steps", "gradient_steps", "train_seconds")
+AXES = ("env_steps", "gradient_steps", "policy_gradient_steps", "train_seconds", "cpu_seconds")
+_LATER = ("policy_gradient_steps", "cpu_seconds")  # older lines lack them
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Curves:
     """Evaluation curves of one run.
 
     Attributes:
-        axes: name of `AXES` -> position of each evaluation, shape ``(n,)``.
+        axes: name of `AXES` -> position of each evaluation, shape ``(n,)``; NaN where that was not recorded.
         lines: metric -> which evaluations recorded it.
         means: metric -> mean over episodes, shape ``(len(lines), members)``; NaN where an episode has no number.
     """
@@ -58,7 +59,10 @@ class Curves:
             UsageError: a line lacks something, or is not of that many members.
         """
         try:
-            axes = {name: np.array([line[name] for line in lines], dtype=np.float64) for name in AXES}
+            axes = {
+                name: np.array([line.get(name) if name in _LATER else line[name] for line in lines], dtype=np.float64)
+                for name in AXES
+            }
             same = _reduce_alike(lines, members)
             held, means = _reduce(lines, members) if same is None else same
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -71,7 +75,7 @@ class Curves:
     def to_json(self) -> dict[str, Any]:
         """For the cache; `from_json` gives the same numbers back."""
         return {
-            "axes": {name: values.tolist() for name, values in self.axes.items()},
+            "axes": {name: _nulls(values) for name, values in self.axes.items()},
             "lines": {name: list(lines) for name, lines in self.lines.items()},
             "means": {name: _nulls(values) for name, values in self.means.items()},
             "members": next(iter(self.means.values())).shape[1],
@@ -135,6 +139,8 @@ def _means(evaluations: Sequence[Sequence[Sequence[float | None]]], members: int
     return means
 
 
-def _nulls(values: Array) -> list[list[float | None]]:
-    rows = values.tolist()
-    return rows if np.isfinite(values).all() else [[v if np.isfinite(v) else None for v in row] for row in rows]
+def _nulls(values: Array) -> list[Any]:
+    held: list[Any] = values.tolist()
+    if np.isfinite(values).all():
+        return held
+    return [_nulls(row) if row.ndim else (float(row) if np.isfinite(row) else None) for row in values]

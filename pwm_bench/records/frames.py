@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from envs.errors import UsageError
 from pwm_bench.records.curves import AXES, Curves
@@ -21,6 +22,7 @@ from pwm_bench.records.store import Results, RunDirectory
 
 __all__ = ["Loaded", "LoadedRun", "load_study", "members_frame"]
 
+Array = NDArray[np.float64]
 _NOT_OF_VARIANT = ("seeds", "device", "study")
 
 
@@ -118,10 +120,13 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
 
     Returns:
         Columns: what ran (``run_id``, ``task``, ``simulator``, ``algorithm``, ``variant``, ``gradient``, ``seed``),
-        how it went (``status``, ``reason``, ``attempts``, ``device``), work per member (``env_steps``,
-        ``gradient_steps``, ``imagined_steps``), clocks of the whole run [s] (``setup_seconds`` ...), and the
-        evaluation curve: ``curve_env_steps``, ``curve_gradient_steps``, ``curve_train_seconds`` and ``curve_value``
-        (mean over episodes), each an array, with ``untrained`` and ``final`` the ends of the last.
+        how it went (``status``, ``reason``, ``attempts``), where (``device``, ``machine`` with its threads,
+        whether that is a ``gpu``, ``calibration_seconds``), what its learning rates run over (``schedule_unit``, empty
+        without a schedule, and ``schedule_length``), work per member (``env_steps``, ``gradient_steps``,
+        ``policy_gradient_steps``, ``imagined_steps``), clocks of the whole run [s] (``setup_seconds`` ...), and the
+        evaluation curve: ``curve_env_steps`` and the like for all of `curves.AXES`, and ``curve_value`` (mean over
+        episodes; a diverged member's last finite one goes on), each an array, with ``untrained`` and ``final`` the ends
+        of the last.
 
     Raises:
         UsageError: the metric was not recorded by any run.
@@ -136,8 +141,11 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
         record, spec = run.record, run.record.spec
         axes = {f"curve_{name}": run.curves.axis(name, metric) for name in AXES}
         clocks = {f"{name}_seconds": getattr(record.clocks, name) for name in type(record.clocks).model_fields}
+        machine = _machine(record)
         for index, member in enumerate(record.members):
             values = run.curves.values(metric, index)
+            if member.status == "diverged":
+                values = _last_finite(values)
             rows.append(
                 {
                     "run_id": record.run_id,
@@ -151,8 +159,12 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
                     "reason": record.reason or "",
                     "attempts": record.attempts,
                     "device": record.provenance.device if record.provenance else "",
+                    **machine,
+                    "schedule_unit": record.schedule.unit if record.schedule else "",
+                    "schedule_length": record.schedule.length if record.schedule else np.nan,
                     "env_steps": record.counts.env_steps,
                     "gradient_steps": record.counts.gradient_steps,
+                    "policy_gradient_steps": record.counts.policy_gradient_steps,
                     "imagined_steps": record.counts.imagined_steps,
                     **clocks,
                     **axes,
@@ -162,6 +174,29 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _machine(record: RunRecord) -> dict[str, Any]:
+    """What must be equal for processor seconds to compare."""
+    origin = record.provenance
+    if origin is None:
+        return {"machine": "", "gpu": False, "calibration_seconds": np.nan}
+    threads = f"{origin.threads} thread{'s' if origin.threads != 1 else ''}"
+    seconds = origin.calibration_seconds
+    return {
+        "machine": f"{origin.device}, {threads}",
+        "gpu": origin.device != origin.processor,
+        "calibration_seconds": np.nan if seconds is None else seconds,
+    }
+
+
+def _last_finite(values: Array) -> Array:
+    """A curve in which a member that has become unusable has what it had before."""
+    known = np.isfinite(values)
+    if known.all():
+        return values
+    last = np.maximum.accumulate(np.where(known, np.arange(len(values)), -1))
+    return np.where(last >= 0, values[last], np.nan)
 
 
 def _variant_labels(runs: list[LoadedRun]) -> list[str]:

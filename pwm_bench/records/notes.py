@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from pwm_bench.analysis import Normalisation
+from pwm_bench.analysis.budgets import UNITS
+from pwm_bench.analysis.rows import Row
 from pwm_bench.records.frames import Loaded
-from pwm_bench.records.statistics import Normalisation
+from pwm_bench.text import count, number
 
-__all__ = ["COST_NOTE", "table_notes"]
+__all__ = ["COST_NOTE", "budget_note", "table_notes"]
 
-COST_NOTE = "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together."
+COST_NOTE = (
+    "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together, all "
+    "up to the budget but for compiling."
+)
 """Only tables that show cost need it."""
+BOLD_NOTE = "Bold: cannot be told apart from the best (Welch's t, 5 % over all comparisons with the best)."
+_PLACES = 4  # that a note names
 _MEANINGS = {"score": "success (Meta-World) or return / 1000 (dm_control)"}
 
 
 def table_notes(
+    rows: Sequence[Row],
     frame: pd.DataFrame,
     loaded: Loaded,
     metric: str,
-    match: str,
-    budgets: Sequence[str],
+    budgets: str,
     scales: Normalisation,
     threshold: float | None,
 ) -> tuple[str, ...]:
     """The statistic, the normalisation, how budgets match, checks of gradients, devices, and what was left out.
 
     Args:
+        rows: of the table.
         frame: of `frames.members_frame`.
         loaded: the study.
         metric: of the table.
-        match: one of `tables.MATCHES`.
-        budgets: the common budgets, in words.
+        budgets: of `budget_note`.
         scales: of the scores.
         threshold: that was timed, if any.
     """
@@ -40,14 +48,13 @@ def table_notes(
     per_seed = " or ".join(map(str, episodes)) or "no"
     notes = [
         f"Score: {_MEANINGS.get(metric, metric.replace('_', ' '))} of the deterministic policy, mean of {per_seed} "
-        "evaluation episodes per seed; IQM over seeds with a 95 % bootstrap interval.",
-        {
-            "none": "Budgets are not matched: each row is taken at its own end.",
-            "env_steps": f"Matched by environment steps: {'; '.join(budgets) or 'nothing finished yet'}.",
-            "wall_time": f"Matched by training time: {'; '.join(budgets) or 'nothing finished yet'}.",
-        }[match],
+        "evaluation episodes per seed; mean over seeds with a 95 % interval by Student's t. Over several tasks: "
+        "interquartile mean of tasks times seeds, with an interval over seeds within tasks.",
+        budgets,
         COST_NOTE,
     ]
+    if any(row.best for row in rows):
+        notes.insert(1, BOLD_NOTE)
     if scales.note:
         notes.insert(1, scales.note)
     if threshold is not None:
@@ -69,3 +76,41 @@ def table_notes(
         notes.append(f"Device: {'; '.join(devices)}{mixed}.")
     notes += [f"Left out: {message}" for message in loaded.damaged]
     return tuple(notes)
+
+
+def budget_note(rows: Sequence[Row], unit: str | None, budgets: Mapping[tuple[str, str], float | None]) -> str:
+    """At which budgets the rows are compared.
+
+    Args:
+        rows: of the table.
+        unit: of `budgets.UNITS`; None where budgets are not matched.
+        budgets: (task, simulator) -> budget; None where nothing has such a budget.
+    """
+    if unit is None:
+        return "Budgets are not matched: each row is taken at its own end."
+    shown: dict[str, list[str]] = {}
+    own = []
+    for task, simulator in dict.fromkeys((row.task, row.simulator) for row in rows):
+        budget = budgets[task, simulator]
+        if budget is None:
+            own.append(f"{task} in {simulator}")
+        else:
+            text = number(budget) if unit == "cpu_seconds" else count(budget)
+            shown.setdefault(text, []).append(f"{task} in {simulator}")
+    name = UNITS[unit]
+    if not shown:
+        return f"Not matched: nothing here has finished that takes {name}; each row is taken at its own end."
+    if len(shown) == 1 and not own:
+        said = f"at {next(iter(shown))} {name} per seed"
+    else:
+        said = f"at {name} per seed of {'; '.join(f'{text} ({_listed(places)})' for text, places in shown.items())}"
+    unmatched = f" Taken at their own end, since nothing there takes {name}: {_listed(own)}." if own else ""
+    return f"Matched {said}, interpolated between evaluations.{unmatched}"
+
+
+def _listed(places: Sequence[str]) -> str:
+    return (
+        ", ".join(places)
+        if len(places) <= _PLACES
+        else f"{', '.join(places[:_PLACES])} and {len(places) - _PLACES} more"
+    )

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
+import math
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 
 from pwm_bench.records.schema import Provenance
 
-__all__ = ["PACKAGES", "collect", "device_name", "git_state", "gpu_driver", "package_versions", "processor_name"]
+__all__ = [
+    "PACKAGES",
+    "calibrate",
+    "code_hash",
+    "collect",
+    "device_name",
+    "git_state",
+    "gpu_driver",
+    "package_versions",
+    "processor_name",
+]
 
 PACKAGES = ("pwm-bench", "torch", "warp-lang", "mujoco", "mujoco-mjx", "jax", "jaxlib", "numpy", "safetensors")
 """Distributions whose versions can change numbers."""
+_SOURCES = (".py", ".xml", ".c")
+_CALIBRATION_SIZE, _CALIBRATION_PRODUCTS, _CALIBRATION_TRIES = 256, 20, 3  # some 30 ms a try on one core
 
 
 def collect(device: str, precision: str) -> Provenance:
@@ -38,7 +53,43 @@ def collect(device: str, precision: str) -> Provenance:
         driver=gpu_driver() if device.startswith("cuda") else None,
         threads=torch.get_num_threads(),
         precision=precision,
+        code=code_hash(),
+        calibration_seconds=calibrate(),
     )
+
+
+@functools.cache
+def code_hash() -> str:
+    """A hash over the sources of all our packages, 12 hexadecimal digits: the same for a checkout and for a wheel."""
+    import baselines
+    import envs
+    import pwm_bench
+
+    digest = hashlib.sha256()
+    for package in (baselines, envs, pwm_bench):
+        folder = Path(str(package.__file__)).resolve().parent
+        for file in sorted(path for path in folder.rglob("*") if path.suffix in _SOURCES and path.is_file()):
+            digest.update(f"{folder.name}/{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def calibrate() -> float:
+    """Processor seconds of a fixed computation at the present number of threads, the least of a few tries.
+
+    It is products and exponentials of small float32 matrices, as the learners' networks are: what makes processor
+    seconds of different machines comparable by eye, and shows where one machine was slower in some runs than in others.
+    """
+    import torch
+
+    x = torch.linspace(-1.0, 1.0, _CALIBRATION_SIZE**2).view(_CALIBRATION_SIZE, _CALIBRATION_SIZE)
+    least = math.inf
+    with torch.no_grad():
+        for _ in range(_CALIBRATION_TRIES):
+            before, y = time.process_time(), x
+            for _ in range(_CALIBRATION_PRODUCTS):
+                y = torch.exp(-(x @ y).abs())
+            least = min(least, time.process_time() - before)
+    return least
 
 
 def git_state(folder: Path) -> tuple[str | None, str | None]:

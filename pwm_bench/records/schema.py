@@ -21,6 +21,7 @@ __all__ = [
     "PeakMemory",
     "Provenance",
     "RunRecord",
+    "Schedule",
     "Status",
 ]
 
@@ -58,6 +59,9 @@ class Counts(_Model):
     """Calls of the learner's ``update``."""
     env_steps: int = 0
     gradient_steps: int = 0
+    """Optimiser steps, of all networks together."""
+    policy_gradient_steps: int = 0
+    """Optimiser steps of the policy."""
     imagined_steps: int = 0
     """Steps inside a learned model."""
 
@@ -76,10 +80,12 @@ class ClockTimes(_Model):
     evaluate: float = 0.0
     save: float = 0.0
     """Writing reports and checkpoints."""
+    cpu: float = 0.0
+    """Processor seconds of `train`, over all threads; they run beside the other clocks."""
 
     @property
     def total(self) -> float:
-        """All clocks together."""
+        """All clocks together, but for processor seconds."""
         return self.setup + self.compile + self.check + self.train + self.evaluate + self.save
 
 
@@ -109,6 +115,21 @@ class Provenance(_Model):
     threads: int
     """Threads that torch computes with."""
     precision: str
+    code: str | None = None
+    """Hash over the package's sources, the same for a checkout and a wheel; null in records from before there was
+    one."""
+    calibration_seconds: float | None = None
+    """Processor seconds that a fixed small computation takes on this machine at these threads; see
+    `provenance.calibrate`."""
+
+
+class Schedule(_Model):
+    """What learning rates change over: a run that is read before its end is another algorithm than a run with that
+    budget."""
+
+    unit: Literal["env_steps", "gradient_steps"]
+    length: int
+    """Per member."""
 
 
 class GradientCheck(_Model):
@@ -140,6 +161,8 @@ class RunRecord(_Model):
     action-value function; null for imitation."""
     gradient_check: GradientCheck | None = None
     """Null where the policy's gradient does not come from the simulator."""
+    schedule: Schedule | None = None
+    """Null where no learning rate depends on the budget."""
     members: list[Member]
     counts: Counts = Field(default_factory=Counts)
     clocks: ClockTimes = Field(default_factory=ClockTimes)
@@ -158,8 +181,12 @@ class Metrics(_Model):
     iteration: int
     env_steps: int
     gradient_steps: int
+    policy_gradient_steps: int | None = None
+    """Null in records from before it was counted."""
     imagined_steps: int
     train_seconds: float
+    cpu_seconds: float | None = None
+    """Processor seconds of training; null likewise."""
     wall_seconds: float
     """All clocks together."""
     alive: list[bool]
@@ -174,8 +201,12 @@ class Evaluation(_Model):
     index: int
     env_steps: int
     gradient_steps: int
+    policy_gradient_steps: int | None = None
+    """Null in records from before it was counted."""
     train_seconds: float
     """Training time before this evaluation."""
+    cpu_seconds: float | None = None
+    """Processor seconds of training before this evaluation, over all threads; null likewise."""
     wall_seconds: float
     """All clocks together before this evaluation."""
     returns: Sequence[Sequence[float | None]]

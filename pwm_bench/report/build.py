@@ -34,7 +34,7 @@ class Options:
     """What the page shows; the first five are those of `records.tables.summarise`."""
 
     metric: str = "return"
-    match: Match = "none"
+    match: Match = "env_steps"
     normalise: str = "none"
     threshold: float | None = None
     published: str | None = None

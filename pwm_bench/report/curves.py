@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pwm_bench.analysis import efficiency_curve
 from pwm_bench.plots import frames
 from pwm_bench.plots.style import BLACK, Look, looks
-from pwm_bench.records.statistics import efficiency_curve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +59,7 @@ def _curves(block: pd.DataFrame, column: str) -> dict[str, Any]:
         seeds = [(axis, values) for axis, values in zip(rows[column], rows["curve_value"], strict=True) if len(axis)]
         if not seeds:
             continue
-        curve = efficiency_curve([seeds], frames.generator(), resamples=frames.RESAMPLES)
+        curve = efficiency_curve([seeds])
         if curve.axis.size:
             held = {"x": curve.axis, "y": curve.value, "low": curve.low, "high": curve.high}
             found[label] = {name: rounded(values) for name, values in held.items()} | {"n": len(seeds)}

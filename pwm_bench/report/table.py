@@ -11,7 +11,7 @@ from pwm_bench.report.markup import Markup, command, joined, tag
 
 __all__ = ["run_link", "summary_section"]
 
-_FIRST = ("iqm", "interval")
+_FIRST = ("score", "interval")
 _MANY = 5  # tasks from which on a grid of them comes first
 
 

@@ -27,6 +27,8 @@ class Parts:
     evaluator: Evaluator
     learner: Learner
     gradient_source: GradientSource
+    scheduled: bool
+    """Whether a learning rate changes over the budget of environment steps."""
 
     @property
     def compile_seconds(self) -> float:
@@ -58,6 +60,7 @@ def build(spec: RunSpec) -> Parts:
         evaluator=Evaluator(spec, device),
         learner=package.Learner(env, config, seeds=spec.seeds, total_env_steps=spec.env_steps),
         gradient_source=package.gradient_source,
+        scheduled=config.scheduled,
     )
 
 

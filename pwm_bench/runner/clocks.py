@@ -14,7 +14,7 @@ __all__ = ["Clocks"]
 
 
 class Clocks:
-    """Attributes every second to one of the clocks of `ClockTimes`.
+    """Attributes every second to one of the clocks of `ClockTimes`, and counts the processor seconds of training.
 
     A GPU works on after the host has moved on, so the queue is drained whenever the clock changes; inside one clock
     nothing waits.
@@ -27,7 +27,7 @@ class Clocks:
         self.device = device
         self._times = ClockTimes()
         self._stack: list[str] = []
-        self._since = time.perf_counter()
+        self._since, self._cpu_since = time.perf_counter(), time.process_time()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -64,7 +64,9 @@ class Clocks:
         self._charge()
 
     def _charge(self) -> None:
-        now = time.perf_counter()
+        now, cpu = time.perf_counter(), time.process_time()
         if self._stack:
             self._advance(self._stack[-1], now - self._since)
-        self._since = now
+            if self._stack[-1] == "train":
+                self._advance("cpu", cpu - self._cpu_since)
+        self._since, self._cpu_since = now, cpu

@@ -9,7 +9,7 @@ from typing import Any
 from pwm_bench.learning.learner import Counters
 from pwm_bench.records import provenance
 from pwm_bench.records.files import write_atomic
-from pwm_bench.records.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord, Status
+from pwm_bench.records.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord, Schedule, Status
 from pwm_bench.records.store import RunDirectory, now
 from pwm_bench.runner.build import Parts, peak_memory
 from pwm_bench.runner.curves import CurveWriter
@@ -61,6 +61,7 @@ class Journal:
         """Notes what the run consists of, and leaves the spec beside the record."""
         self.record.gradient_source = parts.gradient_source
         self.record.task_hash = task_hash(parts.env)
+        self.record.schedule = Schedule(unit="env_steps", length=self.spec.env_steps) if parts.scheduled else None
         self.record.provenance = provenance.collect(str(parts.device), self.spec.precision)
         self.directory.traceback.unlink(missing_ok=True)
         write_atomic(self.directory.spec_file, self.spec.to_json())
@@ -99,6 +100,7 @@ class Journal:
             iterations=iteration,
             env_steps=counters.env_steps,
             gradient_steps=counters.gradient_steps,
+            policy_gradient_steps=counters.policy_gradient_steps,
             imagined_steps=counters.imagined_steps,
         )
         self.record.clocks = times

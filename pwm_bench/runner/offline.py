@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pwm_bench.learning.learner import GradientSource, Learner
 from pwm_bench.records import checkpoint, provenance
-from pwm_bench.records.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord
+from pwm_bench.records.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord, Schedule
 from pwm_bench.records.store import FINISHED, Results, RunDirectory, now
 from pwm_bench.runner.build import peak_memory
 from pwm_bench.runner.clocks import Clocks
@@ -226,8 +226,12 @@ class _Run:
             self.record.counts = Counts(
                 iterations=self.learner.iteration,
                 gradient_steps=counters.gradient_steps,
+                policy_gradient_steps=counters.policy_gradient_steps,
                 imagined_steps=counters.imagined_steps,
             )
+            if self.learner.iteration:
+                length = counters.gradient_steps * self.spec.config.iterations // self.learner.iteration
+                self.record.schedule = Schedule(unit="gradient_steps", length=length)
             self.record.clocks = self.clocks.read()
             self.record.memory = peak_memory(self._device, self.record.memory)
             state: dict[str, Any] = {

@@ -56,6 +56,11 @@ class Config:
         if not self.learning_rate > 0:
             raise UsageError(f"learning_rate={self.learning_rate}: must be positive")
 
+    @property
+    def scheduled(self) -> bool:
+        """No schedule."""
+        return False
+
 
 def recipe(task: str, simulator: str) -> Config:
     """Defaults."""
@@ -98,6 +103,7 @@ class Learner:
         self.weight = self.weight + self.config.learning_rate * self.velocity * self.alive.view(-1, 1, 1)
         self.counters.env_steps += self.config.horizon * self.config.num_envs
         self.counters.gradient_steps += 1
+        self.counters.policy_gradient_steps += 1
         return {"episode_return": total.detach(), "actor_grad_norm": gradient.flatten(1).norm(dim=1)}
 
     def act(self, obs: Tensor) -> Tensor:

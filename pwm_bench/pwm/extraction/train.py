@@ -152,6 +152,7 @@ class Extractor:
         imitated = None if self._examples is None else self._imitation(*next(self._examples))
         metrics = self._policy.update(obs, noise, iteration=self.iteration, regulariser=imitated)
         self.counters.gradient_steps += self._policy.gradient_steps
+        self.counters.policy_gradient_steps += 1
         self.counters.imagined_steps += config.batch_size * config.horizon
         return metrics
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from pwm_bench.records.formats.columns import Align, interval
 from pwm_bench.records.tables import Row
@@ -17,18 +16,20 @@ __all__ = [
     "Footnotes",
     "Line",
     "Sheet",
-    "best_of",
     "half",
     "name_cell",
     "place",
+    "score_footnotes",
     "span",
     "split_variant",
 ]
 
+_COMPLETE = 0.995  # of a schedule
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Text, whether it is the best of its kind, and the letters of its footnotes."""
+    """Text, whether it cannot be told apart from the best of its kind, and the letters of its footnotes."""
 
     text: str
     interval: str = ""
@@ -119,14 +120,21 @@ def half(value: float, low: float, high: float) -> str:
     return f"±{number(width)}" if abs(value - (low + high) / 2.0) <= 1e-6 * max(abs(value), width) else ""
 
 
-def best_of(rows: Sequence[Row]) -> dict[str, float]:
-    """The highest IQM where there are several rows to compare; NaN, which equals nothing, where there is one."""
-    found = {}
-    for name, group in groupby(sorted(rows, key=place), key=place):
-        held = list(group)
-        scores = [row.iqm for row in held if math.isfinite(row.iqm)]
-        found[name] = max(scores) if scores and len(held) > 1 else math.nan
-    return found
+def score_footnotes(row: Row) -> tuple[str, ...]:
+    """What a reader must know of a row's score: that it is read in the middle of a schedule, that seeds diverged, that
+    they form two groups."""
+    texts = []
+    if row.scheduled < _COMPLETE:
+        texts.append(
+            f"Read at {100 * row.scheduled:.0f} % of a learning-rate schedule: a run with that budget would be another "
+            "algorithm."
+        )
+    if row.diverged:
+        texts.append(f"{row.diverged} of {row.seeds} seeds diverged and count with the policy that they left.")
+    if row.groups:
+        low, high = (", ".join(map(number, group)) for group in row.groups)
+        texts.append(f"The seeds form two groups: {low}; and {high}. No interval of a mean is right for such seeds.")
+    return tuple(texts)
 
 
 def _letter(index: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from envs.errors import UsageError, unknown
-from pwm_bench.records.overall import Overall
+from pwm_bench.analysis.overall import Overall
 from pwm_bench.records.tables import Row
 from pwm_bench.text import MISSING, count, duration, number
 
@@ -59,9 +59,8 @@ COLUMNS: dict[str, Column] = {
     "gradient": Column("gradient", lambda row: row.gradient or MISSING, "detail", "left"),
     "seeds": Column("seeds", lambda row: str(row.seeds), "score"),
     "steps": Column("steps", lambda row: count(row.env_steps), "score"),
-    "iqm": Column("IQM", lambda row: number(row.iqm), "score"),
+    "score": Column("score", lambda row: number(row.mean), "score"),
     "interval": Column("95 % CI", lambda row: interval(row.low, row.high), "score"),
-    "mean": Column("mean", lambda row: number(row.mean), "detail"),
     "median": Column("median", lambda row: number(row.median), "detail"),
     "area": Column("area", lambda row: number(row.area), "detail"),
     "threshold_steps": Column("steps to {threshold}", lambda row: _reached(row.steps_to_threshold, count), "score"),
@@ -72,17 +71,19 @@ COLUMNS: dict[str, Column] = {
     "evaluate": Column("evaluate", lambda row: duration(row.evaluate_seconds), "cost"),
     "rate": Column("steps/s", lambda row: count(row.steps_per_second), "cost"),
     "gradient_steps": Column("grad steps", lambda row: count(row.gradient_steps), "cost"),
+    "policy_gradient_steps": Column("policy steps", lambda row: count(row.policy_gradient_steps), "cost"),
+    "cpu": Column("CPU", lambda row: duration(row.cpu_seconds), "cost"),
     "status": Column("status", plain_status, "score", "left"),
 }
 """Names for ``--columns``."""
 
 GRIDS = ("task", "algorithm", "simulator")
-"""What the columns of a grid can be; its cells are IQM and interval."""
+"""What the columns of a grid can be; its cells are score and interval."""
 
-_DEFAULT = ("gradient", "seeds", "steps", "iqm", "interval", "mean", "untrained", "train", "compile", "evaluate",
-            "rate", "gradient_steps", "status")  # fmt: skip
-_COLUMN = ("seeds", "steps", "iqm", "interval")
-_PRINTED = ("gradient", "seeds", "steps", "iqm", "interval", "untrained", "train", "gradient_steps")
+_DEFAULT = ("gradient", "seeds", "steps", "score", "interval", "untrained", "train", "compile", "evaluate", "rate",
+            "gradient_steps", "status")  # fmt: skip
+_COLUMN = ("seeds", "steps", "score", "interval")
+_PRINTED = ("gradient", "seeds", "steps", "score", "interval", "untrained", "train", "gradient_steps")
 
 
 @dataclass(frozen=True, slots=True)

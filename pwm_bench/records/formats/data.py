@@ -38,10 +38,13 @@ def _published(task: str, entry: Published) -> dict[str, Any]:
         "gradient": "",
         "seeds": entry.seeds or 0,
         "env_steps": entry.env_steps,
-        "iqm": entry.iqm,
         "low": entry.low,
         "high": entry.high,
-        "mean": entry.mean,
+        "mean": entry.value,
+        "best": None,
+        "diverged": None,
+        "scores": (),
+        "groups": (),
         "train_seconds": entry.seconds,
         "status": "published",
         "runs": (),
@@ -55,7 +58,9 @@ def to_csv(summary: Summary) -> str:
     writer = csv.DictWriter(stream, fieldnames=_FIELDS, lineterminator="\n")
     writer.writeheader()
     for record in _records(summary):
-        values = record | {"runs": " ".join(record["runs"])}
+        scores = " ".join(map(str, record["scores"]))
+        groups = " | ".join(" ".join(map(str, group)) for group in record["groups"])
+        values = record | {"runs": " ".join(record["runs"]), "scores": scores, "groups": groups}
         writer.writerow({key: "" if _nan(value) else value for key, value in values.items()})
     return stream.getvalue()
 
@@ -67,6 +72,7 @@ def to_json(summary: Summary) -> str:
         "metric": summary.metric,
         "normalised": summary.normalised,
         "threshold": summary.threshold,
+        "match": summary.match,
         "rows": _records(summary),
         "overall": [asdict(row) for row in summary.overall],
         "notes": summary.notes,
@@ -75,16 +81,28 @@ def to_json(summary: Summary) -> str:
 
 
 def to_parquet(summary: Summary) -> bytes:
-    """The rows as a Parquet file; ``runs`` is a list column, the notes are in the file's metadata."""
+    """The rows as a Parquet file; ``runs``, ``scores`` and ``groups`` are list columns, the notes are metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     records = [record | {"runs": list(record["runs"])} for record in _records(summary)]
     text = ("origin", "task", "simulator", "algorithm", "variant", "gradient", "status", "footnotes")
-    types = {name: pa.string() for name in text} | {"seeds": pa.int64(), "runs": pa.list_(pa.string())}
+    types = {name: pa.string() for name in text} | {
+        "seeds": pa.int64(),
+        "diverged": pa.int64(),
+        "best": pa.bool_(),
+        "runs": pa.list_(pa.string()),
+        "scores": pa.list_(pa.float64()),
+        "groups": pa.list_(pa.list_(pa.float64())),
+    }
     schema = pa.schema(
         [(name, types.get(name, pa.float64())) for name in _FIELDS],
-        metadata={"study": summary.study, "metric": summary.metric, "notes": "\n".join(summary.notes)},
+        metadata={
+            "study": summary.study,
+            "metric": summary.metric,
+            "match": summary.match,
+            "notes": "\n".join(summary.notes),
+        },
     )
     stream = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(records, schema=schema), stream)

@@ -6,10 +6,21 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from pwm_bench.analysis.overall import Overall
 from pwm_bench.analysis.published import Published
-from pwm_bench.records.formats.cells import Block, Cell, Footnotes, Line, Sheet, best_of, half, name_cell, place, span
+from pwm_bench.records.formats.cells import (
+    Block,
+    Cell,
+    Footnotes,
+    Line,
+    Sheet,
+    half,
+    name_cell,
+    place,
+    score_footnotes,
+    span,
+)
 from pwm_bench.records.formats.columns import Align, Layout, algorithm_name, plain_status
-from pwm_bench.records.overall import Overall
 from pwm_bench.records.tables import Row, Summary
 from pwm_bench.text import MISSING, number
 
@@ -33,8 +44,7 @@ def grid(summary: Summary, layout: Layout, footnotes: Footnotes) -> Sheet:
             "simulator": (f"{row.task}, {name}", row.simulator),
         }[kind]
 
-    best = best_of(summary.rows)
-    ours = {where(row, algorithm_name(row)): _cell(row, best[place(row)]) for row in summary.rows}
+    ours = {where(row, algorithm_name(row)): _cell(row, footnotes) for row in summary.rows}
     theirs = {where(row, name): cell for row, name, cell in _published(summary, footnotes)}
     lines = sorted({line for line, _ in ours})
     columns = sorted({column for _, column in ours})
@@ -94,20 +104,20 @@ def _overall_lines(rows: Sequence[Overall], columns: Sequence[str], one_simulato
     for simulator, group in groupby(rows, key=lambda row: row.simulator):
         held = {algorithm_name(row): row for row in group}
         tasks = max(len(row.tasks) for row in held.values())
-        best = max((row.iqm for row in held.values() if row.complete), default=math.nan)
         cells = [Cell(MISSING)] * len(columns)
         for name, row in held.items():
             partial = "" if row.complete else f" ({len(row.tasks)} only)"
-            bold = row.complete and len(held) > 1 and row.iqm == best
             cells[columns.index(name)] = Cell(
-                number(row.iqm) + partial, span(row.low, row.high), half(row.iqm, row.low, row.high), bold=bold
+                number(row.iqm) + partial, span(row.low, row.high), half(row.iqm, row.low, row.high), bold=row.best
             )
         title = f"{tasks} tasks together" + ("" if one_simulator else f" in {simulator}")
         lines.append(Line((Cell(title), *cells)))
     return Block("", tuple(lines))
 
 
-def _cell(row: Row, best: float) -> Cell:
-    if not math.isfinite(row.iqm):
+def _cell(row: Row, footnotes: Footnotes) -> Cell:
+    if not math.isfinite(row.mean):
         return Cell(plain_status(row), warn=True)
-    return Cell(number(row.iqm), span(row.low, row.high), half(row.iqm, row.low, row.high), bold=row.iqm == best)
+    marks = footnotes.marks(score_footnotes(row))
+    halved = half(row.mean, row.low, row.high)
+    return Cell(number(row.mean), span(row.low, row.high), halved, bold=row.best, marks=marks)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import groupby
 
+from pwm_bench.analysis.overall import Overall
 from pwm_bench.analysis.published import Published
-from pwm_bench.records.formats.cells import Block, Cell, Footnotes, Line, Sheet, best_of, place
+from pwm_bench.records.formats.cells import Block, Cell, Footnotes, Line, Sheet, place, score_footnotes
 from pwm_bench.records.formats.columns import COLUMNS, Column, Layout, algorithm_name, interval
-from pwm_bench.records.overall import Overall
 from pwm_bench.records.tables import Row, Summary
 from pwm_bench.text import MISSING, count, duration, number
 
@@ -23,13 +22,12 @@ def listing(summary: Summary, layout: Layout, format: str, footnotes: Footnotes)
         format, threshold=summary.threshold is not None, failures=any(row.status != "ok" for row in summary.rows)
     )
     columns = [COLUMNS[name] for name in names]
-    best = best_of(summary.rows)
     rows = summary.rows if by_task else sorted(summary.rows, key=lambda row: algorithm_name(row))
     last_of_task = {row.task: row for row in rows}
     blocks = []
     for title, group in groupby(rows, key=place if by_task else algorithm_name):
         held = list(group)
-        lines = [_line(row, columns, best[place(row)], by_task) for row in held]
+        lines = [_line(row, columns, footnotes, by_task) for row in held]
         blocks.append(Block(title, tuple(lines)))
         if by_task and held[-1] is last_of_task[held[0].task]:
             published = _published_on(summary, held[0].task)
@@ -48,14 +46,15 @@ def listing(summary: Summary, layout: Layout, format: str, footnotes: Footnotes)
     )
 
 
-def _line(row: Row, columns: Sequence[Column], best: float, by_task: bool) -> Line:
+def _line(row: Row, columns: Sequence[Column], footnotes: Footnotes, by_task: bool) -> Line:
     name = Cell(row.algorithm, details=tuple(filter(None, row.variant.split(", ")))) if by_task else Cell(place(row))
     cells = [name]
     for column in columns:
         cells.append(
             Cell(
                 column.text(row),
-                bold=column is COLUMNS["iqm"] and row.iqm == best,
+                bold=column is COLUMNS["score"] and row.best,
+                marks=footnotes.marks(score_footnotes(row)) if column is COLUMNS["score"] else (),
                 warn=column is COLUMNS["status"] and row.status != "ok",
             )
         )
@@ -66,9 +65,8 @@ def _published_line(published: Published, names: Sequence[str], footnotes: Footn
     known = {
         "seeds": str(published.seeds) if published.seeds is not None else MISSING,
         "steps": count(published.env_steps),
-        "iqm": number(published.value),
+        "score": number(published.value),
         "interval": interval(published.low, published.high),
-        "mean": number(published.mean),
         "train": duration(published.seconds),
         "status": "published",
     }
@@ -83,22 +81,19 @@ def _overall_blocks(rows: Sequence[Overall], names: Sequence[str]) -> list[Block
     blocks = []
     for simulator, group in groupby(rows, key=lambda row: row.simulator):
         held = list(group)
-        best = max((row.iqm for row in held if row.complete), default=math.nan)
         lines = []
         for row in held:
             known = {
                 "seeds": str(row.seeds),
-                "iqm": number(row.iqm),
+                "score": number(row.iqm),
                 "interval": interval(row.low, row.high),
-                "mean": number(row.mean),
                 "median": number(row.median),
                 "status": f"optimality gap {number(row.optimality_gap)}",
             }
             details = tuple(filter(None, row.variant.split(", ")))
             if not row.complete:
                 details = (*details, f"{len(row.tasks)} tasks only")
-            bold = row.complete and len(held) > 1 and row.iqm == best
-            cells = [Cell(known.get(n, MISSING), bold=bold and n == "iqm") for n in names]
+            cells = [Cell(known.get(n, MISSING), bold=row.best and n == "score") for n in names]
             lines.append(Line((Cell(row.algorithm, details=details), *cells)))
         tasks = max((row.tasks for row in held), key=len)
         blocks.append(Block(f"{len(tasks)} tasks together in {simulator}", tuple(lines)))

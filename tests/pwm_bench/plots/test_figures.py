@@ -8,17 +8,17 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from envs.errors import UsageError
+from pwm_bench.analysis import normalisation
 from pwm_bench.analysis.published import load_curves
 from pwm_bench.cli import main
 from pwm_bench.plots import style, theirs
-from pwm_bench.plots.bars import iqm_bars, threshold_times
+from pwm_bench.plots.bars import score_bars, threshold_times
 from pwm_bench.plots.curves import learning_curves
 from pwm_bench.plots.panels import arrangement
 from pwm_bench.plots.profiles import improvement, profiles
 from pwm_bench.plots.timeline import timeline
 from pwm_bench.records.frames import load_study, members_frame
 from pwm_bench.records.schema import ClockTimes
-from pwm_bench.records.statistics import normalisation
 from pwm_bench.records.store import Results
 from tests.pwm_bench.records.factories import write_run
 
@@ -90,8 +90,8 @@ def test_learning_curves(frame):
     assert uneven.get_xlim()[0] > 5 / 60
 
 
-def test_iqm_bars(frame):
-    figure = iqm_bars(frame, width="double")
+def test_score_bars(frame):
+    figure = score_bars(frame, width="double")
     nothing_is_cut_off(figure)
     hopper = next(panel for panel in figure.axes if panel.get_title(loc="left") == "Hopper")
     assert [patch.get_width() for patch in hopper.patches] == pytest.approx([60.0, 39.5])  # best first
@@ -189,7 +189,7 @@ def many_tasks(root, number: int):
 @pytest.mark.parametrize("draw", [
     lambda frame: learning_curves(frame, axes=("env_steps",), width="single"),
     lambda frame: learning_curves(frame, axes=("time",)),
-    lambda frame: iqm_bars(frame, width="double"),
+    lambda frame: score_bars(frame, width="double"),
     lambda frame: threshold_times(frame, 25.0, width="double"),
 ])  # fmt: skip
 def test_fifteen_tasks_are_one_page(tmp_path, draw):
@@ -238,19 +238,29 @@ def test_published_curves_lie_behind_ours(tmp_path):
 
 def test_the_command_draws_many_tasks_axis_by_axis(capsys, tmp_path):
     many_tasks(tmp_path, 4)
-    arguments = ["plot", "s", "--results", str(tmp_path), "--kind", "curves,iqm", "--format", "svg", "--with-published"]
+    arguments = [
+        "plot",
+        "s",
+        "--results",
+        str(tmp_path),
+        "--kind",
+        "curves,scores",
+        "--format",
+        "svg",
+        "--with-published",
+    ]
     assert main(arguments) == 0
     folder = tmp_path / "figures" / "s"
-    assert {file.name for file in folder.iterdir()} == {"curves.svg", "curves-time.svg", "iqm.svg"}
+    assert {file.name for file in folder.iterdir()} == {"curves.svg", "curves-time.svg", "scores.svg"}
     assert main([*arguments, "--task", "ant", "hopper", "--algorithm", "pwm", "--output", str(folder / "few")]) == 0
-    assert {file.name for file in (folder / "few").iterdir()} == {"curves.svg", "iqm.svg"}
+    assert {file.name for file in (folder / "few").iterdir()} == {"curves.svg", "scores.svg"}
     assert main([*arguments, "--task", "antt"]) == 2
     assert "unknown task of study 's' 'antt': did you mean 'ant'?" in capsys.readouterr().err
 
 
 def test_nothing_to_draw(root, frame):
     failed = frame[frame["status"] == "failed"]
-    for draw in (learning_curves, iqm_bars, profiles, improvement, lambda f: threshold_times(f, 1.0)):
+    for draw in (learning_curves, score_bars, profiles, improvement, lambda f: threshold_times(f, 1.0)):
         with pytest.raises(UsageError, match="no run has finished"):
             draw(failed)
     with pytest.raises(UsageError, match="needs two algorithms"):
@@ -266,26 +276,26 @@ def test_many_long_names_still_fit(tmp_path):
                   config=config)  # fmt: skip
     frame = members_frame(load_study(Results(tmp_path), "s").runs)
     for width in ("single", "double"):
-        for draw in (learning_curves, iqm_bars, profiles, improvement):
+        for draw in (learning_curves, score_bars, profiles, improvement):
             nothing_is_cut_off(draw(frame, width=width))
 
 
 def test_the_command_writes_files_and_names_them(capsys, root, tmp_path):
     out = tmp_path / "figures"
-    arguments = ["plot", "s", "--results", str(root), "--kind", "curves,iqm,threshold", "--threshold", "60"]
+    arguments = ["plot", "s", "--results", str(root), "--kind", "curves,scores,threshold", "--threshold", "60"]
     assert main([*arguments, "--format", "png,svg", "--output", str(out)]) == 0
-    names = sorted(f"{kind}.{end}" for kind in ("curves", "iqm", "threshold") for end in ("png", "svg"))
+    names = sorted(f"{kind}.{end}" for kind in ("curves", "scores", "threshold") for end in ("png", "svg"))
     assert sorted(file.name for file in out.iterdir()) == names
     text = capsys.readouterr().out
     assert f"{out}/curves.png" in text
-    assert "95 % bootstrap interval" in text
+    assert "95 % interval by Student's t" in text
 
 
 def test_by_default_all_figures_that_make_sense(capsys, root):
     assert main(["plot", "s", "--results", str(root), "--format", "svg", "--metric", "length"]) == 2  # no start times
     assert "no run says when it began" in capsys.readouterr().err
     folder = root / "figures" / "s"
-    assert {file.name for file in folder.iterdir()} == {"curves.svg", "iqm.svg", "improvement.svg"}  # two tasks, raw
+    assert {file.name for file in folder.iterdir()} == {"curves.svg", "scores.svg", "improvement.svg"}  # two tasks, raw
     assert main(["plot", "s", "--results", str(root), "--format", "svg", "--normalise", "random-expert"]) == 2
     assert (folder / "profile.svg").exists()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pwm_bench.records.schema import ClockTimes, Counts, Evaluation, Member, Provenance, RunRecord
+from pwm_bench.records.schema import ClockTimes, Counts, Evaluation, Member, Provenance, RunRecord, Schedule
 from pwm_bench.records.store import Results, RunDirectory
 
 DEVICE = "Test CPU (2 cores)"
@@ -29,12 +29,16 @@ def write_run(
     first_seed: int = 0,
     speeds: list[list[float]] | None = None,
     device: str = DEVICE,
+    horizon: int | None = None,
+    **origin: Any,
 ) -> RunDirectory:
     """Writes a run with one member per curve.
 
     Args:
         curves: per member, the mean evaluation return at each of ``steps``; each is spread over two episodes.
         speeds: likewise for the forward velocity.
+        horizon: environment steps that the schedules run over; None where there are none.
+        origin: fields of the provenance.
     """
     directory = Results(root).run(study, run_id)
     spec = {
@@ -55,7 +59,8 @@ def write_run(
     with directory.lock():
         for index, (step, second) in enumerate(zip(steps, seconds, strict=True)):
             line = Evaluation(
-                index=index, env_steps=step, gradient_steps=step // 10, train_seconds=second, wall_seconds=second + 1,
+                index=index, env_steps=step, gradient_steps=step // 10, policy_gradient_steps=step // 50,
+                train_seconds=second, cpu_seconds=2 * second, wall_seconds=second + 1,
                 returns=[[curve[index] - 1.0, curve[index] + 1.0] for curve in curves],
                 lengths=[[10, 20] for _ in curves], invalid=[0] * len(curves),
                 extras={"forward_velocity": [[s[index], s[index]] for s in speeds]} if speeds else {},
@@ -67,10 +72,12 @@ def write_run(
                 gradient_source={"shac": "simulator", "ppo": "score", "pwm": "learned", "sac": "critic"}.get(algorithm),
                 counts=Counts(env_steps=steps[-1] if steps else 0, gradient_steps=steps[-1] // 10 if steps else 0),
                 clocks=ClockTimes(train=seconds[-1] if seconds else 0.0, compile=3.0, evaluate=2.0),
-                provenance=Provenance(
-                    git_commit=None, git_dirty=None, packages={}, python="3", platform="p", device=device,
-                    processor=device, driver=None, threads=1, precision="float32",
-                ),
+                schedule=Schedule(unit="env_steps", length=horizon) if horizon else None,
+                provenance=Provenance(**{
+                    "git_commit": None, "git_dirty": None, "packages": {}, "python": "3", "platform": "p",
+                    "device": device, "processor": device, "driver": None, "threads": 1, "precision": "float32",
+                    **origin,
+                }),
                 started_at="a", updated_at="b",
             )
         )  # fmt: skip

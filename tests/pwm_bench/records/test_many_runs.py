@@ -173,7 +173,7 @@ def test_a_damaged_run_is_reported_and_left_out(tmp_path, how):
     assert len(loaded.damaged) == 1
     assert "ugly" in loaded.damaged[0]
     summary = summarise(loaded, study="s")
-    assert summary.rows[0].iqm == 5.0
+    assert summary.rows[0].mean == 5.0
     assert any("Left out: " in note and "ugly" in note for note in summary.notes)
     assert {entry.run_id for entry in scan(Results(tmp_path))} == {"good", "ugly"}
 

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from envs.errors import UsageError
+from pwm_bench.analysis import interval
 from pwm_bench.records.frames import load_study, members_frame
 from pwm_bench.records.store import Results
 from pwm_bench.records.tables import summarise
@@ -35,8 +36,8 @@ def root(tmp_path):
     return tmp_path
 
 
-def rows(root, **options):
-    summary = summarise(load_study(Results(root), "s"), study="s", **options)
+def rows(root, match="none", **options):
+    summary = summarise(load_study(Results(root), "s"), study="s", match=match, **options)
     return {row.algorithm: row for row in summary.rows}, summary
 
 
@@ -44,10 +45,11 @@ def test_each_run_at_its_own_end(root):
     table, summary = rows(root)
     shac = table["shac"]
     assert (shac.seeds, shac.env_steps, shac.gradient_steps) == (4, 200, 20)
-    assert shac.iqm == pytest.approx(50.0)  # (40 + 60) / 2
     assert shac.mean == pytest.approx(280.0)
+    assert shac.scores == (20.0, 40.0, 60.0, 1000.0)
     assert shac.untrained == pytest.approx(1.0)
-    assert 20.0 <= shac.low < shac.iqm < shac.high <= 1000.0
+    assert (shac.low, shac.high) == pytest.approx(interval([20.0, 40.0, 60.0, 1000.0]))
+    assert shac.low < 20.0 < 1000.0 < shac.high  # four seeds of which one is another thing altogether
     assert (shac.train_seconds, shac.compile_seconds, shac.evaluate_seconds) == (20.0, 3.0, 2.0)
     assert shac.steps_per_second == pytest.approx(4 * 200 / 20.0)
     assert (shac.gradient, shac.status, shac.runs) == ("simulator", "ok", ("aaa",))
@@ -58,7 +60,7 @@ def test_each_run_at_its_own_end(root):
 def test_a_failed_run_is_a_row(root):
     pwm = rows(root)[0]["pwm"]
     assert pwm.seeds == 0
-    assert math.isnan(pwm.iqm)
+    assert math.isnan(pwm.mean)
     assert math.isnan(pwm.low)
     assert pwm.status == "failed: RuntimeError: no"
     assert pwm.untrained == 2.0
@@ -67,16 +69,21 @@ def test_a_failed_run_is_a_row(root):
 
 def test_matched_by_environment_steps(root):
     table, summary = rows(root, match="env_steps")
-    assert table["shac"].iqm == pytest.approx(50.0)  # 200 steps is the smallest budget that was finished
-    assert (table["ppo"].iqm, table["ppo"].env_steps) == (pytest.approx(6.0), 150)  # its last evaluation before 200
-    assert any("Matched by environment steps: hopper in warp at 200 env steps" in note for note in summary.notes)
+    assert table["shac"].mean == pytest.approx(280.0)  # 200 steps is the smallest budget that was finished
+    assert table["ppo"].mean == pytest.approx(6.0 + 4.0 * 50 / 250)  # on the way from 150 to 400 steps
+    assert (table["ppo"].env_steps, table["ppo"].gradient_steps) == (200, pytest.approx(20.0))
+    assert table["ppo"].train_seconds == pytest.approx(3.0 + 5.0 * 50 / 250)
+    assert table["ppo"].steps_per_second == pytest.approx(2 * 200 / 4.0)
+    assert "Matched at 200 environment steps per seed, interpolated between evaluations." in summary.notes
 
 
-def test_matched_by_training_time(root):
-    table, summary = rows(root, match="wall_time")
-    assert table["ppo"].iqm == pytest.approx(10.0)  # 8 s is the smallest
-    assert (table["shac"].iqm, table["shac"].env_steps) == (0.0, 0)  # its first evaluation only
-    assert any("Matched by training time: hopper in warp at 8.0 s" in note for note in summary.notes)
+def test_matched_by_processor_seconds(root):
+    table, summary = rows(root, match="cpu_seconds")
+    assert table["ppo"].mean == pytest.approx(10.0)  # 16 s, twice its wall time, is the smallest
+    assert table["shac"].mean == pytest.approx(0.8 * (10 + 11 + 12 + 13) / 4 + 0.2 * 4 / 4)
+    assert (table["shac"].env_steps, table["shac"].cpu_seconds) == (pytest.approx(80.0), pytest.approx(16.0))
+    assert "Matched at 16.0 processor seconds of training per seed, interpolated between evaluations." in summary.notes
+    assert any("Processor seconds on Test CPU (2 cores), 1 thread." in note for note in summary.notes)
 
 
 def test_a_diverged_member_counts_with_its_frozen_policy(tmp_path):
@@ -112,17 +119,17 @@ def test_unfinished_runs_give_no_score(tmp_path):
     write_run(tmp_path, "a", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0], status="running")
     row = rows(tmp_path)[0]["shac"]
     assert row.seeds == 0
-    assert math.isnan(row.iqm)
+    assert math.isnan(row.mean)
     assert row.status == "killed"
 
 
 def test_other_metrics(tmp_path):
     write_run(tmp_path, "a", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0], speeds=[[0.0, 1.5]])
-    assert rows(tmp_path, metric="forward_velocity")[0]["shac"].iqm == 1.5
-    assert rows(tmp_path, metric="length")[0]["shac"].iqm == 15.0
+    assert rows(tmp_path, metric="forward_velocity")[0]["shac"].mean == 1.5
+    assert rows(tmp_path, metric="length")[0]["shac"].mean == 15.0
     with pytest.raises(UsageError, match="metric=speed: not recorded in this study; choices: forward_velocity, length"):
         rows(tmp_path, metric="speed")
-    with pytest.raises(UsageError, match="unknown match 'steps': did you mean 'env_steps'"):
+    with pytest.raises(UsageError, match="unknown match 'steps': did you mean"):
         rows(tmp_path, match="steps")
 
 
@@ -130,7 +137,7 @@ def test_a_damaged_run_is_left_out_and_said_to_be(root):
     (root / "runs" / "s" / "bbb" / "run.json").write_text("{")
     table, summary = rows(root)
     assert "ppo" not in table
-    assert table["shac"].iqm == pytest.approx(50.0)
+    assert table["shac"].mean == pytest.approx(280.0)
     assert any("Left out" in note and "bbb" in note for note in summary.notes)
 
 
@@ -164,14 +171,13 @@ def test_the_frame_has_one_row_a_member(root):
 def test_area_median_and_threshold_by_hand(root):
     shac = rows(root, threshold=40.0)[0]["shac"]
     assert shac.median == pytest.approx(50.0)
-    # areas (0, 10, 20) -> 10, (0, 11, 40) -> 15.5, (0, 12, 60) -> 21, (4, 13, 1000) -> 257.5; the middle two
-    assert shac.area == pytest.approx((15.5 + 21.0) / 2)
+    # areas (0, 10, 20) -> 10, (0, 11, 40) -> 15.5, (0, 12, 60) -> 21, (4, 13, 1000) -> 257.5
+    assert shac.area == pytest.approx((10.0 + 15.5 + 21.0 + 257.5) / 4)
     assert (shac.steps_to_threshold, shac.seconds_to_threshold) == (200.0, 20.0)  # three of four seeds
     assert rows(root, threshold=50.0)[0]["shac"].steps_to_threshold == math.inf  # two of four
     assert math.isnan(rows(root)[0]["shac"].steps_to_threshold)
-    matched = rows(root, match="wall_time")[0]["shac"]
-    assert math.isnan(matched.area)  # a single evaluation has no area
-    assert rows(root, match="env_steps")[0]["ppo"].area == pytest.approx(3.5)  # (1, 5) and (1, 7) up to 150 steps
+    # the means of (1, 5) and (1, 7) up to 150 steps and of (5, 5.8) and (7, 7.8) from there to 200
+    assert rows(root, match="env_steps")[0]["ppo"].area == pytest.approx((3.5 * 150 + 6.4 * 50) / 200)
 
 
 def test_normalised_tables_have_rows_over_tasks(tmp_path):
@@ -183,13 +189,13 @@ def test_normalised_tables_have_rows_over_tasks(tmp_path):
             write_run(tmp_path, "ppo1", algorithm="ppo", curves=[[0.0, scale / 2]], steps=[0, 10], seconds=[0.0, 1.0])
     write_run(tmp_path, "mjx1", simulator="mjx", curves=[[0.0, peak]], steps=[0, 10], seconds=[0.0, 1.0])
     table, summary = rows(tmp_path, normalise="ppo")
-    assert table["ppo"].iqm == pytest.approx(0.5)
+    assert table["ppo"].mean == pytest.approx(0.5)
     (shac,) = summary.overall  # PPO and MJX have one task only
     assert (shac.simulator, shac.tasks, shac.seeds, shac.complete) == ("warp", ("ant", "hopper"), 4, True)
     assert shac.iqm == pytest.approx(1.5)  # of 1 1 2 2
     assert shac.mean == shac.median == pytest.approx(1.5)
     assert shac.optimality_gap == pytest.approx(0.0)
-    assert 1.0 <= shac.low <= shac.high <= 2.0
+    assert shac.low < 1.0 < 2.0 < shac.high  # two tasks of two seeds say little
     assert shac.runs == ("ant1", "hopper1")
     assert any("different simulator and reward scale" in note for note in summary.notes)
     assert not rows(tmp_path)[1].overall  # raw returns of different tasks are not averaged

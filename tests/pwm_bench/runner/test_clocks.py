@@ -9,9 +9,10 @@ from pwm_bench.runner.clocks import Clocks
 
 @pytest.fixture
 def tick(monkeypatch):
-    """Time that passes only when told to."""
+    """Time that passes only when told to, with two processors at work."""
     now = [0.0]
     monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(module.time, "process_time", lambda: 2.0 * now[0])
 
     def advance(seconds: float) -> None:
         now[0] += seconds
@@ -35,6 +36,7 @@ def test_every_second_goes_to_the_innermost_phase(tick):
     times = clocks.read()
     assert (times.train, times.evaluate, times.save) == (4.0, 10.0, 0.5)
     assert times.total == 14.5
+    assert times.cpu == 8.0  # of training alone
 
 
 def test_time_counts_even_if_the_phase_fails(tick):
@@ -55,7 +57,7 @@ def test_earlier_attempts_are_added_and_time_can_move(tick):
     with clocks.phase("train"):
         tick(2.0)
     clocks.move(1.5, origin="train", target="compile")
-    assert clocks.read() == ClockTimes(train=5.5, setup=1.0, compile=1.5)
+    assert clocks.read() == ClockTimes(train=5.5, setup=1.0, compile=1.5, cpu=4.0)
     copy = clocks.read()
     copy.train = 0.0
     assert clocks.read().train == 5.5

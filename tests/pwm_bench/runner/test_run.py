@@ -18,7 +18,7 @@ from tests.pwm_bench.toy_cli import toy_spec
 
 pytestmark = pytest.mark.usefixtures("toys")
 
-CLOCKS = ("train_seconds", "wall_seconds")
+CLOCKS = ("train_seconds", "cpu_seconds", "wall_seconds")
 
 
 def run(spec, root, **options):
@@ -59,6 +59,7 @@ def test_a_run_trains_evaluates_and_says_so(tmp_path):
         "iterations": 50,
         "env_steps": 1000,
         "gradient_steps": 50,
+        "policy_gradient_steps": 50,
         "imagined_steps": 0,
     }
     assert record.gradient_source == "simulator"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pwm_bench.records.statistics import bootstrap_interval, iqm, iqm_interval, mean, median, value_at
+from pwm_bench.analysis import bootstrap_interval, iqm, mean, median
 
 
 def test_iqm_by_hand():
@@ -68,35 +68,9 @@ def test_one_score_has_no_interval():
     assert all(math.isnan(end) for end in bootstrap_interval([[1.0]], mean, np.random.default_rng(0)))
 
 
-@pytest.mark.parametrize("number", [2, 3, 7, 64, 255, 256, 257, 1250])
-@pytest.mark.parametrize("kind", ["distinct", "ties", "some never finite"])
-def test_the_quick_interval_of_the_iqm_has_the_same_bits(number, kind):
-    scores = np.random.default_rng(number).normal(100.0, 30.0, size=number)
-    if kind == "ties":
-        scores = scores.round(-1)
-    elif kind == "some never finite":
-        scores[: number // 2] = np.inf
-    quick = iqm_interval(scores, np.random.default_rng(3), level=0.9, resamples=300)
-    assert quick == bootstrap_interval([scores], iqm, np.random.default_rng(3), level=0.9, resamples=300)
-
-
-def test_the_quick_interval_needs_two_scores_and_a_level():
-    for scores in ([], [1.0]):
-        assert all(math.isnan(end) for end in iqm_interval(scores, np.random.default_rng(0)))
-    with pytest.raises(ValueError, match="level"):
-        iqm_interval([1.0, 2.0], np.random.default_rng(0), level=95.0)
-
-
 @pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
 def test_impossible_levels(level):
     with pytest.raises(ValueError, match="level"):
         bootstrap_interval([[1.0, 2.0]], mean, np.random.default_rng(0), level=level)
     with pytest.raises(ValueError, match="strata"):
         bootstrap_interval([], mean, np.random.default_rng(0))
-
-
-@pytest.mark.parametrize(
-    ("position", "value"), [(-1, math.nan), (0, 5.0), (9.9, 5.0), (10, 6.0), (29, 6.0), (30, 7.0), (1e9, 7.0)]
-)
-def test_a_curve_counts_with_its_last_point_at_or_before(position, value):
-    assert value_at([0, 10, 30], [5.0, 6.0, 7.0], position) == pytest.approx(value, nan_ok=True)

@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pwm_bench.records.statistics.averages import Aggregate, aggregate_iqm
-from pwm_bench.records.statistics.bootstrap import RESAMPLES, stratified_interval
+from pwm_bench.analysis.estimate import Estimate, estimate_iqm, estimate_mean
 
-__all__ = ["Curve", "area_under_curve", "common_axis", "efficiency_curve", "on_axis", "time_to_threshold", "value_at"]
+__all__ = ["Curve", "area_under_curve", "common_axis", "efficiency_curve", "on_axis", "time_to_threshold"]
 
 Array = NDArray[np.float64]
 
 
-def value_at(positions: ArrayLike, values: ArrayLike, position: float) -> float:
-    """The value of a curve at a position: its last point at or before it. NaN before the first point.
-
-    Args:
-        positions: of the points, increasing, shape ``(n,)``.
-        values: shape ``(n,)``.
-        position: on the same axis.
-    """
-    index = int(np.searchsorted(np.asarray(positions, dtype=np.float64), position, side="right")) - 1
-    return float("nan") if index < 0 else float(np.asarray(values, dtype=np.float64)[index])
-
-
-def on_axis(
-    positions: ArrayLike, values: ArrayLike, axis: ArrayLike, *, kind: Literal["linear", "previous"] = "linear"
-) -> Array:
-    """A curve at given positions; NaN outside its own range, as nothing is extrapolated.
+def on_axis(positions: ArrayLike, values: ArrayLike, axis: ArrayLike) -> Array:
+    """A curve at given positions, along straight lines; NaN outside its own range, as nothing is extrapolated.
 
     Args:
         positions: of the curve's points, increasing, shape ``(n,)``.
         values: shape ``(n,)``.
         axis: positions asked for, shape ``(t,)``.
-        kind: straight lines between points, or the last point at or before (then also after its end).
 
     Returns:
         Shape ``(t,)``.
     """
     x, y, at = (np.asarray(array, dtype=np.float64) for array in (positions, values, axis))
-    if x.size == 0:
-        return np.full(at.shape, np.nan)
-    if kind == "linear":
-        return np.interp(at, x, y, left=np.nan, right=np.nan)
-    index = np.searchsorted(x, at, side="right") - 1
-    return np.where(index < 0, np.nan, y[np.maximum(index, 0)])
+    return np.interp(at, x, y, left=np.nan, right=np.nan) if x.size else np.full(at.shape, np.nan)
 
 
 def common_axis(curves: Sequence[ArrayLike], points: int = 101) -> Array:
@@ -82,38 +60,23 @@ class Curve:
 
 
 def efficiency_curve(
-    strata: Sequence[Sequence[tuple[ArrayLike, ArrayLike]]],
-    generator: np.random.Generator,
-    *,
-    statistic: Aggregate = aggregate_iqm,
-    points: int = 101,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
+    strata: Sequence[Sequence[tuple[ArrayLike, ArrayLike]]], *, points: int = 101, level: float = 0.95
 ) -> Curve:
-    """Sample-efficiency curve: an aggregate over seeds and tasks at each position that all of them reach.
+    """Sample-efficiency curve: what tables estimate, at each position that all seeds reach.
 
-    A seed is resampled with its whole curve.
+    That is the mean over seeds on one task, and the IQM of (normalised) scores on several.
 
     Args:
         strata: per task, per seed: positions (environment steps, gradient steps or seconds) and scores.
-        generator: of the interval.
-        statistic: any of `AGGREGATES`.
         points: of the common axis, unless the curves share their positions.
         level: coverage of the pointwise interval.
-        resamples: number of bootstrap samples.
     """
     axis = common_axis([positions for seeds in strata for positions, _ in seeds], points)
     if axis.size == 0:
         return Curve(axis, axis, axis, axis)
-    arrays = [np.stack([on_axis(positions, values, axis) for positions, values in seeds]) for seeds in strata]
-    at_each = _pointwise(statistic)
-    low, high = stratified_interval(arrays, at_each, generator, level=level, resamples=resamples)
-    return Curve(axis, at_each([array[None] for array in arrays])[0], low, high)
-
-
-def _pointwise(statistic: Aggregate) -> Callable[[Sequence[Array]], Array]:
-    """A statistic of seeds on the last axis, for arrays ``(r, n, t)`` with the points last."""
-    return lambda arrays: statistic([np.swapaxes(array, 1, 2) for array in arrays])
+    arrays = [np.stack([on_axis(positions, values, axis) for positions, values in seeds], axis=-1) for seeds in strata]
+    found: Estimate = estimate_mean(arrays[0]) if len(arrays) == 1 else estimate_iqm(arrays)
+    return Curve(axis, found.value, *found.interval(level))
 
 
 def area_under_curve(positions: ArrayLike, values: ArrayLike, *, until: float | None = None) -> float:

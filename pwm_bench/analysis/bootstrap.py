@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pwm_bench.records.statistics.averages import Statistic, mean, middle_half
+from pwm_bench.analysis.averages import Statistic
 
 __all__ = [
     "bootstrap_interval",
     "check_level",
-    "iqm_interval",
     "percentile_interval",
     "resample",
     "stratified_interval",
@@ -102,40 +101,6 @@ def bootstrap_interval(
         level=level,
         resamples=resamples,
     )
-    return float(low), float(high)
-
-
-def iqm_interval(
-    scores: ArrayLike, generator: np.random.Generator, *, level: float = 0.95, resamples: int = RESAMPLES
-) -> tuple[float, float]:
-    """`bootstrap_interval` of the `iqm` of one task's scores: the same numbers, in half the time for a thousand seeds.
-
-    Not the resampled scores are sorted but their ranks, which are small integers.
-
-    Args:
-        scores: one a seed, shape ``(n,)``.
-        generator: source of the resamples; the same seed gives the same interval.
-        level: coverage of the interval.
-        resamples: number of bootstrap samples.
-
-    Returns:
-        Lower and upper end; (NaN, NaN) with fewer than two scores, where nothing can be said.
-
-    Raises:
-        ValueError: a level outside (0, 1).
-    """
-    check_level(level)
-    ordered = np.asarray(scores, dtype=np.float64)
-    number = len(ordered)
-    if number < 2:
-        return np.nan, np.nan
-    order = np.argsort(ordered)
-    ordered = ordered[order]
-    ranks = np.empty(number, dtype=np.min_scalar_type(number))
-    ranks[order] = np.arange(number)
-    samples = ranks[generator.integers(number, size=(resamples, number))]
-    samples.sort(axis=-1)
-    low, high = percentile_interval(mean(ordered[middle_half(samples)]), level)
     return float(low), float(high)
 
 

@@ -5,8 +5,8 @@ Every set maps a score to ``(score - low) / (high - low)`` with a pair ``(low, h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,11 +37,29 @@ class Normalisation:
         name: of `NORMALISATIONS`.
         bounds: task -> the scores that become 0 and 1; ``"*"`` stands for every task.
         note: for a table's footnote; says where the scales come from.
+        absent: tasks of the table that are left out of it, since there is no scale for them.
     """
 
     name: str
     bounds: Mapping[str, tuple[float, float]]
     note: str
+    absent: tuple[str, ...] = ()
+
+    def without(self, tasks: Sequence[str]) -> Normalisation:
+        """The same, with these tasks named as left out."""
+        if not tasks:
+            return self
+        names = ", ".join(sorted(tasks))
+        note = f"{self.note} Left out, since '{self.name}' has no scale for them: {names}."
+        return replace(self, note=note, absent=tuple(sorted(tasks)))
+
+    def knows(self, task: str) -> bool:
+        """Whether there is a usable scale for a task."""
+        try:
+            self.scale(task)
+        except UsageError:
+            return False
+        return True
 
     def scale(self, task: str) -> tuple[float, float]:
         """The scores that become 0 and 1.

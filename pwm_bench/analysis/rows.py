@@ -1,0 +1,213 @@
+"""Rows of a table: one algorithm on one task in one simulator, estimated and compared with the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pwm_bench.analysis.averages import mean, median
+from pwm_bench.analysis.budgets import UNITS
+from pwm_bench.analysis.comparison import compare_with_best
+from pwm_bench.analysis.curves import area_under_curve, time_to_threshold
+from pwm_bench.analysis.estimate import Estimate, estimate_mean
+from pwm_bench.analysis.groups import two_groups
+from pwm_bench.text import count, number
+
+__all__ = ["Row", "make_rows"]
+
+Array = NDArray[np.float64]
+_ORDER = ["task", "simulator", "algorithm", "variant", "seed", "run_id"]
+_NAMED = 5  # seeds that a status names
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One algorithm on one task in one simulator, at the table's budget; NaN where no seed has a score there.
+
+    Scores are those of seeds, each the mean over its own evaluation episodes. A diverged seed counts with the policy
+    that it left.
+    """
+
+    task: str
+    simulator: str
+    algorithm: str
+    variant: str
+    """What sets it apart from another row of the same algorithm; mostly empty."""
+    gradient: str
+    """Where the policy's gradient comes from: learned, simulator, score or critic."""
+    seeds: int
+    """Seeds that the scores are over."""
+    diverged: int
+    """Of these, how many diverged."""
+    mean: float
+    """Over seeds: what the row is about."""
+    low: float
+    high: float
+    """95 % interval of the mean, by Student's t; NaN with fewer than two seeds."""
+    best: bool
+    """Whether it cannot be told apart from the row with the highest mean; see `comparison`. False where there is
+    nothing to compare, and for a single seed."""
+    median: float
+    scores: tuple[float, ...]
+    """Of each seed, in the order of the seeds."""
+    groups: tuple[tuple[float, ...], ...]
+    """The lower and the upper group of scores, where the seeds form two; else empty."""
+    area: float
+    """Mean over seeds of the mean score along the curve up to the budget, by the trapezoidal rule."""
+    steps_to_threshold: float
+    """Environment steps of the first evaluation at the threshold, median over seeds; infinite where most seeds never
+    get there, NaN without a threshold."""
+    seconds_to_threshold: float
+    """Likewise in training time of the whole run."""
+    untrained: float
+    """Mean score of the same policies before training."""
+    env_steps: float
+    gradient_steps: float
+    policy_gradient_steps: float
+    """Per seed, at the budget; the mean where seeds differ."""
+    scheduled: float
+    """Share of their learning-rate schedule at which the scores are read; below 1, a run with that budget would be
+    another algorithm. NaN without a schedule."""
+    cpu_seconds: float
+    """Processor seconds of training of all seeds together, at the budget."""
+    train_seconds: float
+    evaluate_seconds: float
+    """Wall time of all seeds together, at the budget."""
+    compile_seconds: float
+    """Of the whole runs."""
+    steps_per_second: float
+    """Environment steps of all seeds together per second of training."""
+    status: str
+    """``ok``, or how many seeds ended how or fall short of the budget, and why after a colon."""
+    runs: tuple[str, ...]
+    """Ids of the runs that the row is made from."""
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean with its standard error."""
+        return estimate_mean(np.array(self.scores)) if self.scores else Estimate(*np.full((3, 1), np.nan)[:, 0])
+
+
+def make_rows(frame: pd.DataFrame, *, unit: str | None, threshold: float | None = None) -> list[Row]:
+    """Rows of a frame, sorted by task, simulator and score; those of a task in a simulator are compared.
+
+    Args:
+        frame: of `budgets.at_budget`; the order of its rows does not matter.
+        unit: of the budget; None where each seed is taken at its own end.
+        threshold: score whose first reaching is timed.
+    """
+    rows: list[Row] = []
+    ordered = frame.sort_values(_ORDER, kind="stable")
+    for _, block in ordered.groupby(["task", "simulator"], sort=True):
+        made = [_row(group, unit, threshold) for _, group in block.groupby(["algorithm", "variant"], sort=True)]
+        rows += sorted(_compared(made), key=lambda row: -row.mean if np.isfinite(row.mean) else np.inf)
+    return rows
+
+
+def _compared(rows: list[Row]) -> Iterator[Row]:
+    same = compare_with_best([row.estimate for row in rows]).indistinguishable()
+    for row, indistinguishable in zip(rows, same, strict=True):
+        yield replace(row, best=bool(indistinguishable))
+
+
+def _row(group: pd.DataFrame, unit: str | None, threshold: float | None) -> Row:
+    counted = group[np.isfinite(group["score"])]
+    scores = counted["score"].to_numpy(dtype=np.float64)
+    found = estimate_mean(scores) if scores.size else Estimate(*np.full((3, 1), np.nan)[:, 0])
+    low, high = found.interval()
+    runs = counted.drop_duplicates("run_id")  # members of a run share its clocks
+    members = counted["run_id"].value_counts().reindex(runs["run_id"]).to_numpy()
+    steps = float((runs["at_env_steps"].to_numpy() * members).sum())
+    train = _total(runs["at_train_seconds"])
+    first, all_runs = group.iloc[0], group.drop_duplicates("run_id")
+    return Row(
+        task=first["task"],
+        simulator=first["simulator"],
+        algorithm=first["algorithm"],
+        variant=first["variant"],
+        gradient=next((g for g in group["gradient"] if g), ""),
+        seeds=int(scores.size),
+        diverged=int((counted["status"] == "diverged").sum()),
+        mean=float(found.value),
+        low=float(low),
+        high=float(high),
+        best=False,
+        median=float(median(scores)) if scores.size else np.nan,
+        scores=tuple(scores.tolist()),
+        groups=tuple(tuple(part.tolist()) for part in two_groups(scores) or ()),
+        area=_mean(_areas(counted)),
+        steps_to_threshold=_reaching(counted, "curve_env_steps", threshold),
+        seconds_to_threshold=_reaching(counted, "curve_train_seconds", threshold),
+        untrained=_mean(group["untrained"]),
+        env_steps=_mean(counted["at_env_steps"]),
+        gradient_steps=_mean(counted["at_gradient_steps"]),
+        policy_gradient_steps=_mean(counted["at_policy_gradient_steps"]),
+        scheduled=_scheduled(counted[counted["status"] != "diverged"]),
+        cpu_seconds=_total(runs["at_cpu_seconds"]),
+        train_seconds=train,
+        evaluate_seconds=_total(runs["evaluate_seconds"] * runs["at_share"]),
+        compile_seconds=_total(all_runs["compile_seconds"]),
+        steps_per_second=steps / train if train > 0 else np.nan,
+        status=_status(group, unit),
+        runs=tuple(all_runs["run_id"]),
+    )
+
+
+def _mean(values: pd.Series | Array) -> float:
+    array = np.asarray(values, dtype=np.float64)
+    return float(mean(array)) if array.size else np.nan
+
+
+def _total(values: pd.Series) -> float:
+    return float(values.to_numpy(dtype=np.float64).sum()) if len(values) else np.nan
+
+
+def _scheduled(counted: pd.DataFrame) -> float:
+    """Share of the schedule; the last iteration may end a little after it."""
+    if counted.empty or not counted["schedule_unit"].iloc[0]:
+        return np.nan
+    at = counted[f"at_{counted['schedule_unit'].iloc[0]}"]
+    return min(_mean(at / counted["schedule_length"]), 1.0)
+
+
+def _areas(counted: pd.DataFrame) -> Array:
+    columns = (counted[name] for name in ("curve_env_steps", "curve_value", "at_env_steps"))
+    areas = np.array([area_under_curve(x, y, until=end) for x, y, end in zip(*columns, strict=True)])
+    return areas[np.isfinite(areas)]
+
+
+def _reaching(counted: pd.DataFrame, axis: str, threshold: float | None) -> float:
+    if threshold is None or counted.empty:
+        return np.nan
+    curves = zip(counted[axis], counted["curve_value"], strict=True)
+    return float(median([time_to_threshold(x, y, threshold) for x, y in curves]))
+
+
+def _status(group: pd.DataFrame, unit: str | None) -> str:
+    """How the seeds ended; a seed that ended well but before the budget is named."""
+    short = group[(group["status"] == "ok") & group["short"]] if unit is not None else group[:0]
+    counts = Counter(group["status"])
+    counts["ok"] -= len(short)
+    counts["short of the budget"] = len(short)
+    ordered = sorted((item for item in counts.items() if item[1]), key=lambda item: item[0] != "ok")
+    if [status for status, _ in ordered] == ["ok"]:
+        return "ok"
+    ended = ordered[0][0] if len(ordered) == 1 else ", ".join(f"{seeds} {status}" for status, seeds in ordered)
+    reasons = sorted({reason for reason in group["reason"] if reason})
+    if unit is not None and len(short):
+        reasons += [_ends(row, unit) for _, row in short[:_NAMED].iterrows()]
+        reasons += [f"{len(short) - _NAMED} more seeds"] if len(short) > _NAMED else []
+    return f"{ended}: {'; '.join(reasons)}" if reasons else ended
+
+
+def _ends(row: pd.Series, unit: str) -> str:
+    curve = row[f"curve_{unit}"]
+    if not len(curve) or not np.isfinite(curve[-1]):
+        return f"seed {row['seed']} (run {row['run_id']}) has no {UNITS[unit]} recorded"
+    shown = number(curve[-1]) if unit == "cpu_seconds" else count(curve[-1])
+    return f"seed {row['seed']} (run {row['run_id']}) ends at {shown} {UNITS[unit]}"
