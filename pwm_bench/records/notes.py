@@ -12,13 +12,17 @@ from pwm_bench.analysis.rows import Row
 from pwm_bench.records.frames import Loaded
 from pwm_bench.text import count, number
 
-__all__ = ["COST_NOTE", "budget_note", "table_notes"]
+__all__ = ["COST_NOTE", "OVERALL_NOTE", "budget_note", "table_notes"]
 
 COST_NOTE = (
     "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together, all "
     "up to the budget but for compiling."
 )
 """Only tables that show cost need it."""
+OVERALL_NOTE = (
+    "Tasks together: interquartile mean (IQM) of tasks times seeds, 95 % interval over seeds within tasks."
+)
+"""Only tables with aggregates over tasks need it."""
 BOLD_NOTE = "Bold: cannot be told apart from the best (Welch's t, 5 % over all comparisons with the best)."
 _PLACES = 4  # that a note names
 _MEANINGS = {"score": "success (Meta-World) or return / 1000 (dm_control)"}
@@ -48,8 +52,7 @@ def table_notes(
     per_seed = " or ".join(map(str, episodes)) or "no"
     notes = [
         f"Score: {_MEANINGS.get(metric, metric.replace('_', ' '))} of the deterministic policy, mean of {per_seed} "
-        "evaluation episodes per seed; mean over seeds with a 95 % interval by Student's t. Over several tasks: "
-        "interquartile mean of tasks times seeds, with an interval over seeds within tasks.",
+        "evaluation episodes per seed; mean over seeds with a 95 % interval by Student's t.",
         budgets,
         COST_NOTE,
     ]

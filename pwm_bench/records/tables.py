@@ -20,7 +20,7 @@ from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.rows import Row, make_rows
 from pwm_bench.records.beside import published_beside
 from pwm_bench.records.frames import Loaded, members_frame
-from pwm_bench.records.notes import budget_note, table_notes
+from pwm_bench.records.notes import OVERALL_NOTE, budget_note, table_notes
 from pwm_bench.records.store import FINISHED
 
 __all__ = ["MATCHES", "Match", "Row", "Summary", "normalise_frame", "summarise"]
@@ -105,6 +105,8 @@ def summarise(
         at = at_budget(frame, unit or "env_steps", cast("Mapping[Hashable, float | None]", common))
         rows = make_rows(at, unit=unit, threshold=threshold)
     notes = table_notes(rows, frame, loaded, metric, budget_note(rows, unit, common), scales, threshold)
+    together = overall(rows) if normalise != "none" or metric in _SHARES else ()
+    notes += (OVERALL_NOTE,) if together else ()
     notes += (machines,) if machines else ()
     theirs: Mapping[Place, tuple[Published, ...]] = {}
     if published is not None:
@@ -116,7 +118,7 @@ def summarise(
         metric=metric,
         rows=tuple(rows),
         notes=notes,
-        overall=overall(rows) if normalise != "none" or metric in _SHARES else (),
+        overall=together,
         published=theirs,
         normalised=normalise,
         threshold=threshold,

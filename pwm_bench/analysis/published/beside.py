@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import UsageError, unknown
-from pwm_bench.analysis import Normalisation
+from pwm_bench.analysis import Normalisation, interval
 from pwm_bench.analysis.normalise import PPO_PEAK
 from pwm_bench.analysis.published.curves import Seed, Series, load_curves
 from pwm_bench.analysis.published.numbers import Published, load_published
@@ -136,7 +136,7 @@ def _of_series(series: Series, metric: str, env_steps: float | None) -> Publishe
         return None
     if metric == "score" and series.metric == "return":
         values = values / 1000.0
-    low, high = _interval(values)
+    low, high = interval(values)
     some = ("some_seeds",) if values.size < len(series.seeds) else ()
     return Published(
         task=series.task,
@@ -156,16 +156,6 @@ def _of_series(series: Series, metric: str, env_steps: float | None) -> Publishe
         caveats=(*series.caveats, *(("budget", "end_of_curve") if env_steps is None else ("interpolated", *some))),
         note="",
     )
-
-
-def _interval(values: Array) -> tuple[float, float]:
-    """95 % interval of the mean over seeds, as the tables give it for ours; NaN where two seeds are too few."""
-    from scipy import stats
-
-    if values.size < 3:
-        return math.nan, math.nan
-    half = float(stats.t.ppf(0.975, values.size - 1)) * float(values.std(ddof=1)) / math.sqrt(values.size)
-    return float(values.mean()) - half, float(values.mean()) + half
 
 
 def _end(seeds: Iterable[Seed], axis: str) -> float:
