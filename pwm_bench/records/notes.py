@@ -19,9 +19,7 @@ COST_NOTE = (
     "up to the budget but for compiling."
 )
 """Only tables that show cost need it."""
-OVERALL_NOTE = (
-    "Tasks together: interquartile mean (IQM) of tasks times seeds, 95 % interval over seeds within tasks."
-)
+OVERALL_NOTE = "Tasks together: interquartile mean (IQM) of tasks times seeds, 95 % interval over seeds within tasks."
 """Only tables with aggregates over tasks need it."""
 BOLD_NOTE = "Bold: cannot be told apart from the best (Welch's t, 5 % over all comparisons with the best)."
 _PLACES = 4  # that a note names
