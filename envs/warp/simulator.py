@@ -20,8 +20,8 @@ from envs.errors import UsageError
 from envs.integrator import Integrator
 from envs.simulator import ControlClamp, State, model_at_timestep
 from envs.warp.adjoint import build_adjoint
+from envs.warp.axes import WorldAxes, in_published_axes, needs_full_inertia
 from envs.warp.forward import build_forward
-from envs.warp.full_inertia import WorldAxes, in_published_axes, needs_full_inertia
 from envs.warp.layout import layout_for, model_struct, scratch_struct
 from envs.warp.model import build_link_tree
 from envs.warp.runtime import start_warp

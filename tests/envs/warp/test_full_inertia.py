@@ -9,8 +9,7 @@ import torch
 
 from envs.integrator import Integrator
 from envs.simulator import State
-from envs.warp import full_inertia
-from envs.warp.full_inertia import WorldAxes
+from envs.warp.axes import WorldAxes, needs_full_inertia
 from envs.warp.model import build_link_tree
 from envs.warp.simulator import SimulatorWarp
 from pwm_bench.parity.golden.file import BALL, FREE, HINGE, Joint
@@ -220,9 +219,9 @@ def test_a_fixed_base_and_points_on_the_world_are_turned_too():
 
 def test_only_ball_joints_under_linear_rotations_need_it(model: mujoco.MjModel):
     tree = build_link_tree(model)
-    assert full_inertia.needs_full_inertia(tree, LINEAR)
-    assert not full_inertia.needs_full_inertia(tree, Integrator())
+    assert needs_full_inertia(tree, LINEAR)
+    assert not needs_full_inertia(tree, Integrator())
     free = mujoco.MjModel.from_xml_string(
         "<mujoco><worldbody><body><freejoint/><geom size='.1'/></body></worldbody></mujoco>"
     )
-    assert not full_inertia.needs_full_inertia(build_link_tree(free), LINEAR)
+    assert not needs_full_inertia(build_link_tree(free), LINEAR)
