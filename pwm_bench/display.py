@@ -82,6 +82,7 @@ class LiveDisplay:
     def __init__(self, console: Console, items: Sequence[Item]) -> None:
         self._lines = {item.spec.id: _Line(item) for item in items}
         self._note = ""
+        self._console = console
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=5, transient=False)
         self._spinner = Spinner("dots", style="cyan")
 
@@ -128,14 +129,16 @@ class LiveDisplay:
         grid.add_column(no_wrap=True, justify="right")
         grid.add_column(no_wrap=True)
         grid.add_column(no_wrap=True, justify="right")
-        heading = ("", "run", "", "env steps", "return", "")
-        grid.add_row(*(Text(text, style="dim") for text in heading))
         lines = list(self._lines.values())
         hidden_before, shown, hidden_after = _window(lines)
+        rows = [self._row(line) for line in shown]
+        with_scores = _width(rows) <= self._console.width  # names are what may not be cut
+        heading = ("", "run", "", "env steps", "return" if with_scores else "", "")
+        grid.add_row(*(Text(text, style="dim") for text in heading))
         if hidden_before:
             grid.add_row("", Text(f"… {hidden_before} runs above", style="dim"))
-        for line in shown:
-            grid.add_row(*self._row(line))
+        for row in rows:
+            grid.add_row(*row[:4], *((row[4] if with_scores else "", row[5]) if len(row) > 4 else ()))
         if hidden_after:
             grid.add_row("", Text(f"… {hidden_after} more runs", style="dim"))
         if self._note:
@@ -188,6 +191,16 @@ def _resting_row(item: Item) -> tuple[RenderableType, ...]:
     }
     mark, text, style = words[item.plan]
     return Text(mark, style=style), Text(item.spec.label, style="dim"), Text(text, style=style)
+
+
+def _width(rows: Sequence[tuple[RenderableType, ...]]) -> int:
+    """Columns of the terminal that rows of text, bars and spinners take."""
+    widths = [1, 0, 12, 9, 6, 0]
+    for row in rows:
+        for index, cell in enumerate(row):
+            if isinstance(cell, Text):
+                widths[index] = max(widths[index], cell.cell_len)
+    return sum(widths) + len(widths) - 1
 
 
 def _window(lines: list[_Line]) -> tuple[int, list[_Line], int]:

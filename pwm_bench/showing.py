@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-__all__ = ["plain_table", "step_bar"]
+__all__ = ["described", "plain_table", "step_bar", "terminal_width"]
 
 
 def step_bar(console: Console, label: str) -> Progress:
@@ -49,3 +54,29 @@ def plain_table(title: str, *columns: str) -> Table:
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left", no_wrap=not index)
     return table
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal, or of ``$COLUMNS``; None where the output goes into a file or a pipe."""
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def described(lines: Sequence[tuple[str, str]], *, width: int | None) -> str:
+    """Names and what they stand for, wrapped between words; paths and commands stay whole.
+
+    Args:
+        lines: name and text.
+        width: of the terminal; None wraps nothing.
+    """
+    indent = max(len(name) for name, _ in lines) + 2
+    shown = []
+    for name, text in lines:
+        whole = f"{name:<{indent}}{text}"
+        wrapped = textwrap.wrap(
+            whole, width or len(whole) + 1, subsequent_indent=" " * indent, break_long_words=False,
+            break_on_hyphens=False, drop_whitespace=True,
+        )  # fmt: skip
+        shown += wrapped or [whole]
+    return "\n".join(shown)

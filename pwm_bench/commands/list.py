@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,7 +40,7 @@ class List:
             if kind == "runs":
                 from pwm_bench.records.store import Results
 
-                _runs(console, Results(self.results))
+                _runs(Results(self.results))
             elif kind == self.kind == "tasks":
                 _tasks(console)
             else:
@@ -128,36 +127,12 @@ def _simulator(name: str) -> str:
     return f"{gradient}; contact: {able.contact}; on {', '.join(able.devices)}"
 
 
-def _runs(console: Console, results: Results) -> None:
-    from rich import box
-    from rich.table import Table
+def _runs(results: Results) -> None:
+    from pwm_bench.records.listing import scan
+    from pwm_bench.records.runs_table import runs_table
+    from pwm_bench.showing import terminal_width
 
-    from pwm_bench.text import count, number
-
-    names = results.studies()
-    if not names:
+    entries = list(scan(results))
+    if not entries:
         raise UsageError(f"{results.root}: holds no runs yet; begin with `pwm-bench sweep quickstart`")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header in ("study", "run", "what", "seeds", "env steps", "return", "status"):
-        table.add_column(header, justify="right" if header in ("seeds", "env steps", "return") else "left")
-    for study in names:
-        for directory in results.runs(study):
-            try:
-                record = json.loads(directory.record_file.read_text())
-                spec, members = record["spec"], record["members"]
-                returns = [m["final_return"] for m in members if m["final_return"] is not None]
-                status = directory.status() or ""
-                if any(m["status"] == "diverged" for m in members) and status == "ok":
-                    status = f"ok, {sum(m['status'] == 'diverged' for m in members)} diverged"
-                table.add_row(
-                    study,
-                    directory.path.name,
-                    f"{spec['task']} · {spec['simulator']} · {spec['algorithm']}",
-                    str(len(members)),
-                    count(record["counts"]["env_steps"]),
-                    number(sum(returns) / len(returns) if returns else None),
-                    status,
-                )
-            except (ValueError, KeyError, TypeError, UsageError):
-                table.add_row(study, directory.path.name, "", "", "", "", "damaged")
-    console.print(table, highlight=False)
+    print(runs_table(entries, width=terminal_width()))

@@ -14,7 +14,6 @@ from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import ResultsFolder, default_results, option
 
 if TYPE_CHECKING:
-    from pwm_bench.records.listing import Entry
     from pwm_bench.records.store import Results as Store
 
 __all__ = ["ACTIONS", "Results"]
@@ -83,47 +82,26 @@ class Results:
 
 def _ls(store: Store, studies: Sequence[str], everything: bool) -> int:
     from pwm_bench.records.listing import scan, summaries
+    from pwm_bench.records.runs_table import plain_columns, runs_table
+    from pwm_bench.showing import terminal_width
 
     entries = list(scan(store, studies or None))
     if studies or everything:
-        print(_columns([("study", "run", "task", "simulator", "algorithm", "seeds", "env steps", "return", "status")],
-                       [_row(entry) for entry in entries], right=(5, 6, 7)))  # fmt: skip
+        print(runs_table(entries, width=terminal_width()))
         return 0
     rows = []
     for study, statuses in summaries(entries).items():
         latest = max(entry.updated_at for entry in entries if entry.study == study)
         held = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
         rows.append((study, str(sum(statuses.values())), latest[:16].replace("T", " "), held))
-    print(_columns([("study", "runs", "last change", "status")], rows, right=(1,)))
+    print(plain_columns([("study", "runs", "last change", "status")], rows, right=(1,)))
     return 0
-
-
-def _row(entry: Entry) -> tuple[str, ...]:
-    from pwm_bench.text import count, number
-
-    if entry.status == "damaged":
-        return (entry.study, entry.run_id, "", "", "", "", "", "", "damaged")
-    status = f"{entry.status}, {entry.diverged} diverged" if entry.diverged and entry.status == "ok" else entry.status
-    return (entry.study, entry.run_id, entry.task, entry.simulator, entry.algorithm, str(entry.seeds),
-            count(entry.env_steps), number(entry.final_return), status)  # fmt: skip
-
-
-def _columns(head: Sequence[tuple[str, ...]], rows: Sequence[tuple[str, ...]], *, right: Sequence[int]) -> str:
-    """Plain text: a table of ten thousand rows is there at once, and can be cut and grepped."""
-    lines = [*head, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
 
 
 def _show(store: Store, names: Sequence[str]) -> int:
     from pwm_bench.records.listing import find
     from pwm_bench.records.store import RunDirectory
+    from pwm_bench.showing import described, terminal_width
     from pwm_bench.text import count, duration, number
 
     if len(names) != 1:
@@ -159,8 +137,7 @@ def _show(store: Store, names: Sequence[str]) -> int:
         lines.append((f"seed {member.seed}", f"{returns}{fate}"))
     lines.append(("files", str(directory.path)))
     lines.append(("again", f"pwm-bench run {directory.spec_file} --results elsewhere"))
-    width = max(len(name) for name, _ in lines)
-    print("\n".join(f"{name:<{width}}  {text}" for name, text in lines))
+    print(described(lines, width=terminal_width()))
     return 0
 
 

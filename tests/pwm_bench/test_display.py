@@ -159,3 +159,22 @@ def test_a_log_gets_a_line_for_what_matters(clock):
 
 def test_a_terminal_gets_the_live_display():
     assert isinstance(make_display(Console(force_terminal=True), items("begin")), LiveDisplay)
+
+
+def test_long_names_are_whole_where_the_scores_have_no_room(clock, monkeypatch):
+    (item,) = items("begin")
+    label = "muscle_humanoid_raw · mujoco_c · pwm-multitask"
+    monkeypatch.setattr(type(item.spec), "label", label)
+    display = LiveDisplay(Console(width=80), [item])
+    display.began(item)
+    display.progressed(item, event(steps=100_000, evaluation_return=-1234.0, untrained_return=-1500.0))
+    clock(10.0)
+    line = draw(display)[1]
+    assert label in line
+    assert "25 % of 400k" in line
+    assert "1,234" not in line
+    assert len(line) <= 80
+    wide = LiveDisplay(Console(width=120), [item])
+    wide.began(item)
+    wide.progressed(item, event(steps=100_000, evaluation_return=-1234.0, untrained_return=-1500.0))
+    assert "-1,500 → -1,234" in draw(wide, 120)[1]

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pwm_bench.records.formats.columns import COLUMNS, Layout
-from pwm_bench.records.formats.sheet import Cell, Sheet, to_sheet
+from pwm_bench.records.formats.sheet import Cell, Line, Sheet, to_sheet
 from pwm_bench.records.tables import Summary
+from pwm_bench.text import MISSING
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -83,8 +84,9 @@ def _below(sheet: Sheet, trace: bool) -> list[Text]:
 
 
 def _all_well(sheet: Sheet, column: int) -> bool:
-    """Whether it is the status, and says nothing but ok: where space is short, no news is good news."""
-    cells = (line.cells[column].text for block in sheet.blocks for line in block.lines)
+    """Whether it is the status, and says nothing but ok: where space is short, no news is good news. That a row is
+    published stands above it."""
+    cells = (line.cells[column].text for block in sheet.blocks for line in block.lines if not line.published)
     return sheet.headers[column] == COLUMNS["status"].header and all(text == "ok" for text in cells)
 
 
@@ -107,13 +109,21 @@ def _table(sheet: Sheet, suffix: str, columns: Sequence[int], *, intervals: bool
         wraps = sheet.parts[i] == "name" and not grid
         table.add_column(header, justify=sheet.aligns[i], no_wrap=not wraps, overflow="fold")
     for block in sheet.blocks:
+        lines = [line for line in block.lines if not _says_nothing(line, columns)]
+        if not lines:
+            continue
         if block.title:
             table.add_row(Text(block.title, style="bold cyan"))
-        for line in block.lines:
+        for line in lines:
             cells = [_cell(line.cells[i], name=i == 0, indent=bool(block.title), intervals=intervals) for i in columns]
             table.add_row(*cells, style="italic dim" if line.published else None)
         table.add_section()
     return table
+
+
+def _says_nothing(line: Line, columns: Sequence[int]) -> bool:
+    """Whether it is a published line, and nothing of what is shown is known of it."""
+    return line.published and all(line.cells[i].text == MISSING for i in columns if i)
 
 
 def _cell(cell: Cell, *, name: bool, indent: bool = False, intervals: bool = False) -> Text:
@@ -123,10 +133,10 @@ def _cell(cell: Cell, *, name: bool, indent: bool = False, intervals: bool = Fal
     text = Text(f"  {cell.text}" if name and indent else cell.text)
     if intervals and cell.interval:
         text.append(f" {cell.interval}")
-    for detail in cell.details:
-        text.append(f"\n    {detail}", style="dim")
     if cell.marks:
         text.append(f" {','.join(cell.marks)}", style="dim")
+    for detail in cell.details:
+        text.append(f"\n    {detail}", style="dim")
     if cell.bold:
         text.stylize("bold green")
     if cell.warn:

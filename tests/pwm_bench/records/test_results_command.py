@@ -46,6 +46,25 @@ def test_ls(capsys, tmp_path):
     assert len(run(capsys, "ls", "--all", "--results", tmp_path)[0].splitlines()) == 3
 
 
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_ls_fits_a_narrow_terminal_and_cuts_nothing(capsys, tmp_path, monkeypatch, width):
+    ids = [f"{index:012x}" for index in range(3)]
+    for run_id, task in zip(ids, ("hopper", "muscle_humanoid_raw", "ant"), strict=True):
+        make(tmp_path, run_id, task=task, algorithm="pwm-multitask", study="quickstart" if task == "ant" else "t")
+    wide, _ = run(capsys, "ls", "--all", "--results", tmp_path)
+    monkeypatch.setenv("COLUMNS", str(width))
+    for arguments in (("results", "ls", "--all"), ("list", "runs")):
+        assert main([*arguments, "--results", str(tmp_path)]) == 0
+        text = capsys.readouterr().out
+        for line in text.splitlines():
+            assert len(line) <= max(width, len("00000000000a  muscle_humanoid_raw  warp  pwm-multitask"))
+        assert all(run_id in text for run_id in ids)
+        assert "quickstart:" in text.splitlines()
+        for word in set(wide.split()) - {"study"}:
+            assert word in text
+    assert all(len(line) > 80 for line in wide.splitlines()[1:])  # in a pipe each run is one line
+
+
 def test_show(capsys, tmp_path):
     make(tmp_path, "aaa111", value=7.25)
     make(tmp_path, "aab222")
