@@ -47,7 +47,7 @@ def summary_table(frame: pd.DataFrame, *, title: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     table.add_column("", style="dim", no_wrap=True)
     horizons = _columns(sorted(int(h) for h in frame.horizon.unique() if h > 0))

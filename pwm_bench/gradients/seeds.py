@@ -94,7 +94,7 @@ def table(frame: pd.DataFrame, *, cause: str, order: Sequence[str], title: str) 
     from rich.table import Table
 
     means, gaps = over_seeds(frame, cause), differences(frame, cause, order[0]) if len(order) > 1 else None
-    found = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    found = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     found.add_column("", no_wrap=True)
     found.add_column("", style="dim", no_wrap=True)
     horizons = sorted(int(h) for h in means.horizon.unique() if h > 0)

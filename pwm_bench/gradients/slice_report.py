@@ -28,7 +28,7 @@ def summary_table(frame: pd.DataFrame, *, title: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("direction", "", "slope at 0", "best change", "at"):
         table.add_column(heading, justify="left" if heading in ("direction", "") else "right")
     for line, label in _LINES.items():

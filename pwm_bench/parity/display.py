@@ -33,7 +33,7 @@ def heading(text: str) -> Text:
 
 def table(*columns: str, left: int = 1) -> Table:
     """A table whose first ``left`` columns are words and whose others are numbers."""
-    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
         rows.add_column(column, justify="left" if index < left else "right")
     return rows

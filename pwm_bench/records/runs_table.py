@@ -28,17 +28,17 @@ def runs_table(entries: Sequence[Entry], *, width: int | None) -> str:
         return text
     shared = plain_columns([_HEAD[1:]], [row[1:] for row in rows], right=[i - 1 for i in _NUMBERS])
     if _longest(shared) <= width:
-        head, *lines = shared.splitlines()
-        numbered = [(row[0], line) for row, line in zip(rows, lines, strict=True)]
+        head, *shown = shared.splitlines()
+        numbered = [(row[0], line) for row, line in zip(rows, shown, strict=True)]
         parts = [head]
         for study, held in groupby(numbered, key=lambda item: item[0]):
             parts += [f"{study}:", *(line for _, line in held)]
         return "\n".join(parts)
     numbers = plain_columns([_HEAD[_WHAT:]], [row[_WHAT:] for row in rows], right=(0, 1, 2)).splitlines()
     parts = ["  ".join(_HEAD[1:_WHAT]), f"    {numbers[0]}"]
-    for study, held in groupby(zip(rows, numbers[1:], strict=True), key=lambda item: item[0][0]):
+    for study, lines in groupby(zip(rows, numbers[1:], strict=True), key=lambda item: item[0][0]):
         parts.append(f"{study}:")
-        for row, line in held:
+        for row, line in lines:
             parts += ["  ".join(filter(None, row[1:_WHAT])), f"    {line}"]
     return "\n".join(parts)
 
