@@ -27,7 +27,9 @@ QUICKSTART_CARTPOLE_SHAC = 200_000
 QUICKSTART_CARTPOLE_PPO = 200_000
 
 REFERENCE_SEEDS = (0, 1, 2)
+HOPPER_SEEDS = (0, 1, 2, 3, 4)  # what it takes for an interval to tell algorithms three standard deviations apart
 REFERENCE_HOPPER = 300_000  # per seed, for every algorithm: matched by environment steps
+HOPPER_LONG = 2_000_000
 REFERENCE_ANT_SHAC = 1_000_000  # some ten minutes on two CPU cores
 SUITE_SHAC = {"cheetah": 300_000, "anymal": 300_000, "humanoid": 300_000, "muscle_humanoid": 300_000}
 
@@ -59,13 +61,22 @@ def quickstart() -> Study:
 
 
 def hopper() -> Study:
-    """Gradients of four kinds on hopper in Warp at equal environment steps, three seeds: PWM's through a learned model,
+    """Gradients of four kinds on hopper in Warp at equal environment steps, five seeds: PWM's through a learned model,
     SHAC's through the simulator, PPO's score function, SAC's through an action-value function."""
     return _study("hopper", hopper, [
         RunSpec.create(
-            task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=REFERENCE_SEEDS
+            task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS
         )
         for algorithm in ("shac", "pwm", "ppo", "sac")
+    ])  # fmt: skip
+
+
+def hopper_2m() -> Study:
+    """SHAC on hopper in Warp for two million steps, three seeds: to stand beside its published curve."""
+    return _study("hopper-2m", hopper_2m, [
+        RunSpec.create(
+            task="hopper", simulator="warp", algorithm="shac", env_steps=HOPPER_LONG, seeds=REFERENCE_SEEDS
+        )
     ])  # fmt: skip
 
 
@@ -130,6 +141,7 @@ def locomotion(scale: float = 1.0) -> Study:
 STUDIES: dict[str, Callable[..., Study]] = {
     "quickstart": quickstart,
     "hopper": hopper,
+    "hopper-2m": hopper_2m,
     "ant": ant,
     "suite": suite,
     "locomotion": locomotion,

@@ -49,11 +49,12 @@ def test_quickstart_has_all_algorithms_and_both_simulators_with_two_seeds():
     assert {spec.seeds for spec in specs} == {(0, 1)}
 
 
-def test_reference_studies_have_three_seeds_and_equal_budgets():
+def test_the_hopper_study_has_five_seeds_and_equal_budgets():
     hopper = studies.load_study("hopper").specs
     assert {spec.algorithm for spec in hopper} == {"pwm", "shac", "ppo", "sac"}
     assert len({spec.env_steps for spec in hopper}) == 1
-    assert all(len(spec.seeds) == 3 for spec in (*hopper, *studies.load_study("ant").specs))
+    assert all(len(spec.seeds) == 5 for spec in hopper)
+    assert {(spec.algorithm, len(spec.seeds)) for spec in studies.load_study("hopper-2m").specs} == {("shac", 3)}
 
 
 def test_locomotion_has_five_tasks_four_algorithms_and_both_simulators():
