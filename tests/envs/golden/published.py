@@ -16,8 +16,15 @@ from pwm_bench.parity.golden.file import GoldenFile, read_golden
 __all__ = ["PUBLISHED", "altered", "recording", "with_model"]
 
 PUBLISHED = {
-    name: name
-    for name in ("hopper", "hopper_stiff", "ant", "anymal", "humanoid", "cheetah", "cartpole", "double_pendulum")
+    "hopper": "hopper",
+    "hopper_stiff": "hopper_stiff",
+    "ant": "ant",
+    "anymal": "anymal",
+    "humanoid": "humanoid",
+    "cheetah": "cheetah",
+    "cartpole": "cartpole",
+    "double_pendulum": "double_pendulum",
+    "snu_humanoid": "snu",
 }
 """Task -> its recording in this folder."""
 
