@@ -135,7 +135,7 @@ class DifferentiableEnv:
             terminated = self.task.terminated(final_obs) | invalid
             truncated = (progress >= self.episode_length) & ~terminated
             done = terminated | truncated
-        obs = final_obs
+        obs = final_obs.view_as(final_obs)  # gradients add up in the same order whether or not a world begins anew
         if not ask or bool(done.any()):
             fresh = self._fresh(next_episode) if fresh is None else fresh
             state = _select(done, fresh, state)

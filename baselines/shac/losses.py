@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pwm_bench.learning.returns import sum_over_time
+
 __all__ = ["segment_discounts", "segment_returns"]
 
 
@@ -50,4 +52,4 @@ def segment_returns(
     bootstrapped[-1] = True
     bootstrapped &= ~terminated
     tail = torch.where(bootstrapped, gamma * next_values, torch.zeros_like(next_values))
-    return (discounts * (rewards + tail)).sum(0)
+    return sum_over_time(discounts * (rewards + tail))

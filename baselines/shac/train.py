@@ -200,7 +200,7 @@ class Learner:
         metrics = {
             "actor_loss": loss.detach(),
             "actor_grad_norm": norm,
-            "reward": rollout.rewards.detach().mean(dim=(0, 2)),
+            "reward": rollout.rewards.detach().transpose(0, 1).flatten(1).mean(dim=1),
         }
         return metrics, next_values.detach()
 

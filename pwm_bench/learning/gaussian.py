@@ -14,8 +14,11 @@ import math
 import torch.nn.functional as F
 from torch import Tensor
 
+from pwm_bench.learning.elementwise import aligned
+
 __all__ = ["gaussian_entropy", "gaussian_kl", "gaussian_log_prob", "squashed_log_prob"]
 
+_softplus = aligned(F.softplus)
 _LOG_TWO = math.log(2.0)
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 
@@ -48,5 +51,5 @@ def squashed_log_prob(mean: Tensor, std: Tensor, unsquashed: Tensor) -> Tensor:
 
     Source: Haarnoja et al., "Soft actor-critic algorithms and applications", 2018, eq. 26 (in the stable form above).
     """
-    slope = 2.0 * (_LOG_TWO - unsquashed - F.softplus(-2.0 * unsquashed))
+    slope = 2.0 * (_LOG_TWO - unsquashed - _softplus(-2.0 * unsquashed))
     return gaussian_log_prob(mean, std, unsquashed) - slope.sum(-1)

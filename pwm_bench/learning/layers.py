@@ -1,6 +1,8 @@
 """Neural-network layers of a population: parameters ``[P, ...]``, inputs ``[P, ..., features]``.
 
-Each member multiplies its own batch by its own weights in one batched matrix product.
+Each member multiplies its own batch by its own weights in one batched matrix product. On one thread of a CPU a member's
+numbers are the same to the bit alone and in any company; where a library's shortcut for a single member would round
+differently, the layers do without it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from envs.errors import UsageError, unknown
 from pwm_bench.learning import rowwise
-from pwm_bench.learning.elementwise import group_softmax, mish
+from pwm_bench.learning.elementwise import aligned, group_softmax, mish
 from pwm_bench.learning.initialise import Initialiser, torch_default
 from pwm_bench.learning.random import MemberStream
 
@@ -29,10 +31,10 @@ __all__ = [
 ]
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "elu": F.elu,
+    "elu": aligned(F.elu),
     "mish": mish,
     "relu": F.relu,
-    "silu": F.silu,
+    "silu": aligned(F.silu),
     "tanh": torch.tanh,
 }
 
@@ -46,6 +48,24 @@ def activation_function(name: str) -> Callable[[Tensor], Tensor]:
     if name not in _ACTIVATIONS:
         raise unknown("activation", name, _ACTIVATIONS)
     return _ACTIVATIONS[name]
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    """Each member's product of ``(P, n, in)`` and ``(P, in, out)``, shape ``(P, n, out)``.
+
+    BLAS multiplies a matrix and a vector by other kernels than two matrices, and takes them for a lone product only;
+    so what involves a vector is summed up here instead, alike for any P.
+    """
+    if 1 in (x.shape[1], *weight.shape[1:]):
+        return (x.unsqueeze(-1) * weight.unsqueeze(1)).sum(-2)
+    return torch.bmm(x, weight)
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`_product` plus each member's bias, shape ``(P, 1, out)``."""
+    if 1 in (x.shape[1], *weight.shape[1:]):
+        return _product(x, weight) + bias
+    return torch.baddbmm(bias, x, weight)
 
 
 class PopulationLinear(nn.Module):
@@ -77,7 +97,7 @@ class PopulationLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``x``, shape ``(P, ..., in)``, to shape ``(P, ..., out)``."""
-        y = torch.baddbmm(self.bias, x.flatten(1, -2), self.weight)
+        y = _affine(x.flatten(1, -2), self.weight, self.bias)
         return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
 
     def extra_repr(self) -> str:
@@ -115,16 +135,16 @@ class SpectralLinear(PopulationLinear):
     def _iterate(self, steps: int) -> None:
         right = self.right
         for _ in range(steps):
-            left = F.normalize(torch.bmm(self.weight, right), dim=1)
-            right = F.normalize(torch.bmm(self.weight.transpose(1, 2), left), dim=1)
+            left = F.normalize(_product(self.weight, right), dim=1)
+            right = F.normalize(_product(self.weight.transpose(1, 2), left), dim=1)
         self.right = right  # a new tensor: earlier passes of the same graph keep theirs
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``x``, shape ``(P, ..., in)``, to shape ``(P, ..., out)``."""
         if self.training and torch.is_grad_enabled() and self.weight.requires_grad:
             self._iterate(1)
-        norm = torch.bmm(self.weight, self.right).norm(dim=1, keepdim=True)
-        y = torch.baddbmm(self.bias, x.flatten(1, -2), self.weight / norm)
+        norm = _product(self.weight, self.right).norm(dim=1, keepdim=True)
+        y = _affine(x.flatten(1, -2), self.weight / norm, self.bias)
         return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
 
 
@@ -143,10 +163,8 @@ class PopulationLayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalises ``x``, shape ``(P, ..., dim)``."""
         dim = self.weight.shape[-1]
-        if self.weight.shape[0] == 1:  # one fused kernel instead of two
-            return F.layer_norm(x, (dim,), self.weight.view(dim), self.bias.view(dim), self.eps)
         shape = (-1,) + (1,) * (x.dim() - 2) + (dim,)
-        return torch.addcmul(self.bias.view(shape), F.layer_norm(x, (dim,), eps=self.eps), self.weight.view(shape))
+        return F.layer_norm(x, (dim,), eps=self.eps) * self.weight.view(shape) + self.bias.view(shape)
 
 
 class SimNorm(nn.Module):
@@ -189,7 +207,7 @@ class _Layer(nn.Module):
         if self.fused and self._fusible and x.dim() == 3 and rowwise.suits(x, linear.weight.shape[-1]):
             assert isinstance(norm, PopulationLayerNorm)
             kernel = rowwise.norm_mish if self._norm_first else rowwise.mish_norm
-            return kernel(torch.bmm(x, linear.weight), linear.bias, norm.weight, norm.bias)
+            return kernel(_product(x, linear.weight), linear.bias, norm.weight, norm.bias)
         x = self.linear(x)
         if self.norm is None:
             return self._activation(x)

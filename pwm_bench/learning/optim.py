@@ -6,6 +6,8 @@ other), so that every parameter can be seen as ``(P, n)``.
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -34,10 +36,9 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float, members: int) -> T
         the norms before clipping, shape ``(P,)``; not finite where a gradient was not.
     """
     grads = [p.grad.view(members, -1) for p in params if p.grad is not None]
-    if members == 1:
-        norm = torch.stack(torch._foreach_norm(grads)).norm().view(1)
-    else:
-        norm = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads]).norm(dim=0)
+    # A lone member's norms come from one call, with the same bits: each is a sum over one row.
+    norms = torch._foreach_norm(grads) if members == 1 else [torch.linalg.vector_norm(g, dim=1) for g in grads]
+    norm = torch.stack([n.view(members) for n in norms], dim=1).norm(dim=1)
     scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
     torch._foreach_mul_(grads, scale.squeeze() if members == 1 else [scale.unsqueeze(1)] * len(grads))
     return norm
@@ -154,8 +155,10 @@ class PopulationAdam:
             decay = 1.0 - live.to(grads[0].dtype) * (1.0 - b2)
             torch._foreach_mul_(self._second, [decay] * len(grads))
             torch._foreach_addcmul_(self._second, grads, grads, 1.0 - b2)
-        size = self.lr / (1.0 - b1**self._step).clamp(min=1e-12)
-        root = (1.0 - b2**self._step).sqrt().clamp(min=1e-12)
+        # 1 - b^t; torch's power has other last bits for the first members of many than for few.
+        first, second = (-torch.expm1(self._step * math.log(max(b, sys.float_info.min))) for b in (b1, b2))
+        size = self.lr / first.clamp(min=1e-12)
+        root = second.sqrt().clamp(min=1e-12)
         size, root = (x.to(params[0].dtype).unsqueeze(1) for x in (size, root))
         if alive is not None:
             size = size * live

@@ -10,7 +10,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["gae", "td_lambda"]
+__all__ = ["gae", "sum_over_time", "td_lambda"]
+
+
+def sum_over_time(x: Tensor) -> Tensor:
+    """Adds up ``(T, P, ...)`` over time, shape ``(P, ...)``.
+
+    Time comes last in memory first: over the first axis torch adds in an order that depends on a column's place among
+    the others, so that a member's sum would depend on its company.
+    """
+    return x.movedim(0, -1).contiguous().sum(-1)
 
 
 def td_lambda(

@@ -9,9 +9,12 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from pwm_bench.learning.elementwise import aligned
 from pwm_bench.learning.policy import GaussianActor
 
 __all__ = ["LatentModel", "RealStep", "Rollout", "frozen", "imagine"]
+
+_sigmoid = aligned(torch.sigmoid)
 
 
 class LatentModel(Protocol):
@@ -137,5 +140,5 @@ def imagine(
         return Rollout(start, predicted_latents, rewards, *ends)
     survival = None
     if model.termination_network is not None:
-        survival = torch.sigmoid(-model.termination_logit(predicted_latents).to(noise.dtype))
+        survival = _sigmoid(-model.termination_logit(predicted_latents).to(noise.dtype))
     return Rollout(start, predicted_latents, rewards, survival=survival)

@@ -17,6 +17,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pwm_bench.learning.returns import sum_over_time
+
 __all__ = ["actor_loss", "imagined_return"]
 
 
@@ -46,11 +48,12 @@ def imagined_return(
     if survival is not None:
         weight = torch.cumprod(gamma * survival, dim=0)  # of what follows step t
         beyond = weight[-1] * (gamma if released_bootstrap else 1.0)
-        return rewards[0] + (weight[:-1] * rewards[1:]).sum(0) + beyond * next_values[-1]
+        return rewards[0] + sum_over_time(weight[:-1] * rewards[1:]) + beyond * next_values[-1]
     if done is None:
-        steps = torch.arange(horizon, dtype=rewards.dtype, device=rewards.device)
-        last = gamma ** (horizon + int(released_bootstrap))
-        return (gamma ** steps.view(-1, 1, 1) * rewards).sum(0) + last * next_values[-1]
+        rate = torch.as_tensor(gamma, dtype=rewards.dtype, device=rewards.device)
+        powers = torch.cat((torch.ones_like(rate).view(1, -1, 1), rate.view(1, -1, 1).expand(horizon + 1, -1, 1)))
+        powers = powers.cumprod(dim=0)  # gamma^k, not by a power, whose last bits depend on a member's place
+        return sum_over_time(powers[:horizon] * rewards) + powers[horizon + int(released_bootstrap)] * next_values[-1]
 
     running = [torch.ones_like(rewards[0])]
     for ended in done[:-1]:
@@ -63,7 +66,7 @@ def imagined_return(
         # An episode that ends exactly at the cut is discounted like any other episode end.
         last_value = torch.where(done[-1], bootstrap[-1], gamma * bootstrap[-1])
         bootstrap = torch.cat((bootstrap[:-1], last_value.unsqueeze(0)))
-    return (torch.stack(running) * (rewards + bootstrap)).sum(0)
+    return sum_over_time(torch.stack(running) * (rewards + bootstrap))
 
 
 def actor_loss(returns: Tensor, scale: Tensor | float) -> Tensor:

@@ -217,7 +217,8 @@ class PolicyTrainer:
                 self._critic_optimiser.step(alive=self._guard.check(iteration, loss, norm))
                 losses.append(loss.detach())
                 norms.append(norm)
-        return {"critic_loss": torch.stack(losses).mean(0), "critic_grad_norm": torch.stack(norms).mean(0)}
+        loss, norm = (torch.stack(x, dim=1).mean(1) for x in (losses, norms))
+        return {"critic_loss": loss, "critic_grad_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimisers and the return's statistics."""

@@ -80,6 +80,23 @@ def test_a_member_does_not_depend_on_its_company() -> None:
         alone.step(torch.full((2, 2), 0.1))
 
 
+@pytest.mark.parametrize("worlds", [1, 32])
+def test_a_gradient_does_not_depend_on_when_other_episodes_end(worlds: int) -> None:
+    """Three uses of an observation add up three gradients; their order must not depend on resets in other worlds."""
+
+    def gradient(falls: bool) -> torch.Tensor:
+        env = toy_env(2 * worlds, (4, 9))
+        if falls:
+            env.state.qpos[worlds:] = 6.0  # the second member's worlds leave their table in the first step
+        action = torch.linspace(-0.9, 0.9, 4 * worlds).view(-1, 2).requires_grad_()
+        step = env.step(action)
+        reward = env.step(0.5 * torch.sin(step.obs[:, :2])).reward
+        total = step.final_obs.exp().sum(1) + step.obs.cos().sum(1) + reward
+        return torch.autograd.grad(total[:worlds].sum(), action)[0][:worlds]
+
+    assert torch.equal(gradient(falls=False), gradient(falls=True))
+
+
 def test_resuming_is_exact() -> None:
     env = toy_env(4, episode_length=5)
     for _ in range(7):

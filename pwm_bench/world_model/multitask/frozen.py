@@ -73,7 +73,8 @@ class _FrozenStack:
         weight, bias = first.weight.detach(), first.bias.detach()
         if embedding is not None:
             size = embedding.shape[-1]
-            bias = bias + embedding @ weight[:, before : before + size].t()
+            # A sum rather than a product, which BLAS would round otherwise for a single member.
+            bias = bias + (embedding.unsqueeze(1) * weight[:, before : before + size]).sum(-1)
             weight = torch.cat((weight[:, :before], weight[:, before + size :]), dim=1)
         self._layers = [_FrozenLayer(first, weight, bias, dtype)]
         self._layers += [_FrozenLayer(layer, layer.weight, layer.bias, dtype) for layer in layers[1:]]  # type: ignore

@@ -48,7 +48,7 @@ class TwoHotHead:
     def expected(self, output: Tensor) -> Tensor:
         """Mean of the distribution in symlog units, ``(..., outputs)`` to ``(...)``."""
         output = output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
-        return output.softmax(-1) @ self.bins(output)
+        return (output.softmax(-1) * self.bins(output)).sum(-1)  # by rows; a product's rounding depends on their number
 
     def value(self, output: Tensor) -> Tensor:
         """The number that logits ``(..., outputs)`` stand for, shape ``(...)``."""

@@ -9,10 +9,12 @@ import torch
 from baselines.ppo import Config, Learner
 from envs.errors import UsageError
 from pwm_bench.learning import learner
+from tests.company import assert_company_changes_nothing
 from tests.host_sync import exempt, no_host_sync
 from tests.toy import toy_env
 
 SMALL = Config(num_envs=8, horizon=5, epochs=2, minibatches=2, hidden=(16,), critic_hidden=(16,))
+ODD = dataclasses.replace(SMALL, num_envs=7, minibatches=5, hidden=(13,), critic_hidden=(9, 5))
 BUDGET = 100_000
 
 
@@ -76,17 +78,9 @@ def test_follows_the_protocol_and_counts():
     assert not action.requires_grad
 
 
-def test_a_member_learns_the_same_alone_and_in_company():
-    seeds = (3, 7)
-    together = make(seeds)
-    singles = [make((seed,)) for seed in seeds]
-    for _ in range(3):
-        metrics = together.update()
-        apart = [single.update() for single in singles]
-    for name, value in metrics.items():
-        torch.testing.assert_close(value, torch.cat([a[name] for a in apart]), rtol=1e-3, atol=1e-4, equal_nan=True)
-    for both, *each in zip(weights(together), *map(weights, singles), strict=True):
-        torch.testing.assert_close(both, torch.cat(each), rtol=1e-3, atol=1e-4)
+@pytest.mark.parametrize("config", [SMALL, ODD], ids=["whole vectors", "odd sizes"])
+def test_a_member_learns_the_same_alone_and_in_company(config):
+    assert_company_changes_nothing(lambda seeds: make(seeds, config), (3, 7, 5), updates=4)
 
 
 def test_resumes_exactly():

@@ -11,8 +11,11 @@ from baselines.sac import Config, Learner
 from envs.errors import UsageError
 from pwm_bench.learning import learner
 from tests.baselines.sac.factories import BUDGET, SMALL, make, stored, weights
+from tests.company import assert_company_changes_nothing
 from tests.host_sync import exempt, no_host_sync
 from tests.toy import Aim, PointMass, mean_return, toy_env
+
+ODD = dataclasses.replace(SMALL, num_envs=3, batch_size=9, hidden=(13, 5), critic_hidden=(7,))
 
 
 class Fenced(PointMass):
@@ -133,17 +136,9 @@ def test_observations_are_normalised_by_all_that_were_seen():
     assert nearest.max() < 1e-4
 
 
-def test_a_member_learns_the_same_alone_and_in_company():
-    seeds = (3, 7)
-    together = make(seeds)
-    singles = [make((seed,)) for seed in seeds]
-    for _ in range(4):
-        metrics = together.update()
-        apart = [single.update() for single in singles]
-    for name, value in metrics.items():
-        torch.testing.assert_close(value, torch.cat([a[name] for a in apart]), rtol=1e-3, atol=1e-4, equal_nan=True)
-    for both, *each in zip(weights(together), *map(weights, singles), strict=True):
-        torch.testing.assert_close(both, torch.cat(each), rtol=1e-3, atol=1e-4)
+@pytest.mark.parametrize("config", [SMALL, ODD], ids=["small", "odd sizes"])
+def test_a_member_learns_the_same_alone_and_in_company(config):
+    assert_company_changes_nothing(lambda seeds: make(seeds, config), (3, 7, 5), updates=4)
 
 
 @pytest.mark.parametrize("updates", [1, 6], ids=["in the seed steps", "after the ring came round"])

@@ -13,8 +13,9 @@ import envs
 from baselines.shac import Config, Learner, recipe
 from baselines.shac.losses import segment_discounts, segment_returns
 from envs.errors import UsageError
+from tests.company import assert_company_changes_nothing
 from tests.host_sync import exempt, no_host_sync
-from tests.toy import mean_return, toy_env
+from tests.toy import PointMass, mean_return, toy_env
 
 SMALL = Config(
     num_envs=4,
@@ -26,6 +27,9 @@ SMALL = Config(
     actor_learning_rate=5e-3,
     critic_learning_rate=5e-3,
 )
+
+
+ODD = {"num_envs": 3, "actor_hidden": (13, 5), "critic_hidden": (9,), "critic_ensemble": 3}
 
 
 def learner(seeds: tuple[int, ...] = (0,), config: Config = SMALL, budget: int = 10_000) -> Learner:
@@ -108,14 +112,23 @@ def test_it_learns_the_toy_task() -> None:
     assert agent.alive.all()
 
 
-def test_a_member_does_not_depend_on_its_company() -> None:
-    together, alone = learner((4, 9)), learner((9,))
-    for _ in range(3):
-        both, single = together.update(), alone.update()
-    for name in ("actor_loss", "critic_loss", "actor_grad_norm"):
-        assert torch.allclose(both[name][1:], single[name], rtol=1e-4)
-    obs = torch.randn(1, 6, 4)
-    assert torch.allclose(together.act(obs.expand(2, -1, -1))[1:], alone.act(obs), atol=1e-5)
+class _Narrow(PointMass):
+    """A point mass that falls off its table, in some worlds sooner than in others."""
+
+    def terminated(self, observation: torch.Tensor) -> torch.Tensor:
+        return observation[:, :2].abs().amax(1) > 0.9
+
+
+@pytest.mark.parametrize("changes", [{}, ODD], ids=["small", "odd sizes"])
+def test_a_member_does_not_depend_on_its_company(changes: dict) -> None:
+    """Nor on when the others' episodes end, which adds nodes to the graph that the gradient flows through."""
+    config = replace(SMALL, **changes)
+
+    def make(seeds: tuple[int, ...]) -> Learner:
+        env = toy_env(config.num_envs * len(seeds), seeds, task=_Narrow())
+        return Learner(env, config, seeds=seeds, total_env_steps=1000)
+
+    assert_company_changes_nothing(make, (4, 9, 6), updates=4)
 
 
 def test_resuming_is_exact() -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pwm_bench.learning.elementwise import group_softmax, mish
+from pwm_bench.learning.elementwise import aligned, group_softmax, mish
+from tests.company import one_thread
 
 EXTREMES = torch.tensor([-1e4, -100.0, -88.0, -20.0, -1.0, 0.0, 1.0, 20.0, 88.0, 100.0, 1e4])
 
@@ -37,3 +38,31 @@ def test_derivatives_match_finite_differences() -> None:
     x = torch.linspace(-4, 4, 24, dtype=torch.float64).view(3, 8).requires_grad_()
     assert torch.autograd.gradcheck(mish, (x,))
     assert torch.autograd.gradcheck(group_softmax, (x,))
+
+
+@pytest.mark.parametrize(
+    "function", [aligned(f) for f in (F.elu, F.silu, F.softplus, torch.sigmoid)] + [mish, torch.tanh, torch.exp]
+)
+@pytest.mark.parametrize("shape", [(5, 3), (3, 11), (31,), (4, 48)])
+def test_a_member_has_the_same_bits_in_any_company(function, shape: tuple[int, ...]) -> None:
+    """What torch leaves over at the end of a tensor, and computes by another formula, is nobody's in particular."""
+
+    def value_and_gradient(x: torch.Tensor) -> torch.Tensor:
+        x = x.clone().requires_grad_()
+        y = function(x)
+        return torch.stack((y.detach(), *torch.autograd.grad(y.square().sum(), x)), dim=1)
+
+    x = 2.0 * torch.randn(9, *shape, generator=torch.Generator().manual_seed(0))
+    with one_thread():
+        together = value_and_gradient(x)
+        for first in range(9):
+            for count in {1, 2, 3, 9 - first}:
+                own = x[first : first + count]
+                assert torch.equal(value_and_gradient(own), together[first : first + count][:count])
+
+
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_padding_changes_no_value(rows: int) -> None:
+    x = torch.linspace(-5, 5, 3 * rows * 5, dtype=torch.float64).view(3, rows, 5)
+    for function in (F.elu, F.silu, F.softplus):
+        torch.testing.assert_close(aligned(function)(x), function(x), rtol=1e-14, atol=1e-14)

@@ -15,6 +15,7 @@ from pwm_bench.learning.layers import (
     activation_function,
 )
 from pwm_bench.learning.random import MemberStream
+from tests.company import one_thread
 
 SEEDS = (0, 5, 9)
 INITS = {
@@ -175,3 +176,35 @@ def test_spectral_linear_gradient() -> None:
             ends.append((layer(x) ** 2).sum())
     assert layer.right is right
     torch.testing.assert_close((gradient * direction).sum(), (ends[0] - ends[1]) / 2e-6, rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 64])
+@pytest.mark.parametrize("norm", ["none", "pre", "post"])
+@pytest.mark.parametrize(
+    ("sizes", "activation", "last"),
+    [
+        ((11, 64, 32, 1), "elu", "linear"),
+        ((5, 13, 3), "silu", "hidden"),
+        ((7, 20, 16), "mish", "simnorm"),
+        ((7, 9, 16), "relu", "spectral"),
+        ((1, 10, 2), "tanh", "linear"),
+    ],
+)
+def test_a_member_has_the_same_bits_in_any_company(rows, norm, sizes, activation, last):
+    """Values and all gradients: a lone matrix times a vector has kernels of its own, for one."""
+    seeds = (0, 5, 9, 2, 7)
+
+    def values_and_gradients(chosen: slice) -> list[torch.Tensor]:
+        stream = MemberStream(seeds[chosen])
+        net = PopulationMLP(stream.members, sizes, activation, norm, stream=stream, last=last)
+        for parameter in net.parameters():  # away from zeros and ones
+            parameter.data += 0.1 * stream.normal(*parameter.shape[1:])
+        x = stream.normal(rows, sizes[0]).requires_grad_()
+        y = net(x)
+        return [y.detach(), *torch.autograd.grad(y.sin().sum(), [x, *net.parameters()])]
+
+    with one_thread():
+        together = values_and_gradients(slice(0, 5))
+        for chosen in (slice(0, 1), slice(4, 5), slice(1, 3), slice(2, 5)):
+            for ours, theirs in zip(values_and_gradients(chosen), together, strict=True):
+                assert torch.equal(ours, theirs[chosen])

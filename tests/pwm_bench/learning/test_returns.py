@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pwm_bench.learning.returns import gae, td_lambda
+from pwm_bench.learning.returns import gae, sum_over_time, td_lambda
+from tests.company import one_thread
 
 T, N = 9, 64
 GAMMA = 0.97
@@ -100,3 +101,15 @@ def test_gradients_flow_through_td_lambda():
     assert torch.autograd.gradcheck(
         lambda r: td_lambda(r, next_values, terminated, truncated, gamma=GAMMA, lam=0.9)[:, :2], (rewards,)
     )
+
+
+@pytest.mark.parametrize("worlds", [5, 48, 64])
+def test_a_sum_over_time_has_the_same_bits_in_any_company(worlds):
+    x = torch.randn(33, 6, worlds, generator=torch.Generator().manual_seed(0))
+    with one_thread():
+        together = sum_over_time(x)
+        torch.testing.assert_close(together, x.double().sum(0).float())
+        for first in range(6):
+            for count in {1, 2, 6 - first}:
+                own = x[:, first : first + count].contiguous()
+                assert torch.equal(sum_over_time(own), together[first : first + count][:count])
