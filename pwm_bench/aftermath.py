@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import suppress
+from signal import SIGKILL, Signals
 
 from envs.errors import UsageError
+from envs.signals import STOPPING
 from pwm_bench.executors.local import ProcessEnd
 from pwm_bench.records.store import FINISHED, RunDirectory, now
 from pwm_bench.spec import RunSpec
 
 __all__ = ["settle"]
-
-_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the rest are crashes
 
 
 def settle(spec: RunSpec, directory: RunDirectory, end: ProcessEnd) -> tuple[str, str]:
@@ -42,9 +41,13 @@ def settle(spec: RunSpec, directory: RunDirectory, end: ProcessEnd) -> tuple[str
 
 
 def _fate(end: ProcessEnd) -> tuple[str, str]:
-    if end.out_of_memory and end.code == -signal.SIGKILL:
+    if end.out_of_memory and not end.asked and end.code == -SIGKILL:
         return "oom", "killed by the kernel: out of memory"
-    if -end.code in _FROM_OUTSIDE:
+    if end.asked:  # whatever an interruption of an import has come out as
+        return "interrupted", "stopped on request; goes on from its last checkpoint"
+    if -end.code in STOPPING or end.code - 128 in STOPPING:
+        return "interrupted", f"stopped by {Signals(abs(end.code) % 128).name}; goes on from its last checkpoint"
+    if -end.code == SIGKILL:
         return "killed", f"killed by {end.signal_name}; goes on from its last checkpoint"
     if end.code < 0:
         return "failed", f"crashed with {end.signal_name}"

@@ -6,10 +6,9 @@ Nothing heavy is imported here or by the modules of `pwm_bench.commands` before 
 from __future__ import annotations
 
 import logging
-import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 import tyro
@@ -33,6 +32,8 @@ from pwm_bench.commands.results import Results
 from pwm_bench.commands.run import Run
 from pwm_bench.commands.sweep import Sweep
 from pwm_bench.commands.table import Table
+from pwm_bench.runner.stop import stop_request
+from pwm_bench.streams import GuardedStream, OutputLost, guarded
 
 __all__ = ["main"]
 
@@ -62,7 +63,11 @@ _DESCRIPTION = (
 
 
 class Command(Protocol):
-    """A parsed command."""
+    """A parsed command. It may say two things of itself, as class attributes that are False unless set:
+
+    ``leaves_files``: what it makes is on the disk, so it goes on where nobody can read what it prints.
+    ``stops_in_order``: it looks at `runner.stop.stop_request` and saves before it stops; others are left at once.
+    """
 
     def __call__(self) -> int:
         """Does it. Returns the exit code."""
@@ -79,23 +84,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done, 1 something did not work out, 2 bad input, 128 + signal when stopped.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments == ["--version"]:
-        print(f"pwm-bench {pwm_bench.__version__}")
-        return 0
-    _show_notes()
-    try:
-        return _dispatch(arguments)
-    except BrokenPipeError:  # e.g. `pwm-bench table ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    with guarded() as output:
+        try:
+            return _dispatch(arguments, output)
+        except OutputLost as lost:
+            if isinstance(lost.__cause__, BrokenPipeError):  # e.g. `pwm-bench table ... | head`
+                return 128 + signal.SIGPIPE
+            print(f"error: standard output can't be written ({lost.__cause__})", file=sys.stderr)
+            return 1
 
 
 class _Notes(logging.Handler):
     """Shows what the package remarks about choices it made: a line each, on what is standard error at that time."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError, ValueError):  # nobody reads it any more
-            print(f"note: {record.getMessage()}", file=sys.stderr)
+        print(f"note: {record.getMessage()}", file=sys.stderr)
 
 
 def _show_notes() -> None:
@@ -105,7 +108,11 @@ def _show_notes() -> None:
         logger.setLevel(logging.INFO)
 
 
-def _dispatch(arguments: Sequence[str]) -> int:
+def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
+    if arguments == ["--version"]:
+        print(f"pwm-bench {pwm_bench.__version__}")
+        return 0
+    _show_notes()
     try:
         command: Command = tyro.extras.subcommand_cli_from_dict(
             _COMMANDS,
@@ -114,13 +121,20 @@ def _dispatch(arguments: Sequence[str]) -> int:
             args=arguments,
             config=(tyro.conf.OmitArgPrefixes,),
         )
-    except SystemExit as stop:  # tyro has printed help or what is wrong
-        return stop.code if isinstance(stop.code, int) else 2
-    try:
-        return command()
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
+    except SystemExit as end:  # tyro has printed help or what is wrong
+        return end.code if isinstance(end.code, int) else 2
+    output.needed = not getattr(command, "leaves_files", False)
+    with stop_request(at_once=not getattr(command, "stops_in_order", False)) as stop:
+        try:
+            code = command()
+            output.flush()
+            return code
+        except UsageError as error:
+            if not stop.impatient:
+                print(f"error: {error}", file=sys.stderr)
+                return 2
+        except BaseException:
+            if not stop.impatient:
+                raise
         print("interrupted", file=sys.stderr)
-        return 130
+        return stop.exit_code

@@ -119,7 +119,7 @@ class LiveDisplay:
 
     def stopping(self) -> None:
         """The sweep was asked to stop."""
-        self._note = "Stopping: the run finishes its iteration and saves. Ctrl-C again kills it; it stays resumable."
+        self._note = "Stopping: what runs finishes its iteration and saves. Ctrl-C again kills it; it stays resumable."
 
     def _render(self) -> RenderableType:
         grid = Table.grid(padding=(0, 1), expand=False)
@@ -216,7 +216,7 @@ class PlainDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._last: ProgressEvent | None = None
+        self._last: dict[str, ProgressEvent] = {}
 
     def __enter__(self) -> PlainDisplay:
         return self
@@ -228,12 +228,13 @@ class PlainDisplay:
 
     def began(self, item: Item) -> None:
         """A run starts."""
-        self._last = None
+        self._last.pop(item.spec.id, None)
         self._print(item, "resumes" if item.plan == "resume" else "begins")
 
     def progressed(self, item: Item, event: ProgressEvent) -> None:
         """A run's snapshot."""
-        last, self._last = self._last, event
+        last = self._last.get(item.spec.id)
+        self._last[item.spec.id] = event
         if event.phase == "compile" and (last is None or last.phase != "compile"):
             self._print(item, "compiling")
         if event.evaluation_return is not None and (last is None or last.evaluation_return != event.evaluation_return):
@@ -257,7 +258,7 @@ class PlainDisplay:
 
     def stopping(self) -> None:
         """The sweep was asked to stop."""
-        self._console.print("stopping: the run finishes its iteration and saves", soft_wrap=True)
+        self._console.print("stopping: what runs finishes its iteration and saves", soft_wrap=True)
 
     def _print(self, item: Item, text: str) -> None:
         self._console.print(f"{item.spec.label}: {text}", soft_wrap=True, markup=False, highlight=False)

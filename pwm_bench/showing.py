@@ -1,4 +1,4 @@
-"""Progress bars and tables on a terminal."""
+"""Console, progress bars and tables on a terminal."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
+    from rich.text import Text
 
-__all__ = ["described", "plain_table", "step_bar", "terminal_width"]
+__all__ = ["described", "named_lines", "plain_table", "step_bar", "terminal", "terminal_width", "titled"]
+
+
+def terminal() -> Console:
+    """The console that commands print on. Text is shown as it is: a path may hold what rich takes for markup; for
+    styles, give ``style`` or a `rich.text.Text`."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False)
 
 
 def step_bar(console: Console, label: str) -> Progress:
@@ -36,6 +45,25 @@ def step_bar(console: Console, label: str) -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
+
+
+def titled(title: str, text: str, style: str = "bold") -> Text:
+    """A line that begins with what it is about."""
+    from rich.text import Text
+
+    return Text.assemble((title, style), text)
+
+
+def named_lines(rows: Iterable[tuple[str, str]]) -> Table:
+    """Names or commands in one column, and in another what each is."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="cyan")
+    grid.add_column()
+    for name, text in rows:
+        grid.add_row(f"  {name}", text)
+    return grid
 
 
 def plain_table(title: str, *columns: str) -> Table:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
@@ -19,12 +19,13 @@ from typing import Literal, Protocol
 from envs.errors import UsageError
 from pwm_bench.aftermath import settle
 from pwm_bench.executors.local import ProcessEnd
-from pwm_bench.records.lock import BUSY, HeldError
+from pwm_bench.records.lock import BUSY, HeldError, RunLock
 from pwm_bench.records.store import FINISHED, RESUMABLE, Results
 from pwm_bench.runner.progress import Progress, ProgressEvent
+from pwm_bench.runner.stop import StopRequest, stop_request
 from pwm_bench.spec import RunSpec, Study
 
-__all__ = ["Executor", "Item", "Observer", "SweepResult", "plan", "sweep"]
+__all__ = ["Admission", "Executor", "Item", "Observer", "SweepResult", "one_at_a_time", "plan", "sweep"]
 
 _POLL = 1.0  # seconds between two looks at the runs that others are at
 
@@ -57,14 +58,26 @@ class Item:
 
 
 class Executor(Protocol):
-    """Carries out single runs; see `executors.local.LocalExecutor`."""
+    """Carries out runs, several at once; see `executors.local.LocalExecutor`."""
 
-    def run(self, spec: RunSpec, progress: Progress) -> ProcessEnd:
-        """Carries out one run and waits for its end."""
+    def start(self, spec: RunSpec, progress: Progress) -> None:
+        """Begins a run; ``progress`` is told by `step`."""
+        ...
+
+    def step(self, seconds: float) -> list[tuple[RunSpec, ProcessEnd]]:
+        """Waits for something to happen, so long at most. Returns the runs whose processes have ended."""
         ...
 
     def stop(self, number: signal.Signals) -> None:
-        """Asks the current run to save and stop; asked again, kills it."""
+        """Asks all runs to save and stop; asked again, kills them."""
+        ...
+
+
+class Admission(Protocol):
+    """Decides how many runs are carried out side by side; see `executors.capacity.Capacity`."""
+
+    def __call__(self, spec: RunSpec, running: Sequence[RunSpec]) -> bool:
+        """Whether a run may begin beside those that are running."""
         ...
 
 
@@ -92,7 +105,7 @@ class Observer(Protocol):
         ...
 
     def stopping(self) -> None:
-        """The sweep was asked to stop and waits for the current run to save."""
+        """The sweep was asked to stop and waits for its runs to save."""
         ...
 
 
@@ -139,53 +152,43 @@ def plan(
     return items
 
 
+def one_at_a_time(spec: RunSpec, running: Sequence[RunSpec]) -> bool:
+    """An `Admission`."""
+    return not running
+
+
 def sweep(
     items: list[Item],
     results: Results,
     executor: Executor,
     observer: Observer,
     *,
+    admits: Admission = one_at_a_time,
     limit: int | None = None,
     retry: bool = False,
     wait: bool = False,
 ) -> SweepResult:
-    """Carries out what `plan` found, one run after another, together with any other sweeps of the same runs.
+    """Carries out what `plan` found, together with any other sweeps of the same runs.
 
-    A run that another process is at is passed over. It is looked at again after every run that is carried out here,
+    A run that another process is at is passed over. It is looked at again whenever there is room for another run here,
     and taken over if its process was stopped or killed. No run is carried out twice by one call.
 
-    SIGINT, SIGTERM and SIGHUP are passed on to the current run, which saves; a second SIGINT kills it. All leave every
-    run resumable.
+    SIGINT, SIGTERM and SIGHUP are passed on to the runs, which save; a second SIGINT kills them. All leave every run
+    resumable.
 
     Args:
         items: of `plan`.
         results: where the runs are.
         executor: carries them out.
         observer: is told.
+        admits: how many at once.
         limit: at most this many are carried out.
         retry: also what failed before, unless another process tries it meanwhile.
         wait: when nothing else is left, wait for what others are at, and take over what they leave.
     """
-    result = SweepResult(items)
-    with _forward_signals(executor, observer, result):
-        told = 0
-        while result.stopped_by is None:
-            before = [(item.plan, item.carried_out) for item in items]
-            for item in items:
-                if result.stopped_by is not None or sum(other.carried_out for other in items) == limit:
-                    break
-                if not item.carried_out and (item.to_do or item.plan in ("busy", "later")):
-                    _take(item, results, executor, observer, retry=retry)
-            busy = sum(item.plan == "busy" for item in items)
-            if not busy or sum(item.carried_out for item in items) == limit:
-                break
-            if before == [(item.plan, item.carried_out) for item in items]:
-                if not wait:
-                    break
-                if busy != told:
-                    observer.waiting(busy)
-                    told = busy
-                _pause(result)
+    with stop_request() as stop, _passing_on(stop, executor, observer), ExitStack() as claims:
+        _Sweeping(items, results, executor, observer, admits, limit, retry, stop, claims).run(wait)
+        result = SweepResult(items, stop.signal)
     for study in {item.spec.study for item in items}:
         results.clear_claims(study)
     for item in items:
@@ -194,39 +197,129 @@ def sweep(
     return result
 
 
-def _take(item: Item, results: Results, executor: Executor, observer: Observer, *, retry: bool) -> None:
-    """Carries out a run unless another process has it."""
-    spec = item.spec
-    before = item.plan
+@contextmanager
+def _passing_on(stop: StopRequest, executor: Executor, observer: Observer) -> Iterator[None]:
+    def first(number: signal.Signals) -> None:
+        executor.stop(number)
+        observer.stopping()
+
+    stop.first, stop.again = first, lambda: executor.stop(signal.SIGINT)
     try:
-        _look(item, results, retry=retry)
-        if item.to_do:
-            with results.claim(spec.study, spec.id):
-                _look(item, results, retry=retry)  # it may have been done just before it could be claimed
+        yield
+    finally:
+        stop.first = stop.again = None
+
+
+@dataclass(slots=True)
+class _Sweeping:
+    """A sweep under way."""
+
+    items: list[Item]
+    results: Results
+    executor: Executor
+    observer: Observer
+    admits: Admission
+    limit: int | None
+    retry: bool
+    stop: StopRequest
+    claims: ExitStack
+    running: dict[str, tuple[Item, RunLock]] = field(default_factory=dict)
+
+    def run(self, wait: bool) -> None:
+        """Keeps as many runs going as are admitted, until nothing is left to do here."""
+        told, look_at = 0, 0.0
+        while True:
+            before = self._plans()
+            if time.monotonic() >= look_at:
+                self._fill()
+                look_at = time.monotonic() + _POLL
+            if self.running:
+                for spec, end in self.executor.step(_POLL):
+                    self._conclude(spec, end)
+                    look_at = 0.0
+                continue
+            busy = sum(item.plan == "busy" for item in self.items)
+            if self.stop or not busy or self._is_full():
+                return
+            if before == self._plans():
+                if not wait:
+                    return
+                if busy != told:
+                    self.observer.waiting(busy)
+                    told = busy
+                self._pause()
+            look_at = 0.0
+
+    def _plans(self) -> list[tuple[str, bool]]:
+        return [(item.plan, item.carried_out) for item in self.items]
+
+    def _is_full(self) -> bool:
+        """Whether the limit allows no further run."""
+        return sum(item.carried_out for item in self.items) + len(self.running) == self.limit
+
+    def _fill(self) -> None:
+        """Begins what may begin now."""
+        for item in self.items:
+            if self.stop or self._is_full():
+                return
+            is_open = item.to_do or item.plan in ("busy", "later")
+            if item.carried_out or item.spec.id in self.running or not is_open:
+                continue
+            if self.admits(item.spec, [other.spec for other, _ in self.running.values()]):
+                self._take(item)
+
+    def _take(self, item: Item) -> None:
+        """Begins a run unless another process has it."""
+        spec = item.spec
+        before = item.plan
+        try:
+            _look(item, self.results, retry=self.retry)
+            if item.to_do:
+                claim = self.claims.enter_context(self.results.claim(spec.study, spec.id))
+                self.running[spec.id] = (item, claim)
+                _look(item, self.results, retry=self.retry)  # it may have been done just before it could be claimed
                 if item.to_do:
-                    observer.began(item)
-                    _carry_out(item, results, executor, observer)
-    except HeldError:
-        item.plan, item.reason = "busy", "another process is working on it"
-    except UsageError as error:  # e.g. the folder has become unwritable
-        item.carried_out, item.status, item.reason = True, "refused", str(error)
-        observer.ended(item)
-    if not item.carried_out and item.plan != before:
-        observer.elsewhere(item)
+                    self._begin(item)
+                    return
+                self._release(item)
+        except HeldError:
+            item.plan, item.reason = "busy", "another process is working on it"
+        except UsageError as error:  # e.g. the folder has become unwritable
+            self._release(item)
+            item.carried_out, item.status, item.reason = True, "refused", str(error)
+            self.observer.ended(item)
+        if not item.carried_out and item.plan != before:
+            self.observer.elsewhere(item)
 
+    def _begin(self, item: Item) -> None:
+        self.observer.began(item)
+        try:
+            self.executor.start(item.spec, partial(self.observer.progressed, item))
+        except OSError as error:
+            end = ProcessEnd(2, f"no process could be started for it ({error.strerror})", False)
+            self._conclude(item.spec, end)
 
-def _carry_out(item: Item, results: Results, executor: Executor, observer: Observer) -> None:
-    directory = results.run(item.spec.study, item.spec.id)
-    try:
-        end = executor.run(item.spec, partial(observer.progressed, item))
-    except OSError as error:
-        end = ProcessEnd(2, f"no process could be started for it ({error.strerror})", False)
-    item.status, item.reason = settle(item.spec, directory, end)
-    if item.status == "refused" and end.message.endswith(BUSY):  # someone began it by hand in the meantime
-        item.plan, item.status = "busy", None
-        return
-    item.carried_out = True
-    observer.ended(item)
+    def _conclude(self, spec: RunSpec, end: ProcessEnd) -> None:
+        """Finds out and tells how a run ended."""
+        item, _ = self.running[spec.id]
+        item.status, item.reason = settle(spec, self.results.run(spec.study, spec.id), end)
+        self._release(item)
+        if item.status == "refused" and end.message.endswith(BUSY):  # someone began it by hand in the meantime
+            item.plan, item.status = "busy", None
+            self.observer.elsewhere(item)
+            return
+        item.carried_out = True
+        self.observer.ended(item)
+
+    def _release(self, item: Item) -> None:
+        if item.spec.id in self.running:
+            self.running.pop(item.spec.id)[1].__exit__(None, None, None)
+
+    def _pause(self) -> None:
+        """Waits a little, but not once a signal has come."""
+        until = time.monotonic() + _POLL
+        while not self.stop and time.monotonic() < until:
+            time.sleep(0.1)
 
 
 def _look(item: Item, results: Results, *, retry: bool, first: bool = False) -> None:
@@ -250,30 +343,3 @@ def _look(item: Item, results: Results, *, retry: bool, first: bool = False) -> 
             item.plan, item.reason = "leave", directory.read().reason or ""
     except UsageError as error:
         item.plan, item.status, item.reason = "leave", "damaged", str(error)
-
-
-def _pause(result: SweepResult) -> None:
-    """Waits a little, but not once a signal has come."""
-    until = time.monotonic() + _POLL
-    while result.stopped_by is None and time.monotonic() < until:
-        time.sleep(0.1)
-
-
-@contextmanager
-def _forward_signals(executor: Executor, observer: Observer, result: SweepResult) -> Iterator[None]:
-    def handle(number: int, frame: object) -> None:
-        first = result.stopped_by is None
-        if not first and number != signal.SIGINT:  # batch systems signal more than once; only a person is impatient
-            return
-        result.stopped_by = signal.Signals(number)
-        executor.stop(signal.Signals(number))
-        if first:
-            observer.stopping()
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    previous = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import torch
 
+from envs.compiling import alone
 from envs.mjx.runtime import cache_folder, precision
 
 __all__ = ["Program"]
@@ -62,7 +63,8 @@ class Program:
         if self._compiled is not None:
             return 0.0
         start = time.perf_counter()
-        with precision(self._dtype), jax.default_device(self._device):
+        lock = alone(self._file.with_suffix(".lock"))
+        with lock, precision(self._dtype), jax.default_device(self._device):
             lowered = jax.jit(self._lower()).lower(*self._placed())
             try:
                 self._compiled = lowered.compile(_CPU_OPTIONS if self._device.platform == "cpu" else None)
@@ -100,7 +102,7 @@ class Program:
         digest = hashlib.sha256(content)
         for package in ("jax", "jaxlib", "mujoco", "mujoco-mjx"):
             digest.update(f"{package} {version(package)}\n".encode())
-        for source in sorted(Path(__file__).parent.glob("*.py")):
+        for source in sorted(Path(__file__).parent.glob("[!.]*.py")):  # an editor's lock begins with a dot
             digest.update(source.read_bytes())
         digest.update(repr((self._platform(), [(a.shape, str(a.dtype)) for a in self._arguments])).encode())
         return digest.hexdigest()[:32]

@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import traceback
 from collections.abc import Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
+from envs import signals
 from envs.suites.catalogue import SuiteTask
 from envs.suites.worlds import World, make_world
 
@@ -64,12 +65,14 @@ class WorkerPool:
             self._local = _Rows(rows[0], tasks, arrays)
             return
         try:
+            resource_tracker.ensure_running()  # with the first process otherwise, and it lets held signals through
             for mine in rows:
                 here, there = context.Pipe()
                 process = context.Process(
                     target=_serve, args=(there, mine, list(tasks), raw, shapes), daemon=True, name="pwm-bench-suite"
                 )
-                process.start()
+                with signals.held():
+                    process.start()
                 there.close()
                 self._links.append(here)
                 self._processes.append(process)
@@ -95,7 +98,7 @@ class WorkerPool:
         for process in self._processes:
             process.join(_JOIN_SECONDS)
             if process.is_alive():
-                process.terminate()
+                process.kill()
         self._links, self._processes = [], []
 
     def _run(self, what: str, rows: np.ndarray) -> None:
@@ -165,7 +168,7 @@ def _views(raw: dict[str, Any], shapes: dict[str, tuple[str, tuple[int, ...]]]) 
 
 def _serve(link: Connection, rows: np.ndarray, tasks: list[SuiteTask], raw: dict[str, Any], shapes: dict) -> None:
     """A worker's life: builds its worlds, then does as it is told until it hears None."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the workers
+    signals.ignore()  # the parent ends the workers
     os.environ.setdefault("MUJOCO_GL", "disabled")  # nothing is drawn here
     try:
         mine = _Rows(rows, tasks, _views(raw, shapes))

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -14,6 +15,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from envs.compiling import alone
 from envs.contact import CompliantContact, CompliantLimit
 from envs.devices import resolve_device
 from envs.errors import UsageError
@@ -169,7 +171,8 @@ class SimulatorWarp:
         """Loads the kernels, compiling them if the cache has none. Returns the seconds it took."""
         start = time.perf_counter()
         for kernel in (self._forward, self._adjoint) if gradient else (self._forward,):
-            wp.load_module(kernel.module, device=self._wp_device)
+            with alone(Path(wp.config.kernel_cache_dir or "") / f"{kernel.module.name}.lock"):
+                wp.load_module(kernel.module, device=self._wp_device)
         seconds = time.perf_counter() - start
         self.compile_seconds += seconds
         return seconds

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
-from rich.console import Console
 from torch import Tensor
 
 import envs
@@ -18,7 +17,7 @@ from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
-from pwm_bench.showing import plain_table
+from pwm_bench.showing import plain_table, terminal
 from pwm_bench.world_model.multitask.config import sized
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
@@ -33,7 +32,7 @@ def main(*, quick: bool = False) -> None:
     Args:
         quick: a 5M model and fewer repetitions, instead of 48M.
     """
-    console = Console()
+    console = terminal()
     device = envs.resolve_device("auto")
     size = "5M" if quick else "48M"
     console.print(f"{machine_line(str(device))}, {torch.get_num_threads()} threads\n", highlight=False)

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 import envs
 from pwm_bench.bench.timing import interleaved_medians, machine_line
 from pwm_bench.learning.learner import Learner
 from pwm_bench.registry import algorithms, learner_package
+from pwm_bench.showing import terminal
 
 __all__ = ["main"]
 
@@ -28,7 +28,7 @@ def main(*, quick: bool = False) -> None:
     Args:
         quick: fewer repetitions.
     """
-    console = Console()
+    console = terminal()
     device = envs.resolve_device("auto", _SIMULATOR)
     console.print(f"{machine_line(str(device))}\n", highlight=False)
     table = Table(title=f"Training on {_TASK} in {_SIMULATOR}, recipe settings", title_justify="left")

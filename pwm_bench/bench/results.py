@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pwm_bench.bench.synthetic import make_runs
+from pwm_bench.executors import local
+from pwm_bench.showing import terminal
 
 __all__ = ["Timing", "main", "measure"]
 
@@ -42,12 +43,11 @@ def main(*, quick: bool = False, runs: int | None = None) -> None:
         quick: 1,000 runs, unless told otherwise.
         runs: how many; 10,000 by default.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from pwm_bench.bench.timing import machine_line
 
-    console = Console()
+    console = terminal()
     number = runs or (1000 if quick else 10_000)
     with tempfile.TemporaryDirectory(prefix="pwm-bench-results-") as folder:
         with console.status(f"making {number:,} runs"):
@@ -73,7 +73,7 @@ def measure(results: Path, cache: Path) -> list[Timing]:
         results: folder with the study ``many``.
         cache: folder for the index; does not exist yet.
     """
-    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    environment = local.environment() | {"XDG_CACHE_HOME": str(cache)}
     listing = ["results", "ls", _STUDY, "--results", str(results)]
     table = ["table", _STUDY, "--results", str(results)]
     found = []
@@ -92,9 +92,7 @@ def measure(results: Path, cache: Path) -> list[Timing]:
 
 def _timed(command: Sequence[str], environment: dict[str, str]) -> tuple[float, float]:
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "pwm_bench", *command], env=environment, stdout=subprocess.DEVNULL, check=True
-    )
+    subprocess.run([*local.COMMAND, *command], env=environment, stdout=subprocess.DEVNULL, check=True)
     seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -14,6 +14,7 @@ from envs.tasks import load_task
 from pwm_bench.bench.peers import newton_gradient, newton_version
 from pwm_bench.bench.timing import interleaved_medians, machine_line, median_seconds
 from pwm_bench.bench.workloads import Rollout, make_rollout, mujoco_rollout
+from pwm_bench.showing import terminal
 
 __all__ = ["main"]
 
@@ -28,7 +29,7 @@ def main(*, quick: bool = False) -> None:
     Args:
         quick: at most 64 worlds.
     """
-    console = Console()
+    console = terminal()
     devices = {name: envs.resolve_device("auto", name) for name in envs.simulators()}
     gpu = max(devices.values(), key=lambda device: device.type == "cuda")
     console.print(f"{machine_line(str(gpu))}\n", highlight=False)

@@ -1,9 +1,9 @@
 """``pwm-bench bench survival``: kills runs and whole sweeps at random, and compares what they come to in the end with
 an undisturbed sweep.
 
-Two sweeps work on one results folder. At random moments one of their processes, a sweep or a run, gets SIGKILL, or
-SIGTERM now and then; a sweep that has ended is started again. When everything is finished, the next round begins in an
-empty folder, until there were enough kills.
+Two sweeps, of one or two runs at a time, work on one results folder. At random moments one of their processes, a sweep
+or a run, gets SIGKILL, or SIGTERM now and then; a sweep that has ended is started again. When everything is finished,
+the next round begins in an empty folder, until there were enough kills.
 
 Most processes are forked from this one, which has imported everything, so that they are killed at work and not while
 Python imports torch. One sweep in ten is the command line as a person types it.
@@ -27,18 +27,21 @@ from typing import Any, Protocol
 from envs.errors import UsageError
 from pwm_bench import registry, sweep
 from pwm_bench.executors import local
+from pwm_bench.executors.capacity import Capacity
 from pwm_bench.executors.forked import Forked, ForkExecutor
 from pwm_bench.records.store import FINISHED, Results, RunDirectory
 from pwm_bench.records.verify import verify
 from pwm_bench.runner.progress import ProgressEvent
+from pwm_bench.showing import terminal
 from pwm_bench.spec import Study
 from pwm_bench.studies import load_study
 from pwm_bench.sweep import Item
 
-__all__ = ["Outcome", "main", "snapshot", "soak"]
+__all__ = ["Outcome", "compare", "main", "snapshot", "soak"]
 
 _CLOCKS = ("train_seconds", "cpu_seconds", "wall_seconds")
 _SWEEPS = 2
+_JOBS = (1, 2)  # runs side by side, in each of them
 _TYPED = 0.1  # share of sweeps that are started as a person does it
 _POLITE = 0.25  # share of SIGTERM
 _MOST_PAUSE = 1.0  # between two kills, of the time that a run takes
@@ -88,12 +91,11 @@ def main(*, quick: bool = False, kills: int | None = None, minutes: float = 30.0
     Returns:
         1 if anything was lost, or too few kills were made.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from pwm_bench.bench.timing import machine_line
 
-    console = Console()
+    console = terminal()
     wanted = kills or (20 if quick else 200)
     study = load_study("survival")
     with tempfile.TemporaryDirectory(prefix="pwm-bench-survival-") as folder, console.status("") as status:
@@ -116,7 +118,7 @@ def main(*, quick: bool = False, kills: int | None = None, minutes: float = 30.0
     table.add_row("identical to the undisturbed sweep", "no" if outcome.problems else "yes")
     table.add_row("minutes", f"{outcome.seconds / 60:.1f}")
     console.print(f"{machine_line()}\n", highlight=False)
-    console.print(f"[bold]random kills of {_SWEEPS} sweeps at a time, study {study.name}[/bold]", highlight=False)
+    console.print(f"random kills of {_SWEEPS} sweeps at a time, study {study.name}", style="bold")
     console.print(table)
     for problem in outcome.problems:
         console.print(problem, style="red", soft_wrap=True, markup=False, highlight=False)
@@ -171,7 +173,7 @@ def soak(
         _round(study, results, numbers, outcome, pause, kills, until, typed, told)
         for spec in study.specs:
             directory = results.run(study.name, spec.id)
-            outcome.problems += _compare(directory, expected[spec.id])
+            outcome.problems += compare(directory, expected[spec.id])
             if directory.record_file.exists():
                 outcome.resumes += directory.peek()[1] - 1
         results.clear_claims(study.name)  # as the next sweep would, if the last one was killed
@@ -204,7 +206,7 @@ def _round(
         if not _left(study, results):
             break
         while len(sweeps) < _SWEEPS:
-            sweeps.append(_start(study, results, numbers.random() < typed, outcome))
+            sweeps.append(_start(study, results, numbers.random() < typed, numbers.choice(_JOBS), outcome))
         disturbing = sum(outcome.kills.values()) < kills and time.monotonic() < until
         wait_until = time.monotonic() + (numbers.uniform(0.0, pause) if disturbing else 0.2)
         while time.monotonic() < wait_until and any(process.poll() is None for process in sweeps):
@@ -227,22 +229,23 @@ def _left(study: Study, results: Results) -> bool:
     return any(item.to_do or item.plan == "busy" for item in items)
 
 
-def _start(study: Study, results: Results, typed: bool, outcome: Outcome) -> _Process:
+def _start(study: Study, results: Results, typed: bool, jobs: int, outcome: Outcome) -> _Process:
     if not typed:
-        return Forked(lambda: _sweep(study, results.root))
+        return Forked(lambda: _sweep(study, results.root, jobs))
     outcome.typed += 1
     return subprocess.Popen(
-        [*local.COMMAND, "sweep", study.name, "--results", str(results.root), "--wait", *_OPTIONS],
+        [*local.COMMAND, "sweep", study.name, "--results", str(results.root), "--jobs", f"{jobs}", "--wait", *_OPTIONS],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
 
 
-def _sweep(study: Study, root: Path) -> int:
+def _sweep(study: Study, root: Path, jobs: int = 1) -> int:
     """What a forked sweep does: all that ``pwm-bench sweep`` does but for the display."""
     results = Results(root)
     results.check_writable()
     executor = ForkExecutor(root, options=_OPTIONS)
-    return sweep.sweep(sweep.plan(study, results), results, executor, _Nobody(), wait=True).exit_code
+    items, admits = sweep.plan(study, results), Capacity(jobs)
+    return sweep.sweep(items, results, executor, _Nobody(), admits=admits, wait=True).exit_code
 
 
 def _kill(sweeps: list[_Process], study: Study, results: Results, numbers: random.Random, outcome: Outcome) -> bool:
@@ -318,7 +321,8 @@ def _timeless(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name not in _CLOCKS}
 
 
-def _compare(directory: RunDirectory, expected: dict[str, Any]) -> list[str]:
+def compare(directory: RunDirectory, expected: dict[str, Any]) -> list[str]:
+    """What a run has that is not in an undisturbed one's `snapshot`, one line each."""
     try:
         status = directory.status()
         if status not in FINISHED:

@@ -19,6 +19,7 @@ _KINDS = {
     "learners": "pwm_bench.bench.learners",
     "extraction": "pwm_bench.bench.extraction",
     "survival": "pwm_bench.bench.survival",
+    "interruption": "pwm_bench.bench.interruption",
     "results": "pwm_bench.bench.results",
     "statistics": "pwm_bench.bench.statistics",
 }
@@ -30,15 +31,18 @@ class Bench:
 
     what: Annotated[str, tyro.conf.Positional, option("WHAT")]
     """simulators, learners, extraction, results (listing and tables of many runs), statistics (whether intervals and
-    comparisons hold, by simulation), or survival (random kills)."""
+    comparisons hold, by simulation), survival (random kills), or interruption (signals in the first seconds)."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fewer sizes and repetitions."""
     kills: Annotated[int | None, option("N", "200")] = None
     """survival: so many kills."""
     minutes: Annotated[float | None, option("X", "30")] = None
     """survival: no more kills after so long."""
+    interruptions: Annotated[int | None, option("N", "40")] = None
+    """interruption: so many."""
     seed: Annotated[int | None, option("N", "0")] = None
-    """survival: which processes are killed when, as far as that is in anyone's hands; statistics: of the draws."""
+    """survival, interruption: which processes are signalled when, as far as that is in anyone's hands; statistics: of
+    the draws."""
     runs: Annotated[int | None, option("N", "10000")] = None
     """results: so many run directories."""
 
@@ -48,7 +52,7 @@ class Bench:
             raise unknown("benchmark", self.what, _KINDS)
         main = importlib.import_module(_KINDS[self.what]).main
         options: dict[str, Any] = {"quick": self.quick}
-        for name in ("kills", "minutes", "seed", "runs"):
+        for name in ("kills", "minutes", "interruptions", "seed", "runs"):
             value = getattr(self, name)
             if value is None:
                 continue

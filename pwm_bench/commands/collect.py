@@ -7,18 +7,20 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
 from envs.errors import UsageError
 from pwm_bench.commands.options import option
+from pwm_bench.showing import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from envs.suites import Suite
     from pwm_bench.collection.trained import Act
+    from pwm_bench.runner.stop import StopRequest
     from pwm_bench.world_model.dataset import Dataset
 
 __all__ = ["Collect"]
@@ -34,6 +36,9 @@ class Collect:
       pwm-bench collect mw-reach mw-push cheetah-run --out data/three --episodes 100
       pwm-bench collect mt30 --from-tdmpc2 ~/datasets/mt30 --out data/mt30
     """
+
+    leaves_files: ClassVar[bool] = True
+    stops_in_order: ClassVar[bool] = True
 
     tasks: Annotated[tuple[str, ...], tyro.conf.Positional, option("TASK|SUITE")]
     """Tasks, or a suite: mt30, mt80, mw50."""
@@ -71,51 +76,55 @@ class Collect:
 
     def __call__(self) -> int:
         """Plays or converts, then shows what there is."""
-        from rich.console import Console
 
         from envs.suites import spec
         from pwm_bench.collection.display import summary
         from pwm_bench.records.lock import RunLock
+        from pwm_bench.runner.stop import Stopped, stop_request
         from pwm_bench.world_model.dataset import Dataset
 
         suite = spec(self.tasks)
         if self.episodes < 1:
             raise UsageError(f"--episodes {self.episodes}: must be at least 1")
-        console = Console()
+        console = terminal()
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"--out {self.out}: can't be made ({error.strerror}); name another folder") from None
-        with RunLock(self.out / ".lock"):
-            complete = self._convert(console, suite) if self.from_tdmpc2 is not None else self._play(console, suite)
-            if not complete:
+        with RunLock(self.out / ".lock"), stop_request() as stop:
+            try:
+                if self.from_tdmpc2 is not None:
+                    self._convert(console, suite, stop)
+                else:
+                    self._play(console, suite, stop)
+                dataset = Dataset(self.out)
+                console.print(summary(dataset))
+                if self.to_tdmpc2 is not None:
+                    self._export(console, dataset, stop)
+            except Stopped:
                 console.print(
                     f"stopped; {self.out} keeps what is whole: the same command goes on from there", highlight=False
                 )
-                return 130
-            dataset = Dataset(self.out)
-            console.print(summary(dataset))
-            if self.to_tdmpc2 is not None:
-                self._export(console, dataset)
+                return stop.exit_code
         return 0
 
-    def _play(self, console: Console, suite: Suite) -> bool:
+    def _play(self, console: Console, suite: Suite, stop: StopRequest) -> None:
         from envs.suites import make
         from pwm_bench.collection.behaviours import Noise, make_behaviours
         from pwm_bench.collection.collect import collect
         from pwm_bench.collection.display import progress_bar
-        from pwm_bench.runner.stop import StopRequest
+        from pwm_bench.runner.stop import Stopped
 
         noise = Noise(levels=self.noise, random_share=self.random_share)
         note: dict[str, object] = {"policy": self.policy, "noise": list(self.noise), "seed": self.seed}
         if self.random_share:
             note["random_share"] = self.random_share
-        with StopRequest() as stop, progress_bar(console, "starting the worlds") as begin, ExitStack() as stack:
+        with progress_bar(console, "starting the worlds") as begin, ExitStack() as stack:
             trained: dict[str, list[Act]] = {}
             for task in self._learned(suite):
                 policies = self._train(task, begin(f"training in {task}"), lambda: bool(stop))
                 if policies is None:
-                    return False
+                    raise Stopped
                 trained[task] = policies
             if trained:
                 note |= {"learner": self.learner, "train_steps": self.train_steps, "stages": self.stages}
@@ -123,7 +132,7 @@ class Collect:
             env = stack.enter_context(
                 make(suite, envs_per_task=self.envs_per_task, num_workers=self.workers, seed=self.seed)
             )
-            return collect(
+            complete = collect(
                 env,
                 self.out,
                 episodes=self.episodes,
@@ -134,6 +143,8 @@ class Collect:
                 report=begin("episodes"),
                 stop=lambda: bool(stop),
             )
+            if not complete:
+                raise Stopped
 
     def _learned(self, suite: Suite) -> list[str]:
         """Tasks that policies are trained in."""
@@ -165,7 +176,7 @@ class Collect:
             stop=stop,
         )
 
-    def _convert(self, console: Console, suite: Suite) -> bool:
+    def _convert(self, console: Console, suite: Suite, stop: StopRequest) -> None:
         from pwm_bench.collection.collect import task_infos
         from pwm_bench.collection.display import progress_bar
         from pwm_bench.world_model.dataset.convert import from_chunks
@@ -180,12 +191,11 @@ class Collect:
                 task_infos(suite),
                 obs_dim=suite.obs_dim,
                 action_dim=suite.action_dim,
-                report=begin("episodes"),
+                report=_heeding(stop, begin("episodes")),
             )
         console.print(f"{done.episodes} episodes from {done.files} files", highlight=False)
-        return True
 
-    def _export(self, console: Console, dataset: Dataset) -> None:
+    def _export(self, console: Console, dataset: Dataset, stop: StopRequest) -> None:
         from envs.suites import spec
         from pwm_bench.collection.display import progress_bar
         from pwm_bench.world_model.dataset.convert import to_chunks
@@ -201,7 +211,7 @@ class Collect:
                 obs_dim=suite.obs_dim,
                 action_dim=suite.action_dim,
                 entries=_ENTRIES[name],
-                report=begin("episodes"),
+                report=_heeding(stop, begin("episodes")),
             )
         console.print(
             f"{done.episodes} episodes of {_ENTRIES[name]} entries in {done.files} files for TD-MPC2's {name}: "
@@ -211,3 +221,13 @@ class Collect:
         )
         for task, count in done.skipped.items():
             console.print(f"  {task}: {count} episodes are shorter and were left out", style="yellow", highlight=False)
+
+
+def _heeding(stop: StopRequest, report: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """A report of progress that leaves the work where it was asked to stop."""
+
+    def told(done: int, total: int) -> None:
+        report(done, total)
+        stop.check()
+
+    return told

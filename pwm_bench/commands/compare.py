@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
 from envs.errors import UsageError
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
 from pwm_bench.hints import at, show_hints
-from pwm_bench.showing import plain_table
+from pwm_bench.showing import plain_table, terminal
 
 __all__ = ["Compare"]
 
@@ -24,6 +24,8 @@ class Compare:
     Example:
       pwm-bench compare models/three --experts results/runs/extract/0123456789ab --episodes 10
     """
+
+    leaves_files: ClassVar[bool] = True
 
     model: Annotated[Path, tyro.conf.Positional, option("MODEL")]
     """Folder of `pwm-bench pretrain`, or a TD-MPC2 checkpoint (.pt)."""
@@ -48,7 +50,6 @@ class Compare:
 
     def __call__(self) -> int:
         """Evaluates."""
-        from rich.console import Console
 
         from envs.devices import resolve_device
         from envs.suites import spelt_out
@@ -74,7 +75,7 @@ class Compare:
         arms = self.arms or [arm for arm in possible if model.config.num_q or arm.startswith("pwm")]
         if not arms:
             raise UsageError("this world model has no Q functions and no policy prior; give --experts RUN")
-        console = Console()
+        console = terminal()
         evaluator = SuiteEvaluator(tasks, seeds=1, episodes=self.episodes, workers=self.workers, device=device)
         try:
             with console.status("") as status:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
 from envs.errors import UsageError, unknown
 from pwm_bench.commands.gradient_problems import PROBLEMS, run_problem
 from pwm_bench.commands.options import ResultsFolder, default_results, option
+from pwm_bench.showing import named_lines, terminal, titled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +37,8 @@ class Gradients:
 
     Give a task, or one of the studies that vary one cause. Without a target, lists both.
     """
+
+    leaves_files: ClassVar[bool] = True
 
     target: Annotated[str | None, tyro.conf.Positional, option("[TASK|STUDY]")] = None
     """A task (`pwm-bench list tasks`) or a gradient study."""
@@ -86,9 +89,8 @@ class Gradients:
 
     def __call__(self) -> int:
         """Does it."""
-        from rich.console import Console
 
-        console = Console()
+        console = terminal()
         if self.target is None:
             _list(console)
             return 0
@@ -185,19 +187,12 @@ class Gradients:
 
 
 def _list(console: Console) -> None:
-    from rich.table import Table
-
     import envs
     from pwm_bench.gradients import studies
 
-    table = Table.grid(padding=(0, 2))
-    for name in studies.STUDIES:
-        table.add_row(f"  [cyan]{name}[/cyan]", studies.describe(name))
-    for name, text in PROBLEMS.items():
-        table.add_row(f"  [cyan]{name}[/cyan]", text)
-    console.print("[bold]gradient studies[/bold]")
-    console.print(table, highlight=False)
-    console.print(f"[bold]tasks[/bold]  {', '.join(envs.tasks())}", highlight=False)
+    console.print("gradient studies", style="bold")
+    console.print(named_lines([*((name, studies.describe(name)) for name in studies.STUDIES), *PROBLEMS.items()]))
+    console.print(titled("tasks", f"  {', '.join(envs.tasks())}"))
 
 
 def _run(console: Console, study: GradientStudy, results: Results) -> None:

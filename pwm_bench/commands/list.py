@@ -9,6 +9,7 @@ import tyro
 
 from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import ResultsFolder, default_results, option
+from pwm_bench.showing import named_lines, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,11 +32,9 @@ class List:
 
     def __call__(self) -> int:
         """Prints it."""
-        from rich.console import Console
-
         if self.kind is not None and self.kind not in _KINDS:
             raise unknown("kind of list", self.kind, _KINDS)
-        console = Console()
+        console = terminal()
         for kind in (self.kind,) if self.kind else _KINDS[:-1]:
             if kind == "runs":
                 from pwm_bench.records.store import Results
@@ -49,8 +48,6 @@ class List:
 
 
 def _names(console: Console, kind: str) -> None:
-    from rich.table import Table
-
     import envs
     from pwm_bench import pipelines, registry, studies
 
@@ -63,11 +60,8 @@ def _names(console: Console, kind: str) -> None:
             *((name, pipelines.describe(name)) for name in pipelines.PIPELINES),
         ],
     }[kind]()
-    table = Table.grid(padding=(0, 2))
-    for name, text in rows:
-        table.add_row(f"  [cyan]{name}[/cyan]", text)
-    console.print(f"[bold]{kind}[/bold]")
-    console.print(table, highlight=False)
+    console.print(kind, style="bold")
+    console.print(named_lines(rows))
 
 
 def _tasks(console: Console) -> None:
@@ -87,13 +81,15 @@ def _tasks(console: Console) -> None:
     ):
         for n, header in enumerate(headers):
             text = n == 0 or header == "follows"
-            table.add_column(header, justify="left" if text else "right", no_wrap=header != "follows")
+            table.add_column(
+                header, justify="left" if text else "right", no_wrap=header != "follows", style=None if n else "cyan"
+            )
     for name in envs.tasks():
         task = load_task(name)
         model, contact = task.model(), task.contact
         constants = (contact.stiffness, contact.damping, contact.friction_damping, contact.friction)
         sizes.add_row(
-            f"[cyan]{name}[/cyan]",
+            name,
             str(task.observation_dim),
             str(task.action_dim),
             str(model.nv),
@@ -103,7 +99,7 @@ def _tasks(console: Console) -> None:
             task.source,
         )
         if touches_ground(model):
-            contacts.add_row(f"[cyan]{name}[/cyan]", *(f"{value:g}" for value in constants))
+            contacts.add_row(name, *(f"{value:g}" for value in constants))
     console.print(sizes, highlight=False)
     console.print(
         "steps: control steps of 1/60 s in an episode; substeps: in each of them, Warp / MJX and MuJoCo C",

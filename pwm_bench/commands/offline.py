@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
 from envs.errors import UsageError
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
-from pwm_bench.showing import plain_table, step_bar
+from pwm_bench.showing import plain_table, step_bar, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +27,9 @@ __all__ = ["OfflineOptions", "carry_out"]
 @dataclass(frozen=True, kw_only=True)
 class OfflineOptions:
     """Options of both commands."""
+
+    leaves_files: ClassVar[bool] = True
+    stops_in_order: ClassVar[bool] = True
 
     tasks: Annotated[tuple[str, ...], option("TASK ..", "all there are")] = ()
     """Tasks or a suite (mt30, mt80, mw50)."""
@@ -118,12 +121,11 @@ def carry_out(
     Returns:
         The exit code.
     """
-    from rich.console import Console
 
     from pwm_bench.runner.offline import train_offline
     from pwm_bench.runner.suite_evaluation import SuiteEvaluator
 
-    console = Console()
+    console = terminal()
     evaluator = SuiteEvaluator(
         spec.tasks, seeds=len(spec.seeds), episodes=spec.evaluation_episodes, workers=workers, device=device
     )
@@ -176,6 +178,7 @@ class _Display:
 def _conclude(console: Console, record: RunRecord, path: Path) -> int:
     """Shows each task's score, says how it ended and where it lies."""
     from pwm_bench.records.store import RunDirectory
+    from pwm_bench.runner.stop import stop_request
     from pwm_bench.text import duration
 
     lines = RunDirectory(path).evaluations.read()
@@ -193,7 +196,8 @@ def _conclude(console: Console, record: RunRecord, path: Path) -> int:
     )
     if record.status == "interrupted":
         console.print("go on with the same command", highlight=False)
-        return 130
+        with stop_request() as stop:
+            return stop.exit_code
     return 0 if record.status == "ok" else 1
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
 from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import ResultsFolder, default_results, option
+from pwm_bench.showing import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -30,6 +31,8 @@ class Parity:
 
     Ends with exit code 1 if something that must agree does not.
     """
+
+    leaves_files: ClassVar[bool] = True
 
     task: Annotated[str, tyro.conf.Positional, option("TASK")]
     """See `pwm-bench list tasks`."""
@@ -63,12 +66,10 @@ class Parity:
         if len(set(names)) < 2:
             raise UsageError(f"--simulators {' '.join(names)}: give at least two, or none for all")
 
-        from rich.console import Console
-
         from pwm_bench.parity.display import tables
         from pwm_bench.parity.schema import read, record_path
 
-        console = Console()
+        console = terminal()
         path = record_path(self.results, self.task)
         record = read(path) if self.show else self._measure(console, names)
         return self._print(console, tables(record), path, record.agrees)
@@ -79,15 +80,13 @@ class Parity:
             given = "--simulators" if self.simulators else "--quick"
             raise UsageError(f"{given}: --golden compares the Warp simulator with a file; leave one of them out")
 
-        from rich.console import Console
-
         from pwm_bench.parity.golden.display import tables
         from pwm_bench.parity.golden.file import read_golden
         from pwm_bench.parity.golden.measure import measure
         from pwm_bench.parity.golden.record import read, record_path, write
         from pwm_bench.records.store import Results
 
-        console = Console()
+        console = terminal()
         golden = read_golden(file)
         path = record_path(self.results, self.task, golden.digest)
         if self.show:

@@ -12,6 +12,7 @@ from pwm_bench.hints import at, show_hints
 from pwm_bench.pipelines import Stage, describe, stages
 from pwm_bench.records.files import JsonLines
 from pwm_bench.records.store import Results, now
+from pwm_bench.showing import terminal, titled
 from pwm_bench.text import duration
 
 if TYPE_CHECKING:
@@ -45,17 +46,15 @@ def carry_out(
     Returns:
         The exit code: of the first stage that did not work out, else 0.
     """
-    from rich.console import Console
-    from rich.markup import escape
 
     from pwm_bench.cli import main
     from pwm_bench.commands.table import show
     from pwm_bench.records.formats import Layout
     from pwm_bench.records.selection import Selection
 
-    console = Console()
+    console = terminal()
     Results(results).check_writable()
-    console.print(f"[bold]{name}[/bold]: {describe(name)}", highlight=False)
+    console.print(titled(name, f": {describe(name)}"))
     times: list[tuple[str, float]] = []
     through = _Through(Results(results).study_path(name))
     for stage in _numbered(stages(name, results, data=data, model=model, device=device), console):
@@ -68,13 +67,13 @@ def carry_out(
         if code == 0:
             through.add(stage)
         else:
-            console.print(f"\n[yellow]stopped in '{stage.purpose}'[/yellow]", highlight=False)
+            console.print(f"\nstopped in '{stage.purpose}'", style="yellow")
             show_hints(console, [("go on", again)])
             return code
     console.print()
     show(console, Results(results), Selection(studies=(name,)), metric="score", layout=Layout(columns=("algorithm",)))
     spent = ", ".join(f"{purpose} {duration(seconds)}" for purpose, seconds in times) or "nothing was left to do"
-    console.print(f"\ntime of this call: {escape(spent)}", highlight=False, soft_wrap=True)
+    console.print(f"\ntime of this call: {spent}", highlight=False, soft_wrap=True)
     console.print(f"results: {Results(results).study_path(name)}", highlight=False, soft_wrap=True)
     table = f"pwm-bench table {name} --metric score{at(results)}"
     show_hints(console, [("with intervals and costs", table)])
@@ -85,7 +84,7 @@ def _numbered(found: Iterator[Stage], console: Console) -> Iterator[Stage]:
     """Announces every stage by its command, which a person can give again."""
     for number, stage in enumerate(found, 1):
         words = shlex.join(("pwm-bench", *stage.arguments))
-        console.print(f"\n[bold cyan]{number}. {stage.purpose}[/bold cyan]", highlight=False)
+        console.print(f"\n{number}. {stage.purpose}", style="bold cyan")
         console.print(words, style="dim", highlight=False, soft_wrap=True, markup=False)
         yield stage
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
@@ -27,6 +27,8 @@ KINDS = ("curves", "profile", "improvement", "scores", "threshold", "timeline")
 @dataclass(frozen=True, kw_only=True)
 class Plot(OfStudies):
     """Draw figures of studies for print: learning curves, profiles, comparisons, timelines."""
+
+    leaves_files: ClassVar[bool] = True
 
     kind: Annotated[str, option("A,B,...", "what the study allows")] = ""
     """curves, profile, improvement, scores, threshold, timeline."""

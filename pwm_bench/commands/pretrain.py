@@ -6,14 +6,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
 from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import Device, option
 from pwm_bench.hints import show_hints
-from pwm_bench.showing import plain_table, step_bar
+from pwm_bench.showing import plain_table, step_bar, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +32,9 @@ class Pretrain:
     Example:
       pwm-bench pretrain data/three --out models/three --size 5M --steps 20000
     """
+
+    leaves_files: ClassVar[bool] = True
+    stops_in_order: ClassVar[bool] = True
 
     data: Annotated[Path, tyro.conf.Positional, option("DATA")]
     """Folder of a dataset; see `pwm-bench collect`."""
@@ -66,11 +69,11 @@ class Pretrain:
 
     def __call__(self) -> int:
         """Trains."""
-        from rich.console import Console
 
         from envs.devices import resolve_device
         from pwm_bench import configs
         from pwm_bench.runner.pretraining import PretrainSpec, last_validation, model_config_of, pretrain
+        from pwm_bench.runner.stop import stop_request
         from pwm_bench.world_model.dataset import Dataset
         from pwm_bench.world_model.multitask.config import SIZES
         from pwm_bench.world_model.multitask.recipes import recipe
@@ -95,7 +98,7 @@ class Pretrain:
             balanced=self.balanced,
             holdout=self.holdout,
         )
-        console = Console()
+        console = terminal()
         with _Display(console, spec.steps) as display:
             complete = pretrain(
                 spec,
@@ -111,7 +114,8 @@ class Pretrain:
             console.print("no episode was held out, so nothing was validated", highlight=False)
         if not complete:
             console.print("stopped and saved; go on with the same command", highlight=False)
-            return 130
+            with stop_request() as stop:
+                return stop.exit_code
         console.print(f"model: {self.out}", highlight=False, soft_wrap=True)
         show_hints(console, [("next", f"pwm-bench extract {quote(str(self.out))} {quote(str(self.data))}")])
         return 0

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
 from envs.errors import UsageError
 from pwm_bench.commands.options import ResultsFolder, default_results, option
+from pwm_bench.showing import terminal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,8 @@ _MOST_STEPS = 600  # 10 s of the tasks' time
 @dataclass(frozen=True, kw_only=True)
 class Render:
     """Draw the policy of a run, or random actions in a task, as a video, a GIF or a contact sheet."""
+
+    leaves_files: ClassVar[bool] = True
 
     what: Annotated[str, tyro.conf.Positional, option("RUN_OR_TASK")]
     """A run's directory or id, or a task."""
@@ -58,14 +61,13 @@ class Render:
         if self.fps is not None and not 0 < self.fps <= 240:
             raise UsageError(f"--fps {self.fps}: must be positive, at most 240")
 
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         from envs.renderer import Renderer
         from pwm_bench.render.caption import caption
         from pwm_bench.render.rollout import play
 
-        console = Console()
+        console = terminal()
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             setting_up = progress.add_task("setting up", total=None)

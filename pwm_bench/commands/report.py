@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -17,6 +17,8 @@ __all__ = ["Report"]
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """Write a study as one HTML file: table, interactive curves, failures, provenance. It needs no network."""
+
+    leaves_files: ClassVar[bool] = True
 
     study: Annotated[str, tyro.conf.Positional, option("STUDY")]
     """A study that has runs; see `pwm-bench results ls`."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
 from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
 from pwm_bench.hints import at, show_hints
+from pwm_bench.runner.stop import stop_request
+from pwm_bench.showing import terminal
+from pwm_bench.streams import reader_is_gone
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +40,9 @@ class Run:
 
     Say what to run by --task and its companions, or by a spec file as every run directory holds one.
     """
+
+    leaves_files: ClassVar[bool] = True
+    stops_in_order: ClassVar[bool] = True
 
     spec: Annotated[Path | None, tyro.conf.Positional, option("[SPEC.json]")] = None
     """A spec file, instead of the options up to --simulator-set."""
@@ -76,7 +81,7 @@ class Run:
     write_spec: Annotated[Path | None, option("FILE")] = None
     """Write the spec to a file instead of running it."""
     progress: Annotated[str, option("KIND", "auto")] = "auto"
-    """auto, json (one line a snapshot, for programs) or none."""
+    """auto, json (one line a snapshot, for a program: without it the run saves and stops) or none."""
 
     def __call__(self) -> int:
         """Runs it."""
@@ -149,23 +154,21 @@ def _write(path: Path, spec: RunSpec) -> int:
 
 
 def _tell_program(event: ProgressEvent) -> None:
-    try:
-        print(event.to_json(), flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at exit
-        raise
+    print(event.to_json(), flush=True)
+    if reader_is_gone():
+        raise BrokenPipeError
 
 
 def _run_for_person(spec: RunSpec, results: Results, *, checkpoint_seconds: float, tensorboard: bool) -> int:
-    from rich.console import Console
 
     from pwm_bench.display import make_display
     from pwm_bench.sweep import Item
 
-    console = Console()
+    console = terminal()
     directory = results.run(spec.study, spec.id)
     item = Item(spec, "begin" if directory.status() is None else "resume")
-    with make_display(console, [item]) as display:
+    with make_display(console, [item]) as display, stop_request() as stop:
+        stop.first = lambda _: display.stopping()
         display.began(item)
         from pwm_bench.runner.run import execute  # after the first line is on the screen: this takes seconds
 

@@ -6,13 +6,14 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
 from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
 from pwm_bench.hints import at, show_hints, typed
+from pwm_bench.showing import terminal, titled
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +35,9 @@ class Sweep:
     has. Multi-task studies (multitask-quick, multitask, mt30, mt80) go from data to experts in stages.
     """
 
+    leaves_files: ClassVar[bool] = True
+    stops_in_order: ClassVar[bool] = True
+
     study: Annotated[str, tyro.conf.Positional, option("STUDY")]
     """See `pwm-bench list studies`."""
     scale: Annotated[float, option("X", "1")] = 1.0
@@ -50,6 +54,8 @@ class Sweep:
     """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
     limit: Annotated[int | None, option("N")] = None
     """Do at most this many runs now."""
+    jobs: Annotated[int | None, option("N", "by cores and memory")] = None
+    """Do at most this many runs side by side. Numbers don't depend on it."""
     retry: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also do again what failed or ran out of memory before."""
     wait: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -78,7 +84,7 @@ class Sweep:
     def _pipeline(self) -> int:
         from pwm_bench.commands.pipeline import carry_out
 
-        for name in ("scale", "task", "simulator", "algorithm", "limit", "retry", "wait"):
+        for name in ("scale", "task", "simulator", "algorithm", "limit", "jobs", "retry", "wait"):
             if getattr(self, name) != getattr(type(self), name):
                 raise UsageError(
                     f"--{name}: not for the multi-task study '{self.study}': change its stages one by one; see "
@@ -89,8 +95,7 @@ class Sweep:
         )
 
     def _runs(self) -> int:
-        from rich.console import Console
-
+        from pwm_bench.executors.capacity import Capacity
         from pwm_bench.executors.local import LocalExecutor
         from pwm_bench.records.store import Results
         from pwm_bench.studies import load_study
@@ -98,7 +103,7 @@ class Sweep:
 
         if self.limit is not None and self.limit < 0:
             raise UsageError(f"--limit {self.limit}: must not be negative")
-        console = Console()
+        console = terminal()
         study = load_study(
             self.study,
             scale=self.scale,
@@ -109,15 +114,16 @@ class Sweep:
         results = Results(self.results)
         results.check_writable()
         items = plan(study, results, device=self.device, limit=self.limit, retry=self.retry)
-        if any(item.to_do for item in items):
-            _settle_devices(items)
+        on_gpu = _settle_devices(items) if any(item.to_do for item in items) else set()
         _announce(console, study, items, results)
         options = ("--checkpoint-seconds", str(self.checkpoint_seconds))
-        executor = LocalExecutor(self.results, options=options)
+        executor, admits = LocalExecutor(self.results, options=options), Capacity(self.jobs, on_gpu)
         from pwm_bench.display import make_display
 
         with make_display(console, items) as display:
-            outcome = sweep(items, results, executor, display, limit=self.limit, retry=self.retry, wait=self.wait)
+            outcome = sweep(
+                items, results, executor, display, admits=admits, limit=self.limit, retry=self.retry, wait=self.wait
+            )
         _conclude(console, study, outcome, results, again=self._command)
         return outcome.exit_code
 
@@ -127,8 +133,12 @@ class Sweep:
         return " ".join((again, *more))
 
 
-def _settle_devices(items: list[Item]) -> None:
-    """Says what the runs will compute on, or refuses an absent GPU, once and before the first run."""
+def _settle_devices(items: list[Item]) -> set[tuple[str, str]]:
+    """Says what the runs will compute on, or refuses an absent GPU, once and before the first run.
+
+    Returns:
+        the pairs of a spec's device and simulator that stand for a GPU.
+    """
     from envs.devices import remark, view
 
     wanted = sorted({(item.spec.device, item.spec.simulator) for item in items if item.to_do})
@@ -146,6 +156,7 @@ def _settle_devices(items: list[Item]) -> None:
     for (device, why), names in simulators.items():
         if why:
             remark(device, why, *names)
+    return {pair for pair, (device, _) in zip(wanted, chosen, strict=True) if device.type != "cpu"}
 
 
 def _choose(wanted: list[tuple[str, str]]) -> list[tuple[torch.device, str]]:
@@ -157,7 +168,7 @@ def _choose(wanted: list[tuple[str, str]]) -> list[tuple[torch.device, str]]:
 def _announce(console: Console, study: Study, items: list[Item], results: Results) -> None:
     to_do = sum(item.to_do for item in items)
     done = sum(item.plan == "skip" for item in items)
-    console.print(f"[bold]{study.name}[/bold]: {study.description}", highlight=False)
+    console.print(titled(study.name, f": {study.description}"))
     console.print(
         f"{len(items)} runs, {done} done before, {to_do} to do now; {results.study_path(study.name)}",
         highlight=False,

@@ -11,6 +11,7 @@ import tyro
 
 from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import OfStudies, option, published_choice
+from pwm_bench.showing import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,9 +83,7 @@ class Table(OfStudies):
         }
         results = Results(self.results)
         if format == "rich":
-            from rich.console import Console
-
-            show(Console(), results, selection, trace=self.trace, layout=layout, **options)
+            show(terminal(), results, selection, trace=self.trace, layout=layout, **options)
             return 0
         summary = summarise(selection.load(results), study=selection.title, **options)
         how = Print(wide=self.wide, label=self.label, caption=self.caption)

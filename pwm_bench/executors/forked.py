@@ -9,9 +9,9 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import IO, Any, cast
 
+from envs.signals import STOPPING
 from pwm_bench.executors.local import LocalExecutor
 
 __all__ = ["ForkExecutor", "Forked"]
@@ -28,8 +28,8 @@ class Forked:
     """
 
     def __init__(self, work: Callable[[], int], *, pipes: bool = False) -> None:
-        self.stdout: IO[str] | None = None
-        self.stderr: IO[str] | None = None
+        self.stdout: IO[bytes] | None = None
+        self.stderr: IO[bytes] | None = None
         self.returncode: int | None = None
         ends = [os.pipe(), os.pipe()] if pipes else []
         sys.stdout.flush()
@@ -40,7 +40,7 @@ class Forked:
         for _, write in ends:
             os.close(write)
         if ends:
-            self.stdout, self.stderr = (os.fdopen(read, "r", errors="replace") for read, _ in ends)
+            self.stdout, self.stderr = (os.fdopen(read, "rb", buffering=0) for read, _ in ends)
 
     def poll(self) -> int | None:
         """The exit code (negative for a signal), or None while it runs."""
@@ -57,21 +57,6 @@ class Forked:
         if self.poll() is None:
             os.kill(self.pid, number)
 
-    def terminate(self) -> None:
-        """SIGTERM."""
-        self.send_signal(signal.SIGTERM)
-
-    def __enter__(self) -> Forked:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for stream in (self.stdout, self.stderr):
-            if stream is not None:
-                stream.close()
-        self.wait()
-
     def _reap(self, options: int) -> int | None:
         if self.returncode is None:
             pid, status = os.waitpid(self.pid, options)
@@ -85,8 +70,9 @@ def _become(work: Callable[[], int], outputs: Sequence[int]) -> None:
     code = 1
     try:
         os.setsid()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+        for number in STOPPING:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor, target in zip((nothing, *(outputs or (nothing, nothing))), (0, 1, 2), strict=True):
             os.dup2(descriptor, target)
@@ -105,10 +91,10 @@ def _become(work: Callable[[], int], outputs: Sequence[int]) -> None:
 class ForkExecutor(LocalExecutor):
     """`LocalExecutor`, with processes forked from this one."""
 
-    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[str]:
+    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         def work() -> int:
             from pwm_bench.cli import main
 
             return main(arguments)
 
-        return cast("subprocess.Popen[str]", cast(Any, Forked(work, pipes=True)))
+        return cast("subprocess.Popen[bytes]", cast(Any, Forked(work, pipes=True)))

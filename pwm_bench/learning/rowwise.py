@@ -57,7 +57,7 @@ def _library() -> ctypes.CDLL | None:
         for march in (["-march=native", *_hidden()], []):
             command = [compiler, *_FLAGS, *march, str(source), "-o", str(target), "-lm"]
             try:
-                done = subprocess.run(command, capture_output=True, timeout=120)
+                done = subprocess.run(command, capture_output=True, timeout=120, start_new_session=True)
                 if done.returncode == 0:
                     return ctypes.CDLL(str(target))
             except (OSError, subprocess.TimeoutExpired):

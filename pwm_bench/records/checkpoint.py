@@ -66,8 +66,8 @@ def save(path: Path, state: Any, *, spec_id: str) -> None:
         "state": structure,
     }
     write_atomic(path / STATE, json.dumps(header))
-    for leftover in path.iterdir():
-        if leftover.name not in (name, STATE):
+    for leftover in (*path.glob("tensors-*.safetensors"), *path.glob(".*.tmp")):
+        if leftover.name != name:
             leftover.unlink(missing_ok=True)
     sync_directory(path)
 

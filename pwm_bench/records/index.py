@@ -44,7 +44,7 @@ class StudyIndex:
     def __init__(self, folder: Path, *, schema: int) -> None:
         place = str(folder.resolve())
         self._header = {"format": _FORMAT, "schema": schema, "folder": place}
-        self.file = cache_folder() / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.jsonl"
+        self.file = cache_folder() / f"{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}.jsonl"
         self._entries = self._read()
         self._fresh: dict[str, Any] = {}
         self._new = 0

@@ -101,7 +101,7 @@ def git_state(folder: Path) -> tuple[str | None, str | None]:
     def git(*arguments: str) -> bytes | None:
         command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=20)
+            done = subprocess.run(command, capture_output=True, timeout=20, start_new_session=True)
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout if done.returncode == 0 else None
@@ -114,9 +114,14 @@ def git_state(folder: Path) -> tuple[str | None, str | None]:
     changes = git("diff", "HEAD", "--", ":/*.py", ":/*.xml") or b""
     digest.update(changes)
     added = (git("ls-files", "--others", "--exclude-standard", "--full-name", ":/*.py", ":/*.xml") or b"").split(b"\n")
+    clean = not changes
     for name in sorted(filter(None, added)):
-        digest.update(name + b"\0" + (top / os.fsdecode(name)).read_bytes())
-    clean = not changes and not any(added)
+        try:
+            content = (top / os.fsdecode(name)).read_bytes()
+        except OSError:  # an editor's lock, which is a link to nowhere, or a file that has gone again
+            continue
+        digest.update(name + b"\0" + content)
+        clean = False
     return commit.decode().strip(), None if clean else digest.hexdigest()[:12]
 
 

@@ -25,7 +25,7 @@ from pwm_bench.runner.clocks import Clocks
 from pwm_bench.runner.entries import evaluation_line, mark_diverged, metrics_line, record_failure
 from pwm_bench.runner.evaluation import EvaluationResult
 from pwm_bench.runner.offline_spec import OfflineSpec
-from pwm_bench.runner.stop import StopRequest
+from pwm_bench.runner.stop import StopRequest, stop_request
 
 __all__ = ["OfflineLearner", "OfflineProgress", "train_offline"]
 
@@ -84,7 +84,7 @@ def train_offline(
     """
     results.check_writable()
     directory = results.run(spec.study, spec.id)
-    with directory.lock(), StopRequest() as stop:
+    with directory.lock(), stop_request() as stop:
         previous = directory.read() if directory.record_file.exists() else None
         if previous is not None and previous.status in FINISHED:
             return previous
@@ -93,8 +93,8 @@ def train_offline(
             run.restore()
             run.loop(stop, checkpoint_seconds)
         except (Exception, KeyboardInterrupt) as error:
-            run.fail(error)
-            if isinstance(error, ValueError):  # bad input is for the caller to show
+            run.fail(KeyboardInterrupt() if stop.impatient else error)  # it may come out as any exception
+            if isinstance(error, ValueError) and not stop.impatient:  # bad input is for the caller to show
                 raise
         return run.record
 
@@ -151,7 +151,7 @@ class _Run:
         """Trains until the last evaluation is done or `stop` asks."""
         saved = time.monotonic()
         with self.clocks.phase("train"):
-            while True:
+            while not stop:
                 self._evaluate_if_due()
                 if self._complete or stop:
                     break
@@ -167,7 +167,7 @@ class _Run:
             named = ", ".join(f"{m.task} (seed {m.seed})" for m in diverged[:5])
             self.record.reason = f"{len(diverged)} diverged: {named}" if diverged else None
         else:
-            self.record.status, self.record.reason = "interrupted", "goes on from its checkpoint"
+            self.record.status, self.record.reason = "interrupted", "goes on from its last checkpoint"
         self._save()
         self._tell("done")
 

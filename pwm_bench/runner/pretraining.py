@@ -27,7 +27,7 @@ from pwm_bench.learning.random import MemberStream
 from pwm_bench.records import checkpoint, provenance
 from pwm_bench.records.files import JsonLines, write_atomic
 from pwm_bench.records.lock import RunLock
-from pwm_bench.runner.stop import StopRequest
+from pwm_bench.runner.stop import StopRequest, stop_request
 from pwm_bench.world_model.dataset import Dataset
 from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.files import save_model
@@ -130,7 +130,7 @@ def pretrain(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another folder with --out") from None
-    with RunLock(folder / "lock"), StopRequest() as stop:
+    with RunLock(folder / "lock"), stop_request() as stop:
         training = _Training(spec, folder, device)
         training.restore()
         return training.run(stop, progress, checkpoint_seconds, report_every, validate_every)

@@ -16,7 +16,7 @@ from pwm_bench.runner.curves import CurveWriter
 from pwm_bench.runner.failures import classify
 from pwm_bench.runner.journal import Journal
 from pwm_bench.runner.progress import Announcer, Progress
-from pwm_bench.runner.stop import StopRequest
+from pwm_bench.runner.stop import Stopped, StopRequest, stop_request
 from pwm_bench.runner.training import Training
 from pwm_bench.spec import RunSpec
 
@@ -72,7 +72,7 @@ def execute(
         raise UsageError(f"checkpoint_seconds={checkpoint_seconds}: must not be negative")
     results.check_writable()
     directory = results.run(spec.study, spec.id)
-    with directory.lock(), StopRequest() as stop:
+    with directory.lock(), stop_request() as stop:
         previous = directory.read() if directory.record_file.exists() else None
         if previous is not None and previous.status in FINISHED:
             return Outcome(record=previous, skipped=True)
@@ -89,14 +89,16 @@ def execute(
             training.run(checkpoint_seconds)
             _conclude(journal, training, stop, announcer)
             announcer.tell("done")
-        except UsageError:
-            if previous is None and training is None:
-                directory.discard_beginning()
-            raise
+        except Stopped:
+            _conclude(journal, training, stop, announcer)
         except (Exception, KeyboardInterrupt) as error:
+            if isinstance(error, UsageError) and not stop.impatient:
+                if previous is None and training is None:
+                    directory.discard_beginning()
+                raise
             if training is not None:
                 training.count()
-            journal.fail(error)
+            journal.fail(KeyboardInterrupt() if stop.impatient else error)  # it may come out as any exception
         finally:
             with suppress(OSError):  # a full disk was the run's own failure, if it mattered
                 journal.curves.close()
@@ -118,18 +120,23 @@ def _begin(spec: RunSpec, directory: RunDirectory, previous: RunRecord | None) -
 
 
 def _prepare(spec: RunSpec, journal: Journal, clocks: Clocks, announcer: Announcer, stop: StopRequest) -> Training:
-    """Builds everything, compiles, and restores the last checkpoint."""
+    """Builds everything, compiles, and restores the last checkpoint. There is nothing to save yet: a request to stop is
+    heeded between any two steps."""
+    stop.check()
     with clocks.phase("setup"):
         announcer.tell("setup")
         parts = build(spec)
         clocks.device = parts.device
+    stop.check()
     with clocks.phase("compile"):
         announcer.tell("compile")
         parts.compile()
+    stop.check()
     with clocks.phase("setup"):
         training = Training(spec, parts, journal, clocks, announcer, stop)
         training.restore()
         journal.describe(parts)
+    stop.check()
     if parts.gradient_source == "simulator" and journal.record.gradient_check is None:
         with clocks.phase("check"):
             announcer.tell("check")
@@ -137,13 +144,13 @@ def _prepare(spec: RunSpec, journal: Journal, clocks: Clocks, announcer: Announc
     return training
 
 
-def _conclude(journal: Journal, training: Training, stop: StopRequest, announcer: Announcer) -> None:
+def _conclude(journal: Journal, training: Training | None, stop: StopRequest, announcer: Announcer) -> None:
     """Writes the final status, once the checkpoint that goes with it is on disk."""
-    if not training.complete:
+    if training is None or not training.complete:
         name = stop.signal.name if stop.signal else "request"
         if announcer.raised is not None:
             name = f"its caller ({classify(announcer.raised)[1]})"
-        journal.write("interrupted", f"stopped by {name}; goes on from its checkpoint")
+        journal.write("interrupted", f"stopped by {name}; goes on from its last checkpoint")
         return
     diverged = [member for member in journal.record.members if member.status == "diverged"]
     reason = "; ".join(f"seed {m.seed} diverged at {m.diverged_at:,} env steps" for m in diverged) or None

@@ -50,12 +50,12 @@ def test_three_sweeps_started_together_do_each_run_once(start, tmp_path):
 
 def test_a_sweep_takes_over_from_one_that_was_killed(start, tmp_path):
     """Its run saves when it finds nobody listening; the other sweep goes on with it, to the same numbers."""
-    first = start("sweep", "shared", "--results", tmp_path)
+    first = start("sweep", "shared", "--results", tmp_path, "--jobs", "1")
     taken = directories(tmp_path)[0]
     wait_for(lambda: taken.status() == "running")
     run = child_of(taken)
     os.kill(run, signal.SIGSTOP)  # or it might be through before the other sweep comes to it
-    second = start("sweep", "shared", "--results", tmp_path, "--wait")
+    second = start("sweep", "shared", "--results", tmp_path, "--jobs", "1", "--wait")
     wait_for(lambda: len(list(Results(tmp_path).runs("shared"))) > 1)
     first.kill()
     os.kill(run, signal.SIGCONT)
@@ -94,10 +94,10 @@ def test_what_another_process_does_meanwhile_is_not_done_again(tmp_path):
     ids = [item.spec.id for item in items]
 
     class Meanwhile(Pretender):
-        def run(self, spec, progress):
-            Pretender(results, ("ok", end(0))).run(items[1].spec, None)
-            Pretender(results, ("failed", end(1))).run(items[2].spec, None)
-            return super().run(spec, progress)
+        def start(self, spec, progress):
+            Pretender(results, ("ok", end(0))).leave(items[1].spec)
+            Pretender(results, ("failed", end(1))).leave(items[2].spec)
+            super().start(spec, progress)
 
     result = sweep(items, results, Meanwhile(results, ("ok", end(0))), watcher, retry=True)
     assert statuses(result) == ["ok", "ok", "failed"]
@@ -114,9 +114,9 @@ def test_a_claimed_run_is_passed_over_and_looked_at_again(tmp_path):
     claim.__enter__()
 
     class Release(Pretender):
-        def run(self, spec, progress):
+        def start(self, spec, progress):
             claim.__exit__(None, None, None)
-            return super().run(spec, progress)
+            super().start(spec, progress)
 
     executor = Release(results, ("ok", end(0)), ("ok", end(0)))
     result = sweep(items, results, executor, watcher)
@@ -150,7 +150,7 @@ def test_the_limit_counts_what_is_carried_out_here(tmp_path):
 def test_a_damaged_record_stops_no_other_run(tmp_path, damage):
     results = Results(tmp_path)
     items, watcher = prepare(results, 2)
-    Pretender(results, ("ok", end(0))).run(items[0].spec, None)
+    Pretender(results, ("ok", end(0))).leave(items[0].spec)
     results.run("shared", items[0].spec.id).record_file.write_text(damage, encoding="latin-1")
     items = prepare(results, 2)[0]
     result = sweep(items, results, Pretender(results, ("ok", end(0))), watcher)
@@ -161,7 +161,7 @@ def test_a_damaged_record_stops_no_other_run(tmp_path, damage):
 
 def test_a_process_that_cannot_be_started_is_named(tmp_path):
     class NoMemory(Pretender):
-        def run(self, spec, progress):
+        def start(self, spec, progress):
             raise OSError(12, "Cannot allocate memory")
 
     results = Results(tmp_path)

@@ -46,10 +46,18 @@ class Pretender:
     """An executor that starts nothing: it leaves what a process would have left."""
 
     def __init__(self, results: Results, *ends: tuple[str | None, ProcessEnd]) -> None:
-        self.results, self.ends, self.specs = results, list(ends), []
+        self.results, self.ends, self.specs, self.running = results, list(ends), [], []
 
-    def run(self, spec, progress) -> ProcessEnd:
+    def start(self, spec, progress) -> None:
         self.specs.append(spec)
+        self.running.append(spec)
+
+    def step(self, seconds) -> list:
+        spec = self.running.pop(0)
+        return [(spec, self.leave(spec))]
+
+    def leave(self, spec) -> ProcessEnd:
+        """What is on the disk after the next of the given ends."""
         status, end = self.ends.pop(0)
         directory = self.results.run(spec.study, spec.id)
         directory.path.mkdir(parents=True, exist_ok=True)
@@ -71,8 +79,8 @@ class Pretender:
         self.stopped_by = number
 
 
-def end(code: int, message: str = "", oom: bool = False) -> ProcessEnd:
-    return ProcessEnd(code, message, oom)
+def end(code: int, message: str = "", oom: bool = False, asked: bool = False) -> ProcessEnd:
+    return ProcessEnd(code, message, oom, asked)
 
 
 def statuses(result) -> list:
@@ -107,7 +115,10 @@ def test_a_sweep_does_what_is_left_whatever_happens_to_one_run(tmp_path):
         ("running", end(-9, oom=True), "oom", "out of memory"),
         ("running", end(-9), "killed", "SIGKILL"),
         (None, end(-9), "killed", "SIGKILL"),
-        (None, end(-15), "killed", "SIGTERM"),
+        (None, end(-15), "interrupted", "SIGTERM"),
+        (None, end(130), "interrupted", "SIGINT"),
+        ("running", end(1, "RecursionError", asked=True), "interrupted", "on request"),
+        ("running", end(-9, asked=True), "interrupted", "on request"),
         ("running", end(-11), "failed", "SIGSEGV"),
         ("running", end(1, "ImportError: no"), "failed", "ImportError: no"),
         (None, end(1), "failed", "exit code 1"),
@@ -139,7 +150,7 @@ def test_every_end_of_a_process_is_recorded(tmp_path, left, ended, status, reaso
 def test_what_is_planned_for_each_status(tmp_path, status, retry, expected):
     results = Results(tmp_path)
     study = Study(name="t", description="", specs=(toy_spec(),))
-    Pretender(results, (status, end(0))).run(study.specs[0], None)
+    Pretender(results, (status, end(0))).leave(study.specs[0])
     assert [item.plan for item in plan(study, results, retry=retry)] == [expected]
 
 
@@ -161,7 +172,7 @@ def test_limit_and_device(tmp_path):
 
 def test_a_signal_reaches_the_run_and_ends_the_sweep(start, tmp_path, monkeypatch):
     """SIGTERM to the real sweep command: its run saves, nothing else begins, and the same command goes on."""
-    process = start("sweep", "toys", "--results", tmp_path)
+    process = start("sweep", "toys", "--results", tmp_path, "--jobs", "1")
     deadline = time.monotonic() + 60
     results = Results(tmp_path)
     first = results.run("toys", toy_study().specs[0].id)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pwm_bench.bench.survival import _compare, snapshot
+from pwm_bench.bench.survival import compare, snapshot
 from pwm_bench.cli import main
 from pwm_bench.records.store import Results
 from pwm_bench.runner.run import execute
@@ -64,9 +64,9 @@ def test_any_loss_is_noticed(tmp_path, loss):
     execute(spec, Results(tmp_path))
     directory = Results(tmp_path).run(spec.study, spec.id)
     expected = snapshot(directory)
-    assert _compare(directory, expected) == []
+    assert compare(directory, expected) == []
     LOSSES[loss](directory)
-    assert _compare(directory, expected)
+    assert compare(directory, expected)
 
 
 def test_clocks_and_memory_are_no_loss(tmp_path):
@@ -79,7 +79,7 @@ def test_clocks_and_memory_are_no_loss(tmp_path):
     record["memory"]["resident"] += 4096
     record["attempts"] = 9
     directory.record_file.write_text(json.dumps(record))
-    assert _compare(directory, expected) == []
+    assert compare(directory, expected) == []
 
 
 @pytest.mark.parametrize(

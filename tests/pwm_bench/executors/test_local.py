@@ -24,7 +24,16 @@ def run(tmp_path, script: str, watch=lambda executor, event: None) -> tuple[Proc
         events.append(event)
         watch(executor, event)
 
-    return executor.run(toy_spec(), progress), events
+    return finish(executor, progress), events
+
+
+def finish(executor, progress=lambda event: None) -> ProcessEnd:
+    executor.start(toy_spec(), progress)
+    while not (ended := executor.step(10.0)):
+        pass
+    ((spec, how),) = ended
+    assert spec == toy_spec()
+    return how
 
 
 def test_snapshots_arrive_and_noise_does_not(tmp_path):
@@ -41,7 +50,7 @@ def test_the_spec_and_the_options_reach_the_process(tmp_path):
         "assert sys.argv[-2:] == ['--checkpoint-seconds', '5']\n"
     )
     executor = LocalExecutor(tmp_path, command=(sys.executable, "-c", script), options=("--checkpoint-seconds", "5"))
-    ended = executor.run(toy_spec(), lambda event: None)
+    ended = finish(executor)
     assert (ended.code, ended.message) == (0, "")
 
 
@@ -66,6 +75,7 @@ def test_how_a_process_ended(tmp_path, script, code, message):
 SLEEP = f"""
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: POLITE)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 {EVENT}
 time.sleep(60)
 """
@@ -87,10 +97,43 @@ def test_asked_twice_it_is_killed(tmp_path):
     assert ended.signal_name == "SIGKILL"
 
 
-def test_asked_before_it_started_it_ends_at_once(tmp_path):
-    executor = LocalExecutor(tmp_path, command=(sys.executable, "-c", "import time; time.sleep(60)"))
-    executor.stop(signal.SIGTERM)
-    assert executor.run(toy_spec(), lambda event: None).code == -signal.SIGTERM
+LATE = """
+import time
+for number in range(100):
+    time.sleep(0.005)  # imports, which a signal must not disturb
+from pwm_bench.runner.stop import StopRequest
+with StopRequest() as stop:
+    raise SystemExit(stop.exit_code if stop else 0)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_process_can_heed_it_waits(tmp_path, number):
+    """Nothing is an error that comes while Python starts and imports."""
+    executor = LocalExecutor(tmp_path, command=(sys.executable, "-c", LATE))
+    executor.stop(number)
+    ended = finish(executor)
+    assert (ended.code, ended.message, ended.asked) == (128 + number, "", True)
+
+
+def test_several_at_once(tmp_path):
+    """Each waits for the other's file."""
+    script = (
+        "import json, pathlib, sys, time\n"
+        "folder, (seed,) = pathlib.Path(sys.argv[4]), json.load(open(sys.argv[2]))['seeds']\n"
+        "(folder / str(seed)).touch()\n"
+        "while not (folder / str(1 - seed)).exists(): time.sleep(0.01)\n"
+        f"{EVENT}; sys.exit(seed)\n"
+    )
+    executor, events = LocalExecutor(tmp_path, command=(sys.executable, "-c", script)), []
+    for seed in (0, 1):
+        executor.start(toy_spec(seeds=(seed,)), lambda event, seed=seed: events.append(seed))
+    ended = []
+    while len(ended) < 2:
+        ended += executor.step(10.0)
+    assert sorted((spec.seeds[0], end.code) for spec, end in ended) == [(0, 0), (1, 1)]
+    assert sorted(events) == [0, 1]
+    assert executor.step(10.0) == []
 
 
 def test_the_kernels_killer_is_noticed(tmp_path, monkeypatch):

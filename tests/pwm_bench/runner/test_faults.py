@@ -273,7 +273,7 @@ def test_a_sweep_in_a_batch_job(start, tmp_path):
     """The job's processes are all signalled, twice; the sweep ends within the notice, and the same command goes on."""
     root, study = tmp_path / "results", shared_study()
     first = Results(root).run("shared", study.specs[0].id)
-    process = start("sweep", "shared", "--results", root)
+    process = start("sweep", "shared", "--results", root, "--jobs", "1")
     wait_for(lambda: first.status() == "running")
     for _ in range(2):
         for pid in (process.pid, child_of(first)):

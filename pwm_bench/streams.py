@@ -1,0 +1,113 @@
+"""Standard output and standard error, guarded: whether anyone can read them has nothing to do with the work."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["GuardedStream", "OutputLost", "guarded", "reader_is_gone"]
+
+
+class OutputLost(Exception):  # noqa: N818 - what has happened, and no fault of the program
+    """Standard output can't be written any more, and it was what the command is for."""
+
+
+class GuardedStream:
+    """A text stream that goes on where it can't be written: full disk, closed pipe, terminal that is gone.
+
+    What is written after the first failure is dropped. A character that the stream's encoding lacks becomes ``?``.
+
+    Args:
+        stream: what is guarded.
+        needed: raise `OutputLost` at the first failure instead.
+
+    Attributes:
+        lost: the first failure.
+    """
+
+    def __init__(self, stream: Any, *, needed: bool = False) -> None:
+        self._stream = stream
+        self.needed = needed
+        self.lost: Exception | None = None
+
+    def write(self, text: str) -> int:
+        """Writes it if that is possible."""
+        with self._trying():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Likewise."""
+        with self._trying():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextmanager
+    def _trying(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:  # ValueError: the stream was closed
+            if self.lost is not None:
+                return
+            self.lost = error
+            with contextlib.suppress(OSError, ValueError):  # for what is buffered still
+                _open_null(self._stream.fileno())
+            if self.needed:
+                raise OutputLost from error
+
+
+@contextmanager
+def guarded() -> Iterator[GuardedStream]:
+    """Guards both streams, and yields standard output's, while it is entered.
+
+    A descriptor that was closed when the process began is opened on ``/dev/null``: or the next file would get its
+    number, and whatever a library prints would be written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            _open_null(number)
+    before = sys.stdout, sys.stderr
+    bare = [stream._stream if isinstance(stream, GuardedStream) else stream for stream in before]
+    streams = [stream or open(os.devnull, "w") for stream in bare]  # noqa: SIM115 - None where it was closed
+    errors = [getattr(stream, "errors", None) for stream in streams]
+    for stream in streams:
+        _reconfigure(stream, "replace")
+    output = GuardedStream(streams[0])
+    sys.stdout, sys.stderr = output, GuardedStream(streams[1])  # type: ignore[assignment]
+    try:
+        yield output
+    finally:
+        output.needed = False
+        for guard in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                guard.flush()
+        sys.stdout, sys.stderr = before
+        for stream, policy in zip(streams, errors, strict=True):
+            _reconfigure(stream, policy)
+
+
+def reader_is_gone() -> bool:
+    """Whether the other end of standard output, a pipe, was closed."""
+    return isinstance(getattr(sys.stdout, "lost", None), BrokenPipeError)
+
+
+def _open_null(number: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != number:
+        os.dup2(null, number)
+        os.close(null)
+
+
+def _reconfigure(stream: Any, errors: str | None) -> None:
+    if isinstance(stream, io.TextIOWrapper) and errors is not None:
+        with contextlib.suppress(OSError, ValueError):
+            stream.reconfigure(errors=errors)
