@@ -97,9 +97,9 @@ def main(*, quick: bool = False, seed: int = 0) -> None:
         quick: 2,000 draws and 500 studies instead of 40,000 and 5,000.
         seed: of the draws.
     """
-    from rich.console import Console
+    from pwm_bench.showing import terminal
 
-    console = Console()
+    console = terminal()
     draws, studies = (2_000, 500) if quick else (40_000, 5_000)
     console.print(f"draws for intervals: {draws:,}; studies for comparisons: {studies:,}; seed: {seed}\n")
     generator = np.random.default_rng(seed)
