@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 
 import mujoco
@@ -11,6 +10,7 @@ import torch
 from mujoco.rollout import Rollout
 from torch import Tensor
 
+from envs.cores import usable_cores
 from envs.devices import resolve_device
 from envs.errors import UsageError
 from envs.simulator import ControlClamp, State, model_at_timestep
@@ -63,7 +63,7 @@ class SimulatorMujocoC:
         self.device = resolve_device(device, self.name)
         self.dtype = dtype
         self.compile_seconds = 0.0
-        self.threads = min(num_worlds, threads or _usable_cores())
+        self.threads = min(num_worlds, threads or usable_cores())
         self._clamp = ControlClamp(self.model, self.device, dtype)
         self._shapes = tuple((num_worlds, size) for size in (self.model.nq, self.model.nv, self.model.nu))
         self._data = [mujoco.MjData(self.model) for _ in range(self.threads)]
@@ -134,7 +134,3 @@ def _check_state(model: mujoco.MjModel) -> None:
     extra = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS) - 1 - model.nq - model.nv
     if extra:
         raise UsageError(f"model has {extra} state numbers beyond qpos and qvel (delays or plugins): remove them")
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,10 +5,10 @@ Importing this package needs neither dm_control nor metaworld; `make` does.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from envs.cores import usable_cores
 from envs.suites.catalogue import SUITES, Suite, SuiteTask, names, spec, spelt_out
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def make(
     from envs.suites.env import SuiteEnv
 
     suite = tasks if isinstance(tasks, Suite) else spec(tasks)
-    workers = len(os.sched_getaffinity(0)) if num_workers is None else num_workers
+    workers = usable_cores() if num_workers is None else num_workers
     return SuiteEnv(suite, envs_per_task=envs_per_task, num_workers=workers, seed=seed, device=device)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from envs.compiling import alone
 from envs.contact import CompliantContact, CompliantLimit
+from envs.cores import usable_cores
 from envs.devices import resolve_device
 from envs.errors import UsageError
 from envs.integrator import Integrator
@@ -99,10 +99,9 @@ class SimulatorWarp:
         self._coalesced = self._on_gpu if coalesced is None else coalesced
         if threads is not None and threads < 1:
             raise UsageError(f"threads={threads}: must be at least 1")
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         work = self.tree.num_links + self.tree.paths.num_segments
         useful = num_worlds * work * substeps // _SMALLEST_SHARE
-        shares = 1 if self._coalesced else max(1, min(threads or cores, num_worlds, useful))
+        shares = 1 if self._coalesced else max(1, min(threads or usable_cores(), num_worlds, useful))
         bounds = [num_worlds * n // shares for n in range(shares + 1)]
         self._shares = list(itertools.pairwise(bounds))
         self._pool = ThreadPoolExecutor(shares - 1, "warp") if shares > 1 else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -161,6 +160,7 @@ class Collect:
         return [task.name for task in suite.tasks if task.family != "meta_world"]
 
     def _train(self, task: str, report: Callable[[int, int], None], stop: Callable[[], bool]) -> list[Act] | None:
+        from envs.cores import usable_cores
         from pwm_bench.collection.trained import train
 
         assert self.learner is not None
@@ -171,7 +171,7 @@ class Collect:
             steps=self.train_steps,
             stages=self.stages,
             seed=self.seed,
-            num_workers=len(os.sched_getaffinity(0)) if self.workers is None else self.workers,
+            num_workers=usable_cores() if self.workers is None else self.workers,
             report=report,
             stop=stop,
         )

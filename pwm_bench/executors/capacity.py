@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from envs.cores import usable_cores
 from envs.errors import UsageError
 from pwm_bench import registry
 from pwm_bench.spec import RunSpec
 
-__all__ = ["Capacity", "available_memory", "cores"]
+__all__ = ["Capacity", "available_memory"]
 
 _MEMORY = 2 * 2**30
 """Bytes that must be free for another run to begin: twice what a small one takes."""
@@ -38,7 +38,7 @@ class Capacity:
             raise UsageError(f"--jobs {jobs}: must be at least 1")
         self.jobs = jobs
         self._on_gpu = on_gpu
-        self._cores = cores()
+        self._cores = usable_cores()
 
     def __call__(self, spec: RunSpec, running: Sequence[RunSpec]) -> bool:
         """Whether a run may begin beside those that are running."""
@@ -54,11 +54,6 @@ class Capacity:
             return self._cores
         threads = registry.learner_package(spec.algorithm).cpu_threads
         return max(1, self._cores // 2) if threads is None else threads
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_memory() -> int | None:

@@ -12,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from envs.cores import usable_cores
 from pwm_bench.records.schema import Provenance
 
 __all__ = [
@@ -146,7 +147,7 @@ def processor_name() -> str:
                 break
     except OSError:
         pass
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     return f"{name} ({cores} core{'s' if cores != 1 else ''})"
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from typing import Any
 
+from envs.cores import usable_cores
 from envs.errors import UsageError
 from pwm_bench.records.curves import Curves
 from pwm_bench.records.files import prefetch
@@ -63,4 +63,4 @@ def _workers() -> int:
     """Processes that may read at once: as many as there are cores, where forking is cheap and safe."""
     if sys.platform != "linux" or "torch" in sys.modules:  # its threads do not survive a fork
         return 1
-    return min(8, len(os.sched_getaffinity(0)))
+    return min(8, usable_cores())

@@ -28,7 +28,7 @@ def admitted(specs, jobs=None, on_gpu=()) -> int:
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
     """Four cores and plenty of memory."""
-    monkeypatch.setattr(capacity, "cores", lambda: 4)
+    monkeypatch.setattr(capacity, "usable_cores", lambda: 4)
     monkeypatch.setattr(capacity, "available_memory", lambda: 2**40)
 
 
