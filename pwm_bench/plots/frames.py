@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pwm_bench.names import algorithm_name, simulator_name, task_name
-from pwm_bench.plots.style import WIDTHS
 from pwm_bench.records.store import FINISHED
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def generator() -> np.random.Generator:
 def legend(figure: Any, entries: dict[str, Any]) -> None:
     """One legend for the whole figure, above the axes, with as many columns as fit."""
     width, height = figure.get_size_inches()
-    names = [wrapped(shown(label), 26 if width < WIDTHS["double"] else 52) for label in entries]
+    names = [wrapped(shown(label)) for label in entries]
     longest = max((len(line) for name in names for line in name.split("\n")), default=1)
     columns = max(1, min(len(names), int(width / (0.5 + 0.062 * longest))))  # of a handle, and of a letter [inches]
     rows = -(-len(names) // columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pwm_bench.records.formats import Layout
-from pwm_bench.records.formats.sheet import Block, Cell, Line, to_sheet
+from pwm_bench.records.formats.sheet import Block, Cell, Footnotes, Line, to_sheet
 from pwm_bench.records.tables import Row, Summary
 from pwm_bench.report.markup import Markup, command, joined, tag
 
@@ -22,7 +22,9 @@ def summary_section(summary: Summary, made_by: str) -> Markup:
         summary: of the study.
         made_by: the command that prints the same numbers.
     """
-    sheet = to_sheet(summary, _layout(summary), "html")
+    notes = Footnotes()
+    sheet = to_sheet(summary, _layout(summary), "html", notes)
+    overview, notes = _overview(summary, notes)
     rows = iter(summary.rows)
     head = tag(
         "tr",
@@ -31,10 +33,10 @@ def summary_section(summary: Summary, made_by: str) -> Markup:
     )
     bodies = [_block(block, sheet.aligns, rows) for block in sheet.blocks]
     table = tag("table", tag("thead", head), *bodies, class_="summary")
-    footnotes = [tag("li", tag("sup", letter), " ", text) for letter, text in sheet.footnotes]
+    footnotes = [tag("li", tag("sup", letter), " ", text) for text, letter in notes.letters.items()]
     return joined(
         (
-            _overview(summary),
+            overview,
             tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Summary table"),
             tag("ul", *(tag("li", note) for note in sheet.notes), class_="notes"),
             tag("ul", *footnotes, class_="notes footnotes") if footnotes else "",
@@ -43,18 +45,19 @@ def summary_section(summary: Summary, made_by: str) -> Markup:
     )
 
 
-def _overview(summary: Summary) -> Markup:
-    """Tasks by algorithms, where there are so many that they are hard to compare in the other table."""
-    sheet = to_sheet(summary, Layout(columns=("algorithm",)), "html")
+def _overview(summary: Summary, notes: Footnotes) -> tuple[Markup, Footnotes]:
+    """Tasks by algorithms, where they are too many to compare in the other table; and all footnotes."""
+    both = Footnotes(dict(notes.letters))
+    sheet = to_sheet(summary, Layout(columns=("algorithm",)), "html", both)
     if len(sheet.headers) < 3 or len(sheet.blocks[0].lines) < _MANY:
-        return Markup("")
+        return Markup(""), notes
     sides = tuple(zip(sheet.headers, sheet.aligns, strict=True))
     head = tag("tr", *(tag("th", text, scope="col", class_=side) for text, side in sides))
     bodies = [
         tag("tbody", *(_cells(line, sheet.aligns) for line in block.lines)) for block in sheet.blocks if block.lines
     ]
     table = tag("table", tag("thead", head), *bodies, class_="grid")
-    return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Tasks by algorithms")
+    return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Tasks by algorithms"), both
 
 
 def _cells(line: Line, aligns: tuple[str, ...], *behind: Markup) -> Markup:
@@ -103,4 +106,4 @@ def _parts(cell: Cell) -> list[Markup]:
 
 
 def _class(cell: Cell, side: str) -> str:
-    return f"{side} warn" if cell.warn else side
+    return f"{side} warn" if cell.warn else f"{side} published" if cell.published else side

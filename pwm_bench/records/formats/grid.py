@@ -46,8 +46,8 @@ def grid(summary: Summary, layout: Layout, footnotes: Footnotes) -> Sheet:
 
     ours = {where(row, algorithm_name(row)): _cell(row, footnotes) for row in summary.rows}
     theirs = {where(row, name): cell for row, name, cell in _published(summary, footnotes)}
-    lines = sorted({line for line, _ in ours})
-    columns = sorted({column for _, column in ours})
+    lines = sorted({line for line, _ in ours}, key=str.casefold)
+    columns = sorted({column for _, column in ours}, key=str.casefold)
     their_lines = sorted({line for line, _ in theirs} - set(lines))
     their_columns = sorted({column for _, column in theirs} - set(columns))
     every = [*columns, *their_columns]

@@ -9,18 +9,19 @@ from pwm_bench.records.formats.listing import listing
 from pwm_bench.records.notes import COST_NOTE
 from pwm_bench.records.tables import Summary
 
-__all__ = ["Block", "Cell", "Line", "Sheet", "to_sheet"]
+__all__ = ["Block", "Cell", "Footnotes", "Line", "Sheet", "to_sheet"]
 
 
-def to_sheet(summary: Summary, layout: Layout, format: str) -> Sheet:
+def to_sheet(summary: Summary, layout: Layout, format: str, footnotes: Footnotes | None = None) -> Sheet:
     """Lays a summary out.
 
     Args:
         summary: the table.
         layout: rows and columns.
         format: decides which columns are shown where the layout leaves it open.
+        footnotes: those of sheets on the same page, to which these are added.
     """
-    footnotes = Footnotes()
+    footnotes = Footnotes() if footnotes is None else footnotes
     sheet = grid(summary, layout, footnotes) if layout.grid else listing(summary, layout, format, footnotes)
     failing = [row for row in summary.rows if ":" in row.status]
     return Sheet(

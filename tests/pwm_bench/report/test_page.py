@@ -102,6 +102,24 @@ def test_many_tasks_come_as_a_grid_first(root, tmp_path_factory):
     assert grid.texts.count("[-8.71, 16.7]") == 5
 
 
+def test_both_tables_have_their_footnotes(tmp_path):
+    """The letters of the grid are those of the list below, which explains each once."""
+    for task in ("hopper", "ant", "humanoid", "anymal", "walker-walk"):
+        for algorithm in ("shac", "ppo"):
+            write_run(tmp_path, f"{algorithm}{task}", task=task, algorithm=algorithm, curves=[[0.0, 9.0], [0.0, 7.0]],
+                      steps=[0, 300_000], seconds=[0.0, 1.0])  # fmt: skip
+    text = page_of(tmp_path, published="closest")
+    listed = re.findall(r"<li><sup>(\w+)</sup> ([^<]*)</li>", text)
+    letters = dict(listed)
+    assert len(letters) == len(listed) == len(set(letters.values()))
+    used = {letter for marks in re.findall(r"<sup>([\w ]+)</sup>", text) for letter in marks.split()}
+    assert used == set(letters)
+    row = re.search(r'<tr><th scope="row" class="left">hopper</th>.*?</tr>', text)[0]
+    shac = re.search(r"189<sup>([\w ]+)</sup>", row)[1]
+    assert "1,024 environments." in [letters[letter] for letter in shac.split()]
+    assert 'class="right published"' in row
+
+
 def test_the_command_under_the_table_prints_its_numbers(root, capsys):
     command = next(c for c in commands_of(page_of(root, match="none", threshold=50.0)) if "table" in c)
     assert main(shlex.split(command)[1:]) == 0
