@@ -30,7 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 JUDGED_STEPS = 50
-"""Control steps of a trajectory that are compared."""
+"""Control steps of the recorded motion that are simulated and compared."""
 _Q, _QD = 1e-5, 1e-4  # of float64 trajectories; the latter relative to max(1, |qd|)
 _Q_FLOAT32, _NOISE, _STEP_NOISE = 1e-4, 3.0, 5.0
 _GIVEN = 1e-5  # of observations and rewards from given states, relative to max(1, |x|)
@@ -102,11 +102,11 @@ def check_trajectory(
 
 @torch.no_grad()
 def check_single_steps(
-    task: Task, golden: GoldenFile, dtype: torch.dtype, *, steps: int | None = None, device: str | torch.device = "cpu"
+    task: Task, golden: GoldenFile, dtype: torch.dtype, *, steps: int = JUDGED_STEPS, device: str | torch.device = "cpu"
 ) -> list[Check]:
-    """joint_qd (and in float64 joint_q) one control step after each recorded state, all in one batch."""
+    """joint_qd (and in float64 joint_q) one control step after each of the first states, all in one batch."""
     published_q, published_qd = _states(golden, dtype)
-    steps = golden.steps if steps is None else min(steps, golden.steps)
+    steps = min(steps, golden.steps)
     simulator = _simulator(task, golden, dtype, steps * golden.worlds, device)
     state = _start(golden, simulator, published_q[:steps], published_qd[:steps])
     action = _actions(golden, simulator)[:steps].flatten(0, 1)

@@ -23,7 +23,7 @@ def tables(record: GoldenRecord) -> Iterator[RenderableType]:
     yield heading(f"{record.task} in Warp against {record.simulator}")
     judged = max((check.compared for check in record.checks if check.run == "trajectory"), default=0)
     size = f"{record.worlds} worlds, {record.control_steps} control steps"
-    yield Text(f"{record.file}: {size}; trajectories over the first {judged}", style="dim")
+    yield Text(f"{record.file}: {size}; simulated: the first {judged}", style="dim")
     yield from _constants(record)
     yield from _checks(record)
     yield from _over_time(record)

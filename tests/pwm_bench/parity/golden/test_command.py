@@ -28,7 +28,7 @@ def test_a_misfit_is_shown_and_stored(tmp_path: Path, capsys, monkeypatch: pytes
     assert run("cartpole", "--golden", file, "--results", tmp_path) == 1
     shown = capsys.readouterr().out
     assert "cartpole in Warp against dflex" in shown
-    assert "short.npz: 4 worlds, 9 control steps; trajectories over the first 9" in shown
+    assert "short.npz: 4 worlds, 9 control steps; simulated: the first 9" in shown
     assert "armature of cart_to_pole: ours 0.1, published 0.3" in shown
     assert "published adjoint, H = 8, float32" in shown
     assert max(map(len, shown.splitlines()[:-1])) <= 80
