@@ -12,7 +12,7 @@ from pwm_bench.runner.progress import ProgressEvent
 from pwm_bench.spec import Study
 from pwm_bench.sweep import Item, plan, sweep
 from tests.pwm_bench import toy_cli
-from tests.pwm_bench.toy_cli import toy_spec, toy_study
+from tests.pwm_bench.toy_cli import shared_study, toy_spec, toy_study
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -161,6 +161,46 @@ def test_a_run_that_another_process_is_at_is_left_to_it(tmp_path):
         items = plan(study, results)
     assert items[0].plan == "busy"
     assert not items[0].to_do
+
+
+class SideBySide(Pretender):
+    """Ends the run that began first, and notes what runs and what is claimed meanwhile."""
+
+    def __init__(self, results, *ends) -> None:
+        super().__init__(results, *ends)
+        self.together: list[int] = []
+
+    def step(self, seconds) -> list:
+        claims = self.results.study_path(self.running[0].study) / ".claims"
+        assert {file.name for file in claims.iterdir()} == {spec.id for spec in self.running}
+        self.together.append(len(self.running))
+        return super().step(seconds)
+
+
+@pytest.mark.parametrize(("limit", "together"), [(None, [2, 2, 2, 2, 1]), (3, [2, 2, 1])])
+def test_as_many_runs_as_are_admitted_are_carried_out_side_by_side(tmp_path, limit, together):
+    results, watcher = Results(tmp_path), Watcher()
+    executor = SideBySide(results, *[("ok", end(0))] * 5)
+    items = plan(shared_study(), results, limit=limit)
+    result = sweep(items, results, executor, watcher, admits=lambda spec, running: len(running) < 2, limit=limit)
+    assert executor.together == together
+    assert statuses(result) == ["ok"] * len(together) + [None] * (5 - len(together))
+    assert result.exit_code == 0
+    began = [call for call in watcher.calls if call[0] == "began"]
+    assert [run for _, run in began] == [spec.id for spec in shared_study().specs[: len(together)]]
+
+
+def test_a_large_run_is_passed_over_until_there_is_room(tmp_path):
+    results, large = Results(tmp_path), shared_study().specs[1]
+    executor = SideBySide(results, *[("ok", end(0))] * 5)
+
+    def admits(spec, running) -> bool:
+        return not running or (len(running) < 2 and large not in (spec, *running))
+
+    sweep(plan(shared_study(), results), results, executor, Watcher(), admits=admits)
+    order = [shared_study().specs.index(spec) for spec in executor.specs]
+    assert order == [0, 2, 3, 4, 1]
+    assert executor.together == [2, 2, 2, 1, 1]
 
 
 def test_limit_and_device(tmp_path):
