@@ -10,6 +10,7 @@ from envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from pwm_bench.learning.learner import GradientSource
+    from pwm_bench.learning.preset import Preset
 
 __all__ = ["ALGORITHMS", "LearnerPackage", "algorithms", "check_names", "learner_package"]
 
@@ -30,8 +31,8 @@ class LearnerPackage(Protocol):
     cpu_threads: int | None
     """Threads that torch computes with on a CPU; None for all. Small networks are quickest on one."""
 
-    def recipe(self, task: str, simulator: str) -> Any:
-        """The published defaults for a task on a simulator, as a ``Config``."""
+    def recipe(self, task: str, simulator: str, preset: Preset = "cpu") -> Any:
+        """The settings for a task on a simulator, as a ``Config``: as published, or sized for a CPU."""
         ...
 
 

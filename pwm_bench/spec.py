@@ -12,6 +12,7 @@ from typing import Any
 
 from envs.errors import UsageError, unknown
 from pwm_bench import configs, registry
+from pwm_bench.learning.preset import Preset
 
 __all__ = ["PRECISIONS", "RunSpec", "Study", "population_id"]
 
@@ -99,6 +100,7 @@ class RunSpec:
         task: str,
         simulator: str,
         algorithm: str,
+        preset: Preset = "cpu",
         overrides: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> RunSpec:
@@ -108,6 +110,7 @@ class RunSpec:
             task: task name.
             simulator: simulator name.
             algorithm: algorithm name.
+            preset: which of the algorithm's two recipes, "cpu" or "published".
             overrides: config field -> value; nested fields by dots.
             fields: the other fields of `RunSpec`.
 
@@ -115,7 +118,7 @@ class RunSpec:
             UsageError: unknown names (the nearest is suggested), impossible values or combinations.
         """
         registry.check_names(task, simulator, algorithm)
-        config = configs.override(registry.learner_package(algorithm).recipe(task, simulator), overrides or {})
+        config = configs.override(registry.learner_package(algorithm).recipe(task, simulator, preset), overrides or {})
         resolved = configs.to_json(configs.override(config, configs.to_json(config)))  # floats written 1 become 1.0
         precision = fields.get("precision", "float32")
         if precision not in PRECISIONS:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from envs.errors import UsageError, unknown
-from pwm_bench import configs, registry
 from pwm_bench.spec import RunSpec, Study
 
 __all__ = ["DEFAULT_ENV_STEPS", "STUDIES", "default_env_steps", "describe", "load_study"]
@@ -39,12 +38,11 @@ PUBLISHED_BUDGETS = {
     "ant": 30_000_000,
     "anymal": 20_000_000,
     "humanoid": 26_000_000,
-    "muscle_humanoid": 28_000_000,
+    "snu_humanoid": 28_000_000,
 }
 """Environment steps per seed of PWM's published curves, the same for every algorithm here."""
 SMALLEST_PUBLISHED_SCALE = 0.2
-"""Of these budgets, from which on PWM and SAC have their published sizes; below, those for a CPU."""
-_TWO_SIZES = ("pwm", "sac")  # whose recipes are for a CPU unless told otherwise
+"""Of these budgets, from which on learners have their published settings; below, those for a CPU."""
 
 
 def quickstart() -> Study:
@@ -121,16 +119,12 @@ def locomotion(scale: float = 1.0) -> Study:
     for task, steps in PUBLISHED_BUDGETS.items():
         for simulator in ("warp", "mjx"):
             for algorithm in ("pwm", "shac", "ppo", "sac"):
-                overrides = {}
-                if algorithm in _TWO_SIZES and scale >= SMALLEST_PUBLISHED_SCALE:
-                    recipe: Any = registry.learner_package(algorithm).recipe
-                    overrides = configs.to_json(recipe(task, simulator, "published"))
                 specs.append(
                     RunSpec.create(
                         task=task,
                         simulator=simulator,
                         algorithm=algorithm,
-                        overrides=overrides,
+                        preset="published" if scale >= SMALLEST_PUBLISHED_SCALE else "cpu",
                         env_steps=steps,
                         seeds=LOCOMOTION_SEEDS,
                     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from baselines.ppo.config import Config, gradient_source, recipe
+from baselines.ppo.config import Config, gradient_source
+from baselines.ppo.recipes import recipe
 from baselines.ppo.train import Learner
 
 __all__ = ["Config", "Learner", "cpu_threads", "gradient_source", "recipe"]

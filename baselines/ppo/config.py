@@ -1,9 +1,9 @@
-"""Settings of PPO, and the recipes for the tasks."""
+"""Settings of PPO."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from envs.errors import UsageError
 from pwm_bench.learning.checks import (
@@ -16,7 +16,7 @@ from pwm_bench.learning.checks import (
 from pwm_bench.learning.layers import activation_function
 from pwm_bench.learning.precision import PRECISIONS
 
-__all__ = ["Config", "gradient_source", "recipe"]
+__all__ = ["Config", "gradient_source"]
 
 gradient_source = "score"
 """Where the policy gradient comes from: the score function (likelihood ratio), no derivative of the dynamics."""
@@ -109,38 +109,3 @@ class Config:
     def scheduled(self) -> bool:
         """Whether a learning rate changes over the budget."""
         return self.schedule == "linear"
-
-
-def recipe(task: str, simulator: str) -> Config:
-    """The settings for a task, sized for a CPU.
-
-    The simulators share them: a task is the same in each.
-
-    Args:
-        task: name of the task.
-        simulator: name of the simulator.
-
-    """
-    return Config(**_RECIPES.get(task, _LOCOMOTION))
-
-
-# Published (rl_games' configurations; NVlabs with SHAC | FoRL, for the figures of PWM): worlds x steps, minibatch
-#   cartpole   32 x 240, 1920, hidden 64 64, learning rate 3e-4 | 1024 worlds, 1920, 5e-4
-#   hopper     1024 x 32, 8192, hidden 128 64 32, 3e-4          | 4096 worlds, 32768, hidden 400 200 100, 5e-4
-#   ant        2048 x 32, 16384, hidden 128 64 32, 3e-4         | 2048 worlds, 16384, hidden 400 200 100, 5e-4
-# with KL target 0.008 and log std 0. There, one update of hopper takes 131 072 steps: a budget of a million would see
-# eight. Here 64 worlds make the minibatch 512 and an update 2048 steps. The networks are those of NVlabs.
-# Our own choices, by evaluation return on Warp with seeds 0 and 1 (docs/ppo.md): the KL target, the log std, and
-# cartpole's schedule and rate. To use the published sizes on a GPU: dataclasses.replace(recipe(...), num_envs=4096).
-_LOCOMOTION: dict[str, Any] = {"kl_target": 0.016, "initial_log_std": -0.7}
-_RECIPES: dict[str, dict[str, Any]] = {
-    # The adaptive rate finds the swing-up as soon, but keeps on losing it.
-    "cartpole": {"schedule": "linear", "learning_rate": 1e-3},
-    "double_pendulum": {"schedule": "linear", "learning_rate": 1e-3},
-    "hopper": {"kl_target": 0.016, "initial_log_std": -0.5},
-    "hopper_stiff": {"kl_target": 0.016, "initial_log_std": -0.5},
-    "humanoid": {**_LOCOMOTION, "hidden": (256, 128), "critic_hidden": (256, 128)},
-    "muscle_humanoid": {**_LOCOMOTION, "hidden": (512, 256), "critic_hidden": (512, 256)},
-    "snu_humanoid": {**_LOCOMOTION, "hidden": (512, 256), "critic_hidden": (512, 256)},
-    "muscle_humanoid_raw": {**_LOCOMOTION, "hidden": (512, 256), "critic_hidden": (512, 256)},
-}

@@ -7,12 +7,12 @@ from typing import Any
 
 from baselines.sac.config import Config
 from pwm_bench.learning.checks import check_choice
-from pwm_bench.learning.scale import SCALES, Scale
+from pwm_bench.learning.preset import PRESETS, Preset
 
 __all__ = ["recipe"]
 
 
-def recipe(task: str, simulator: str, scale: Scale = "cpu") -> Config:
+def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
     """The settings for a task; every simulator shares them.
 
     ``"published"`` is the SAC in PWM's figures (FoRL's configuration of rl_games; NVlabs' for tasks that FoRL has not):
@@ -23,14 +23,14 @@ def recipe(task: str, simulator: str, scale: Scale = "cpu") -> Config:
     Args:
         task: name of the task.
         simulator: name of the simulator.
-        scale: which of the two.
+        preset: which of the two.
 
     Raises:
-        UsageError: if there is no such scale.
+        UsageError: if there is no such preset.
     """
-    check_choice("scale", scale, SCALES)
+    check_choice("preset", preset, PRESETS)
     published = Config(**_PUBLISHED.get(_LIKE.get(task, task), _HOPPER))
-    return published if scale == "published" else dataclasses.replace(published, **_CPU)
+    return published if preset == "published" else dataclasses.replace(published, **_CPU)
 
 
 def _networks(*hidden: int) -> dict[str, Any]:
@@ -54,7 +54,12 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
     "snu_humanoid": {"num_envs": 256, "batch_size": 8192, **_networks(512, 256)},
 }
 # Tasks without settings of their own, and whose they take; any other takes hopper's.
-_LIKE = {"double_pendulum": "cartpole", "muscle_humanoid": "snu_humanoid", "muscle_humanoid_raw": "snu_humanoid"}
+_LIKE = {
+    "double_pendulum": "cartpole",
+    "hopper_stiff": "hopper",
+    "muscle_humanoid": "snu_humanoid",
+    "muscle_humanoid_raw": "snu_humanoid",
+}
 
 # As published, 300,000 steps of hopper would begin with 82,000 random ones and hold 3,400 gradient steps. Here one
 # gradient step, of 128 transitions, comes with every eight environment steps.

@@ -1,13 +1,12 @@
-"""Hyper-parameters of SHAC and its published settings per task."""
+"""Hyper-parameters of SHAC."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from pwm_bench.learning.checks import check_at_least, check_positive, check_unit, check_widths
 
-__all__ = ["Config", "recipe"]
+__all__ = ["Config"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,33 +60,3 @@ class Config:
     def scheduled(self) -> bool:
         """Whether a learning rate changes over the budget."""
         return {self.actor_learning_rate, self.critic_learning_rate} != {self.final_learning_rate}
-
-
-def recipe(task: str, simulator: str) -> Config:
-    """Settings for a task, from Xu et al., ICLR 2022 (NVlabs' released configs); where they have none, the ant's.
-
-    The humanoids deviate: the target critic keeps 0.2 of its old weights at each iteration, as in the other tasks;
-    NVlabs keep 0.995 over 2000 iterations. Within the 150 iterations of 300,000 steps that target would hardly move,
-    and a policy without values beyond its horizon learns to fall forward (measured: return 240, against 2,400). The
-    muscle humanoid's critic also learns at 2e-3 (NVlabs 5e-4, at which it still fell after 150,000 steps).
-
-    Hopper deviates: 64 worlds where the released config has 256, so that a budget of a few hundred thousand steps holds
-    enough iterations; and the critic's learning rate of the SHAC that PWM compares with (5e-4; NVlabs 2e-4), since with
-    the other tasks' 2e-3 one seed in three drove the policy into saturation and never recovered.
-    """
-    if task in ("cartpole", "double_pendulum"):
-        return Config(
-            actor_learning_rate=1e-2, critic_learning_rate=1e-3, actor_hidden=(64, 64), critic_hidden=(64, 64)
-        )
-    base = Config()  # ant, cheetah: actor 128, 64, 32, critic 64, 64, both learning rates 2e-3, alpha 0.2
-    return replace(base, **_RECIPES.get(task, {}))
-
-
-_RECIPES: dict[str, dict[str, Any]] = {
-    "hopper": {"critic_learning_rate": 5e-4},
-    "hopper_stiff": {"critic_learning_rate": 5e-4},
-    "humanoid": {"actor_hidden": (256, 128), "critic_hidden": (128, 128), "critic_learning_rate": 5e-4},
-    "muscle_humanoid": {"actor_hidden": (512, 256), "critic_hidden": (256, 256)},
-    "snu_humanoid": {"actor_hidden": (512, 256), "critic_hidden": (256, 256)},
-    "muscle_humanoid_raw": {"actor_hidden": (512, 256), "critic_hidden": (256, 256)},
-}

@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import tyro
 
@@ -20,6 +20,7 @@ from pwm_bench.streams import reader_is_gone
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pwm_bench.learning.preset import Preset
     from pwm_bench.records.store import Results
     from pwm_bench.runner.progress import ProgressEvent
     from pwm_bench.runner.run import Outcome
@@ -30,7 +31,7 @@ __all__ = ["Run"]
 _PROGRESS = ("auto", "json", "none")
 _WHAT_TO_RUN = (
     *("task", "algorithm", "simulator", "seeds", "first_seed", "env_steps", "evaluations", "evaluation_episodes"),
-    *("precision", "set", "simulator_set"),
+    *("precision", "preset", "set", "simulator_set"),
 )  # options that a spec file stands for
 
 
@@ -64,6 +65,8 @@ class Run:
     """Episodes per seed in each evaluation."""
     precision: Annotated[str | None, option("NAME", "float32")] = None
     """float32, or bfloat16 where the algorithm offers it."""
+    preset: Annotated[str | None, option("NAME", "cpu")] = None
+    """cpu (minutes on a few cores) or published (what papers and their released code ran, on GPUs)."""
     set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change a field of the algorithm's config; may be given again. Fields of nested configs are reached by dots."""
     simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
@@ -136,6 +139,7 @@ class Run:
             task=self.task,
             simulator=self.simulator or "warp",
             algorithm=self.algorithm,
+            preset=cast("Preset", self.preset or "cpu"),  # checked by the recipe
             overrides=dict(configs.parse_assignment(text) for text in self.set),
             simulator_options=dict(configs.parse_assignment(text) for text in self.simulator_set),
             seeds=tuple(range(first, first + seeds)),

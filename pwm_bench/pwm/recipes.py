@@ -5,26 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from pwm_bench.learning.checks import check_choice
-from pwm_bench.learning.scale import SCALES, Scale
+from pwm_bench.learning.preset import PRESETS, Preset
 from pwm_bench.pwm.config import Config
 from pwm_bench.world_model.config import WorldModelConfig
 
 __all__ = ["recipe"]
 
 # Released single-task settings: worlds (yaml files) and pre-training updates of the world model (README).
+_MUSCLES = ("snu_humanoid", "muscle_humanoid", "muscle_humanoid_raw")
+_HOPPER: dict[str, Any] = {"num_envs": 64, "pretrain_updates": 50_000}
 _PUBLISHED: dict[str, dict[str, Any]] = {
     "cartpole": {"num_envs": 1024, "pretrain_updates": 50_000},  # pre-training not stated; hopper's
-    "hopper": {"num_envs": 64, "pretrain_updates": 50_000},
+    "double_pendulum": {"num_envs": 1024, "pretrain_updates": 50_000},  # likewise
+    "hopper": _HOPPER,
+    "hopper_stiff": _HOPPER,
     "ant": {"num_envs": 128, "pretrain_updates": 100_000},
-    "anymal": {"num_envs": 128, "pretrain_updates": 100_000},
+    "anymal": {"num_envs": 64, "pretrain_updates": 100_000},
     "humanoid": {"num_envs": 64, "pretrain_updates": 200_000},
-    "snu_humanoid": {"num_envs": 64, "pretrain_updates": 200_000},
-    "muscle_humanoid": {"num_envs": 64, "pretrain_updates": 200_000},
+    **{name: {"num_envs": 64, "pretrain_updates": 200_000} for name in _MUSCLES},
 }
 
 
-def recipe(task: str, simulator: str, scale: Scale = "cpu") -> Config:
-    """The settings for a task; every simulator shares them.
+def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
+    """The settings for a task; every simulator shares them. A task without published ones takes the ant's.
 
     ``"published"`` is the paper's table (H 16, actor 400 200 100, three critics 400 200, learning rates 5e-4, world
     model 512 wide trained on 256 sequences) and wants a GPU and tens of millions of steps. ``"cpu"`` is meant for tens
@@ -33,13 +36,13 @@ def recipe(task: str, simulator: str, scale: Scale = "cpu") -> Config:
     Args:
         task: name of the task.
         simulator: name of the simulator.
-        scale: which of the two.
+        preset: which of the two.
 
     Raises:
-        UsageError: if there is no such scale.
+        UsageError: if there is no such preset.
     """
-    check_choice("scale", scale, SCALES)
-    if scale == "published":
+    check_choice("preset", preset, PRESETS)
+    if preset == "published":
         sizes = _PUBLISHED.get(task, _PUBLISHED["ant"])
         return Config(**sizes, pretrain_env_steps=16 * 16 * sizes["num_envs"])
     return _CPU

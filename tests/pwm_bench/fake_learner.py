@@ -62,7 +62,7 @@ class Config:
         return False
 
 
-def recipe(task: str, simulator: str) -> Config:
+def recipe(task: str, simulator: str, preset: str = "cpu") -> Config:
     """Defaults."""
     return Config()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import get_args
 
 import pytest
@@ -9,6 +10,7 @@ import envs
 from envs.errors import UsageError
 from pwm_bench import configs, registry
 from pwm_bench.learning.learner import GradientSource, Learner
+from pwm_bench.learning.preset import PRESETS
 from pwm_bench.records.schema import RunRecord
 
 
@@ -19,11 +21,14 @@ def test_every_package_offers_what_the_runner_needs(name):
     assert package.gradient_source in get_args(GradientSource)
     assert dataclasses.is_dataclass(package.Config)
     for task in envs.tasks():
-        for simulator in envs.simulators():
-            config = package.recipe(task, simulator)
+        for simulator, preset in itertools.product(envs.simulators(), PRESETS):
+            config = package.recipe(task, simulator, preset)
             assert isinstance(config, package.Config)
             assert config.num_envs >= 1
             assert configs.override(config, configs.to_json(config)) == config
+    assert package.recipe("hopper", "warp") == package.recipe("hopper", "warp", "cpu")
+    with pytest.raises(UsageError, match="unknown preset 'gpu'"):
+        package.recipe("hopper", "warp", "gpu")
     for method in ("update", "act", "state_dict", "load_state_dict"):
         assert callable(getattr(package.Learner, method))
     assert "update" in dir(Learner)

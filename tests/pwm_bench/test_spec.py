@@ -73,6 +73,15 @@ def test_json_round_trip_keeps_spec_and_id():
     assert spec.config["inner"]["sizes"] == [7]
 
 
+def test_a_preset_chooses_the_recipe():
+    names = {"task": "hopper", "simulator": "warp", "algorithm": "shac", "env_steps": 1000}
+    cpu, published = RunSpec.create(**names), RunSpec.create(**names, preset="published")
+    assert (cpu.config["num_envs"], published.config["num_envs"]) == (64, 1024)
+    assert RunSpec.create(**names, preset="published", overrides={"num_envs": 8}).config["num_envs"] == 8
+    with pytest.raises(UsageError, match="unknown preset 'gpu'"):
+        RunSpec.create(**names, preset="gpu")
+
+
 def test_a_partial_config_is_filled_from_the_recipe():
     text = json.dumps(
         {"task": "point_mass", "simulator": "toy", "algorithm": "fake", "env_steps": 1e3, "config": {"horizon": 9}}

@@ -18,6 +18,28 @@ def test_tasks_have_recipes_of_their_own_or_the_locomotion_one(simulator):
 
 
 @pytest.mark.parametrize(
+    ("task", "worlds", "horizon", "minibatch", "hidden", "rate"),
+    [
+        ("hopper", 4096, 32, 32768, (400, 200, 100), 5e-4),
+        ("hopper_stiff", 4096, 32, 32768, (400, 200, 100), 5e-4),
+        ("ant", 2048, 32, 16384, (400, 200, 100), 5e-4),
+        ("anymal", 4096, 32, 32768, (400, 200, 100), 5e-4),
+        ("humanoid", 4096, 32, 32768, (400, 200, 100), 5e-4),
+        ("snu_humanoid", 2048, 32, 16384, (400, 200, 100), 5e-4),
+        ("cheetah", 1024, 32, 8192, (128, 64, 32), 3e-4),
+        ("cartpole", 32, 240, 1920, (64, 64), 3e-4),
+    ],
+)
+def test_published_recipes_are_those_of_the_released_configurations(task, worlds, horizon, minibatch, hidden, rate):
+    """FoRL's, and NVlabs' for cheetah and cart-pole."""
+    config = recipe(task, "warp", "published")
+    assert (config.num_envs, config.horizon, config.hidden, config.critic_hidden) == (worlds, horizon, hidden, hidden)
+    assert config.num_envs * config.horizon // config.minibatches == minibatch
+    assert (config.learning_rate, config.kl_target, config.initial_log_std, config.epochs) == (rate, 0.008, 0.0, 5)
+    assert config.schedule == "adaptive"
+
+
+@pytest.mark.parametrize(
     "bad",
     [
         {"num_envs": 0},

@@ -88,8 +88,3 @@ def test_cpu_recipes_have_the_published_networks_and_smaller_gradient_steps():
         assert cpu.batch_size < published.batch_size
         assert cpu.updates_per_step > published.updates_per_step
     assert recipe("hopper", "warp") == recipe("hopper", "mjx") == recipe("walker-run", "suite")
-
-
-def test_an_unknown_scale_is_refused():
-    with pytest.raises(UsageError, match="unknown scale 'gpu'"):
-        recipe("hopper", "warp", "gpu")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-import envs
 from baselines.shac import Config, Learner, recipe
 from baselines.shac.losses import segment_discounts, segment_returns
 from envs.errors import UsageError
@@ -184,9 +183,28 @@ def test_impossible_settings_are_refused(change: dict, message: str) -> None:
         Config(**change)
 
 
-@pytest.mark.parametrize("task", envs.tasks())
-def test_recipes_exist(task: str) -> None:
-    assert recipe(task, "warp").horizon == 32
+@pytest.mark.parametrize(
+    ("task", "worlds", "layers", "rates", "decay"),
+    [
+        ("hopper", 1024, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.99),
+        ("hopper_stiff", 1024, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.99),
+        ("ant", 128, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.99),
+        ("anymal", 128, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.99),
+        ("humanoid", 64, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.99),
+        ("snu_humanoid", 64, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.99),
+        ("cheetah", 64, ((128, 64, 32), (64, 64)), (2e-3, 2e-3), 0.2),
+        ("cartpole", 64, ((64, 64),) * 2, (1e-2, 1e-3), 0.2),
+    ],
+)
+def test_published_recipes_are_those_of_the_released_configurations(
+    task: str, worlds: int, layers: tuple, rates: tuple, decay: float
+) -> None:
+    """FoRL's, and NVlabs' for cheetah and cart-pole."""
+    config = recipe(task, "warp", "published")
+    assert (config.num_envs, config.horizon, config.target_decay) == (worlds, 32, decay)
+    assert (config.actor_hidden, config.critic_hidden) == layers
+    assert (config.actor_learning_rate, config.critic_learning_rate) == rates
+    assert (config.critic_iterations, config.critic_minibatches, config.critic_ensemble) == (16, 4, 1)
 
 
 def test_an_update_never_makes_the_host_wait() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["SCALES", "Scale"]
+__all__ = ["PRESETS", "Preset"]
 
-Scale = Literal["cpu", "published"]
+Preset = Literal["cpu", "published"]
 """``"published"`` is what papers and their released code ran, on GPUs and for millions of steps; ``"cpu"`` is sized for
 minutes on a few cores."""
-SCALES: tuple[Scale, ...] = ("cpu", "published")
+PRESETS: tuple[Preset, ...] = ("cpu", "published")
