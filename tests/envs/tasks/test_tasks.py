@@ -37,6 +37,24 @@ def test_dimensions_fit_the_model(name: str) -> None:
     assert not task.terminated(obs).any()
 
 
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_what_meets_the_ground_where_contacts_cost_time(name: str) -> None:
+    """In MJX and MuJoCo C the declared geoms of the same robot; in Warp all that can."""
+    task = load_task(name)
+    model = task.model()
+    assert task.model_for("warp") is model
+    for simulator in ("mjx", "mujoco_c"):
+        masked = task.model_for(simulator)
+        moves = model.body_weldid[model.geom_bodyid] != 0
+        touching = moves & ((masked.geom_contype != 0) | (masked.geom_conaffinity != 0))
+        declared = {masked.geom(int(i)).name for i in touching.nonzero()[0]}
+        everything = moves & ((model.geom_contype != 0) | (model.geom_conaffinity != 0))
+        assert declared == (set(task.constraint_geoms) or {model.geom(int(i)).name for i in everything.nonzero()[0]})
+        assert (masked.geom_contype[~moves] == model.geom_contype[~moves]).all()
+        for field in ("body_mass", "body_inertia", "dof_armature", "dof_damping", "actuator_gear", "geom_friction"):
+            assert (getattr(masked, field) == getattr(model, field)).all()
+
+
 def test_hopper_reward() -> None:
     task = load_task("hopper")
     obs = torch.zeros(3, 11, dtype=torch.float64)
