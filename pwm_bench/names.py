@@ -43,11 +43,7 @@ _TASKS = {
     "muscle_humanoid_raw": "Muscle humanoid (raw)",
 }
 _SIMULATORS = {"warp": "Warp", "mjx": "MJX", "mujoco_c": "MuJoCo", "dmc": "dm_control"}
-_PUBLISHED_TASKS = {
-    "snu_humanoid": "humanoidsnu",
-    "muscle_humanoid": "humanoidsnu",
-    "muscle_humanoid_raw": "humanoidsnu",
-}
+_PUBLISHED_TASKS = {"snu_humanoid": "humanoidsnu"}
 
 
 def algorithm_name(name: str) -> str:

@@ -123,7 +123,7 @@ def test_time_to_threshold_is_that_of_an_evaluation():
 def test_normalisation_sets():
     ppo = normalisation("ppo")
     assert ppo.apply("hopper", [4742.297, 0.0]) == pytest.approx([1.0, 0.0])
-    assert ppo.apply("muscle_humanoid", 4246.042) == pytest.approx(1.0)
+    assert ppo.apply("snu_humanoid", 4246.042) == pytest.approx(1.0)
     assert normalisation("dmc").apply("walker-stand", 250.0) == pytest.approx(0.25)
     assert normalisation("success").apply("mw-reach", 0.3) == pytest.approx(0.3)
     assert normalisation("none").apply("anything", -7.5) == -7.5

@@ -1,0 +1,41 @@
+"""Names in print, and under which name publications report a task."""
+
+from __future__ import annotations
+
+import pytest
+
+import envs
+from pwm_bench.analysis.published import load_curves, load_published
+from pwm_bench.names import algorithm_name, published_task, simulator_name, task_name
+
+
+@pytest.mark.parametrize(
+    ("task", "shown"),
+    [
+        ("hopper", "Hopper"),
+        ("double_pendulum", "Double pendulum"),
+        ("hopper_stiff", "Hopper (stiff)"),
+        ("dmc/walker-walk", "Walker walk"),
+        ("mw-button-press", "Button press (Meta-World)"),
+        ("anymal", "ANYmal"),
+    ],
+)
+def test_tasks(task, shown):
+    assert task_name(task) == shown
+
+
+def test_algorithms_and_simulators():
+    assert [algorithm_name(name) for name in ("pwm", "tdmpc2", "mine")] == ["PWM", "TD-MPC2", "mine"]
+    assert [simulator_name(name) for name in ("warp", "mujoco_c", "mine")] == ["Warp", "MuJoCo", "mine"]
+
+
+def test_names_in_print_differ():
+    assert len({task_name(task) for task in envs.tasks()}) == len(envs.tasks())
+
+
+def test_published_names_are_those_of_publications():
+    assert published_task("snu_humanoid") == "humanoidsnu"
+    assert published_task("muscle_humanoid") == "muscle_humanoid"  # our own robot: nobody has published numbers on it
+    assert not load_curves("muscle_humanoid")
+    known = {row.task for row in load_published()}
+    assert {published_task(task) for task in ("hopper", "hopper_stiff", "ant", "anymal", "snu_humanoid")} <= known
