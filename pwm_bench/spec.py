@@ -14,9 +14,11 @@ from envs.errors import UsageError, unknown
 from pwm_bench import configs, registry
 from pwm_bench.learning.preset import Preset
 
-__all__ = ["PRECISIONS", "RunSpec", "Study", "population_id"]
+__all__ = ["LIMITS", "PRECISIONS", "RunSpec", "Study", "population_id"]
 
 PRECISIONS = ("float32", "bfloat16")
+LIMITS = ("gradient_steps", "policy_gradient_steps", "cpu_seconds")
+"""Units of `RunSpec.limits`."""
 _HASH_FORMAT = 1  # raise it when a field changes its meaning, so that old ids are not taken for new ones
 _NOT_HASHED = ("device", "study")  # where a run happens and what it is filed under do not change what is computed
 # Config fields that came after format 1, each at the value that computes what was computed before there was the field.
@@ -65,6 +67,9 @@ class RunSpec:
     """Evaluations at evenly spaced environment steps; the first is the untrained policy, the last the final one."""
     evaluation_episodes: int = 16
     """Episodes per member in each evaluation, on seeds of their own."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Further budgets per member, of `LIMITS`: the run ends, with an evaluation, at the first of them or ``env_steps``,
+    over which schedules still run. ``{"cpu_seconds": 60}`` ends after a minute of the processor's training time."""
     device: str = "auto"
     """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `envs.resolve_device`."""
     study: str = "single"
@@ -88,6 +93,13 @@ class RunSpec:
             if not isinstance(getattr(self, name), Mapping):
                 raise UsageError(f"{name}={getattr(self, name)!r}: must be an object of named values")
             _check_json(getattr(self, name), name)
+        if not isinstance(self.limits, Mapping):
+            raise UsageError(f"limits={self.limits!r}: must be an object, unit -> budget")
+        for unit, limit in self.limits.items():
+            if unit not in LIMITS:
+                raise unknown("unit of a budget", unit, ("env_steps", *LIMITS))
+            if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0.0 < limit < math.inf:
+                raise UsageError(f"limits: {unit}={limit!r}: must be a positive number")
         if self.device not in ("auto", "cpu") and self.device.partition(":")[0] != "cuda":
             raise UsageError(f"device={self.device}: must be auto, cpu, cuda or cuda:N")
         if not self.study or self.study.startswith(".") or any(c in self.study for c in "/\\\0"):
@@ -134,6 +146,8 @@ class RunSpec:
         """Content hash: 12 hexadecimal digits over every field that determines the numbers."""
         content = {k: v for k, v in self.to_dict().items() if k not in _NOT_HASHED}
         content["config"] = configs.without(content["config"], _ADDED.get(self.algorithm, {}))
+        if not content["limits"]:
+            del content["limits"]  # as there were none in earlier runs
         return _digest({"format": _HASH_FORMAT, **content})
 
     def to_dict(self) -> dict[str, Any]:
@@ -182,6 +196,20 @@ class RunSpec:
         if not isinstance(values, dict):
             raise UsageError(f"{source}: must be a JSON object with the fields of a run spec")
         return cls.from_dict(values)
+
+    def until(self, unit: str, amount: float) -> RunSpec:
+        """The same run with another budget.
+
+        Args:
+            unit: ``env_steps``, over which schedules run too, or one of `LIMITS`, at which the run ends as well.
+            amount: per member.
+
+        Raises:
+            UsageError: unknown unit, or an impossible amount.
+        """
+        if unit == "env_steps":
+            return dataclasses.replace(self, env_steps=amount)  # type: ignore[arg-type]
+        return dataclasses.replace(self, limits={**self.limits, unit: amount})
 
     @property
     def label(self) -> str:

@@ -155,6 +155,7 @@ def load_study(
     tasks: Sequence[str] = (),
     simulators: Sequence[str] = (),
     algorithms: Sequence[str] = (),
+    budget: tuple[str, float] | None = None,
 ) -> Study:
     """Builds a study by name.
 
@@ -165,6 +166,7 @@ def load_study(
         tasks: keep only runs of these; all if empty.
         simulators: likewise.
         algorithms: likewise.
+        budget: unit and amount at which every run ends, if it does not end before; becomes part of the name as well.
 
     Raises:
         UsageError: if there is no such study (the nearest name is suggested), the scale is not positive, or nothing is
@@ -186,10 +188,15 @@ def load_study(
             specs = tuple(spec for spec in specs if getattr(spec, field) in wanted)
     if not specs:
         raise UsageError(f"study '{name}' has no run of that task, simulator and algorithm together")
-    if scale == 1.0:
-        return dataclasses.replace(study, specs=specs)
-    specs = tuple(dataclasses.replace(spec, env_steps=max(1, round(spec.env_steps * scale))) for spec in specs)
-    return dataclasses.replace(study, name=f"{study.name}-x{scale:g}", specs=specs)
+    study = dataclasses.replace(study, specs=specs)
+    if scale != 1.0:
+        specs = tuple(dataclasses.replace(spec, env_steps=max(1, round(spec.env_steps * scale))) for spec in specs)
+        study = dataclasses.replace(study, name=f"{study.name}-x{scale:g}", specs=specs)
+    if budget is not None:
+        unit, amount = budget
+        specs = tuple(spec.until(unit, amount) for spec in study.specs)
+        study = dataclasses.replace(study, name=f"{study.name}-{unit}-{amount:g}", specs=specs)
+    return study
 
 
 def default_env_steps(task: str) -> int:

@@ -19,6 +19,7 @@ from typing import Literal, Protocol
 from envs.errors import UsageError
 from pwm_bench.aftermath import settle
 from pwm_bench.executors.local import ProcessEnd
+from pwm_bench.missing_seeds import runs_for
 from pwm_bench.records.lock import BUSY, HeldError, RunLock
 from pwm_bench.records.store import FINISHED, RESUMABLE, Results
 from pwm_bench.runner.progress import Progress, ProgressEvent
@@ -143,7 +144,7 @@ def plan(
         retry: also carry out again what failed or ran out of memory.
     """
     items: list[Item] = []
-    for spec in study.specs:
+    for spec in runs_for(study.specs, results):
         item = Item(spec if device is None else dataclasses.replace(spec, device=device), "begin")
         _look(item, results, retry=retry, first=True)
         if item.to_do and limit is not None and sum(other.to_do for other in items) >= limit:

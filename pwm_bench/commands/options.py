@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from envs.errors import UsageError, unknown
 from pwm_bench.hints import default_results
 
 if TYPE_CHECKING:
     from pwm_bench.records.selection import Selection
 
-__all__ = ["Device", "OfStudies", "ResultsFolder", "default_results", "option", "published_choice"]
+__all__ = [
+    "Budget",
+    "Device",
+    "OfStudies",
+    "ResultsFolder",
+    "default_results",
+    "option",
+    "parse_budget",
+    "published_choice",
+]
 
 
 def option(metavar: str, default: str = "") -> Any:
@@ -22,6 +32,26 @@ def option(metavar: str, default: str = "") -> Any:
 
 
 ResultsFolder = Annotated[Path, option("DIR", "results, or $PWM_BENCH_RESULTS")]
+Budget = Annotated[str | None, option("UNIT=N")]
+
+
+def parse_budget(text: str) -> tuple[str, float]:
+    """A budget as it is typed, e.g. ``gradient_steps=5e3``.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    from pwm_bench.spec import LIMITS
+
+    unit, _, amount = text.partition("=")
+    if unit not in ("env_steps", *LIMITS):
+        raise unknown("unit of a budget", unit, ("env_steps", *LIMITS))
+    try:
+        return unit, float(amount)
+    except ValueError:
+        raise UsageError(f"--budget {text}: must be UNIT=N, e.g. gradient_steps=5e3") from None
+
+
 Device = Annotated[str | None, option("NAME", "auto")]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ACTIONS", "Results"]
 
-ACTIONS = ("ls", "show", "verify", "merge", "export")
+ACTIONS = ("ls", "show", "verify", "merge", "export", "remove")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,8 @@ class Results:
 
     action: Annotated[str, tyro.conf.Positional, option("ACTION")]
     """ls [STUDY ...]: studies, or the runs of these. show RUN: one run. verify [STUDY ...]: check files against each
-    other. merge FOLDER ...: copy runs of other results folders into this one. export STUDY ...: data files."""
+    other. merge FOLDER ...: copy runs of other results folders into this one. export STUDY ...: data files.
+    remove RUN ...: set runs aside, in removed/ in the results folder."""
     names: Annotated[tuple[str, ...], tyro.conf.Positional, option("NAME ...")] = ()
     """Studies, a run id or its beginning, or folders."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -62,6 +63,7 @@ class Results:
             "ls": lambda: _ls(store, self.names, self.all),
             "show": lambda: _show(store, self.names),
             "verify": lambda: _verify(store, self.names),
+            "remove": lambda: _remove(store, self.names),
             "merge": lambda: _merge(store, self.names),
             "export": self._export,
         }[self.action]()
@@ -142,6 +144,7 @@ def _show(store: Store, names: Sequence[str]) -> int:
 
 
 def _verify(store: Store, studies: Sequence[str]) -> int:
+    from pwm_bench.records.frames import load_study, members_frame
     from pwm_bench.records.verify import verify
 
     checked = wrong = 0
@@ -152,8 +155,32 @@ def _verify(store: Store, studies: Sequence[str]) -> int:
             wrong += bool(problems)
             for problem in problems:
                 print(problem)
+        try:
+            members_frame(load_study(store, study).runs)
+        except UsageError as error:
+            wrong += 1
+            print(error)
     print(f"{checked} runs checked, {wrong or 'none'} with problems")
     return 1 if wrong else 0
+
+
+def _remove(store: Store, names: Sequence[str]) -> int:
+    """Sets runs aside; all are found before the first is moved."""
+    from pwm_bench.records.listing import find
+
+    if not names:
+        raise UsageError("results remove: give the runs, by their ids or as STUDY/ID; see `pwm-bench results ls --all`")
+    chosen: dict[tuple[str, str], None] = {}
+    for name in names:
+        study, _, run_id = name.rpartition("/")
+        found = [path for path in find(store, run_id) if study in ("", path.parent.name)] if run_id else []
+        if len(found) != 1:
+            what = f"means {len(found)} runs; write STUDY/ID" if found else f"no such run in {store.root}"
+            raise UsageError(f"results remove {name}: {what}; see `pwm-bench results ls --all`")
+        chosen[found[0].parent.name, found[0].name] = None
+    for study, run_id in chosen:
+        print(f"{store.study_path(study) / run_id} is now {store.set_aside(study, run_id)}")
+    return 0
 
 
 def _merge(store: Store, folders: Sequence[str]) -> int:

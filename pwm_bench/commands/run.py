@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 import tyro
 
 from envs.errors import UsageError, unknown
-from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
+from pwm_bench.commands.options import Budget, Device, ResultsFolder, default_results, option, parse_budget
 from pwm_bench.hints import at, show_hints
 from pwm_bench.runner.stop import stop_request
 from pwm_bench.showing import terminal
@@ -30,8 +30,8 @@ __all__ = ["Run"]
 
 _PROGRESS = ("auto", "json", "none")
 _WHAT_TO_RUN = (
-    *("task", "algorithm", "simulator", "seeds", "first_seed", "env_steps", "evaluations", "evaluation_episodes"),
-    *("precision", "preset", "set", "simulator_set"),
+    *("task", "algorithm", "simulator", "seeds", "first_seed", "env_steps", "budget", "max_seconds", "evaluations"),
+    *("evaluation_episodes", "precision", "preset", "set", "simulator_set"),
 )  # options that a spec file stands for
 
 
@@ -59,6 +59,11 @@ class Run:
     """The seeds are this one and those that follow it."""
     env_steps: Annotated[float | None, option("N", "depends on the task")] = None
     """Environment steps per seed, e.g. 3e5."""
+    budget: Budget = None
+    """End at this budget per seed, if --env-steps does not end it before: gradient_steps=N, policy_gradient_steps=N or
+    cpu_seconds=N (of training)."""
+    max_seconds: Annotated[float | None, option("S")] = None
+    """Short for --budget cpu_seconds=S: end after so many processor seconds of training."""
     evaluations: Annotated[int | None, option("N", "11")] = None
     """Evaluations from the untrained to the final policy, both included."""
     evaluation_episodes: Annotated[int | None, option("N", "16")] = None
@@ -98,6 +103,18 @@ class Run:
         results = Results(self.results)
         results.check_writable()
         options: dict[str, Any] = {"checkpoint_seconds": self.checkpoint_seconds, "tensorboard": self.tensorboard}
+        if self.spec is not None:
+            return self._execute(spec, results, options)
+        from pwm_bench.missing_seeds import runs_for
+
+        code = 0
+        for part in runs_for([spec], results):
+            code = max(code, self._execute(part, results, options))
+            if code > 1:  # stopped
+                break
+        return code
+
+    def _execute(self, spec: RunSpec, results: Results, options: dict[str, Any]) -> int:
         if self.progress == "auto":
             return _run_for_person(spec, results, **options)
         from pwm_bench.runner.run import execute
@@ -135,7 +152,9 @@ class Run:
             raise UsageError(f"--seeds {seeds}: must be at least 1")
         first = 0 if self.first_seed is None else self.first_seed
         names = ("precision", "study", "device", "evaluations", "evaluation_episodes")
-        return RunSpec.create(
+        budgets = [parse_budget(self.budget)] if self.budget is not None else []
+        budgets += [("cpu_seconds", self.max_seconds)] if self.max_seconds is not None else []
+        spec = RunSpec.create(
             task=self.task,
             simulator=self.simulator or "warp",
             algorithm=self.algorithm,
@@ -146,6 +165,9 @@ class Run:
             env_steps=default_env_steps(self.task) if self.env_steps is None else self.env_steps,
             **{name: getattr(self, name) for name in names if getattr(self, name) is not None},
         )
+        for unit, amount in budgets:
+            spec = spec.until(unit, amount)
+        return spec
 
 
 def _write(path: Path, spec: RunSpec) -> int:
@@ -196,7 +218,10 @@ def _conclude(console: Console, outcome: Outcome, path: Path, results: Results) 
     record = outcome.record
     lines = []
     if outcome.skipped:
-        lines.append("Finished before; nothing to do.")
+        from pwm_bench.records.origin import differences
+
+        other = differences(record.provenance)
+        lines.append(f"Finished before{f', by other code or packages ({other})' if other else ''}; nothing to do.")
     for member in record.members:
         scores = f"return {number(member.untrained_return)} untrained, {number(member.final_return)} now"
         mark = "" if member.status == "ok" else f" (diverged at {count(member.diverged_at)} env steps)"

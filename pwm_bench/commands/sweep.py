@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import tyro
 
 from envs.errors import UsageError, unknown
-from pwm_bench.commands.options import Device, ResultsFolder, default_results, option
+from pwm_bench.commands.options import Budget, Device, ResultsFolder, default_results, option, parse_budget
 from pwm_bench.hints import at, show_hints, typed
 from pwm_bench.showing import terminal, titled
 
@@ -48,6 +48,12 @@ class Sweep:
     """Only runs in these simulators."""
     algorithm: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
     """Only runs of these algorithms."""
+    budget: Budget = None
+    """End every run at this budget per seed, e.g. gradient_steps=5e3 or cpu_seconds=60, if it does not end before;
+    filed as STUDY-UNIT-N. Units: env_steps, gradient_steps, policy_gradient_steps, cpu_seconds (of training)."""
+    stale: Annotated[str, option("POLICY", "keep")] = "keep"
+    """What becomes of finished runs of other code or package versions: keep (and say so), rerun (the old ones are set
+    aside in removed/), or refuse."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
     device: Device = None
@@ -84,7 +90,8 @@ class Sweep:
     def _pipeline(self) -> int:
         from pwm_bench.commands.pipeline import carry_out
 
-        for name in ("scale", "task", "simulator", "algorithm", "limit", "jobs", "retry", "wait"):
+        names = ("scale", "task", "simulator", "algorithm", "limit", "jobs", "retry", "wait", "budget", "stale")
+        for name in names:
             if getattr(self, name) != getattr(type(self), name):
                 raise UsageError(
                     f"--{name}: not for the multi-task study '{self.study}': change its stages one by one; see "
@@ -98,9 +105,12 @@ class Sweep:
         from pwm_bench.executors.capacity import Capacity
         from pwm_bench.executors.local import LocalExecutor
         from pwm_bench.records.store import Results
+        from pwm_bench.stale import POLICIES, settle_stale
         from pwm_bench.studies import load_study
         from pwm_bench.sweep import plan, sweep
 
+        if self.stale not in POLICIES:
+            raise unknown("policy for stale runs", self.stale, POLICIES)
         if self.limit is not None and self.limit < 0:
             raise UsageError(f"--limit {self.limit}: must not be negative")
         console = terminal()
@@ -110,12 +120,16 @@ class Sweep:
             tasks=self.task,
             simulators=self.simulator,
             algorithms=self.algorithm,
+            budget=None if self.budget is None else parse_budget(self.budget),
         )
         results = Results(self.results)
         results.check_writable()
+        stale = settle_stale(study, results, self.stale)
         items = plan(study, results, device=self.device, limit=self.limit, retry=self.retry)
         on_gpu = _settle_devices(items) if any(item.to_do for item in items) else set()
         _announce(console, study, items, results)
+        if stale:
+            console.print(stale + "\n", style="yellow", highlight=False, soft_wrap=True, markup=False)
         options = ("--checkpoint-seconds", str(self.checkpoint_seconds))
         executor, admits = LocalExecutor(self.results, options=options), Capacity(self.jobs, on_gpu)
         from pwm_bench.display import make_display

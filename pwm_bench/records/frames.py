@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from pwm_bench.records.curves import AXES, Curves
 from pwm_bench.records.index import StudyIndex, fingerprint
 from pwm_bench.records.reading import Found, read_all
 from pwm_bench.records.schema import SCHEMA_VERSION, RunRecord
+from pwm_bench.records.seeds import check_seeds
 from pwm_bench.records.store import Results, RunDirectory
 
 __all__ = ["Loaded", "LoadedRun", "load_study", "members_frame"]
@@ -34,11 +36,13 @@ class LoadedRun:
         record: with the status it really has (a record left behind by a killed process says killed).
         curves: its evaluations.
         study: the folder that it lies in.
+        path: its directory.
     """
 
     record: RunRecord
     curves: Curves
     study: str = ""
+    path: Path = Path()
 
     @property
     def variant(self) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def load_study(results: Results, study: str) -> Loaded:
         for run, entry in cached.items():
             try:
                 found = _loaded(run, entry) if entry else _fresh(run, next(read), stamps[run], index)
-                loaded.runs.append(replace(found, study=study))
+                loaded.runs.append(replace(found, study=study, path=run.path))
             except UsageError as error:
                 loaded.damaged.append(str(error))
         index.save()
@@ -119,8 +123,8 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
         metric: ``"return"``, ``"length"``, or another quantity recorded with the evaluations.
 
     Returns:
-        Columns: what ran (``run_id``, ``task``, ``simulator``, ``algorithm``, ``variant``, ``gradient``, ``seed``),
-        how it went (``status``, ``reason``, ``attempts``), where (``device``, ``machine`` with its threads,
+        Columns: what ran (``run_id``, ``study``, ``task``, ``simulator``, ``algorithm``, ``variant``, ``gradient``,
+        ``seed``), how it went (``status``, ``reason``, ``attempts``), where (``device``, ``machine`` with its threads,
         whether that is a ``gpu``, ``calibration_seconds``), what its learning rates run over (``schedule_unit``, empty
         without a schedule, and ``schedule_length``), work per member (``env_steps``, ``gradient_steps``,
         ``policy_gradient_steps``, ``imagined_steps``), clocks of the whole run [s] (``setup_seconds`` ...), and the
@@ -129,7 +133,7 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
         of the last.
 
     Raises:
-        UsageError: the metric was not recorded by any run.
+        UsageError: the metric was not recorded by any run, or a seed is there twice.
     """
     runs = list(runs)
     known = sorted({"return", "length"} | {name for run in runs for name in run.curves.metrics})
@@ -149,6 +153,7 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
             rows.append(
                 {
                     "run_id": record.run_id,
+                    "study": run.study or record.study,
                     "task": member.task or spec["task"],
                     "simulator": spec["simulator"],
                     "algorithm": spec["algorithm"],
@@ -173,7 +178,9 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
                     "final": values[-1] if values.size else np.nan,
                 }
             )
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    check_seeds(frame, {f"{run.study or run.record.study}/{run.record.run_id}": run.path for run in runs})
+    return frame
 
 
 def _machine(record: RunRecord) -> dict[str, Any]:

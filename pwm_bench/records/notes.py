@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from pwm_bench.analysis import Normalisation
 from pwm_bench.analysis.budgets import UNITS
 from pwm_bench.analysis.rows import Row
-from pwm_bench.records.frames import Loaded
+from pwm_bench.records.frames import Loaded, LoadedRun
+from pwm_bench.records.origin import origin_notes
 from pwm_bench.text import count, number
 
 __all__ = ["COST_NOTE", "OVERALL_NOTE", "budget_note", "table_notes"]
@@ -71,12 +72,30 @@ def table_notes(
     if checks:
         found = "; ".join(f"{name} {c.relative_error:.0e} ({c.precision})" for name, c in sorted(checks.items()))
         notes.append(f"Simulator gradients, relative error against central differences: {found}.")
+    notes += origin_notes((algorithm, run.record.provenance) for run, algorithm in _algorithms(loaded, frame))
     devices = sorted({device for device in frame.get("device", ()) if device})
     if devices:
         mixed = " (times of different devices do not compare)" if len(devices) > 1 else ""
         notes.append(f"Device: {'; '.join(devices)}{mixed}.")
     notes += [f"Left out: {message}" for message in loaded.damaged]
     return tuple(notes)
+
+
+def _algorithms(loaded: Loaded, frame: pd.DataFrame) -> Iterator[tuple[LoadedRun, str]]:
+    """Each run with the name of its row: algorithm, and what sets it apart."""
+    if frame.empty:
+        return
+    runs = frame.drop_duplicates(["study", "run_id"])
+    keys = zip(runs["study"], runs["run_id"], strict=True)
+    names = (
+        f"{name} ({variant})" if variant else name
+        for name, variant in zip(runs["algorithm"], runs["variant"], strict=True)
+    )
+    named = dict(zip(keys, names, strict=True))
+    for run in loaded.runs:
+        name = named.get((run.study or run.record.study, run.record.run_id))
+        if name is not None:
+            yield run, name
 
 
 def budget_note(rows: Sequence[Row], unit: str | None, budgets: Mapping[tuple[str, str], float | None]) -> str:

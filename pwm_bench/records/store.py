@@ -197,6 +197,27 @@ class Results:
             with contextlib.suppress(UsageError), self.claim(study, file.name):
                 pass
 
+    def set_aside(self, study: str, run_id: str) -> Path:
+        """Moves a run out of the way, to ``removed/`` beside ``runs/``, where nothing reads it. Moved back, it is there
+        again.
+
+        Raises:
+            UsageError: a process is working on it, or it cannot be moved.
+        """
+        directory = self.run(study, run_id)
+        target = self.root / "removed" / study / run_id
+        number = 1
+        while target.exists():
+            number += 1
+            target = target.with_name(f"{run_id}-{number}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with directory.lock():
+                directory.path.rename(target)
+        except OSError as error:
+            raise unwritable(self.root, error) from None
+        return target
+
     def runs(self, study: str) -> Iterator[RunDirectory]:
         """The directories of a study's runs that have a record.
 

@@ -129,6 +129,9 @@ class Training:
         """Evaluates if a position was reached; if several were at once, the evaluation stands for the last of them."""
         last = self.spec.evaluations - 1
         reached = min(last, self._env_steps * last // self.spec.env_steps)
+        for unit, limit in self.spec.limits.items():
+            done = self.clocks.read().cpu if unit == "cpu_seconds" else getattr(self.learner.counters, unit)
+            reached = min(last, max(reached, int(done * last / limit)))
         if not self.journal.any_alive:
             reached = last
         if reached < self.next_evaluation:
