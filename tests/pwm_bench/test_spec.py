@@ -59,7 +59,7 @@ def test_every_field_is_hashed_or_known_not_to_be():
     names = {field.name for field in dataclasses.fields(RunSpec)}
     assert names == {
         "task", "simulator", "algorithm", "config", "env_steps", "seeds", "simulator_options", "precision",
-        "evaluations", "evaluation_episodes", "device", "study",
+        "evaluations", "evaluation_episodes", "limits", "device", "study",
     }  # fmt: skip
 
 

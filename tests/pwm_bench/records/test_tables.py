@@ -238,7 +238,9 @@ def test_published_numbers_change_none_of_ours(root):
 
 def test_a_missing_setting_equals_null_in_variants(tmp_path):
     for name, config in (("a", {"gamma": 1}), ("b", {"gamma": 1, "clip": None}), ("c", {"gamma": 1, "clip": 2})):
-        write_run(tmp_path, name, curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0], config=config)
+        write_run(
+            tmp_path, name, curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0], config=config, first_seed=ord(name)
+        )
     summary = summarise(load_study(Results(tmp_path), "s"), study="s")
     assert sorted(row.variant for row in summary.rows) == ["clip=2", "clip=None"]
 
