@@ -19,10 +19,10 @@ from envs.tasks.base import Task
 from pwm_bench.parity.golden.constants import compare_constants
 from pwm_bench.parity.golden.file import BALL, FREE, HINGE, SLIDE, GoldenFile
 from pwm_bench.parity.golden.frames import to_ours, to_theirs
+from pwm_bench.parity.golden.judge import judge, judge_gradient, relative
 from pwm_bench.parity.golden.our_model import our_constants
 from pwm_bench.parity.golden.published_model import published_constants
 from pwm_bench.parity.golden.record import Check, ConstantGroup
-from pwm_bench.records.files import finite_or_none
 
 __all__ = [
     "JUDGED_STEPS", "check_constants", "check_fit", "check_gradient", "check_observation", "check_published_adjoint",
@@ -85,19 +85,19 @@ def check_trajectory(
         state = simulator.step(state, task.control(action))
         moved.append(_back(golden, state))
     q, qd = (np.stack(part) for part in zip(*moved, strict=True))
-    run, after = "trajectory", range(1, steps + 1)
+    run, precision, after = "trajectory", _precision(dtype), range(1, steps + 1)
     published_q, published_qd = published_q[1 : steps + 1], published_qd[1 : steps + 1]
     if dtype == torch.float64:
         return [
-            _judge("joint_q", run, dtype, q, published_q, np.array(_Q), golden.meta["q_names"].__getitem__, after),
-            _judge("joint_qd", run, dtype, qd, published_qd, _relative(_QD, published_qd), _qd_name(golden), after),
+            judge("joint_q", run, precision, q, published_q, np.array(_Q), _q_name(golden), after),
+            judge("joint_qd", run, precision, qd, published_qd, relative(_QD, published_qd), _qd_name(golden), after),
         ]
     noise = np.full((steps, golden.worlds), _Q_FLOAT32)
     if "divergence" in golden.arrays:
         noise = np.maximum(noise, _NOISE * golden.arrays["divergence"][1 : steps + 1, None])
     if "float32_error" in golden.arrays:
         noise = np.maximum(noise, _NOISE * golden.arrays["float32_error"][1 : steps + 1])
-    return [_judge("joint_q", run, dtype, q, published_q, noise[..., None], golden.meta["q_names"].__getitem__, after)]
+    return [judge("joint_q", run, precision, q, published_q, noise[..., None], _q_name(golden), after)]
 
 
 @torch.no_grad()
@@ -111,16 +111,16 @@ def check_single_steps(
     state = _start(golden, simulator, published_q[:steps], published_qd[:steps])
     action = _actions(golden, simulator)[:steps].flatten(0, 1)
     q, qd = _back(golden, simulator.step(state, task.control(action)))
-    run, after = "one step", range(1, steps + 1)
+    run, precision, after = "one step", _precision(dtype), range(1, steps + 1)
     published_q, published_qd = published_q[1 : steps + 1], published_qd[1 : steps + 1]
     q, qd = q.reshape(published_q.shape), qd.reshape(published_qd.shape)
-    tolerance = _relative(_QD, published_qd)
+    tolerance = relative(_QD, published_qd)
     if dtype == torch.float32 and "step_error_qd" in golden.arrays:
         tolerance = np.maximum(tolerance, _STEP_NOISE * golden.arrays["step_error_qd"][:steps, :, None])
-    checks = [_judge("joint_qd", run, dtype, qd, published_qd, tolerance, _qd_name(golden), after)]
+    checks = [judge("joint_qd", run, precision, qd, published_qd, tolerance, _qd_name(golden), after)]
     if dtype == torch.float64:
-        names = golden.meta["q_names"].__getitem__
-        checks.insert(0, _judge("joint_q", run, dtype, q, published_q, np.array(_Q), names, after))
+        names = _q_name(golden)
+        checks.insert(0, judge("joint_q", run, precision, q, published_q, np.array(_Q), names, after))
     return checks
 
 
@@ -136,11 +136,11 @@ def check_observation(task: Task, golden: GoldenFile) -> Check:
             name="observation", run=run, precision="float64", compared=0, error=None, tolerance=None, fraction=None,
             over_time=[], agrees=False, words=words,
         )  # fmt: skip
-    tolerance = np.where(counts, _relative(_GIVEN, published), np.inf)
+    tolerance = np.where(counts, relative(_GIVEN, published), np.inf)
     ours = np.where(counts, ours, published)
     steps = range(golden.steps + 1)
     names = golden.observation_name
-    return _judge("observation", run, torch.float64, ours, published, tolerance, names, steps, "at state")
+    return judge("observation", run, "float64", ours, published, tolerance, names, steps, "at state")
 
 
 @torch.no_grad()
@@ -150,10 +150,10 @@ def check_reward(task: Task, golden: GoldenFile) -> Check:
     actions = _clamped(golden, torch.float64)
     observations = _observations(task, golden)[:-1]
     ours = task.reward(observations.flatten(0, 1), actions.flatten(0, 1)).view(published.shape).numpy()
-    tolerance = _relative(_GIVEN, published)
+    tolerance = relative(_GIVEN, published)
     steps = range(1, golden.steps + 1)
     run, names = "given states", _one_name("reward")
-    return _judge("reward", run, torch.float64, ours, published, tolerance, names, steps, "at step")
+    return judge("reward", run, "float64", ours, published, tolerance, names, steps, "at step")
 
 
 @torch.no_grad()
@@ -165,7 +165,7 @@ def check_termination(task: Task, golden: GoldenFile) -> Check:
     steps = range(1, golden.steps + 1)
     zero = np.zeros_like(published)
     run, names = "given states", _one_name("done")
-    return _judge("termination", run, torch.float64, ours, published, zero, names, steps, "at state")
+    return judge("termination", run, "float64", ours, published, zero, names, steps, "at state")
 
 
 def check_gradient(task: Task, golden: GoldenFile, *, device: str | torch.device = "cpu") -> Check:
@@ -185,92 +185,29 @@ def check_gradient(task: Task, golden: GoldenFile, *, device: str | torch.device
         total = total + task.reward(task.observation(state, previous), action)
         state, previous = simulator.step(state, task.control(action)), action
     (gradient,) = torch.autograd.grad(total.sum(), actions)
-    return _judge_gradient("gradient", golden, gradient.cpu().numpy(), "full64", _GRADIENT)
+    return judge_gradient("gradient", golden, gradient.cpu().numpy(), "float64", _GRADIENT)
 
 
 def check_published_adjoint(golden: GoldenFile) -> Check:
     """How far the recorded simulator's own float32 adjoint is from the true gradient; shown, not judged."""
-    recorded = golden.arrays[f"gradient_H{golden.horizon}"].astype(np.float64)
-    return _judge_gradient("published adjoint", golden, recorded, "full64", None)
-
-
-def _judge_gradient(name: str, golden: GoldenFile, ours: np.ndarray, reference: str, tolerance: float | None) -> Check:
-    published = golden.arrays[f"gradient_H{golden.horizon}_{reference}"]
-    scale = np.sqrt((published**2).sum((0, 2)))
-    errors = np.sqrt(((ours - published) ** 2).sum((0, 2))) / scale
-    along = np.sqrt(((ours - published) ** 2).sum(2)) / scale
-    errors = np.where(np.isfinite(errors), errors, np.inf)
-    worst = int(errors.argmax())
-    step = int(np.abs(ours - published)[:, worst].max(1).argmax())
-    error = float(errors[worst])
-    return Check(
-        name=name,
-        run=f"H = {golden.horizon}",
-        precision="float64" if tolerance is not None else str(golden.arrays[f"gradient_H{golden.horizon}"].dtype),
-        compared=golden.horizon,
-        error=finite_or_none(error),
-        tolerance=tolerance,
-        fraction=None if tolerance is None else finite_or_none(error / tolerance),
-        over_time=finite_or_none(along.max(1).tolist()),
-        agrees=tolerance is None or error <= tolerance,
-        words=f"world {worst}, most of it at the action of step {step + 1}; norm {_norm(ours, worst):.6g}, published "
-        f"{scale[worst]:.6g}",
-    )
-
-
-def _norm(gradient: np.ndarray, world: int) -> float:
-    return float(np.sqrt((gradient[:, world] ** 2).sum()))
-
-
-def _judge(
-    name: str,
-    run: str,
-    dtype: torch.dtype,
-    ours: np.ndarray,
-    published: np.ndarray,
-    tolerance: np.ndarray,
-    names: Callable[[int], str],
-    steps: range,
-    when: str = "after step",
-) -> Check:
-    """Compares arrays (S, W) or (S, W, n), entry by entry; what is not finite counts as infinitely far."""
-    ours, published = (a.reshape(*a.shape[:2], -1) for a in (ours, published))
-    error = np.abs(ours - published)
-    error = np.where(np.isnan(error), np.inf, error)
-    allowed = np.broadcast_to(tolerance.reshape(*tolerance.shape[:2], -1) if tolerance.ndim else tolerance, error.shape)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        fraction = np.where(error == 0.0, 0.0, error / allowed)
-    step, world, entry = np.unravel_index(fraction.argmax(), fraction.shape)
-    beyond = (fraction > 1.0).any((1, 2))
-    values = [float(a[step, world, entry]) for a in (ours, published)]
-    words = f"{names(int(entry))} {when} {steps[int(step)]} in world {world}: "
-    words += f"ours {values[0]:.7g}, published {values[1]:.7g}"
-    if beyond.any():
-        words += f"; beyond the tolerance first {when} {steps[int(beyond.argmax())]}"
-    return Check(
-        name=name,
-        run=run,
-        precision=str(dtype).removeprefix("torch."),
-        compared=len(steps),
-        error=finite_or_none(float(error.max())),
-        tolerance=float(allowed[np.unravel_index(error.argmax(), error.shape)]),
-        fraction=finite_or_none(float(fraction.max())),
-        over_time=finite_or_none(error.max((1, 2)).tolist()),
-        agrees=not beyond.any(),
-        words=words if error.max() else "equal",
-    )
-
-
-def _relative(tolerance: float, values: np.ndarray) -> np.ndarray:
-    return tolerance * np.maximum(1.0, np.abs(values))
+    recorded = golden.arrays[f"gradient_H{golden.horizon}"]
+    return judge_gradient("published adjoint", golden, recorded.astype(np.float64), str(recorded.dtype), None)
 
 
 def _one_name(name: str) -> Callable[[int], str]:
     return lambda index: name
 
 
+def _q_name(golden: GoldenFile) -> Callable[[int], str]:
+    return lambda index: str(golden.meta["q_names"][index])
+
+
 def _qd_name(golden: GoldenFile) -> Callable[[int], str]:
     return lambda index: f"velocity of {golden.meta['qd_names'][index]}"
+
+
+def _precision(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _states(golden: GoldenFile, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray]:

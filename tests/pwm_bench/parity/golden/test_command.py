@@ -41,6 +41,13 @@ def test_a_misfit_is_shown_and_stored(tmp_path: Path, capsys, monkeypatch: pytes
     assert capsys.readouterr().out == shown[: shown.index("record: ")]
 
 
+def test_a_robot_that_conforms(tmp_path: Path, capsys):
+    assert run("cartpole", "--golden", GOLDEN / "cartpole.npz", "--results", tmp_path) == 0
+    shown = capsys.readouterr().out
+    assert "all equal" in shown
+    assert "beyond" not in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
