@@ -6,10 +6,12 @@ the number of workers. Rows are dealt out in turn: the slow tasks of a suite com
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
 import traceback
+import weakref
 from collections.abc import Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -64,6 +66,7 @@ class WorkerPool:
         if num_workers == 0:
             self._local = _Rows(rows[0], tasks, arrays)
             return
+        atexit.register(_close_left_open, weakref.ref(self))
         try:
             resource_tracker.ensure_running()  # with the first process otherwise, and it lets held signals through
             for mine in rows:
@@ -160,6 +163,12 @@ class _Rows:
 
     def _write(self, row: int, obs: np.ndarray) -> None:
         self._arrays["obs"][row, : len(obs)] = obs
+
+
+def _close_left_open(pool: weakref.ref[WorkerPool]) -> None:
+    """At the end of the program: otherwise multiprocessing sends SIGTERM, which workers ignore, and waits for them."""
+    if (left := pool()) is not None:
+        left.close()
 
 
 def _views(raw: dict[str, Any], shapes: dict[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
 
 import envs.suites as suites
+from envs import signals
 from envs.errors import UsageError
 from envs.suites.evaluation import evaluate
 
@@ -45,9 +48,18 @@ def test_two_workers_give_what_one_process_gives_and_a_lost_worker_is_reported(l
         found = _history(env)
         assert len(found) == len(expected)
         assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+        for number in signals.STOPPING:  # from a terminal or a batch system, to all processes alike
+            os.kill(env._pool._processes[0].pid, number)
+        env.step(_actions(env, 1)[0])
         os.kill(env._pool._processes[1].pid, signal.SIGKILL)
         with pytest.raises(RuntimeError, match="suite worker 1 ended during 'step'"):
             env.step(_actions(env, 1)[0])
+
+
+def test_workers_that_nobody_closed_end_with_the_program():
+    code = "import envs.suites; env = envs.suites.make(['pendulum-spin'], num_workers=1); print(len(env.reset()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
 def test_shapes_padding_and_ends(local):
