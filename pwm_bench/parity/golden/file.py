@@ -23,7 +23,7 @@ SLIDE, HINGE, BALL, FIXED, FREE = range(5)
 _COORDINATES = {SLIDE: 1, HINGE: 1, BALL: 4, FIXED: 0, FREE: 7}
 _DOFS = {SLIDE: 1, HINGE: 1, BALL: 3, FIXED: 0, FREE: 6}
 _LINKS = ("joint_parent", "joint_axis", "joint_X_pj", "joint_X_cm", "joint_target_ke", "joint_target_kd",
-          "joint_limit_ke", "joint_limit_kd", "body_I_m", "body_mass", "joint_names", "link_names")  # fmt: skip
+          "joint_limit_ke", "joint_limit_kd", "body_I_m", "body_mass", "joint_names")  # fmt: skip
 _MODEL = (*_LINKS, "joint_type", "joint_armature", "joint_target", "joint_limit_lower", "joint_limit_upper",
           "contact_body", "contact_point", "contact_dist", "contact_shape", "shape_materials", "gravity")  # fmt: skip
 _RECORDED = ("meta", "joint_q", "joint_qd", "actions", "obs", "reward", "done")
@@ -134,7 +134,7 @@ def read_golden(path: Path) -> GoldenFile:
         raise UsageError(f"{path}: damaged, or not arrays of numbers ({error}); {_WANTED}") from None
     check = _Check(path, arrays)
     meta = check.meta()
-    joints = check.joints()
+    joints = check.joints(meta)
     check.trajectories(meta)
     return GoldenFile(path=path, digest=hashlib.sha256(content).hexdigest(), meta=meta, arrays=arrays, joints=joints)
 
@@ -150,6 +150,9 @@ class _Check:
         for name, array in arrays.items():
             if array.dtype.kind not in "bifuU":
                 raise self._error(f"array '{name}' is of type {array.dtype}, not numbers or text")
+
+        for name in ("joint_q", "joint_qd", "actions", "obs"):
+            self._shape(name, None, None, None)
 
     def meta(self) -> dict[str, Any]:
         try:
@@ -174,7 +177,7 @@ class _Check:
             raise self._error(f"'meta' has no usable observation.layout ({error!r})") from None
         return meta
 
-    def joints(self) -> tuple[Joint, ...]:
+    def joints(self, meta: Mapping[str, Any]) -> tuple[Joint, ...]:
         model = {name: self._arrays[f"model_{name}"] for name in _MODEL}
         kinds = model["joint_type"]
         for name in _LINKS:
@@ -195,17 +198,48 @@ class _Check:
         self._shape("joint_qd", None, None, qd)
         for name, size in (("joint_armature", qd), ("joint_target", q), ("joint_limit_lower", q)):
             self._shape(f"model_{name}", size)
+        for name, size in (("q_names", q), ("qd_names", qd)):
+            if not isinstance(meta[name], list) or len(meta[name]) != size:
+                raise self._error(f"'meta' has no {size} entries in '{name}'")
+        self._indices("model_contact_body", len(kinds))
+        self._indices("model_contact_shape", len(model["shape_materials"]))
         points = len(model["contact_body"])
         self._shape("model_contact_point", points, 3)
         self._shape("model_contact_dist", points)
         self._shape("model_contact_shape", points)
-        for name in _MUSCLES if "model_muscle_start" in self._arrays else ():
-            if f"model_{name}" not in self._arrays:
-                raise self._error(f"has no array 'model_{name}' beside 'model_muscle_start'")
+        if "model_muscle_start" in self._arrays:
+            self._muscles(len(kinds))
+        else:
+            self._motors(meta["control"], qd)
         return tuple(joints)
 
+    def _muscles(self, links: int) -> None:
+        for name in _MUSCLES:
+            if f"model_{name}" not in self._arrays:
+                raise self._error(f"has no array 'model_{name}' beside 'model_muscle_start'")
+        muscles, points = self._arrays["actions"].shape[-1], len(self._arrays["model_muscle_links"])
+        self._shape("model_muscle_start", muscles + 1)
+        self._shape("model_muscle_strength", muscles)
+        self._shape("model_muscle_names", muscles)
+        self._shape("model_muscle_points", points, 3)
+        self._indices("model_muscle_links", links)
+        self._indices("model_muscle_start", points + 1)
+
+    def _motors(self, control: Any, velocities: int) -> None:
+        actions = self._arrays["actions"].shape[-1]
+        try:
+            dofs, strengths = list(control["dofs"]), [float(strength) for strength in control["strength"]]
+            if len(dofs) != actions or len(strengths) != actions or not all(0 <= dof < velocities for dof in dofs):
+                raise ValueError(f"dofs {dofs}, strength {strengths}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._error(f"'meta' has no usable control of {actions} actions ({error!r})") from None
+
+    def _indices(self, name: str, size: int) -> None:
+        array = self._arrays[name]
+        if array.dtype.kind not in "iu" or array.ndim != 1 or not ((array >= 0) & (array < size)).all():
+            raise self._error(f"array '{name}' is not a list of whole numbers from 0 to {size - 1}")
+
     def trajectories(self, meta: Mapping[str, Any]) -> None:
-        self._shape("actions", None, None, None)
         steps, worlds, size = self._arrays["actions"].shape
         if not steps or not worlds:
             raise self._error("'actions' is empty")
