@@ -36,9 +36,11 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float, members: int) -> T
         the norms before clipping, shape ``(P,)``; not finite where a gradient was not.
     """
     grads = [p.grad.view(members, -1) for p in params if p.grad is not None]
-    # A lone member's norms come from one call, with the same bits: each is a sum over one row.
-    norms = torch._foreach_norm(grads) if members == 1 else [torch.linalg.vector_norm(g, dim=1) for g in grads]
-    norm = torch.stack([n.view(members) for n in norms], dim=1).norm(dim=1)
+    if members == 1:  # in one call, with the same bits: each norm is a sum over one row
+        norms = torch.stack(torch._foreach_norm(grads)).unsqueeze(0)
+    else:
+        norms = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads], dim=1)
+    norm = norms.norm(dim=1)
     scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
     torch._foreach_mul_(grads, scale.squeeze() if members == 1 else [scale.unsqueeze(1)] * len(grads))
     return norm
