@@ -41,6 +41,7 @@ class Doctor:
     def __call__(self) -> int:
         """Prints it. Returns 1 if something would keep runs from working."""
         from rich.console import Console
+        from rich.markup import escape
 
         from pwm_bench.records.store import Results
 
@@ -52,10 +53,11 @@ class Doctor:
             healthy &= _trials(console)
         try:
             Results(self.results).check_writable()
-            console.print(f"[bold]Results[/bold]\n  {_YES} {self.results.resolve()} can be written", highlight=False)
+            place = escape(str(self.results.resolve()))
+            console.print(f"[bold]Results[/bold]\n  {_YES} {place} can be written", highlight=False)
         except UsageError as error:
             healthy = False
-            console.print(f"[bold]Results[/bold]\n  {_FAILED} {error}", highlight=False)
+            console.print(f"[bold]Results[/bold]\n  {_FAILED} {escape(str(error))}", highlight=False)
         return 0 if healthy else 1
 
 
