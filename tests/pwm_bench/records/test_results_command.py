@@ -14,8 +14,10 @@ from pwm_bench.records import checkpoint as store
 from pwm_bench.records.merge import merge
 from pwm_bench.records.store import Results
 from pwm_bench.records.verify import verify
+from pwm_bench.runner.run import execute
 from tests.pwm_bench.conftest import ROOT
 from tests.pwm_bench.records.factories import write_run
+from tests.pwm_bench.toy_cli import toy_spec
 
 COMMITTED = ROOT / "results" / "reference"
 
@@ -116,12 +118,11 @@ def test_the_committed_records_hold_together(capsys):
 
 
 @pytest.fixture
-def committed(tmp_path):
-    """A copy of one committed run."""
-    (source,) = Results(COMMITTED).runs("ant")
-    target = tmp_path / "runs" / "ant" / source.path.name
-    shutil.copytree(source.path, target)
-    return Results(tmp_path).run("ant", target.name)
+def finished(toys, tmp_path):
+    """A real run of two seeds."""
+    spec = toy_spec(study="s")
+    execute(spec, Results(tmp_path))
+    return Results(tmp_path).run("s", spec.id)
 
 
 def edit(file, change):
@@ -168,18 +169,18 @@ WRONG = {
 
 
 @pytest.mark.parametrize("how", WRONG)
-def test_verify_finds(capsys, committed, how):
-    assert verify(committed) == []
+def test_verify_finds(capsys, finished, how):
+    assert verify(finished) == []
     damage, message = WRONG[how]
-    damage(committed)
-    assert any(message in problem for problem in verify(committed)), verify(committed)
-    text, _ = run(capsys, "verify", "--results", committed.path.parents[2], code=1)
+    damage(finished)
+    assert any(message in problem for problem in verify(finished)), verify(finished)
+    text, _ = run(capsys, "verify", "--results", finished.path.parents[2], code=1)
     assert "1 runs checked, 1 with problems" in text
 
 
-def test_verify_accepts_a_sound_checkpoint(committed):
-    checkpoint(committed)
-    assert verify(committed) == []
+def test_verify_accepts_a_sound_checkpoint(finished):
+    checkpoint(finished)
+    assert verify(finished) == []
 
 
 def test_merge_brings_what_is_new_or_further_and_overwrites_nothing_finished(capsys, tmp_path):
@@ -234,10 +235,10 @@ def test_a_merge_killed_half_way_leaves_no_half_run(monkeypatch, tmp_path):
     assert Results(here).run("s", "a").read().members[0].final_return == 1.0
 
 
-def test_export_counts(committed, capsys):
-    root = committed.path.parents[2]
-    run(capsys, "export", "ant", "--format", "csv", "--results", root)
-    rows = list(csv.DictReader((root / "exports" / "ant" / "metrics.csv").read_text().splitlines()))
-    assert len(rows) == 200 * 3
+def test_export_counts(finished, capsys):
+    root = finished.path.parents[2]
+    run(capsys, "export", "s", "--format", "csv", "--results", root)
+    rows = list(csv.DictReader((root / "exports" / "s" / "metrics.csv").read_text().splitlines()))
+    assert len(rows) == finished.read().counts.iterations * 2  # fewer than the most: a line each, per seed
     assert rows[0]["seed"] == "0"
     assert float(rows[-1]["train_seconds"]) > 0
