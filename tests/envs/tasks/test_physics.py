@@ -110,7 +110,11 @@ def test_gradients_through_contact(name: str) -> None:
     assert pushed.sum() >= WORLDS // 2, "the situation must be one of contact"
     for which in range(3):
         error = directional_error(
-            rollout_objective(simulator), (state.qpos, state.qvel, 0.3 * ctrl[-3:]), which, directions=2
+            rollout_objective(simulator),
+            (state.qpos, state.qvel, 0.3 * ctrl[-3:]),
+            which,
+            directions=2,
+            steps=(1e-5, 1e-6, 1e-7, 1e-8),  # among dozens of contact points one is always about to land
         )
         assert error.max() < 1e-5
 
