@@ -37,6 +37,8 @@ class Table(OfStudies):
     """Compare at this budget, in the unit of --match."""
     across_machines: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Compare cpu_seconds of different machines all the same."""
+    pairs: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also say for each pair of algorithms how probable it is that a run of the first scores above the second's."""
     rows: Annotated[str, option("NAME", "task")] = "task"
     """Gather rows by task, or by algorithm."""
     columns: Annotated[str, option("A,B,...", "what suits the format")] = ""
@@ -77,6 +79,7 @@ class Table(OfStudies):
             "match": self.match,
             "budget": self.budget,
             "across_machines": self.across_machines,
+            "pairs": self.pairs,
             "normalise": self.normalise,
             "threshold": self.threshold,
             "published": published_choice(self.with_published, self.published),

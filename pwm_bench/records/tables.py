@@ -16,6 +16,7 @@ from pwm_bench.analysis import Normalisation, normalisation
 from pwm_bench.analysis.budgets import UNITS, at_budget, common_budget
 from pwm_bench.analysis.machines import check_machines
 from pwm_bench.analysis.overall import Overall, overall
+from pwm_bench.analysis.pairs import pair_notes
 from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.rows import Row, make_rows
 from pwm_bench.records.beside import published_beside
@@ -65,6 +66,7 @@ def summarise(
     match: Match = "env_steps",
     budget: float | None = None,
     across_machines: bool = False,
+    pairs: bool = False,
     normalise: str = "none",
     threshold: float | None = None,
     published: str | None = None,
@@ -79,6 +81,7 @@ def summarise(
             `analysis.budgets`.
         budget: in that unit; the largest that all finished seeds of a task in a simulator have in common by default.
         across_machines: compare processor seconds of different machines all the same.
+        pairs: also say how probable it is for each pair of algorithms that the first scores above the second.
         normalise: one of `analysis.NORMALISATIONS`.
         threshold: score whose first reaching is timed, in the units of the table.
         published: also give published numbers of each task, at the budget where there is one: one of
@@ -108,6 +111,7 @@ def summarise(
     together = overall(rows) if normalise != "none" or metric in _SHARES else ()
     notes += (OVERALL_NOTE,) if together else ()
     notes += (machines,) if machines else ()
+    notes += pair_notes(rows) if pairs else ()
     theirs: Mapping[Place, tuple[Published, ...]] = {}
     if published is not None:
         steps = {place: found if match == "env_steps" else None for place, found in common.items()}

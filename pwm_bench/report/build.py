@@ -57,7 +57,7 @@ def build(results: Results, study: str, options: Options) -> str:
     loaded = load_study(results, study)
     summary = summarise(
         loaded, study=study, metric=options.metric, match=options.match, normalise=options.normalise,
-        threshold=options.threshold, published=options.published,
+        threshold=options.threshold, pairs=True, published=options.published,
     )  # fmt: skip
     media = Media(int(options.megabytes * 1e6))
     given = media.given(options.videos)
@@ -141,7 +141,7 @@ def _subtitle(loaded: Loaded) -> Markup:
 
 
 def _table_command(results: Results, study: str, options: Options) -> str:
-    return f"pwm-bench table {quote(study)}{_flags(options)} --trace{at(results)}"
+    return f"pwm-bench table {quote(study)}{_flags(options)} --pairs --trace{at(results)}"
 
 
 def _report_command(results: Results, study: str, options: Options) -> str:

@@ -250,3 +250,10 @@ def test_a_table_names_every_gradient_source(tmp_path):
         write_run(tmp_path, f"run{index}", algorithm=algorithm, curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0])
     gradients = {name: row.gradient for name, row in rows(tmp_path)[0].items()}
     assert gradients == {"pwm": "learned", "shac": "simulator", "ppo": "score", "sac": "critic"}
+
+
+def test_pairs_say_how_probable_an_improvement_is(root):
+    summary = rows(root, pairs=True)[1]
+    (note,) = (note for note in summary.notes if "Probability of improvement" in note)
+    assert "in warp, with 95 % interval: ppo over shac 0.00 [0.00, 0." in note  # 9 and 11 against 20 and more
+    assert not any("Probability of improvement" in note for note in rows(root)[1].notes)
