@@ -28,7 +28,7 @@ CAVEATS = {
     "corrupt": "A value in the source is corrupt and left out.",
     "derived": "Published as a multiple of PPO's peak, rounded to two decimals; multiplied out here.",
     "derived_steps": "Its steps are epochs x environments x horizon of its configuration, not logged.",
-    "dflex": "Different simulator (dflex), with its own contact model, rewards and termination.",
+    "dflex": "Run in dflex itself: the robots, rewards and terminations are the same here, and in Warp the motion too.",
     "digitised": "Read off a vector figure.",
     "duplicate": "The source has the same file again under another setting.",
     "end_of_curve": "Mean over seeds of the last value of each published curve.",

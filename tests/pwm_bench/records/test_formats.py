@@ -237,7 +237,7 @@ def test_published_rows_stand_apart(root):
     theirs = {row[1].split(" <sup>")[0]: row for row in rows if row[0] == "hopper, published"}
     assert theirs["PWM"][5:7] == ["5,649", "[5,583, 5,715]"]
     text = render(summary, "markdown")
-    for footnote in ("Different simulator (dflex)", "Budget not matched", "in no average, no rank"):
+    for footnote in ("Run in dflex itself", "Budget not matched", "in no average, no rank"):
         assert footnote in text
     data = list(csv.DictReader(io.StringIO(render(summary, "csv"))))
     assert {row["origin"] for row in data} == {"here", "published"}
