@@ -45,7 +45,7 @@ def jax_device(device: torch.device) -> jax.Device:
 
 def _look_for_gpus_only_where_torch_sees_one() -> None:
     """JAX's CUDA part crashes the process where there is no driver (seen with 0.12). The user's word is kept."""
-    if not jax.config.jax_platforms and not torch.cuda.is_available():
+    if not getattr(jax.config, "jax_platforms", None) and not torch.cuda.is_available():
         jax.config.update("jax_platforms", "cpu")
 
 
