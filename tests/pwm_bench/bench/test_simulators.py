@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from pwm_bench.bench import learners, peers, simulators
 
@@ -21,7 +22,7 @@ def test_newton_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_population_cost_of_ppo() -> None:
-    worlds, single, together, cost = learners._measure("ppo", "cpu", repeats=1)
+    worlds, single, together, cost = learners._measure("ppo", torch.device("cpu"), repeats=1)
     assert int(worlds) > 0
     alone, five = (float(x.replace(",", "")) for x in (single, together))
     assert float(cost) == pytest.approx(5 * alone / five, rel=0.02)

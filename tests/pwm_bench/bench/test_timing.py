@@ -34,7 +34,7 @@ def test_short_work_is_repeated_within_a_measurement() -> None:
         count += 1
         time.sleep(0.001)
 
-    seconds = median_seconds(work, repeats=2, at_least=0.01)
+    seconds = median_seconds(work, repeats=2, at_least=0.2)  # long enough for a busy machine
     assert 0.001 <= seconds < 0.1
     assert count > 2 + 2  # warm-up, first timing, and more than one call in each of two measurements
 
