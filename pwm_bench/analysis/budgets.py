@@ -77,11 +77,17 @@ def at_budget(frame: pd.DataFrame, unit: str, budgets: Mapping[Hashable, float |
         ends before the budget; ``matched``, whether it is taken at a budget and not at its own end.
     """
     places: dict[tuple[int, float], _Place | None] = {}
+    costs: dict[tuple[_Place, tuple[int, ...]], list[float]] = {}  # members of a run share their axes
     columns: dict[str, list[float | bool]] = {name: [] for name in ("score", "short", "matched", "at_share")}
-    columns |= {f"at_{name}": [] for name in COUNTED}
-    keys: Iterable[tuple[Hashable, ...]] = zip(frame["task"], frame["simulator"], strict=True)
+    nothing = [np.nan] * len(COUNTED)
+    at: list[list[float]] = []
+    keys: Iterable[tuple[Hashable, ...]] = zip(
+        *(frame[name].to_numpy(dtype=object) for name in ("task", "simulator")), strict=True
+    )
     curves = [frame[f"curve_{name}"] for name in COUNTED]
-    rows = zip(keys, frame["status"], frame["curve_value"], frame[f"curve_{unit}"], *curves, strict=True)
+    rows = zip(
+        keys, frame["status"].to_numpy(dtype=object), frame["curve_value"], frame[f"curve_{unit}"], *curves, strict=True
+    )
     for key, status, values, axis, *counted in rows:
         budget = budgets.get(key)
         matched = budget is not None and (len(axis) == 0 or axis[-1] > 0.0)
@@ -98,8 +104,15 @@ def at_budget(frame: pd.DataFrame, unit: str, budgets: Mapping[Hashable, float |
         columns["short"].append(place is None)
         columns["score"].append(np.nan if place is None else place.on(values))
         columns["at_share"].append(np.nan if place is None else (place.index + 1) / len(values))
-        for name, curve in zip(COUNTED, counted, strict=True):
-            columns[f"at_{name}"].append(np.nan if place is None else place.on(curve))
+        if place is None:
+            cost = nothing
+        else:
+            where = (place, tuple(map(id, counted)))
+            if where not in costs:
+                costs[where] = [place.on(curve) for curve in counted]
+            cost = costs[where]
+        at.append(cost)
+    columns |= {f"at_{name}": [cost[index] for cost in at] for index, name in enumerate(COUNTED)}
     return frame.assign(**columns)
 
 

@@ -79,24 +79,29 @@ def efficiency_curve(
     return Curve(axis, found.value, *found.interval(level))
 
 
-def area_under_curve(positions: ArrayLike, values: ArrayLike, *, until: float | None = None) -> float:
-    """Mean score along a curve by the trapezoidal rule: its area over its length, in units of the score.
+def area_under_curve(positions: ArrayLike, values: ArrayLike, *, until: float | None = None) -> Array:
+    """Mean score along curves by the trapezoidal rule: area over length, in units of the score.
 
     Args:
-        positions: increasing, shape ``(n,)``.
-        values: shape ``(n,)``.
+        positions: of all curves, increasing, shape ``(n,)``.
+        values: shape ``(..., n)``.
         until: end of the range, by default the last position; in between points it is interpolated.
 
     Returns:
-        NaN if the curve has fewer than two points or does not reach ``until``.
+        Shape ``(...)``; NaN if the curves have fewer than two points or do not reach ``until``.
     """
     x, y = np.asarray(positions, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if until is not None and x.size:
-        inside = x < until
-        x, y = np.append(x[inside], until), np.append(y[inside], on_axis(x, y, [until]))
+        before, last = int(np.searchsorted(x, until)), int(np.searchsorted(x, until, side="right"))
+        if last > before:  # an evaluation is there
+            end = y[..., last - 1 : last]
+        else:
+            end = np.apply_along_axis(lambda curve: on_axis(x, curve, [until]), -1, y)
+        x, y = np.append(x[:before], until), np.concatenate((y[..., :before], end), axis=-1)
     if x.size < 2 or x[-1] <= x[0]:
-        return float("nan")
-    return float(((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2.0).sum() / (x[-1] - x[0]))
+        return np.full(y.shape[:-1], np.nan)
+    area: Array = ((x[1:] - x[:-1]) * (y[..., 1:] + y[..., :-1]) / 2.0).sum(axis=-1) / (x[-1] - x[0])
+    return area
 
 
 def time_to_threshold(positions: ArrayLike, values: ArrayLike, threshold: float) -> float:

@@ -154,7 +154,7 @@ def _row(group: pd.DataFrame, unit: str | None, threshold: float | None) -> Row:
         compile_seconds=_total(all_runs["compile_seconds"]),
         steps_per_second=steps / train if train > 0 else np.nan,
         status=_status(group, unit),
-        runs=tuple(all_runs["run_id"]),
+        runs=tuple(all_runs["run_id"].to_numpy(dtype=object)),
     )
 
 
@@ -177,7 +177,13 @@ def _scheduled(counted: pd.DataFrame) -> float:
 
 def _areas(counted: pd.DataFrame) -> Array:
     columns = (counted[name] for name in ("curve_env_steps", "curve_value", "at_env_steps"))
-    areas = np.array([area_under_curve(x, y, until=end) for x, y, end in zip(*columns, strict=True)])
+    alike: dict[tuple[bytes, float], list[int]] = {}  # seeds evaluated at the same steps, as most are
+    axes, values, ends = (column.to_list() for column in columns)
+    for index, (axis, end) in enumerate(zip(axes, ends, strict=True)):
+        alike.setdefault((axis.tobytes(), end), []).append(index)
+    areas = np.empty(len(ends))
+    for (_, end), chosen in alike.items():
+        areas[chosen] = area_under_curve(axes[chosen[0]], np.stack([values[index] for index in chosen]), until=end)
     return areas[np.isfinite(areas)]
 
 
@@ -191,14 +197,14 @@ def _reaching(counted: pd.DataFrame, axis: str, threshold: float | None) -> floa
 def _status(group: pd.DataFrame, unit: str | None) -> str:
     """How the seeds ended; a seed that ended well but before the budget is named."""
     short = group[(group["status"] == "ok") & group["short"]] if unit is not None else group[:0]
-    counts = Counter(group["status"])
+    counts = Counter(group["status"].to_numpy(dtype=object))
     counts["ok"] -= len(short)
     counts["short of the budget"] = len(short)
     ordered = sorted((item for item in counts.items() if item[1]), key=lambda item: item[0] != "ok")
     if [status for status, _ in ordered] == ["ok"]:
         return "ok"
     ended = ordered[0][0] if len(ordered) == 1 else ", ".join(f"{seeds} {status}" for status, seeds in ordered)
-    reasons = sorted({reason for reason in group["reason"] if reason})
+    reasons = sorted({reason for reason in group["reason"].unique() if reason})
     if unit is not None and len(short):
         reasons += [_ends(row, unit) for _, row in short[:_NAMED].iterrows()]
         reasons += [f"{len(short) - _NAMED} more seeds"] if len(short) > _NAMED else []

@@ -6,13 +6,14 @@ import gc
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic_core import to_json
 
 from envs.errors import UsageError
 from pwm_bench.records.curves import AXES, Curves
@@ -73,19 +74,19 @@ def load_study(results: Results, study: str) -> Loaded:
         read = read_all([run for run, entry in cached.items() if entry is None])
         for run, entry in cached.items():
             try:
-                found = _loaded(run, entry) if entry else _fresh(run, next(read), stamps[run], index)
-                loaded.runs.append(replace(found, study=study, path=run.path))
+                record, curves = _loaded(run, entry) if entry else _fresh(run, next(read), stamps[run], index)
+                loaded.runs.append(LoadedRun(record, curves, study, run.path))
             except UsageError as error:
                 loaded.damaged.append(str(error))
         index.save()
     return loaded
 
 
-def _loaded(run: RunDirectory, entry: Mapping[str, Any]) -> LoadedRun:
+def _loaded(run: RunDirectory, entry: Mapping[str, Any]) -> tuple[RunRecord, Curves]:
     return _as_it_is(run, RunRecord.model_validate(entry["record"]), Curves.from_json(entry["curves"]))
 
 
-def _fresh(run: RunDirectory, found: Found, stamp: list[int], index: StudyIndex) -> LoadedRun:
+def _fresh(run: RunDirectory, found: Found, stamp: list[int], index: StudyIndex) -> tuple[RunRecord, Curves]:
     if isinstance(found, str):
         raise UsageError(found)
     values, curves = found
@@ -94,10 +95,10 @@ def _fresh(run: RunDirectory, found: Found, stamp: list[int], index: StudyIndex)
     return _as_it_is(run, record, Curves.from_json(curves))
 
 
-def _as_it_is(run: RunDirectory, record: RunRecord, curves: Curves) -> LoadedRun:
+def _as_it_is(run: RunDirectory, record: RunRecord, curves: Curves) -> tuple[RunRecord, Curves]:
     if record.status == "running" and not run.busy:
         record.status = "killed"
-    return LoadedRun(record, curves)
+    return record, curves
 
 
 @contextmanager
@@ -208,7 +209,7 @@ def _last_finite(values: Array) -> Array:
 
 def _variant_labels(runs: list[LoadedRun]) -> list[str]:
     """What tells runs of the same task, simulator and algorithm apart, e.g. ``"gamma=0.95"``; mostly nothing."""
-    keys = [_without_seeds(run.record.spec) for run in runs]
+    keys = _without_seeds([run.record.spec for run in runs])
     variants = {key: run.variant for key, run in dict(zip(keys, runs, strict=True)).items()}  # few, of many runs
     groups: dict[tuple[str, str, str], list[str]] = {}
     for key, variant in variants.items():
@@ -229,8 +230,17 @@ def _short(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _without_seeds(spec: Mapping[str, Any]) -> str:
-    return json.dumps({k: v for k, v in spec.items() if k not in _NOT_OF_VARIANT}, sort_keys=True)
+def _without_seeds(specs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The same text for specs that differ in their seeds alone, whatever the order of their names."""
+    sorted_of: dict[bytes, str] = {}  # sorting takes long, and few of many specs are written differently
+    keys = []
+    for spec in specs:
+        rest = {k: v for k, v in spec.items() if k not in _NOT_OF_VARIANT}
+        written = to_json(rest, inf_nan_mode="constants")
+        if written not in sorted_of:
+            sorted_of[written] = json.dumps(rest, sort_keys=True)
+        keys.append(sorted_of[written])
+    return keys
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

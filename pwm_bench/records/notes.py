@@ -73,7 +73,7 @@ def table_notes(
         found = "; ".join(f"{name} {c.relative_error:.0e} ({c.precision})" for name, c in sorted(checks.items()))
         notes.append(f"Simulator gradients, relative error against central differences: {found}.")
     notes += origin_notes((algorithm, run.record.provenance) for run, algorithm in _algorithms(loaded, frame))
-    devices = sorted({device for device in frame.get("device", ()) if device})
+    devices = sorted(device for device in frame["device"].unique() if device) if "device" in frame else []
     if devices:
         mixed = " (times of different devices do not compare)" if len(devices) > 1 else ""
         notes.append(f"Device: {'; '.join(devices)}{mixed}.")
@@ -85,13 +85,11 @@ def _algorithms(loaded: Loaded, frame: pd.DataFrame) -> Iterator[tuple[LoadedRun
     """Each run with the name of its row: algorithm, and what sets it apart."""
     if frame.empty:
         return
-    runs = frame.drop_duplicates(["study", "run_id"])
-    keys = zip(runs["study"], runs["run_id"], strict=True)
-    names = (
-        f"{name} ({variant})" if variant else name
-        for name, variant in zip(runs["algorithm"], runs["variant"], strict=True)
-    )
-    named = dict(zip(keys, names, strict=True))
+    columns = (frame[name].to_numpy(dtype=object) for name in ("study", "run_id", "algorithm", "variant"))
+    named = {
+        (study, run): f"{name} ({variant})" if variant else name
+        for study, run, name, variant in zip(*columns, strict=True)
+    }
     for run in loaded.runs:
         name = named.get((run.study or run.record.study, run.record.run_id))
         if name is not None:

@@ -41,11 +41,16 @@ def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ..
     Args:
         rows: name of a row and provenance of one of its runs, for all runs.
     """
+    seen = set()  # few, of many runs
     code: dict[str, dict[str, None]] = {}
     versions: dict[str, dict[str, dict[str, None]]] = {}
     for name, origin in rows:
         if origin is None:
             continue
+        known = (name, origin.code, origin.git_commit, origin.git_dirty, *origin.packages.items())
+        if known in seen:
+            continue
+        seen.add(known)
         code.setdefault(code_name(origin), {})[name] = None
         for package, version in origin.packages.items():
             if package != _OURS:

@@ -113,6 +113,14 @@ def test_area_by_hand():
     assert math.isnan(area_under_curve([5], [0]))
 
 
+@pytest.mark.parametrize("until", [None, 10.0, 17.0, 40.0])
+def test_areas_of_many_curves_are_those_of_each_to_the_bit(until):
+    steps = np.array([0.0, 3.0, 4.0, 10.0, 11.0, 16.0, 20.0, 21.0, 25.0, 29.0, 30.0, 33.0])
+    curves = np.random.default_rng(0).normal(size=(5, 12))
+    each = [area_under_curve(steps, curve, until=until) for curve in curves]
+    np.testing.assert_array_equal(area_under_curve(steps, curves, until=until), each)
+
+
 def test_time_to_threshold_is_that_of_an_evaluation():
     assert time_to_threshold([0, 10, 30], [0, 5, 9], 5) == 10
     assert time_to_threshold([0, 10, 30], [0, 4.9, 9], 5) == 30
