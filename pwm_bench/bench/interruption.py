@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import tempfile
 import time
@@ -29,6 +30,7 @@ __all__ = ["Outcome", "interrupt", "main"]
 
 _FIRST_SECONDS = 10.0
 _PATIENCE = 600.0
+_MOST_TRIES = 3  # for each interruption: a command may be through before it
 _IN_ORDER = (0, 1, 128 + SIGINT, 128 + SIGTERM, -SIGINT, -SIGTERM)  # the last ones before Python could heed a signal
 
 
@@ -37,7 +39,7 @@ class Outcome:
     """What the interruptions came to.
 
     Attributes:
-        interruptions: by command and signal.
+        interruptions: by command and signal; those that came before the command was through.
         found: runs by their status after an interruption; ``not begun`` where there is none.
         slowest: longest time from a signal to the end of the command [s].
         problems: one line for each thing that is not as it should be.
@@ -122,6 +124,9 @@ def interrupt(
         seconds: no interruption comes later than that.
         told: given the outcome so far, after each.
     """
+    for number in (SIGINT, SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:  # as for a shell's background jobs, and inherited
+            signal.signal(number, signal.SIG_DFL)
     numbers, outcome = random.Random(seed), Outcome()
     first = study.specs[0]
     (folder / "spec.json").write_text(first.to_json())
@@ -136,7 +141,9 @@ def interrupt(
         lasts[command.name] = min(seconds, time.monotonic() - begun)
         for directory in command.directories(study, root):
             expected[directory.path.name] = snapshot(directory)
-    for index in range(count):
+    for index in range(_MOST_TRIES * count):
+        if outcome.interruptions.total() == count:
+            break
         command, root = commands[index % len(commands)], folder / f"results-{index}"
         _disturb(command, root, numbers.uniform(0.0, lasts[command.name]), numbers, outcome)
         for directory in command.directories(study, root):
@@ -148,6 +155,8 @@ def interrupt(
         for directory in command.directories(study, root):
             outcome.problems += compare(directory, expected[directory.path.name])
         told(outcome)
+    if outcome.interruptions.total() < count:
+        outcome.problems.append(f"only {outcome.interruptions.total()} signals came before the end of their command")
     return outcome
 
 
@@ -168,6 +177,8 @@ def _disturb(command: _Command, root: Path, moment: float, numbers: random.Rando
         outcome.problems.append(f"{where}: had not ended after {_PATIENCE:.0f} s")
         return
     outcome.slowest = max(outcome.slowest, time.monotonic() - begun)
+    if process.returncode == 0:
+        return
     outcome.interruptions[f"{command.name}s, {Signals(number).name}"] += 1
     if process.returncode not in _IN_ORDER or ("Traceback" in errors and process.returncode > 0):
         last = errors.strip().splitlines()[-1:] or [""]
