@@ -34,6 +34,12 @@ def make(root, run_id="aaa", value=5.0, **options):
     return write_run(root, run_id, curves=[[0.0, value]], **options)
 
 
+@pytest.fixture(autouse=True)
+def _no_width_from_outside(monkeypatch):
+    """Test workers carry the width of the terminal that they were started from."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def test_ls(capsys, tmp_path):
     make(tmp_path)
     make(tmp_path, "bbb", study="t", status="failed", reason="no")
