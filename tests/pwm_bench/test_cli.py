@@ -232,7 +232,7 @@ def test_a_sweep_ends_with_table_path_and_advice(start, tmp_path):
     assert errors == ""
     for expected in (
         "3 runs, 0 done before, 3 to do now", "toys: return", "killed by SIGKILL", f"results: {tmp_path}/runs/toys",
-        f"pwm-bench table toys --match env_steps --results {tmp_path}",
+        f"pwm-bench table toys --match none --results {tmp_path}",
         f"pwm-bench table toys --trace --results {tmp_path}",
         f"pwm-bench sweep toys --results {tmp_path} --retry" if "failed" in output else "",
     ):  # fmt: skip
