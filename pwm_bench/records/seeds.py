@@ -26,7 +26,10 @@ def check_seeds(frame: pd.DataFrame, runs: Mapping[str, Path]) -> None:
     Raises:
         UsageError: naming two runs, and the command that sets aside what is there twice.
     """
-    if frame.empty or not frame.duplicated(_KEY).any():
+    if frame.empty:
+        return
+    frame = frame.drop_duplicates([*_KEY, "study", "run_id"])  # a comparison may hold several experts of a task
+    if not frame.duplicated(_KEY).any():
         return
     twice = frame[frame.duplicated(_KEY, keep=False)]
     first = twice.sort_values([*_KEY, "run_id"]).iloc[0]
