@@ -97,7 +97,7 @@ def test_stopped_and_resumed_equals_undisturbed(data, tmp_path, monkeypatch) -> 
 
     spec, extractor = _parts(data)
     with monkeypatch.context() as patch:
-        patch.setattr(offline, "StopRequest", Stop)
+        patch.setattr(offline, "stop_request", Stop)
         stopped = train_offline(spec, extractor, Results(tmp_path / "b"), evaluate=_evaluate)
     assert (stopped.status, stopped.counts.iterations) == ("interrupted", 7)
     resumed = train_offline(spec, _parts(data)[1], Results(tmp_path / "b"), evaluate=_evaluate)

@@ -66,7 +66,7 @@ def test_stopped_and_resumed_equals_undisturbed(data, tmp_path, monkeypatch, pre
 
     monkeypatch.setattr(pretraining, "_PREFETCHED", prefetched)
     with monkeypatch.context() as patch:
-        patch.setattr(pretraining, "StopRequest", Stop)
+        patch.setattr(pretraining, "stop_request", Stop)
         assert not pretrain(_spec(data, 30), broken, device=CPU, report_every=5, validate_every=10)
     assert pretrain(_spec(data, 30), broken, device=CPU, report_every=5, validate_every=10)
     one, other = load_model(straight).state_dict(), load_model(broken).state_dict()
