@@ -66,7 +66,7 @@ def _record(spec: RunSpec, directory: RunDirectory, status: str, reason: str) ->
             members = [Member(seed=seed) for seed in spec.seeds]
             time = now()
             record = RunRecord(
-                run_id=spec.id, study=spec.study, spec=spec.to_dict(), status="running", members=members,
+                kind=spec.kind, id=spec.id, study=spec.study, spec=spec.to_dict(), status="running", members=members,
                 started_at=time, updated_at=time,
             )  # fmt: skip
         record.status, record.reason = status, reason  # type: ignore[assignment]

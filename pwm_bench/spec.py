@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from envs.errors import UsageError, unknown
 from pwm_bench import configs, registry
 from pwm_bench.learning.preset import Preset
+from pwm_bench.runs.spec import Spec
 
-__all__ = ["LIMITS", "PRECISIONS", "RunSpec", "Study", "population_id"]
+__all__ = ["LIMITS", "PRECISIONS", "RunSpec", "Study"]
 
 PRECISIONS = ("float32", "bfloat16")
 LIMITS = ("gradient_steps", "policy_gradient_steps", "cpu_seconds")
 """Units of `RunSpec.limits`."""
-_HASH_FORMAT = 1  # raise it when a field changes its meaning, so that old ids are not taken for new ones
-_NOT_HASHED = ("device", "study")  # where a run happens and what it is filed under do not change what is computed
-# Config fields that came after format 1, each at the value that computes what was computed before there was the field.
-# At that value the hash leaves them out, so that earlier runs keep their ids. A new field belongs in here, unless the
-# numbers of its default are new as well.
-_ADDED: Mapping[str, Mapping[str, Any]] = {
-    "pwm": {
-        "world_model.regularisation": "simnorm",
-        "world_model.termination": False,
-        # Without a termination head these are not used, whatever they say.
-        "world_model.termination_hidden": [128],
-        "world_model.termination_coef": 1.0,
-    },
-    # Without a weight nothing is imitated, whatever the share.
-    "pwm-multitask": {"imitation": 0.0, "imitation_best": 0.1},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSpec:
+class RunSpec(Spec):
     """One run: a population of seeds of one algorithm on one task in one simulator.
 
     Build it with `RunSpec.create`, which fills the config from the algorithm's recipe.
@@ -47,6 +31,7 @@ class RunSpec:
         UsageError: an impossible value.
     """
 
+    kind: ClassVar[str] = "train"
     task: str
     """One of `envs.tasks`."""
     simulator: str
@@ -141,15 +126,6 @@ class RunSpec:
             raise UsageError(f"precision={precision}: algorithm '{algorithm}' runs in float32 only")
         return cls(task=task, simulator=simulator, algorithm=algorithm, config=resolved, **fields)
 
-    @property
-    def id(self) -> str:
-        """Content hash: 12 hexadecimal digits over every field that determines the numbers."""
-        content = {k: v for k, v in self.to_dict().items() if k not in _NOT_HASHED}
-        content["config"] = configs.without(content["config"], _ADDED.get(self.algorithm, {}))
-        if not content["limits"]:
-            del content["limits"]  # as there were none in earlier runs
-        return _digest({"format": _HASH_FORMAT, **content})
-
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -230,22 +206,6 @@ class Study:
         if len({spec.id for spec in specs}) != len(specs):
             raise UsageError(f"study '{self.name}': two of its runs are the same")
         object.__setattr__(self, "specs", specs)
-
-
-def population_id(values: Mapping[str, Any]) -> str:
-    """Name of a run whose members have tasks of their own: a hash of its recorded spec.
-
-    Where the world model and the data lie does not count; what the model is does, by its ``model_digest``.
-    """
-    content = {name: value for name, value in values.items() if name not in ("model", "data", "study")}
-    if isinstance(content.get("config"), Mapping):
-        content["config"] = configs.without(content["config"], _ADDED.get(content["algorithm"], {}))
-    return _digest({"format": _HASH_FORMAT, **content})
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def _check_json(value: Any, where: str) -> None:

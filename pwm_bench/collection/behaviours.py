@@ -196,9 +196,9 @@ def _extracted(path: Path, suite: Suite) -> BatchPolicy:
     from pwm_bench.world_model.multitask.files import load_model
 
     record = RunDirectory(path).read()
-    if "model" not in record.spec:
+    if record.kind != "extract":
         raise UsageError(f"--policy {path}: not an extraction; give the run directory that `pwm-bench extract` named")
-    model = load_model(Path(record.spec["model"]))
+    model = load_model(Path(record.spec["inputs"]["model"]["path"]))
     experts = load_experts(path, model)
 
     act = make_arm("pwm", model, suite.names, episodes=1, experts=experts)  # takes any number of worlds

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from pwm_bench.gradients.keeping import Ledger, Spec
+    from pwm_bench.gradients.keeping import Ledger, ProblemSpec
     from pwm_bench.records.store import Results
 
 __all__ = ["PROBLEMS", "run_problem"]
@@ -30,10 +30,8 @@ PROBLEMS = {
 
 @dataclass(frozen=True)
 class _Job:
-    spec: Spec
+    spec: ProblemSpec
     measure: Callable[[Ledger], None]
-    task: str
-    loop: str
     tables: Callable[[pd.DataFrame], list[Table]]
     figures: Callable[[pd.DataFrame, Path], list[Path]]
     note: str
@@ -41,8 +39,8 @@ class _Job:
 
 def run_problem(
     console: Console, name: str, task: str | None, changes: dict[str, Any], results: Results, *, figures: bool
-) -> None:
-    """Does one, prints its tables and draws its figures.
+) -> int:
+    """Does one, prints its tables and draws its figures. Returns the exit code.
 
     Args:
         console: where to print.
@@ -58,8 +56,9 @@ def run_problem(
     import pandas as pd
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from pwm_bench.gradients.keeping import keep
-    from pwm_bench.text import duration
+    from pwm_bench.gradients.rows import FILE
+    from pwm_bench.jobs.gradients import study_problem
+    from pwm_bench.showing import show_end
 
     if name == "landscape" and task is None:
         raise UsageError("landscape: name a task as well, e.g. `pwm-bench gradients landscape hopper`")
@@ -75,28 +74,27 @@ def run_problem(
         def tell(phase: str, done: int, total: int) -> None:
             progress.update(bar, description=phase, completed=done, total=total)
 
-        outcome = keep(job.spec, results, job.measure, task=job.task, loop=job.loop, tell=tell)
-    frame = pd.read_parquet(outcome.path / "gradients.parquet")
+        outcome = study_problem(job.spec, results, job.measure, tell=tell)
+    path = results.run(outcome.record.study, outcome.record.id).path
+    if outcome.record.status != "ok":
+        show_end(console, outcome, path)
+        return outcome.exit_code
+    frame = pd.read_parquet(path / FILE)
     for table in job.tables(frame):
         console.print(table, highlight=False)
     console.print(job.note, style="dim", highlight=False)
-    record = outcome.record
-    console.print(
-        f"{'done before; ' if outcome.skipped else ''}{duration(record.seconds)}, peak memory "
-        f"{record.peak_memory / 2**30:.1f} GiB: {outcome.path}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    show_end(console, outcome, path)
     if not figures:
-        return
+        return 0
     try:
-        files = job.figures(frame, outcome.path)
+        files = job.figures(frame, path)
     except UsageError as error:  # no matplotlib: the numbers are there all the same
         console.print(f"no figures: {error}", highlight=False)
-        return
+        return 0
     for file in files:
         if file.suffix == ".png":
             console.print(f"figure: {file} (and .svg)", highlight=False, soft_wrap=True)
+    return 0
 
 
 def _ball_wall(_: str | None, changes: dict[str, Any]) -> _Job:
@@ -111,8 +109,6 @@ def _ball_wall(_: str | None, changes: dict[str, Any]) -> _Job:
     return _Job(
         spec=spec,
         measure=lambda ledger: measure(spec, ledger),
-        task="ball-wall",
-        loop="none",
         tables=lambda frame: [
             report.ball_wall_table(rows, title=f"ball and wall · {name} landscape · {spec.seeds} seeds")
             for name, rows in frame.groupby("simulator", sort=False)
@@ -124,7 +120,7 @@ def _ball_wall(_: str | None, changes: dict[str, Any]) -> _Job:
 
 def _pendulum(_: str | None, changes: dict[str, Any]) -> _Job:
     from pwm_bench.gradients.pedagogical import report
-    from pwm_bench.gradients.pedagogical.pendulum import TASK, PendulumSpec, measure
+    from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec, measure
 
     names = ("horizons", "loop", "states", "samples", "noise", "seed", "device", "simulators", "model")
     fields = _fields("double-pendulum", changes, names)
@@ -138,8 +134,6 @@ def _pendulum(_: str | None, changes: dict[str, Any]) -> _Job:
     return _Job(
         spec=spec,
         measure=lambda ledger: measure(spec, ledger),
-        task=TASK,
-        loop=" ".join(spec.loops),
         tables=lambda frame: [
             report.pendulum_table(rows, title=f"double pendulum · {loop} loop · noise {noise:g} · ESNR (cosine)")
             for (loop, noise), rows in frame.groupby([frame.estimator.str.split("/").str[0], "at"])
@@ -167,8 +161,6 @@ def _landscape(task: str | None, changes: dict[str, Any]) -> _Job:
     return _Job(
         spec=spec,
         measure=lambda ledger: measure(spec, ledger),
-        task=spec.task,
-        loop=spec.loop,
         tables=lambda frame: [slice_report.summary_table(frame, title=title)],
         figures=slice_report.figures,
         note=f"changes of the mean return of {spec.states} start states; steps are per parameter",

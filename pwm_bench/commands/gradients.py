@@ -101,16 +101,15 @@ class Gradients:
             for name in ("size", "model_seeds"):
                 if getattr(self, name):
                     raise UsageError(f"--{name.replace('_', '-')}: '{self.target}' has no such setting; leave it out")
-            run_problem(console, self.target, self.of, self._changes(), results, figures=self.figures)
-            return 0
+            return run_problem(console, self.target, self.of, self._changes(), results, figures=self.figures)
         if self.of is not None:
             raise UsageError(f"'{self.of}': only 'landscape' takes a task as well; leave it out")
         study = self._study(self.target)
         results.check_writable()
-        _run(console, study, results)
-        if self.figures or study.model_seeds:
+        code = _run(console, study, results)
+        if code == 0 and (self.figures or study.model_seeds):
             _show(console, study, results, draw=self.figures)
-        return 0
+        return code
 
     def _study(self, target: str) -> GradientStudy:
         from dataclasses import replace
@@ -195,14 +194,17 @@ def _list(console: Console) -> None:
     console.print(titled("tasks", f"  {', '.join(envs.tasks())}"))
 
 
-def _run(console: Console, study: GradientStudy, results: Results) -> None:
+def _run(console: Console, study: GradientStudy, results: Results) -> int:
+    """Does what is left of a study; one comparison that fails does not keep the others from being done."""
     import pandas as pd
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from pwm_bench.gradients import report
-    from pwm_bench.gradients.study import run
-    from pwm_bench.text import duration
+    from pwm_bench.gradients.rows import FILE
+    from pwm_bench.jobs.gradients import compare_gradients
+    from pwm_bench.showing import show_end
 
+    worst = 0
     console.print(study.description, highlight=False)
     columns = (
         TextColumn("{task.description}"),
@@ -224,35 +226,35 @@ def _run(console: Console, study: GradientStudy, results: Results) -> None:
                     bars[phase] = on.add_task(f"{what}: {phase}", total=total)
                 on.update(bars[phase], completed=done)
 
-            outcome = run(comparison, results, study=study.name, setting=setting, tell=tell)
-        frame = pd.read_parquet(outcome.path / "gradients.parquet")
+            outcome = compare_gradients(comparison, results, setting=setting, tell=tell)
+        path = results.run(outcome.record.study, outcome.record.id).path
+        worst = max(worst, outcome.exit_code)
+        if outcome.record.status != "ok":
+            show_end(console, outcome, path)
+            if outcome.record.status == "interrupted":
+                return worst
+            continue
+        frame = pd.read_parquet(path / FILE)
         for simulator in comparison.simulators if not study.model_seeds else ():
             title = f"{what} · {simulator}" if setting else f"{comparison.task} · {simulator} · {comparison.loop} loop"
             console.print(report.summary_table(frame[frame.simulator == simulator], title=title), highlight=False)
-        record = outcome.record
-        compiling = sum(phases.get("compile", 0.0) for phases in record.clocks.values())
-        done = "done before; " if outcome.skipped else ""
-        console.print(
-            f"{done}{duration(record.seconds)} without compiling ({duration(compiling)}), "
-            f"peak memory {record.peak_memory / 2**30:.1f} GiB: {outcome.path}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        show_end(console, outcome, path)
     console.print(
         "cosine: with the reference (! where some samples were not finite); step: true gain along the estimate "
         "at its best step length, over the best estimator's; all metrics and intervals are in gradients.parquet",
         style="dim",
     )
+    return worst
 
 
 def _show(console: Console, study: GradientStudy, results: Results, *, draw: bool) -> None:
     """The table over seeds of the world model, where there are several, and figures."""
     from pwm_bench.gradients import report, seeds
-    from pwm_bench.gradients.study import folder, load_study
+    from pwm_bench.gradients.rows import load_rows
 
-    frame = load_study(results, study.name)
+    frame = load_rows(results, study.folder)
     frame = frame[frame.comparison.isin([c.id for _, c in study.runs()])]
-    path = folder(results, study.name)
+    path = results.study_path(study.folder)
     if not study.cause and not study.model_seeds:
         path = path / next(iter(study.comparisons.values())).id
     if study.model_seeds:

@@ -119,7 +119,7 @@ def _show(store: Store, names: Sequence[str]) -> int:
     record = directory.read()
     spec, clocks, origin = record.spec, record.clocks, record.provenance
     lines = [
-        ("run", f"{record.run_id}  (study {directory.path.parent.name})"),
+        ("run", f"{record.id}  (study {directory.path.parent.name})"),
         ("what", f"{spec['algorithm']} on {spec['task']} in {spec['simulator']}, gradient: {record.gradient_source}"),
         ("status", f"{directory.status()}{f': {record.reason}' if record.reason else ''}"),
         ("work per seed", f"{record.counts.env_steps:,} environment steps, {record.counts.gradient_steps:,} gradient "

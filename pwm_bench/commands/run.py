@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pwm_bench.learning.preset import Preset
     from pwm_bench.records.store import Results
     from pwm_bench.runner.progress import ProgressEvent
-    from pwm_bench.runner.run import Outcome
+    from pwm_bench.runs.outcome import Outcome
     from pwm_bench.spec import RunSpec
 
 __all__ = ["Run"]

@@ -202,13 +202,13 @@ def open_run(path: str | Path, *, task: str, member: int) -> tuple[dict[str, Any
         raise UsageError(f"{path}: its world model is of task '{spec['task']}', not '{task}'; give a run of that task")
     seeds: Sequence[int] = spec["seeds"]
     if not 0 <= member < len(seeds):
-        raise UsageError(f"member={member}: run {record.run_id} has members 0 to {len(seeds) - 1}")
+        raise UsageError(f"member={member}: run {record.id} has members 0 to {len(seeds) - 1}")
     folder = path / "checkpoint"
     if not checkpoint.exists(folder):
         raise UsageError(
             f"{path}: holds no checkpoint, so no world model; run it again, or train one with --train-model"
         )
-    return spec, checkpoint.load(folder, spec_id=record.run_id).state["learner"]
+    return spec, checkpoint.load(folder, spec_id=record.id).state["learner"]
 
 
 def alone(module: Module, member: int, *, members: int) -> Module:

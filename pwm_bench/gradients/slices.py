@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from torch import Tensor
 import envs
 from envs.errors import UsageError, unknown
 from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
-from pwm_bench.gradients.keeping import Ledger, Spec
+from pwm_bench.gradients.keeping import Ledger, ProblemSpec
 from pwm_bench.gradients.landscape import Landscape, Problem, batches, exploration, partial_returns, returns
 from pwm_bench.gradients.learned import LearnedWorld, TrainedModel, load_run
 from pwm_bench.gradients.metrics import over_states
@@ -46,13 +46,14 @@ _STREAM = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class SliceSpec(Spec):
+class SliceSpec(ProblemSpec):
     """The settings of a landscape.
 
     Raises:
         UsageError: an unknown name or an impossible number.
     """
 
+    kind: ClassVar[str] = "landscape"
     task: str
     """One of `envs.tasks`."""
     simulator: str = "warp"
@@ -88,15 +89,16 @@ class SliceSpec(Spec):
     worlds: int = 256
     """Rollouts advanced together."""
 
-    study = "landscape"
+    study: str = "gradients-landscape"
+    """The folder that it is filed under."""
 
     @property
-    def simulators(self) -> tuple[str, ...]:
-        """The one."""
+    def computing_simulators(self) -> tuple[str, ...]:
+        """The names of the simulators that compute."""
         return (self.simulator,)
 
     def __post_init__(self) -> None:
-        Spec.__post_init__(self)
+        ProblemSpec.__post_init__(self)
         object.__setattr__(self, "hidden", tuple(self.hidden))
         if self.task not in envs.tasks():
             raise unknown("task", self.task, envs.tasks())
@@ -115,10 +117,10 @@ class SliceSpec(Spec):
         check_at_least("noise", self.noise, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """A run's world model counts by the run's own hash, not by where it lies."""
-        values = Spec.to_dict(self)
+        """The fields as JSON-able values; the world model of a run is an input."""
+        values = super().to_dict()
         if isinstance(self.model, ModelRun):
-            values["model"] = {"run": self.model.run_id, "member": self.model.member}
+            values |= {"model": {"member": self.model.member}, "inputs": {"model": self.model.as_input()}}
         return values
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import envs
 from envs.errors import UsageError, unknown
@@ -17,13 +16,12 @@ from pwm_bench import configs
 from pwm_bench.gradients.estimators import ESTIMATORS
 from pwm_bench.gradients.starts import ModelTraining
 from pwm_bench.gradients.values import ValueTraining
+from pwm_bench.records.checkpoint_files import STATE
+from pwm_bench.runs.spec import Spec
 
 __all__ = ["DEFAULT_HORIZONS", "Comparison", "ModelRun"]
 
 DEFAULT_HORIZONS = (2, 4, 8, 16, 32, 64)
-_HASH_FORMAT = 1
-_NOT_HASHED = ("device",)
-_ADDED = {"bootstrap": None}  # after format 1: not hashed at the value that computes what was computed before
 _MODEL = ("model", "model_detached")
 
 
@@ -37,19 +35,28 @@ class ModelRun:
     """Which of its seeds, by position."""
 
     @property
-    def run_id(self) -> str:
-        """The run's content hash, which is its directory's name; what the comparison's own hash contains."""
-        return Path(self.path).name
+    def digest(self) -> str:
+        """SHA-256 of the weights in the run's checkpoint, which change while the run goes on; empty where none can be
+        read, which `gradients.learned.load_run` explains."""
+        try:
+            return str(json.loads((Path(self.path) / "checkpoint" / STATE).read_bytes())["tensors"]["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def as_input(self) -> dict[str, str]:
+        """An input of a spec; see `pwm_bench.runs.spec.Spec`."""
+        return {"path": self.path, "digest": self.digest}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(Spec):
     """Estimators of one gradient at the same states, in one simulator or several.
 
     Raises:
         UsageError: an unknown name, an impossible value, or an estimator that the simulators can't serve.
     """
 
+    kind: ClassVar[str] = "compare-gradients"
     task: str
     """One of `envs.tasks`."""
     simulators: tuple[str, ...] = ("warp",)
@@ -96,6 +103,8 @@ class Comparison:
     average within them."""
     device: str = "cpu"
     """Torch device."""
+    study: str = "single"
+    """The folder that it is filed under."""
 
     def __post_init__(self) -> None:
         for name in ("simulators", "estimators", "horizons", "hidden", "steps"):
@@ -174,19 +183,12 @@ class Comparison:
         if not 0.0 < self.discount <= 1.0:
             raise UsageError(f"discount={self.discount}: must be in (0, 1]")
 
-    @property
-    def id(self) -> str:
-        """Content hash: 12 hexadecimal digits over every field that determines the numbers."""
-        content = {k: v for k, v in self.to_dict().items() if k not in _NOT_HASHED}
-        if isinstance(self.model, ModelRun):
-            content["model"] = {"run": self.model.run_id, "member": self.model.member}
-        content = configs.without(content, _ADDED)
-        text = json.dumps({"format": _HASH_FORMAT, **content}, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
-        return configs.to_json(self)
+        values = configs.to_json(self)
+        if isinstance(self.model, ModelRun):
+            values |= {"model": {"member": self.model.member}, "inputs": {"model": self.model.as_input()}}
+        return values
 
     def replace(self, **changes: Any) -> Comparison:
         """A copy with some fields changed."""

@@ -61,7 +61,7 @@ def timeline(loaded: Loaded, *, width: Width = "double") -> Figure:
     """
     found = sorted(
         (run for run in loaded.runs if _when(run.record.started_at) is not None),
-        key=lambda run: (run.record.started_at, run.record.run_id),
+        key=lambda run: (run.record.started_at, run.record.id),
     )
     runs = found[:_MOST]
     if not runs:
@@ -144,7 +144,7 @@ class _Shortened:
 def _name(run) -> str:  # type: ignore[no-untyped-def]
     spec = run.record.spec
     names = algorithm_name(spec["algorithm"]), task_name(spec["task"]), simulator_name(spec["simulator"])
-    return f"{' · '.join(names)}  {run.record.run_id[:6]}"
+    return f"{' · '.join(names)}  {run.record.id[:6]}"
 
 
 def _when(text: str) -> float | None:

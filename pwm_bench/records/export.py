@@ -47,7 +47,7 @@ def export(
         raise UsageError(f"{results.root}: no run of {names} could be read; see `pwm-bench results verify {names}`")
     members = members_frame(loaded.runs)
     members = members.drop(columns=[name for name in members if str(name).startswith("curve_")])
-    places = [(run.study, run.record.run_id) for run in loaded.runs]
+    places = [(run.study, run.record.id) for run in loaded.runs]
     frames = {
         "members": members,
         "episodes": pd.DataFrame(_episodes(results, selection, places)),

@@ -153,7 +153,7 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
                 values = _last_finite(values)
             rows.append(
                 {
-                    "run_id": record.run_id,
+                    "run_id": record.id,
                     "study": run.study or record.study,
                     "task": member.task or spec["task"],
                     "simulator": spec["simulator"],
@@ -180,7 +180,7 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
                 }
             )
     frame = pd.DataFrame(rows)
-    check_seeds(frame, {f"{run.study or run.record.study}/{run.record.run_id}": run.path for run in runs})
+    check_seeds(frame, {f"{run.study or run.record.study}/{run.record.id}": run.path for run in runs})
     return frame
 
 

@@ -26,6 +26,7 @@ class Entry:
     path: str
     status: str
     """As in the record; killed, if it says running and nobody holds it; damaged."""
+    kind: str = ""
     task: str = ""
     simulator: str = ""
     algorithm: str = ""
@@ -79,9 +80,10 @@ def _read(study: str, run_id: str, path: str) -> Entry | None:
             run_id=run_id,
             path=path,
             status=status,
-            task=spec["task"],
-            simulator=spec["simulator"],
-            algorithm=spec["algorithm"],
+            kind=record["kind"],
+            task=spec.get("task", ""),
+            simulator=spec.get("simulator") or " ".join(spec.get("simulators", ())),
+            algorithm=spec.get("algorithm", record["kind"]),
             seeds=len(members),
             diverged=sum(m["status"] == "diverged" for m in members),
             env_steps=record["counts"]["env_steps"],

@@ -16,7 +16,7 @@ __all__ = ["MIGRATIONS", "Migration", "migrate"]
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 
 MIGRATIONS: dict[int, Migration] = {}
-"""Version -> step to the next. Empty: the first version is today's."""
+"""Version -> step to the next. Empty: records of version 1 have other ids, and their tasks have changed since."""
 
 
 def migrate(
@@ -44,6 +44,9 @@ def migrate(
         raise UsageError(f"{source}: schema version {version} is newer than this pwm-bench: update it")
     for step in range(version, current):
         if step not in steps:
-            raise UsageError(f"{source}: schema version {version} is older than this pwm-bench reads; use an older one")
+            raise UsageError(
+                f"{source}: schema version {version} is older than this pwm-bench reads, since runs have other ids now; "
+                "run it again, or read it with the version that wrote it"
+            )
         found = steps[step](found) | {"schema_version": step + 1}
     return found

@@ -91,7 +91,7 @@ def _algorithms(loaded: Loaded, frame: pd.DataFrame) -> Iterator[tuple[LoadedRun
         for study, run, name, variant in zip(*columns, strict=True)
     }
     for run in loaded.runs:
-        name = named.get((run.study or run.record.study, run.record.run_id))
+        name = named.get((run.study or run.record.study, run.record.id))
         if name is not None:
             yield run, name
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Artifact",
     "ClockTimes",
     "Counts",
     "Evaluation",
@@ -25,7 +26,7 @@ __all__ = [
     "Status",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Status = Literal["running", "ok", "diverged", "oom", "killed", "failed", "interrupted"]
 """``running``: a process is at it, or was killed without a trace. ``ok``: reached its budget. ``diverged``: every
@@ -143,14 +144,29 @@ class GradientCheck(_Model):
     precision: Literal["float32", "float64"]
 
 
+class Artifact(_Model):
+    """A file of a run that others read."""
+
+    file: str
+    """Path within the run's directory."""
+    digest: str
+    """SHA-256 of its content, 64 hexadecimal digits."""
+
+
 class RunRecord(_Model):
     """``run.json``."""
 
     schema_version: int = SCHEMA_VERSION
-    run_id: str
+    kind: str
+    """What kind of work it is: ``train``, ``extract``, ``clone``, ``evaluate``, ``compare-gradients``, ..."""
+    id: str
+    """Content hash of kind and spec, see `pwm_bench.runs.identity`; the name of the run's directory."""
     study: str
     spec: dict[str, Any]
-    """`pwm_bench.spec.RunSpec` as JSON: enough to run it again."""
+    """Everything that determines the numbers, as JSON; ``spec["inputs"]`` names the artifacts of other runs and the
+    files that it reads, each with a digest of its content."""
+    artifacts: dict[str, Artifact] = Field(default_factory=dict)
+    """Files that the run leaves for others to read, by name."""
     status: Status
     reason: str | None = None
     """Why it is not ok, or which members diverged; one line."""
@@ -163,7 +179,10 @@ class RunRecord(_Model):
     """Null where the policy's gradient does not come from the simulator."""
     schedule: Schedule | None = None
     """Null where no learning rate depends on the budget."""
-    members: list[Member]
+    members: list[Member] = Field(default_factory=list)
+    """Empty where a kind of work has no population, e.g. for a comparison of gradients."""
+    details: dict[str, Any] = Field(default_factory=dict)
+    """What only this kind of work has to say, e.g. the world models that a comparison of gradients used."""
     counts: Counts = Field(default_factory=Counts)
     clocks: ClockTimes = Field(default_factory=ClockTimes)
     memory: PeakMemory = Field(default_factory=PeakMemory)

@@ -10,6 +10,7 @@ from pwm_bench.records import checkpoint_files
 from pwm_bench.records.curves import Curves
 from pwm_bench.records.schema import RunRecord
 from pwm_bench.records.store import FINISHED, RunDirectory
+from pwm_bench.runs.spec import identity
 
 __all__ = ["verify"]
 
@@ -39,26 +40,21 @@ def verify(directory: RunDirectory) -> list[str]:
         directory.metrics.read()
     except UsageError as error:
         problems.append(str(error))
-    problems += _checkpoint(directory.checkpoint, record.run_id)
+    problems += _checkpoint(directory.checkpoint, record.id)
     return problems
 
 
 def _identity(directory: RunDirectory, record: RunRecord) -> list[str]:
-    from pwm_bench.spec import RunSpec, population_id
-
     problems = []
-    if record.run_id != directory.path.name:
-        problems.append(f"{directory.path}: holds the record of run {record.run_id}")
+    if record.id != directory.path.name:
+        problems.append(f"{directory.path}: holds the record of run {record.id}")
     if record.study != directory.path.parent.name:
         problems.append(f"{directory.path}: its record says study {record.study}; tables go by the folder")
     try:
-        if "tasks" in record.spec:  # members with tasks of their own
-            spec_id = population_id(record.spec)
-        else:
-            spec_id = RunSpec(**record.spec | {"seeds": tuple(record.spec["seeds"])}).id  # as it stands
-    except (UsageError, TypeError, KeyError) as error:
-        return [*problems, f"{directory.record_file}: its spec is not one of today's ({error})"]
-    if spec_id != record.run_id:
+        spec_id = identity(record.kind, record.spec)
+    except (ValueError, TypeError, KeyError) as error:
+        return [*problems, f"{directory.record_file}: its spec has no id ({error})"]
+    if spec_id != record.id:
         problems.append(f"{directory.record_file}: its spec has the id {spec_id}: altered")
     return problems
 

@@ -88,7 +88,7 @@ def trained_actor(
         )
     spec = RunSpec.from_dict(record.spec)
     index = _member_index(record.members, member, directory.path)
-    state = checkpoint.load(directory.checkpoint, spec_id=record.run_id).state
+    state = checkpoint.load(directory.checkpoint, spec_id=record.id).state
     parts = build(replace(spec, device="auto", evaluation_episodes=1))
     parts.learner.load_state_dict(state["learner"])
     elsewhere = simulator is not None and simulator != spec.simulator

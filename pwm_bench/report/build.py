@@ -63,7 +63,7 @@ def build(results: Results, study: str, options: Options) -> str:
     given = media.given(options.videos)
     gradients = gradients_section(results, options.gradients or (study,), media, required=bool(options.gradients))
     for run in loaded.runs:
-        given += media.beside(results.study_path(study) / run.record.run_id, what(run.record))
+        given += media.beside(results.study_path(study) / run.record.id, what(run.record))
     data = _curves(loaded, options)
     data["command"] = f"pwm-bench plot {quote(study)} --kind curves{at(results)}"
     data["normalise"] = {"metric": options.metric, "name": options.normalise}

@@ -33,12 +33,12 @@ def failures_section(loaded: Loaded, results: Results, study: str) -> Markup:
         seeds = ", ".join(f"{m.seed} at {count(m.diverged_at)} steps" for m in diverged)
         reason = [tag("div", record.reason or _UNSAID.get(record.status, "no reason recorded"))]
         reason += [tag("div", f"diverged: seed {seeds}", class_="detail")] if seeds else []
-        trace = _traceback(results.run(study, record.run_id).traceback)
+        trace = _traceback(results.run(study, record.id).traceback)
         reason += [tag("details", tag("summary", "traceback"), tag("pre", trace))] if trace else []
         rows.append(
             tag(
                 "tr",
-                tag("th", run_link(record.run_id), scope="row", class_="left"),
+                tag("th", run_link(record.id), scope="row", class_="left"),
                 tag("td", what(record), class_="left"),
                 tag("td", record.status, class_="left warn" if record.status != "ok" else "left"),
                 tag("td", f"{count(record.counts.env_steps)} of {count(record.spec.get('env_steps'))}"),
@@ -66,27 +66,27 @@ def runs_section(loaded: Loaded, results: Results, study: str) -> Markup:
 
 def _entry(run: LoadedRun, results: Results, study: str, with_config: bool) -> Markup:
     record = run.record
-    directory = results.run(study, record.run_id)
+    directory = results.run(study, record.id)
     seeds = [member.seed for member in record.members]
     title = tag(
         "summary",
         tag("span", what(record), class_="what"),
         tag("span", f"{'seeds' if len(seeds) > 1 else 'seed'} {_ranges(seeds)}", class_="detail"),
         tag("span", record.status, class_="status" if record.status == "ok" else "status warn"),
-        tag("code", record.run_id),
+        tag("code", record.id),
     )
     facts = tag("dl", *(joined((tag("dt", name), tag("dd", value))) for name, value in _facts(record)))
-    commands = [("Look at it", f"pwm-bench results show {record.run_id}{at(results)}")]
+    commands = [("Look at it", f"pwm-bench results show {record.id}{at(results)}")]
     if directory.spec_file.exists():
         commands.append(("Run it again", f"pwm-bench run {_quoted(directory.spec_file)} --results elsewhere"))
     if directory.checkpoint.exists():
-        commands.append(("Render it", f"pwm-bench render {record.run_id} --out {record.run_id}.mp4{at(results)}"))
+        commands.append(("Render it", f"pwm-bench render {record.id} --out {record.id}.mp4{at(results)}"))
     made = tag("dl", *(joined((tag("dt", name), tag("dd", command(text)))) for name, text in commands))
     content: list[Markup] = [_members(record), facts, made]
     if with_config:
         config = json.dumps({k: v for k, v in record.spec.items() if k != "study"}, indent=1)
         content.append(tag("details", tag("summary", "spec"), tag("pre", config)))
-    return tag("details", title, *content, id=f"run-{record.run_id}", class_="entry")
+    return tag("details", title, *content, id=f"run-{record.id}", class_="entry")
 
 
 def _members(record: RunRecord) -> Markup:

@@ -36,7 +36,8 @@ class Journal:
         self.curves = CurveWriter()
         time_now = now()
         self.record = RunRecord(
-            run_id=spec.id,
+            kind=spec.kind,
+            id=spec.id,
             study=spec.study,
             spec=spec.to_dict(),
             status="running",

@@ -117,7 +117,8 @@ class _Run:
         self._score: float | None = None
         started = now()
         self.record = RunRecord(
-            run_id=spec.id,
+            kind=spec.kind,
+            id=spec.id,
             study=spec.study,
             spec=spec.to_dict(),
             status="running",

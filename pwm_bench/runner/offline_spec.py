@@ -11,14 +11,14 @@ from envs.errors import UsageError
 from pwm_bench import configs
 from pwm_bench.learning.expert import Expert
 from pwm_bench.pwm.extraction.config import ExtractionConfig
-from pwm_bench.spec import population_id
+from pwm_bench.runs.spec import Spec
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
 __all__ = ["CloneSpec", "ExtractionSpec", "OfflineSpec", "model_digest"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfflineSpec:
+class OfflineSpec(Spec):
     """A policy per task and seed, from a dataset.
 
     Raises:
@@ -60,11 +60,6 @@ class OfflineSpec:
         return tuple(Expert(task, seed) for task in self.tasks for seed in self.seeds)
 
     @property
-    def id(self) -> str:
-        """Content hash: 12 hexadecimal digits."""
-        return population_id(self.to_dict())
-
-    @property
     def precision(self) -> str:
         """Of matrix products."""
         return getattr(self.config, "precision", "float32")
@@ -79,8 +74,7 @@ class OfflineSpec:
             "tasks": list(self.tasks),
             "seeds": list(self.seeds),
             "config": configs.to_json(self.config),
-            "data": self.data,
-            "data_digest": self.data_digest,
+            "inputs": {"data": {"path": self.data, "digest": self.data_digest}},
             "evaluations": self.evaluations,
             "evaluation_episodes": self.evaluation_episodes,
             "study": self.study,
@@ -91,6 +85,7 @@ class OfflineSpec:
 class ExtractionSpec(OfflineSpec):
     """PWM's policies from one world model; the dataset gives the states that imagined rollouts start from."""
 
+    kind: ClassVar[str] = "extract"
     algorithm: ClassVar[str] = "pwm-multitask"
     config: ExtractionConfig
     model: str
@@ -100,13 +95,16 @@ class ExtractionSpec(OfflineSpec):
 
     def to_dict(self) -> dict[str, Any]:
         """As it is recorded."""
-        return super().to_dict() | {"model": self.model, "model_digest": self.model_digest}
+        values = super().to_dict()
+        inputs = {**values["inputs"], "model": {"path": self.model, "digest": self.model_digest}}
+        return values | {"inputs": inputs}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CloneSpec(OfflineSpec):
     """Behaviour cloning of the dataset."""
 
+    kind: ClassVar[str] = "clone"
     algorithm: ClassVar[str] = "bc"
     config: CloneConfig
 

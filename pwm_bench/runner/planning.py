@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ from pwm_bench.records.store import Results, RunDirectory, now
 from pwm_bench.runner.clocks import Clocks
 from pwm_bench.runner.evaluation import EvaluationResult
 from pwm_bench.runner.offline_spec import model_digest
-from pwm_bench.spec import population_id
+from pwm_bench.runs.spec import Spec
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.planner import Guide, Planner, PlannerConfig, PriorGuide
 
@@ -35,6 +36,40 @@ __all__ = ["ARMS", "compare", "load_experts", "make_arm"]
 
 ARMS = ("tdmpc2-prior", "tdmpc2-planning", "pwm", "pwm-planning")
 Act = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSpec(Spec):
+    """One way to act, evaluated in the real tasks."""
+
+    kind: ClassVar[str] = "evaluate"
+    algorithm: str
+    """One of `ARMS`."""
+    tasks: tuple[str, ...]
+    config: Mapping[str, Any]
+    """Constants of the planner; empty where nothing is planned."""
+    inputs: Mapping[str, Mapping[str, str]]
+    """The world model, and the policies where they act; see `pwm_bench.runs.spec.Spec`."""
+    evaluation_episodes: int
+    """Episodes in each task."""
+    label: str = "multitask"
+    """What the set of tasks is called."""
+    study: str = "extract"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as they are recorded."""
+        return {
+            "task": self.label,
+            "simulator": "suite",
+            "algorithm": self.algorithm,
+            "env_steps": 0,
+            "tasks": list(self.tasks),
+            "seeds": [0],
+            "config": dict(self.config),
+            "inputs": {name: dict(one) for name, one in self.inputs.items()},
+            "evaluation_episodes": self.evaluation_episodes,
+            "study": self.study,
+        }
 
 
 def load_experts(path: Path, model: MultitaskModel) -> Extractor:
@@ -48,15 +83,16 @@ def load_experts(path: Path, model: MultitaskModel) -> Extractor:
         UsageError: not an extraction, or of another world model.
     """
     record = RunDirectory(path).read()
-    if "model_digest" not in record.spec:
+    if record.kind != "extract":
         raise UsageError(f"{path}: not an extraction; give the run directory that `pwm-bench extract` named")
-    if record.spec["model_digest"] != model_digest(model):
-        raise UsageError(f"{path}: its policies were trained in another world model ({record.spec['model']})")
+    source = record.spec["inputs"]["model"]
+    if source["digest"] != model_digest(model):
+        raise UsageError(f"{path}: its policies were trained in another world model ({source['path']})")
     experts = [Expert(member.task or "", member.seed) for member in record.members]
     config = configs.override(ExtractionConfig(), record.spec["config"] | {"imitation": 0.0})  # nothing is trained
     extractor = Extractor(model, experts, config, starts=_no_starts)
     with checkpoint.restoring(path / "checkpoint"):
-        extractor.load_state_dict(checkpoint.load(path / "checkpoint", spec_id=record.run_id).state["learner"])
+        extractor.load_state_dict(checkpoint.load(path / "checkpoint", spec_id=record.id).state["learner"])
     return extractor
 
 
@@ -163,41 +199,38 @@ def compare(
         UsageError: see `make_arm`; or the results folder cannot be written.
     """
     results.check_writable()
-    digest, records = model_digest(model), {}
+    inputs = {"model": {"path": "", "digest": model_digest(model)}}
+    records: dict[str, RunRecord] = {}
     ways = {
         arm: make_arm(arm, model, tasks, episodes=episodes, experts=experts, planner=planner) for arm in arms
     }  # all at first: what is missing is said before hours of work
     for arm, act in ways.items():
-        policies = _policies_digest(experts) if arm.startswith("pwm") and experts is not None else ""
-        config = configs.to_json(planner or PlannerConfig()) if arm.endswith("planning") else {}
-        spec = {
-            "task": label,
-            "simulator": "suite",
-            "algorithm": arm,
-            "env_steps": 0,
-            "tasks": list(tasks),
-            "seeds": [0],
-            "config": config,
-            "model_digest": digest,
-            "policies": policies,
-            "evaluation_episodes": episodes,
-        }
-        run_id = population_id(spec)
-        directory = results.run(study, run_id)
+        if arm.startswith("pwm") and experts is not None:
+            read = inputs | {"policies": {"path": "", "digest": _policies_digest(experts)}}
+        else:
+            read = inputs
+        spec = EvaluateSpec(
+            algorithm=arm,
+            tasks=tuple(tasks),
+            config=configs.to_json(planner or PlannerConfig()) if arm.endswith("planning") else {},
+            inputs=read,
+            evaluation_episodes=episodes,
+            label=label,
+            study=study,
+        )
+        directory = results.run(study, spec.id)
         with directory.lock():
             if directory.status() == "ok":
                 records[arm] = directory.read()
                 continue
             told(arm)
-            records[arm] = _record(directory, run_id, study, spec, evaluate, act, next(model.parameters()).device)
+            records[arm] = _record(directory, spec, evaluate, act, next(model.parameters()).device)
     return records
 
 
 def _record(
     directory: RunDirectory,
-    run_id: str,
-    study: str,
-    spec: Mapping[str, Any],
+    spec: EvaluateSpec,
     evaluate: Callable[[Act], EvaluationResult],
     act: Act,
     device: torch.device,
@@ -223,12 +256,13 @@ def _record(
     directory.evaluations.append(line.model_dump())
     means = [sum(row) / len(row) for row in result.returns]
     record = RunRecord(
-        run_id=run_id,
-        study=study,
-        spec=dict(spec) | {"study": study},
+        kind=spec.kind,
+        id=spec.id,
+        study=spec.study,
+        spec=spec.to_dict(),
         status="ok",
         gradient_source="learned",
-        members=[Member(seed=0, task=task, final_return=mean) for task, mean in zip(spec["tasks"], means, strict=True)],
+        members=[Member(seed=0, task=task, final_return=mean) for task, mean in zip(spec.tasks, means, strict=True)],
         clocks=times,
         provenance=provenance.collect(str(device), "float32"),
         started_at=started,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -17,17 +16,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from envs.errors import UsageError
+from pwm_bench import configs
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.records import checkpoint, provenance
 from pwm_bench.records.files import JsonLines, write_atomic
 from pwm_bench.records.lock import RunLock
 from pwm_bench.runner.stop import StopRequest, stop_request
+from pwm_bench.runs.spec import Spec
 from pwm_bench.world_model.dataset import Dataset
 from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.files import save_model
@@ -43,9 +44,10 @@ _PREFETCHED = ("cuda",)  # kinds of device for which the next batch is gathered 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PretrainSpec:
+class PretrainSpec(Spec):
     """What to train."""
 
+    kind: ClassVar[str] = "pretrain"
     data: str
     """The dataset's folder."""
     model: ModelConfig
@@ -60,12 +62,11 @@ class PretrainSpec:
     holdout: float = 0.05
     """Share of episodes kept for validation."""
 
-    @property
-    def id(self) -> str:
-        """Hash of all that the weights depend on, apart from how long the training goes on."""
-        values = dataclasses.asdict(self)
-        content = {k: v for k, v in values.items() if k not in ("data", "steps", "minutes")}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    def to_dict(self) -> dict[str, Any]:
+        """All that the weights depend on, apart from the data, to which a round may add, and from how long the training
+        goes on."""
+        values = configs.to_json(self)
+        return {name: value for name, value in values.items() if name not in ("data", "steps", "minutes")}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from envs.errors import UsageError
 from pwm_bench.gradients.probe import check_training_gradient
@@ -18,31 +17,10 @@ from pwm_bench.runner.journal import Journal
 from pwm_bench.runner.progress import Announcer, Progress
 from pwm_bench.runner.stop import Stopped, StopRequest, stop_request
 from pwm_bench.runner.training import Training
+from pwm_bench.runs.outcome import Outcome
 from pwm_bench.spec import RunSpec
 
-__all__ = ["Outcome", "execute"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """How a call of `execute` ended.
-
-    Attributes:
-        record: as it is on disk.
-        stopped_by: the signal that asked it to stop, if one did.
-        skipped: the run was finished before, and nothing was done.
-    """
-
-    record: RunRecord
-    stopped_by: signal.Signals | None = None
-    skipped: bool = False
-
-    @property
-    def exit_code(self) -> int:
-        """For the shell: 0 finished, 1 failed or all members diverged, 128 + signal when stopped."""
-        if self.record.status == "interrupted":
-            return 128 + (self.stopped_by or signal.SIGINT)
-        return 0 if self.record.status == "ok" else 1
+__all__ = ["execute"]
 
 
 def execute(

@@ -86,11 +86,11 @@ def test_from_nothing_to_a_table_and_then_nothing_to_do(tmp_path, monkeypatch, c
     summary = summarise(loaded, study="tiny", metric="score")
     assert len(summary.rows) == 2 * len(kinds)
     assert {(row.algorithm, row.tasks) for row in summary.overall} == {(k, ("mw-push", "mw-reach")) for k in kinds}
-    before = {run.record.run_id: run.record.updated_at for run in loaded.runs}
+    before = {run.record.id: run.record.updated_at for run in loaded.runs}
     assert main(arguments) == 0
     assert "nothing was left to do" in capsys.readouterr().out
     again = load_study(Results(tmp_path), "tiny")
-    assert {run.record.run_id: run.record.updated_at for run in again.runs} == before
+    assert {run.record.id: run.record.updated_at for run in again.runs} == before
 
 
 @pytest.mark.usefixtures("toys")

@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ from torch import Tensor
 
 from envs.errors import UsageError, unknown
 from pwm_bench.analysis import bootstrap_interval
-from pwm_bench.gradients.keeping import Ledger, Spec
+from pwm_bench.gradients.keeping import Ledger, ProblemSpec
 from pwm_bench.gradients.pedagogical.ball_wall import VARIANTS, BallWall, variant
 from pwm_bench.gradients.pedagogical.descent import descend, score_gradient
 from pwm_bench.gradients.pedagogical.regressors import REGRESSORS, Regressor, fit
@@ -48,13 +49,14 @@ _COMPARED = ("fit_rmse", "argmin_gap", "argmin_half_gap", "printed", "descent_ga
 
 
 @dataclass(frozen=True, kw_only=True)
-class BallWallSpec(Spec):
+class BallWallSpec(ProblemSpec):
     """The study's settings; those of the training are the published script's.
 
     Raises:
         UsageError: an unknown name or an impossible number.
     """
 
+    kind: ClassVar[str] = "ball-wall"
     seeds: int = 20
     """P, trained as one population."""
     variants: tuple[str, ...] = tuple(VARIANTS)
@@ -82,10 +84,11 @@ class BallWallSpec(Spec):
     deviation: float = 0.1
     """Its smoothing [rad], which the script declares as its policy's and does not use."""
 
-    study = "ball-wall"
+    study: str = "gradients-ball-wall"
+    """The folder that it is filed under."""
 
     def __post_init__(self) -> None:
-        Spec.__post_init__(self)
+        ProblemSpec.__post_init__(self)
         for name in ("variants", "regressors"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in self.variants:

@@ -28,6 +28,7 @@ Source: Georgiev et al., "PWM: Policy Learning with Multi-Task World Models", 20
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ from envs.errors import UsageError
 from pwm_bench.analysis.bootstrap import percentile_interval
 from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
 from pwm_bench.gradients.estimators import first_order
-from pwm_bench.gradients.keeping import Ledger, Spec
+from pwm_bench.gradients.keeping import Ledger, ProblemSpec
 from pwm_bench.gradients.landscape import Landscape, Problem
 from pwm_bench.gradients.learned import LearnedWorld, TrainedModel
 from pwm_bench.gradients.moments import Estimate
@@ -56,13 +57,14 @@ Estimates = dict[int, Estimate]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PendulumSpec(Spec):
+class PendulumSpec(ProblemSpec):
     """The study's settings.
 
     Raises:
         UsageError: an impossible number.
     """
 
+    kind: ClassVar[str] = "double-pendulum"
     horizons: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 50)
     """Control steps of the return."""
     loops: tuple[str, ...] = ("closed", "open")
@@ -90,15 +92,16 @@ class PendulumSpec(Spec):
     simulator: str = "warp"
     """The truth."""
 
-    study = "double-pendulum"
+    study: str = "gradients-double-pendulum"
+    """The folder that it is filed under."""
 
     @property
-    def simulators(self) -> tuple[str, ...]:
-        """The one."""
+    def computing_simulators(self) -> tuple[str, ...]:
+        """The names of the simulators that compute."""
         return (self.simulator,)
 
     def __post_init__(self) -> None:
-        Spec.__post_init__(self)
+        ProblemSpec.__post_init__(self)
         for name in ("horizons", "loops", "model_horizons", "noises", "hidden"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.horizons or any(h < 1 for h in self.horizons):

@@ -68,7 +68,7 @@ def write_run(
             directory.evaluations.append(line.model_dump())
         directory.write(
             RunRecord(
-                run_id=run_id, study=study, spec=spec, status=status, reason=reason, members=members,
+                kind="train", id=run_id, study=study, spec=spec, status=status, reason=reason, members=members,
                 gradient_source={"shac": "simulator", "ppo": "score", "pwm": "learned", "sac": "critic"}.get(algorithm),
                 counts=Counts(env_steps=steps[-1] if steps else 0, gradient_steps=steps[-1] // 10 if steps else 0),
                 clocks=ClockTimes(train=seconds[-1] if seconds else 0.0, compile=3.0, evaluate=2.0),

@@ -103,7 +103,7 @@ def test_what_changed_is_read_again(tmp_path, change):
         return
     after = load_study(Results(root), "many")
     changed = [
-        a.record.run_id
+        a.record.id
         for a, b in zip(before.runs, after.runs, strict=True)
         if a.record.status != b.record.status or len(a.curves.axes["env_steps"]) != len(b.curves.axes["env_steps"])
     ]
@@ -119,7 +119,7 @@ def test_a_cached_running_run_whose_process_died_is_killed(tmp_path):
     )
 
     def status():
-        return next(r.record.status for r in load_study(Results(root), "many").runs if r.record.run_id == ids[0])
+        return next(r.record.status for r in load_study(Results(root), "many").runs if r.record.id == ids[0])
 
     with directory.lock():
         assert status() == "running"
@@ -169,7 +169,7 @@ def test_a_damaged_run_is_reported_and_left_out(tmp_path, how):
     write_run(tmp_path, "good", curves=[[0.0, 5.0]], steps=[0, 10], seconds=[0.0, 1.0])
     DAMAGE[how](write_run(tmp_path, "ugly", curves=[[0.0, 7.0]], steps=[0, 10], seconds=[0.0, 1.0]))
     loaded = load_study(Results(tmp_path), "s")
-    assert [run.record.run_id for run in loaded.runs] == ["good"]
+    assert [run.record.id for run in loaded.runs] == ["good"]
     assert len(loaded.damaged) == 1
     assert "ugly" in loaded.damaged[0]
     summary = summarise(loaded, study="s")

@@ -41,22 +41,22 @@ def test_versions_without_a_way(version, message):
 
 
 def test_an_older_record_on_disk_is_read_and_left_as_it_is(monkeypatch, tmp_path):
-    """Version 1 as it is, read by a program whose schema is at 2 and calls the study's field differently before."""
+    """Version 2 as it is, read by a program whose schema is at 3 and calls the study's field differently before."""
     new = write_run(tmp_path, "new", curves=[[0.0, 5.0]], steps=[0, 10], seconds=[0.0, 1.0])
     old = write_run(tmp_path, "old", curves=[[0.0, 7.0]], steps=[0, 10], seconds=[0.0, 1.0], first_seed=1)
     values = json.loads(old.record_file.read_text())
-    values["kind"] = values.pop("gradient_source")
+    values["method"] = values.pop("gradient_source")
     before = json.dumps(values)
     old.record_file.write_text(before)
-    new.record_file.write_text(json.dumps(json.loads(new.record_file.read_text()) | {"schema_version": 2}))
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
+    new.record_file.write_text(json.dumps(json.loads(new.record_file.read_text()) | {"schema_version": 3}))
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 3)
     monkeypatch.setitem(
-        module.MIGRATIONS, 1, lambda v: {k: x for k, x in v.items() if k != "kind"} | {"gradient_source": v["kind"]}
+        module.MIGRATIONS, 2, lambda v: {k: x for k, x in v.items() if k != "method"} | {"gradient_source": v["method"]}
     )
     loaded = load_study(Results(tmp_path), "s")
     assert not loaded.damaged
     assert [run.record.gradient_source for run in loaded.runs] == ["simulator", "simulator"]
-    assert [run.record.schema_version for run in loaded.runs] == [2, 2]
+    assert [run.record.schema_version for run in loaded.runs] == [3, 3]
     assert old.record_file.read_text() == before
 
 

@@ -70,7 +70,7 @@ def test_trained_policy_is_that_of_the_checkpoint(run):
     actor = trained_actor(run, seed=7)
     assert record.members[actor.world].seed == best.seed
     assert f"seed {best.seed}" in actor.label
-    weight = checkpoint.load(run.checkpoint, spec_id=record.run_id).state["learner"]["weight"]
+    weight = checkpoint.load(run.checkpoint, spec_id=record.id).state["learner"]["weight"]
     obs = torch.randn(2, 4)
     expected = torch.tanh(torch.einsum("pi,pij->pj", obs, weight))
     assert torch.allclose(actor.act(obs, 0), expected, atol=1e-6)

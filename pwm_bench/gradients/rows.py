@@ -1,0 +1,73 @@
+"""The table that every run about gradients leaves: ``gradients.parquet``, one number a row."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envs.errors import UsageError, unknown
+from pwm_bench.records.store import FINISHED, Results, RunDirectory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["COLUMNS", "FILE", "gradient_runs", "load_rows", "write_table"]
+
+FILE = "gradients.parquet"
+COLUMNS = ("estimator", "simulator", "horizon", "state", "metric", "at", "value", "low", "high")
+"""Columns of the table; docs/gradients.md says what they mean."""
+
+
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes the table in one piece; every row has `COLUMNS` as its keys."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = frame.astype(
+        {"horizon": "int32", "state": "int32", "value": "float64", "low": "float64", "high": "float64"}
+    )
+    temporary = path.with_name(f".{path.name}.{time.monotonic_ns()}.tmp")
+    try:
+        frame.to_parquet(temporary, index=False)
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def gradient_runs(results: Results, study: str) -> list[RunDirectory]:
+    """The finished runs of a study that left such a table, by id.
+
+    Raises:
+        UsageError: there are none.
+    """
+    found = [run for run in results.runs(study) if (run.path / FILE).exists() and run.status() in FINISHED]
+    if found:
+        return found
+    there = [name for name in results.studies() if any(results.study_path(name).glob(f"*/{FILE}"))]
+    if there:
+        raise unknown("gradient study", study, there)
+    raise UsageError(f"{results.root}: holds no gradient studies yet; begin with `pwm-bench gradients cartpole`")
+
+
+def load_rows(results: Results, study: str) -> pd.DataFrame:
+    """All rows of a study's runs, with ``comparison`` (the id), ``task``, ``loop`` and the setting as columns.
+
+    Raises:
+        UsageError: there is no such study here, or a file is damaged.
+    """
+    import pandas as pd
+
+    frames = []
+    for run in gradient_runs(results, study):
+        record = run.read()
+        try:
+            frame = pd.read_parquet(run.path / FILE)
+        except (OSError, ValueError):  # pyarrow's errors are of both kinds
+            raise UsageError(f"{run.path / FILE}: damaged; restore it, or remove the run's directory") from None
+        named = {"comparison": record.id, "task": record.spec.get("task", record.kind)}
+        named["loop"] = record.spec.get("loop", "none")
+        frames.append(frame.assign(**{**named, **record.details["setting"]}))
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,1 @@
+"""What a run is, whatever kind of work it does."""
