@@ -45,7 +45,8 @@ def make_runs(
         final = [sum(member) / episodes for member in lines[-1]["returns"]]
         first_return = [sum(member) / episodes for member in lines[0]["returns"]]
         record = RunRecord(
-            kind="train", id=run_id, study=study, spec=spec, status="ok", gradient_source="simulator", task_hash="0123456789ab",
+            kind="train", id=run_id, study=study, spec=spec, status="ok", gradient_source="simulator",
+            task_hash="0123456789ab",
             members=[
                 Member(seed=s, untrained_return=u, final_return=f)
                 for s, u, f in zip(spec["seeds"], first_return, final, strict=True)

@@ -1,4 +1,4 @@
-"""Runs about gradients: comparisons of estimators, and the problems that are none. Each leaves ``gradients.parquet``."""
+"""Runs about gradients: comparisons of estimators, and the problems that are none. They leave ``gradients.parquet``."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def migrate(
     for step in range(version, current):
         if step not in steps:
             raise UsageError(
-                f"{source}: schema version {version} is older than this pwm-bench reads, since runs have other ids now; "
+                f"{source}: schema version {version} is older than this pwm-bench reads, since ids have changed; "
                 "run it again, or read it with the version that wrote it"
             )
         found = steps[step](found) | {"schema_version": step + 1}

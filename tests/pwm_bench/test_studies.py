@@ -7,6 +7,7 @@ import pytest
 
 from envs.errors import UsageError
 from pwm_bench import studies
+from pwm_bench.runs.spec import identity
 from pwm_bench.spec import RunSpec
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "runs"
@@ -14,12 +15,12 @@ REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "runs"
 
 @pytest.mark.parametrize("name", ["hopper", "hopper-2m"])
 def test_committed_records_have_the_ids_that_their_study_asks_for(name):
-    """So a sweep on the reference folder has nothing left to do. New fields: see `_ADDED` in pwm_bench/spec.py."""
+    """A sweep on the reference folder therefore has nothing left to do."""
     records = {path.parent.name: json.loads(path.read_text()) for path in (REFERENCE / name).glob("*/run.json")}
     assert {spec.id for spec in studies.load_study(name).specs} == set(records)
     for run_id, record in records.items():
-        assert record["run_id"] == run_id
-        assert RunSpec.from_dict(record["spec"]).id == run_id
+        assert (record["kind"], record["id"]) == ("train", run_id)
+        assert RunSpec.from_dict(record["spec"]).id == identity("train", record["spec"]) == run_id
 
 
 def test_a_later_field_away_from_its_old_value_is_another_run():

@@ -64,7 +64,8 @@ class Pretender:
         if status is not None:
             record = {
                 "schema_version": 1,
-                "run_id": spec.id,
+                "kind": "train",
+                "id": spec.id,
                 "study": spec.study,
                 "spec": spec.to_dict(),
                 "status": status,

@@ -155,7 +155,7 @@ def flip(file) -> None:
 
 WRONG = {
     "altered spec": (lambda d: edit(d.record_file, lambda r: r["spec"].update(env_steps=7)), "has the id"),
-    "another id": (lambda d: edit(d.record_file, lambda r: r.update(run_id="ffff")), "holds the record of run ffff"),
+    "another id": (lambda d: edit(d.record_file, lambda r: r.update(id="ffff")), "holds the record of run ffff"),
     "another study": (lambda d: edit(d.record_file, lambda r: r.update(study="t")), "says study t"),
     "another return": (
         lambda d: edit(d.record_file, lambda r: r["members"][1].update(final_return=1.0)), "seed 1 ends with return"),

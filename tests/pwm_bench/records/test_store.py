@@ -14,7 +14,8 @@ from pwm_bench.records.store import Results, RunDirectory
 
 def record(**fields) -> RunRecord:
     defaults = {
-        "run_id": "abc",
+        "kind": "train",
+        "id": "abc",
         "study": "s",
         "spec": {"task": "t"},
         "status": "ok",

@@ -17,7 +17,7 @@ from pwm_bench.runner.evaluation import EvaluationResult
 from pwm_bench.runner.offline import train_offline
 from pwm_bench.runner.offline_spec import ExtractionSpec, model_digest
 from pwm_bench.runner.pretraining import model_config_of
-from pwm_bench.spec import population_id
+from pwm_bench.runs.spec import identity
 from pwm_bench.world_model.dataset import Dataset, ObservationSampler
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from tests.pwm_bench.world_model.multitask.datasets import write_linear_data
@@ -50,12 +50,14 @@ def _parts(data: Dataset, **changes) -> tuple[ExtractionSpec, Extractor]:
     return spec, Extractor(model, spec.experts, config, starts=starts)
 
 
-def test_a_setting_that_came_later_leaves_earlier_ids_alone(data) -> None:
+def test_the_id_is_of_settings_and_of_the_content_of_inputs(data) -> None:
     spec, _ = _parts(data)
-    earlier = spec.to_dict()
-    earlier["config"] = {name: value for name, value in earlier["config"].items() if "imitation" not in name}
-    assert population_id(earlier) == spec.id
+    assert identity("extract", spec.to_dict()) == spec.id
     assert dataclasses.replace(spec, config=dataclasses.replace(spec.config, imitation=3.0)).id != spec.id
+    moved = dataclasses.replace(spec, data="elsewhere", model="elsewhere", study="other")
+    assert moved.id == spec.id
+    for changed in ({"data_digest": "1"}, {"model_digest": "1"}):
+        assert dataclasses.replace(spec, **changed).id != spec.id
 
 
 def _evaluate(act) -> EvaluationResult:
