@@ -104,11 +104,11 @@ def gradients_section(results: Results, studies: Iterable[str], media: Media, *,
     """
     parts = []
     for name in studies:
-        folder = results.root / "gradients" / name
+        folder = results.study_path(f"gradients-{name}")
         found = [figure for path in _drawings(folder) if (figure := media.picture(path, _caption(path, folder)))]
         if found:
             text = f"pwm-bench gradients {quote(name)}{at(results)}"
-            intro = tag("p", *_origin(folder), " ", command(text), " makes them, with the options in each record.json.")
+            intro = tag("p", *_origin(folder), " ", command(text), " makes them, with the options in each run.json.")
             parts.append(tag("section", tag("h3", name), intro, tag("div", *found, class_="gallery")))
         elif required:
             raise UsageError(
@@ -130,7 +130,7 @@ def _caption(path: Path, folder: Path) -> str:
 def _origin(folder: Path) -> list[str]:
     """Commits and devices behind the figures; nothing where the records cannot be read."""
     commits, devices, number = set(), set(), 0
-    for file in sorted(folder.glob("*/record.json")):
+    for file in sorted(folder.glob("*/run.json")):
         try:
             made = json.loads(file.read_text())["provenance"]
             commits.add((made["git_commit"] or "unknown")[:12] + ("+changes" if made["git_dirty"] else ""))

@@ -11,7 +11,7 @@ from tests.pwm_bench.toy_cli import toy_spec
 
 pytestmark = pytest.mark.usefixtures("toys")
 
-GOLDEN_ID = "ab8274bafbea"
+GOLDEN_ID = "0f0426af4577"
 
 
 def fixed_spec(**fields) -> RunSpec:

@@ -63,7 +63,7 @@ class Pretender:
         directory.path.mkdir(parents=True, exist_ok=True)
         if status is not None:
             record = {
-                "schema_version": 1,
+                "schema_version": 2,
                 "kind": "train",
                 "id": spec.id,
                 "study": spec.study,

@@ -14,10 +14,11 @@ import envs
 from envs.errors import UsageError
 from pwm_bench import configs
 from pwm_bench.gradients.learned import load_run
+from pwm_bench.gradients.rows import FILE
 from pwm_bench.gradients.spec import Comparison, ModelRun
 from pwm_bench.gradients.starts import ModelTraining, train_model, visited_states
-from pwm_bench.gradients.study import run
 from pwm_bench.gradients.values import critic_of_run
+from pwm_bench.jobs.gradients import compare_gradients
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.networks import make_critic
@@ -85,10 +86,10 @@ def test_a_comparison_with_a_runs_model(pwm_run: Path, tmp_path: Path) -> None:
         horizons=(2, 4),
         worlds=16,
     )
-    outcome = run(comparison, Results(tmp_path))
-    assert outcome.record.models["warp"]["run"] == pwm_run.name
-    assert outcome.record.models["warp"]["seed"] == 5
-    frame = pd.read_parquet(outcome.path / "gradients.parquet")
+    outcome = compare_gradients(comparison, Results(tmp_path))
+    assert outcome.record.details["models"]["warp"]["run"] == pwm_run.name
+    assert outcome.record.details["models"]["warp"]["seed"] == 5
+    frame = pd.read_parquet(tmp_path / "runs" / "single" / comparison.id / FILE)
     errors = frame[frame.metric == "self_error"]
     assert set(errors.estimator) == {"model"}  # the detached objective's gradient is not that of its value
     assert errors["value"].max() < 1e-5
@@ -120,9 +121,9 @@ def test_the_critic_of_a_run_is_a_value_in_the_tasks_units(pwm_run: Path, tmp_pa
         horizons=(2, 4),
         worlds=8,
     )
-    outcome = run(comparison, Results(tmp_path))
-    assert outcome.record.values["warp"] == {"critic": pwm_run.name, "member": 1}
-    frame = pd.read_parquet(outcome.path / "gradients.parquet")
+    outcome = compare_gradients(comparison, Results(tmp_path))
+    assert outcome.record.details["values"]["warp"] == {"critic": pwm_run.name, "member": 1}
+    frame = pd.read_parquet(tmp_path / "runs" / "single" / comparison.id / FILE)
     assert frame[frame.metric == "self_error"]["value"].max() < 1e-5
     assert "value_error" in set(frame.metric)
 

@@ -13,9 +13,10 @@ from rich.console import Console
 from envs.errors import UsageError
 from pwm_bench.cli import main
 from pwm_bench.gradients import studies
+from pwm_bench.gradients.rows import load_rows
 from pwm_bench.gradients.seeds import SEED, differences, over_seeds, student_interval, table
 from pwm_bench.gradients.spec import Comparison
-from pwm_bench.gradients.study import GradientStudy, load_study
+from pwm_bench.gradients.study import GradientStudy
 from pwm_bench.records.store import Results
 from tests.pwm_bench.gradients.test_study import TINY_MODEL
 
@@ -93,8 +94,8 @@ def test_the_command_repeats_and_shows_means(
     out = capsys.readouterr().out
     assert "2 seeds of the world model" in out
     assert "curvature" in out
-    rows = load_study(Results(tmp_path), "cartpole")
+    rows = load_rows(Results(tmp_path), "gradients-cartpole")
     assert set(rows[SEED]) == {0, 3}
-    assert (tmp_path / "gradients" / "cartpole" / "estimates-warp.svg").exists()
+    assert (tmp_path / "runs" / "gradients-cartpole" / "estimates-warp.svg").exists()
     assert main(["gradients", "ball-wall", "--model-seeds", "1"]) == 2
     assert "--model-seeds: 'ball-wall' has no such setting" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -14,14 +15,17 @@ from rich.console import Console
 from envs.errors import UsageError
 from pwm_bench.cli import main
 from pwm_bench.gradients import report, studies
+from pwm_bench.gradients.measure import Measurement
+from pwm_bench.gradients.rows import COLUMNS, FILE, load_rows
 from pwm_bench.gradients.spec import Comparison, ModelRun
 from pwm_bench.gradients.starts import ModelTraining
-from pwm_bench.gradients.study import COLUMNS, folder, load_study, run
 from pwm_bench.gradients.values import ValueTraining
+from pwm_bench.jobs.gradients import compare_gradients
 from pwm_bench.records.store import Results
+from pwm_bench.runs.spec import identity
 from pwm_bench.world_model.config import WorldModelConfig
 
-REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "gradients"
+REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "runs"
 TINY_MODEL = ModelTraining(
     env_steps=320,
     updates=5,
@@ -67,24 +71,28 @@ def test_the_id_is_of_what_determines_the_numbers() -> None:
     assert base.id == Comparison(task="hopper", horizons=(64, 32, 16, 8, 4, 2, 2)).id
     assert base.id == base.replace(device="cuda").id
     assert base.id != base.replace(samples=128).id
-    runs = [base.replace(estimators=("model",), model=ModelRun(path=f"{where}/abc")) for where in ("/a", "/b")]
-    assert runs[0].id == runs[1].id != runs[0].replace(model=ModelRun(path="/a/abd")).id
+    assert base.id == base.replace(study="other").id
 
 
-@pytest.mark.parametrize("study", ["hopper"])
-def test_committed_records_keep_their_ids(study: str) -> None:
-    """Fields that came later: see `_ADDED` in the spec."""
-    paths = list((REFERENCE / study).glob("*/record.json"))
+def test_the_id_contains_the_weights_of_the_model_and_not_where_they_lie(tmp_path: Path) -> None:
+    for name, weights in (("a", "1"), ("copy", "1"), ("trained further", "2")):
+        (tmp_path / name / "checkpoint").mkdir(parents=True)
+        (tmp_path / name / "checkpoint" / "state.json").write_text(json.dumps({"tensors": {"sha256": weights}}))
+    models = [ModelRun(path=str(tmp_path / name)) for name in ("a", "copy", "trained further")]
+    first, copy, further = (Comparison(task="hopper", estimators=("model",), model=model) for model in models)
+    assert first.id == copy.id != further.id
+    assert first.to_dict()["inputs"]["model"]["digest"] == "1"
+    assert first.id != first.replace(model=ModelRun(path=models[0].path, member=1)).id
+
+
+@pytest.mark.parametrize("study", ["gradients-hopper", "gradients-ball-wall"])
+def test_committed_records_have_the_ids_of_their_specs(study: str) -> None:
+    paths = list((REFERENCE / study).glob("*/run.json"))
     assert paths
     for path in paths:
-        values = json.loads(path.read_text())["spec"]
-        if values["model"] is not None:
-            training = dict(values["model"])
-            config = WorldModelConfig(**training.pop("config"))
-            values["model"] = ModelTraining(config=config, **training)
-        if values.get("bootstrap") is not None:
-            values["bootstrap"] = ValueTraining(**values["bootstrap"])
-        assert Comparison(**values).id == path.parent.name
+        record = json.loads(path.read_text())
+        assert record["status"] == "ok"
+        assert identity(record["kind"], record["spec"]) == record["id"] == path.parent.name
 
 
 def test_every_study_builds() -> None:
@@ -98,14 +106,16 @@ def test_every_study_builds() -> None:
 
 @pytest.mark.parametrize("loop", ["open", "closed"])
 def test_a_comparison_writes_its_numbers_once(loop: str, tmp_path: Path) -> None:
-    comparison = studies.comparison("cartpole", loop=loop, model=TINY_MODEL, **TINY)
+    comparison = studies.comparison("cartpole", loop=loop, model=TINY_MODEL, **TINY).replace(study="s")
     phases = []
     results = Results(tmp_path)
-    outcome = run(comparison, results, study="s", setting={"cause": "x"}, tell=lambda p, d, t: phases.append((p, d, t)))
+    tell = lambda p, d, t: phases.append((p, d, t))  # noqa: E731
+    outcome = compare_gradients(comparison, results, setting={"cause": "x"}, tell=tell)
+    path = tmp_path / "runs" / "s" / comparison.id
     assert not outcome.skipped
     assert all(d <= t for _, d, t in phases)
     assert phases[0][0].startswith("warp · ")
-    frame = pd.read_parquet(outcome.path / "gradients.parquet")
+    frame = pd.read_parquet(path / FILE)
     assert tuple(frame.columns) == COLUMNS
     overall = frame[frame.state == -1]
     names = set(comparison.estimators)
@@ -123,28 +133,32 @@ def test_a_comparison_writes_its_numbers_once(loop: str, tmp_path: Path) -> None
     analytic = overall[(overall.metric == "cosine") & (overall.estimator == "analytic") & (overall.horizon == 5)]
     assert analytic["value"].item() > (0.99 if loop == "open" else 0.3)
     assert frame[(frame.state >= 0) & (frame.metric == "cosine")].groupby("estimator").size().eq(8).all()
-    record = json.loads((outcome.path / "record.json").read_text())
-    assert record["comparison_id"] == comparison.id == outcome.path.name
-    assert record["rows"] == len(frame)
-    assert record["peak_memory"] > 1e7
+    record = json.loads((path / "run.json").read_text())
+    assert (record["kind"], record["status"], record["id"]) == ("compare-gradients", "ok", comparison.id)
+    assert record["artifacts"]["gradients"]["digest"] == hashlib.sha256((path / FILE).read_bytes()).hexdigest()
+    assert record["memory"]["resident"] > 1e7
     assert record["provenance"]["packages"]["torch"]
-    assert record["models"]["warp"]["trained"]["updates"] == 5
+    assert record["details"]["models"]["warp"]["trained"]["updates"] == 5
+    assert record["clocks"]["train"] > 0.0
 
-    stamp = (outcome.path / "gradients.parquet").stat().st_mtime_ns
-    again = run(comparison, results, study="s")
+    stamp = (path / FILE).stat().st_mtime_ns
+    again = compare_gradients(comparison, results)
     assert again.skipped
-    assert (outcome.path / "gradients.parquet").stat().st_mtime_ns == stamp
-    loaded = load_study(results, "s")
+    assert (path / FILE).stat().st_mtime_ns == stamp
+    loaded = load_rows(results, "s")
     assert set(loaded.cause) == {"x"}
     assert set(loaded.loop) == {loop}
 
 
+def measured(comparison: Comparison, root: Path) -> pd.DataFrame:
+    """The rows of a comparison that is done now."""
+    assert compare_gradients(comparison, Results(root)).record.status == "ok"
+    return pd.read_parquet(root / "runs" / comparison.study / comparison.id / FILE)
+
+
 def test_the_same_comparison_gives_the_same_numbers(tmp_path: Path) -> None:
     comparison = Comparison(task="cartpole", **TINY)
-    first, second = (
-        pd.read_parquet(run(comparison.replace(worlds=w), Results(tmp_path / str(w))).path / "gradients.parquet")
-        for w in (16, 24)
-    )
+    first, second = (measured(comparison.replace(worlds=w), tmp_path / str(w)) for w in (16, 24))
     keys = ["estimator", "horizon", "metric", "state", "at"]
     chosen = [
         f[f.metric.isin(["cosine", "norm_ratio"]) & f.estimator.isin(["analytic", "smoothed"])] for f in (first, second)
@@ -153,6 +167,40 @@ def test_the_same_comparison_gives_the_same_numbers(tmp_path: Path) -> None:
     assert len(merged) == len(chosen[0])
     for n, row in merged.iterrows():
         assert row.value_x == pytest.approx(row.value_y, rel=1e-6, abs=1e-9), n
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(RuntimeError("no such luck"), "failed", 1), (KeyboardInterrupt(), "interrupted", 130)],
+)
+def test_a_comparison_that_fails_leaves_a_record_and_is_tried_again(
+    error: BaseException, status: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison = Comparison(task="cartpole", estimators=("analytic",), **TINY)
+    results, run = Results(tmp_path), Results(tmp_path).run("single", comparison.id)
+
+    def fails(self: Measurement) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Measurement, "run", fails)
+        outcome = compare_gradients(comparison, results)
+    assert (outcome.record.status, outcome.exit_code) == (status, code)
+    assert run.read().status == status
+    assert run.traceback.exists() == (status == "failed")
+    with pytest.raises(UsageError, match="no gradient studies yet"):
+        load_rows(results, "single")
+    again = compare_gradients(comparison, results)
+    assert (again.record.status, again.record.attempts, again.skipped) == ("ok", 2, False)
+    assert not run.traceback.exists()
+    assert len(load_rows(results, "single"))
+
+
+def test_bad_input_leaves_nothing(tmp_path: Path) -> None:
+    comparison = Comparison(task="cartpole", estimators=("model",), model=ModelRun(path=str(tmp_path / "none")), **TINY)
+    with pytest.raises(UsageError, match="none"):
+        compare_gradients(comparison, Results(tmp_path))
+    assert not list((tmp_path / "runs").glob("*/*/run.json"))
 
 
 def test_two_simulators_agree_with_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +218,7 @@ def test_two_simulators_agree_with_themselves(tmp_path: Path, monkeypatch: pytes
     comparison = Comparison(
         task="cartpole", simulators=("warp", "twin"), estimators=("analytic",), bootstrap=value, **TINY
     )
-    frame = pd.read_parquet(run(comparison, Results(tmp_path)).path / "gradients.parquet")
+    frame = measured(comparison, tmp_path)
     found = frame[frame.metric == "cosine_with_twin"]
     assert set(found.simulator) == {"warp"}
     assert found["value"].tolist() == pytest.approx([1.0, 1.0])
@@ -178,8 +226,7 @@ def test_two_simulators_agree_with_themselves(tmp_path: Path, monkeypatch: pytes
 
 def test_a_simulator_without_gradient_is_a_truth_too(tmp_path: Path) -> None:
     comparison = Comparison(task="cartpole", simulators=("mujoco_c",), estimators=("score", "smoothed"), **TINY)
-    path = run(comparison, Results(tmp_path)).path
-    frame = pd.read_parquet(path / "gradients.parquet")
+    frame = measured(comparison, tmp_path)
     assert "growth_exponent" not in set(frame.metric)
     nothing = frame.assign(value=math.nan)
     for drawn, name in ((frame, "some"), (nothing, "none")):
@@ -246,8 +293,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "score function" in out
     assert "cosine" in out
     assert "peak memory" in out
-    base = folder(Results(tmp_path), "cartpole")
-    path = next(base.glob("*/record.json")).parent
+    path = next((tmp_path / "runs" / "gradients-cartpole").glob("*/run.json")).parent
     figures = sorted(p.name for p in path.glob("*.*g"))
     assert figures == ["estimates-warp.png", "estimates-warp.svg", "landscape-warp.png", "landscape-warp.svg"]
     assert (path / "estimates-warp.png").stat().st_size > 10_000

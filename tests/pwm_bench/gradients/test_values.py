@@ -17,8 +17,8 @@ from pwm_bench.gradients.landscape import returns
 from pwm_bench.gradients.reference import finite_differences, slope_error, smoothed_reference
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.spec import Comparison
-from pwm_bench.gradients.study import read_record, run
 from pwm_bench.gradients.values import ValueTraining, fit_value
+from pwm_bench.jobs.gradients import compare_gradients
 from pwm_bench.records.store import Results
 from tests.pwm_bench.gradients.known import DISCOUNT, point_mass, quadratic_answer, quadratic_problem, quadratic_value
 from tests.pwm_bench.gradients.test_reference import relative_error, untrained_model
@@ -135,7 +135,8 @@ def test_a_fitted_value_is_the_one_known() -> None:
 
 def test_a_comparison_with_a_fitted_value(tmp_path: Path) -> None:
     comparison = studies.comparison("cartpole", model=TINY_MODEL, bootstrap=TINY_VALUE, **TINY)
-    path = run(comparison, Results(tmp_path)).path
+    outcome = compare_gradients(comparison, Results(tmp_path))
+    path = tmp_path / "runs" / "single" / comparison.id
     frame = pd.read_parquet(path / "gradients.parquet")
     overall = frame[frame.state == -1]
     errors = overall[overall.metric == "self_error"]
@@ -145,10 +146,12 @@ def test_a_comparison_with_a_fitted_value(tmp_path: Path) -> None:
     explained = overall[overall.metric == "explained_variance"]
     assert explained.estimator.tolist() == ["value"]
     assert explained["value"].item() < 1.0
-    assert read_record(path).values["warp"]["fitted"]["rounds"] == 3
+    assert outcome.record.details["values"]["warp"]["fitted"]["rounds"] == 3
     cosine = overall[(overall.metric == "cosine") & (overall.estimator == "analytic")]
     assert cosine["value"].min() > 0.7  # the reference has few samples here
-    without = run(comparison.replace(bootstrap=None), Results(tmp_path)).path
+    plain = comparison.replace(bootstrap=None)
+    compare_gradients(plain, Results(tmp_path))
+    without = tmp_path / "runs" / "single" / plain.id
     assert without != path
     plain = pd.read_parquet(without / "gradients.parquet")
     keys = (overall.metric == "variance") & (overall.estimator == "analytic")

@@ -60,5 +60,8 @@ def test_an_older_record_on_disk_is_read_and_left_as_it_is(monkeypatch, tmp_path
     assert old.record_file.read_text() == before
 
 
-def test_there_is_a_step_from_every_version_to_the_next():
-    assert set(module.MIGRATIONS) == set(range(1, schema.SCHEMA_VERSION))
+def test_a_record_of_the_first_schema_is_refused_with_a_remedy(tmp_path):
+    run = write_run(tmp_path, "old", curves=[[0.0, 5.0]], steps=[0, 10], seconds=[0.0, 1.0])
+    run.record_file.write_text(json.dumps(json.loads(run.record_file.read_text()) | {"schema_version": 1}))
+    with pytest.raises(UsageError, match=r"schema version 1 is older .* run it again, or read it with the version"):
+        run.read()

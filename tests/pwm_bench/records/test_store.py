@@ -54,7 +54,7 @@ def test_a_running_record_without_a_process_was_killed(directory):
         ("{", "not a run record"),
         ("[]", "not a run record"),
         ('{"schema_version": 1}', "damaged"),
-        ('{"schema_version": 2}', "schema version 2 is newer"),
+        ('{"schema_version": 3}', "schema version 3 is newer"),
     ],
 )
 def test_damaged_records_are_named(directory, content, message):

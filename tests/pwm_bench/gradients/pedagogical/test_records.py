@@ -12,11 +12,11 @@ import pytest
 from envs.errors import UsageError
 from pwm_bench.cli import main
 from pwm_bench.gradients import slices
-from pwm_bench.gradients.keeping import keep
 from pwm_bench.gradients.pedagogical import ball_wall_study, pendulum, report
 from pwm_bench.gradients.pedagogical.ball_wall import variant
+from pwm_bench.gradients.rows import COLUMNS, FILE, load_rows
 from pwm_bench.gradients.starts import ModelTraining
-from pwm_bench.gradients.study import COLUMNS, load_study
+from pwm_bench.jobs.gradients import study_problem
 from pwm_bench.records.store import Results
 from pwm_bench.world_model.config import WorldModelConfig
 
@@ -37,13 +37,13 @@ def test_ball_and_wall_is_kept_once(tmp_path: Path) -> None:
     def measure(ledger) -> None:
         ball_wall_study.measure(spec, ledger)
 
-    outcome = keep(spec, results, measure, task="ball-wall", loop="none")
+    outcome = study_problem(spec, results, measure)
     assert not outcome.skipped
-    assert outcome.path == tmp_path / "gradients" / "ball-wall" / spec.id
-    frame = pd.read_parquet(outcome.path / "gradients.parquet")
+    path = tmp_path / "runs" / "gradients-ball-wall" / spec.id
+    frame = pd.read_parquet(path / FILE)
     assert tuple(frame.columns) == COLUMNS
-    record = json.loads((outcome.path / "record.json").read_text())
-    assert record["rows"] == len(frame)
+    record = json.loads((path / "run.json").read_text())
+    assert (record["kind"], record["status"]) == ("ball-wall", "ok")
     assert record["spec"]["seeds"] == 2
     assert record["provenance"]["packages"]["torch"]
     overall = frame[(frame.state == -1) & frame["at"].isna()].set_index(["simulator", "estimator", "metric"])["value"]
@@ -65,8 +65,8 @@ def test_ball_and_wall_is_kept_once(tmp_path: Path) -> None:
     def twice(ledger) -> None:
         raise AssertionError("measured twice")
 
-    assert keep(spec, results, twice, task="ball-wall", loop="none").skipped
-    assert set(load_study(results, "ball-wall").task) == {"ball-wall"}
+    assert study_problem(spec, results, twice).skipped
+    assert set(load_rows(results, "gradients-ball-wall").task) == {"ball-wall"}
     files = report.ball_wall_figures(frame, tmp_path / "figures", formats=("png",))
     assert sorted(f.name for f in files) == [f"ball-wall-{v}.png" for v in ("corrected", "released")]
     assert min(f.stat().st_size for f in files) > 10_000
@@ -130,7 +130,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
         out = capsys.readouterr().out
         assert text in " ".join(out.split()), out
         assert "done before" not in out
-        folder = next((tmp_path / "gradients" / arguments[0]).iterdir())
+        folder = next((tmp_path / "runs" / f"gradients-{arguments[0]}").glob("*/run.json")).parent
         assert {p.stem for p in folder.glob("*.png")} == figures
         assert main(["gradients", *arguments, *where, "--no-figures"]) == 0
         assert "done before" in capsys.readouterr().out
