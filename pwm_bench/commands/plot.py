@@ -83,6 +83,7 @@ class Plot(OfStudies):
             raise unknown("width", self.width, style.WIDTHS)
         with style.paper():
             loaded = selection.load(Results(self.results))
+            loaded.check_scored(selection.title)
             frame, scales = normalise_frame(members_frame(loaded.runs, metric=self.metric), self.normalise)
             folder = self.output or self.results / "figures" / selection.folder
             for kind in kinds or _suitable(frame, self.threshold, self.normalise):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -14,6 +14,9 @@ from envs.errors import UsageError, unknown
 from pwm_bench.commands.options import ResultsFolder, default_results, option
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from pwm_bench.records.schema import RunRecord
     from pwm_bench.records.store import Results as Store
 
 __all__ = ["ACTIONS", "Results"]
@@ -69,15 +72,29 @@ class Results:
         }[self.action]()
 
     def _export(self) -> int:
-        from pwm_bench.records.export import export
+        from pwm_bench.records.export import check_format, score_frames, write_frames
         from pwm_bench.records.selection import Selection
         from pwm_bench.records.store import Results as Store
 
+        check_format(self.format)
         selection = Selection(studies=self.names, tasks=self.task, simulators=self.simulator, algorithms=self.algorithm)
+        store = Store(self.results)
+        loaded = selection.load(store)
+        frames: dict[str, pd.DataFrame] = {}
+        left_out = loaded.damaged
+        if loaded.runs:
+            frames |= score_frames(store, selection, loaded)
+        if loaded.unscored:
+            from pwm_bench.gradients.selected import selected_rows
+
+            frames["gradients"], more = selected_rows(store, selection, loaded)
+            left_out = left_out + more
+        if not frames:
+            names = " ".join(self.names)
+            raise UsageError(f"{store.root}: no run of {names} could be read; see `pwm-bench results verify {names}`")
         folder = self.output or self.results / "exports" / selection.folder
-        files, loaded = export(Store(self.results), selection, folder, format=self.format)
-        print("\n".join(map(str, files)))
-        for message in loaded.damaged:
+        print("\n".join(map(str, write_frames(frames, folder, format=self.format))))
+        for message in left_out:
             print(f"left out: {message}", file=sys.stderr)
         return 0
 
@@ -117,13 +134,23 @@ def _show(store: Store, names: Sequence[str]) -> int:
         )
     directory = RunDirectory(found[0])
     record = directory.read()
-    spec, clocks, origin = record.spec, record.clocks, record.provenance
+    clocks, origin = record.clocks, record.provenance
     lines = [
         ("run", f"{record.id}  (study {directory.path.parent.name})"),
-        ("what", f"{spec['algorithm']} on {spec['task']} in {spec['simulator']}, gradient: {record.gradient_source}"),
+        ("what", _what(record)),
         ("status", f"{directory.status()}{f': {record.reason}' if record.reason else ''}"),
-        ("work per seed", f"{record.counts.env_steps:,} environment steps, {record.counts.gradient_steps:,} gradient "
-         f"steps, {record.counts.imagined_steps:,} imagined"),
+    ]
+    if directory.traceback.exists():
+        lines.append(("traceback", str(directory.traceback)))
+    if record.members:
+        lines.append(
+            (
+                "work per seed",
+                f"{record.counts.env_steps:,} environment steps, "
+                f"{record.counts.gradient_steps:,} gradient steps, {record.counts.imagined_steps:,} imagined",
+            )
+        )
+    lines += [
         ("time", ", ".join(f"{name} {duration(getattr(clocks, name))}" for name in type(clocks).model_fields)),
         ("memory", f"{count(record.memory.resident)}B resident"
          + (f", {count(record.memory.gpu)}B on the GPU" if record.memory.gpu is not None else "")),
@@ -132,15 +159,41 @@ def _show(store: Store, names: Sequence[str]) -> int:
     if origin is not None:
         dirty = " with uncommitted changes" if origin.git_dirty else ""
         lines.append(("where", f"{origin.device}, {origin.threads} threads, {origin.precision}"))
-        lines.append(("code", f"{origin.git_commit or 'no repository'}{dirty}, task {record.task_hash}"))
+        task = f", task {record.task_hash}" if record.task_hash else ""
+        lines.append(("code", f"{origin.git_commit or 'no repository'}{dirty}{task}"))
     for member in record.members:
         fate = "" if member.status == "ok" else f", {member.status} at {member.diverged_at:,} steps"
         returns = f"return {number(member.untrained_return)} untrained, {number(member.final_return)} at the end"
         lines.append((f"seed {member.seed}", f"{returns}{fate}"))
+    lines += [(name, _brief(value)) for name, value in record.details.items() if value]
+    for name, artifact in record.artifacts.items():
+        lines.append((f"artifact {name}", f"{directory.path / artifact.file}, SHA-256 {artifact.digest[:12]}"))
     lines.append(("files", str(directory.path)))
-    lines.append(("again", f"pwm-bench run {directory.spec_file} --results elsewhere"))
+    if directory.spec_file.exists():
+        lines.append(("again", f"pwm-bench run {directory.spec_file} --results elsewhere"))
     print(described(lines, width=terminal_width()))
     return 0
+
+
+def _what(record: RunRecord) -> str:
+    spec = record.spec
+    where = [f"on {spec['task']}"] if "task" in spec else []
+    simulators = [spec["simulator"]] if spec.get("simulator") else spec.get("simulators", ())
+    where += [f"in {' and '.join(simulators)}"] if simulators else []
+    source = f", gradient: {record.gradient_source}" if record.gradient_source else ""
+    algorithm = spec.get("algorithm")
+    kind = f" ({record.kind})" if algorithm else ""
+    return f"{' '.join([algorithm or record.kind, *where])}{kind}{source}"
+
+
+def _brief(value: Any, *, inner: bool = False) -> str:
+    """JSON values in a line: those of a mapping by their names."""
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{name} {_brief(one, inner=True)}" for name, one in value.items())
+        return f"({text})" if inner else text
+    if isinstance(value, list):
+        return " ".join(_brief(one, inner=True) for one in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _verify(store: Store, studies: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,47 +15,56 @@ from pwm_bench.records.store import Results
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMATS", "export"]
+__all__ = ["FORMATS", "check_format", "score_frames", "write_frames"]
 
 FORMATS = ("parquet", "csv")
 
 
-def export(
-    results: Results, selection: Selection, folder: Path, *, format: str = "parquet"
-) -> tuple[list[Path], Loaded]:
-    """Writes ``members`` (a row per run and seed), ``episodes`` (per evaluation, seed and episode) and ``metrics``.
+def check_format(format: str) -> None:
+    """Makes sure that a format is one of `FORMATS`.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if format not in FORMATS:
+        raise unknown("export format", format, FORMATS)
+
+
+def score_frames(results: Results, selection: Selection, loaded: Loaded) -> dict[str, pd.DataFrame]:
+    """The frames ``members`` (a row per run and seed), ``episodes`` (per evaluation, seed and episode) and ``metrics``.
 
     Args:
         results: the results folder.
         selection: which runs.
-        folder: where to; made if need be.
-        format: of `FORMATS`.
-
-    Returns:
-        The files, and the study as read, with what was left out.
-
-    Raises:
-        UsageError: unknown name or format, nothing to export, or the folder cannot be written.
+        loaded: what it selects.
     """
     import pandas as pd
 
-    if format not in FORMATS:
-        raise unknown("export format", format, FORMATS)
-    loaded = selection.load(results)
-    if not loaded.runs:
-        names = " ".join(selection.studies)
-        raise UsageError(f"{results.root}: no run of {names} could be read; see `pwm-bench results verify {names}`")
     members = members_frame(loaded.runs)
     members = members.drop(columns=[name for name in members if str(name).startswith("curve_")])
     places = [(run.study, run.record.id) for run in loaded.runs]
-    frames = {
+    return {
         "members": members,
         "episodes": pd.DataFrame(_episodes(results, selection, places)),
         "metrics": pd.DataFrame(_metrics(results, selection, places)),
     }
+
+
+def write_frames(frames: Mapping[str, pd.DataFrame], folder: Path, *, format: str = "parquet") -> list[Path]:
+    """Writes a file for each frame.
+
+    Args:
+        frames: by the names of their files.
+        folder: where to; made if need be.
+        format: of `FORMATS`.
+
+    Raises:
+        UsageError: an unknown format, or the folder cannot be written.
+    """
+    check_format(format)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return [_write(frame, folder / f"{name}.{format}", format) for name, frame in frames.items()], loaded
+        return [_write(frame, folder / f"{name}.{format}", format) for name, frame in frames.items()]
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
 

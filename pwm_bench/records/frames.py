@@ -58,6 +58,23 @@ class Loaded:
     runs: list[LoadedRun] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     """One message for each run that could not be read; such runs are left out of every table, and said to be."""
+    unscored: list[Path] = field(default_factory=list)
+    """Directories of runs that have no population, such as comparisons of gradients: they have no scores."""
+
+    def check_scored(self, study: str) -> None:
+        """Makes sure that what was read has scores to show, or is at least no study without any.
+
+        Args:
+            study: how the error calls it.
+
+        Raises:
+            UsageError: all its runs are without a population.
+        """
+        if self.unscored and not self.runs and not self.damaged:
+            raise UsageError(
+                f"study '{study}': its runs have no seeds and no scores; for comparisons of gradients there are "
+                f"`pwm-bench table {study}`, without options of scores, and `pwm-bench results export {study}`"
+            )
 
 
 def load_study(results: Results, study: str) -> Loaded:
@@ -74,21 +91,29 @@ def load_study(results: Results, study: str) -> Loaded:
         read = read_all([run for run, entry in cached.items() if entry is None])
         for run, entry in cached.items():
             try:
-                record, curves = _loaded(run, entry) if entry else _fresh(run, next(read), stamps[run], index)
-                loaded.runs.append(LoadedRun(record, curves, study, run.path))
+                found = _loaded(run, entry) if entry is not None else _fresh(run, next(read), stamps[run], index)
+                if found is None:
+                    loaded.unscored.append(run.path)
+                else:
+                    loaded.runs.append(LoadedRun(*found, study, run.path))
             except UsageError as error:
                 loaded.damaged.append(str(error))
         index.save()
     return loaded
 
 
-def _loaded(run: RunDirectory, entry: Mapping[str, Any]) -> tuple[RunRecord, Curves]:
+def _loaded(run: RunDirectory, entry: Mapping[str, Any]) -> tuple[RunRecord, Curves] | None:
+    if not entry:
+        return None
     return _as_it_is(run, RunRecord.model_validate(entry["record"]), Curves.from_json(entry["curves"]))
 
 
-def _fresh(run: RunDirectory, found: Found, stamp: list[int], index: StudyIndex) -> tuple[RunRecord, Curves]:
+def _fresh(run: RunDirectory, found: Found, stamp: list[int], index: StudyIndex) -> tuple[RunRecord, Curves] | None:
     if isinstance(found, str):
         raise UsageError(found)
+    if found is None:
+        index.put(run.path.name, stamp, {})
+        return None
     values, curves = found
     record = run.validated(values)
     index.put(run.path.name, stamp, {"record": values, "curves": curves})

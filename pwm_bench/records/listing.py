@@ -83,7 +83,7 @@ def _read(study: str, run_id: str, path: str) -> Entry | None:
             kind=record["kind"],
             task=spec.get("task", ""),
             simulator=spec.get("simulator") or " ".join(spec.get("simulators", ())),
-            algorithm=spec.get("algorithm", record["kind"]),
+            algorithm=spec.get("algorithm", ""),
             seeds=len(members),
             diverged=sum(m["status"] == "diverged" for m in members),
             env_steps=record["counts"]["env_steps"],

@@ -11,7 +11,7 @@ from typing import Literal
 
 from envs.errors import UsageError
 from pwm_bench.records.lock import HeldError
-from pwm_bench.records.schema import RunRecord
+from pwm_bench.records.schema import Counts, RunRecord
 from pwm_bench.records.store import FINISHED, Results, RunDirectory
 
 __all__ = ["Merged", "merge"]
@@ -83,16 +83,25 @@ def _into_existing(study: str, source: RunDirectory, target: RunDirectory, their
         _copy(source.path, target.path)
         return Merged(study, run_id, "replaced", f"the one there was unreadable: {error}")
     if ours.status in FINISHED:
-        same = theirs.status not in FINISHED or _same_numbers(source, target)
+        same = theirs.status not in FINISHED or _same_numbers(source, theirs, target, ours)
         return Merged(study, run_id, "kept" if same else "differs", "" if same else "both are finished")
-    if theirs.status in FINISHED or theirs.counts.env_steps > ours.counts.env_steps:
+    if theirs.status in FINISHED or _progress(theirs.counts) > _progress(ours.counts):
         _copy(source.path, target.path)
-        return Merged(study, run_id, "replaced", f"{ours.status} at {ours.counts.env_steps:,} environment steps")
+        return Merged(study, run_id, "replaced", f"{ours.status} after {ours.counts.iterations:,} iterations")
     return Merged(study, run_id, "kept")
 
 
-def _same_numbers(a: RunDirectory, b: RunDirectory) -> bool:
-    """Times always differ between machines; returns need not."""
+def _progress(counts: Counts) -> tuple[int, ...]:
+    """How far a run is: work in a learned model or on data takes no environment steps, but every learner iterates."""
+    return counts.iterations, counts.gradient_steps, counts.env_steps
+
+
+def _same_numbers(a: RunDirectory, of_a: RunRecord, b: RunDirectory, of_b: RunRecord) -> bool:
+    """Times always differ between machines; returns need not, nor need files where there is nothing to evaluate."""
+    if not of_a.members and not of_b.members:
+        return {name: one.digest for name, one in of_a.artifacts.items()} == {
+            name: one.digest for name, one in of_b.artifacts.items()
+        }
     try:
         return [line["returns"] for line in a.evaluations.read()] == [line["returns"] for line in b.evaluations.read()]
     except (UsageError, KeyError):

@@ -17,7 +17,7 @@ from pwm_bench.records.store import RunDirectory
 
 __all__ = ["Found", "read_all", "read_run"]
 
-Found = tuple[dict[str, Any], dict[str, Any]] | str
+Found = tuple[dict[str, Any], dict[str, Any]] | str | None
 
 _NEEDED = ("task", "simulator", "algorithm", "evaluation_episodes")
 _WORTH_IT = 1000  # runs from which on further processes pay
@@ -41,12 +41,16 @@ def _read_chunk(runs: Sequence[RunDirectory]) -> list[Found]:
 
 
 def read_run(run: RunDirectory) -> Found:
-    """The JSON values of a run's record, not validated yet, and of its curves; or what is wrong with it."""
+    """The JSON values of a run's record, not validated yet, and of its curves; or what is wrong with it; or None for
+    work that has no population and so no scores, such as a comparison of gradients."""
     try:
         values = run.read_values()
         spec, members = values.get("spec"), values.get("members")
         if not isinstance(spec, dict) or not isinstance(members, list):
             run.validated(values)  # says what is wrong
+        if not members:
+            run.validated(values)
+            return None
         missing = [name for name in _NEEDED if name not in values["spec"]]
         if missing:
             return (

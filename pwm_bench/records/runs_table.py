@@ -10,9 +10,9 @@ from pwm_bench.text import count, number
 
 __all__ = ["plain_columns", "runs_table"]
 
-_HEAD = ("study", "run", "task", "simulator", "algorithm", "seeds", "env steps", "return", "status")
-_NUMBERS = (5, 6, 7)
-_WHAT = 5  # columns before the numbers
+_HEAD = ("study", "run", "kind", "task", "simulator", "algorithm", "seeds", "env steps", "return", "status")
+_NUMBERS = (6, 7, 8)
+_WHAT = 6  # columns before the numbers
 
 
 def runs_table(entries: Sequence[Entry], *, width: int | None) -> str:
@@ -45,10 +45,12 @@ def runs_table(entries: Sequence[Entry], *, width: int | None) -> str:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     if entry.status == "damaged":
-        return (entry.study, entry.run_id, "", "", "", "", "", "", "damaged")
+        return (entry.study, entry.run_id, "", "", "", "", "", "", "", "damaged")
     status = f"{entry.status}, {entry.diverged} diverged" if entry.diverged and entry.status == "ok" else entry.status
-    return (entry.study, entry.run_id, entry.task, entry.simulator, entry.algorithm, str(entry.seeds),
-            count(entry.env_steps), number(entry.final_return), status)  # fmt: skip
+    what = (entry.study, entry.run_id, entry.kind, entry.task, entry.simulator, entry.algorithm)
+    if not entry.seeds:  # no population: such numbers do not exist
+        return (*what, "", "", "", status)
+    return (*what, str(entry.seeds), count(entry.env_steps), number(entry.final_return), status)
 
 
 def plain_columns(head: Sequence[tuple[str, ...]], rows: Sequence[tuple[str, ...]], *, right: Sequence[int]) -> str:

@@ -58,9 +58,11 @@ class Selection:
             found = load_study(results, study)
             loaded.runs += found.runs
             loaded.damaged += found.damaged
-        self._check(loaded.runs)
+            loaded.unscored += found.unscored
+        if loaded.runs or not loaded.unscored:
+            self._check(loaded.runs)
         loaded.runs = [part for run in loaded.runs if (part := self._part(run)) is not None]
-        if not loaded.runs and (self.tasks or self.simulators or self.algorithms):
+        if not loaded.runs and not loaded.unscored and (self.tasks or self.simulators or self.algorithms):
             raise UsageError(f"study '{self.title}' has no run of that task, simulator and algorithm together")
         return loaded
 

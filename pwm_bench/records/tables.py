@@ -89,8 +89,9 @@ def summarise(
 
     Raises:
         UsageError: unknown metric, match or normalisation, a normalisation that knows none of the tasks, a budget
-            without a unit, or processor seconds that do not compare.
+            without a unit, processor seconds that do not compare, or a study whose runs have no scores.
     """
+    loaded.check_scored(study)
     if match not in MATCHES:
         raise unknown("match", match, MATCHES)
     if budget is not None and (match == "none" or not 0.0 < budget < float("inf")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -21,15 +22,48 @@ _TOLERANCE = 1e-9
 def verify(directory: RunDirectory) -> list[str]:
     """Everything that is wrong with a run, one line each; empty if nothing is.
 
-    The record must be readable, lie under its id, and have the id that its spec has. The evaluations must be complete
-    and end where the record says, with the returns that it says. The checkpoint, if there is one, must be one
-    that can be loaded.
+    The record must be readable, lie under its id, and have the id that its spec has. Each file that the run leaves for
+    others must have the content that the record has the digest of. Where there is a population, the evaluations must be
+    complete and end where the record says, with the returns that it says; where there is none, a finished run must have
+    left a file. The checkpoint, if there is one, must be one that can be loaded.
     """
     try:
         record = directory.read()
     except UsageError as error:
         return [str(error)]
-    problems = _identity(directory, record)
+    problems = _identity(directory, record) + _artifacts(directory, record)
+    if record.members:
+        problems += _logs(directory, record)
+    elif "seeds" in record.spec:
+        problems.append(f"{directory.record_file}: its spec has seeds, and the record has none of them")
+    elif record.status in FINISHED and not record.artifacts:
+        problems.append(f"{directory.record_file}: the run is {record.status} but has left no file")
+    problems += _checkpoint(directory.checkpoint, record.id)
+    return problems
+
+
+def _artifacts(directory: RunDirectory, record: RunRecord) -> list[str]:
+    """What is wrong with the files that others read."""
+    problems = []
+    for name, artifact in record.artifacts.items():
+        file = directory.path / artifact.file
+        if not file.resolve().is_relative_to(directory.path.resolve()):
+            problems.append(f"{directory.record_file}: artifact {name}: {artifact.file} is outside the run's directory")
+            continue
+        try:
+            with open(file, "rb") as content:
+                digest = hashlib.file_digest(content, "sha256").hexdigest()
+        except OSError as error:
+            problems.append(f"{file}: cannot be read ({error.strerror}), and the record has it as artifact {name}")
+            continue
+        if digest != artifact.digest:
+            problems.append(f"{file}: its content has another digest than the record says: altered")
+    return problems
+
+
+def _logs(directory: RunDirectory, record: RunRecord) -> list[str]:
+    """What is wrong with evaluations and metrics."""
+    problems = []
     try:
         lines = directory.evaluations.read()
         curves = Curves.from_lines(lines, members=len(record.members), source=directory.evaluations.path)
@@ -40,7 +74,6 @@ def verify(directory: RunDirectory) -> list[str]:
         directory.metrics.read()
     except UsageError as error:
         problems.append(str(error))
-    problems += _checkpoint(directory.checkpoint, record.id)
     return problems
 
 

@@ -81,6 +81,10 @@ def trained_actor(
         UsageError: no such run, no checkpoint in it, or no such member.
     """
     record = directory.read()
+    if not record.members:
+        raise UsageError(
+            f"{directory.path}: is of kind {record.kind}, which has no policy; name a run that trained one"
+        )
     if not checkpoint.exists(directory.checkpoint):
         raise UsageError(
             f"{directory.path}: has no checkpoint, so its policy is lost (published records leave it out); "

@@ -12,6 +12,7 @@ from envs.errors import UsageError
 from pwm_bench.cli import main
 from pwm_bench.records import checkpoint as store
 from pwm_bench.records.merge import merge
+from pwm_bench.records.schema import Counts
 from pwm_bench.records.store import Results
 from pwm_bench.records.verify import verify
 from pwm_bench.runner.run import execute
@@ -50,7 +51,7 @@ def test_ls(capsys, tmp_path):
         ["t", "1", *text.splitlines()[2].split()[2:4], "1", "failed"],
     ]
     text, _ = run(capsys, "ls", "s", "--results", tmp_path)
-    assert text.splitlines()[1].split() == ["s", "aaa", "hopper", "warp", "shac", "1", "10", "5.00", "ok"]
+    assert text.splitlines()[1].split() == ["s", "aaa", "train", "hopper", "warp", "shac", "1", "10", "5.00", "ok"]
     assert len(run(capsys, "ls", "--all", "--results", tmp_path)[0].splitlines()) == 3
 
 
@@ -65,7 +66,7 @@ def test_ls_fits_a_narrow_terminal_and_cuts_nothing(capsys, tmp_path, monkeypatc
         assert main([*arguments, "--results", str(tmp_path)]) == 0
         text = capsys.readouterr().out
         for line in text.splitlines():
-            assert len(line) <= max(width, len("00000000000a  muscle_humanoid_raw  warp  pwm-multitask"))
+            assert len(line) <= max(width, len("00000000000a  train  muscle_humanoid_raw  warp  pwm-multitask"))
         assert all(run_id in text for run_id in ids)
         assert "quickstart:" in text.splitlines()
         for word in set(wide.split()) - {"study"}:
@@ -74,8 +75,9 @@ def test_ls_fits_a_narrow_terminal_and_cuts_nothing(capsys, tmp_path, monkeypatc
 
 
 def test_show(capsys, tmp_path):
-    make(tmp_path, "aaa111", value=7.25)
+    make(tmp_path, "aaa111", value=7.25).spec_file.write_text("{}")
     make(tmp_path, "aab222")
+    assert "pwm-bench run" not in run(capsys, "show", "aab", "--results", tmp_path)[0]  # there is no spec.json
     text, _ = run(capsys, "show", "aaa", "--results", tmp_path)
     for expected in ("aaa111  (study s)", "shac on hopper in warp", "7.25 at the end", "Test CPU", "pwm-bench run "):
         assert expected in text
@@ -215,6 +217,20 @@ def test_merge_brings_what_is_new_or_further_and_overwrites_nothing_finished(cap
     text, errors = run(capsys, "merge", there, "--results", here, code=1)
     assert text == "1 damaged, 1 differs, 6 kept\n"
     assert "differs: " in errors
+
+
+def test_merge_takes_the_further_copy_of_work_that_takes_no_environment_steps(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, behind, ahead in ((here, 3, 40), (there, 7, 11)):
+        for run_id, done in (("behind", behind), ("ahead", ahead)):
+            directory = make(folder, run_id, status="killed", steps=[0, 0])
+            record = directory.read()
+            record.counts = Counts(iterations=done, gradient_steps=2 * done, env_steps=0)
+            directory.write(record)
+    found = {merged.run_id: merged.outcome for merged in merge(Results(there), Results(here))}
+    assert found == {"behind": "replaced", "ahead": "kept"}
+    assert Results(here).run("s", "behind").read().counts.iterations == 7
+    assert Results(here).run("s", "ahead").read().counts.iterations == 40
 
 
 def test_merge_leaves_a_run_in_work_alone(tmp_path):
