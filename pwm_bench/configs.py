@@ -14,7 +14,7 @@ from envs.errors import UsageError, unknown
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["override", "parse_assignment", "to_json", "without"]
+__all__ = ["override", "parse_assignment", "to_json"]
 
 T = TypeVar("T", bound="DataclassInstance")
 
@@ -72,24 +72,6 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return key.strip(), json.loads(value)
     except json.JSONDecodeError:
         return key.strip(), {"True": True, "False": False, "None": None}.get(value, value)
-
-
-def without(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Leaves out the fields that have the value given; ids are made of what remains.
-
-    Args:
-        values: a config as `to_json` gives it.
-        fields: dotted name -> value (JSON) at which the field is left out; a field that is not there is none.
-    """
-    kept = dict(values)
-    inner: dict[str, dict[str, Any]] = {}
-    for key, value in fields.items():
-        name, dot, rest = key.partition(".")
-        if dot:
-            inner.setdefault(name, {})[rest] = value
-        elif name in kept and kept[name] == value and isinstance(kept[name], bool) == isinstance(value, bool):
-            del kept[name]
-    return kept | {name: without(kept[name], x) for name, x in inner.items() if isinstance(kept.get(name), Mapping)}
 
 
 def _nest(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def verify(directory: RunDirectory) -> list[str]:
     problems = _identity(directory, record) + _artifacts(directory, record)
     if record.members:
         problems += _logs(directory, record)
-    elif "seeds" in record.spec:
-        problems.append(f"{directory.record_file}: its spec has seeds, and the record has none of them")
+    elif "algorithm" in record.spec:  # a learner trains seeds
+        problems.append(f"{directory.record_file}: its spec names a learner, and the record has no seeds")
     elif record.status in FINISHED and not record.artifacts:
         problems.append(f"{directory.record_file}: the run is {record.status} but has left no file")
     problems += _checkpoint(directory.checkpoint, record.id)

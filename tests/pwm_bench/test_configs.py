@@ -89,11 +89,3 @@ def test_assignments(text, expected):
 def test_what_is_no_assignment(text):
     with pytest.raises(UsageError, match="must be KEY=VALUE"):
         configs.parse_assignment(text)
-
-
-def test_fields_are_left_out_at_the_value_given_only():
-    values = {"rate": 0.1, "inner": {"on": False, "depth": 2}, "sizes": [1]}
-    assert configs.without(values, {"rate": 0.1, "inner.on": False}) == {"inner": {"depth": 2}, "sizes": [1]}
-    others = {"rate": 0.2, "inner.on": 0, "inner.depth": 3, "sizes": [2], "absent": 1, "absent.too": 1, "sizes.x": 1}
-    assert configs.without(values, others) == values
-    assert values["inner"] == {"on": False, "depth": 2}
