@@ -7,7 +7,6 @@ time pwm-bench table many --results FOLDER
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import sys
@@ -15,6 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from pwm_bench.records.identity import identity
 from pwm_bench.records.schema import ClockTimes, Counts, Member, Provenance, RunRecord
 
 TASKS, SIMULATORS, ALGORITHMS = ("ant", "hopper", "humanoid", "anymal"), ("warp", "mjx"), ("pwm", "shac", "ppo")
@@ -36,7 +36,7 @@ def make_runs(
             "simulator_options": {}, "precision": "float32", "evaluations": evaluations,
             "evaluation_episodes": episodes, "device": "auto", "study": study,
         }  # fmt: skip
-        run_id = hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:12]
+        run_id = identity("train", spec)
         path = root / "runs" / study / run_id
         path.mkdir(parents=True)
         skill = [numbers.uniform(500, 3000) for _ in range(seeds)]

@@ -160,7 +160,7 @@ class RunRecord(_Model):
     kind: str
     """What kind of work it is: ``train``, ``extract``, ``clone``, ``evaluate``, ``compare-gradients``, ..."""
     id: str
-    """Content hash of kind and spec, see `pwm_bench.runs.identity`; the name of the run's directory."""
+    """Content hash of kind and spec, see `pwm_bench.records.identity`; the name of the run's directory."""
     study: str
     spec: dict[str, Any]
     """Everything that determines the numbers, as JSON; ``spec["inputs"]`` names the artifacts of other runs and the

@@ -9,9 +9,9 @@ from pathlib import Path
 from envs.errors import UsageError
 from pwm_bench.records import checkpoint_files
 from pwm_bench.records.curves import Curves
+from pwm_bench.records.identity import identity
 from pwm_bench.records.schema import RunRecord
 from pwm_bench.records.store import FINISHED, RunDirectory
-from pwm_bench.runs.spec import identity
 
 __all__ = ["verify"]
 

@@ -7,7 +7,7 @@ import pytest
 
 from envs.errors import UsageError
 from pwm_bench import studies
-from pwm_bench.runs.spec import identity
+from pwm_bench.records.identity import identity
 from pwm_bench.spec import RunSpec
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "runs"

@@ -21,8 +21,8 @@ from pwm_bench.gradients.spec import Comparison, ModelRun
 from pwm_bench.gradients.starts import ModelTraining
 from pwm_bench.gradients.values import ValueTraining
 from pwm_bench.jobs.gradients import compare_gradients
+from pwm_bench.records.identity import identity
 from pwm_bench.records.store import Results
-from pwm_bench.runs.spec import identity
 from pwm_bench.world_model.config import WorldModelConfig
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "runs"

@@ -150,7 +150,7 @@ def test_verify_accepts_a_failed_comparison_but_not_one_that_is_called_ok(root, 
 def test_verify_finds_a_training_run_without_its_seeds(tmp_path):
     directory = write_run(tmp_path, "aaa", curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0])
     edit(directory.record_file, lambda record: record.update(members=[]))
-    assert any("its spec has seeds" in problem for problem in verify(directory))
+    assert any("its spec names a learner" in problem for problem in verify(directory))
 
 
 def test_merge(capsys, root, made, monkeypatch):

@@ -11,13 +11,13 @@ from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.records import checkpoint
 from pwm_bench.records.frames import load_study, members_frame
+from pwm_bench.records.identity import identity
 from pwm_bench.records.store import Results
 from pwm_bench.runner import offline
 from pwm_bench.runner.evaluation import EvaluationResult
 from pwm_bench.runner.offline import train_offline
 from pwm_bench.runner.offline_spec import ExtractionSpec, model_digest
 from pwm_bench.runner.pretraining import model_config_of
-from pwm_bench.runs.spec import identity
 from pwm_bench.world_model.dataset import Dataset, ObservationSampler
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from tests.pwm_bench.world_model.multitask.datasets import write_linear_data
