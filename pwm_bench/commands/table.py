@@ -16,10 +16,18 @@ from pwm_bench.showing import terminal
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pwm_bench.records.formats import Print
+    from pwm_bench.records.frames import Loaded
     from pwm_bench.records.selection import Selection
     from pwm_bench.records.store import Results
 
 __all__ = ["Table", "show"]
+
+
+_OF_SCORES = (
+    "match", "budget", "across_machines", "pairs", "rows", "columns", "normalise", "threshold", "with_published",
+    "published",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +37,8 @@ class Table(OfStudies):
     format: Annotated[str, option("NAME", "rich")] = "rich"
     """rich, markdown, latex, csv, json or parquet."""
     metric: Annotated[str, option("NAME", "return")] = "return"
-    """return, length, or another quantity recorded with evaluations, such as forward_velocity."""
+    """return, length, or another quantity recorded with evaluations, such as forward_velocity. For comparisons of
+    gradients: cosine (the default there), esnr, bias, norm_ratio, line_search_of_best, ..."""
     match: Annotated[str, option("UNIT", "env_steps")] = "env_steps"
     """Compare at equal env_steps, gradient_steps (of all networks), policy_gradient_steps or cpu_seconds (of training),
     or each run at its own end (none)."""
@@ -85,33 +94,70 @@ class Table(OfStudies):
             "published": published_choice(self.with_published, self.published),
         }
         results = Results(self.results)
-        if format == "rich":
-            show(terminal(), results, selection, trace=self.trace, layout=layout, **options)
-            return 0
-        summary = summarise(selection.load(results), study=selection.title, **options)
+        loaded = selection.load(results)
         how = Print(wide=self.wide, label=self.label, caption=self.caption)
-        content = render(summary, format, trace=self.trace, layout=layout, how=how)
+        if loaded.unscored and not loaded.runs:
+            content = self._gradients(results, selection, loaded, format, how)
+        elif format == "rich":
+            _print(terminal(), loaded, selection.title, trace=self.trace, layout=layout, **options)
+            return 0
+        else:
+            summary = summarise(loaded, study=selection.title, **options)
+            content = render(summary, format, trace=self.trace, layout=layout, how=how)
+        if content is None:
+            return 0
         if self.output is not None:
             _write(self.output, content)
         else:
             sys.stdout.write(content if isinstance(content, str) else content.decode())
         return 0
 
+    def _gradients(
+        self, results: Results, selection: Selection, loaded: Loaded, format: str, how: Print
+    ) -> str | bytes | None:
+        """The table of comparisons of gradients; None where it has been printed on a terminal."""
+        from pwm_bench.gradients.printed import gradient_data, gradient_sheet, metric_rows
+        from pwm_bench.gradients.selected import selected_rows
+        from pwm_bench.records.formats import grid_to_rich, render_sheet
 
-def show(
-    console: Console,
-    results: Results,
-    selection: Selection,
-    *,
-    trace: bool = False,
-    layout: Any = None,
-    **options: Any,
+        self._refuse_options_of_scores(selection.title)
+        frame, left_out = selected_rows(results, selection, loaded)
+        metric = "cosine" if self.metric == type(self).metric else self.metric
+        rows = metric_rows(frame, metric, study=selection.title)
+        left_out = loaded.damaged + left_out
+        if format in ("csv", "json", "parquet"):
+            for message in left_out:
+                print(f"left out: {message}", file=sys.stderr)
+            return gradient_data(rows, format)
+        sheet = gradient_sheet(rows, study=selection.title, left_out=left_out, in_print=format == "latex")
+        if format != "rich":
+            return render_sheet(sheet, format, trace=self.trace, how=how)
+        console = terminal()
+        console.print(grid_to_rich(sheet, console.width, trace=self.trace))
+        return None
+
+    def _refuse_options_of_scores(self, study: str) -> None:
+        for name in _OF_SCORES:
+            if getattr(self, name) != getattr(type(self), name):
+                raise UsageError(
+                    f"--{name.replace('_', '-')}: is about scores, and study '{study}' has comparisons of gradients "
+                    "alone; leave it out"
+                )
+
+
+def show(console: Console, results: Results, selection: Selection, **options: Any) -> None:
+    """Prints a table of studies on a terminal; further options are ``layout`` and those of
+    `records.tables.summarise`."""
+    _print(console, selection.load(results), selection.title, **options)
+
+
+def _print(
+    console: Console, loaded: Loaded, title: str, *, trace: bool = False, layout: Any = None, **options: Any
 ) -> None:
-    """Prints a table of studies on a terminal; further options are those of `records.tables.summarise`."""
     from pwm_bench.records.formats import to_rich
     from pwm_bench.records.tables import summarise
 
-    summary = summarise(selection.load(results), study=selection.title, **options)
+    summary = summarise(loaded, study=title, **options)
     console.print(to_rich(summary, width=console.width, trace=trace, layout=layout))
 
 

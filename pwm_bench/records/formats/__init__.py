@@ -5,11 +5,11 @@ from __future__ import annotations
 from pwm_bench.records.formats.columns import COLUMNS, Layout
 from pwm_bench.records.formats.latex import Print
 from pwm_bench.records.formats.printed import printed
-from pwm_bench.records.formats.sheet import to_sheet
-from pwm_bench.records.formats.terminal import to_rich
+from pwm_bench.records.formats.sheet import Sheet, to_sheet
+from pwm_bench.records.formats.terminal import grid_to_rich, to_rich
 from pwm_bench.records.tables import Summary
 
-__all__ = ["COLUMNS", "FORMATS", "Layout", "Print", "render", "to_rich"]
+__all__ = ["COLUMNS", "FORMATS", "Layout", "Print", "grid_to_rich", "render", "render_sheet", "to_rich"]
 
 FORMATS = ("rich", "markdown", "latex", "csv", "json", "parquet")
 
@@ -26,13 +26,28 @@ def render(
         layout: rows and columns of Markdown and LaTeX; data formats hold everything.
         how: LaTeX is set.
     """
-    from pwm_bench.records.formats import data, latex, text
+    from pwm_bench.records.formats import data
 
     if format == "parquet":
         return data.to_parquet(summary)
     if format in ("csv", "json"):
         return {"csv": data.to_csv, "json": data.to_json}[format](summary)
     if format == "markdown":
-        return text.to_markdown(to_sheet(summary, layout or Layout(), format), trace)
-    how = how or latex.Print()
-    return latex.to_latex(to_sheet(printed(summary), layout or Layout(), "wide" if how.wide else "column"), trace, how)
+        return render_sheet(to_sheet(summary, layout or Layout(), format), format, trace=trace)
+    how = how or Print()
+    sheet = to_sheet(printed(summary), layout or Layout(), "wide" if how.wide else "column")
+    return render_sheet(sheet, format, trace=trace, how=how)
+
+
+def render_sheet(sheet: Sheet, format: str, *, trace: bool = False, how: Print | None = None) -> str:
+    """A laid-out table as text.
+
+    Args:
+        sheet: the table.
+        format: ``"markdown"`` or ``"latex"``.
+        trace: also name the runs behind each row.
+        how: LaTeX is set.
+    """
+    from pwm_bench.records.formats import latex, text
+
+    return text.to_markdown(sheet, trace) if format == "markdown" else latex.to_latex(sheet, trace, how)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["to_rich"]
+__all__ = ["grid_to_rich", "to_rich"]
 
 _WIDE = 150  # terminal columns from which one table holds everything
 _NARROW = 100  # and below which what only some readers need is left out
@@ -30,7 +30,7 @@ def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout
     sheet = to_sheet(summary, chosen, "rich")
     everything = range(len(sheet.headers))
     if chosen.grid:
-        return _grid(sheet, width, trace=trace)
+        return grid_to_rich(sheet, width, trace=trace)
     if width >= _WIDE or chosen.columns:
         parts = [("", list(everything))]
     else:
@@ -41,7 +41,7 @@ def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout
     return Group(*tables, *_below(sheet, trace))
 
 
-def _grid(sheet: Sheet, width: int, *, trace: bool) -> Group:
+def grid_to_rich(sheet: Sheet, width: int, *, trace: bool = False) -> Group:
     """A grid whose numbers stay whole: intervals are left out if it is too wide with them, then it comes in parts."""
     from rich.console import Group
     from rich.text import Text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -21,6 +22,7 @@ from pwm_bench.records.merge import merge
 from pwm_bench.records.store import Results, RunDirectory
 from pwm_bench.records.verify import verify
 from tests.pwm_bench.records.factories import write_run
+from tests.pwm_bench.records.latex import check
 
 STUDY = "gradients-tiny"
 TINY = {"states": 4, "samples": 8, "reference_samples": 16, "horizons": (2, 5), "worlds": 16, "steps": (0.01, 0.1)}
@@ -244,3 +246,51 @@ def test_what_needs_scores_says_so(capsys, root, command):
     assert "its runs have no seeds and no scores" in error
     with pytest.raises(UsageError, match="no seeds"):
         load_study(Results(root), STUDY).check_scored(STUDY)
+
+
+def test_the_table_has_each_cosine_with_its_interval(capsys, root):
+    text, _ = run(capsys, "table", STUDY, "--format", "csv", "--results", root)
+    frame = pd.read_csv(io.StringIO(text))
+    assert len(frame) == 2 * 2 * 2  # comparisons, estimators, horizons
+    for seed in (0, 1):
+        rows = pd.read_parquet(directory(root, seed).path / FILE)
+        rows = rows[(rows.state == -1) & (rows.metric == "cosine")].set_index(["estimator", "horizon"])
+        mine = frame[frame.comparison == comparison(seed).id].set_index(["estimator", "horizon"])
+        for name in ("value", "low", "high"):
+            assert mine[name].to_dict() == pytest.approx(rows[name].to_dict(), nan_ok=True)
+    markdown, _ = run(capsys, "table", STUDY, "--format", "markdown", "--results", root)
+    for _, row in frame.iterrows():
+        shown = f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]".replace("-0.00", "0.00")
+        assert shown in markdown
+    assert "cartpole in warp, open loop, repetition=1 | score function |" in markdown
+    assert "H=2 | H=5" in markdown
+
+
+def test_the_table_in_latex_and_on_a_terminal(capsys, root, monkeypatch):
+    text, _ = run(capsys, "table", STUDY, "--format", "latex", "--label", "tab:x", "--results", root)
+    rows = check(text)
+    assert rows[0] == ["estimator", "H=2", "H=5"]
+    assert "\\label{tab:x}" in text
+    failed = fail(root, monkeypatch)
+    monkeypatch.setenv("COLUMNS", "80")
+    text, _ = run(capsys, "table", STUDY, "--trace", "--results", root)
+    assert max(map(len, text.splitlines())) <= 80
+    assert f"{STUDY}/{comparison(1).id}" in text
+    assert "! left out: " in text
+    assert failed.path.name in text.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--pairs",), "--pairs: is about scores"),
+        (("--match", "none"), "--match: is about scores"),
+        (("--threshold", "1"), "--threshold: is about scores"),
+        (("--with-published",), "--with-published: is about scores"),
+        (("--metric", "cosin"), "did you mean 'cosine'"),
+        (("--simulator", "mjx"), "unknown simulator of study"),
+        (("--algorithm", "pwm"), "have estimators instead"),
+    ],
+)
+def test_the_table_refuses_options_of_scores(capsys, made, options, message):
+    assert message in run(capsys, "table", STUDY, *options, "--results", made, code=2)[1]
