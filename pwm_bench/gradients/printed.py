@@ -14,6 +14,7 @@ from pwm_bench.gradients.report import LABELS
 from pwm_bench.gradients.rows import COLUMNS
 from pwm_bench.names import simulator_name, task_name
 from pwm_bench.records.formats.cells import Block, Cell, Footnotes, Line, Sheet, half, span
+from pwm_bench.records.formats.columns import Align
 from pwm_bench.text import MISSING, number
 
 if TYPE_CHECKING:
@@ -88,13 +89,14 @@ def gradient_sheet(rows: pd.DataFrame, *, study: str, left_out: Sequence[str] = 
         for name in names:
             of_name = {int(row["horizon"]): row for _, row in mine[mine.estimator == name].iterrows()}
             cells = (_cell(of_name.get(horizon), footnotes) for horizon in horizons)
-            lines.append(Line((Cell(LABELS.get(name, name)), *cells)))
+            lines.append(Line((Cell(LABELS.get(str(name), str(name))), *cells)))
         blocks.append(Block(title, tuple(lines)))
         traces.append(f"{title}: {folder}/{run_id}")
+    numbers: list[Align] = ["right"] * len(horizons)
     return Sheet(
         title=f"{study} · {metric}",
         headers=("estimator", *(f"H={horizon}" for horizon in horizons)),
-        aligns=("left", *("right" for _ in horizons)),
+        aligns=("left", *numbers),
         parts=("name", *("score" for _ in horizons)),
         blocks=tuple(blocks),
         notes=tuple(filter(None, (_NOTES.get(str(metric), ""), f"H: horizon in control steps. {_INTERVAL}."))),

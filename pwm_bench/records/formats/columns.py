@@ -12,7 +12,7 @@ from pwm_bench.analysis.overall import Overall
 from pwm_bench.records.tables import Row
 from pwm_bench.text import MISSING, count, duration, number
 
-__all__ = ["COLUMNS", "GRIDS", "Column", "Layout", "algorithm_name", "interval", "plain_status"]
+__all__ = ["COLUMNS", "GRIDS", "Align", "Column", "Layout", "algorithm_name", "interval", "plain_status"]
 
 Align = Literal["left", "right"]
 
