@@ -54,8 +54,9 @@ class Compare:
         from envs.devices import resolve_device
         from envs.suites import spelt_out
         from pwm_bench import configs
+        from pwm_bench.jobs.evaluate import evaluate_arms
         from pwm_bench.records.store import Results
-        from pwm_bench.runner.planning import ARMS, compare, load_experts
+        from pwm_bench.runner.planning import ARMS, load_experts
         from pwm_bench.runner.suite_evaluation import SuiteEvaluator
         from pwm_bench.text import duration, number
         from pwm_bench.world_model.multitask.files import load_model
@@ -79,7 +80,7 @@ class Compare:
         evaluator = SuiteEvaluator(tasks, seeds=1, episodes=self.episodes, workers=self.workers, device=device)
         try:
             with console.status("") as status:
-                records = compare(
+                outcomes = evaluate_arms(
                     model,
                     tasks,
                     arms,
@@ -94,6 +95,11 @@ class Compare:
                 )
         finally:
             evaluator.close()
+        records = {arm: outcome.record for arm, outcome in outcomes.items() if outcome.record.status == "ok"}
+        for arm, outcome in outcomes.items():
+            if arm not in records:
+                reason = f"{arm}: {outcome.record.status}: {outcome.record.reason}"
+                console.print(reason, highlight=False, soft_wrap=True)
         table = plain_table("mean return", "task", *records)
         for row, task in enumerate(tasks):
             table.add_row(task, *(number(record.members[row].final_return) for record in records.values()))
@@ -101,4 +107,4 @@ class Compare:
         table.add_row("time", *(duration(record.clocks.evaluate) for record in records.values()))
         console.print(table)
         show_hints(console, [("next", f"pwm-bench table {quote(self.study)} --metric score{at(self.results)}")])
-        return 0
+        return max(outcome.exit_code for outcome in outcomes.values())

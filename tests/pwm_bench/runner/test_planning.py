@@ -4,13 +4,15 @@ import pytest
 import torch
 
 from envs.errors import UsageError
+from pwm_bench.jobs.evaluate import evaluate_arms
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.records.store import Results
+from pwm_bench.records.verify import verify
 from pwm_bench.runner.evaluation import EvaluationResult
 from pwm_bench.runner.offline import train_offline
 from pwm_bench.runner.offline_spec import ExtractionSpec, model_digest
-from pwm_bench.runner.planning import ARMS, compare, load_experts, make_arm
+from pwm_bench.runner.planning import ARMS, load_experts, make_arm
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.planner import PlannerConfig
 from tests.pwm_bench.world_model.multitask.factories import OBS, tiny_config
@@ -46,13 +48,38 @@ def test_every_way_to_act_leaves_a_record_and_is_not_repeated(experts) -> None:
     model, begun = _model(), []
     policies = load_experts(results.run("extract", run_id).path, model)
     options = {"evaluate": _evaluate, "study": "compare", "episodes": EPISODES, "experts": policies, "planner": PLANNER}
-    records = compare(model, TASKS, ARMS, results, told=begun.append, **options)
+    outcomes = evaluate_arms(model, TASKS, ARMS, results, told=begun.append, **options)
+    records = {arm: outcome.record for arm, outcome in outcomes.items()}
     assert begun == list(records) == list(ARMS)
+    assert {(record.kind, record.status) for record in records.values()} == {("evaluate", "ok")}
+    assert all(verify(results.run("compare", record.id)) == [] for record in records.values())
     expected = _evaluate(policies.act).returns
     assert [m.final_return for m in records["pwm"].members] == pytest.approx([sum(r) / EPISODES for r in expected])
     assert records["pwm-planning"].spec["config"]["samples"] == 16
-    compare(model, TASKS, ARMS, results, told=begun.append, **options)
+    again = evaluate_arms(model, TASKS, ARMS, results, told=begun.append, **options)
     assert len(begun) == len(ARMS)
+    assert all(outcome.skipped for outcome in again.values())
+
+
+def test_a_way_to_act_that_fails_leaves_a_record_and_is_tried_again(tmp_path) -> None:
+    results, arms = Results(tmp_path), ("tdmpc2-prior", "tdmpc2-planning")
+    options = {"study": "compare", "episodes": EPISODES, "planner": PLANNER}
+    calls = []
+
+    def fails_once(act) -> EvaluationResult:
+        calls.append(act)
+        if len(calls) == 1:
+            raise RuntimeError("the worlds are gone")
+        return _evaluate(act)
+
+    first = evaluate_arms(_model(), TASKS, arms, results, evaluate=fails_once, **options)
+    assert [outcome.record.status for outcome in first.values()] == ["failed", "ok"]
+    assert "the worlds are gone" in results.run("compare", first["tdmpc2-prior"].record.id).traceback.read_text()
+    again = evaluate_arms(_model(), TASKS, arms, results, evaluate=fails_once, **options)
+    assert [(o.record.status, o.record.attempts, o.skipped) for o in again.values()] == [
+        ("ok", 2, False),
+        ("ok", 1, True),
+    ]
 
 
 def test_the_prior_acts_by_its_mean() -> None:
