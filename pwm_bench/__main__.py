@@ -11,7 +11,7 @@ def main() -> int:
     from envs.signals import held
 
     with held():
-        from pwm_bench.cli import main as run
+        from pwm_bench.cli.main import main as run
 
         return run()
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pwm_bench.analysis.averages import AGGREGATES
-from pwm_bench.analysis.comparison import compare_with_best
-from pwm_bench.analysis.estimate import Estimate, estimate_iqm
 from pwm_bench.analysis.rows import Row
+from pwm_bench.statistics.averages import AGGREGATES
+from pwm_bench.statistics.comparison import compare_with_best
+from pwm_bench.statistics.estimate import Estimate, estimate_iqm
 
 __all__ = ["Overall", "overall"]
 

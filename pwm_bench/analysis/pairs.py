@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from pwm_bench.analysis.improvement import probability_of_improvement
 from pwm_bench.analysis.rows import Row
+from pwm_bench.statistics.improvement import probability_of_improvement
 from pwm_bench.text import number
 
 __all__ = ["pair_notes"]

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pwm_bench.analysis.averages import mean, median
 from pwm_bench.analysis.budgets import UNITS
-from pwm_bench.analysis.comparison import compare_with_best
-from pwm_bench.analysis.curves import area_under_curve, time_to_threshold
-from pwm_bench.analysis.estimate import Estimate, estimate_mean
-from pwm_bench.analysis.groups import two_groups
+from pwm_bench.statistics.averages import mean, median
+from pwm_bench.statistics.comparison import compare_with_best
+from pwm_bench.statistics.curves import area_under_curve, time_to_threshold
+from pwm_bench.statistics.estimate import Estimate, estimate_mean
+from pwm_bench.statistics.groups import two_groups
 from pwm_bench.text import count, number
 
 __all__ = ["Row", "make_rows"]

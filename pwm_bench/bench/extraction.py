@@ -13,11 +13,11 @@ from torch import Tensor
 import envs
 from pwm_bench.bench.plain_extraction import PlainExtraction, ReleasedExtraction
 from pwm_bench.bench.timing import interleaved_medians, machine_line
+from pwm_bench.cli.showing import plain_table, terminal
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
-from pwm_bench.showing import plain_table, terminal
 from pwm_bench.world_model.multitask.config import sized
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 

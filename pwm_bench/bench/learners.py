@@ -11,9 +11,9 @@ from rich.table import Table
 
 import envs
 from pwm_bench.bench.timing import interleaved_medians, machine_line
+from pwm_bench.cli.showing import terminal
 from pwm_bench.learning.learner import Learner
 from pwm_bench.registry import algorithms, learner_package
-from pwm_bench.showing import terminal
 
 __all__ = ["main"]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pwm_bench.bench.synthetic import make_runs
-from pwm_bench.executors import local
-from pwm_bench.showing import terminal
+from pwm_bench.cli.showing import terminal
+from pwm_bench.sweep.executors import local
 
 __all__ = ["Timing", "main", "measure"]
 

@@ -14,7 +14,7 @@ from envs.tasks import load_task
 from pwm_bench.bench.peers import newton_gradient, newton_version
 from pwm_bench.bench.timing import interleaved_medians, machine_line, median_seconds
 from pwm_bench.bench.workloads import Rollout, make_rollout, mujoco_rollout
-from pwm_bench.showing import terminal
+from pwm_bench.cli.showing import terminal
 
 __all__ = ["main"]
 

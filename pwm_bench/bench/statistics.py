@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pwm_bench.analysis import compare_with_best, estimate_iqm, estimate_mean, probability_of_improvement, two_groups
-from pwm_bench.analysis.estimate import Estimate
+from pwm_bench.statistics import compare_with_best, estimate_iqm, estimate_mean, probability_of_improvement, two_groups
+from pwm_bench.statistics.estimate import Estimate
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -98,7 +98,7 @@ def main(*, quick: bool = False, seed: int = 0) -> None:
         quick: 2,000 draws and 500 studies instead of 40,000 and 5,000.
         seed: of the draws.
     """
-    from pwm_bench.showing import terminal
+    from pwm_bench.cli.showing import terminal
 
     console = terminal()
     draws, studies = (2_000, 500) if quick else (40_000, 5_000)

@@ -14,8 +14,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pwm_bench.records.identity import identity
-from pwm_bench.records.schema import ClockTimes, Counts, Member, Provenance, RunRecord
+from pwm_bench.store.identity import identity
+from pwm_bench.store.schema import ClockTimes, Counts, Member, Provenance, RunRecord
 
 TASKS, SIMULATORS, ALGORITHMS = ("ant", "hopper", "humanoid", "anymal"), ("warp", "mjx"), ("pwm", "shac", "ppo")
 

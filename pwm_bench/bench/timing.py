@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from pwm_bench.records.provenance import collect
+from pwm_bench.store.provenance import collect
 
 __all__ = ["interleaved_medians", "machine_line", "median_seconds"]
 

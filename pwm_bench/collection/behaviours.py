@@ -191,8 +191,8 @@ def load_policy(name: str, suite: Suite) -> BatchPolicy:
 
 def _extracted(path: Path, suite: Suite) -> BatchPolicy:
     """The experts of an extraction, each in its own task."""
-    from pwm_bench.records.store import RunDirectory
-    from pwm_bench.runner.planning import load_experts, make_arm
+    from pwm_bench.jobs.planning import load_experts, make_arm
+    from pwm_bench.store.results import RunDirectory
     from pwm_bench.world_model.multitask.files import load_model
 
     record = RunDirectory(path).read()

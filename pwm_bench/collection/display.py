@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pwm_bench.showing import plain_table
+from pwm_bench.cli.showing import plain_table
 from pwm_bench.text import MISSING, count, number
 from pwm_bench.world_model.dataset import Dataset
 

@@ -19,7 +19,7 @@ import torch
 from envs.errors import UsageError, unknown
 from envs.suites.single import SuiteTaskEnv
 from pwm_bench import configs, registry
-from pwm_bench.records import checkpoint
+from pwm_bench.store import checkpoint
 
 __all__ = ["Act", "check_learner", "train"]
 

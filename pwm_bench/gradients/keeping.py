@@ -12,7 +12,7 @@ import envs
 from pwm_bench import configs
 from pwm_bench.gradients.measure import Row, Tell
 from pwm_bench.learning.checks import check_at_least
-from pwm_bench.runs.spec import Spec
+from pwm_bench.store.spec import Spec
 
 __all__ = ["Ledger", "ProblemSpec"]
 

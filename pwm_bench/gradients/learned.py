@@ -20,8 +20,8 @@ from pwm_bench.gradients.landscape import Rollout
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.config import Config
-from pwm_bench.records import checkpoint
-from pwm_bench.records.store import RunDirectory
+from pwm_bench.store import checkpoint
+from pwm_bench.store.results import RunDirectory
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.networks import WorldModel
 

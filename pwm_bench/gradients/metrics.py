@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pwm_bench.analysis import bootstrap_interval
 from pwm_bench.gradients.moments import Estimate
+from pwm_bench.statistics import bootstrap_interval
 
 __all__ = ["Measured", "compare", "cosine", "gains", "over_states", "relative_error"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envs.errors import UsageError, unknown
-from pwm_bench.records.store import FINISHED, Results, RunDirectory
+from pwm_bench.store.results import FINISHED, Results, RunDirectory
 
 if TYPE_CHECKING:
     import pandas as pd

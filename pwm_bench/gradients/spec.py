@@ -16,8 +16,8 @@ from pwm_bench import configs
 from pwm_bench.gradients.estimators import ESTIMATORS
 from pwm_bench.gradients.starts import ModelTraining
 from pwm_bench.gradients.values import ValueTraining
-from pwm_bench.records.checkpoint_files import STATE
-from pwm_bench.runs.spec import Spec
+from pwm_bench.store.checkpoint_files import STATE
+from pwm_bench.store.spec import Spec
 
 __all__ = ["DEFAULT_HORIZONS", "Comparison", "ModelRun"]
 
@@ -44,7 +44,7 @@ class ModelRun:
             return ""
 
     def as_input(self) -> dict[str, str]:
-        """An input of a spec; see `pwm_bench.runs.spec.Spec`."""
+        """An input of a spec; see `pwm_bench.store.spec.Spec`."""
         return {"path": self.path, "digest": self.digest}
 
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pwm_bench import configs
+from pwm_bench.jobs.evaluation import EvaluationResult
+from pwm_bench.jobs.offline_spec import model_digest
+from pwm_bench.jobs.planning import Act, make_arm
 from pwm_bench.learning.learner import Counters
 from pwm_bench.pwm.extraction.train import Extractor
-from pwm_bench.records.schema import Member
-from pwm_bench.records.store import Results
-from pwm_bench.runner.entries import evaluation_line
-from pwm_bench.runner.evaluation import EvaluationResult
-from pwm_bench.runner.offline_spec import model_digest
-from pwm_bench.runner.planning import Act, make_arm
+from pwm_bench.runs.entries import evaluation_line
 from pwm_bench.runs.outcome import Outcome
-from pwm_bench.runs.spec import Spec
 from pwm_bench.runs.whole import Books, execute_whole
+from pwm_bench.store.results import Results
+from pwm_bench.store.schema import Member
+from pwm_bench.store.spec import Spec
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.planner import PlannerConfig
 
@@ -31,12 +31,12 @@ class EvaluateSpec(Spec):
 
     kind: ClassVar[str] = "evaluate"
     algorithm: str
-    """One of `pwm_bench.runner.planning.ARMS`."""
+    """One of `pwm_bench.jobs.planning.ARMS`."""
     tasks: tuple[str, ...]
     config: Mapping[str, Any]
     """Constants of the planner; empty where nothing is planned."""
     inputs: Mapping[str, Mapping[str, str]]
-    """The world model, and the policies where they act; see `pwm_bench.runs.spec.Spec`."""
+    """The world model, and the policies where they act; see `pwm_bench.store.spec.Spec`."""
     evaluation_episodes: int
     """Episodes in each task."""
     label: str = "multitask"
@@ -80,7 +80,7 @@ def evaluate_arms(
     Args:
         model: the world model.
         tasks: K names.
-        arms: some of `pwm_bench.runner.planning.ARMS`.
+        arms: some of `pwm_bench.jobs.planning.ARMS`.
         results: where the runs go.
         evaluate: plays E episodes of each task.
         study: folder of the runs.

@@ -12,10 +12,10 @@ from pwm_bench.gradients.rows import FILE, write_table
 from pwm_bench.gradients.spec import Comparison
 from pwm_bench.gradients.starts import ModelTraining
 from pwm_bench.gradients.study import agreement
-from pwm_bench.records.files import finite_or_none
-from pwm_bench.records.store import Results
 from pwm_bench.runs.outcome import Outcome
 from pwm_bench.runs.whole import Books, execute_whole
+from pwm_bench.store.files import finite_or_none
+from pwm_bench.store.results import Results
 
 __all__ = ["compare_gradients", "study_problem"]
 

@@ -15,10 +15,10 @@ from envs.api import DifferentiableEnv
 from envs.integrator import Integrator
 from envs.simulator import Simulator, State
 from envs.tasks.base import Task
-from pwm_bench.analysis import bootstrap_interval, mean
 from pwm_bench.parity.schema import Air, Angle, Contact, ContactPoint, Gradients, NormPoint, Reset, Returns
 from pwm_bench.parity.states import draw_actions, first_constraint, in_the_air, placed, roll, start_states
-from pwm_bench.records.files import finite_or_none
+from pwm_bench.statistics import bootstrap_interval, mean
+from pwm_bench.store.files import finite_or_none
 
 __all__ = [
     "AIR_TOLERANCE",

@@ -24,8 +24,8 @@ from pwm_bench.parity.compare import (
     play,
 )
 from pwm_bench.parity.schema import ParityRecord, SimulatorFacts
-from pwm_bench.records import provenance
-from pwm_bench.records.store import now
+from pwm_bench.store import provenance
+from pwm_bench.store.results import now
 
 __all__ = ["QUICK", "Sizes", "measure"]
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from envs.errors import UsageError
-from pwm_bench.records.files import write_atomic
+from pwm_bench.store.files import write_atomic
 
 __all__ = ["read_record", "write_record"]
 

@@ -13,11 +13,11 @@ import envs
 from envs import random
 from envs.api import DifferentiableEnv
 from envs.errors import UsageError, unknown
-from pwm_bench.records import checkpoint
-from pwm_bench.records.store import Results, RunDirectory
-from pwm_bench.runner.build import build
-from pwm_bench.runner.evaluation import make_env
-from pwm_bench.spec import RunSpec
+from pwm_bench.jobs.build import build
+from pwm_bench.jobs.evaluation import make_env
+from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.store import checkpoint
+from pwm_bench.store.results import Results, RunDirectory
 
 __all__ = ["POLICIES", "Actor", "find_run", "simple_actor", "trained_actor"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-from pwm_bench.records.schema import RunRecord
+from pwm_bench.store.schema import RunRecord
 
 __all__ = ["Outcome"]
 

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 
 from envs.errors import UsageError
-from pwm_bench.records import provenance
-from pwm_bench.records.schema import Artifact, Member, RunRecord
-from pwm_bench.records.store import FINISHED, Results, RunDirectory, now, unwritable
-from pwm_bench.runner.build import peak_memory
-from pwm_bench.runner.clocks import Clocks
-from pwm_bench.runner.entries import record_failure
-from pwm_bench.runner.stop import stop_request
+from pwm_bench.jobs.build import peak_memory
+from pwm_bench.runs.clocks import Clocks
+from pwm_bench.runs.entries import record_failure
 from pwm_bench.runs.outcome import Outcome
-from pwm_bench.runs.spec import Spec
+from pwm_bench.runs.stop import stop_request
+from pwm_bench.store import provenance
+from pwm_bench.store.results import FINISHED, Results, RunDirectory, now, unwritable
+from pwm_bench.store.schema import Artifact, Member, RunRecord
+from pwm_bench.store.spec import Spec
 
 __all__ = ["Books", "execute_whole"]
 

@@ -13,10 +13,11 @@ import pytest
 
 import envs
 from envs.tasks import TASKS
-from pwm_bench import registry, studies
-from pwm_bench.executors import local
+from pwm_bench import registry
+from pwm_bench.studies import locomotion as studies
+from pwm_bench.sweep.executors import local
 from pwm_bench.world_model.multitask.product import why_plain
-from tests.pwm_bench import toy_cli
+from tests.pwm_bench.cli import toy_cli
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,7 +67,7 @@ def start():
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[str]:
         """``shell``: what a shell does before it becomes the command line, such as setting limits."""
-        module = "tests.pwm_bench.toy_cli" if toys else "pwm_bench"
+        module = "tests.pwm_bench.cli.toy_cli" if toys else "pwm_bench"
         command = [sys.executable, "-m", module, *map(str, arguments)]
         process = subprocess.Popen(
             ["sh", "-c", f'{shell} && exec "$@"', "sh", *command] if shell else command,

@@ -10,9 +10,9 @@ import pytest
 import tyro
 from rich.console import Console
 
-from pwm_bench.commands.run import Run
-from pwm_bench.commands.sweep import Sweep
-from pwm_bench.commands.table import Table
+from pwm_bench.cli.commands.run import Run
+from pwm_bench.cli.commands.sweep import Sweep
+from pwm_bench.cli.commands.table import Table
 from pwm_bench.hints import at, show_hints, typed
 
 

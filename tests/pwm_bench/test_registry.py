@@ -11,7 +11,7 @@ from envs.errors import UsageError
 from pwm_bench import configs, registry
 from pwm_bench.learning.learner import GradientSource, Learner
 from pwm_bench.learning.preset import PRESETS
-from pwm_bench.records.schema import RunRecord
+from pwm_bench.store.schema import RunRecord
 
 
 @pytest.mark.parametrize("name", ["pwm", "shac", "ppo", "sac"])

@@ -8,8 +8,8 @@ import pytest
 
 import envs
 from pwm_bench import registry
+from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.parity.schema import ParityRecord
-from pwm_bench.spec import RunSpec
 from tests.envs.mjx import test_conformance
 from tests.envs.tasks import test_physics
 

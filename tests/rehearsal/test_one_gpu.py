@@ -14,8 +14,8 @@ from pwm_bench.bench.workloads import make_rollout
 from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec
 from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec
 from pwm_bench.gradients.slices import SliceSpec
-from pwm_bench.runner.build import build
-from pwm_bench.spec import RunSpec
+from pwm_bench.jobs.build import build
+from pwm_bench.jobs.train_spec import RunSpec
 from tests.rehearsal.one_gpu import gpus
 
 NAMES = ["auto", "cuda", "cuda:0", torch.device("cuda")]

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import UsageError
-from pwm_bench.analysis import on_axis
 from pwm_bench.analysis.published.numbers import CAVEATS, data_folder
 from pwm_bench.names import algorithm_name, published_task
+from pwm_bench.statistics import on_axis
 
 __all__ = ["Seed", "Series", "load_curves"]
 

@@ -31,13 +31,13 @@ import torch
 from torch import Tensor
 
 from envs.errors import UsageError, unknown
-from pwm_bench.analysis import bootstrap_interval
 from pwm_bench.gradients.keeping import Ledger, ProblemSpec
 from pwm_bench.gradients.pedagogical.ball_wall import VARIANTS, BallWall, variant
 from pwm_bench.gradients.pedagogical.descent import descend, score_gradient
 from pwm_bench.gradients.pedagogical.regressors import REGRESSORS, Regressor, fit
 from pwm_bench.learning.checks import check_at_least, check_positive
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.statistics import bootstrap_interval
 
 __all__ = ["BallWallSpec", "measure"]
 

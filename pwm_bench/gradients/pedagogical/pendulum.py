@@ -35,7 +35,6 @@ import torch
 
 import envs
 from envs.errors import UsageError
-from pwm_bench.analysis.bootstrap import percentile_interval
 from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
 from pwm_bench.gradients.estimators import first_order
 from pwm_bench.gradients.keeping import Ledger, ProblemSpec
@@ -46,6 +45,7 @@ from pwm_bench.gradients.pedagogical.population import train_population
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.starts import visited_states
 from pwm_bench.learning.checks import check_at_least, check_choice, check_positive
+from pwm_bench.statistics.bootstrap import percentile_interval
 from pwm_bench.world_model.config import WorldModelConfig
 
 __all__ = ["PendulumSpec", "measure", "signal_and_noise", "two_way_interval"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from pwm_bench.parity.golden.file import GoldenFile
 from pwm_bench.parity.golden.record import Check
-from pwm_bench.records.files import finite_or_none
+from pwm_bench.store.files import finite_or_none
 
 __all__ = ["judge", "judge_gradient", "relative"]
 

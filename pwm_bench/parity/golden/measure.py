@@ -13,8 +13,8 @@ from envs.tasks import load_task
 from pwm_bench.parity.golden import compare
 from pwm_bench.parity.golden.file import GoldenFile
 from pwm_bench.parity.golden.record import Check, GoldenRecord
-from pwm_bench.records import provenance
-from pwm_bench.records.store import now
+from pwm_bench.store import provenance
+from pwm_bench.store.results import now
 
 __all__ = ["measure"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from pwm_bench.parity.stored import read_record, write_record
-from pwm_bench.records.schema import Provenance
+from pwm_bench.store.schema import Provenance
 
 __all__ = ["SCHEMA_VERSION", "Check", "ConstantGroup", "GoldenRecord", "read", "record_path", "write"]
 

@@ -16,7 +16,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from envs.errors import UsageError
-from pwm_bench.records.files import write_atomic
+from pwm_bench.store.files import write_atomic
 from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2, load_checked, to_tdmpc2

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pwm_bench.analysis import interval
 from pwm_bench.analysis.budgets import COUNTED, UNITS, at_budget, common_budget
 from pwm_bench.analysis.rows import make_rows
+from pwm_bench.statistics import interval
 
 # Per environment step: how many of each a learner takes. Scores are a * (1 - exp(-steps / 1000)) + seed.
 LEARNERS = {"quick": (200.0, 0.01, 0.001, 2e-4), "slow": (900.0, 0.5, 0.25, 3e-3), "long": (500.0, 0.02, 0.02, 1e-3)}

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from envs.errors import UsageError
-from pwm_bench.analysis import (
+from pwm_bench.statistics import (
     aggregate_iqm,
     aggregate_mean,
     area_under_curve,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pwm_bench.analysis import bootstrap_interval, iqm, mean, median
+from pwm_bench.statistics import bootstrap_interval, iqm, mean, median
 
 
 def test_iqm_by_hand():

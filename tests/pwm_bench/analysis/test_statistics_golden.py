@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pwm_bench.analysis import (
+from pwm_bench.statistics import (
     AGGREGATES,
     average_profile,
     efficiency_curve,

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from pwm_bench.bench.survival import soak
-from pwm_bench.studies import load_study
-from tests.pwm_bench.toy_cli import register
+from pwm_bench.studies.locomotion import load_study
+from tests.pwm_bench.cli.toy_cli import register
 
 if __name__ == "__main__":
     register()

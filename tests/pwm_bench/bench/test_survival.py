@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from pwm_bench.bench.survival import compare, snapshot
-from pwm_bench.cli import main
-from pwm_bench.records.store import Results
-from pwm_bench.runner.run import execute
-from tests.pwm_bench.toy_cli import toy_spec
+from pwm_bench.cli.main import main
+from pwm_bench.runs.run import execute
+from pwm_bench.store.results import Results
+from tests.pwm_bench.cli.toy_cli import toy_spec
 
 pytestmark = pytest.mark.usefixtures("toys")
 

@@ -202,7 +202,7 @@ def test_infos_carry_the_suites_sizes():
 
 
 def test_the_command_records_shows_and_exports(tmp_path, capsys):
-    from pwm_bench.cli import main
+    from pwm_bench.cli.main import main
 
     command = ["collect", "mw-reach", "--out", str(tmp_path / "data"), "--episodes", "2", "--workers", "0"]
     assert main(command) == 0
@@ -243,7 +243,7 @@ def _mt80(path):
     ],
 )
 def test_the_command_explains_bad_input(tmp_path, capsys, arguments, message):
-    from pwm_bench.cli import main
+    from pwm_bench.cli.main import main
 
     assert main(["collect", *arguments, "--out", str(tmp_path / "data")]) == 2
     error = capsys.readouterr().err
@@ -252,7 +252,7 @@ def test_the_command_explains_bad_input(tmp_path, capsys, arguments, message):
 
 
 def test_the_command_trains_where_there_is_no_expert(tmp_path, capsys, monkeypatch):
-    from pwm_bench.cli import main
+    from pwm_bench.cli.main import main
 
     monkeypatch.setattr("pwm_bench.collection.trained._NUM_ENVS", 2)
     command = ["collect", "pendulum-spin", "--out", str(tmp_path), "--episodes", "2", "--workers", "0"]

@@ -19,13 +19,13 @@ from pwm_bench.gradients.spec import Comparison, ModelRun
 from pwm_bench.gradients.starts import ModelTraining, train_model, visited_states
 from pwm_bench.gradients.values import critic_of_run
 from pwm_bench.jobs.gradients import compare_gradients
+from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.networks import make_critic
-from pwm_bench.records import checkpoint
-from pwm_bench.records.store import Results
-from pwm_bench.runner.run import execute
-from pwm_bench.spec import RunSpec
+from pwm_bench.runs.run import execute
+from pwm_bench.store import checkpoint
+from pwm_bench.store.results import Results
 from pwm_bench.world_model.config import WorldModelConfig
 
 SMALL = {

@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 
 from envs.errors import UsageError
-from pwm_bench.cli import main
-from pwm_bench.gradients import studies
+from pwm_bench.cli.main import main
 from pwm_bench.gradients.rows import load_rows
 from pwm_bench.gradients.seeds import SEED, differences, over_seeds, student_interval, table
 from pwm_bench.gradients.spec import Comparison
 from pwm_bench.gradients.study import GradientStudy
-from pwm_bench.records.store import Results
+from pwm_bench.store.results import Results
+from pwm_bench.studies import gradients as studies
 from tests.pwm_bench.gradients.test_study import TINY_MODEL
 
 

@@ -13,16 +13,17 @@ import pytest
 from rich.console import Console
 
 from envs.errors import UsageError
-from pwm_bench.cli import main
-from pwm_bench.gradients import report, studies
+from pwm_bench.analysis.gradients import figures as report
+from pwm_bench.cli.main import main
 from pwm_bench.gradients.measure import Measurement
 from pwm_bench.gradients.rows import COLUMNS, FILE, load_rows
 from pwm_bench.gradients.spec import Comparison, ModelRun
 from pwm_bench.gradients.starts import ModelTraining
 from pwm_bench.gradients.values import ValueTraining
 from pwm_bench.jobs.gradients import compare_gradients
-from pwm_bench.records.identity import identity
-from pwm_bench.records.store import Results
+from pwm_bench.store.identity import identity
+from pwm_bench.store.results import Results
+from pwm_bench.studies import gradients as studies
 from pwm_bench.world_model.config import WorldModelConfig
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "runs"

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from envs.errors import UsageError
-from pwm_bench.gradients import studies
 from pwm_bench.gradients.controls import ClosedLoop, OpenLoop
 from pwm_bench.gradients.estimators import first_order, score, smoothed
 from pwm_bench.gradients.landscape import returns
@@ -19,7 +18,8 @@ from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.spec import Comparison
 from pwm_bench.gradients.values import ValueTraining, fit_value
 from pwm_bench.jobs.gradients import compare_gradients
-from pwm_bench.records.store import Results
+from pwm_bench.store.results import Results
+from pwm_bench.studies import gradients as studies
 from tests.pwm_bench.gradients.known import DISCOUNT, point_mass, quadratic_answer, quadratic_problem, quadratic_value
 from tests.pwm_bench.gradients.test_reference import relative_error, untrained_model
 from tests.pwm_bench.gradients.test_study import TINY, TINY_MODEL

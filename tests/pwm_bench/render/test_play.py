@@ -13,14 +13,14 @@ from PIL import Image
 
 import envs
 from envs.errors import UsageError
-from pwm_bench.cli import main
-from pwm_bench.records import checkpoint
-from pwm_bench.records.store import Results
+from pwm_bench.cli.main import main
 from pwm_bench.render.caption import caption
 from pwm_bench.render.policies import find_run, simple_actor, trained_actor
 from pwm_bench.render.rollout import Moment, play
-from pwm_bench.runner.run import execute
-from tests.pwm_bench.toy_cli import toy_spec
+from pwm_bench.runs.run import execute
+from pwm_bench.store import checkpoint
+from pwm_bench.store.results import Results
+from tests.pwm_bench.cli.toy_cli import toy_spec
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from envs.errors import UsageError
-from pwm_bench.analysis import normalisation
 from pwm_bench.analysis.published import CAVEATS, beside, curves, curves_beside, load_curves, load_published
+from pwm_bench.statistics import normalisation
 
 NONE = normalisation("none")
 AT = (1e5, 3e5, 1e6, 2e6, 4e6, 1e7)

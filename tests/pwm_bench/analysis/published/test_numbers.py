@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 
 from envs.errors import UsageError
-from pwm_bench.analysis import normalisation
-from pwm_bench.analysis.normalise import PPO_PEAK
 from pwm_bench.analysis.published import CAVEATS, curves, load_published, numbers
 from pwm_bench.analysis.published import beside as choose
+from pwm_bench.statistics import normalisation
+from pwm_bench.statistics.normalise import PPO_PEAK
 
 NONE = normalisation("none")
 DATA = numbers.data_folder()

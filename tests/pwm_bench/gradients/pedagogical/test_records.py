@@ -10,14 +10,15 @@ import pandas as pd
 import pytest
 
 from envs.errors import UsageError
-from pwm_bench.cli import main
+from pwm_bench.analysis.gradients import problems as report
+from pwm_bench.cli.main import main
 from pwm_bench.gradients import slices
-from pwm_bench.gradients.pedagogical import ball_wall_study, pendulum, report
+from pwm_bench.gradients.pedagogical import ball_wall_study, pendulum
 from pwm_bench.gradients.pedagogical.ball_wall import variant
 from pwm_bench.gradients.rows import COLUMNS, FILE, load_rows
 from pwm_bench.gradients.starts import ModelTraining
 from pwm_bench.jobs.gradients import study_problem
-from pwm_bench.records.store import Results
+from pwm_bench.store.results import Results
 from pwm_bench.world_model.config import WorldModelConfig
 
 TINY = {"seeds": 2, "grid": 100, "epochs": 2, "batch_size": 50, "starts": 8, "steps": 20, "samples": 4}

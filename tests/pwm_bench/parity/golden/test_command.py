@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pwm_bench.cli import main
+from pwm_bench.cli.main import main
 from pwm_bench.parity.golden.file import read_golden
 from pwm_bench.parity.golden.record import read, record_path
 from tests.pwm_bench.parity.golden.recordings import GOLDEN, arrays_of, save, shortened

@@ -13,12 +13,7 @@ import torch
 
 from envs.errors import UsageError
 from pwm_bench.world_model.dataset.chunks import chunk_files, open_chunk
-from tests.pwm_bench.world_model.dataset.chunk_files import (
-    columns,
-    save_old_tensordict,
-    save_plain,
-    save_tensordict,
-)
+from tests.pwm_bench.world_model.dataset.chunk_files import columns, save_old_tensordict, save_plain, save_tensordict
 
 _HAS_TENSORDICT = importlib.util.find_spec("tensordict") is not None
 

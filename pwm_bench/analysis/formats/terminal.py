@@ -1,0 +1,146 @@
+"""A summary on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pwm_bench.analysis.formats.columns import COLUMNS, Layout
+from pwm_bench.analysis.formats.sheet import Cell, Line, Sheet, to_sheet
+from pwm_bench.analysis.tables.scores import Summary
+from pwm_bench.text import MISSING
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+__all__ = ["grid_to_rich", "to_rich"]
+
+_WIDE = 150  # terminal columns from which one table holds everything
+_NARROW = 100  # and below which what only some readers need is left out
+_BETWEEN = 2  # terminal columns between two of a table
+
+
+def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout | None = None) -> Group:
+    """A summary for a terminal of ``width`` columns: one table if it fits, scores and cost apart if not."""
+    from rich.console import Group
+
+    chosen = layout or Layout()
+    sheet = to_sheet(summary, chosen, "rich")
+    everything = range(len(sheet.headers))
+    if chosen.grid:
+        return grid_to_rich(sheet, width, trace=trace)
+    if width >= _WIDE or chosen.columns:
+        parts = [("", list(everything))]
+    else:
+        left_out = {"cost", "detail"} if width < _NARROW else {"cost"}
+        scores = [i for i in everything if sheet.parts[i] not in left_out and not _all_well(sheet, i)]
+        parts = [(" · scores", scores), (" · cost", [i for i in everything if sheet.parts[i] in ("name", "cost")])]
+    tables = [_table(sheet, suffix, columns) for suffix, columns in parts]
+    return Group(*tables, *_below(sheet, trace))
+
+
+def grid_to_rich(sheet: Sheet, width: int, *, trace: bool = False) -> Group:
+    """A grid whose numbers stay whole: intervals are left out if it is too wide with them, then it comes in parts."""
+    from rich.console import Group
+    from rich.text import Text
+
+    rows = [line.cells for block in sheet.blocks for line in block.lines]
+
+    def needed(column: int, intervals: bool) -> int:
+        texts = (_cell(row[column], name=not column, intervals=intervals).cell_len for row in rows)
+        return max(*map(len, _heading(sheet.headers[column]).splitlines()), *texts) + _BETWEEN
+
+    columns = range(len(sheet.headers))
+    whole = sum(needed(column, True) for column in columns)
+    intervals = whole <= width
+    parts, room = [[0]], width - needed(0, intervals)
+    for column in columns[1:]:
+        need = needed(column, intervals)
+        if need > room and len(parts[-1]) > 1:
+            parts.append([0])
+            room = width - needed(0, intervals)
+        parts[-1].append(column)
+        room -= need
+    below = _below(sheet, trace)
+    if not intervals and any(cell.interval for row in rows for cell in row):
+        below.insert(0, Text(f"Intervals need a terminal of {whole} columns.", style="dim"))
+    return Group(*(_table(sheet, "", columns, intervals=intervals) for columns in parts), *below)
+
+
+def _heading(header: str) -> str:
+    """What sets algorithms of the same name apart goes to a line of its own."""
+    return header.replace(" (", "\n(").replace(", ", ",\n")
+
+
+def _below(sheet: Sheet, trace: bool) -> list[Text]:
+    from rich.text import Text
+
+    lines = [Text(f"! {line}", style="yellow") for line in sheet.failures]
+    lines += [Text(line, style="dim") for line in sheet.notes]
+    lines += [Text(f"{letter}  {text}", style="dim") for letter, text in sheet.footnotes]
+    return lines + [Text(line) for line in ("", *sheet.traces)] if trace else lines
+
+
+def _all_well(sheet: Sheet, column: int) -> bool:
+    """Whether it is the status, and says nothing but ok: where space is short, no news is good news. That a row is
+    published stands above it."""
+    cells = (line.cells[column].text for block in sheet.blocks for line in block.lines if not line.published)
+    return sheet.headers[column] == COLUMNS["status"].header and all(text == "ok" for text in cells)
+
+
+def _table(sheet: Sheet, suffix: str, columns: Sequence[int], *, intervals: bool = False) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=sheet.title + suffix,
+        title_style="bold",
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for i in columns:
+        grid = not sheet.block_header
+        header = _heading(sheet.headers[i]) if grid else sheet.headers[i]
+        wraps = sheet.parts[i] == "name" and not grid
+        table.add_column(header, justify=sheet.aligns[i], no_wrap=not wraps, overflow="fold")
+    for block in sheet.blocks:
+        lines = [line for line in block.lines if not _says_nothing(line, columns)]
+        if not lines:
+            continue
+        if block.title:
+            table.add_row(Text(block.title, style="bold cyan"))
+        for line in lines:
+            cells = [_cell(line.cells[i], name=i == 0, indent=bool(block.title), intervals=intervals) for i in columns]
+            table.add_row(*cells, style="italic dim" if line.published else None)
+        table.add_section()
+    return table
+
+
+def _says_nothing(line: Line, columns: Sequence[int]) -> bool:
+    """Whether it is a published line, and nothing of what is shown is known of it."""
+    return line.published and all(line.cells[i].text == MISSING for i in columns if i)
+
+
+def _cell(cell: Cell, *, name: bool, indent: bool = False, intervals: bool = False) -> Text:
+    """A name has each difference from its other rows on a line of its own."""
+    from rich.text import Text
+
+    text = Text(f"  {cell.text}" if name and indent else cell.text)
+    if intervals and cell.interval:
+        text.append(f" {cell.interval}")
+    if cell.marks:
+        text.append(f" {','.join(cell.marks)}", style="dim")
+    for detail in cell.details:
+        text.append(f"\n    {detail}", style="dim")
+    if cell.bold:
+        text.stylize("bold green")
+    if cell.warn:
+        text.stylize("yellow")
+    if cell.published:
+        text.stylize("italic dim")
+    return text

@@ -1,0 +1,136 @@
+"""The table of gradient studies in every format: estimators by horizons, one metric with its intervals."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from envs.errors import unknown
+from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet, half, span
+from pwm_bench.analysis.formats.columns import Align
+from pwm_bench.analysis.gradients.figures import LABELS
+from pwm_bench.gradients.estimators import ESTIMATORS
+from pwm_bench.gradients.rows import COLUMNS
+from pwm_bench.names import simulator_name, task_name
+from pwm_bench.text import MISSING, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["gradient_data", "gradient_sheet", "metric_rows"]
+
+_PLACES = ("study", "comparison", "simulator")
+_INTERVAL = "95 % intervals over start states, where an estimator has several"
+_NOTES = {
+    "cosine": "Cosine of the estimate with the reference gradient at the same states.",
+    "esnr": "Expected signal-to-noise ratio of a sample of the estimate.",
+}
+_LOST = "Some of its samples were not finite and are left out."
+
+
+def metric_rows(frame: pd.DataFrame, metric: str, *, study: str) -> pd.DataFrame:
+    """The rows of a metric over all start states, with the share of samples that were not finite as ``nonfinite``.
+
+    Args:
+        frame: as `pwm_bench.analysis.gradients.selected.selected_rows` gives it.
+        metric: one that an estimator has a single value of at each horizon, such as ``cosine`` or ``esnr``.
+        study: how the error calls it.
+
+    Raises:
+        UsageError: no such metric.
+    """
+    whole = frame[(frame.state == -1) & frame["at"].isna()]
+    choices = sorted(set(whole.metric) - {"nonfinite"})
+    if metric not in choices:
+        raise unknown(f"metric of gradient study '{study}'", metric, choices)
+    keys = [*_PLACES, "estimator", "horizon"]
+    lost = whole[whole.metric == "nonfinite"][[*keys, "value"]].rename(columns={"value": "nonfinite"})
+    rows = whole[whole.metric == metric].drop(columns=["state", "at"])
+    return rows.merge(lost, on=keys, how="left")
+
+
+def gradient_data(rows: pd.DataFrame, format: str) -> str | bytes:
+    """The rows with full precision.
+
+    Args:
+        rows: of `metric_rows`.
+        format: ``"csv"``, ``"json"`` or ``"parquet"``.
+    """
+    if format == "csv":
+        return str(rows.to_csv(index=False, lineterminator="\n"))
+    if format == "json":
+        return json.dumps(json.loads(rows.to_json(orient="records", double_precision=15)), indent=2) + "\n"
+    stream = io.BytesIO()
+    rows.to_parquet(stream, index=False)
+    return stream.getvalue()
+
+
+def gradient_sheet(rows: pd.DataFrame, *, study: str, left_out: Sequence[str] = (), in_print: bool = False) -> Sheet:
+    """The rows laid out: a block for each comparison and simulator, a line for each estimator, a column a horizon.
+
+    Args:
+        rows: of `metric_rows`.
+        study: for the title.
+        left_out: what is said of runs that are not in it.
+        in_print: tasks and simulators have their names in print.
+    """
+    (metric,) = set(rows.metric)
+    horizons = sorted({int(horizon) for horizon in rows.horizon})
+    footnotes = Footnotes()
+    blocks, traces = [], []
+    for (folder, run_id, _), mine in rows.groupby(list(_PLACES), sort=False):
+        title = _title(rows, mine, in_print=in_print)
+        there = set(mine.estimator)
+        names = [name for name in ESTIMATORS if name in there] + sorted(there - set(ESTIMATORS))
+        lines = []
+        for name in names:
+            of_name = {int(row["horizon"]): row for _, row in mine[mine.estimator == name].iterrows()}
+            cells = (_cell(of_name.get(horizon), footnotes) for horizon in horizons)
+            lines.append(Line((Cell(LABELS.get(str(name), str(name))), *cells)))
+        blocks.append(Block(title, tuple(lines)))
+        traces.append(f"{title}: {folder}/{run_id}")
+    numbers: list[Align] = ["right"] * len(horizons)
+    return Sheet(
+        title=f"{study} · {metric}",
+        headers=("estimator", *(f"H={horizon}" for horizon in horizons)),
+        aligns=("left", *numbers),
+        parts=("name", *("score" for _ in horizons)),
+        blocks=tuple(blocks),
+        notes=tuple(filter(None, (_NOTES.get(str(metric), ""), f"H: horizon in control steps. {_INTERVAL}."))),
+        failures=tuple(f"left out: {message}" for message in left_out),
+        footnotes=tuple((letter, text) for text, letter in footnotes.letters.items()),
+        traces=tuple(traces),
+        block_header="comparison",
+    )
+
+
+def _title(rows: pd.DataFrame, mine: pd.DataFrame, *, in_print: bool) -> str:
+    """What sets a comparison apart: its task, simulator and loop, and what varies within its study."""
+    first = mine.iloc[0]
+    task, simulator = str(first["task"]), str(first["simulator"])
+    if in_print:
+        task, simulator = task_name(task), simulator_name(simulator)
+    title = f"{task} in {simulator}" if simulator else task
+    title += f", {first['loop']} loop" if first["loop"] != "none" else ""
+    known = {*COLUMNS, "study", "comparison", "task", "loop", "nonfinite"}
+    of_setting = [name for name in rows if name not in known and mine[name].notna().all()]
+    return ", ".join([title, *(f"{name}={_plain(first[name])}" for name in of_setting)])
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _cell(row: pd.Series | None, footnotes: Footnotes) -> Cell:
+    if row is None:
+        return Cell(MISSING)
+    value, low, high = (float(row[name]) for name in ("value", "low", "high"))
+    marks = footnotes.marks([_LOST]) if row["nonfinite"] > 0.0 else ()
+    if not math.isfinite(value):
+        return Cell("∞" if math.isinf(value) else MISSING, marks=marks)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Cell(number(value), marks=marks)
+    return Cell(number(value), span(low, high), half(value, low, high), marks=marks)

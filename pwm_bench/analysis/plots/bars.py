@@ -1,0 +1,154 @@
+"""Final scores with intervals, and the time to a threshold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from envs.errors import UsageError
+from pwm_bench.analysis.plots import frames
+from pwm_bench.analysis.plots.panels import FEW, label_edges, panel_grid
+from pwm_bench.analysis.plots.style import GREY, Width, count_axis, looks, number_axis, time_axis
+from pwm_bench.statistics import estimate_mean, time_to_threshold
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["score_bars", "threshold_times"]
+
+
+def score_bars(frame: pd.DataFrame, *, score: str = "return", width: Width = "single") -> Figure:
+    """A bar for the mean over seeds of each algorithm with its interval, and a dot for each seed.
+
+    Args:
+        frame: of `frames.members_frame`, perhaps normalised.
+        score: label of the scores' axis.
+        width: one or two columns of a page.
+
+    Raises:
+        UsageError: no finished run.
+    """
+    frame = frames.finished(frame)
+    if frame.empty:
+        raise UsageError("scores: no run has finished")
+    parts = [block for _, block in frames.panels(frame)]
+    styles = looks(frames.labels(frame))
+    figure, panels, columns = _rows_of_names(frame, parts, width)
+    for index, (panel, block) in enumerate(zip(panels, parts, strict=True)):
+        names = frames.labels(frame) if len(parts) > FEW else frames.labels(block)
+        if len(parts) <= FEW:
+            names = sorted(names, key=lambda name: -_middle(block, name))
+        for place, name in enumerate(names):
+            scores = frames.seed_scores(block, name)
+            if not scores.size:
+                continue
+            found = estimate_mean(scores)
+            value, (low, high) = float(found.value), found.interval()
+            colour = styles[name].colour
+            panel.barh(place, value, height=0.62, color=colour, alpha=0.35, linewidth=0)
+            panel.plot([value, value], [place - 0.31, place + 0.31], color=colour, linewidth=1.6)
+            panel.plot([low, high], [place, place], color="#222222", linewidth=1.1)
+            panel.plot(scores, np.full(scores.size, place), linestyle="", marker="o", markersize=2.6,
+                       markerfacecolor="white", markeredgecolor=colour, markeredgewidth=0.9)  # fmt: skip
+        _name_rows(panel, names, named=len(parts) <= FEW or index % columns == 0)
+        panel.axvline(0.0, color=GREY, linewidth=0.6)
+        panel.set_title(frames.heading(block, frame), fontsize=7.5 if len(parts) > FEW else None)
+        number_axis(panel.xaxis, 5 if len(parts) <= FEW else 3)
+    label_edges(figure, panels, x=score)
+    return figure
+
+
+def _rows_of_names(frame: pd.DataFrame, parts: list[pd.DataFrame], width: Width) -> tuple[Figure, list[Axes], int]:
+    """Panels in which each algorithm has a row; where there are many, all have the same rows."""
+    if len(parts) > FEW:
+        rows = len(frames.labels(frame))
+        height = 0.55 + 0.82 * frames.row_height(frames.labels(frame), 16) * rows
+    else:
+        rows = max(block["label"].nunique() for block in parts)
+        height = 0.75 + frames.row_height(frames.labels(frame)) * rows
+    return panel_grid(len(parts), width=width, height=height)
+
+
+def threshold_times(
+    frame: pd.DataFrame, threshold: float, *, axis: str = "env_steps", score: str = "return", width: Width = "single"
+) -> Figure:
+    """When each seed first scored a threshold in an evaluation; seeds that never did stand at the right.
+
+    Args:
+        frame: of `frames.members_frame`, perhaps normalised.
+        threshold: in units of the frame's scores.
+        axis: of `plots.frames.AXES`.
+        score: its name.
+        width: one or two columns of a page.
+
+    Raises:
+        UsageError: no finished run.
+    """
+    frame = frames.finished(frame)
+    if frame.empty:
+        raise UsageError("time to threshold: no run has finished")
+    parts = [block for _, block in frames.panels(frame)]
+    styles = looks(frames.labels(frame))
+    column, label = frames.AXES[axis]
+    figure, panels, columns = _rows_of_names(frame, parts, width)
+    longest = max(float(curve[-1]) for curve in frame[column] if len(curve))
+    for index, (panel, block) in enumerate(zip(panels, parts, strict=True)):
+        names = frames.labels(frame) if len(parts) > FEW else frames.labels(block)
+        end = max(float(curve[-1]) for curve in block[column] if len(curve))
+        divisor, unit = time_axis(panel, longest) if axis == "time" else (1.0, "")
+        never = 1.17 * end / divisor
+        for place, name in enumerate(names):
+            rows = block[block["label"] == name]
+            times = np.array(
+                [time_to_threshold(x, y, threshold) for x, y in zip(rows[column], rows["curve_value"], strict=True)]
+            )
+            if times.size:
+                _draw_times(panel, place, times / divisor, never, styles[name].colour, styles[name].marker)
+        _name_rows(panel, names, named=len(parts) <= FEW or index % columns == 0)
+        panel.axvline(1.08 * end / divisor, color=GREY, linewidth=0.6, linestyle=(0, (2, 2)))
+        if axis != "time":
+            count_axis(panel.xaxis)
+        panel.set_xlim(0.0, 1.26 * end / divisor)
+        ticks = [tick for tick in panel.get_xticks() if 0 <= tick <= 1.03 * end / divisor]
+        if len(parts) > FEW:
+            ticks = [ticks[0], ticks[len(ticks) // 2]] if len(ticks) > 2 else ticks[:1]
+        shown = [panel.xaxis.get_major_formatter()(tick, 0) for tick in ticks]
+        panel.set_xticks([*ticks, never], [*shown, "never"])
+        title = frames.heading(block, frame)
+        few = len(parts) <= FEW
+        panel.set_title(f"{title}: {score} of {threshold:,g}" if few else title, fontsize=None if few else 7.5)
+    label = f"{label} [{unit}]" if unit else label
+    label_edges(figure, panels, x=label if len(parts) <= FEW else f"{label}, to {score} of {threshold:,g}")
+    return figure
+
+
+def _draw_times(panel: Axes, place: int, times: np.ndarray, never: float, colour: str, marker: str) -> None:
+    """Seeds that share a time are stacked a little apart."""
+    at = np.where(np.isfinite(times), times, never)
+    offsets = np.zeros(len(at))
+    for value in np.unique(at):
+        same = np.flatnonzero(at == value)
+        offsets[same] = (np.arange(len(same)) - (len(same) - 1) / 2) * min(0.24, 0.7 / len(same))
+    reached = np.isfinite(times)
+    panel.plot(at[reached], place + offsets[reached], linestyle="", marker=marker, markersize=4, color=colour)
+    panel.plot(at[~reached], place + offsets[~reached], linestyle="", marker=marker, markersize=4,
+               markerfacecolor="white", markeredgecolor=colour)  # fmt: skip
+    middle = float(np.median(times))
+    if np.isfinite(middle):
+        panel.plot([middle, middle], [place - 0.33, place + 0.33], color=colour, linewidth=1.6)
+
+
+def _middle(block: pd.DataFrame, name: str) -> float:
+    scores = frames.seed_scores(block, name)
+    return float(scores.mean()) if scores.size else -np.inf
+
+
+def _name_rows(panel: Axes, names: list[str], *, named: bool) -> None:
+    shown = [frames.wrapped(frames.shown(name), 20) if named else "" for name in names]
+    panel.set_yticks(range(len(names)), shown)
+    panel.set_ylim(len(names) - 0.5, -0.5)
+    panel.tick_params(axis="y", length=0)
+    panel.grid(visible=False, axis="y")

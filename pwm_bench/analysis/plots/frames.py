@@ -1,0 +1,109 @@
+"""From a members frame to what is drawn: panels, labels, strata."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pwm_bench.names import algorithm_name, simulator_name, task_name
+from pwm_bench.store.results import FINISHED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["AXES", "CAPTION", "finished", "generator", "heading", "labels", "legend", "panels", "row_height",
+           "score_name", "seed_scores", "shown", "wrapped"]  # fmt: skip
+
+AXES = {
+    "env_steps": ("curve_env_steps", "environment steps per seed"),
+    "gradient_steps": ("curve_gradient_steps", "gradient steps per seed"),
+    "policy_gradient_steps": ("curve_policy_gradient_steps", "policy-gradient steps per seed"),
+    "time": ("curve_train_seconds", "training time"),
+}
+"""What learning is drawn against: column of the frame, and label."""
+
+CAPTION = "Mean over seeds; shaded or whiskers: its 95 % interval by Student's t; profiles: by the bootstrap."
+RESAMPLES = 2000
+SEED = 0
+
+
+def finished(frame: pd.DataFrame) -> pd.DataFrame:
+    """The seeds that count, with a column ``label``: the algorithm and what sets it apart."""
+    frame = frame[frame["status"].isin(FINISHED)].copy()
+    frame["label"] = [
+        f"{algorithm} ({variant})" if variant else algorithm
+        for algorithm, variant in zip(frame["algorithm"], frame["variant"], strict=True)
+    ]
+    return frame
+
+
+def labels(frame: pd.DataFrame) -> list[str]:
+    """All labels, in an order that does not depend on their scores."""
+    return sorted(frame["label"].unique())
+
+
+def panels(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """One part for each task and simulator, with its title."""
+    for (task, simulator), block in frame.groupby(["task", "simulator"], sort=True):
+        yield f"{task} in {simulator}", block
+
+
+def heading(block: pd.DataFrame, frame: pd.DataFrame) -> str:
+    """Title of a panel in print, without the simulator where the whole figure has one.
+
+    Args:
+        block: the panel's rows, of one task and simulator.
+        frame: all rows of the figure.
+    """
+    first = block.iloc[0]
+    name = task_name(first["task"])
+    return name if frame["simulator"].nunique() == 1 else f"{name} ({simulator_name(first['simulator'])})"
+
+
+def shown(label: str) -> str:
+    """A label in print: ``"SHAC (gamma=0.9)"`` for ``"shac (gamma=0.9)"``."""
+    name, space, rest = label.partition(" ")
+    return algorithm_name(name) + space + rest
+
+
+def seed_scores(block: pd.DataFrame, label: str) -> NDArray[np.float64]:
+    """Final scores of one label's seeds."""
+    scores = block.loc[block["label"] == label, "final"].to_numpy(dtype=np.float64)
+    return scores[np.isfinite(scores)]
+
+
+def score_name(metric: str, normalised: str) -> str:
+    """Label of a score's axis."""
+    name = metric.replace("_", " ")
+    return name if normalised == "none" else f"normalised {name}"
+
+
+def wrapped(label: str, width: int = 26) -> str:
+    """A long label on several lines."""
+    return "\n".join(textwrap.wrap(label, width)) or label
+
+
+def row_height(names: Iterable[str], width: int = 20) -> float:
+    """What a row with a name beside it needs [inches]."""
+    return max([0.32, *(0.08 + 0.135 * (wrapped(name, width).count("\n") + 1) for name in names)])
+
+
+def generator() -> np.random.Generator:
+    """Each interval begins afresh, so no curve depends on the others in the figure."""
+    return np.random.default_rng(SEED)
+
+
+def legend(figure: Any, entries: dict[str, Any]) -> None:
+    """One legend for the whole figure, above the axes, with as many columns as fit."""
+    width, height = figure.get_size_inches()
+    names = [wrapped(shown(label)) for label in entries]
+    longest = max((len(line) for name in names for line in name.split("\n")), default=1)
+    columns = max(1, min(len(names), int(width / (0.5 + 0.062 * longest))))  # of a handle, and of a letter [inches]
+    rows = -(-len(names) // columns)
+    lines = sum(max(name.count("\n") + 1 for name in names[row::rows]) for row in range(rows))
+    figure.set_size_inches(width, height + 0.145 * (lines - 1))  # so that the axes keep their height
+    figure.legend(entries.values(), names, loc="outside upper center", ncols=columns, columnspacing=1.4)

@@ -1,0 +1,119 @@
+"""Comparisons over all tasks: performance profiles and probabilities of improvement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.errors import UsageError
+from pwm_bench.analysis.plots import frames
+from pwm_bench.analysis.plots.style import GREY, PAGE_HEIGHT, Width, looks, number_axis, subplots
+from pwm_bench.statistics import performance_profile, probability_of_improvement
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["improvement", "profiles"]
+
+
+def profiles(frame: pd.DataFrame, *, score: str = "return", width: Width = "single", normalised: bool = True) -> Figure:
+    """Share of runs that score above each threshold, over all tasks that every algorithm has.
+
+    Args:
+        frame: of `frames.members_frame`; with several tasks, normalised.
+        score: label of the horizontal axis.
+        width: one or two columns of a page.
+        normalised: whether scores of different tasks compare.
+
+    Raises:
+        UsageError: no finished run, or several tasks whose scores do not compare.
+    """
+    strata, tasks = _common(frames.finished(frame), "performance profiles")
+    if not normalised and len(tasks) > 1:
+        raise UsageError(
+            f"performance profiles: raw scores of {len(tasks)} tasks do not compare; normalise them, for example with "
+            "--normalise random-expert"
+        )
+    everything = np.concatenate([scores for held in strata.values() for scores in held])
+    low, high = float(everything.min()), float(everything.max())
+    room = 0.04 * (high - low or 1.0)
+    thresholds = np.unique(np.concatenate([np.linspace(low - room, high + room, 201), everything]))
+    styles = looks(list(strata))
+    figure, ((panel,),) = subplots(width=width, height=2.3)
+    for label, held in strata.items():
+        found = performance_profile(held, thresholds, frames.generator(), resamples=frames.RESAMPLES)
+        if np.isfinite(found.low).any():
+            panel.fill_between(thresholds, found.low, found.high, step="post", **styles[label].band)
+        panel.step(
+            thresholds, found.value, where="post", label=frames.wrapped(frames.shown(label)), **styles[label].line
+        )
+    panel.set_xlabel(f"{score} threshold")
+    number_axis(panel.xaxis)
+    panel.set_ylabel("share of runs above it")
+    panel.set_ylim(-0.02, 1.02)
+    panel.margins(x=0)
+    frames.legend(figure, dict(zip(strata, panel.get_lines(), strict=True)))
+    return figure
+
+
+def improvement(frame: pd.DataFrame, *, width: Width = "single") -> Figure:
+    """For each pair of algorithms, the probability that a run of the first scores above a run of the second.
+
+    Args:
+        frame: of `frames.members_frame`; scores are compared within tasks only, so it need not be normalised.
+        width: one or two columns of a page.
+
+    Raises:
+        UsageError: fewer than two algorithms on common tasks.
+    """
+    strata, _ = _common(frames.finished(frame), "probability of improvement")
+    pairs = list(combinations(strata, 2))
+    if not pairs:
+        raise UsageError("probability of improvement: needs two algorithms with finished runs on a common task")
+    styles = looks(list(strata))
+    height = min(0.75 + frames.row_height(strata, 18) * len(pairs), PAGE_HEIGHT)
+    figure, ((panel,),) = subplots(width=width, height=height)
+    for place, (x, y) in enumerate(pairs):
+        found = probability_of_improvement(strata[x], strata[y])
+        value, low, high = found.value, found.low, found.high
+        winner = x if value >= 0.5 else y
+        if np.isfinite(low):
+            panel.plot([low, high], [place, place], color=styles[winner].colour, linewidth=5, alpha=0.35,
+                       solid_capstyle="butt")  # fmt: skip
+        panel.plot([value], [place], marker="|", markersize=9, markeredgewidth=2, color=styles[winner].colour)
+    panel.axvline(0.5, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)))
+    panel.set_xlim(-0.02, 1.02)
+    panel.set_ylim(len(pairs) - 0.5, -0.5)
+    panel.set_yticks(range(len(pairs)), [frames.wrapped(frames.shown(x), 18) for x, _ in pairs])
+    panel.tick_params(axis="y", length=0)
+    panel.grid(visible=False, axis="y")
+    panel.set_xlabel("P(X > Y)")
+    panel.set_ylabel("X")
+    right = panel.secondary_yaxis("right")
+    right.set_yticks(range(len(pairs)), [frames.wrapped(frames.shown(y), 18) for _, y in pairs])
+    right.tick_params(axis="y", length=0)
+    right.set_ylabel("Y")
+    return figure
+
+
+def _common(frame: pd.DataFrame, what: str) -> tuple[dict[str, list[NDArray[np.float64]]], Sequence[str]]:
+    """Label -> scores of each task that all labels have, and the tasks' titles."""
+    if frame.empty:
+        raise UsageError(f"{what}: no run has finished")
+    names = frames.labels(frame)
+    tasks: list[str] = []
+    held: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+    for title, block in frames.panels(frame):
+        scores = {name: frames.seed_scores(block, name) for name in names}
+        if all(found.size for found in scores.values()):
+            tasks.append(title)
+            for name in names:
+                held[name].append(scores[name])
+    if not tasks:
+        raise UsageError(f"{what}: no task has finished runs of all of {', '.join(names)}")
+    return held, tasks

@@ -1,0 +1,177 @@
+"""Puts the page together."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from envs.errors import UsageError
+from pwm_bench.analysis.report.curves import curve_data
+from pwm_bench.analysis.report.markup import Markup, command, escape, fill, joined, script_json, tag
+from pwm_bench.analysis.report.media import Media, gradients_section
+from pwm_bench.analysis.report.runs import at, failures_section, moment, runs_section, what
+from pwm_bench.analysis.report.table import summary_section
+from pwm_bench.analysis.tables.scores import Match, normalise_frame, summarise
+from pwm_bench.store.frames import Loaded, load_study, members_frame
+from pwm_bench.store.results import FINISHED, Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Options", "build"]
+
+_SCRIPTS = ("format.js", "scale.js", "chart.js", "page.js")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the page shows; the first five are those of `analysis.tables.scores.summarise`."""
+
+    metric: str = "return"
+    match: Match = "env_steps"
+    normalise: str = "none"
+    threshold: float | None = None
+    published: str | None = None
+    videos: Sequence[Path] = ()
+    """Files beside those found in run directories."""
+    gradients: Sequence[str] = ()
+    """Gradient studies; the one of the study's own name, if there is one, where empty."""
+    megabytes: float = 20.0
+    """Most that videos and figures may take [MB]."""
+
+
+def build(results: Results, study: str, options: Options) -> str:
+    """A study as one HTML page. The same records give the same text.
+
+    Raises:
+        UsageError: no such study, an impossible option, or a file that cannot be read.
+    """
+    if not options.megabytes >= 0:
+        raise UsageError(f"--megabytes {options.megabytes}: must not be negative")
+    loaded = load_study(results, study)
+    summary = summarise(
+        loaded, study=study, metric=options.metric, match=options.match, normalise=options.normalise,
+        threshold=options.threshold, pairs=True, published=options.published,
+    )  # fmt: skip
+    media = Media(int(options.megabytes * 1e6))
+    given = media.given(options.videos)
+    gradients = gradients_section(results, options.gradients or (study,), media, required=bool(options.gradients))
+    for run in loaded.runs:
+        given += media.beside(results.study_path(study) / run.record.id, what(run.record))
+    data = _curves(loaded, options)
+    data["command"] = f"pwm-bench plot {quote(study)} --kind curves{at(results)}"
+    data["normalise"] = {"metric": options.metric, "name": options.normalise}
+    failures = failures_section(loaded, results, study)
+    sections = [
+        ("summary", "Summary", summary_section(summary, _table_command(results, study, options))),
+        ("curves", "Learning curves", _asset("curves.html") if data["panels"] else _nothing()),
+        ("gradients", "Gradients", gradients),
+        ("videos", "Videos", tag("div", *given, class_="gallery") if given else ""),
+        ("failures", "Failures and unfinished runs", failures or tag("p", "None: every run and seed ended well.")),
+        ("runs", "Runs", joined((_left_out(media), runs_section(loaded, results, study)))),
+    ]
+    shown = [(name, title, content) for name, title, content in sections if content]
+    script = "\n".join(_asset(name) for name in _SCRIPTS)
+    return fill(
+        _asset("page.html"),
+        {
+            "title": escape(f"{study} · pwm-bench report"),
+            "heading": escape(study),
+            "policy": _policy(script),
+            "style": _asset("page.css"),
+            "subtitle": _subtitle(loaded),
+            "contents": joined(
+                tag("li", tag("a", title.partition(" and ")[0], href=f"#{name}")) for name, title, _ in shown
+            ),
+            "sections": joined(
+                tag("section", tag("h2", title, id=f"{name}-title"), content, id=name, aria_labelledby=f"{name}-title")
+                for name, title, content in shown
+            ),
+            "command": command(_report_command(results, study, options)),
+            "data": script_json(data),
+            "script": script,
+        },
+    )
+
+
+def _curves(loaded: Loaded, options: Options) -> dict[str, Any]:
+    """For all metrics; the chosen one comes first and is normalised as the table's."""
+    from pwm_bench.analysis.plots.frames import score_name
+
+    recorded = {name for run in loaded.runs for name in run.curves.metrics}
+    metrics = [options.metric, *sorted(recorded - {options.metric}, key=lambda name: (name != "return", name))]
+    scores: dict[str, pd.DataFrame] = {}
+    names = {}
+    for metric in metrics:
+        normalised = options.normalise if metric == options.metric else "none"
+        scores[metric], _ = normalise_frame(members_frame(loaded.runs, metric=metric), normalised)
+        names[metric] = score_name(metric, normalised)
+    if scores[options.metric].empty:
+        return {"panels": []}
+    return curve_data(scores, names)
+
+
+def _nothing() -> Markup:
+    return tag("p", "No run has finished yet.")
+
+
+def _left_out(media: Media) -> Markup:
+    if not media.left_out:
+        return Markup("")
+    return tag("p", f"Too large to be taken in, see --megabytes: {', '.join(media.left_out)}.", class_="notes")
+
+
+def _subtitle(loaded: Loaded) -> Markup:
+    runs = [run.record for run in loaded.runs]
+    done = sum(record.status in FINISHED for record in runs)
+    members = [member for record in runs for member in record.members]
+    kind = "policy" if any(member.task for member in members) else "seed"
+    last = max((record.updated_at for record in runs), default="")
+    counted = f"{_number(len(runs), 'run')}, {_number(len(members), kind)}"
+    parts = [counted, f"{done} finished" if done < len(runs) else "all finished"]
+    parts += [f"{len(loaded.damaged)} damaged"] if loaded.damaged else []
+    parts += [f"last record {moment(last)}"] if last else []
+    return escape(" · ".join(parts))
+
+
+def _table_command(results: Results, study: str, options: Options) -> str:
+    return f"pwm-bench table {quote(study)}{_flags(options)} --pairs --trace{at(results)}"
+
+
+def _report_command(results: Results, study: str, options: Options) -> str:
+    more = "".join(f" --videos {quote(str(path))}" for path in options.videos)
+    more += f" --gradients {quote(','.join(options.gradients))}" if options.gradients else ""
+    more += f" --megabytes {options.megabytes:g}" if options.megabytes != Options.megabytes else ""
+    return f"pwm-bench report {quote(study)}{_flags(options)}{more}{at(results)}"
+
+
+def _flags(options: Options) -> str:
+    flags = [
+        f" --{name} {quote(str(getattr(options, name)))}"
+        for name in ("metric", "match", "normalise")
+        if getattr(options, name) != getattr(Options, name)
+    ]
+    flags += [f" --threshold {options.threshold:g}"] if options.threshold is not None else []
+    flags += [f" --published {options.published}"] if options.published is not None else []
+    return "".join(flags)
+
+
+def _policy(script: str) -> str:
+    """Content security policy: the page loads nothing, and runs its own script alone, whatever a record says."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    sources = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; media-src data:"
+    return f"{sources}; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+def _asset(name: str) -> Markup:
+    return Markup((resources.files("pwm_bench.analysis.report") / "assets" / name).read_text(encoding="utf-8"))
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count} {thing if count == 1 else thing.removesuffix('y') + 'ies' if thing.endswith('y') else thing + 's'}"

@@ -1,0 +1,134 @@
+"""What stands under a table: everything a reader must know to take its numbers rightly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from pwm_bench.analysis.budgets import UNITS
+from pwm_bench.analysis.rows import Row
+from pwm_bench.statistics import Normalisation
+from pwm_bench.store.frames import Loaded, LoadedRun
+from pwm_bench.store.origin import origin_notes
+from pwm_bench.text import count, number
+
+__all__ = ["COST_NOTE", "OVERALL_NOTE", "budget_note", "table_notes"]
+
+COST_NOTE = (
+    "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together, all "
+    "up to the budget but for compiling."
+)
+"""Only tables that show cost need it."""
+OVERALL_NOTE = "Tasks together: interquartile mean (IQM) of tasks times seeds, 95 % interval over seeds within tasks."
+"""Only tables with aggregates over tasks need it."""
+BOLD_NOTE = "Bold: cannot be told apart from the best (Welch's t, 5 % over all comparisons with the best)."
+_PLACES = 4  # that a note names
+_MEANINGS = {"score": "success (Meta-World) or return / 1000 (dm_control)"}
+
+
+def table_notes(
+    rows: Sequence[Row],
+    frame: pd.DataFrame,
+    loaded: Loaded,
+    metric: str,
+    budgets: str,
+    scales: Normalisation,
+    threshold: float | None,
+) -> tuple[str, ...]:
+    """The statistic, the normalisation, how budgets match, checks of gradients, devices, and what was left out.
+
+    Args:
+        rows: of the table.
+        frame: of `frames.members_frame`.
+        loaded: the study.
+        metric: of the table.
+        budgets: of `budget_note`.
+        scales: of the scores.
+        threshold: that was timed, if any.
+    """
+    episodes = sorted({int(run.record.spec["evaluation_episodes"]) for run in loaded.runs})
+    per_seed = " or ".join(map(str, episodes)) or "no"
+    notes = [
+        f"Score: {_MEANINGS.get(metric, metric.replace('_', ' '))} of the deterministic policy, mean of {per_seed} "
+        "evaluation episodes per seed; mean over seeds with a 95 % interval by Student's t.",
+        budgets,
+        COST_NOTE,
+    ]
+    if any(row.best for row in rows):
+        notes.insert(1, BOLD_NOTE)
+    if scales.note:
+        notes.insert(1, scales.note)
+    if threshold is not None:
+        notes.append(
+            f"Steps and time to {threshold:,g}: first evaluation that scores it, median over seeds; 'never' where most "
+            "seeds do not."
+        )
+    checks = {
+        f"{run.record.spec['task']} in {run.record.spec['simulator']}": run.record.gradient_check
+        for run in loaded.runs
+        if run.record.gradient_check is not None
+    }
+    if checks:
+        found = "; ".join(f"{name} {c.relative_error:.0e} ({c.precision})" for name, c in sorted(checks.items()))
+        notes.append(f"Simulator gradients, relative error against central differences: {found}.")
+    notes += origin_notes((algorithm, run.record.provenance) for run, algorithm in _algorithms(loaded, frame))
+    devices = sorted(device for device in frame["device"].unique() if device) if "device" in frame else []
+    if devices:
+        mixed = " (times of different devices do not compare)" if len(devices) > 1 else ""
+        notes.append(f"Device: {'; '.join(devices)}{mixed}.")
+    notes += [f"Left out: {message}" for message in loaded.damaged]
+    return tuple(notes)
+
+
+def _algorithms(loaded: Loaded, frame: pd.DataFrame) -> Iterator[tuple[LoadedRun, str]]:
+    """Each run with the name of its row: algorithm, and what sets it apart."""
+    if frame.empty:
+        return
+    columns = (frame[name].to_numpy(dtype=object) for name in ("study", "run_id", "algorithm", "variant"))
+    named = {
+        (study, run): f"{name} ({variant})" if variant else name
+        for study, run, name, variant in zip(*columns, strict=True)
+    }
+    for run in loaded.runs:
+        name = named.get((run.study or run.record.study, run.record.id))
+        if name is not None:
+            yield run, name
+
+
+def budget_note(rows: Sequence[Row], unit: str | None, budgets: Mapping[tuple[str, str], float | None]) -> str:
+    """At which budgets the rows are compared.
+
+    Args:
+        rows: of the table.
+        unit: of `budgets.UNITS`; None where budgets are not matched.
+        budgets: (task, simulator) -> budget; None where nothing has such a budget.
+    """
+    if unit is None:
+        return "Budgets are not matched: each row is taken at its own end."
+    shown: dict[str, list[str]] = {}
+    own = []
+    for task, simulator in dict.fromkeys((row.task, row.simulator) for row in rows):
+        budget = budgets[task, simulator]
+        if budget is None:
+            own.append(f"{task} in {simulator}")
+        else:
+            text = number(budget) if unit == "cpu_seconds" else count(budget)
+            shown.setdefault(text, []).append(f"{task} in {simulator}")
+    name = UNITS[unit]
+    if not shown:
+        return f"Not matched: nothing here has finished that takes {name}; each row is taken at its own end."
+    if len(shown) == 1 and not own:
+        said = f"at {next(iter(shown))} {name} per seed"
+    else:
+        said = f"at {name} per seed of {'; '.join(f'{text} ({_listed(places)})' for text, places in shown.items())}"
+    unmatched = f" Taken at their own end, since nothing there takes {name}: {_listed(own)}." if own else ""
+    return f"Matched {said}, interpolated between evaluations.{unmatched}"
+
+
+def _listed(places: Sequence[str]) -> str:
+    return (
+        ", ".join(places)
+        if len(places) <= _PLACES
+        else f"{', '.join(places[:_PLACES])} and {len(places) - _PLACES} more"
+    )

@@ -1,0 +1,166 @@
+"""Summary tables: one row per task, simulator and algorithm, every number traceable to its runs.
+
+Published numbers ride along in a list of their own and enter nothing that is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+import pandas as pd
+
+from envs.errors import UsageError, unknown
+from pwm_bench.analysis.budgets import UNITS, at_budget, common_budget
+from pwm_bench.analysis.machines import check_machines
+from pwm_bench.analysis.overall import Overall, overall
+from pwm_bench.analysis.pairs import pair_notes
+from pwm_bench.analysis.published import Published
+from pwm_bench.analysis.rows import Row, make_rows
+from pwm_bench.analysis.tables.beside import published_beside
+from pwm_bench.analysis.tables.notes import OVERALL_NOTE, budget_note, table_notes
+from pwm_bench.statistics import Normalisation, normalisation
+from pwm_bench.store.frames import Loaded, members_frame
+from pwm_bench.store.results import FINISHED
+
+__all__ = ["MATCHES", "Match", "Row", "Summary", "normalise_frame", "summarise"]
+
+Match = Literal["none", "env_steps", "gradient_steps", "policy_gradient_steps", "cpu_seconds"]
+MATCHES: tuple[Match, ...] = ("none", *cast("tuple[Match, ...]", tuple(UNITS)))
+Place = tuple[str, str]
+"""Task and simulator."""
+_SHARES = ("score", "success", "solved_ever")
+"""Metrics between 0 and 1 on every task, which can be averaged over tasks as they are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """A study's table.
+
+    Attributes:
+        rows: sorted by task, simulator and score.
+        notes: what a reader must know: statistic, matching, devices, damaged runs.
+        overall: aggregates over tasks, where scores are normalised and an algorithm has more than one task.
+        published: (task, simulator) -> published numbers on the task, at our budget and in the table's units.
+        threshold: what ``steps_to_threshold`` is about.
+        match: unit of the budgets, or ``"none"``.
+    """
+
+    study: str
+    metric: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    overall: tuple[Overall, ...] = ()
+    published: Mapping[Place, tuple[Published, ...]] = field(default_factory=dict)
+    normalised: str = "none"
+    threshold: float | None = None
+    match: Match = "env_steps"
+
+
+def summarise(
+    loaded: Loaded,
+    *,
+    study: str,
+    metric: str = "return",
+    match: Match = "env_steps",
+    budget: float | None = None,
+    across_machines: bool = False,
+    pairs: bool = False,
+    normalise: str = "none",
+    threshold: float | None = None,
+    published: str | None = None,
+) -> Summary:
+    """Makes a study's summary.
+
+    Args:
+        loaded: the study's runs.
+        study: its name.
+        metric: what is scored; see `members_frame`.
+        match: the unit of the budget at which all are compared, or each at its own end (``"none"``). See
+            `analysis.budgets`.
+        budget: in that unit; the largest that all finished seeds of a task in a simulator have in common by default.
+        across_machines: compare processor seconds of different machines all the same.
+        pairs: also say how probable it is for each pair of algorithms that the first scores above the second.
+        normalise: one of `analysis.NORMALISATIONS`.
+        threshold: score whose first reaching is timed, in the units of the table.
+        published: also give published numbers of each task, at the budget where there is one: one of
+            `published.CHOICES`.
+
+    Raises:
+        UsageError: unknown metric, match or normalisation, a normalisation that knows none of the tasks, a budget
+            without a unit, processor seconds that do not compare, or a study whose runs have no scores.
+    """
+    loaded.check_scored(study)
+    if match not in MATCHES:
+        raise unknown("match", match, MATCHES)
+    if budget is not None and (match == "none" or not 0.0 < budget < float("inf")):
+        raise UsageError(f"budget={budget:g}: must be a positive number of the unit to match by; see --match")
+    frame = members_frame(loaded.runs, metric=metric)
+    machines = check_machines(frame, insist=across_machines) if match == "cpu_seconds" else ""
+    frame, scales = normalise_frame(frame, normalise)
+    unit = None if match == "none" else match
+    common: dict[Place, float | None] = {}
+    rows: list[Row] = []
+    if not frame.empty:
+        for (task, simulator), block in frame.groupby(["task", "simulator"], sort=True):
+            found = None if unit is None else common_budget(block, unit)
+            common[str(task), str(simulator)] = found if budget is None or found is None else budget
+        at = at_budget(frame, unit or "env_steps", cast("Mapping[Hashable, float | None]", common))
+        rows = make_rows(at, unit=unit, threshold=threshold)
+    notes = table_notes(rows, frame, loaded, metric, budget_note(rows, unit, common), scales, threshold)
+    together = overall(rows) if normalise != "none" or metric in _SHARES else ()
+    notes += (OVERALL_NOTE,) if together else ()
+    notes += (machines,) if machines else ()
+    notes += pair_notes(rows) if pairs else ()
+    theirs: Mapping[Place, tuple[Published, ...]] = {}
+    if published is not None:
+        steps = {place: found if match == "env_steps" else None for place, found in common.items()}
+        theirs, more = published_beside(loaded, steps, metric=metric, scales=scales, choice=published)
+        notes += more
+    return Summary(
+        study=study,
+        metric=metric,
+        rows=tuple(rows),
+        notes=notes,
+        overall=together,
+        published=theirs,
+        normalised=normalise,
+        threshold=threshold,
+        match=match,
+    )
+
+
+def normalise_frame(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, Normalisation]:
+    """Normalises the scores of a members frame. Tasks for which there is no scale are left out, and named in the note.
+
+    Args:
+        frame: of `members_frame`.
+        name: one of `analysis.NORMALISATIONS`. ``"random-expert"`` takes both ends from the frame: the mean of the
+            untrained policies, and the highest mean final score of an algorithm in any simulator.
+
+    Returns:
+        A new frame, and the normalisation.
+
+    Raises:
+        UsageError: unknown name, or none of the tasks has a scale.
+    """
+    bounds: dict[str, tuple[float, float]] = {}
+    if name == "random-expert" and not frame.empty:
+        done = frame[frame["status"].isin(FINISHED)]
+        best = done.groupby(["task", "simulator", "algorithm", "variant"])["final"].mean().groupby("task").max()
+        low = done.groupby("task")["untrained"].mean()
+        bounds = {str(task): (float(low[task]), float(best[task])) for task in best.index}
+    scales = normalisation(name, bounds)
+    if name == "none" or frame.empty:
+        return frame, scales
+    scales = scales.without([task for task in frame["task"].unique() if not scales.knows(task)])
+    frame = frame[[scales.knows(task) for task in frame["task"]]].copy()
+    if frame.empty:
+        scales.scale(scales.absent[0])  # says what is missing
+    for column in ("untrained", "final", "curve_value"):
+        frame[column] = [
+            scales.apply(task, value) if column == "curve_value" else float(scales.apply(task, value))
+            for task, value in zip(frame["task"], frame[column], strict=True)
+        ]
+    return frame, scales

@@ -1,0 +1,64 @@
+"""``pwm-bench bench``: how quick it is here, and whether it holds."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+from envs.errors import UsageError, unknown
+from pwm_bench.cli.commands.options import option
+
+__all__ = ["Bench"]
+
+_KINDS = {
+    "simulators": "pwm_bench.bench.simulators",
+    "learners": "pwm_bench.bench.learners",
+    "extraction": "pwm_bench.bench.extraction",
+    "survival": "pwm_bench.bench.survival",
+    "interruption": "pwm_bench.bench.interruption",
+    "results": "pwm_bench.bench.results",
+    "statistics": "pwm_bench.bench.statistics",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Measure simulators, learners, or the results store on this machine; or see what sweeps survive."""
+
+    what: Annotated[str, tyro.conf.Positional, option("WHAT")]
+    """simulators, learners, extraction, results (listing and tables of many runs), statistics (whether intervals and
+    comparisons hold, by simulation), survival (random kills), or interruption (signals in the first seconds)."""
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Fewer sizes and repetitions."""
+    kills: Annotated[int | None, option("N", "200")] = None
+    """survival: so many kills."""
+    minutes: Annotated[float | None, option("X", "30")] = None
+    """survival: no more kills after so long."""
+    interruptions: Annotated[int | None, option("N", "40")] = None
+    """interruption: so many."""
+    seed: Annotated[int | None, option("N", "0")] = None
+    """survival, interruption: which processes are signalled when, as far as that is in anyone's hands; statistics: of
+    the draws."""
+    runs: Annotated[int | None, option("N", "10000")] = None
+    """results: so many run directories."""
+
+    def __call__(self) -> int:
+        """Measures and prints. Returns 1 if something that should hold did not."""
+        if self.what not in _KINDS:
+            raise unknown("benchmark", self.what, _KINDS)
+        main = importlib.import_module(_KINDS[self.what]).main
+        options: dict[str, Any] = {"quick": self.quick}
+        for name in ("kills", "minutes", "interruptions", "seed", "runs"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if name not in inspect.signature(main).parameters:
+                raise UsageError(f"--{name} {value}: is no option of `bench {self.what}`")
+            if value < 0 or (value == 0 and name != "seed"):
+                raise UsageError(f"--{name} {value}: must be positive")
+            options[name] = value
+        return int(main(**options) or 0)

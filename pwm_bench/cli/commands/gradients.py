@@ -1,0 +1,277 @@
+"""``pwm-bench gradients``: gradient estimators against each other and against a trusted reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import tyro
+
+from envs.errors import UsageError, unknown
+from pwm_bench.cli.commands.gradient_problems import PROBLEMS, run_problem
+from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
+from pwm_bench.cli.showing import named_lines, terminal, titled
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pwm_bench.gradients.study import GradientStudy
+    from pwm_bench.store.results import Results
+
+__all__ = ["Gradients"]
+
+_SEEDS_NOTE = (
+    "means over the seeds with their 95 % Student interval; * differs from the first, seed by seed; gain / best: true "
+    "gain along the model's gradient, over the best estimator's; curvature: of the model's return"
+)
+_FIELDS = (
+    *("simulators", "estimators", "horizons", "loop", "states", "samples", "reference_samples", "noise"),
+    *("worlds", "seed", "device"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gradients:
+    """Measure gradient estimators: at the same states, each against a trusted reference.
+
+    Give a task, or one of the studies that vary one cause. Without a target, lists both.
+    """
+
+    leaves_files: ClassVar[bool] = True
+
+    target: Annotated[str | None, tyro.conf.Positional, option("[TASK|STUDY]")] = None
+    """A task (`pwm-bench list tasks`) or a gradient study."""
+    of: Annotated[str | None, tyro.conf.Positional, option("[TASK]")] = None
+    """The task of `landscape`."""
+    size: Annotated[str | None, option("NAME", "full")] = None
+    """full, or cpu: fewer states, samples and horizons, about a CPU minute. Options given by hand go before."""
+    simulators: Annotated[tuple[str, ...], option("NAME", "warp")] = ()
+    """Simulators that are the truth in turn, at equal start states."""
+    estimators: Annotated[tuple[str, ...], option("NAME", "all that apply")] = ()
+    """analytic, model, model_detached (closed loop), score, smoothed, mixed."""
+    loop: Annotated[str | None, option("KIND", "open")] = None
+    """open: gradients by an action sequence; closed: by the weights of a policy."""
+    horizons: Annotated[tuple[int, ...], option("N", "2 4 8 16 32 64")] = ()
+    """Control steps."""
+    states: Annotated[int | None, option("N", "64")] = None
+    """Start states."""
+    samples: Annotated[int | None, option("N", "256")] = None
+    """Rollouts for each start state and stochastic estimator."""
+    reference_samples: Annotated[int | None, option("N", "1024")] = None
+    """Rollouts for each start state of the smoothed reference."""
+    noise: Annotated[float | None, option("SIGMA", "0.2")] = None
+    """Exploration noise on actions; 0 compares deterministic gradients with finite differences."""
+    model: Annotated[Path | None, option("RUN_DIR")] = None
+    """Directory of a PWM run whose world model to use."""
+    member: Annotated[int | None, option("N", "0")] = None
+    """Which of that run's seeds."""
+    train_model: Annotated[int | None, option("UPDATES", "3000")] = None
+    """Gradient steps of a small world model trained for this comparison, where no run is named."""
+    model_seeds: Annotated[tuple[int, ...], option("N")] = ()
+    """Repeat every comparison with world models of these seeds; what is shown are means over them."""
+    bootstrap: Annotated[str | None, option("KIND", "none")] = None
+    """Value at the end of each horizon, the same for all: fitted (a small network), or critic (of --model)."""
+    ignore_termination: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Let rewards go on after a termination: what is left of a bias is the contacts'."""
+    simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
+    """Change an option of the simulators, e.g. contact_stiffness=1e5; may be given again."""
+    seed: Annotated[int | None, option("N", "0")] = None
+    """Of start states, parameters and samples."""
+    worlds: Annotated[int | None, option("N", "512")] = None
+    """Rollouts advanced together: fewer need less memory."""
+    device: Annotated[str | None, option("NAME", "cpu")] = None
+    """cpu, auto, cuda or cuda:N."""
+    figures: bool = True
+    """Draw figures (PNG and SVG) into the study's folder."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+
+    def __call__(self) -> int:
+        """Does it."""
+
+        console = terminal()
+        if self.target is None:
+            _list(console)
+            return 0
+        from pwm_bench.store.results import Results
+
+        results = Results(self.results)
+        if self.target in PROBLEMS:
+            for name in ("size", "model_seeds"):
+                if getattr(self, name):
+                    raise UsageError(f"--{name.replace('_', '-')}: '{self.target}' has no such setting; leave it out")
+            return run_problem(console, self.target, self.of, self._changes(), results, figures=self.figures)
+        if self.of is not None:
+            raise UsageError(f"'{self.of}': only 'landscape' takes a task as well; leave it out")
+        study = self._study(self.target)
+        results.check_writable()
+        code = _run(console, study, results)
+        if code == 0 and (self.figures or study.model_seeds):
+            _show(console, study, results, draw=self.figures)
+        return code
+
+    def _study(self, target: str) -> GradientStudy:
+        from dataclasses import replace
+
+        import envs
+        from pwm_bench.gradients.spec import ModelRun
+        from pwm_bench.gradients.study import GradientStudy
+        from pwm_bench.studies import gradients as studies
+
+        changes = self._changes()
+        if target in studies.STUDIES:
+            study = studies.load(target)
+            changed = {
+                value: c.replace(**self._sized(c), **self._merged(c, changes)) for value, c in study.comparisons.items()
+            }
+            seeds = self.model_seeds or (() if isinstance(changes.get("model"), ModelRun) else study.model_seeds)
+            return replace(study, comparisons=changed, model_seeds=seeds)
+        if target not in envs.tasks():
+            raise unknown("task or gradient study", target, [*envs.tasks(), *studies.STUDIES, *PROBLEMS])
+        comparison = studies.comparison(target, **changes)
+        comparison = comparison.replace(**self._sized(comparison))
+        return GradientStudy(
+            name=target,
+            description=comparison.label,
+            comparisons={"": comparison},
+            model_seeds=self.model_seeds,
+        )
+
+    def _sized(self, comparison: Any) -> dict[str, Any]:
+        """What ``--size`` changes, but for options given by hand."""
+        from pwm_bench.studies.sizes import at_size
+
+        if self.size is None:
+            return {}
+        return {name: value for name, value in at_size(comparison, self.size).items() if not getattr(self, name)}
+
+    def _changes(self) -> dict[str, Any]:
+        from pwm_bench import configs
+        from pwm_bench.gradients.spec import ModelRun
+        from pwm_bench.gradients.starts import ModelTraining
+        from pwm_bench.gradients.values import ValueTraining
+
+        changes = {name: getattr(self, name) for name in _FIELDS if getattr(self, name) not in (None, ())}
+        if self.model is not None and self.train_model is not None:
+            raise UsageError("--train-model: --model names a world model already; give one of them")
+        if self.member is not None and self.model is None:
+            raise UsageError(f"--member {self.member}: names a seed of a run; give --model as well")
+        if self.model is not None:
+            changes["model"] = ModelRun(path=str(self.model.resolve()), member=self.member or 0)
+        elif self.train_model is not None:
+            changes["model"] = ModelTraining(updates=self.train_model)
+        if self.bootstrap is not None:
+            changes["bootstrap"] = ValueTraining() if self.bootstrap == "fitted" else self.bootstrap
+        if self.ignore_termination:
+            changes["termination"] = False
+        if self.simulator_set:
+            changes["simulator_options"] = dict(configs.parse_assignment(text) for text in self.simulator_set)
+        return changes
+
+    @staticmethod
+    def _merged(comparison: Any, changes: dict[str, Any]) -> dict[str, Any]:
+        """Options of the simulator and of a model's training are added to the study's own, others replace them."""
+        from dataclasses import replace
+
+        from pwm_bench.gradients.starts import ModelTraining
+
+        model = changes.get("model")
+        if isinstance(model, ModelTraining) and isinstance(comparison.model, ModelTraining):
+            changes = changes | {"model": replace(comparison.model, updates=model.updates)}
+        if "simulator_options" in changes:
+            options = dict(comparison.simulator_options) | changes["simulator_options"]
+            return changes | {"simulator_options": options}
+        return changes
+
+
+def _list(console: Console) -> None:
+    import envs
+    from pwm_bench.studies import gradients as studies
+
+    console.print("gradient studies", style="bold")
+    console.print(named_lines([*((name, studies.describe(name)) for name in studies.STUDIES), *PROBLEMS.items()]))
+    console.print(titled("tasks", f"  {', '.join(envs.tasks())}"))
+
+
+def _run(console: Console, study: GradientStudy, results: Results) -> int:
+    """Does what is left of a study; one comparison that fails does not keep the others from being done."""
+    import pandas as pd
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from pwm_bench.analysis.gradients import figures as report
+    from pwm_bench.cli.showing import show_end
+    from pwm_bench.gradients.rows import FILE
+    from pwm_bench.jobs.gradients import compare_gradients
+
+    worst = 0
+    console.print(study.description, highlight=False)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    for setting, comparison in study.runs():
+        what = " ".join(f"{name}={value}" for name, value in setting.items()) or comparison.label
+        with Progress(*columns, console=console, transient=True) as progress:
+            bars: dict[str, Any] = {}
+
+            def tell(
+                phase: str, done: int, total: int, what: str = what, bars: Any = bars, on: Progress = progress
+            ) -> None:
+                if phase not in bars:
+                    for bar in bars.values():
+                        on.update(bar, visible=False)
+                    bars[phase] = on.add_task(f"{what}: {phase}", total=total)
+                on.update(bars[phase], completed=done)
+
+            outcome = compare_gradients(comparison, results, setting=setting, tell=tell)
+        path = results.run(outcome.record.study, outcome.record.id).path
+        worst = max(worst, outcome.exit_code)
+        if outcome.record.status != "ok":
+            show_end(console, outcome, path)
+            if outcome.record.status == "interrupted":
+                return worst
+            continue
+        frame = pd.read_parquet(path / FILE)
+        for simulator in comparison.simulators if not study.model_seeds else ():
+            title = f"{what} · {simulator}" if setting else f"{comparison.task} · {simulator} · {comparison.loop} loop"
+            console.print(report.summary_table(frame[frame.simulator == simulator], title=title), highlight=False)
+        show_end(console, outcome, path)
+    console.print(
+        "cosine: with the reference (! where some samples were not finite); step: true gain along the estimate "
+        "at its best step length, over the best estimator's; all metrics and intervals are in gradients.parquet",
+        style="dim",
+    )
+    return worst
+
+
+def _show(console: Console, study: GradientStudy, results: Results, *, draw: bool) -> None:
+    """The table over seeds of the world model, where there are several, and figures."""
+    from pwm_bench.analysis.gradients import figures as report
+    from pwm_bench.gradients import seeds
+    from pwm_bench.gradients.rows import load_rows
+
+    frame = load_rows(results, study.folder)
+    frame = frame[frame.comparison.isin([c.id for _, c in study.runs()])]
+    path = results.study_path(study.folder)
+    if not study.cause and not study.model_seeds:
+        path = path / next(iter(study.comparisons.values())).id
+    if study.model_seeds:
+        cause, order = study.cause or "target", tuple(study.comparisons) if study.cause else (study.name,)
+        for simulator, rows in frame.assign(target=study.name).groupby("simulator"):
+            title = f"{study.name} · {simulator} · {len(study.model_seeds)} seeds of the world model"
+            console.print(seeds.table(rows, cause=cause, order=order, title=title), highlight=False)
+        console.print(_SEEDS_NOTE, style="dim")
+        frame = seeds.over_seeds(frame, study.cause)
+    if not draw:
+        return
+    try:
+        files = report.figures(frame, path, cause=study.cause, order=tuple(study.comparisons))
+    except UsageError as error:  # no matplotlib: the numbers are there all the same
+        console.print(f"no figures: {error}", highlight=False)
+        return
+    for file in files:
+        if file.suffix == ".png":
+            console.print(f"figure: {file} (and .svg)", highlight=False, soft_wrap=True)

@@ -1,0 +1,136 @@
+"""``pwm-bench list``: what there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from envs.errors import UsageError, unknown
+from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
+from pwm_bench.cli.showing import named_lines, terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pwm_bench.store.results import Results
+
+__all__ = ["List"]
+
+_KINDS = ("tasks", "simulators", "algorithms", "studies", "runs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class List:
+    """List tasks, simulators, algorithms, studies, or the runs in the results folder."""
+
+    kind: Annotated[str | None, tyro.conf.Positional, option("[KIND]")] = None
+    """tasks, simulators, algorithms, studies or runs; all but the runs if left out."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder, for runs."""
+
+    def __call__(self) -> int:
+        """Prints it."""
+        if self.kind is not None and self.kind not in _KINDS:
+            raise unknown("kind of list", self.kind, _KINDS)
+        console = terminal()
+        for kind in (self.kind,) if self.kind else _KINDS[:-1]:
+            if kind == "runs":
+                from pwm_bench.store.results import Results
+
+                _runs(Results(self.results))
+            elif kind == self.kind == "tasks":
+                _tasks(console)
+            else:
+                _names(console, kind)
+        return 0
+
+
+def _names(console: Console, kind: str) -> None:
+    import envs
+    from pwm_bench import registry
+    from pwm_bench.studies import locomotion as studies
+    from pwm_bench.studies import multitask as pipelines
+
+    rows = {
+        "tasks": lambda: [(name, "") for name in envs.tasks()],
+        "simulators": lambda: [(name, _simulator(name)) for name in envs.simulators()],
+        "algorithms": lambda: [(name, registry.ALGORITHMS[name]) for name in registry.algorithms()],
+        "studies": lambda: [
+            *((name, studies.describe(name)) for name in studies.STUDIES),
+            *((name, pipelines.describe(name)) for name in pipelines.PIPELINES),
+        ],
+    }[kind]()
+    console.print(kind, style="bold")
+    console.print(named_lines(rows))
+
+
+def _tasks(console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
+    import envs
+    from envs.tasks import load_task
+    from envs.tasks.stiffness import touches_ground
+    from pwm_bench.text import MISSING
+
+    # Two tables, each of which fits into 80 columns: what a pipe or a small window has.
+    sizes, contacts = (Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)) for _ in range(2))
+    for table, headers in (
+        (sizes, ("task", "obs", "act", "dofs", "kg", "steps", "substeps", "follows")),
+        (contacts, ("contact in Warp", "k_e", "k_d", "k_f", "mu")),
+    ):
+        for n, header in enumerate(headers):
+            text = n == 0 or header == "follows"
+            table.add_column(
+                header, justify="left" if text else "right", no_wrap=header != "follows", style=None if n else "cyan"
+            )
+    for name in envs.tasks():
+        task = load_task(name)
+        model, contact = task.model(), task.contact
+        constants = (contact.stiffness, contact.damping, contact.friction_damping, contact.friction)
+        sizes.add_row(
+            name,
+            str(task.observation_dim),
+            str(task.action_dim),
+            str(model.nv),
+            f"{model.body_mass.sum():.1f}",
+            str(task.episode_length),
+            " / ".join(str(task.substeps.get(simulator, MISSING)) for simulator in ("warp", "mjx")),
+            task.source,
+        )
+        if touches_ground(model):
+            contacts.add_row(name, *(f"{value:g}" for value in constants))
+    console.print(sizes, highlight=False)
+    console.print(
+        "steps: control steps of 1/60 s in an episode; substeps: in each of them, Warp / MJX and MuJoCo C",
+        style="dim",
+        highlight=False,
+    )
+    console.print(contacts, highlight=False)
+    console.print(
+        "stiffness k_e \\[N/m], damping k_d \\[N s/m^2], friction damping k_f \\[N s/m], Coulomb coefficient mu. MJX "
+        "and MuJoCo C have MuJoCo's contacts with the same mu, at its default softness where a task does not set it.",
+        style="dim",
+        highlight=False,
+    )
+
+
+def _simulator(name: str) -> str:
+    import envs
+
+    able = envs.capabilities(name)
+    gradient = f"gradient: {able.gradient}" if able.gradient else "forward only"
+    return f"{gradient}; contact: {able.contact}; on {', '.join(able.devices)}"
+
+
+def _runs(results: Results) -> None:
+    from pwm_bench.analysis.tables.runs import runs_table
+    from pwm_bench.cli.showing import terminal_width
+    from pwm_bench.store.listing import scan
+
+    entries = list(scan(results))
+    if not entries:
+        raise UsageError(f"{results.root}: holds no runs yet; begin with `pwm-bench sweep quickstart`")
+    print(runs_table(entries, width=terminal_width()))

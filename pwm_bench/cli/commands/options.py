@@ -1,0 +1,95 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from envs.errors import UsageError, unknown
+from pwm_bench.hints import default_results
+
+if TYPE_CHECKING:
+    from pwm_bench.store.selection import Selection
+
+__all__ = [
+    "Budget",
+    "Device",
+    "OfStudies",
+    "ResultsFolder",
+    "default_results",
+    "option",
+    "parse_budget",
+    "published_choice",
+]
+
+
+def option(metavar: str, default: str = "") -> Any:
+    """How help shows an option: the placeholder of its value, and in words what is taken if it is left out."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
+
+
+ResultsFolder = Annotated[Path, option("DIR", "results, or $PWM_BENCH_RESULTS")]
+Budget = Annotated[str | None, option("UNIT=N")]
+
+
+def parse_budget(text: str) -> tuple[str, float]:
+    """A budget as it is typed, e.g. ``gradient_steps=5e3``.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    from pwm_bench.jobs.train_spec import LIMITS
+
+    unit, _, amount = text.partition("=")
+    if unit not in ("env_steps", *LIMITS):
+        raise unknown("unit of a budget", unit, ("env_steps", *LIMITS))
+    try:
+        return unit, float(amount)
+    except ValueError:
+        raise UsageError(f"--budget {text}: must be UNIT=N, e.g. gradient_steps=5e3") from None
+
+
+Device = Annotated[str | None, option("NAME", "auto")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfStudies:
+    """What commands that show the runs of studies have in common."""
+
+    studies: Annotated[tuple[str, ...], tyro.conf.Positional, option("STUDY ...")]
+    """One or more studies that have runs; see `pwm-bench results ls`."""
+    task: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """Only these tasks."""
+    simulator: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """Only these simulators."""
+    algorithm: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """Only these algorithms."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+
+    def selection(self) -> Selection:
+        """The runs that are asked for.
+
+        Raises:
+            UsageError: no study is named, or one twice.
+        """
+        from pwm_bench.store.selection import Selection
+
+        return Selection(studies=self.studies, tasks=self.task, simulators=self.simulator, algorithms=self.algorithm)
+
+
+def published_choice(wanted: bool, choice: str) -> str | None:
+    """Which published results ``--with-published`` and ``--published NAME`` ask for; None for none.
+
+    Raises:
+        UsageError: no such choice.
+    """
+    from envs.errors import unknown
+    from pwm_bench.analysis.published import CHOICES
+
+    if choice and choice not in CHOICES:
+        raise unknown("choice of published results", choice, CHOICES)
+    return choice or ("closest" if wanted else None)

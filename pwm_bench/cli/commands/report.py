@@ -1,0 +1,71 @@
+"""``pwm-bench report``: a study as one web page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import tyro
+
+from envs.errors import UsageError
+from pwm_bench.cli.commands.options import ResultsFolder, default_results, option, published_choice
+
+__all__ = ["Report"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write a study as one HTML file: table, interactive curves, failures, provenance. It needs no network."""
+
+    leaves_files: ClassVar[bool] = True
+
+    study: Annotated[str, tyro.conf.Positional, option("STUDY")]
+    """A study that has runs; see `pwm-bench results ls`."""
+    metric: Annotated[str, option("NAME", "return")] = "return"
+    """Of the table, and of the curves at first: return, length, or another quantity recorded with evaluations."""
+    match: Annotated[str, option("UNIT", "env_steps")] = "env_steps"
+    """Compare at equal env_steps, gradient_steps, policy_gradient_steps or cpu_seconds, or each run at its own end
+    (none)."""
+    normalise: Annotated[str, option("NAME", "none")] = "none"
+    """none, ppo, random-expert, dmc or success; see `pwm-bench table --help`."""
+    threshold: Annotated[float | None, option("SCORE")] = None
+    """Also show when this score was first reached."""
+    with_published: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Put published numbers beside ours, at our budget where there are curves, with a footnote for each caveat."""
+    published: Annotated[str, option("NAME", "closest")] = ""
+    """Which published numbers: closest (one row an algorithm) or all; asks for them, too."""
+    videos: Annotated[tuple[Path, ...], option("FILE"), tyro.conf.UseAppendAction] = ()
+    """Take a video or picture into the page (.mp4, .webm, .gif, .png); may be given again. Those in run directories
+    are taken anyway."""
+    gradients: Annotated[str, option("A,B,...", "the one named like the study")] = ""
+    """Gradient studies whose figures belong here."""
+    megabytes: Annotated[float, option("MB", "20")] = 20.0
+    """Most that videos and figures may take."""
+    output: Annotated[Path | None, option("FILE", "reports/STUDY.html in the results folder")] = None
+    """Where to."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+
+    def __call__(self) -> int:
+        """Writes the page and names the file."""
+        from pwm_bench.analysis.report.build import Options, build
+        from pwm_bench.store.files import write_atomic
+        from pwm_bench.store.results import Results
+
+        match: Any = self.match
+        options = Options(
+            metric=self.metric, match=match, normalise=self.normalise, threshold=self.threshold,
+            published=published_choice(self.with_published, self.published),
+            videos=self.videos, megabytes=self.megabytes,
+            gradients=tuple(filter(None, self.gradients.replace(" ", "").split(","))),
+        )  # fmt: skip
+        page = build(Results(self.results), self.study, options)
+        output = self.output or self.results / "reports" / f"{self.study}.html"
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(output, page.encode("utf-8", "replace"))
+        except OSError as error:
+            raise UsageError(f"--output {output}: cannot be written ({error.strerror}); choose another place") from None
+        print(output)
+        return 0

@@ -1,0 +1,254 @@
+"""``pwm-bench results``: look after the results folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from envs.errors import UsageError, unknown
+from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pwm_bench.store.results import Results as Store
+    from pwm_bench.store.schema import RunRecord
+
+__all__ = ["ACTIONS", "Results"]
+
+ACTIONS = ("ls", "show", "verify", "merge", "export", "remove")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """List, show, check, merge and export the runs in the results folder."""
+
+    action: Annotated[str, tyro.conf.Positional, option("ACTION")]
+    """ls [STUDY ...]: studies, or the runs of these. show RUN: one run. verify [STUDY ...]: check files against each
+    other. merge FOLDER ...: copy runs of other results folders into this one. export STUDY ...: data files.
+    remove RUN ...: set runs aside, in removed/ in the results folder."""
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, option("NAME ...")] = ()
+    """Studies, a run id or its beginning, or folders."""
+    all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """ls: the runs of all studies."""
+    task: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """export: only these tasks."""
+    simulator: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """export: only these simulators."""
+    algorithm: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """export: only these algorithms."""
+    format: Annotated[str, option("NAME", "parquet")] = "parquet"
+    """export: parquet or csv."""
+    output: Annotated[Path | None, option("DIR", "exports/STUDY in the results folder")] = None
+    """export: where to."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+
+    def __call__(self) -> int:
+        """Does it. Returns 1 if `verify` or `merge` found something wrong."""
+        from pwm_bench.store.results import Results as Store
+
+        if self.action not in ACTIONS:
+            raise unknown("action", self.action, ACTIONS)
+        store = Store(self.results)
+        if self.action != "merge" and not store.studies():
+            raise UsageError(f"{store.root}: holds no runs yet; begin with `pwm-bench sweep quickstart`")
+        if self.action in ("ls", "verify"):
+            for name in self.names:
+                if name not in store.studies():
+                    raise unknown("study", name, store.studies())
+        return {
+            "ls": lambda: _ls(store, self.names, self.all),
+            "show": lambda: _show(store, self.names),
+            "verify": lambda: _verify(store, self.names),
+            "remove": lambda: _remove(store, self.names),
+            "merge": lambda: _merge(store, self.names),
+            "export": self._export,
+        }[self.action]()
+
+    def _export(self) -> int:
+        from pwm_bench.store.export import check_format, score_frames, write_frames
+        from pwm_bench.store.results import Results as Store
+        from pwm_bench.store.selection import Selection
+
+        check_format(self.format)
+        selection = Selection(studies=self.names, tasks=self.task, simulators=self.simulator, algorithms=self.algorithm)
+        store = Store(self.results)
+        loaded = selection.load(store)
+        frames: dict[str, pd.DataFrame] = {}
+        left_out = loaded.damaged
+        if loaded.runs:
+            frames |= score_frames(store, selection, loaded)
+        if loaded.unscored:
+            from pwm_bench.analysis.gradients.selected import selected_rows
+
+            frames["gradients"], more = selected_rows(store, selection, loaded)
+            left_out = left_out + more
+        if not frames:
+            names = " ".join(self.names)
+            raise UsageError(f"{store.root}: no run of {names} could be read; see `pwm-bench results verify {names}`")
+        folder = self.output or self.results / "exports" / selection.folder
+        print("\n".join(map(str, write_frames(frames, folder, format=self.format))))
+        for message in left_out:
+            print(f"left out: {message}", file=sys.stderr)
+        return 0
+
+
+def _ls(store: Store, studies: Sequence[str], everything: bool) -> int:
+    from pwm_bench.analysis.tables.runs import plain_columns, runs_table
+    from pwm_bench.cli.showing import terminal_width
+    from pwm_bench.store.listing import scan, summaries
+
+    entries = list(scan(store, studies or None))
+    if studies or everything:
+        print(runs_table(entries, width=terminal_width()))
+        return 0
+    rows = []
+    for study, statuses in summaries(entries).items():
+        latest = max(entry.updated_at for entry in entries if entry.study == study)
+        held = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
+        rows.append((study, str(sum(statuses.values())), latest[:16].replace("T", " "), held))
+    print(plain_columns([("study", "runs", "last change", "status")], rows, right=(1,)))
+    return 0
+
+
+def _show(store: Store, names: Sequence[str]) -> int:
+    from pwm_bench.cli.showing import described, terminal_width
+    from pwm_bench.store.listing import find
+    from pwm_bench.store.results import RunDirectory
+    from pwm_bench.text import count, duration, number
+
+    if len(names) != 1:
+        raise UsageError("results show: give one run id, or its beginning; see `pwm-bench results ls --all`")
+    found = find(store, names[0])
+    if not found:
+        raise UsageError(f"results show {names[0]}: no such run in {store.root}; see `pwm-bench results ls --all`")
+    if len(found) > 1:
+        raise UsageError(
+            f"results show {names[0]}: means {', '.join(path.name for path in found[:5])}; give more of it"
+        )
+    directory = RunDirectory(found[0])
+    record = directory.read()
+    clocks, origin = record.clocks, record.provenance
+    lines = [
+        ("run", f"{record.id}  (study {directory.path.parent.name})"),
+        ("what", _what(record)),
+        ("status", f"{directory.status()}{f': {record.reason}' if record.reason else ''}"),
+    ]
+    if directory.traceback.exists():
+        lines.append(("traceback", str(directory.traceback)))
+    if record.members:
+        lines.append(
+            (
+                "work per seed",
+                f"{record.counts.env_steps:,} environment steps, "
+                f"{record.counts.gradient_steps:,} gradient steps, {record.counts.imagined_steps:,} imagined",
+            )
+        )
+    lines += [
+        ("time", ", ".join(f"{name} {duration(getattr(clocks, name))}" for name in type(clocks).model_fields)),
+        ("memory", f"{count(record.memory.resident)}B resident"
+         + (f", {count(record.memory.gpu)}B on the GPU" if record.memory.gpu is not None else "")),
+        ("when", f"{record.started_at} to {record.updated_at}, attempts: {record.attempts}"),
+    ]  # fmt: skip
+    if origin is not None:
+        dirty = " with uncommitted changes" if origin.git_dirty else ""
+        lines.append(("where", f"{origin.device}, {origin.threads} threads, {origin.precision}"))
+        task = f", task {record.task_hash}" if record.task_hash else ""
+        lines.append(("code", f"{origin.git_commit or 'no repository'}{dirty}{task}"))
+    for member in record.members:
+        fate = "" if member.status == "ok" else f", {member.status} at {member.diverged_at:,} steps"
+        returns = f"return {number(member.untrained_return)} untrained, {number(member.final_return)} at the end"
+        lines.append((f"seed {member.seed}", f"{returns}{fate}"))
+    lines += [(name, _brief(value)) for name, value in record.details.items() if value]
+    for name, artifact in record.artifacts.items():
+        lines.append((f"artifact {name}", f"{directory.path / artifact.file}, SHA-256 {artifact.digest[:12]}"))
+    lines.append(("files", str(directory.path)))
+    if directory.spec_file.exists():
+        lines.append(("again", f"pwm-bench run {directory.spec_file} --results elsewhere"))
+    print(described(lines, width=terminal_width()))
+    return 0
+
+
+def _what(record: RunRecord) -> str:
+    spec = record.spec
+    where = [f"on {spec['task']}"] if "task" in spec else []
+    simulators = [spec["simulator"]] if spec.get("simulator") else spec.get("simulators", ())
+    where += [f"in {' and '.join(simulators)}"] if simulators else []
+    source = f", gradient: {record.gradient_source}" if record.gradient_source else ""
+    algorithm = spec.get("algorithm")
+    kind = f" ({record.kind})" if algorithm else ""
+    return f"{' '.join([algorithm or record.kind, *where])}{kind}{source}"
+
+
+def _brief(value: Any, *, inner: bool = False) -> str:
+    """JSON values in a line: those of a mapping by their names."""
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{name} {_brief(one, inner=True)}" for name, one in value.items())
+        return f"({text})" if inner else text
+    if isinstance(value, list):
+        return " ".join(_brief(one, inner=True) for one in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _verify(store: Store, studies: Sequence[str]) -> int:
+    from pwm_bench.store.frames import load_study, members_frame
+    from pwm_bench.store.verify import verify
+
+    checked = wrong = 0
+    for study in studies or store.studies():
+        for directory in store.runs(study):
+            checked += 1
+            problems = verify(directory)
+            wrong += bool(problems)
+            for problem in problems:
+                print(problem)
+        try:
+            members_frame(load_study(store, study).runs)
+        except UsageError as error:
+            wrong += 1
+            print(error)
+    print(f"{checked} runs checked, {wrong or 'none'} with problems")
+    return 1 if wrong else 0
+
+
+def _remove(store: Store, names: Sequence[str]) -> int:
+    """Sets runs aside; all are found before the first is moved."""
+    from pwm_bench.store.listing import find
+
+    if not names:
+        raise UsageError("results remove: give the runs, by their ids or as STUDY/ID; see `pwm-bench results ls --all`")
+    chosen: dict[tuple[str, str], None] = {}
+    for name in names:
+        study, _, run_id = name.rpartition("/")
+        found = [path for path in find(store, run_id) if study in ("", path.parent.name)] if run_id else []
+        if len(found) != 1:
+            what = f"means {len(found)} runs; write STUDY/ID" if found else f"no such run in {store.root}"
+            raise UsageError(f"results remove {name}: {what}; see `pwm-bench results ls --all`")
+        chosen[found[0].parent.name, found[0].name] = None
+    for study, run_id in chosen:
+        print(f"{store.study_path(study) / run_id} is now {store.set_aside(study, run_id)}")
+    return 0
+
+
+def _merge(store: Store, folders: Sequence[str]) -> int:
+    from collections import Counter
+
+    from pwm_bench.store.merge import merge
+    from pwm_bench.store.results import Results as Store
+
+    if not folders:
+        raise UsageError("results merge: give the results folders to copy from")
+    outcomes: Counter[str] = Counter()
+    for folder in folders:
+        for merged in merge(Store(folder), store):
+            outcomes[merged.outcome] += 1
+            if merged.outcome in ("differs", "busy", "damaged"):
+                print(f"{merged.outcome}: {folder}, {merged.study}/{merged.run_id}: {merged.reason}", file=sys.stderr)
+    print(", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())))
+    return 1 if outcomes["differs"] or outcomes["busy"] or outcomes["damaged"] else 0

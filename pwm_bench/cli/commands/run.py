@@ -1,0 +1,244 @@
+"""``pwm-bench run``: one run."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+
+import tyro
+
+from envs.errors import UsageError, unknown
+from pwm_bench.cli.commands.options import Budget, Device, ResultsFolder, default_results, option, parse_budget
+from pwm_bench.cli.showing import terminal
+from pwm_bench.cli.streams import reader_is_gone
+from pwm_bench.hints import at, show_hints
+from pwm_bench.runs.stop import stop_request
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pwm_bench.jobs.train_spec import RunSpec
+    from pwm_bench.learning.preset import Preset
+    from pwm_bench.runs.outcome import Outcome
+    from pwm_bench.runs.progress import ProgressEvent
+    from pwm_bench.store.results import Results
+
+__all__ = ["Run"]
+
+_PROGRESS = ("auto", "json", "none")
+_WHAT_TO_RUN = (
+    *("task", "algorithm", "simulator", "seeds", "first_seed", "env_steps", "budget", "max_seconds", "evaluations"),
+    *("evaluation_episodes", "precision", "preset", "set", "simulator_set"),
+)  # options that a spec file stands for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Train and evaluate one algorithm on one task, or go on with what was cut off.
+
+    Say what to run by --task and its companions, or by a spec file as every run directory holds one.
+    """
+
+    leaves_files: ClassVar[bool] = True
+    stops_in_order: ClassVar[bool] = True
+
+    spec: Annotated[Path | None, tyro.conf.Positional, option("[SPEC.json]")] = None
+    """A spec file, instead of the options up to --simulator-set."""
+    task: Annotated[str | None, option("TASK")] = None
+    """See `pwm-bench list tasks`."""
+    algorithm: Annotated[str | None, option("NAME")] = None
+    """See `pwm-bench list algorithms`."""
+    simulator: Annotated[str | None, option("NAME", "warp")] = None
+    """See `pwm-bench list simulators`."""
+    seeds: Annotated[int | None, option("N", "1")] = None
+    """Number of seeds, trained together as one population."""
+    first_seed: Annotated[int | None, option("N", "0")] = None
+    """The seeds are this one and those that follow it."""
+    env_steps: Annotated[float | None, option("N", "depends on the task")] = None
+    """Environment steps per seed, e.g. 3e5."""
+    budget: Budget = None
+    """End at this budget per seed, if --env-steps does not end it before: gradient_steps=N, policy_gradient_steps=N or
+    cpu_seconds=N (of training)."""
+    max_seconds: Annotated[float | None, option("S")] = None
+    """Short for --budget cpu_seconds=S: end after so many processor seconds of training."""
+    evaluations: Annotated[int | None, option("N", "11")] = None
+    """Evaluations from the untrained to the final policy, both included."""
+    evaluation_episodes: Annotated[int | None, option("N", "16")] = None
+    """Episodes per seed in each evaluation."""
+    precision: Annotated[str | None, option("NAME", "float32")] = None
+    """float32, or bfloat16 where the algorithm offers it."""
+    preset: Annotated[str | None, option("NAME", "cpu")] = None
+    """cpu (minutes on a few cores) or published (what papers and their released code ran, on GPUs)."""
+    set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
+    """Change a field of the algorithm's config; may be given again. Fields of nested configs are reached by dots."""
+    simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
+    """Change an option of the simulator, e.g. substeps=8; may be given again."""
+    study: Annotated[str | None, option("NAME", "single")] = None
+    """Folder to file the run under."""
+    device: Device = None
+    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+    checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
+    """Time between two checkpoints."""
+    tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also write curves for tensorboard into the run's directory."""
+    write_spec: Annotated[Path | None, option("FILE")] = None
+    """Write the spec to a file instead of running it."""
+    progress: Annotated[str, option("KIND", "auto")] = "auto"
+    """auto, json (one line a snapshot, for a program: without it the run saves and stops) or none."""
+
+    def __call__(self) -> int:
+        """Runs it."""
+        if self.progress not in _PROGRESS:
+            raise unknown("progress", self.progress, _PROGRESS)
+        spec = self._from_file() if self.spec is not None else self._from_options()
+        if self.write_spec is not None:
+            return _write(self.write_spec, spec)
+        from pwm_bench.store.results import Results
+
+        results = Results(self.results)
+        results.check_writable()
+        options: dict[str, Any] = {"checkpoint_seconds": self.checkpoint_seconds, "tensorboard": self.tensorboard}
+        if self.spec is not None:
+            return self._execute(spec, results, options)
+        from pwm_bench.sweep.missing_seeds import runs_for
+
+        code = 0
+        for part in runs_for([spec], results):
+            code = max(code, self._execute(part, results, options))
+            if code > 1:  # stopped
+                break
+        return code
+
+    def _execute(self, spec: RunSpec, results: Results, options: dict[str, Any]) -> int:
+        if self.progress == "auto":
+            return _run_for_person(spec, results, **options)
+        from pwm_bench.runs.run import execute
+
+        outcome = execute(spec, results, progress=_tell_program if self.progress == "json" else None, **options)
+        if outcome.record.status in ("failed", "oom"):
+            print(f"{outcome.record.status}: {outcome.record.reason}", file=sys.stderr)
+        return outcome.exit_code
+
+    def _from_file(self) -> RunSpec:
+        from pwm_bench.jobs.train_spec import RunSpec
+
+        assert self.spec is not None
+        given = [f"--{name.replace('_', '-')}" for name in _WHAT_TO_RUN if getattr(self, name) not in (None, ())]
+        if given:
+            raise UsageError(f"{given[0]}: the spec file says what to run; give the file or the options, not both")
+        try:
+            text = self.spec.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text file"
+            raise UsageError(f"{self.spec}: cannot be read ({reason}); give the path of a spec file") from None
+        spec = RunSpec.from_json(text, source=str(self.spec))
+        return replace(spec, device=self.device or spec.device, study=self.study or spec.study)
+
+    def _from_options(self) -> RunSpec:
+        from pwm_bench import configs
+        from pwm_bench.jobs.train_spec import RunSpec
+        from pwm_bench.studies.locomotion import default_env_steps
+
+        if self.task is None or self.algorithm is None:
+            missing = "--task" if self.task is None else "--algorithm"
+            raise UsageError(f"{missing} is missing: e.g. pwm-bench run --task hopper --algorithm shac")
+        seeds = 1 if self.seeds is None else self.seeds
+        if seeds < 1:
+            raise UsageError(f"--seeds {seeds}: must be at least 1")
+        first = 0 if self.first_seed is None else self.first_seed
+        names = ("precision", "study", "device", "evaluations", "evaluation_episodes")
+        budgets = [parse_budget(self.budget)] if self.budget is not None else []
+        budgets += [("cpu_seconds", self.max_seconds)] if self.max_seconds is not None else []
+        spec = RunSpec.create(
+            task=self.task,
+            simulator=self.simulator or "warp",
+            algorithm=self.algorithm,
+            preset=cast("Preset", self.preset or "cpu"),  # checked by the recipe
+            overrides=dict(configs.parse_assignment(text) for text in self.set),
+            simulator_options=dict(configs.parse_assignment(text) for text in self.simulator_set),
+            seeds=tuple(range(first, first + seeds)),
+            env_steps=default_env_steps(self.task) if self.env_steps is None else self.env_steps,
+            **{name: getattr(self, name) for name in names if getattr(self, name) is not None},
+        )
+        for unit, amount in budgets:
+            spec = spec.until(unit, amount)
+        return spec
+
+
+def _write(path: Path, spec: RunSpec) -> int:
+    try:
+        path.write_text(spec.to_json())
+    except OSError as error:
+        raise UsageError(f"--write-spec {path}: cannot be written ({error.strerror}); choose another path") from None
+    print(f"{path}: run {spec.id}, start it with: pwm-bench run {path}")
+    return 0
+
+
+def _tell_program(event: ProgressEvent) -> None:
+    print(event.to_json(), flush=True)
+    if reader_is_gone():
+        raise BrokenPipeError
+
+
+def _run_for_person(spec: RunSpec, results: Results, *, checkpoint_seconds: float, tensorboard: bool) -> int:
+
+    from pwm_bench.cli.display import make_display
+    from pwm_bench.sweep.sweep import Item
+
+    console = terminal()
+    directory = results.run(spec.study, spec.id)
+    item = Item(spec, "begin" if directory.status() is None else "resume")
+    with make_display(console, [item]) as display, stop_request() as stop:
+        stop.first = lambda _: display.stopping()
+        display.began(item)
+        from pwm_bench.runs.run import execute  # after the first line is on the screen: this takes seconds
+
+        outcome = execute(
+            spec,
+            results,
+            progress=lambda event: display.progressed(item, event),
+            checkpoint_seconds=checkpoint_seconds,
+            tensorboard=tensorboard,
+        )
+        item.status, item.reason = outcome.record.status, outcome.record.reason or ""
+        display.ended(item)
+    _conclude(console, outcome, directory.path, results)
+    return outcome.exit_code
+
+
+def _conclude(console: Console, outcome: Outcome, path: Path, results: Results) -> None:
+    """Says how it ended, where it lies and what to do next."""
+    from pwm_bench.text import count, duration, number
+
+    record = outcome.record
+    lines = []
+    if outcome.skipped:
+        from pwm_bench.store.origin import differences
+
+        other = differences(record.provenance)
+        lines.append(f"Finished before{f', by other code or packages ({other})' if other else ''}; nothing to do.")
+    for member in record.members:
+        scores = f"return {number(member.untrained_return)} untrained, {number(member.final_return)} now"
+        mark = "" if member.status == "ok" else f" (diverged at {count(member.diverged_at)} env steps)"
+        lines.append(f"seed {member.seed}: {scores}{mark}")
+    if record.reason:
+        lines.append(f"{record.status}: {record.reason}")
+    if record.status in ("failed", "oom"):
+        lines.append(f"traceback: {path / 'traceback.txt'}")
+    times = record.clocks
+    lines.append(
+        f"time: train {duration(times.train)}, compile {duration(times.compile)}, evaluate {duration(times.evaluate)}, "
+        f"set up {duration(times.setup)}, save {duration(times.save)}"
+    )
+    lines.append(f"run: {path}")
+    if record.status == "interrupted":
+        lines.append("go on with the same command")
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if record.status == "ok":
+        show_hints(console, [("next", f"pwm-bench table {shlex.quote(record.study)}{at(results.root)}")])

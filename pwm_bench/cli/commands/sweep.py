@@ -1,0 +1,224 @@
+"""``pwm-bench sweep``: all runs of a study."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import tyro
+
+from envs.errors import UsageError, unknown
+from pwm_bench.cli.commands.options import Budget, Device, ResultsFolder, default_results, option, parse_budget
+from pwm_bench.cli.showing import terminal, titled
+from pwm_bench.hints import at, show_hints, typed
+
+if TYPE_CHECKING:
+    import torch
+    from rich.console import Console
+
+    from pwm_bench.jobs.train_spec import Study
+    from pwm_bench.store.results import Results
+    from pwm_bench.sweep.sweep import Item, SweepResult
+
+__all__ = ["Sweep"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Do all runs of a study: skip what is finished, go on with what was cut off, end with the table.
+
+    Each run has a process of its own. Stop at any time with Ctrl-C; the same command goes on from there. It may run
+    several times at once, on several machines too if they share the results folder: each takes the runs that no other
+    has. Multi-task studies (multitask-quick, multitask, mt30, mt80) go from data to experts in stages.
+    """
+
+    leaves_files: ClassVar[bool] = True
+    stops_in_order: ClassVar[bool] = True
+
+    study: Annotated[str, tyro.conf.Positional, option("STUDY")]
+    """See `pwm-bench list studies`."""
+    scale: Annotated[float, option("X", "1")] = 1.0
+    """Factor on every run's environment steps, e.g. 0.02 to try a large study on a CPU; filed as STUDY-xX."""
+    task: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """Only runs of these tasks."""
+    simulator: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """Only runs in these simulators."""
+    algorithm: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """Only runs of these algorithms."""
+    budget: Budget = None
+    """End every run at this budget per seed, e.g. gradient_steps=5e3 or cpu_seconds=60, if it does not end before;
+    filed as STUDY-UNIT-N. Units: env_steps, gradient_steps, policy_gradient_steps, cpu_seconds (of training)."""
+    stale: Annotated[str, option("POLICY", "keep")] = "keep"
+    """What becomes of finished runs of other code or package versions: keep (and say so), rerun (the old ones are set
+    aside in removed/), or refuse."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+    device: Device = None
+    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
+    limit: Annotated[int | None, option("N")] = None
+    """Do at most this many runs now."""
+    jobs: Annotated[int | None, option("N", "by cores and memory")] = None
+    """Do at most this many runs side by side. Numbers don't depend on it."""
+    retry: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also do again what failed or ran out of memory before."""
+    wait: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Don't end while other processes are at runs of the study; take over what they leave unfinished."""
+    checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
+    """Time between two checkpoints."""
+    data: Annotated[Path | None, option("DIR")] = None
+    """For a multi-task study: a dataset, or the folder of TD-MPC2's chunk_*.pt, instead of collecting."""
+    model: Annotated[Path | None, option("MODEL")] = None
+    """For a multi-task study: a world model, or a TD-MPC2 checkpoint (.pt), instead of training one."""
+
+    def __call__(self) -> int:
+        """Runs it."""
+        from pwm_bench.studies.locomotion import STUDIES
+        from pwm_bench.studies.multitask import PIPELINES
+
+        if self.study in PIPELINES:
+            return self._pipeline()
+        if self.study not in STUDIES:
+            raise unknown("study", self.study, (*STUDIES, *PIPELINES))
+        for name in ("data", "model"):
+            if getattr(self, name) is not None:
+                raise UsageError(f"--{name}: only for the multi-task studies {', '.join(PIPELINES)}")
+        return self._runs()
+
+    def _pipeline(self) -> int:
+        from pwm_bench.cli.commands.pipeline import carry_out
+
+        names = ("scale", "task", "simulator", "algorithm", "limit", "jobs", "retry", "wait", "budget", "stale")
+        for name in names:
+            if getattr(self, name) != getattr(type(self), name):
+                raise UsageError(
+                    f"--{name}: not for the multi-task study '{self.study}': change its stages one by one; see "
+                    "docs/multitask.md"
+                )
+        return carry_out(
+            self.study, self.results, again=self._command(), data=self.data, model=self.model, device=self.device
+        )
+
+    def _runs(self) -> int:
+        from pwm_bench.store.results import Results
+        from pwm_bench.studies.locomotion import load_study
+        from pwm_bench.sweep.executors.capacity import Capacity
+        from pwm_bench.sweep.executors.local import LocalExecutor
+        from pwm_bench.sweep.stale import POLICIES, settle_stale
+        from pwm_bench.sweep.sweep import plan, sweep
+
+        if self.stale not in POLICIES:
+            raise unknown("policy for stale runs", self.stale, POLICIES)
+        if self.limit is not None and self.limit < 0:
+            raise UsageError(f"--limit {self.limit}: must not be negative")
+        console = terminal()
+        study = load_study(
+            self.study,
+            scale=self.scale,
+            tasks=self.task,
+            simulators=self.simulator,
+            algorithms=self.algorithm,
+            budget=None if self.budget is None else parse_budget(self.budget),
+        )
+        results = Results(self.results)
+        results.check_writable()
+        stale = settle_stale(study, results, self.stale)
+        items = plan(study, results, device=self.device, limit=self.limit, retry=self.retry)
+        on_gpu = _settle_devices(items) if any(item.to_do for item in items) else set()
+        _announce(console, study, items, results)
+        if stale:
+            console.print(stale + "\n", style="yellow", highlight=False, soft_wrap=True, markup=False)
+        options = ("--checkpoint-seconds", str(self.checkpoint_seconds))
+        executor, admits = LocalExecutor(self.results, options=options), Capacity(self.jobs, on_gpu)
+        from pwm_bench.cli.display import make_display
+
+        with make_display(console, items) as display:
+            outcome = sweep(
+                items, results, executor, display, admits=admits, limit=self.limit, retry=self.retry, wait=self.wait
+            )
+        _conclude(console, study, outcome, results, again=self._command)
+        return outcome.exit_code
+
+    def _command(self, *more: str) -> str:
+        """What to type to go on."""
+        again = typed("sweep", self, positional=("study",), without=("wait", "retry"))
+        return " ".join((again, *more))
+
+
+def _settle_devices(items: list[Item]) -> set[tuple[str, str]]:
+    """Says what the runs will compute on, or refuses an absent GPU, once and before the first run.
+
+    Returns:
+        the pairs of a spec's device and simulator that stand for a GPU.
+    """
+    from envs.devices import remark, view
+
+    wanted = sorted({(item.spec.device, item.spec.simulator) for item in items if item.to_do})
+    if view("torch").gpus == 0:
+        chosen = _choose(wanted)
+    else:  # a child asks, as Warp and JAX keep memory of every GPU that they see, and a GPU may admit one process only
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            chosen = pool.submit(_choose, wanted).result()
+    simulators: dict[tuple[torch.device, str], list[str]] = {}
+    for (_, simulator), choice in zip(wanted, chosen, strict=True):
+        simulators.setdefault(choice, []).append(simulator)
+    for (device, why), names in simulators.items():
+        if why:
+            remark(device, why, *names)
+    return {pair for pair, (device, _) in zip(wanted, chosen, strict=True) if device.type != "cpu"}
+
+
+def _choose(wanted: list[tuple[str, str]]) -> list[tuple[torch.device, str]]:
+    from envs.devices import choose_device
+
+    return [choose_device(device, simulator) for device, simulator in wanted]
+
+
+def _announce(console: Console, study: Study, items: list[Item], results: Results) -> None:
+    to_do = sum(item.to_do for item in items)
+    done = sum(item.plan == "skip" for item in items)
+    console.print(titled(study.name, f": {study.description}"))
+    console.print(
+        f"{len(items)} runs, {done} done before, {to_do} to do now; {results.study_path(study.name)}",
+        highlight=False,
+        soft_wrap=True,
+        style="dim",
+    )
+    console.print()
+
+
+def _conclude(
+    console: Console, study: Study, outcome: SweepResult, results: Results, *, again: Callable[..., str]
+) -> None:
+    from pwm_bench.cli.commands.table import show
+    from pwm_bench.store.selection import Selection
+
+    console.print()
+    for item in outcome.items:
+        if item.status in ("refused", "damaged") or item.plan == "busy":  # the others are rows of the table
+            console.print(
+                f"{item.spec.label}: {'busy' if item.plan == 'busy' else item.status}: {item.reason}",
+                style="yellow", soft_wrap=True, markup=False, highlight=False,
+            )  # fmt: skip
+    steps = []
+    if any(item.status not in (None, "refused", "damaged") for item in outcome.items):
+        show(console, results, Selection(studies=(study.name,)))
+        table, place = f"pwm-bench table {shlex.quote(study.name)}", at(results.root)
+        steps.append(("compare each run at its own end", f"{table} --match none{place}"))
+        steps.append(("follow every number to its run", f"{table} --trace{place}"))
+    if outcome.stopped_by is not None or any(item.plan == "later" for item in outcome.items):
+        steps.insert(0, ("go on where this stopped", again()))
+    elif any(item.plan == "busy" for item in outcome.items):
+        steps.insert(0, ("stay until the others are done, and take over what they leave", again("--wait")))
+    if any(item.status in ("failed", "oom") for item in outcome.items):
+        steps.insert(0, ("do the failed runs again; each has a traceback.txt", again("--retry")))
+    if study.name == "quickstart":
+        steps.append(("PWM, SHAC, PPO and SAC at equal environment steps", f"pwm-bench sweep hopper{at(results.root)}"))
+    console.print()
+    console.print(f"results: {results.study_path(study.name)}", soft_wrap=True, highlight=False)
+    show_hints(console, steps)

@@ -1,0 +1,140 @@
+"""The command line: parse, dispatch, and turn bad input into one line and exit code 2.
+
+Nothing heavy is imported here or by the modules of `cli.commands` before a command runs, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import tyro
+
+import pwm_bench
+from envs.errors import UsageError
+from pwm_bench.cli.commands.bench import Bench
+from pwm_bench.cli.commands.clone import Clone
+from pwm_bench.cli.commands.collect import Collect
+from pwm_bench.cli.commands.compare import Compare
+from pwm_bench.cli.commands.doctor import Doctor
+from pwm_bench.cli.commands.extract import Extract
+from pwm_bench.cli.commands.gradients import Gradients
+from pwm_bench.cli.commands.list import List
+from pwm_bench.cli.commands.parity import Parity
+from pwm_bench.cli.commands.plot import Plot
+from pwm_bench.cli.commands.pretrain import Pretrain
+from pwm_bench.cli.commands.render import Render
+from pwm_bench.cli.commands.report import Report
+from pwm_bench.cli.commands.results import Results
+from pwm_bench.cli.commands.run import Run
+from pwm_bench.cli.commands.sweep import Sweep
+from pwm_bench.cli.commands.table import Table
+from pwm_bench.cli.streams import GuardedStream, OutputLost, guarded
+from pwm_bench.runs.stop import stop_request
+
+__all__ = ["main"]
+
+_COMMANDS: dict[str, Callable[..., Any]] = {
+    "run": Run,
+    "sweep": Sweep,
+    "table": Table,
+    "gradients": Gradients,
+    "plot": Plot,
+    "report": Report,
+    "results": Results,
+    "render": Render,
+    "parity": Parity,
+    "collect": Collect,
+    "pretrain": Pretrain,
+    "extract": Extract,
+    "clone": Clone,
+    "compare": Compare,
+    "list": List,
+    "doctor": Doctor,
+    "bench": Bench,
+}
+_DESCRIPTION = (
+    "Compares policies trained with learned, ground-truth and score-function gradients. "
+    "Begin with: pwm-bench sweep quickstart"
+)
+
+
+class Command(Protocol):
+    """A parsed command. It may say two things of itself, as class attributes that are False unless set:
+
+    ``leaves_files``: what it makes is on the disk, so it goes on where nobody can read what it prints.
+    ``stops_in_order``: it looks at `runs.stop.stop_request` and saves before it stops; others are left at once.
+    """
+
+    def __call__(self) -> int:
+        """Does it. Returns the exit code."""
+        ...
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line interface.
+
+    Args:
+        arguments: without the program's name; those of the process by default.
+
+    Returns:
+        0 done, 1 something did not work out, 2 bad input, 128 + signal when stopped.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    with guarded() as output:
+        try:
+            return _dispatch(arguments, output)
+        except OutputLost as lost:
+            if isinstance(lost.__cause__, BrokenPipeError):  # e.g. `pwm-bench table ... | head`
+                return 128 + signal.SIGPIPE
+            print(f"error: standard output can't be written ({lost.__cause__})", file=sys.stderr)
+            return 1
+
+
+class _Notes(logging.Handler):
+    """Shows what the package remarks about choices it made: a line each, on what is standard error at that time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"note: {record.getMessage()}", file=sys.stderr)
+
+
+def _show_notes() -> None:
+    logger = logging.getLogger("pwm_bench")
+    if not any(isinstance(handler, _Notes) for handler in logger.handlers):
+        logger.addHandler(_Notes())
+        logger.setLevel(logging.INFO)
+
+
+def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
+    if arguments == ["--version"]:
+        print(f"pwm-bench {pwm_bench.__version__}")
+        return 0
+    _show_notes()
+    try:
+        command: Command = tyro.extras.subcommand_cli_from_dict(
+            _COMMANDS,
+            prog="pwm-bench",
+            description=_DESCRIPTION,
+            args=arguments,
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
+    except SystemExit as end:  # tyro has printed help or what is wrong
+        return end.code if isinstance(end.code, int) else 2
+    output.needed = not getattr(command, "leaves_files", False)
+    with stop_request(at_once=not getattr(command, "stops_in_order", False)) as stop:
+        try:
+            code = command()
+            output.flush()
+            return code
+        except UsageError as error:
+            if not stop.impatient:
+                print(f"error: {error}", file=sys.stderr)
+                return 2
+        except BaseException:
+            if not stop.impatient:
+                raise
+        print("interrupted", file=sys.stderr)
+        return stop.exit_code

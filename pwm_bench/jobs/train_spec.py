@@ -1,0 +1,221 @@
+"""What a run is: everything that determines its numbers, with a content hash as its name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from envs.errors import UsageError, unknown
+from pwm_bench import configs, registry
+from pwm_bench.learning.preset import Preset
+from pwm_bench.store.spec import Spec
+
+__all__ = ["LIMITS", "PRECISIONS", "RunSpec", "Study"]
+
+PRECISIONS = ("float32", "bfloat16")
+LIMITS = ("gradient_steps", "policy_gradient_steps", "cpu_seconds")
+"""Units of `RunSpec.limits`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec(Spec):
+    """One run: a population of seeds of one algorithm on one task in one simulator.
+
+    Build it with `RunSpec.create`, which fills the config from the algorithm's recipe.
+
+    Raises:
+        UsageError: an impossible value.
+    """
+
+    kind: ClassVar[str] = "train"
+    task: str
+    """One of `envs.tasks`."""
+    simulator: str
+    """One of `envs.simulators`."""
+    algorithm: str
+    """One of `pwm_bench.registry.algorithms`."""
+    config: Mapping[str, Any]
+    """The algorithm's config, fully resolved, as JSON-able values."""
+    env_steps: int
+    """Environment steps (control steps, summed over a member's worlds) that each member trains for."""
+    seeds: tuple[int, ...] = (0,)
+    """One population member a seed."""
+    simulator_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of `envs.make` beyond the task's own, e.g. ``{"substeps": 8}``."""
+    precision: str = "float32"
+    """``"float32"``, or ``"bfloat16"`` autocast for learners that offer it."""
+    evaluations: int = 11
+    """Evaluations at evenly spaced environment steps; the first is the untrained policy, the last the final one."""
+    evaluation_episodes: int = 16
+    """Episodes per member in each evaluation, on seeds of their own."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Further budgets per member, of `LIMITS`: the run ends, with an evaluation, at the first of them or ``env_steps``,
+    over which schedules still run. ``{"cpu_seconds": 60}`` ends after a minute of the processor's training time."""
+    device: str = "auto"
+    """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `envs.resolve_device`."""
+    study: str = "single"
+    """Folder that the run is filed under."""
+
+    def __post_init__(self) -> None:
+        seeds = self.seeds if isinstance(self.seeds, (list, tuple)) else (self.seeds,)
+        if not seeds or any(isinstance(s, bool) or not isinstance(s, int) or not 0 <= s < 2**31 for s in seeds):
+            raise UsageError(f"seeds={list(seeds)}: must be whole numbers from 0 to 2^31 - 1, at least one")
+        if len(set(seeds)) != len(seeds):
+            raise UsageError(f"seeds={list(seeds)}: must differ from each other")
+        object.__setattr__(self, "seeds", tuple(seeds))
+        for name, least in (("env_steps", 1), ("evaluations", 2), ("evaluation_episodes", 1)):
+            value = getattr(self, name)
+            if isinstance(value, float) and value.is_integer():
+                value = int(value)
+                object.__setattr__(self, name, value)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise UsageError(f"{name}={value}: must be a whole number of at least {least}")
+        for name in ("config", "simulator_options"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise UsageError(f"{name}={getattr(self, name)!r}: must be an object of named values")
+            _check_json(getattr(self, name), name)
+        if not isinstance(self.limits, Mapping):
+            raise UsageError(f"limits={self.limits!r}: must be an object, unit -> budget")
+        for unit, limit in self.limits.items():
+            if unit not in LIMITS:
+                raise unknown("unit of a budget", unit, ("env_steps", *LIMITS))
+            if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0.0 < limit < math.inf:
+                raise UsageError(f"limits: {unit}={limit!r}: must be a positive number")
+        if self.device not in ("auto", "cpu") and self.device.partition(":")[0] != "cuda":
+            raise UsageError(f"device={self.device}: must be auto, cpu, cuda or cuda:N")
+        if not self.study or self.study.startswith(".") or any(c in self.study for c in "/\\\0"):
+            raise UsageError(f"study={self.study!r}: must be a plain folder name")
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        task: str,
+        simulator: str,
+        algorithm: str,
+        preset: Preset = "cpu",
+        overrides: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> RunSpec:
+        """Builds a spec whose config is the algorithm's recipe for the task and simulator, with some fields changed.
+
+        Args:
+            task: task name.
+            simulator: simulator name.
+            algorithm: algorithm name.
+            preset: which of the algorithm's two recipes, "cpu" or "published".
+            overrides: config field -> value; nested fields by dots.
+            fields: the other fields of `RunSpec`.
+
+        Raises:
+            UsageError: unknown names (the nearest is suggested), impossible values or combinations.
+        """
+        registry.check_names(task, simulator, algorithm)
+        config = configs.override(registry.learner_package(algorithm).recipe(task, simulator, preset), overrides or {})
+        resolved = configs.to_json(configs.override(config, configs.to_json(config)))  # floats written 1 become 1.0
+        precision = fields.get("precision", "float32")
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
+        if "precision" in resolved:
+            resolved["precision"] = precision
+        elif precision != "float32":
+            raise UsageError(f"precision={precision}: algorithm '{algorithm}' runs in float32 only")
+        return cls(task=task, simulator=simulator, algorithm=algorithm, config=resolved, **fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-able values."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return values | {"seeds": list(self.seeds)}
+
+    def to_json(self) -> str:
+        """The spec as a JSON text that `from_json` reads back to an equal spec."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:
+        """Builds a spec from JSON values. A ``config`` may be partial: the recipe supplies the rest.
+
+        Raises:
+            UsageError: unknown or missing fields, unknown names, impossible values.
+        """
+        names = [f.name for f in dataclasses.fields(cls)]
+        for name in values:
+            if name not in names:
+                raise unknown("field of the spec", name, names)
+        for name in ("task", "simulator", "algorithm", "env_steps"):
+            if name not in values:
+                raise UsageError(f"the spec lacks '{name}': add it, or write one with `pwm-bench run --write-spec`")
+        fields = dict(values)
+        if not isinstance(fields.get("config", {}), Mapping):
+            raise UsageError("config: must be an object of named values")
+        return cls.create(overrides=fields.pop("config", {}), **fields)
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str = "spec") -> RunSpec:
+        """Reads what `to_json` wrote.
+
+        Args:
+            text: JSON.
+            source: how errors call it, e.g. a file name.
+
+        Raises:
+            UsageError: not JSON, or not a possible spec.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{source}: not valid JSON ({error}); see docs/results.md for the format") from None
+        if not isinstance(values, dict):
+            raise UsageError(f"{source}: must be a JSON object with the fields of a run spec")
+        return cls.from_dict(values)
+
+    def until(self, unit: str, amount: float) -> RunSpec:
+        """The same run with another budget.
+
+        Args:
+            unit: ``env_steps``, over which schedules run too, or one of `LIMITS`, at which the run ends as well.
+            amount: per member.
+
+        Raises:
+            UsageError: unknown unit, or an impossible amount.
+        """
+        if unit == "env_steps":
+            return dataclasses.replace(self, env_steps=amount)  # type: ignore[arg-type]
+        return dataclasses.replace(self, limits={**self.limits, unit: amount})
+
+    @property
+    def label(self) -> str:
+        """What a person calls the run, e.g. ``"hopper · warp · shac"``."""
+        return f"{self.task} · {self.simulator} · {self.algorithm}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A named experiment: runs that belong in one table."""
+
+    name: str
+    description: str
+    specs: tuple[RunSpec, ...]
+
+    def __post_init__(self) -> None:
+        specs = tuple(dataclasses.replace(spec, study=self.name) for spec in self.specs)
+        if len({spec.id for spec in specs}) != len(specs):
+            raise UsageError(f"study '{self.name}': two of its runs are the same")
+        object.__setattr__(self, "specs", specs)
+
+
+def _check_json(value: Any, where: str) -> None:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_json(item, f"{where}.{key}")
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for item in value:
+            _check_json(item, where)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where}={value}: must be finite")
+    elif not isinstance(value, (str, int, float, bool, type(None))):
+        raise UsageError(f"{where}={value!r}: not a JSON value")

@@ -1,0 +1,275 @@
+"""Run records as data frames."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic_core import to_json
+
+from envs.errors import UsageError
+from pwm_bench.store.curves import AXES, Curves
+from pwm_bench.store.index import StudyIndex, fingerprint
+from pwm_bench.store.reading import Found, read_all
+from pwm_bench.store.results import Results, RunDirectory
+from pwm_bench.store.schema import SCHEMA_VERSION, RunRecord
+from pwm_bench.store.seeds import check_seeds
+
+__all__ = ["Loaded", "LoadedRun", "load_study", "members_frame"]
+
+Array = NDArray[np.float64]
+_NOT_OF_VARIANT = ("seeds", "device", "study")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRun:
+    """One run as read from disk.
+
+    Attributes:
+        record: with the status it really has (a record left behind by a killed process says killed).
+        curves: its evaluations.
+        study: the folder that it lies in.
+        path: its directory.
+    """
+
+    record: RunRecord
+    curves: Curves
+    study: str = ""
+    path: Path = Path()
+
+    @property
+    def variant(self) -> dict[str, Any]:
+        """The spec without what seeds of one experiment may differ in, with dotted names."""
+        return _flatten({k: v for k, v in self.record.spec.items() if k not in _NOT_OF_VARIANT})
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A study as read from disk."""
+
+    runs: list[LoadedRun] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    """One message for each run that could not be read; such runs are left out of every table, and said to be."""
+    unscored: list[Path] = field(default_factory=list)
+    """Directories of runs that have no population, such as comparisons of gradients: they have no scores."""
+
+    def check_scored(self, study: str) -> None:
+        """Makes sure that what was read has scores to show, or is at least no study without any.
+
+        Args:
+            study: how the error calls it.
+
+        Raises:
+            UsageError: all its runs are without a population.
+        """
+        if self.unscored and not self.runs and not self.damaged:
+            raise UsageError(
+                f"study '{study}': its runs have no seeds and no scores; for comparisons of gradients there are "
+                f"`pwm-bench table {study}`, without options of scores, and `pwm-bench results export {study}`"
+            )
+
+
+def load_study(results: Results, study: str) -> Loaded:
+    """Reads all runs of a study. Damaged ones are reported, not fatal.
+
+    Raises:
+        UsageError: there is no such study.
+    """
+    loaded = Loaded()
+    with _without_collection():
+        index = StudyIndex(results.study_path(study), schema=SCHEMA_VERSION)
+        stamps = {run: fingerprint(run.record_file, run.evaluations.path) for run in results.runs(study)}
+        cached = {run: index.get(run.path.name, stamp) for run, stamp in stamps.items()}
+        read = read_all([run for run, entry in cached.items() if entry is None])
+        for run, entry in cached.items():
+            try:
+                found = _loaded(run, entry) if entry is not None else _fresh(run, next(read), stamps[run], index)
+                if found is None:
+                    loaded.unscored.append(run.path)
+                else:
+                    loaded.runs.append(LoadedRun(*found, study, run.path))
+            except UsageError as error:
+                loaded.damaged.append(str(error))
+        index.save()
+    return loaded
+
+
+def _loaded(run: RunDirectory, entry: Mapping[str, Any]) -> tuple[RunRecord, Curves] | None:
+    if not entry:
+        return None
+    return _as_it_is(run, RunRecord.model_validate(entry["record"]), Curves.from_json(entry["curves"]))
+
+
+def _fresh(run: RunDirectory, found: Found, stamp: list[int], index: StudyIndex) -> tuple[RunRecord, Curves] | None:
+    if isinstance(found, str):
+        raise UsageError(found)
+    if found is None:
+        index.put(run.path.name, stamp, {})
+        return None
+    values, curves = found
+    record = run.validated(values)
+    index.put(run.path.name, stamp, {"record": values, "curves": curves})
+    return _as_it_is(run, record, Curves.from_json(curves))
+
+
+def _as_it_is(run: RunDirectory, record: RunRecord, curves: Curves) -> tuple[RunRecord, Curves]:
+    if record.status == "running" and not run.busy:
+        record.status = "killed"
+    return record, curves
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Of many small objects that all stay, where looking for cycles among them takes longer than reading them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            if not gc.get_freeze_count():  # nobody else's: straight to the oldest generation, where few look
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
+
+
+def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.DataFrame:
+    """One row per run and member.
+
+    Args:
+        runs: as loaded.
+        metric: ``"return"``, ``"length"``, or another quantity recorded with the evaluations.
+
+    Returns:
+        Columns: what ran (``run_id``, ``study``, ``task``, ``simulator``, ``algorithm``, ``variant``, ``gradient``,
+        ``seed``), how it went (``status``, ``reason``, ``attempts``), where (``device``, ``machine`` with its threads,
+        whether that is a ``gpu``, ``calibration_seconds``), what its learning rates run over (``schedule_unit``, empty
+        without a schedule, and ``schedule_length``), work per member (``env_steps``, ``gradient_steps``,
+        ``policy_gradient_steps``, ``imagined_steps``), clocks of the whole run [s] (``setup_seconds`` ...), and the
+        evaluation curve: ``curve_env_steps`` and the like for all of `curves.AXES`, and ``curve_value`` (mean over
+        episodes; a diverged member's last finite one goes on), each an array, with ``untrained`` and ``final`` the ends
+        of the last.
+
+    Raises:
+        UsageError: the metric was not recorded by any run, or a seed is there twice.
+    """
+    runs = list(runs)
+    known = sorted({"return", "length"} | {name for run in runs for name in run.curves.metrics})
+    if metric not in known:
+        raise UsageError(f"metric={metric}: not recorded in this study; choices: {', '.join(known)}")
+    labels = _variant_labels(runs)
+    rows = []
+    for run, label in zip(runs, labels, strict=True):
+        record, spec = run.record, run.record.spec
+        axes = {f"curve_{name}": run.curves.axis(name, metric) for name in AXES}
+        clocks = {f"{name}_seconds": getattr(record.clocks, name) for name in type(record.clocks).model_fields}
+        machine = _machine(record)
+        for index, member in enumerate(record.members):
+            values = run.curves.values(metric, index)
+            if member.status == "diverged":
+                values = _last_finite(values)
+            rows.append(
+                {
+                    "run_id": record.id,
+                    "study": run.study or record.study,
+                    "task": member.task or spec["task"],
+                    "simulator": spec["simulator"],
+                    "algorithm": spec["algorithm"],
+                    "variant": label,
+                    "gradient": record.gradient_source or "",
+                    "seed": member.seed,
+                    "status": "diverged" if member.status == "diverged" else record.status,
+                    "reason": record.reason or "",
+                    "attempts": record.attempts,
+                    "device": record.provenance.device if record.provenance else "",
+                    **machine,
+                    "schedule_unit": record.schedule.unit if record.schedule else "",
+                    "schedule_length": record.schedule.length if record.schedule else np.nan,
+                    "env_steps": record.counts.env_steps,
+                    "gradient_steps": record.counts.gradient_steps,
+                    "policy_gradient_steps": record.counts.policy_gradient_steps,
+                    "imagined_steps": record.counts.imagined_steps,
+                    **clocks,
+                    **axes,
+                    "curve_value": values,
+                    "untrained": values[0] if values.size else np.nan,
+                    "final": values[-1] if values.size else np.nan,
+                }
+            )
+    frame = pd.DataFrame(rows)
+    check_seeds(frame, {f"{run.study or run.record.study}/{run.record.id}": run.path for run in runs})
+    return frame
+
+
+def _machine(record: RunRecord) -> dict[str, Any]:
+    """What must be equal for processor seconds to compare."""
+    origin = record.provenance
+    if origin is None:
+        return {"machine": "", "gpu": False, "calibration_seconds": np.nan}
+    threads = f"{origin.threads} thread{'s' if origin.threads != 1 else ''}"
+    seconds = origin.calibration_seconds
+    return {
+        "machine": f"{origin.device}, {threads}",
+        "gpu": origin.device != origin.processor,
+        "calibration_seconds": np.nan if seconds is None else seconds,
+    }
+
+
+def _last_finite(values: Array) -> Array:
+    """A curve in which a member that has become unusable has what it had before."""
+    known = np.isfinite(values)
+    if known.all():
+        return values
+    last = np.maximum.accumulate(np.where(known, np.arange(len(values)), -1))
+    return np.where(last >= 0, values[last], np.nan)
+
+
+def _variant_labels(runs: list[LoadedRun]) -> list[str]:
+    """What tells runs of the same task, simulator and algorithm apart, e.g. ``"gamma=0.95"``; mostly nothing."""
+    keys = _without_seeds([run.record.spec for run in runs])
+    variants = {key: run.variant for key, run in dict(zip(keys, runs, strict=True)).items()}  # few, of many runs
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for key, variant in variants.items():
+        groups.setdefault((variant["task"], variant["simulator"], variant["algorithm"]), []).append(key)
+    labels = {}
+    for members in groups.values():
+        others = [variants[key] for key in members]
+        names = sorted({name for other in others for name in other})
+        differing = [n for n in names if len({json.dumps(other.get(n)) for other in others}) > 1]
+        for key in members:
+            found = [f"{n.removeprefix('config.')}={_short(variants[key].get(n))}" for n in differing]
+            labels[key] = ", ".join(found)
+    return [labels[key] for key in keys]
+
+
+def _short(value: Any) -> Any:
+    """1.0 as 1: labels stand over narrow columns."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _without_seeds(specs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The same text for specs that differ in their seeds alone, whatever the order of their names."""
+    sorted_of: dict[bytes, str] = {}  # sorting takes long, and few of many specs are written differently
+    keys = []
+    for spec in specs:
+        rest = {k: v for k, v in spec.items() if k not in _NOT_OF_VARIANT}
+        written = to_json(rest, inf_nan_mode="constants")
+        if written not in sorted_of:
+            sorted_of[written] = json.dumps(rest, sort_keys=True)
+        keys.append(sorted_of[written])
+    return keys
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flatten(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
+    return flat

@@ -1,0 +1,112 @@
+"""What runs there are, read as quickly as can be: standard library only, one small file a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pwm_bench.store.files import prefetch
+from pwm_bench.store.results import Results, RunDirectory
+
+__all__ = ["Entry", "find", "scan", "summaries"]
+
+_AHEAD = 200  # records that are asked for before they are read
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run in a list. Only ``study``, ``run_id`` and ``status`` are known of a damaged one."""
+
+    study: str
+    run_id: str
+    path: str
+    status: str
+    """As in the record; killed, if it says running and nobody holds it; damaged."""
+    kind: str = ""
+    task: str = ""
+    simulator: str = ""
+    algorithm: str = ""
+    seeds: int = 0
+    diverged: int = 0
+    env_steps: int = 0
+    """Per seed."""
+    final_return: float | None = None
+    """Mean over seeds."""
+    started_at: str = ""
+    updated_at: str = ""
+
+
+def scan(results: Results, studies: Iterable[str] | None = None) -> Iterator[Entry]:
+    """All runs, by study and id.
+
+    Args:
+        results: the folder.
+        studies: which; all by default.
+    """
+    for study in sorted(studies if studies is not None else results.studies()):
+        folder = os.fspath(results.study_path(study))
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        for first in range(0, len(names), _AHEAD):
+            block = names[first : first + _AHEAD]
+            prefetch(f"{folder}/{name}/run.json" for name in block)
+            for name in block:
+                entry = _read(study, name, f"{folder}/{name}")
+                if entry is not None:
+                    yield entry
+
+
+def _read(study: str, run_id: str, path: str) -> Entry | None:
+    try:
+        with open(f"{path}/run.json", "rb") as file:
+            content = file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # not a run
+    except OSError:
+        return Entry(study, run_id, path, "damaged")
+    try:
+        record = json.loads(content)
+        spec, members = record["spec"], record["members"]
+        returns = [m["final_return"] for m in members if m["final_return"] is not None]
+        status = record["status"]
+        if status == "running" and not RunDirectory(Path(path)).busy:
+            status = "killed"
+        return Entry(
+            study=study,
+            run_id=run_id,
+            path=path,
+            status=status,
+            kind=record["kind"],
+            task=spec.get("task", ""),
+            simulator=spec.get("simulator") or " ".join(spec.get("simulators", ())),
+            algorithm=spec.get("algorithm", ""),
+            seeds=len(members),
+            diverged=sum(m["status"] == "diverged" for m in members),
+            env_steps=record["counts"]["env_steps"],
+            final_return=sum(returns) / len(returns) if returns else None,
+            started_at=record["started_at"],
+            updated_at=record["updated_at"],
+        )
+    except (ValueError, KeyError, TypeError):
+        return Entry(study, run_id, path, "damaged")
+
+
+def find(results: Results, run_id: str) -> list[Path]:
+    """Directories of the runs whose id begins with ``run_id``, in any study."""
+    found = []
+    for study in results.studies():
+        with os.scandir(results.study_path(study)) as entries:
+            found += [Path(entry.path) for entry in entries if entry.name.startswith(run_id) and entry.is_dir()]
+    return sorted(found)
+
+
+def summaries(entries: Iterable[Entry]) -> dict[str, Counter[str]]:
+    """Study -> how many runs have which status."""
+    found: dict[str, Counter[str]] = {}
+    for entry in entries:
+        found.setdefault(entry.study, Counter())[entry.status] += 1
+    return found

@@ -1,0 +1,119 @@
+"""Results of several machines become one folder. Nothing that is finished is ever overwritten."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from envs.errors import UsageError
+from pwm_bench.store.lock import HeldError
+from pwm_bench.store.results import FINISHED, Results, RunDirectory
+from pwm_bench.store.schema import Counts, RunRecord
+
+__all__ = ["Merged", "merge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What became of one run.
+
+    Attributes:
+        outcome: ``copied`` (was not there), ``replaced`` (was further along than the one there), ``kept`` (the one
+            there is as far or further), ``differs`` (both finished, with different numbers: the one there is kept),
+            ``busy`` (a process is working on the one there), ``damaged`` (not copied).
+    """
+
+    study: str
+    run_id: str
+    outcome: Literal["copied", "replaced", "kept", "differs", "busy", "damaged"]
+    reason: str = ""
+
+
+def merge(source: Results, target: Results) -> Iterator[Merged]:
+    """Copies runs into a results folder, each in one rename, so that a kill leaves no half run.
+
+    Args:
+        source: where from; stays as it is.
+        target: where to.
+
+    Raises:
+        UsageError: the source holds no runs, is the target, or a run cannot be copied (the disk is full, say).
+    """
+    if not source.studies():
+        raise UsageError(f"{source.root}: holds no runs; give a results folder, with runs/ in it")
+    if source.root.resolve() == target.root.resolve():
+        raise UsageError(f"{source.root}: is the folder to merge into; give another one")
+    target.check_writable()
+    for study in source.studies():
+        for directory in source.runs(study):
+            try:
+                yield _merge_run(study, directory, target.run(study, directory.path.name))
+            except OSError as error:
+                raise UsageError(
+                    f"{directory.path}: cannot be copied to {target.root} ({error.strerror}); what was copied before "
+                    "is whole, merge again to go on"
+                ) from None
+
+
+def _merge_run(study: str, source: RunDirectory, target: RunDirectory) -> Merged:
+    run_id = source.path.name
+    try:
+        theirs = source.read()
+    except UsageError as error:
+        return Merged(study, run_id, "damaged", str(error))
+    if not target.path.exists():
+        _copy(source.path, target.path)
+        return Merged(study, run_id, "copied")
+    try:
+        with target.lock():  # no process may begin on a directory that is being replaced
+            return _into_existing(study, source, target, theirs)
+    except HeldError:
+        return Merged(study, run_id, "busy", "a process is working on the one there")
+
+
+def _into_existing(study: str, source: RunDirectory, target: RunDirectory, theirs: RunRecord) -> Merged:
+    run_id = source.path.name
+    try:
+        ours = target.read()
+    except UsageError as error:
+        _copy(source.path, target.path)
+        return Merged(study, run_id, "replaced", f"the one there was unreadable: {error}")
+    if ours.status in FINISHED:
+        same = theirs.status not in FINISHED or _same_numbers(source, theirs, target, ours)
+        return Merged(study, run_id, "kept" if same else "differs", "" if same else "both are finished")
+    if theirs.status in FINISHED or _progress(theirs.counts) > _progress(ours.counts):
+        _copy(source.path, target.path)
+        return Merged(study, run_id, "replaced", f"{ours.status} after {ours.counts.iterations:,} iterations")
+    return Merged(study, run_id, "kept")
+
+
+def _progress(counts: Counts) -> tuple[int, ...]:
+    """How far a run is: work in a learned model or on data takes no environment steps, but every learner iterates."""
+    return counts.iterations, counts.gradient_steps, counts.env_steps
+
+
+def _same_numbers(a: RunDirectory, of_a: RunRecord, b: RunDirectory, of_b: RunRecord) -> bool:
+    """Times always differ between machines; returns need not, nor need files where there is nothing to evaluate."""
+    if not of_a.members and not of_b.members:
+        return {name: one.digest for name, one in of_a.artifacts.items()} == {
+            name: one.digest for name, one in of_b.artifacts.items()
+        }
+    try:
+        return [line["returns"] for line in a.evaluations.read()] == [line["returns"] for line in b.evaluations.read()]
+    except (UsageError, KeyError):
+        return False
+
+
+def _copy(source: Path, target: Path) -> None:
+    """By way of a hidden folder beside the target, which lists and tables pass over."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".merge-{target.name}-") as folder:
+        fresh = Path(folder) / "new"
+        shutil.copytree(source, fresh, ignore=shutil.ignore_patterns("lock", "*.tmp"))
+        if target.exists():
+            target.rename(Path(folder) / "old")
+        fresh.rename(target)

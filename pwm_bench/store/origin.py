@@ -1,0 +1,73 @@
+"""Which code and packages numbers come from, and whether those are today's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pwm_bench.store.provenance import code_hash, package_versions
+from pwm_bench.store.schema import Provenance
+
+__all__ = ["code_name", "differences", "origin_notes"]
+
+_OURS = "pwm-bench"
+_NAMED = 6  # rows that a note names for one version
+
+
+def code_name(origin: Provenance) -> str:
+    """What a person calls the code that made a run."""
+    if origin.code is not None:
+        return f"code {origin.code}"
+    if origin.git_commit is not None:
+        return f"commit {origin.git_commit[:7]}{' with changes' if origin.git_dirty else ''}"
+    return f"{_OURS} {origin.packages.get(_OURS, 'of unknown version')}"
+
+
+def differences(origin: Provenance | None) -> str:
+    """In what a run's code and packages differ from those here, in a few words; empty if in nothing."""
+    if origin is None:
+        return "unknown code"
+    now = package_versions()
+    found = [] if origin.code == code_hash() else [code_name(origin)]
+    names = sorted((origin.packages.keys() & now.keys()) - {_OURS})
+    found += [
+        f"{name} {origin.packages[name]}, now {now[name]}" for name in names if origin.packages[name] != now[name]
+    ]
+    return "; ".join(found)
+
+
+def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ...]:
+    """What a table must say where its rows come from different code or packages: nothing if they do not.
+
+    Args:
+        rows: name of a row and provenance of one of its runs, for all runs.
+    """
+    seen = set()  # few, of many runs
+    code: dict[str, dict[str, None]] = {}
+    versions: dict[str, dict[str, dict[str, None]]] = {}
+    for name, origin in rows:
+        if origin is None:
+            continue
+        known = (name, origin.code, origin.git_commit, origin.git_dirty, *origin.packages.items())
+        if known in seen:
+            continue
+        seen.add(known)
+        code.setdefault(code_name(origin), {})[name] = None
+        for package, version in origin.packages.items():
+            if package != _OURS:
+                versions.setdefault(package, {}).setdefault(version, {})[name] = None
+    notes = []
+    if len(code) > 1:
+        notes.append(f"Rows come from different code: {_listed(code)}.")
+    mixed = {package: held for package, held in sorted(versions.items()) if len(held) > 1}
+    if mixed:
+        shown = "; ".join(f"{package} {_listed(held)}" for package, held in mixed.items())
+        notes.append(f"Rows come from different versions of packages: {shown}.")
+    return tuple(notes)
+
+
+def _listed(held: Mapping[str, Mapping[str, None]]) -> str:
+    texts = []
+    for version, names in held.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        texts.append(f"{version} ({', '.join(list(names)[:_NAMED])}{more})")
+    return ", ".join(texts)

@@ -1,0 +1,175 @@
+"""Where numbers come from: code, packages and machine."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import math
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+from envs.cores import usable_cores
+from pwm_bench.store.schema import Provenance
+
+__all__ = [
+    "PACKAGES",
+    "calibrate",
+    "code_hash",
+    "collect",
+    "device_name",
+    "git_state",
+    "gpu_driver",
+    "package_versions",
+    "processor_name",
+]
+
+PACKAGES = ("pwm-bench", "torch", "warp-lang", "mujoco", "mujoco-mjx", "jax", "jaxlib", "numpy", "safetensors")
+"""Distributions whose versions can change numbers."""
+_SOURCES = (".py", ".xml", ".c")
+_CALIBRATION_SIZE, _CALIBRATION_PRODUCTS, _CALIBRATION_TRIES = 256, 20, 3  # some 30 ms a try on one core
+
+
+def collect(device: str, precision: str) -> Provenance:
+    """Gathers everything about this process.
+
+    Args:
+        device: torch device that computes, e.g. ``"cpu"`` or ``"cuda:0"``.
+        precision: arithmetic of the learner.
+    """
+    import torch
+
+    commit, dirty = git_state(Path(__file__).resolve().parent)
+    return Provenance(
+        git_commit=commit,
+        git_dirty=dirty,
+        packages=package_versions(),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        device=device_name(device),
+        processor=processor_name(),
+        driver=gpu_driver() if device.startswith("cuda") else None,
+        threads=torch.get_num_threads(),
+        precision=precision,
+        code=code_hash(),
+        calibration_seconds=calibrate(),
+    )
+
+
+@functools.cache
+def code_hash() -> str:
+    """A hash over the sources of all our packages, 12 hexadecimal digits: the same for a checkout and for a wheel."""
+    import baselines
+    import envs
+    import pwm_bench
+
+    digest = hashlib.sha256()
+    for package in (baselines, envs, pwm_bench):
+        folder = Path(str(package.__file__)).resolve().parent
+        for file in sorted(path for path in folder.rglob("*") if path.suffix in _SOURCES and path.is_file()):
+            digest.update(f"{folder.name}/{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def calibrate() -> float:
+    """Processor seconds of a fixed computation at the present number of threads, the least of a few tries.
+
+    It is products and exponentials of small float32 matrices, as the learners' networks are: what makes processor
+    seconds of different machines comparable by eye, and shows where one machine was slower in some runs than in others.
+    """
+    import torch
+
+    x = torch.linspace(-1.0, 1.0, _CALIBRATION_SIZE**2).view(_CALIBRATION_SIZE, _CALIBRATION_SIZE)
+    least = math.inf
+    with torch.no_grad():
+        for _ in range(_CALIBRATION_TRIES):
+            before, y = time.process_time(), x
+            for _ in range(_CALIBRATION_PRODUCTS):
+                y = torch.exp(-(x @ y).abs())
+            least = min(least, time.process_time() - before)
+    return least
+
+
+def git_state(folder: Path) -> tuple[str | None, str | None]:
+    """The commit of the code in ``folder`` and a hash of its uncommitted changes, each None where there is none.
+
+    An installed copy that merely sits inside somebody's repository (a virtual environment, say) does not count.
+    """
+
+    def git(*arguments: str) -> bytes | None:
+        command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=20, start_new_session=True)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    if commit is None or git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None, None
+    top = Path((git("rev-parse", "--show-toplevel") or b".").decode().strip())
+    digest = hashlib.sha256()
+    changes = git("diff", "HEAD", "--", ":/*.py", ":/*.xml") or b""
+    digest.update(changes)
+    added = (git("ls-files", "--others", "--exclude-standard", "--full-name", ":/*.py", ":/*.xml") or b"").split(b"\n")
+    clean = not changes
+    for name in sorted(filter(None, added)):
+        try:
+            content = (top / os.fsdecode(name)).read_bytes()
+        except OSError:  # an editor's lock, which is a link to nowhere, or a file that has gone again
+            continue
+        digest.update(name + b"\0" + content)
+        clean = False
+    return commit.decode().strip(), None if clean else digest.hexdigest()[:12]
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the installed ones among `PACKAGES`."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def processor_name() -> str:
+    """The processor's model name and number of cores, e.g. ``"AMD EPYC 7763 (2 cores)"``."""
+    name = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("model name", "Model")):
+                name = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    cores = usable_cores()
+    return f"{name} ({cores} core{'s' if cores != 1 else ''})"
+
+
+def device_name(device: str) -> str:
+    """The GPU's name, or the processor's."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(torch.device(device))
+    return processor_name()
+
+
+def gpu_driver() -> str | None:
+    """Version of the NVIDIA driver, or None where there is none."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        try:
+            version = pynvml.nvmlSystemGetDriverVersion()
+        finally:
+            pynvml.nvmlShutdown()
+    except Exception:  # no package, no library, no driver: each raises its own kind
+        return None
+    return version.decode() if isinstance(version, bytes) else version

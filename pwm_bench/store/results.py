@@ -1,0 +1,261 @@
+"""Where runs live on disk: ``<results>/runs/<study>/<run id>/``.
+
+This module needs only the standard library until a record is read, so asking what is done stays quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envs.errors import UsageError, unknown
+from pwm_bench.store.files import JsonLines, write_atomic
+from pwm_bench.store.lock import RunLock, holder
+
+if TYPE_CHECKING:
+    from pwm_bench.store.schema import RunRecord
+
+__all__ = ["FINISHED", "RESUMABLE", "Results", "RunDirectory", "now", "unwritable"]
+
+FINISHED = ("ok", "diverged")
+"""Statuses with nothing left to do."""
+RESUMABLE = ("killed", "interrupted")
+"""Statuses that go on from the last checkpoint when asked again; the rest (failed, oom) need a person."""
+
+
+def now() -> str:
+    """The time as records hold it: UTC, ISO 8601, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class RunDirectory:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record_file = path / "run.json"
+
+    @cached_property  # like those below: of ten thousand runs, most are only looked at
+    def evaluations(self) -> JsonLines:
+        return JsonLines(self.path / "evaluations.jsonl")
+
+    @cached_property
+    def metrics(self) -> JsonLines:
+        return JsonLines(self.path / "metrics.jsonl")
+
+    @property
+    def spec_file(self) -> Path:
+        return self.path / "spec.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+    @property
+    def traceback(self) -> Path:
+        return self.path / "traceback.txt"
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.path / "lock"
+
+    def lock(self) -> RunLock:
+        """Context manager that keeps other processes out; makes the directory."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(self.path, error) from None
+        return RunLock(self._lock_file)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process is working on the run."""
+        return holder(self._lock_file)
+
+    def remove_leftovers(self) -> None:
+        """Removes files that a killed process was about to put in place. For the holder of the lock alone."""
+        for file in (*self.path.glob(".*.tmp"), *self.checkpoint.glob(".*.tmp")):
+            file.unlink(missing_ok=True)
+
+    def discard_beginning(self) -> None:
+        """Removes what a run that never got to train has left; keeps the directory if it holds anything else."""
+        for file in (self.record_file, self.spec_file, self._lock_file):
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+    def status(self) -> str | None:
+        """What became of the run, or None if it was never begun; see `peek`."""
+        return self.peek()[0]
+
+    def peek(self) -> tuple[str | None, int]:
+        """What became of the run, or None if it was never begun; and how many attempts there were.
+
+        A record that says running while nobody holds the lock belongs to a process that was killed.
+
+        Raises:
+            UsageError: the record is damaged or cannot be read.
+        """
+        try:
+            record = json.loads(self.record_file.read_bytes())
+            status, attempts = record["status"], int(record.get("attempts", 1))
+        except FileNotFoundError:
+            return None, 0
+        except OSError as error:
+            raise UsageError(f"{self.record_file}: cannot be read ({error.strerror}); check its permissions") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise self._damaged("not a run record") from None
+        return ("killed" if status == "running" and not self.busy else status), attempts
+
+    def read(self) -> RunRecord:
+        """The record as it is on disk.
+
+        Raises:
+            UsageError: there is none, it cannot be read, it is damaged, or a newer version wrote it.
+        """
+        return self.validated(self.read_values())
+
+    def read_values(self) -> dict[str, Any]:
+        """The record's JSON values, brought up to date; `validated` makes a record of them.
+
+        Raises:
+            UsageError: as `read`, but that what is in it may still be wrong.
+        """
+        from pydantic_core import from_json  # the same values as json.loads in half the time
+
+        from pwm_bench.store.migrate import migrate
+        from pwm_bench.store.schema import SCHEMA_VERSION
+
+        try:
+            return migrate(from_json(self.record_file.read_bytes()), current=SCHEMA_VERSION, source=self.record_file)
+        except FileNotFoundError:
+            raise UsageError(f"{self.path}: holds no run.json, so it is not a run; check the path") from None
+        except OSError as error:
+            raise UsageError(f"{self.record_file}: cannot be read ({error.strerror}); check its permissions") from None
+        except UsageError:
+            raise
+        except (ValueError, KeyError, TypeError):
+            raise self._damaged("not a run record") from None
+
+    def validated(self, values: Mapping[str, Any]) -> RunRecord:
+        """The record that these values are.
+
+        Raises:
+            UsageError: they are not one.
+        """
+        from pydantic import ValidationError
+
+        from pwm_bench.store.schema import RunRecord
+
+        try:
+            return RunRecord.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise self._damaged(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    def write(self, record: RunRecord) -> None:
+        """Replaces the record, atomically."""
+        record.updated_at = now()
+        write_atomic(self.record_file, record.model_dump_json(indent=2) + "\n")
+
+    def _damaged(self, what: str) -> UsageError:
+        return UsageError(f"{self.record_file}: damaged ({what}); restore it, or remove the run's directory")
+
+
+class Results:
+    """A results folder."""
+
+    def __init__(self, root: str | Path = "results") -> None:
+        self.root = Path(root)
+
+    def studies(self) -> list[str]:
+        """Names of the studies that have run directories."""
+        return sorted(entry.name for entry in _folders(self.root / "runs"))
+
+    def study_path(self, study: str) -> Path:
+        """Folder of a study's runs."""
+        return self.root / "runs" / study
+
+    def run(self, study: str, run_id: str) -> RunDirectory:
+        """The directory of one run, whether or not it exists."""
+        return RunDirectory(self.study_path(study) / run_id)
+
+    def claim(self, study: str, run_id: str) -> RunLock:
+        """Context manager that keeps other sweeps away from a run, from before its process starts until its end is
+        recorded. Leaves nothing behind."""
+        return RunLock(self.study_path(study) / ".claims" / run_id, patience=0.0, passing=True)
+
+    def clear_claims(self, study: str) -> None:
+        """Removes the files of claims that nobody holds: a killed sweep's, of runs that are done without it."""
+        for file in (self.study_path(study) / ".claims").glob("*"):
+            with contextlib.suppress(UsageError), self.claim(study, file.name):
+                pass
+
+    def set_aside(self, study: str, run_id: str) -> Path:
+        """Moves a run out of the way, to ``removed/`` beside ``runs/``, where nothing reads it. Moved back, it is there
+        again.
+
+        Raises:
+            UsageError: a process is working on it, or it cannot be moved.
+        """
+        directory = self.run(study, run_id)
+        target = self.root / "removed" / study / run_id
+        number = 1
+        while target.exists():
+            number += 1
+            target = target.with_name(f"{run_id}-{number}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with directory.lock():
+                directory.path.rename(target)
+        except OSError as error:
+            raise unwritable(self.root, error) from None
+        return target
+
+    def runs(self, study: str) -> Iterator[RunDirectory]:
+        """The directories of a study's runs that have a record.
+
+        Raises:
+            UsageError: if the study has none (the nearest name is suggested).
+        """
+        if not self.study_path(study).is_dir():
+            if not self.studies():
+                raise UsageError(f"{self.root}: holds no runs yet; begin with `pwm-bench sweep quickstart`")
+            raise unknown("study", study, self.studies())
+        for entry in _folders(self.study_path(study)):
+            directory = RunDirectory(entry)
+            if directory.record_file.exists():
+                yield directory
+
+    def check_writable(self) -> None:
+        """Makes sure that a run could be stored here.
+
+        Raises:
+            UsageError: naming the folder and the reason.
+        """
+        probe = self.root / f".writable-{os.getpid()}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise unwritable(self.root, error) from None
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    with os.scandir(path) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    return [path / name for name in names]
+
+
+def unwritable(path: Path, error: OSError) -> UsageError:
+    """What to say of a results folder that cannot be written."""
+    return UsageError(f"{path}: cannot be written ({error.strerror}); choose another folder with --results")

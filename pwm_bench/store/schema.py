@@ -1,0 +1,238 @@
+"""The record of a run, typed and versioned. docs/results.md explains each file for readers of the data.
+
+Times are in seconds, sizes in bytes. Returns are undiscounted sums of the task's rewards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Artifact",
+    "ClockTimes",
+    "Counts",
+    "Evaluation",
+    "GradientCheck",
+    "Member",
+    "Metrics",
+    "PeakMemory",
+    "Provenance",
+    "RunRecord",
+    "Schedule",
+    "Status",
+]
+
+SCHEMA_VERSION = 2
+
+Status = Literal["running", "ok", "diverged", "oom", "killed", "failed", "interrupted"]
+"""``running``: a process is at it, or was killed without a trace. ``ok``: reached its budget. ``diverged``: every
+member diverged. ``oom``: out of memory. ``killed``: the process was killed from outside; resumes. ``failed``: an
+exception, see ``traceback.txt``. ``interrupted``: stopped on request; resumes."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=False)
+
+
+class Member(_Model):
+    """One seed of the population, or one seed of one task where the population spans tasks."""
+
+    seed: int
+    task: str | None = None
+    """The member's task where members differ in it; null for the task of the spec."""
+    status: Literal["ok", "diverged"] = "ok"
+    diverged_at: int | None = None
+    """Environment steps at the report that first saw it diverged; its weights are frozen at the last finite ones."""
+    untrained_return: float | None = None
+    """Mean return of the first evaluation."""
+    final_return: float | None = None
+    """Mean return of the last evaluation so far."""
+
+
+class Counts(_Model):
+    """Work done, per member."""
+
+    iterations: int = 0
+    """Calls of the learner's ``update``."""
+    env_steps: int = 0
+    gradient_steps: int = 0
+    """Optimiser steps, of all networks together."""
+    policy_gradient_steps: int = 0
+    """Optimiser steps of the policy."""
+    imagined_steps: int = 0
+    """Steps inside a learned model."""
+
+
+class ClockTimes(_Model):
+    """Where the time went, summed over all attempts; work that a kill threw away is not in it."""
+
+    setup: float = 0.0
+    """Building environments and the learner, loading a checkpoint."""
+    compile: float = 0.0
+    """Compiling simulators."""
+    check: float = 0.0
+    """Checking the simulator's gradient."""
+    train: float = 0.0
+    """The learner's updates."""
+    evaluate: float = 0.0
+    save: float = 0.0
+    """Writing reports and checkpoints."""
+    cpu: float = 0.0
+    """Processor seconds of `train`, over all threads; they run beside the other clocks."""
+
+    @property
+    def total(self) -> float:
+        """All clocks together, but for processor seconds."""
+        return self.setup + self.compile + self.check + self.train + self.evaluate + self.save
+
+
+class PeakMemory(_Model):
+    """Largest memory in use, over all attempts."""
+
+    resident: int = 0
+    """Of the process [bytes]."""
+    gpu: int | None = None
+    """Allocated by torch on the GPU [bytes]."""
+
+
+class Provenance(_Model):
+    """Where the numbers come from."""
+
+    git_commit: str | None
+    git_dirty: str | None
+    """Hash over uncommitted changes; null for a clean tree or where there is no repository."""
+    packages: dict[str, str]
+    python: str
+    platform: str
+    device: str
+    """Name of the processor or GPU that computed."""
+    processor: str
+    driver: str | None
+    """GPU driver version."""
+    threads: int
+    """Threads that torch computes with."""
+    precision: str
+    code: str | None = None
+    """Hash over the package's sources, the same for a checkout and a wheel; null in records from before there was
+    one."""
+    calibration_seconds: float | None = None
+    """Processor seconds that a fixed small computation takes on this machine at these threads; see
+    `provenance.calibrate`."""
+
+
+class Schedule(_Model):
+    """What learning rates change over: a run that is read before its end is another algorithm than a run with that
+    budget."""
+
+    unit: Literal["env_steps", "gradient_steps"]
+    length: int
+    """Per member."""
+
+
+class GradientCheck(_Model):
+    """The simulator's gradient against central finite differences, before training; see `gradients.probe`."""
+
+    cosine: float
+    relative_error: float
+    """Median over worlds."""
+    horizon: int
+    worlds: int
+    precision: Literal["float32", "float64"]
+
+
+class Artifact(_Model):
+    """A file of a run that others read."""
+
+    file: str
+    """Path within the run's directory."""
+    digest: str
+    """SHA-256 of its content, 64 hexadecimal digits."""
+
+
+class RunRecord(_Model):
+    """``run.json``."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: str
+    """What kind of work it is: ``train``, ``extract``, ``clone``, ``evaluate``, ``compare-gradients``, ..."""
+    id: str
+    """Content hash of kind and spec, see `pwm_bench.store.identity`; the name of the run's directory."""
+    study: str
+    spec: dict[str, Any]
+    """Everything that determines the numbers, as JSON; ``spec["inputs"]`` names the artifacts of other runs and the
+    files that it reads, each with a digest of its content."""
+    artifacts: dict[str, Artifact] = Field(default_factory=dict)
+    """Files that the run leaves for others to read, by name."""
+    status: Status
+    reason: str | None = None
+    """Why it is not ok, or which members diverged; one line."""
+    task_hash: str | None = None
+    """Fingerprint of the task's model, observation, reward and termination: equal hashes, equal task."""
+    gradient_source: Literal["learned", "simulator", "score", "critic"] | None = None
+    """Where the policy's gradient comes from: a learned world model, the simulator, the score function, or a learned
+    action-value function; null for imitation."""
+    gradient_check: GradientCheck | None = None
+    """Null where the policy's gradient does not come from the simulator."""
+    schedule: Schedule | None = None
+    """Null where no learning rate depends on the budget."""
+    members: list[Member] = Field(default_factory=list)
+    """Empty where a kind of work has no population, e.g. for a comparison of gradients."""
+    details: dict[str, Any] = Field(default_factory=dict)
+    """What only this kind of work has to say, e.g. the world models that a comparison of gradients used."""
+    counts: Counts = Field(default_factory=Counts)
+    clocks: ClockTimes = Field(default_factory=ClockTimes)
+    memory: PeakMemory = Field(default_factory=PeakMemory)
+    provenance: Provenance | None = None
+    attempts: int = 1
+    """Processes that worked on it: 1 plus the number of resumes."""
+    started_at: str
+    """UTC, ISO 8601."""
+    updated_at: str
+
+
+class Metrics(_Model):
+    """A line of ``metrics.jsonl``: what the learner reports at a fixed number of environment steps."""
+
+    iteration: int
+    env_steps: int
+    gradient_steps: int
+    policy_gradient_steps: int | None = None
+    """Null in records from before it was counted."""
+    imagined_steps: int
+    train_seconds: float
+    cpu_seconds: float | None = None
+    """Processor seconds of training; null likewise."""
+    wall_seconds: float
+    """All clocks together."""
+    alive: list[bool]
+    """Per member."""
+    values: dict[str, list[float | None]]
+    """Metric name -> value per member in that iteration; null where not finite."""
+
+
+class Evaluation(_Model):
+    """A line of ``evaluations.jsonl``: the deterministic policy on worlds of its own, first episode of each."""
+
+    index: int
+    env_steps: int
+    gradient_steps: int
+    policy_gradient_steps: int | None = None
+    """Null in records from before it was counted."""
+    train_seconds: float
+    """Training time before this evaluation."""
+    cpu_seconds: float | None = None
+    """Processor seconds of training before this evaluation, over all threads; null likewise."""
+    wall_seconds: float
+    """All clocks together before this evaluation."""
+    returns: Sequence[Sequence[float | None]]
+    """Per member, per episode."""
+    lengths: list[list[int]]
+    """Control steps, likewise."""
+    invalid: list[int]
+    """Per member: episodes that left the finite world, which ends them."""
+    extras: Mapping[str, Sequence[Sequence[float | None]]] = Field(default_factory=dict)
+    """Other quantities, mean over the episode; ``forward_velocity`` [m/s] where the task is about moving."""

@@ -1,0 +1,209 @@
+"""Named experiments. A study is a Python function that returns its runs; `pwm-bench sweep NAME` does them."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from envs.errors import UsageError, unknown
+from pwm_bench.jobs.train_spec import RunSpec, Study
+
+__all__ = ["DEFAULT_ENV_STEPS", "STUDIES", "default_env_steps", "describe", "load_study"]
+
+DEFAULT_ENV_STEPS = {"cartpole": 200_000, "double_pendulum": 200_000, "hopper": 300_000, "ant": 2_000_000}
+"""Budget of `pwm-bench run` without ``--env-steps``, per seed."""
+
+# Budgets of the quickstart, per seed. Chosen so that every algorithm visibly learns while the whole study, compilation
+# included, takes about six minutes on two CPU cores.
+QUICKSTART_SEEDS = (0, 1)
+QUICKSTART_HOPPER_SHAC = 200_000  # first-order gradients through the simulator: the most learned per step
+QUICKSTART_HOPPER_PPO = 400_000  # score-function gradients need several times the steps, each much cheaper
+QUICKSTART_HOPPER_PWM = 60_000  # most of its work happens inside the world model
+QUICKSTART_CARTPOLE_SHAC = 200_000
+QUICKSTART_CARTPOLE_PPO = 200_000
+
+REFERENCE_SEEDS = (0, 1, 2)
+HOPPER_SEEDS = (0, 1, 2, 3, 4)  # what it takes for an interval to tell algorithms three standard deviations apart
+REFERENCE_HOPPER = 300_000  # per seed, for every algorithm: matched by environment steps
+HOPPER_LONG = 2_000_000
+REFERENCE_ANT_SHAC = 1_000_000  # some ten minutes on two CPU cores
+SUITE_SHAC = {"cheetah": 300_000, "anymal": 300_000, "humanoid": 300_000, "muscle_humanoid": 300_000}
+
+LOCOMOTION_SEEDS = (0, 1, 2, 3, 4)
+PUBLISHED_BUDGETS = {
+    "hopper": 10_000_000,
+    "ant": 30_000_000,
+    "anymal": 20_000_000,
+    "humanoid": 26_000_000,
+    "snu_humanoid": 28_000_000,
+}
+"""Environment steps per seed of PWM's published curves, the same for every algorithm here."""
+SMALLEST_PUBLISHED_SCALE = 0.2
+"""Of these budgets, from which on learners have their published settings; below, those for a CPU."""
+
+
+def quickstart() -> Study:
+    """Three algorithms and both simulators in a few minutes: PWM, SHAC and PPO on hopper, SHAC and PPO on cartpole."""
+    hopper = {"pwm": QUICKSTART_HOPPER_PWM, "shac": QUICKSTART_HOPPER_SHAC, "ppo": QUICKSTART_HOPPER_PPO}
+    cartpole = {"shac": QUICKSTART_CARTPOLE_SHAC, "ppo": QUICKSTART_CARTPOLE_PPO}
+    common: dict[str, Any] = {"seeds": QUICKSTART_SEEDS, "evaluations": 6, "evaluation_episodes": 8}
+    runs = [("hopper", "warp", name, steps) for name, steps in hopper.items()]
+    # The longest first, and beside it the runs of the other simulator: neither waits for what the other compiles.
+    runs[1:1] = [("cartpole", "mjx", name, steps) for name, steps in cartpole.items()]
+    return _study("quickstart", quickstart, [
+        RunSpec.create(task=task, simulator=simulator, algorithm=algorithm, env_steps=steps, **common)
+        for task, simulator, algorithm, steps in runs
+    ])  # fmt: skip
+
+
+def hopper() -> Study:
+    """Gradients of four kinds on hopper in Warp at equal environment steps, five seeds: PWM's through a learned model,
+    SHAC's through the simulator, PPO's score function, SAC's through an action-value function."""
+    return _study("hopper", hopper, [
+        RunSpec.create(
+            task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS
+        )
+        for algorithm in ("shac", "pwm", "ppo", "sac")
+    ])  # fmt: skip
+
+
+def hopper_2m() -> Study:
+    """SHAC on hopper in Warp for two million steps, three seeds: to stand beside its published curve."""
+    return _study("hopper-2m", hopper_2m, [
+        RunSpec.create(
+            task="hopper", simulator="warp", algorithm="shac", env_steps=HOPPER_LONG, seeds=REFERENCE_SEEDS
+        )
+    ])  # fmt: skip
+
+
+def ant() -> Study:
+    """SHAC learns to walk: ant in Warp, three seeds."""
+    return _study("ant", ant, [
+        RunSpec.create(
+            task="ant", simulator="warp", algorithm="shac", env_steps=REFERENCE_ANT_SHAC, seeds=REFERENCE_SEEDS
+        )
+    ])  # fmt: skip
+
+
+def suite() -> Study:
+    """SHAC on the rest of the locomotion suite in Warp, three seeds, each within an hour on two CPU cores."""
+    return _study("suite", suite, [
+        RunSpec.create(task=task, simulator="warp", algorithm="shac", env_steps=steps, seeds=REFERENCE_SEEDS)
+        for task, steps in SUITE_SHAC.items()
+    ])  # fmt: skip
+
+
+def survival() -> Study:
+    """Four small runs, a second or two each, for `pwm-bench bench survival` to kill."""
+    ppo = {"num_envs": 8, "horizon": 16, "epochs": 1, "minibatches": 2}
+    shac = {"num_envs": 4, "horizon": 16, "critic_iterations": 2}
+    runs: list[tuple[str, str, str, dict[str, Any], int]] = [
+        ("cartpole", "mujoco_c", "ppo", ppo, 4096),
+        ("double_pendulum", "mujoco_c", "ppo", ppo, 4096),
+        ("cartpole", "warp", "ppo", ppo, 4096),
+        ("cartpole", "warp", "shac", shac, 2048),
+    ]
+    return _study("survival", survival, [
+        RunSpec.create(task=task, simulator=simulator, algorithm=algorithm, overrides=overrides, env_steps=steps,
+                       seeds=(0, 1), evaluations=3, evaluation_episodes=1, device="cpu")
+        for task, simulator, algorithm, overrides, steps in runs
+    ])  # fmt: skip
+
+
+def locomotion(scale: float = 1.0) -> Study:
+    """PWM, SHAC, PPO and SAC on five locomotion tasks at the published budgets, five seeds, in Warp and MJX; for a GPU,
+    or for a CPU with --scale 0.02 or so."""
+    specs = []
+    for task, steps in PUBLISHED_BUDGETS.items():
+        for simulator in ("warp", "mjx"):
+            for algorithm in ("pwm", "shac", "ppo", "sac"):
+                specs.append(
+                    RunSpec.create(
+                        task=task,
+                        simulator=simulator,
+                        algorithm=algorithm,
+                        preset="published" if scale >= SMALLEST_PUBLISHED_SCALE else "cpu",
+                        env_steps=steps,
+                        seeds=LOCOMOTION_SEEDS,
+                    )
+                )
+    return _study("locomotion", locomotion, specs)
+
+
+STUDIES: dict[str, Callable[..., Study]] = {
+    "quickstart": quickstart,
+    "hopper": hopper,
+    "hopper-2m": hopper_2m,
+    "ant": ant,
+    "suite": suite,
+    "locomotion": locomotion,
+    "survival": survival,
+}
+
+
+def describe(name: str) -> str:
+    """One line about a study, without building it."""
+    return " ".join((STUDIES[name].__doc__ or "").split())
+
+
+def load_study(
+    name: str,
+    *,
+    scale: float = 1.0,
+    tasks: Sequence[str] = (),
+    simulators: Sequence[str] = (),
+    algorithms: Sequence[str] = (),
+    budget: tuple[str, float] | None = None,
+) -> Study:
+    """Builds a study by name.
+
+    Args:
+        name: one of `STUDIES`.
+        scale: factor on every run's environment steps. Another factor than 1 becomes part of the study's name, since
+            its results belong in another table.
+        tasks: keep only runs of these; all if empty.
+        simulators: likewise.
+        algorithms: likewise.
+        budget: unit and amount at which every run ends, if it does not end before; becomes part of the name as well.
+
+    Raises:
+        UsageError: if there is no such study (the nearest name is suggested), the scale is not positive, or nothing is
+            left of the study.
+    """
+    if name not in STUDIES:
+        raise unknown("study", name, STUDIES)
+    if not (math.isfinite(scale) and scale > 0.0):
+        raise UsageError(f"scale={scale}: must be a positive number")
+    function = STUDIES[name]
+    study = function(scale) if inspect.signature(function).parameters else function()
+    specs = study.specs
+    for field, wanted in (("task", tasks), ("simulator", simulators), ("algorithm", algorithms)):
+        there = sorted({getattr(spec, field) for spec in study.specs})
+        for value in wanted:
+            if value not in there:
+                raise unknown(f"{field} of study '{name}'", value, there)
+        if wanted:
+            specs = tuple(spec for spec in specs if getattr(spec, field) in wanted)
+    if not specs:
+        raise UsageError(f"study '{name}' has no run of that task, simulator and algorithm together")
+    study = dataclasses.replace(study, specs=specs)
+    if scale != 1.0:
+        specs = tuple(dataclasses.replace(spec, env_steps=max(1, round(spec.env_steps * scale))) for spec in specs)
+        study = dataclasses.replace(study, name=f"{study.name}-x{scale:g}", specs=specs)
+    if budget is not None:
+        unit, amount = budget
+        specs = tuple(spec.until(unit, amount) for spec in study.specs)
+        study = dataclasses.replace(study, name=f"{study.name}-{unit}-{amount:g}", specs=specs)
+    return study
+
+
+def default_env_steps(task: str) -> int:
+    """Budget of a single run where none is given, per seed."""
+    return DEFAULT_ENV_STEPS.get(task, 1_000_000)
+
+
+def _study(name: str, function: Callable[[], Study], specs: list[RunSpec]) -> Study:
+    return Study(name=name, description=" ".join((function.__doc__ or "").split()), specs=tuple(specs))

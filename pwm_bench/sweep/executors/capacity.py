@@ -1,0 +1,87 @@
+"""How many runs this machine carries side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from envs.cores import usable_cores
+from envs.errors import UsageError
+from pwm_bench import registry
+from pwm_bench.jobs.train_spec import RunSpec
+
+__all__ = ["Capacity", "available_memory"]
+
+_MEMORY = 2 * 2**30
+"""Bytes that must be free for another run to begin: twice what a small one takes."""
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
+
+
+class Capacity:
+    """Admits runs as long as they find cores and memory; see `pwm_bench.sweep.sweep.Admission`.
+
+    A run counts as the threads that its learner computes with. One that uses all of torch's threads counts as half of
+    the cores: beside the parallel operations it works on one. A run on a GPU takes the machine for itself.
+
+    Args:
+        jobs: so many at most, whatever the cores; None goes by the cores.
+        on_gpu: the pairs of a spec's device and simulator that stand for a GPU.
+
+    Raises:
+        UsageError: an impossible number.
+    """
+
+    def __init__(self, jobs: int | None = None, on_gpu: Collection[tuple[str, str]] = ()) -> None:
+        if jobs is not None and jobs < 1:
+            raise UsageError(f"--jobs {jobs}: must be at least 1")
+        self.jobs = jobs
+        self._on_gpu = on_gpu
+        self._cores = usable_cores()
+
+    def __call__(self, spec: RunSpec, running: Sequence[RunSpec]) -> bool:
+        """Whether a run may begin beside those that are running."""
+        if not running:
+            return True
+        if self.jobs is not None:
+            return len(running) < self.jobs and _memory_suffices()
+        wanted = sum(self._share(other) for other in (spec, *running))
+        return wanted <= self._cores and _memory_suffices()
+
+    def _share(self, spec: RunSpec) -> int:
+        if (spec.device, spec.simulator) in self._on_gpu:
+            return self._cores
+        threads = registry.learner_package(spec.algorithm).cpu_threads
+        return max(1, self._cores // 2) if threads is None else threads
+
+
+def available_memory() -> int | None:
+    """Bytes that processes can still take, of the machine and of the control group; None where nobody says."""
+    found = []
+    with suppress(OSError, ValueError, IndexError):
+        (line,) = (x for x in Path("/proc/meminfo").read_text().splitlines() if x.startswith("MemAvailable:"))
+        found.append(1024 * int(line.split()[1]))
+    for limit, usage in _group_files():
+        with suppress(OSError, ValueError):  # "max": no limit
+            found.append(int(limit.read_text()) - int(usage.read_text()))
+    return min(found, default=None)
+
+
+def _group_files() -> Iterator[tuple[Path, Path]]:
+    """Limit and usage of memory: of this process's control group, and of the one that a container takes for the top."""
+    groups = [("", "/"), ("memory", "/")]
+    with suppress(OSError, ValueError):
+        groups += [tuple(line.split(":", 2)[1:]) for line in _OWN_GROUPS.read_text().splitlines()]  # type: ignore[misc]
+    for controllers, group in groups:
+        if not controllers:  # version 2
+            folder = _CGROUPS / group.lstrip("/")
+            yield folder / "memory.max", folder / "memory.current"
+        elif "memory" in controllers.split(","):
+            folder = _CGROUPS / "memory" / group.lstrip("/")
+            yield folder / "memory.limit_in_bytes", folder / "memory.usage_in_bytes"
+
+
+def _memory_suffices() -> bool:
+    memory = available_memory()
+    return memory is None or memory >= _MEMORY

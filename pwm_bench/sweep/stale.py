@@ -1,0 +1,58 @@
+"""Finished runs of a study that other code or other packages made: keep them, do them again, or refuse to go on."""
+
+from __future__ import annotations
+
+from envs.errors import UsageError
+from pwm_bench.jobs.train_spec import Study
+from pwm_bench.store.results import FINISHED, Results
+from pwm_bench.sweep.missing_seeds import runs_for
+
+__all__ = ["POLICIES", "settle_stale"]
+
+POLICIES = ("keep", "rerun", "refuse")
+
+
+def settle_stale(study: Study, results: Results, policy: str) -> str:
+    """Does with stale runs what the policy says, before a sweep plans its work.
+
+    Args:
+        study: the runs.
+        results: where they are.
+        policy: one of `POLICIES`; ``rerun`` sets the stale runs aside, so that they are begun anew.
+
+    Returns:
+        What there is to say of them; empty if there are none.
+
+    Raises:
+        UsageError: there are some, and the policy is to refuse; or one cannot be set aside.
+    """
+    found = _stale(study, results)
+    if not found:
+        return ""
+    number = f"{len(found)} finished run{'s' if len(found) != 1 else ''} of this study"
+    why = "; ".join(sorted(set(found.values())))
+    if policy == "refuse":
+        raise UsageError(
+            f"--stale refuse: {number} ({', '.join(list(found)[:5])}) made by other code or packages ({why}); give "
+            "--stale keep or --stale rerun"
+        )
+    if policy == "rerun":
+        for run_id in found:
+            results.set_aside(study.name, run_id)
+        return f"{number} by other code or packages ({why}) set aside, in {results.root / 'removed' / study.name}."
+    return f"{number} made by other code or packages ({why}) kept; --stale rerun does them again."
+
+
+def _stale(study: Study, results: Results) -> dict[str, str]:
+    """Id -> in what its code or packages differ from those here."""
+    from pwm_bench.store.origin import differences
+
+    found = {}
+    for spec in runs_for(study.specs, results):
+        directory = results.run(spec.study, spec.id)
+        try:
+            if directory.status() in FINISHED:
+                found[spec.id] = differences(directory.read().provenance)
+        except UsageError:
+            continue  # damaged: the sweep says so
+    return {run_id: why for run_id, why in found.items() if why}

@@ -1,0 +1,319 @@
+"""What the figures say is what the numbers are; nothing is cut off."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from envs.errors import UsageError
+from pwm_bench.analysis.plots import style, theirs
+from pwm_bench.analysis.plots.bars import score_bars, threshold_times
+from pwm_bench.analysis.plots.curves import learning_curves
+from pwm_bench.analysis.plots.panels import arrangement
+from pwm_bench.analysis.plots.profiles import improvement, profiles
+from pwm_bench.analysis.plots.timeline import timeline
+from pwm_bench.analysis.published import load_curves
+from pwm_bench.cli.main import main
+from pwm_bench.statistics import normalisation
+from pwm_bench.store.frames import load_study, members_frame
+from pwm_bench.store.results import Results
+from pwm_bench.store.schema import ClockTimes
+from tests.pwm_bench.store.factories import write_run
+
+STEPS = [0, 100, 200]
+
+
+@pytest.fixture(autouse=True)
+def settings():
+    with style.paper():
+        yield
+
+
+@pytest.fixture
+def root(tmp_path):
+    """SHAC with three seeds on two tasks, PPO with two on one, and a failed PWM."""
+    curves = [[0.0, 10.0, 30.0], [0.0, 20.0, 60.0], [6.0, 30.0, 90.0]]
+    write_run(tmp_path, "aaa", curves=curves, steps=STEPS, seconds=[0.0, 10.0, 20.0])
+    write_run(tmp_path, "bbb", algorithm="ppo", curves=[[1.0, 5.0, 9.0], [1.0, 7.0, 70.0]], steps=STEPS,
+              seconds=[0.0, 100.0, 200.0])  # fmt: skip
+    write_run(tmp_path, "ccc", algorithm="pwm", curves=[[2.0]], steps=[0], seconds=[0.0], status="failed")
+    write_run(tmp_path, "ddd", task="ant", curves=[[0.0, 1.0]], steps=[0, 50], seconds=[0.0, 5.0])
+    return tmp_path
+
+
+@pytest.fixture
+def frame(root):
+    return members_frame(load_study(Results(root), "s").runs)
+
+
+def lines(panel):
+    return {line.get_color(): line for line in panel.get_lines()}
+
+
+def nothing_is_cut_off(figure):
+    figure.canvas.draw()
+    drawn, (width, height) = figure.get_tightbbox(figure.canvas.get_renderer()), figure.get_size_inches()
+    assert drawn.x0 > -0.01
+    assert drawn.y0 > -0.01
+    assert drawn.x1 < width + 0.01
+    assert drawn.y1 < height + 0.01
+    for panel in figure.axes:
+        box = panel.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+        assert box.width > 0.7
+        assert box.height > 0.25
+
+
+def test_learning_curves(frame):
+    figure = learning_curves(frame, axes=("env_steps", "gradient_steps", "time"))
+    nothing_is_cut_off(figure)
+    grid = np.array(figure.axes).reshape(2, 3)
+    assert [panel.get_title(loc="left") for panel in grid[:, 0]] == ["Ant", "Hopper"]
+    by_steps, by_updates, by_time = grid[1]
+    shac = lines(by_steps)[style.look("shac").colour]
+    assert shac.get_xdata() == pytest.approx(STEPS)
+    assert shac.get_ydata() == pytest.approx([2.0, 20.0, 60.0])  # fewer than four seeds: means
+    assert lines(by_updates)[style.look("shac").colour].get_xdata() == pytest.approx([0, 10, 20])
+    ppo = lines(by_time)[style.look("ppo").colour]
+    assert by_time.get_xscale() == "log"  # ten times as long: without the point at zero
+    assert ppo.get_xdata() == pytest.approx([100 / 60, 200 / 60])
+    assert by_time.get_xlabel() == "training time [min]"
+    assert len(by_steps.collections) == 2  # an interval for each algorithm
+    assert len(grid[0, 0].collections) == 0  # but not for one seed
+    linear = learning_curves(frame, axes=("time",), scale="linear", width="single")
+    assert linear.axes[1].get_xscale() == "linear"
+    assert len(linear.axes[1].get_lines()) == 2 + 5  # every seed is visible
+    nothing_is_cut_off(linear)
+    uneven = learning_curves(frame, axes=("time",), scale="log").axes[1]
+    assert min(min(line.get_xdata()) for line in uneven.get_lines()) == pytest.approx(10 / 60)  # of seeds too
+    assert uneven.get_xlim()[0] > 5 / 60
+
+
+def test_score_bars(frame):
+    figure = score_bars(frame, width="double")
+    nothing_is_cut_off(figure)
+    hopper = next(panel for panel in figure.axes if panel.get_title(loc="left") == "Hopper")
+    assert [patch.get_width() for patch in hopper.patches] == pytest.approx([60.0, 39.5])  # best first
+    assert [tick.get_text() for tick in hopper.get_yticklabels()] == ["SHAC", "PPO"]
+
+
+def test_performance_profile(frame):
+    figure = profiles(frame[frame["task"] == "hopper"])
+    nothing_is_cut_off(figure)
+    (panel,) = figure.axes
+    shac = lines(panel)[style.look("shac").colour]
+    at = dict(zip(np.round(shac.get_xdata(), 6), shac.get_ydata(), strict=True))
+    assert (at[9.0], at[30.0], at[60.0], at[90.0]) == pytest.approx((1.0, 2 / 3, 1 / 3, 0.0))
+
+
+def test_raw_scores_of_several_tasks_make_no_profile(frame):
+    several = frame[frame["algorithm"] == "shac"]
+    with pytest.raises(UsageError, match="raw scores of 2 tasks do not compare"):
+        profiles(several, normalised=False)
+    assert profiles(several[several["task"] == "hopper"], normalised=False).axes
+
+
+def test_probability_of_improvement(frame):
+    """PPO's 9 beats none of 30 60 90, its 70 two of them: 2 of 6."""
+    figure = improvement(frame)
+    nothing_is_cut_off(figure)
+    panel = figure.axes[0]
+    marks = [line.get_xdata()[0] for line in panel.get_lines() if line.get_marker() == "|"]
+    assert marks == pytest.approx([1 / 3])
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == ["PPO"]
+
+
+def test_time_to_threshold(frame):
+    figure = threshold_times(frame[frame["task"] == "hopper"], 60.0)
+    nothing_is_cut_off(figure)
+    (panel,) = figure.axes
+    assert panel.get_xticklabels()[-1].get_text() == "never"
+    filled = [line for line in panel.get_lines() if line.get_marker() == style.look("shac").marker]
+    reached, never = filled
+    assert list(reached.get_xdata()) == [200, 200]
+    assert len(never.get_xdata()) == 1
+    assert never.get_xdata()[0] > 200
+
+
+def test_timeline(root):
+    for name, start in (("aaa", "2026-01-01T00:00:00+00:00"), ("bbb", "2026-01-01T00:01:00+00:00")):
+        directory = Results(root).run("s", name)
+        record = directory.read()
+        record.started_at = start
+        text = record.model_copy(update={"updated_at": "2026-01-01T00:05:00+00:00"}).model_dump_json()
+        directory.record_file.write_text(text)
+    figure = timeline(load_study(Results(root), "s"))
+    nothing_is_cut_off(figure)
+    (panel,) = figure.axes
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == [
+        "SHAC · Hopper · Warp  aaa",
+        "PPO · Hopper · Warp  bbb",
+    ]
+    starts = [line.get_xdata() for line in panel.get_lines()]
+    assert starts[0] == pytest.approx([0.0, 5.0])
+    assert starts[1] == pytest.approx([1.0, 5.0])
+    train = [patch.get_width() for patch in panel.patches if patch.get_facecolor()[:3] == (0.0, 114 / 255, 178 / 255)]
+    assert train == pytest.approx([20 / 60, 200 / 60])
+
+
+def test_long_pauses_are_cut_from_a_timeline(root):
+    """Two runs of 20 and 200 s, 140 hours apart: the pause is cut short and named, the bars keep their lengths."""
+    for name, start in (("aaa", "2026-01-01T00:00:00+00:00"), ("bbb", "2026-01-06T20:00:25+00:00")):
+        directory = Results(root).run("s", name)
+        record = directory.read()
+        record.clocks = ClockTimes(train=record.clocks.train)
+        record.started_at = record.updated_at = start
+        directory.record_file.write_text(record.model_dump_json())
+    figure = timeline(load_study(Results(root), "s"))
+    nothing_is_cut_off(figure)
+    (panel,) = figure.axes
+    assert panel.get_xlim()[1] < 5.0  # minutes
+    assert [text.get_text() for text in panel.texts] == ["140.0 h"]
+    widths = [patch.get_width() for patch in panel.patches]
+    assert widths == pytest.approx([20 / 60, 200 / 60])
+    assert "without pauses" in panel.get_xlabel()
+
+
+def many_tasks(root, number: int):
+    """Two algorithms with two seeds on many tasks, of which the first has one algorithm alone."""
+    tasks = ["hopper", "ant", "snu_humanoid", *(f"task{index}" for index in range(number - 3))]
+    for index, task in enumerate(tasks):
+        for algorithm in ("shac", "pwm") if index else ("pwm",):
+            curves = [[0.0, 10.0 + index, 30.0], [0.0, 20.0, 60.0]]
+            write_run(root, f"{algorithm}{index}", task=task, algorithm=algorithm, curves=curves,
+                      steps=[0, 100_000, 200_000], seconds=[0.0, 10.0, 20.0])  # fmt: skip
+    return members_frame(load_study(Results(root), "s").runs)
+
+
+@pytest.mark.parametrize("draw", [
+    lambda frame: learning_curves(frame, axes=("env_steps",), width="single"),
+    lambda frame: learning_curves(frame, axes=("time",)),
+    lambda frame: score_bars(frame, width="double"),
+    lambda frame: threshold_times(frame, 25.0, width="double"),
+])  # fmt: skip
+def test_fifteen_tasks_are_one_page(tmp_path, draw):
+    figure = draw(many_tasks(tmp_path, 15))
+    assert figure.get_size_inches()[1] <= 9.2
+    nothing_is_cut_off(figure)
+    assert len(figure.axes) == 15
+    assert all(panel.has_data() for panel in figure.axes)
+    assert [panel.get_title(loc="left") for panel in figure.axes[:3]] == ["Ant", "Hopper", "SNU humanoid"]
+    assert len(figure.legends) <= 1
+    assert not any(panel.get_xlabel() for panel in figure.axes)
+    assert figure.get_supxlabel()
+
+
+@pytest.mark.parametrize("width", ["single", "double"])
+def test_panels_fill_a_page(width):
+    for count in range(1, 81):
+        rows, columns, height = arrangement(count, width, 1.65)
+        assert rows * columns >= count > (rows - 1) * columns  # no empty row
+        assert rows * height <= style.PAGE_HEIGHT + 1e-9
+        assert style.WIDTHS[width] / columns >= 0.85
+        assert width == "single" or height >= 0.85
+
+
+def test_published_curves_lie_behind_ours(tmp_path):
+    five = many_tasks(tmp_path, 5)
+    behind = theirs.behind(five, metric="return", scales=normalisation("none"), choice="closest")
+    figure = learning_curves(five, axes=("env_steps",), published=behind)
+    nothing_is_cut_off(figure)
+    hopper = next(panel for panel in figure.axes if panel.get_title(loc="left") == "Hopper")
+    dotted = [line for line in hopper.get_lines() if line.get_linestyle() == ":" or line.is_dashed()]
+    (pwm,) = (line for line in dotted if len(line.get_xdata()) > 100)
+    assert pwm.get_color() == style.look("pwm").colour
+    assert pwm.get_zorder() < 2
+    assert pwm.get_xdata()[-1] == pytest.approx(200_000)  # as far as ours
+    assert pwm.get_ydata()[-1] == pytest.approx(load_curves("hopper")[0].at(200_000).mean())
+    ant = next(panel for panel in figure.axes if panel.get_title(loc="left") == "Ant")
+    assert sum(len(line.get_xdata()) > 100 for line in ant.get_lines()) == 2  # PWM and SHAC
+    (legend,) = figure.legends
+    names = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
+    assert names == ["PWM", "SHAC", "published: training episodes of the exploring policy"]
+    everything = theirs.behind(five, metric="return", scales=normalisation("none"), choice="all")
+    (legend,) = learning_curves(five, axes=("env_steps",), published=everything).legends
+    assert "TD-MPC2" in [text.get_text() for text in legend.get_texts()]
+
+
+def test_the_command_draws_many_tasks_axis_by_axis(capsys, tmp_path):
+    many_tasks(tmp_path, 4)
+    arguments = [
+        "plot",
+        "s",
+        "--results",
+        str(tmp_path),
+        "--kind",
+        "curves,scores",
+        "--format",
+        "svg",
+        "--with-published",
+    ]
+    assert main(arguments) == 0
+    folder = tmp_path / "figures" / "s"
+    assert {file.name for file in folder.iterdir()} == {"curves.svg", "curves-time.svg", "scores.svg"}
+    assert main([*arguments, "--task", "ant", "hopper", "--algorithm", "pwm", "--output", str(folder / "few")]) == 0
+    assert {file.name for file in (folder / "few").iterdir()} == {"curves.svg", "scores.svg"}
+    assert main([*arguments, "--task", "antt"]) == 2
+    assert "unknown task of study 's' 'antt': did you mean 'ant'?" in capsys.readouterr().err
+
+
+def test_nothing_to_draw(root, frame):
+    failed = frame[frame["status"] == "failed"]
+    for draw in (learning_curves, score_bars, profiles, improvement, lambda f: threshold_times(f, 1.0)):
+        with pytest.raises(UsageError, match="no run has finished"):
+            draw(failed)
+    with pytest.raises(UsageError, match="needs two algorithms"):
+        improvement(frame[frame["algorithm"] == "shac"])
+    with pytest.raises(UsageError, match="no run says when it began"):
+        timeline(load_study(Results(root), "s"))
+
+
+def test_many_long_names_still_fit(tmp_path):
+    for index in range(6):
+        config = {"gamma": 0.9 + index / 100, "actor_learning_rate": 0.001 * index}
+        write_run(tmp_path, f"r{index}", curves=[[0.0, 1.0 * index], [0.0, 2.0]], steps=[0, 100], seconds=[0.0, 1.0],
+                  config=config)  # fmt: skip
+    frame = members_frame(load_study(Results(tmp_path), "s").runs)
+    for width in ("single", "double"):
+        for draw in (learning_curves, score_bars, profiles, improvement):
+            nothing_is_cut_off(draw(frame, width=width))
+
+
+def test_the_command_writes_files_and_names_them(capsys, root, tmp_path):
+    out = tmp_path / "figures"
+    arguments = ["plot", "s", "--results", str(root), "--kind", "curves,scores,threshold", "--threshold", "60"]
+    assert main([*arguments, "--format", "png,svg", "--output", str(out)]) == 0
+    names = sorted(f"{kind}.{end}" for kind in ("curves", "scores", "threshold") for end in ("png", "svg"))
+    assert sorted(file.name for file in out.iterdir()) == names
+    text = capsys.readouterr().out
+    assert f"{out}/curves.png" in text
+    assert "95 % interval by Student's t" in text
+
+
+def test_by_default_all_figures_that_make_sense(capsys, root):
+    assert main(["plot", "s", "--results", str(root), "--format", "svg", "--metric", "length"]) == 2  # no start times
+    assert "no run says when it began" in capsys.readouterr().err
+    folder = root / "figures" / "s"
+    assert {file.name for file in folder.iterdir()} == {"curves.svg", "scores.svg", "improvement.svg"}  # two tasks, raw
+    assert main(["plot", "s", "--results", str(root), "--format", "svg", "--normalise", "random-expert"]) == 2
+    assert (folder / "profile.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--kind", "curve"), "unknown kind of figure 'curve': did you mean 'curves'"),
+        (("--axis", "steps"), "unknown axis 'steps': did you mean 'env_steps'"),
+        (("--format", "jpg"), "unknown figure format 'jpg'"),
+        (("--width", "triple"), "unknown width 'triple'"),
+        (("--scale", "lin"), "unknown scale 'lin': did you mean 'linear'"),
+        (("--kind", "threshold"), "say which score with --threshold"),
+        (("--normalise", "pop"), "unknown normalisation 'pop'"),
+        (("--metric", "height"), "metric=height: not recorded"),
+    ],
+)
+def test_bad_input_writes_nothing(capsys, root, arguments, message):
+    assert main(["plot", "s", "--results", str(root), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (root / "figures").exists()

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from envs.errors import UsageError
+from pwm_bench.analysis.tables.scores import summarise
+from pwm_bench.statistics import interval
+from pwm_bench.store.frames import load_study, members_frame
+from pwm_bench.store.results import Results
+from tests.pwm_bench.store.factories import write_run
+
+STEPS, SECONDS = [0, 100, 200], [0.0, 10.0, 20.0]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """SHAC with four seeds to 200 steps in 20 s, PPO with two to 400 steps in 8 s, and a failed PWM."""
+    curves = [[0.0, 10.0, 20.0], [0.0, 11.0, 40.0], [0.0, 12.0, 60.0], [4.0, 13.0, 1000.0]]
+    write_run(tmp_path, "aaa", curves=curves, steps=STEPS, seconds=SECONDS)
+    write_run(
+        tmp_path, "bbb", algorithm="ppo", curves=[[1.0, 5.0, 9.0], [1.0, 7.0, 11.0]], steps=[0, 150, 400],
+        seconds=[0.0, 3.0, 8.0],
+    )  # fmt: skip
+    write_run(
+        tmp_path,
+        "ccc",
+        algorithm="pwm",
+        curves=[[2.0]],
+        steps=[0],
+        seconds=[0.0],
+        status="failed",
+        reason="RuntimeError: no",
+    )
+    return tmp_path
+
+
+def rows(root, match="none", **options):
+    summary = summarise(load_study(Results(root), "s"), study="s", match=match, **options)
+    return {row.algorithm: row for row in summary.rows}, summary
+
+
+def test_each_run_at_its_own_end(root):
+    table, summary = rows(root)
+    shac = table["shac"]
+    assert (shac.seeds, shac.env_steps, shac.gradient_steps) == (4, 200, 20)
+    assert shac.mean == pytest.approx(280.0)
+    assert shac.scores == (20.0, 40.0, 60.0, 1000.0)
+    assert shac.untrained == pytest.approx(1.0)
+    assert (shac.low, shac.high) == pytest.approx(interval([20.0, 40.0, 60.0, 1000.0]))
+    assert shac.low < 20.0 < 1000.0 < shac.high  # four seeds of which one is another thing altogether
+    assert (shac.train_seconds, shac.compile_seconds, shac.evaluate_seconds) == (20.0, 3.0, 2.0)
+    assert shac.steps_per_second == pytest.approx(4 * 200 / 20.0)
+    assert (shac.gradient, shac.status, shac.runs) == ("simulator", "ok", ("aaa",))
+    assert [row.algorithm for row in summary.rows] == ["shac", "ppo", "pwm"]  # best first, failures last
+    assert any("Budgets are not matched" in note for note in summary.notes)
+
+
+def test_a_failed_run_is_a_row(root):
+    pwm = rows(root)[0]["pwm"]
+    assert pwm.seeds == 0
+    assert math.isnan(pwm.mean)
+    assert math.isnan(pwm.low)
+    assert pwm.status == "failed: RuntimeError: no"
+    assert pwm.untrained == 2.0
+    assert pwm.runs == ("ccc",)
+
+
+def test_matched_by_environment_steps(root):
+    table, summary = rows(root, match="env_steps")
+    assert table["shac"].mean == pytest.approx(280.0)  # 200 steps is the smallest budget that was finished
+    assert table["ppo"].mean == pytest.approx(6.0 + 4.0 * 50 / 250)  # on the way from 150 to 400 steps
+    assert (table["ppo"].env_steps, table["ppo"].gradient_steps) == (200, pytest.approx(20.0))
+    assert table["ppo"].train_seconds == pytest.approx(3.0 + 5.0 * 50 / 250)
+    assert table["ppo"].steps_per_second == pytest.approx(2 * 200 / 4.0)
+    assert "Matched at 200 environment steps per seed, interpolated between evaluations." in summary.notes
+
+
+def test_matched_by_processor_seconds(root):
+    table, summary = rows(root, match="cpu_seconds")
+    assert table["ppo"].mean == pytest.approx(10.0)  # 16 s, twice its wall time, is the smallest
+    assert table["shac"].mean == pytest.approx(0.8 * (10 + 11 + 12 + 13) / 4 + 0.2 * 4 / 4)
+    assert (table["shac"].env_steps, table["shac"].cpu_seconds) == (pytest.approx(80.0), pytest.approx(16.0))
+    assert "Matched at 16.0 processor seconds of training per seed, interpolated between evaluations." in summary.notes
+    assert any("Processor seconds on Test CPU (2 cores), 1 thread." in note for note in summary.notes)
+
+
+def test_a_diverged_member_counts_with_its_frozen_policy(tmp_path):
+    write_run(
+        tmp_path, "aaa", curves=[[0.0, 8.0], [0.0, 2.0]], steps=[0, 10], seconds=[0.0, 1.0], diverged=(1,),
+        reason="seed 1 diverged at 5 env steps",
+    )  # fmt: skip
+    row = rows(tmp_path)[0]["shac"]
+    assert row.seeds == 2
+    assert row.mean == pytest.approx(5.0)
+    assert row.status == "1 ok, 1 diverged: seed 1 diverged at 5 env steps"
+
+
+def test_seeds_in_several_runs_are_one_row(tmp_path):
+    for index, value in enumerate([1.0, 2.0, 6.0]):
+        write_run(tmp_path, f"r{index}", curves=[[0.0, value]], steps=[0, 10], seconds=[0.0, 4.0], first_seed=index)
+    row = rows(tmp_path)[0]["shac"]
+    assert (row.seeds, row.mean, row.train_seconds) == (3, pytest.approx(3.0), 12.0)
+    assert row.steps_per_second == pytest.approx(30 / 12.0)
+    assert row.runs == ("r0", "r1", "r2")
+
+
+def test_variants_are_rows_of_their_own_and_say_what_differs(tmp_path):
+    for name, gamma in (("a", 0.9), ("b", 0.99)):
+        write_run(
+            tmp_path, name, curves=[[0.0, gamma]], steps=[0, 10], seconds=[0.0, 1.0], config={"gamma": gamma, "lam": 1}
+        )
+    summary = summarise(load_study(Results(tmp_path), "s"), study="s")
+    assert [row.variant for row in summary.rows] == ["gamma=0.99", "gamma=0.9"]
+
+
+def test_unfinished_runs_give_no_score(tmp_path):
+    write_run(tmp_path, "a", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0], status="running")
+    row = rows(tmp_path)[0]["shac"]
+    assert row.seeds == 0
+    assert math.isnan(row.mean)
+    assert row.status == "killed"
+
+
+def test_other_metrics(tmp_path):
+    write_run(tmp_path, "a", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0], speeds=[[0.0, 1.5]])
+    assert rows(tmp_path, metric="forward_velocity")[0]["shac"].mean == 1.5
+    assert rows(tmp_path, metric="length")[0]["shac"].mean == 15.0
+    with pytest.raises(UsageError, match="metric=speed: not recorded in this study; choices: forward_velocity, length"):
+        rows(tmp_path, metric="speed")
+    with pytest.raises(UsageError, match="unknown match 'steps': did you mean"):
+        rows(tmp_path, match="steps")
+
+
+def test_a_damaged_run_is_left_out_and_said_to_be(root):
+    (root / "runs" / "s" / "bbb" / "run.json").write_text("{")
+    table, summary = rows(root)
+    assert "ppo" not in table
+    assert table["shac"].mean == pytest.approx(280.0)
+    assert any("Left out" in note and "bbb" in note for note in summary.notes)
+
+
+def test_times_of_different_devices_are_said_not_to_compare(tmp_path):
+    for name, device in (("a", "CPU"), ("b", "GPU")):
+        write_run(
+            tmp_path,
+            name,
+            curves=[[0.0]],
+            steps=[0],
+            seconds=[1.0],
+            device=device,
+            first_seed=ord(name),
+            simulator=device,
+        )
+    assert any("do not compare" in note for note in rows(tmp_path)[1].notes)
+
+
+def test_an_empty_study_has_an_empty_table(tmp_path):
+    (tmp_path / "runs" / "s").mkdir(parents=True)
+    assert rows(tmp_path)[1].rows == ()
+
+
+def test_the_frame_has_one_row_a_member(root):
+    frame = members_frame(load_study(Results(root), "s").runs)
+    assert len(frame) == 7
+    assert sorted(frame[frame.algorithm == "shac"].seed) == [0, 1, 2, 3]
+    assert frame[frame.run_id == "bbb"].iloc[1].curve_value.tolist() == [1.0, 7.0, 11.0]
+
+
+def test_area_median_and_threshold_by_hand(root):
+    shac = rows(root, threshold=40.0)[0]["shac"]
+    assert shac.median == pytest.approx(50.0)
+    # areas (0, 10, 20) -> 10, (0, 11, 40) -> 15.5, (0, 12, 60) -> 21, (4, 13, 1000) -> 257.5
+    assert shac.area == pytest.approx((10.0 + 15.5 + 21.0 + 257.5) / 4)
+    assert (shac.steps_to_threshold, shac.seconds_to_threshold) == (200.0, 20.0)  # three of four seeds
+    assert rows(root, threshold=50.0)[0]["shac"].steps_to_threshold == math.inf  # two of four
+    assert math.isnan(rows(root)[0]["shac"].steps_to_threshold)
+    # the means of (1, 5) and (1, 7) up to 150 steps and of (5, 5.8) and (7, 7.8) from there to 200
+    assert rows(root, match="env_steps")[0]["ppo"].area == pytest.approx((3.5 * 150 + 6.4 * 50) / 200)
+
+
+def test_normalised_tables_have_rows_over_tasks(tmp_path):
+    peak = 4742.297
+    for task, scale in (("hopper", peak), ("ant", 6604.663)):
+        curves = [[0.0, scale], [0.0, 2 * scale]]
+        write_run(tmp_path, f"{task}1", task=task, curves=curves, steps=[0, 10], seconds=[0.0, 1.0])
+        if task == "hopper":
+            write_run(tmp_path, "ppo1", algorithm="ppo", curves=[[0.0, scale / 2]], steps=[0, 10], seconds=[0.0, 1.0])
+    write_run(tmp_path, "mjx1", simulator="mjx", curves=[[0.0, peak]], steps=[0, 10], seconds=[0.0, 1.0])
+    table, summary = rows(tmp_path, normalise="ppo")
+    assert table["ppo"].mean == pytest.approx(0.5)
+    (shac,) = summary.overall  # PPO and MJX have one task only
+    assert (shac.simulator, shac.tasks, shac.seeds, shac.complete) == ("warp", ("ant", "hopper"), 4, True)
+    assert shac.iqm == pytest.approx(1.5)  # of 1 1 2 2
+    assert shac.mean == shac.median == pytest.approx(1.5)
+    assert shac.optimality_gap == pytest.approx(0.0)
+    assert shac.low < 1.0 < 2.0 < shac.high  # two tasks of two seeds say little
+    assert shac.runs == ("ant1", "hopper1")
+    assert any("different simulator and reward scale" in note for note in summary.notes)
+    assert not rows(tmp_path)[1].overall  # raw returns of different tasks are not averaged
+
+
+def test_scores_of_different_tasks_are_averaged_as_they_are(tmp_path):
+    for task, score in (("mw-reach", 0.5), ("walker-walk", 1.0)):
+        directory = write_run(tmp_path, task, task=task, curves=[[0.0], [0.0]], steps=[0], seconds=[0.0])
+        line = directory.evaluations.read()[0]
+        directory.evaluations.truncate(0)
+        directory.evaluations.append(line | {"extras": {"score": [[score, score], [0.0, score]]}})
+    (row,) = rows(tmp_path, metric="score")[1].overall
+    assert (row.tasks, row.seeds) == (("mw-reach", "walker-walk"), 4)
+    assert row.mean == pytest.approx((0.5 + 0.25 + 1.0 + 0.5) / 4)
+
+
+def test_random_expert_takes_its_scales_from_the_study(root):
+    table, summary = rows(root, normalise="random-expert")
+    # untrained: four SHAC seeds 0 0 0 4 and two PPO seeds 1 1, so 1; the best algorithm's mean is SHAC's, 280
+    assert table["shac"].mean == pytest.approx(1.0)
+    assert table["ppo"].mean == pytest.approx((10.0 - 1.0) / 279.0)
+    assert any("hopper 1.0 and 280.0" in note for note in summary.notes)
+
+
+def test_normalisation_that_does_not_know_a_task(tmp_path):
+    write_run(tmp_path, "a", task="cartpole", curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0])
+    with pytest.raises(UsageError, match="no scale for task 'cartpole'"):
+        rows(tmp_path, normalise="ppo")
+
+
+def test_published_numbers_change_none_of_ours(root):
+    plain, with_published = rows(root)[1], rows(root, published="closest")[1]
+    assert repr(plain.rows) == repr(with_published.rows)
+    assert [entry.algorithm for entry in with_published.published["hopper", "warp"]][:2] == ["PWM", "AHAC"]
+    assert any("in no average" in note for note in with_published.notes)
+    unknown_metric = rows(root, published="closest", metric="length")[1]
+    assert unknown_metric.published == {("hopper", "warp"): ()}
+    assert any("No published numbers" in note for note in unknown_metric.notes)
+
+
+def test_a_missing_setting_equals_null_in_variants(tmp_path):
+    for name, config in (("a", {"gamma": 1}), ("b", {"gamma": 1, "clip": None}), ("c", {"gamma": 1, "clip": 2})):
+        write_run(
+            tmp_path, name, curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0], config=config, first_seed=ord(name)
+        )
+    summary = summarise(load_study(Results(tmp_path), "s"), study="s")
+    assert sorted(row.variant for row in summary.rows) == ["clip=2", "clip=None"]
+
+
+def test_a_table_names_every_gradient_source(tmp_path):
+    for index, algorithm in enumerate(("pwm", "shac", "ppo", "sac")):
+        write_run(tmp_path, f"run{index}", algorithm=algorithm, curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0])
+    gradients = {name: row.gradient for name, row in rows(tmp_path)[0].items()}
+    assert gradients == {"pwm": "learned", "shac": "simulator", "ppo": "score", "sac": "critic"}
+
+
+def test_pairs_say_how_probable_an_improvement_is(root):
+    summary = rows(root, pairs=True)[1]
+    (note,) = (note for note in summary.notes if "Probability of improvement" in note)
+    assert "in warp, with 95 % interval: ppo over shac 0.00 [0.00, 0." in note  # 9 and 11 against 20 and more
+    assert not any("Probability of improvement" in note for note in rows(root)[1].notes)

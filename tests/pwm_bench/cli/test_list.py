@@ -1,0 +1,26 @@
+"""The table of tasks."""
+
+from __future__ import annotations
+
+import pytest
+
+import envs
+from envs.tasks import load_task
+from pwm_bench.cli.main import main
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_table_of_tasks(width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["list", "tasks"]) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert max(len(line) for line in lines) <= width
+    assert "…" not in text
+    cells = [line.split() for line in lines if line.strip()]
+    for name in envs.tasks():
+        (sizes, *contacts) = [row for row in cells if row[0] == name]
+        assert len(contacts) == (name not in ("cartpole", "double_pendulum"))
+        assert "".join(load_task(name).source.split()).startswith("".join(sizes[9:]))
+    assert ["hopper", "11", "3", "6", "15.8", "1000", "16", "/", "4", "dflex", "(PWM)"] in cells
+    assert ["hopper", "20000", "2000", "1000", "0.9"] in cells

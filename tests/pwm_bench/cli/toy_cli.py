@@ -1,0 +1,87 @@
+"""The command line with the toy simulator, task and learner registered: ``python -m tests.pwm_bench.cli.toy_cli``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import envs
+from envs.tasks import TASKS
+from pwm_bench import registry
+from pwm_bench.jobs.train_spec import RunSpec, Study
+from pwm_bench.studies import locomotion as studies
+from pwm_bench.sweep.executors import local
+
+COMMAND = (sys.executable, "-m", "tests.pwm_bench.cli.toy_cli")
+
+
+def make_simulator(model: Any, *, num_worlds: int, substeps: int, timestep: float, device: Any, dtype: Any) -> Any:
+    """The toy simulator, with the constructor that `envs.make` expects."""
+    from tests.toy import SimulatorToy
+
+    return SimulatorToy(model, num_worlds=num_worlds, dtype=dtype)
+
+
+def toy_spec(**fields: Any) -> RunSpec:
+    """A run that takes a fraction of a second."""
+    defaults = {"env_steps": 400, "seeds": (0, 1), "evaluations": 3, "evaluation_episodes": 3, "device": "cpu"}
+    return RunSpec.create(task="point_mass", simulator="toy", algorithm="fake", **(defaults | fields))
+
+
+def toy_study() -> Study:
+    """Toys: two healthy runs around one that kills itself."""
+    return Study(
+        name="toys",
+        description="toys",
+        specs=(
+            toy_spec(),
+            toy_spec(overrides={"fault": "kill"}),
+            toy_spec(overrides={"learning_rate": 0.01}),
+        ),
+    )
+
+
+def faulty_study() -> Study:
+    """Faulty: two healthy runs around one that takes too much memory, one whose last member diverges, and one that
+    raises."""
+    return Study(
+        name="faulty",
+        description="faulty",
+        specs=(
+            toy_spec(),
+            *(toy_spec(overrides={"fault": fault}) for fault in ("hog", "nan", "raise")),
+            toy_spec(overrides={"learning_rate": 0.01}),
+        ),
+    )
+
+
+def shared_study() -> Study:
+    """Shared: enough runs for several sweeps."""
+    naps = {"nap": 0.05}
+    return Study(
+        name="shared",
+        description="shared",
+        specs=tuple(toy_spec(overrides={"learning_rate": 0.01 * n, **naps}) for n in range(1, 6)),
+    )
+
+
+STUDIES = {"toys": toy_study, "faulty": faulty_study, "shared": shared_study}
+
+
+def register() -> None:
+    """Adds the toys to the registries."""
+    TASKS["point_mass"] = "tests.toy:PointMass"
+    envs._SIMULATORS["toy"] = "tests.pwm_bench.cli.toy_cli:make_simulator"
+    envs._CAPABILITIES["toy"] = envs.Capabilities(
+        forward=True, gradient="exact", devices=("cpu",), contact="none", package="torch"
+    )
+    registry.ALGORITHMS["fake"] = "tests.pwm_bench.fake_learner"
+    studies.STUDIES.update(STUDIES)
+    local.COMMAND = COMMAND
+
+
+if __name__ == "__main__":
+    from pwm_bench.cli.main import main
+
+    register()
+    sys.exit(main())

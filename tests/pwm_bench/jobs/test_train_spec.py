@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from envs.errors import UsageError
+from pwm_bench.jobs.train_spec import RunSpec, Study
+from tests.pwm_bench.cli.toy_cli import toy_spec
+
+pytestmark = pytest.mark.usefixtures("toys")
+
+GOLDEN_ID = "0f0426af4577"
+
+
+def fixed_spec(**fields) -> RunSpec:
+    """A spec whose every field is written out, so that no default can move its hash."""
+    values = {
+        "task": "point_mass",
+        "simulator": "toy",
+        "algorithm": "fake",
+        "config": {"num_envs": 4, "rate": 0.1, "sizes": [1, 2]},
+        "env_steps": 400,
+        "seeds": (0, 1),
+        "simulator_options": {"substeps": 2},
+        "precision": "float32",
+        "evaluations": 3,
+        "evaluation_episodes": 5,
+        "device": "cpu",
+        "study": "s",
+    }
+    return RunSpec(**(values | fields))
+
+
+def test_id_is_stable_across_versions():
+    assert fixed_spec().id == GOLDEN_ID
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": "hopper"}, {"simulator": "warp"}, {"algorithm": "shac"}, {"config": {"num_envs": 5}},
+        {"env_steps": 401},
+        {"seeds": (1, 0)}, {"simulator_options": {}}, {"precision": "bfloat16"}, {"evaluations": 4},
+        {"evaluation_episodes": 6},
+    ],
+)  # fmt: skip
+def test_what_changes_numbers_changes_the_id(change):
+    assert fixed_spec(**change).id != fixed_spec().id
+
+
+@pytest.mark.parametrize("change", [{"device": "cuda:1"}, {"study": "other"}])
+def test_where_and_under_what_name_does_not_change_the_id(change):
+    assert fixed_spec(**change).id == fixed_spec().id
+
+
+def test_every_field_is_hashed_or_known_not_to_be():
+    names = {field.name for field in dataclasses.fields(RunSpec)}
+    assert names == {
+        "task", "simulator", "algorithm", "config", "env_steps", "seeds", "simulator_options", "precision",
+        "evaluations", "evaluation_episodes", "limits", "device", "study",
+    }  # fmt: skip
+
+
+def test_json_round_trip_keeps_spec_and_id():
+    spec = toy_spec(overrides={"learning_rate": 1, "inner.sizes": [7]})
+    again = RunSpec.from_json(spec.to_json())
+    assert again == spec
+    assert again.id == spec.id
+    assert spec.config["learning_rate"] == 1.0
+    assert isinstance(spec.config["learning_rate"], float)
+    assert spec.config["inner"]["sizes"] == [7]
+
+
+def test_a_preset_chooses_the_recipe():
+    names = {"task": "hopper", "simulator": "warp", "algorithm": "shac", "env_steps": 1000}
+    cpu, published = RunSpec.create(**names), RunSpec.create(**names, preset="published")
+    assert (cpu.config["num_envs"], published.config["num_envs"]) == (64, 1024)
+    assert RunSpec.create(**names, preset="published", overrides={"num_envs": 8}).config["num_envs"] == 8
+    with pytest.raises(UsageError, match="unknown preset 'gpu'"):
+        RunSpec.create(**names, preset="gpu")
+
+
+def test_a_partial_config_is_filled_from_the_recipe():
+    text = json.dumps(
+        {"task": "point_mass", "simulator": "toy", "algorithm": "fake", "env_steps": 1e3, "config": {"horizon": 9}}
+    )
+    spec = RunSpec.from_json(text)
+    assert spec.config["horizon"] == 9
+    assert spec.config["num_envs"] == 4
+    assert spec.env_steps == 1000
+    assert isinstance(spec.env_steps, int)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"env_steps": 0}, "env_steps=0: must be a whole number of at least 1"),
+        ({"env_steps": 1.5}, "env_steps=1.5"),
+        ({"env_steps": "many"}, "env_steps=many"),
+        ({"seeds": ()}, r"seeds=\[\]"),
+        ({"seeds": (1, 1)}, r"seeds=\[1, 1\]: must differ"),
+        ({"seeds": (-1,)}, r"seeds=\[-1\]"),
+        ({"evaluations": 1}, "evaluations=1: must be a whole number of at least 2"),
+        ({"evaluation_episodes": 0}, "evaluation_episodes=0"),
+        ({"precision": "float23"}, "unknown precision 'float23': did you mean 'float32'"),
+        ({"precision": "bfloat16"}, "precision=bfloat16: algorithm 'fake' runs in float32 only"),
+        ({"device": "gpu"}, "device=gpu: must be auto, cpu, cuda"),
+        ({"study": "a/b"}, "study='a/b': must be a plain folder name"),
+        ({"study": ".."}, "study='..'"),
+        ({"simulator_options": {"timestep": float("nan")}}, "simulator_options.timestep=nan: must be finite"),
+        ({"overrides": {"learning_rate": -1}}, "learning_rate=-1.0: must be positive"),
+    ],
+)
+def test_impossible_values(fields, message):
+    with pytest.raises(UsageError, match=message):
+        toy_spec(**fields)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"task": "point_mas"}, "unknown task 'point_mas': did you mean 'point_mass'"),
+        ({"simulator": "tou"}, "unknown simulator 'tou': did you mean 'toy'"),
+        ({"algorithm": "fakee"}, "unknown algorithm 'fakee': did you mean 'fake'"),
+        ({"simulator": "mujoco_c"}, "algorithm 'fake' needs the simulator's gradient, which 'mujoco_c' does not give"),
+        ({"env_step": 1}, "unknown field of the spec 'env_step': did you mean 'env_steps'"),
+        ({"config": 3}, "config: must be an object"),
+        ({"seeds": "0"}, "seeds="),
+    ],
+)
+def test_impossible_specs_from_json(values, message):
+    with pytest.raises(UsageError, match=message):
+        RunSpec.from_json(json.dumps(toy_spec().to_dict() | values))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"task": "point_mass"}'])
+def test_text_that_is_no_spec(text):
+    with pytest.raises(UsageError):
+        RunSpec.from_json(text, source="x.json")
+
+
+def test_a_study_files_its_runs_under_its_name_and_refuses_doubles():
+    study = Study(name="s", description="", specs=(toy_spec(), toy_spec(env_steps=500)))
+    assert {spec.study for spec in study.specs} == {"s"}
+    with pytest.raises(UsageError, match="two of its runs are the same"):
+        Study(name="s", description="", specs=(toy_spec(), toy_spec(device="auto")))

@@ -1,0 +1,84 @@
+"""Hand-written run directories with known numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pwm_bench.store.results import Results, RunDirectory
+from pwm_bench.store.schema import ClockTimes, Counts, Evaluation, Member, Provenance, RunRecord, Schedule
+
+DEVICE = "Test CPU (2 cores)"
+
+
+def write_run(
+    root: Path,
+    run_id: str,
+    *,
+    curves: list[list[float]],
+    steps: list[int],
+    seconds: list[float],
+    study: str = "s",
+    task: str = "hopper",
+    simulator: str = "warp",
+    algorithm: str = "shac",
+    config: dict[str, Any] | None = None,
+    status: str = "ok",
+    reason: str | None = None,
+    diverged: tuple[int, ...] = (),
+    first_seed: int = 0,
+    speeds: list[list[float]] | None = None,
+    device: str = DEVICE,
+    horizon: int | None = None,
+    **origin: Any,
+) -> RunDirectory:
+    """Writes a run with one member per curve.
+
+    Args:
+        curves: per member, the mean evaluation return at each of ``steps``; each is spread over two episodes.
+        speeds: likewise for the forward velocity.
+        horizon: environment steps that the schedules run over; None where there are none.
+        origin: fields of the provenance.
+    """
+    directory = Results(root).run(study, run_id)
+    spec = {
+        "task": task, "simulator": simulator, "algorithm": algorithm, "config": config or {"gamma": 0.99},
+        "env_steps": 1000, "seeds": list(range(first_seed, first_seed + len(curves))), "evaluation_episodes": 2,
+        "study": study, "device": "cpu",
+    }  # fmt: skip
+    members = [
+        Member(
+            seed=first_seed + i,
+            status="diverged" if i in diverged else "ok",
+            diverged_at=5 if i in diverged else None,
+            untrained_return=curve[0],
+            final_return=curve[-1],
+        )
+        for i, curve in enumerate(curves)
+    ]
+    with directory.lock():
+        for index, (step, second) in enumerate(zip(steps, seconds, strict=True)):
+            line = Evaluation(
+                index=index, env_steps=step, gradient_steps=step // 10, policy_gradient_steps=step // 50,
+                train_seconds=second, cpu_seconds=2 * second, wall_seconds=second + 1,
+                returns=[[curve[index] - 1.0, curve[index] + 1.0] for curve in curves],
+                lengths=[[10, 20] for _ in curves], invalid=[0] * len(curves),
+                extras={"forward_velocity": [[s[index], s[index]] for s in speeds]} if speeds else {},
+            )  # fmt: skip
+            directory.evaluations.append(line.model_dump())
+        directory.write(
+            RunRecord(
+                kind="train", id=run_id, study=study, spec=spec, status=status, reason=reason, members=members,
+                gradient_source={"shac": "simulator", "ppo": "score", "pwm": "learned", "sac": "critic"}.get(algorithm),
+                counts=Counts(env_steps=steps[-1] if steps else 0, gradient_steps=steps[-1] // 10 if steps else 0),
+                clocks=ClockTimes(train=seconds[-1] if seconds else 0.0, compile=3.0, evaluate=2.0),
+                schedule=Schedule(unit="env_steps", length=horizon) if horizon else None,
+                provenance=Provenance(**{
+                    "git_commit": None, "git_dirty": None, "packages": {}, "python": "3", "platform": "p",
+                    "device": device, "processor": device, "driver": None, "threads": 1, "precision": "float32",
+                    **origin,
+                }),
+                started_at="a", updated_at="b",
+            )
+        )  # fmt: skip
+    return directory

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from envs.errors import UsageError
+from pwm_bench.cli.main import main
+from pwm_bench.runs.run import execute
+from pwm_bench.store import checkpoint as store
+from pwm_bench.store.merge import merge
+from pwm_bench.store.results import Results
+from pwm_bench.store.schema import Counts
+from pwm_bench.store.verify import verify
+from tests.pwm_bench.cli.toy_cli import toy_spec
+from tests.pwm_bench.conftest import ROOT
+from tests.pwm_bench.store.factories import write_run
+
+COMMITTED = ROOT / "results" / "reference"
+
+
+def run(capsys, *arguments, code: int = 0) -> tuple[str, str]:
+    assert main(["results", *map(str, arguments)]) == code
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return captured.out, captured.err
+
+
+def make(root, run_id="aaa", value=5.0, **options):
+    options = {"steps": [0, 10], "seconds": [0.0, 1.0]} | options
+    return write_run(root, run_id, curves=[[0.0, value]], **options)
+
+
+@pytest.fixture(autouse=True)
+def _no_width_from_outside(monkeypatch):
+    """Test workers carry the width of the terminal that they were started from."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+def test_ls(capsys, tmp_path):
+    make(tmp_path)
+    make(tmp_path, "bbb", study="t", status="failed", reason="no")
+    text, _ = run(capsys, "ls", "--results", tmp_path)
+    assert [line.split() for line in text.splitlines()] == [
+        ["study", "runs", "last", "change", "status"],
+        ["s", "1", *text.splitlines()[1].split()[2:4], "1", "ok"],
+        ["t", "1", *text.splitlines()[2].split()[2:4], "1", "failed"],
+    ]
+    text, _ = run(capsys, "ls", "s", "--results", tmp_path)
+    assert text.splitlines()[1].split() == ["s", "aaa", "train", "hopper", "warp", "shac", "1", "10", "5.00", "ok"]
+    assert len(run(capsys, "ls", "--all", "--results", tmp_path)[0].splitlines()) == 3
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_ls_fits_a_narrow_terminal_and_cuts_nothing(capsys, tmp_path, monkeypatch, width):
+    ids = [f"{index:012x}" for index in range(3)]
+    for run_id, task in zip(ids, ("hopper", "muscle_humanoid_raw", "ant"), strict=True):
+        make(tmp_path, run_id, task=task, algorithm="pwm-multitask", study="quickstart" if task == "ant" else "t")
+    wide, _ = run(capsys, "ls", "--all", "--results", tmp_path)
+    monkeypatch.setenv("COLUMNS", str(width))
+    for arguments in (("results", "ls", "--all"), ("list", "runs")):
+        assert main([*arguments, "--results", str(tmp_path)]) == 0
+        text = capsys.readouterr().out
+        for line in text.splitlines():
+            assert len(line) <= max(width, len("00000000000a  train  muscle_humanoid_raw  warp  pwm-multitask"))
+        assert all(run_id in text for run_id in ids)
+        assert "quickstart:" in text.splitlines()
+        for word in set(wide.split()) - {"study"}:
+            assert word in text
+    assert all(len(line) > 80 for line in wide.splitlines()[1:])  # in a pipe each run is one line
+
+
+def test_show(capsys, tmp_path):
+    make(tmp_path, "aaa111", value=7.25).spec_file.write_text("{}")
+    make(tmp_path, "aab222")
+    assert "pwm-bench run" not in run(capsys, "show", "aab", "--results", tmp_path)[0]  # there is no spec.json
+    text, _ = run(capsys, "show", "aaa", "--results", tmp_path)
+    for expected in ("aaa111  (study s)", "shac on hopper in warp", "7.25 at the end", "Test CPU", "pwm-bench run "):
+        assert expected in text
+    assert "means aaa111, aab222" in run(capsys, "show", "aa", "--results", tmp_path, code=2)[1]
+
+
+def test_bad_input(capsys, tmp_path):
+    assert "holds no runs yet" in run(capsys, "ls", "--results", tmp_path, code=2)[1]
+    make(tmp_path)
+    for arguments, message in (
+        (("lss",), "unknown action 'lss': did you mean 'ls'"),
+        (("ls", "r"), "unknown study 'r'"),
+        (("show",), "give one run id"),
+        (("show", "fff"), "no such run"),
+        (("export",), "STUDY is missing: name at least one"),
+        (("export", "s", "--format", "xml"), "unknown export format 'xml'"),
+        (("merge",), "give the results folders"),
+        (("merge", tmp_path / "none"), "holds no runs"),
+        (("merge", tmp_path), "is the folder to merge into"),
+    ):
+        assert message in run(capsys, *arguments, "--results", tmp_path, code=2)[1]
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_export(capsys, tmp_path, format):
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    make(tmp_path, value=5.0)
+    make(tmp_path, "bad").record_file.write_text("{")
+    out, err = run(capsys, "export", "s", "--format", format, "--results", tmp_path, "--output", tmp_path / "o")
+    assert out.split() == [str(tmp_path / "o" / f"{name}.{format}") for name in ("members", "episodes", "metrics")]
+    assert "left out: " in err
+    import pandas as pd
+
+    read = pd.read_csv if format == "csv" else pd.read_parquet
+    members, episodes = read(tmp_path / "o" / f"members.{format}"), read(tmp_path / "o" / f"episodes.{format}")
+    assert list(members["final"]) == [5.0]
+    assert list(episodes["return"]) == [-1.0, 1.0, 4.0, 6.0]
+    assert list(episodes["env_steps"]) == [0, 0, 10, 10]
+    assert list(episodes["length"]) == [10, 20, 10, 20]
+
+
+def test_the_committed_records_hold_together(capsys):
+    text, _ = run(capsys, "verify", "--results", COMMITTED)
+    assert "runs checked, none with problems" in text
+
+
+@pytest.fixture
+def finished(toys, tmp_path):
+    """A real run of two seeds."""
+    spec = toy_spec(study="s")
+    execute(spec, Results(tmp_path))
+    return Results(tmp_path).run("s", spec.id)
+
+
+def edit(file, change):
+    values = json.loads(file.read_text())
+    change(values)
+    file.write_text(json.dumps(values))
+
+
+def checkpoint(directory) -> Path:
+    """A sound checkpoint, whose file begins as a pickle does. Returns that file."""
+    for length in range(1, 300):
+        store.save(directory.checkpoint, {"x" * length: torch.ones(3)}, spec_id=directory.path.name)
+        (file,) = directory.checkpoint.glob("*.safetensors")
+        if file.read_bytes()[0] == 0x80:
+            return file
+    raise AssertionError("no such layout")
+
+
+def flip(file) -> None:
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+
+WRONG = {
+    "altered spec": (lambda d: edit(d.record_file, lambda r: r["spec"].update(env_steps=7)), "has the id"),
+    "another id": (lambda d: edit(d.record_file, lambda r: r.update(id="ffff")), "holds the record of run ffff"),
+    "another study": (lambda d: edit(d.record_file, lambda r: r.update(study="t")), "says study t"),
+    "another return": (
+        lambda d: edit(d.record_file, lambda r: r["members"][1].update(final_return=1.0)), "seed 1 ends with return"),
+    "cut short": (
+        lambda d: d.evaluations.path.write_text("\n".join(d.evaluations.path.read_text().splitlines()[:-1]) + "\n"),
+        "the record says"),
+    "no evaluations": (lambda d: d.evaluations.path.unlink(), "has no evaluations"),
+    "lines twice": (
+        lambda d: d.evaluations.path.write_text(d.evaluations.path.read_text() * 2), "do not increase"),
+    "metrics": (lambda d: d.metrics.path.write_text("{\n{}\n"), "line 1 is damaged"),
+    "checkpoint": (lambda d: flip(checkpoint(d)), "its checksum does not match"),
+    "checkpoint without a tensor": (
+        lambda d: edit(checkpoint(d).parent / "state.json", lambda h: h["state"]["items"][0][1].update(name="y")),
+        "holds no 'y'"),
+    "record": (lambda d: d.record_file.write_text("{"), "damaged"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", WRONG)
+def test_verify_finds(capsys, finished, how):
+    assert verify(finished) == []
+    damage, message = WRONG[how]
+    damage(finished)
+    assert any(message in problem for problem in verify(finished)), verify(finished)
+    text, _ = run(capsys, "verify", "--results", finished.path.parents[2], code=1)
+    assert "1 runs checked, 1 with problems" in text
+
+
+def test_verify_accepts_a_sound_checkpoint(finished):
+    checkpoint(finished)
+    assert verify(finished) == []
+
+
+def test_merge_brings_what_is_new_or_further_and_overwrites_nothing_finished(capsys, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    make(there, "new")
+    make(here, "same"), make(there, "same")
+    make(here, "differs", value=1.0), make(there, "differs", value=2.0)
+    make(here, "behind", status="killed", steps=[0, 5]), make(there, "behind")
+    make(here, "ahead", status="killed", steps=[0, 50]), make(there, "ahead", status="killed")
+    make(here, "done"), make(there, "done", status="killed", steps=[0, 99])
+    make(here, "broken").record_file.write_text("{")
+    make(there, "broken", value=8.0)
+    make(there, "damaged").record_file.write_text("{")
+    found = {merged.run_id: merged.outcome for merged in merge(Results(there), Results(here))}
+    assert found == {
+        "new": "copied", "same": "kept", "differs": "differs", "behind": "replaced", "ahead": "kept", "done": "kept",
+        "broken": "replaced", "damaged": "damaged",
+    }  # fmt: skip
+    store = Results(here)
+    assert store.run("s", "differs").read().members[0].final_return == 1.0
+    assert store.run("s", "behind").read().status == "ok"
+    assert store.run("s", "broken").read().members[0].final_return == 8.0
+    assert not store.run("s", "damaged").path.exists()
+    assert not store.run("s", "new").path.joinpath("lock").exists()
+    assert sorted(path.name for path in (here / "runs" / "s").iterdir()) == sorted(set(found) - {"damaged"})
+    text, errors = run(capsys, "merge", there, "--results", here, code=1)
+    assert text == "1 damaged, 1 differs, 6 kept\n"
+    assert "differs: " in errors
+
+
+def test_merge_takes_the_further_copy_of_work_that_takes_no_environment_steps(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, behind, ahead in ((here, 3, 40), (there, 7, 11)):
+        for run_id, done in (("behind", behind), ("ahead", ahead)):
+            directory = make(folder, run_id, status="killed", steps=[0, 0])
+            record = directory.read()
+            record.counts = Counts(iterations=done, gradient_steps=2 * done, env_steps=0)
+            directory.write(record)
+    found = {merged.run_id: merged.outcome for merged in merge(Results(there), Results(here))}
+    assert found == {"behind": "replaced", "ahead": "kept"}
+    assert Results(here).run("s", "behind").read().counts.iterations == 7
+    assert Results(here).run("s", "ahead").read().counts.iterations == 40
+
+
+def test_merge_leaves_a_run_in_work_alone(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    directory = make(here, status="running")
+    make(there)
+    with directory.lock():
+        (merged,) = merge(Results(there), Results(here))
+    assert merged.outcome == "busy"
+    assert directory.read().status == "running"
+
+
+def test_a_merge_killed_half_way_leaves_no_half_run(monkeypatch, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    make(here, "a", status="killed", value=1.0), make(there, "a"), make(there, "b")
+
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", fail)
+    with pytest.raises(UsageError, match="No space left on device"):
+        list(merge(Results(there), Results(here)))
+    assert [path.name for path in (here / "runs" / "s").iterdir()] == ["a"]
+    assert Results(here).run("s", "a").read().members[0].final_return == 1.0
+
+
+def test_export_counts(finished, capsys):
+    root = finished.path.parents[2]
+    run(capsys, "export", "s", "--format", "csv", "--results", root)
+    rows = list(csv.DictReader((root / "exports" / "s" / "metrics.csv").read_text().splitlines()))
+    assert len(rows) == finished.read().counts.iterations * 2  # fewer than the most: a line each, per seed
+    assert rows[0]["seed"] == "0"
+    assert float(rows[-1]["train_seconds"]) > 0

@@ -1,0 +1,98 @@
+"""Code and packages of other versions are seen: by sweeps, and by tables that mix them."""
+
+from __future__ import annotations
+
+import pytest
+
+from envs.errors import UsageError
+from pwm_bench.analysis.tables.scores import summarise
+from pwm_bench.runs.run import execute
+from pwm_bench.store import provenance
+from pwm_bench.store.frames import load_study
+from pwm_bench.store.origin import differences
+from pwm_bench.store.results import Results
+from pwm_bench.sweep.stale import settle_stale
+from pwm_bench.sweep.sweep import plan
+from tests.pwm_bench.cli.toy_cli import toy_study
+from tests.pwm_bench.store.factories import write_run
+
+FLAT = {"steps": [0, 10], "seconds": [0.0, 1.0]}
+
+
+def test_a_table_says_which_rows_come_from_which_code(tmp_path):
+    write_run(tmp_path, "aaa", curves=[[0.0, 1.0]], code="c0de1", packages={"torch": "2.11", "numpy": "2.0"}, **FLAT)
+    same = {"code": "c0de1", "packages": {"torch": "2.11", "numpy": "2.0"}}
+    write_run(tmp_path, "bbb", algorithm="ppo", curves=[[0.0, 1.0]], **same, **FLAT)
+
+    def notes() -> str:
+        return " ".join(summarise(load_study(Results(tmp_path), "s"), study="s").notes)
+
+    assert "different" not in notes()
+    write_run(tmp_path, "ccc", algorithm="sac", curves=[[0.0, 1.0]], code="c0de2",
+              packages={"torch": "2.12", "numpy": "2.0"}, **FLAT)  # fmt: skip
+    write_run(tmp_path, "ddd", algorithm="pwm", curves=[[0.0, 1.0]], git_commit="0123456789", git_dirty="x", **FLAT)
+    assert (
+        "Rows come from different code: code c0de1 (shac, ppo), code c0de2 (sac), commit 0123456 with changes (pwm)."
+        in notes()
+    )
+    assert "Rows come from different versions of packages: torch 2.11 (shac, ppo), 2.12 (sac)." in notes()
+
+
+@pytest.fixture
+def finished(tmp_path, toys):
+    """A study of which the first run is finished."""
+    study, results = toy_study(), Results(tmp_path)
+    execute(study.specs[0], results)
+    return study, results
+
+
+def test_a_run_of_todays_code_is_not_stale(finished):
+    study, results = finished
+    assert differences(results.run("toys", study.specs[0].id).read().provenance) == ""
+    for policy in ("keep", "rerun", "refuse"):
+        assert settle_stale(study, results, policy) == ""
+
+
+@pytest.mark.parametrize("change", ["code", "package"])
+def test_runs_of_other_code_are_kept_done_again_or_refused(finished, change):
+    study, results = finished
+    directory = results.run("toys", study.specs[0].id)
+    record = directory.read()
+    if change == "code":
+        record.provenance.code = "other"
+    else:
+        record.provenance.packages["numpy"] = "1.0"
+    directory.write(record)
+    reason = "code other" if change == "code" else "numpy 1.0, now "
+    assert reason in settle_stale(study, results, "keep")
+    assert plan(study, results)[0].plan == "skip"
+    with pytest.raises(UsageError, match=f"1 finished run of this study .* made by other code or packages .*{reason}"):
+        settle_stale(study, results, "refuse")
+    assert "set aside" in settle_stale(study, results, "rerun")
+    assert plan(study, results)[0].plan == "begin"
+    assert (results.root / "removed" / "toys" / directory.path.name / "run.json").exists()
+    assert settle_stale(study, results, "rerun") == ""
+
+
+def test_the_hash_of_the_code_is_that_of_its_sources(tmp_path, monkeypatch):
+    import baselines
+
+    provenance.code_hash.cache_clear()
+    before = provenance.code_hash()
+    assert len(before) == 12
+    (tmp_path / "baselines").mkdir()
+    (tmp_path / "baselines" / "__init__.py").write_text("")
+    monkeypatch.setattr(baselines, "__file__", str(tmp_path / "baselines" / "__init__.py"))
+    provenance.code_hash.cache_clear()
+    other = provenance.code_hash()
+    assert other != before
+    (tmp_path / "baselines" / "notes.txt").write_text("not code")
+    provenance.code_hash.cache_clear()
+    assert provenance.code_hash() == other
+    monkeypatch.undo()
+    provenance.code_hash.cache_clear()
+    assert provenance.code_hash() == before
+
+
+def test_calibrations_of_one_machine_are_alike():
+    assert 0.0 < provenance.calibrate() < 5.0
