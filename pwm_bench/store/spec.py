@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pwm_bench.store.identity import identity
+from pwm_bench.store.schema import Member
+
+if TYPE_CHECKING:
+    from pwm_bench.runs.job import Job
 
 __all__ = ["Spec"]
 
@@ -24,6 +29,28 @@ class Spec:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
+        raise NotImplementedError
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The population as the record lists it before any work; empty if there is none."""
+        return ()
+
+    @property
+    def label(self) -> str:
+        """What a person calls the run."""
+        return self.kind
+
+    def job(self, folder: Path) -> Job:
+        """Builds the work.
+
+        Args:
+            folder: the run's directory, for work that writes as it goes on.
+
+        Raises:
+            UsageError: the device is absent, an input is missing or not what its digest says, or a part refuses the
+                spec.
+        """
         raise NotImplementedError
 
     @property
