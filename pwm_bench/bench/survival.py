@@ -32,10 +32,11 @@ from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
 from pwm_bench.store.verify import verify
 from pwm_bench.studies.locomotion import load_study
+from pwm_bench.sweep import sweep
 from pwm_bench.sweep.executors import local
 from pwm_bench.sweep.executors.capacity import Capacity
 from pwm_bench.sweep.executors.forked import Forked, ForkExecutor
-from pwm_bench.sweep.sweep import Item, sweep
+from pwm_bench.sweep.sweep import Item
 
 __all__ = ["Outcome", "compare", "main", "snapshot", "soak"]
 
@@ -156,7 +157,7 @@ def soak(
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of all processes alike
     for spec in study.specs:  # what a forked process would import
         registry.learner_package(spec.algorithm)
-    for module in ("pwm_bench.cli.main", "pwm_bench.runs.run", "envs.api", "envs.mujoco_c.simulator"):
+    for module in ("pwm_bench.cli.main", "pwm_bench.jobs.train", "envs.api", "envs.mujoco_c.simulator"):
         importlib.import_module(module)
     start = time.monotonic()
     numbers, outcome = random.Random(seed), Outcome()

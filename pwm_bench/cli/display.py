@@ -49,31 +49,52 @@ class _Line:
     item: Item
     event: ProgressEvent | None = None
     began: float | None = None
-    trained_from: tuple[float, int] | None = None
-    """Time and environment steps at the first training snapshot of this attempt: the base of the estimate."""
+    worked_from: tuple[float, float] | None = None
+    """Time and fraction of the budget at the first snapshot of work in this attempt: the base of the estimate."""
     ended: float | None = None
 
     def take(self, event: ProgressEvent) -> None:
         self.event = event
-        if self.trained_from is None and event.phase == "train":
-            self.trained_from = (time.monotonic(), event.env_steps)
+        if self.worked_from is None and event.phase == "train":
+            self.worked_from = (time.monotonic(), event.fraction)
 
     @property
     def seconds_left(self) -> float | None:
-        if self.trained_from is None or self.event is None:
+        if self.worked_from is None or self.event is None:
             return None
-        since, steps = self.trained_from
-        done = self.event.env_steps - steps
-        if done <= 0:
-            return None
-        return (time.monotonic() - since) / done * (self.event.total_env_steps - self.event.env_steps)
+        since, fraction = self.worked_from
+        done = self.event.fraction - fraction
+        return (time.monotonic() - since) / done * (1.0 - self.event.fraction) if done > 0.0 else None
 
     @property
     def scores(self) -> str:
-        """Untrained and latest evaluation return."""
-        if self.event is None or self.event.evaluation_return is None:
-            return ""
-        return f"{number(self.event.untrained_return)} → {number(self.event.evaluation_return)}"
+        """What tells how good it is by now."""
+        return "" if self.event is None else _figures(self.event)
+
+
+def _figures(event: ProgressEvent) -> str:
+    """The figures of a snapshot that a person wants to see: what was evaluated, or else the loss."""
+    values = event.values
+    if values.get("score") is not None:
+        return f"score {number(values['score'])}"
+    if values.get("evaluation_return") is not None:
+        return f"{number(values.get('untrained_return'))} → {number(values['evaluation_return'])}"
+    if values.get("loss") is not None:
+        return f"loss {number(values['loss'])}"
+    return ""
+
+
+def _said(event: ProgressEvent) -> str:
+    """The outcome of the last evaluation in words."""
+    score = event.values.get("score")
+    if score is not None:
+        return f"score {number(score)}"
+    return f"evaluation return {number(event.values['evaluation_return'])}"
+
+
+def _amount(event: ProgressEvent, amount: int) -> str:
+    """An amount of the budget's unit."""
+    return f"{count(amount)} {event.unit.replace('_', ' ')}"
 
 
 class LiveDisplay:
@@ -82,6 +103,7 @@ class LiveDisplay:
     def __init__(self, console: Console, items: Sequence[Item]) -> None:
         self._lines = {item.spec.id: _Line(item) for item in items}
         self._note = ""
+        self._unit = ""
         self._console = console
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=5, transient=False)
         self._spinner = Spinner("dots", style="cyan")
@@ -133,7 +155,9 @@ class LiveDisplay:
         hidden_before, shown, hidden_after = _window(lines)
         rows = [self._row(line) for line in shown]
         with_scores = _width(rows) <= self._console.width  # names are what may not be cut
-        heading = ("", "run", "", "env steps", "return" if with_scores else "", "")
+        units = {line.event.unit for line in lines if line.event is not None}
+        self._unit = units.pop() if len(units) == 1 else ""
+        heading = ("", "run", "", self._unit.replace("_", " "), "return" if with_scores else "", "")
         grid.add_row(*(Text(text, style="dim") for text in heading))
         if hidden_before:
             grid.add_row("", Text(f"… {hidden_before} runs above", style="dim"))
@@ -155,7 +179,7 @@ class LiveDisplay:
             return _resting_row(item)
         if line.ended is not None:
             mark, style = _MARKS.get(item.status or "", ("?", "red"))
-            steps = count(event.env_steps) if event else ""
+            steps = self._amount(event, event.done) if event else ""
             partly = item.status == "ok" and item.reason  # the reason says which members diverged
             text = Text("partly diverged" if partly else item.status or "", style="yellow" if partly else style)
             return (
@@ -166,7 +190,7 @@ class LiveDisplay:
                 Text(line.scores),
                 Text(duration(line.ended - line.began)),
             )
-        fraction = event.env_steps / event.total_env_steps if event and event.total_env_steps else 0.0
+        fraction = event.fraction if event else 0.0
         if event is None or event.phase in ("setup", "compile", "check"):
             middle: RenderableType = Text(f"{_PHASES[event.phase] if event else 'starting'} …", style="cyan")
             steps = ""
@@ -174,10 +198,16 @@ class LiveDisplay:
             middle, steps = Text("pre-training …", style="cyan"), f"{count(event.gradient_steps)} grad steps"
         else:
             middle = ProgressBar(total=1.0, completed=fraction, width=12, complete_style="cyan", finished_style="cyan")
-            steps = f"{100 * fraction:.0f} % of {count(event.total_env_steps)}"
+            steps = f"{100 * fraction:.0f} % of {self._amount(event, event.total)}"
+            if event.piece:
+                steps = event.piece
         left = line.seconds_left
         clock = f"{duration(left)} left" if left is not None else duration(time.monotonic() - line.began)
         return self._spinner, name, middle, Text(steps), Text(line.scores), Text(clock, style="dim")
+
+    def _amount(self, event: ProgressEvent, amount: int) -> str:
+        """The heading has the unit if it is the same for all."""
+        return count(amount) if event.unit == self._unit else _amount(event, amount)
 
 
 def _resting_row(item: Item) -> tuple[RenderableType, ...]:
@@ -237,9 +267,14 @@ class PlainDisplay:
         self._last[item.spec.id] = event
         if event.phase == "compile" and (last is None or last.phase != "compile"):
             self._print(item, "compiling")
-        if event.evaluation_return is not None and (last is None or last.evaluation_return != event.evaluation_return):
-            steps = f"{count(event.env_steps)} of {count(event.total_env_steps)} env steps"
-            self._print(item, f"{steps}, evaluation return {number(event.evaluation_return)}")
+        figures, tenths = _figures(event), int(10 * event.fraction)
+        if event.values.get("evaluation_return") is not None:
+            if last is None or figures != _figures(last):
+                self._print(item, f"{count(event.done)} of {_amount(event, event.total)}, {_said(event)}")
+        elif event.piece and (last is None or last.piece != event.piece):
+            self._print(item, event.piece)
+        elif last is not None and tenths > int(10 * last.fraction):
+            self._print(item, f"{count(event.done)} of {_amount(event, event.total)}{', ' if figures else ''}{figures}")
 
     def ended(self, item: Item) -> None:
         """A run is over."""

@@ -208,7 +208,7 @@ def open_run(path: str | Path, *, task: str, member: int) -> tuple[dict[str, Any
         raise UsageError(
             f"{path}: holds no checkpoint, so no world model; run it again, or train one with --train-model"
         )
-    return spec, checkpoint.load(folder, spec_id=record.id).state["learner"]
+    return spec, checkpoint.load(folder, spec_id=record.id).state["job"]
 
 
 def alone(module: Module, member: int, *, members: int) -> Module:

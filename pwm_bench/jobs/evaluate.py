@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pwm_bench import configs
-from pwm_bench.jobs.evaluation import EvaluationResult
 from pwm_bench.jobs.offline_spec import model_digest
 from pwm_bench.jobs.planning import Act, make_arm
 from pwm_bench.learning.learner import Counters
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.runs.entries import evaluation_line
+from pwm_bench.runs.job import EvaluationResult
 from pwm_bench.runs.outcome import Outcome
 from pwm_bench.runs.whole import Books, execute_whole
 from pwm_bench.store.results import Results

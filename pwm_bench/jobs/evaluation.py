@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,21 +12,12 @@ import envs
 from envs.api import DifferentiableEnv
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.learning.learner import Learner
+from pwm_bench.runs.job import EvaluationResult
 
-__all__ = ["EvaluationResult", "Evaluator", "make_env"]
+__all__ = ["Evaluator", "make_env"]
 
 _SEED_OFFSET = 2**32  # training seeds lie below 2^31, so evaluation worlds are never training worlds
 _CHECK_EVERY = 16  # control steps between asking whether all episodes have ended, which waits for a GPU
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluationResult:
-    """Raw outcome: lists over members of lists over episodes."""
-
-    returns: list[list[float]]
-    lengths: list[list[int]]
-    invalid: list[int]
-    extras: dict[str, list[list[float]]] = field(default_factory=dict)
 
 
 def make_env(spec: RunSpec, device: torch.device, *, seeds: Sequence[int], worlds: int) -> DifferentiableEnv:

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from pwm_bench.jobs.build import peak_memory
-from pwm_bench.jobs.evaluation import EvaluationResult
 from pwm_bench.jobs.offline_spec import OfflineSpec
 from pwm_bench.learning.learner import GradientSource, Learner
 from pwm_bench.runs.clocks import Clocks
 from pwm_bench.runs.entries import evaluation_line, mark_diverged, metrics_line, record_failure
+from pwm_bench.runs.job import EvaluationResult
+from pwm_bench.runs.memory import peak_memory
 from pwm_bench.runs.stop import StopRequest, stop_request
 from pwm_bench.store import checkpoint, provenance
 from pwm_bench.store.results import FINISHED, Results, RunDirectory, now

@@ -48,7 +48,7 @@ def load_experts(path: Path, model: MultitaskModel) -> Extractor:
     config = configs.override(ExtractionConfig(), record.spec["config"] | {"imitation": 0.0})  # nothing is trained
     extractor = Extractor(model, experts, config, starts=_no_starts)
     with checkpoint.restoring(path / "checkpoint"):
-        extractor.load_state_dict(checkpoint.load(path / "checkpoint", spec_id=record.id).state["learner"])
+        extractor.load_state_dict(checkpoint.load(path / "checkpoint", spec_id=record.id).state["job"])
     return extractor
 
 

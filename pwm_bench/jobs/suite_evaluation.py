@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import envs.suites
-from pwm_bench.jobs.evaluation import EvaluationResult
+from pwm_bench.runs.job import EvaluationResult
 
 if TYPE_CHECKING:
     from envs.suites import SuiteEnv

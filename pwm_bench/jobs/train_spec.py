@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from envs.errors import UsageError, unknown
 from pwm_bench import configs, registry
 from pwm_bench.learning.preset import Preset
+from pwm_bench.store.schema import Member
 from pwm_bench.store.spec import Spec
 
 __all__ = ["LIMITS", "PRECISIONS", "RunSpec", "Study"]
@@ -131,10 +132,6 @@ class RunSpec(Spec):
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return values | {"seeds": list(self.seeds)}
 
-    def to_json(self) -> str:
-        """The spec as a JSON text that `from_json` reads back to an equal spec."""
-        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:
         """Builds a spec from JSON values. A ``config`` may be partial: the recipe supplies the rest.
@@ -171,6 +168,9 @@ class RunSpec(Spec):
             raise UsageError(f"{source}: not valid JSON ({error}); see docs/results.md for the format") from None
         if not isinstance(values, dict):
             raise UsageError(f"{source}: must be a JSON object with the fields of a run spec")
+        kind = values.pop("kind", cls.kind)
+        if kind != cls.kind:
+            raise UsageError(f"{source}: describes work of the kind '{kind}', not '{cls.kind}'")
         return cls.from_dict(values)
 
     def until(self, unit: str, amount: float) -> RunSpec:
@@ -186,6 +186,11 @@ class RunSpec(Spec):
         if unit == "env_steps":
             return dataclasses.replace(self, env_steps=amount)  # type: ignore[arg-type]
         return dataclasses.replace(self, limits={**self.limits, unit: amount})
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """One a seed."""
+        return tuple(Member(seed=seed) for seed in self.seeds)
 
     @property
     def label(self) -> str:

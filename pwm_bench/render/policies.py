@@ -13,8 +13,8 @@ import envs
 from envs import random
 from envs.api import DifferentiableEnv
 from envs.errors import UsageError, unknown
-from pwm_bench.jobs.build import build
 from pwm_bench.jobs.evaluation import make_env
+from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store import checkpoint
 from pwm_bench.store.results import Results, RunDirectory
@@ -93,8 +93,8 @@ def trained_actor(
     spec = RunSpec.from_dict(record.spec)
     index = _member_index(record.members, member, directory.path)
     state = checkpoint.load(directory.checkpoint, spec_id=record.id).state
-    parts = build(replace(spec, device="auto", evaluation_episodes=1))
-    parts.learner.load_state_dict(state["learner"])
+    job = TrainJob(replace(spec, device="auto", evaluation_episodes=1))
+    job.load_state_dict(state["job"])
     elsewhere = simulator is not None and simulator != spec.simulator
     if elsewhere:
         assert simulator is not None
@@ -102,12 +102,12 @@ def trained_actor(
         spec = replace(spec, simulator=simulator, simulator_options=options)
         device = envs.resolve_device("auto", simulator)
     else:
-        device = parts.device
+        device = job.device
     members = len(spec.seeds)
     env = make_env(spec, device, seeds=[seed] * members, worlds=1)
 
     def act(obs: Tensor, step: int) -> Tensor:
-        return parts.learner.act(obs.to(parts.device).view(members, 1, -1)).view(members, -1).to(env.device)
+        return job.learner.act(obs.to(job.device).view(members, 1, -1)).view(members, -1).to(env.device)
 
     trained = f", trained in {record.spec['simulator']}" if elsewhere else ""
     label = f"{spec.label} · seed {spec.seeds[index]}{trained}"

@@ -6,12 +6,11 @@ import contextlib
 import traceback
 from collections.abc import Mapping, Sequence
 
-from pwm_bench.jobs.evaluation import EvaluationResult
-from pwm_bench.learning.learner import Counters
 from pwm_bench.runs.failures import classify
+from pwm_bench.runs.job import EvaluationResult
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.results import RunDirectory
-from pwm_bench.store.schema import ClockTimes, Evaluation, Metrics, RunRecord
+from pwm_bench.store.schema import ClockTimes, Counts, Evaluation, Metrics, RunRecord
 
 __all__ = ["evaluation_line", "mark_diverged", "metrics_line", "record_failure"]
 
@@ -20,17 +19,16 @@ def metrics_line(
     values: Mapping[str, Sequence[float]],
     alive: Sequence[bool],
     *,
-    iteration: int,
-    counters: Counters,
+    counts: Counts,
     times: ClockTimes,
 ) -> Metrics:
     """A line of ``metrics.jsonl``."""
     return Metrics(
-        iteration=iteration,
-        env_steps=counters.env_steps,
-        gradient_steps=counters.gradient_steps,
-        policy_gradient_steps=counters.policy_gradient_steps,
-        imagined_steps=counters.imagined_steps,
+        iteration=counts.iterations,
+        env_steps=counts.env_steps,
+        gradient_steps=counts.gradient_steps,
+        policy_gradient_steps=counts.policy_gradient_steps,
+        imagined_steps=counts.imagined_steps,
         train_seconds=times.train,
         cpu_seconds=times.cpu,
         wall_seconds=times.total,
@@ -39,13 +37,13 @@ def metrics_line(
     )
 
 
-def evaluation_line(result: EvaluationResult, *, index: int, counters: Counters, times: ClockTimes) -> Evaluation:
+def evaluation_line(result: EvaluationResult, *, index: int, counts: Counts, times: ClockTimes) -> Evaluation:
     """A line of ``evaluations.jsonl``."""
     return Evaluation(
         index=index,
-        env_steps=counters.env_steps,
-        gradient_steps=counters.gradient_steps,
-        policy_gradient_steps=counters.policy_gradient_steps,
+        env_steps=counts.env_steps,
+        gradient_steps=counts.gradient_steps,
+        policy_gradient_steps=counts.policy_gradient_steps,
         train_seconds=times.train,
         cpu_seconds=times.cpu,
         wall_seconds=times.total,

@@ -6,19 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pwm_bench.jobs.build import Parts, peak_memory
-from pwm_bench.jobs.evaluation import EvaluationResult
-from pwm_bench.jobs.fingerprint import task_hash
-from pwm_bench.jobs.train_spec import RunSpec
-from pwm_bench.learning.learner import Counters
 from pwm_bench.runs.curves import CurveWriter
 from pwm_bench.runs.entries import evaluation_line, mark_diverged, metrics_line, record_failure
+from pwm_bench.runs.job import EvaluationResult, Job
+from pwm_bench.runs.memory import peak_memory
 from pwm_bench.store import provenance
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.results import RunDirectory, now
-from pwm_bench.store.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord, Schedule, Status
+from pwm_bench.store.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord, Status
+from pwm_bench.store.spec import Spec
 
 __all__ = ["Journal"]
+
+_NAMED = 5  # diverged members in the reason
 
 
 class Journal:
@@ -30,7 +30,7 @@ class Journal:
         previous: the record that an earlier attempt left.
     """
 
-    def __init__(self, spec: RunSpec, directory: RunDirectory, previous: RunRecord | None) -> None:
+    def __init__(self, spec: Spec, directory: RunDirectory, previous: RunRecord | None) -> None:
         self.spec = spec
         self.directory = directory
         self.curves = CurveWriter()
@@ -41,7 +41,7 @@ class Journal:
             study=spec.study,
             spec=spec.to_dict(),
             status="running",
-            members=[Member(seed=seed) for seed in spec.seeds],
+            members=self._fresh_members(),
             attempts=1 if previous is None else previous.attempts + 1,
             started_at=time_now if previous is None else previous.started_at,
             updated_at=time_now,
@@ -50,20 +50,19 @@ class Journal:
             directory.write(self.record)
         else:
             earlier = previous.model_copy(deep=True)
-            for name in ("members", "counts", "clocks", "memory", "gradient_check"):
+            for name in ("members", "counts", "clocks", "memory", "gradient_check", "details", "artifacts"):
                 setattr(self.record, name, getattr(earlier, name))
 
     @property
     def any_alive(self) -> bool:
-        """Whether some member has not diverged."""
-        return any(member.status == "ok" for member in self.record.members)
+        """Whether some member has not diverged; true where there are no members."""
+        members = self.record.members
+        return not members or any(member.status == "ok" for member in members)
 
-    def describe(self, parts: Parts) -> None:
+    def describe(self, job: Job) -> None:
         """Notes what the run consists of, and leaves the spec beside the record."""
-        self.record.gradient_source = parts.gradient_source
-        self.record.task_hash = task_hash(parts.env)
-        self.record.schedule = Schedule(unit="env_steps", length=self.spec.env_steps) if parts.scheduled else None
-        self.record.provenance = provenance.collect(str(parts.device), self.spec.precision)
+        job.describe(self.record)
+        self.record.provenance = provenance.collect(str(job.device), job.precision)
         self.directory.traceback.unlink(missing_ok=True)
         write_atomic(self.directory.spec_file, self.spec.to_json())
 
@@ -72,45 +71,51 @@ class Journal:
         values: Mapping[str, Sequence[float]],
         alive: Sequence[bool],
         *,
-        iteration: int,
-        counters: Counters,
+        counts: Counts,
         times: ClockTimes,
     ) -> None:
         """Writes one line of metrics and marks the members that diverged."""
-        line = metrics_line(values, alive, iteration=iteration, counters=counters, times=times)
+        line = metrics_line(values, alive, counts=counts, times=times)
         self.directory.metrics.append(line.model_dump())
-        mark_diverged(self.record, alive, env_steps=counters.env_steps)
+        self.mark(alive, counts)
         for name, column in values.items():
-            self.curves.add(f"train/{name}", column, self.spec.seeds, counters.env_steps)
+            self.curves.add(f"train/{name}", column, self._labels(), counts)
 
-    def evaluation(self, result: EvaluationResult, *, index: int, counters: Counters, times: ClockTimes) -> None:
+    def mark(self, alive: Sequence[bool], counts: Counts) -> None:
+        """Marks the members that diverged."""
+        mark_diverged(self.record, alive, env_steps=counts.env_steps)
+
+    def evaluation(self, result: EvaluationResult, *, index: int, counts: Counts, times: ClockTimes) -> None:
         """Writes one line of evaluations and each member's score."""
-        line = evaluation_line(result, index=index, counters=counters, times=times)
+        line = evaluation_line(result, index=index, counts=counts, times=times)
         self.directory.evaluations.append(line.model_dump())
-        means = [sum(episodes) / len(episodes) for episodes in result.returns]
+        means = [sum(episodes) / len(episodes) if episodes else math.nan for episodes in result.returns]
         for member, mean in zip(self.record.members, means, strict=True):
             member.final_return = mean if math.isfinite(mean) else None
             if index == 0:
                 member.untrained_return = member.final_return
-        self.curves.add("evaluation/return", means, self.spec.seeds, counters.env_steps)
+        self.curves.add("evaluation/return", means, self._labels(), counts)
 
-    def count(self, parts: Parts, iteration: int, times: ClockTimes) -> None:
-        """Brings counts, clocks and memory of the record up to date."""
-        counters = parts.learner.counters
-        self.record.counts = Counts(
-            iterations=iteration,
-            env_steps=counters.env_steps,
-            gradient_steps=counters.gradient_steps,
-            policy_gradient_steps=counters.policy_gradient_steps,
-            imagined_steps=counters.imagined_steps,
-        )
+    def count(self, job: Job, counts: Counts, times: ClockTimes) -> None:
+        """Brings counts, clocks, memory and what the job says of itself up to date."""
+        self.record.counts = counts
         self.record.clocks = times
-        self.record.memory = peak_memory(parts.device, self.record.memory)
+        self.record.memory = peak_memory(job.device, self.record.memory)
+        job.describe(self.record)
 
     def write(self, status: Status = "running", reason: str | None = None) -> None:
         """Writes the record with a status."""
         self.record.status, self.record.reason = status, reason
         self.directory.write(self.record)
+
+    def finish(self) -> None:
+        """Writes how the finished run ended: ``diverged`` if all members did."""
+        diverged = [member for member in self.record.members if member.status == "diverged"]
+        named = [
+            f"{f'{m.task} ' if m.task else ''}seed {m.seed} diverged at {m.diverged_at:,} env steps" for m in diverged
+        ]
+        more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
+        self.write("ok" if self.any_alive else "diverged", "; ".join([*named[:_NAMED], *more]) or None)
 
     def fail(self, error: BaseException) -> None:
         """Records an exception as the run's outcome; the last checkpoint stays."""
@@ -133,4 +138,10 @@ class Journal:
             self.record.members = [Member(**member) for member in position["members"]]
             self.record.memory = PeakMemory(**position["memory"])
         else:
-            self.record.members = [Member(seed=seed) for seed in self.spec.seeds]
+            self.record.members = self._fresh_members()
+
+    def _fresh_members(self) -> list[Member]:
+        return [member.model_copy() for member in self.spec.members]
+
+    def _labels(self) -> list[str]:
+        return [f"{f'{member.task}/' if member.task else ''}seed{member.seed}" for member in self.record.members]

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from envs.errors import UsageError
-from pwm_bench.jobs.build import peak_memory
 from pwm_bench.runs.clocks import Clocks
 from pwm_bench.runs.entries import record_failure
+from pwm_bench.runs.memory import peak_memory
 from pwm_bench.runs.outcome import Outcome
 from pwm_bench.runs.stop import stop_request
 from pwm_bench.store import provenance

@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["NOT_HASHED", "identity"]
 
-NOT_HASHED = ("study", "device")
+NOT_HASHED = ("study", "device", "workers")
 """Fields of a spec that say where a run is filed and where it computes: they do not change what is computed."""
 _FORMAT = 2  # raise it when a field changes its meaning, so that old ids are not taken for new ones
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from pwm_bench.store.identity import identity
 from pwm_bench.store.schema import Member
-
-if TYPE_CHECKING:
-    from pwm_bench.runs.job import Job
 
 __all__ = ["Spec"]
 
@@ -31,6 +29,19 @@ class Spec:
         """The fields as JSON-able values."""
         raise NotImplementedError
 
+    def to_json(self) -> str:
+        """Kind and fields as a JSON text, which ``pwm-bench run`` takes."""
+        return json.dumps({"kind": self.kind, **self.to_dict()}, indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The spec that `to_dict` described.
+
+        Raises:
+            UsageError: unknown or missing fields, or impossible values.
+        """
+        raise NotImplementedError
+
     @property
     def members(self) -> tuple[Member, ...]:
         """The population as the record lists it before any work; empty if there is none."""
@@ -40,18 +51,6 @@ class Spec:
     def label(self) -> str:
         """What a person calls the run."""
         return self.kind
-
-    def job(self, folder: Path) -> Job:
-        """Builds the work.
-
-        Args:
-            folder: the run's directory, for work that writes as it goes on.
-
-        Raises:
-            UsageError: the device is absent, an input is missing or not what its digest says, or a part refuses the
-                spec.
-        """
-        raise NotImplementedError
 
     @property
     def id(self) -> str:

@@ -44,11 +44,11 @@ def _fate(end: ProcessEnd) -> tuple[str, str]:
     if end.out_of_memory and not end.asked and end.code == -SIGKILL:
         return "oom", "killed by the kernel: out of memory"
     if end.asked:  # whatever an interruption of an import has come out as
-        return "interrupted", "stopped on request; goes on from its last checkpoint"
+        return "interrupted", "stopped on request; resumes from its last checkpoint"
     if -end.code in STOPPING or end.code - 128 in STOPPING:
-        return "interrupted", f"stopped by {Signals(abs(end.code) % 128).name}; goes on from its last checkpoint"
+        return "interrupted", f"stopped by {Signals(abs(end.code) % 128).name}; resumes from its last checkpoint"
     if -end.code == SIGKILL:
-        return "killed", f"killed by {end.signal_name}; goes on from its last checkpoint"
+        return "killed", f"killed by {end.signal_name}; resumes from its last checkpoint"
     if end.code < 0:
         return "failed", f"crashed with {end.signal_name}"
     return "failed", end.message or f"exit code {end.code}"

@@ -14,7 +14,7 @@ from pwm_bench.bench.workloads import make_rollout
 from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec
 from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec
 from pwm_bench.gradients.slices import SliceSpec
-from pwm_bench.jobs.build import build
+from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
 from tests.rehearsal.one_gpu import gpus
 
@@ -51,8 +51,8 @@ def test_simulators_and_environments(name) -> None:
 def test_learners(algorithm) -> None:
     spec = RunSpec.create(task="hopper", simulator="warp", algorithm=algorithm, env_steps=1000, device="auto")
     with gpus():
-        parts = build(spec)
-    assert (parts.device, parts.env.device, parts.evaluator.env.device) == (GPU, GPU, GPU)
+        job = TrainJob(spec)
+    assert (job.device, job.env.device, job.evaluator.env.device) == (GPU, GPU, GPU)
 
 
 def test_mjx_stays_on_the_cpu_unless_jax_sees_the_gpu() -> None:

@@ -117,9 +117,9 @@ class Run:
     def _execute(self, spec: RunSpec, results: Results, options: dict[str, Any]) -> int:
         if self.progress == "auto":
             return _run_for_person(spec, results, **options)
-        from pwm_bench.runs.run import execute
+        from pwm_bench.jobs.kinds import carry_out
 
-        outcome = execute(spec, results, progress=_tell_program if self.progress == "json" else None, **options)
+        outcome = carry_out(spec, results, progress=_tell_program if self.progress == "json" else None, **options)
         if outcome.record.status in ("failed", "oom"):
             print(f"{outcome.record.status}: {outcome.record.reason}", file=sys.stderr)
         return outcome.exit_code
@@ -196,9 +196,9 @@ def _run_for_person(spec: RunSpec, results: Results, *, checkpoint_seconds: floa
     with make_display(console, [item]) as display, stop_request() as stop:
         stop.first = lambda _: display.stopping()
         display.began(item)
-        from pwm_bench.runs.run import execute  # after the first line is on the screen: this takes seconds
+        from pwm_bench.jobs.kinds import carry_out  # after the first line is on the screen: this takes seconds
 
-        outcome = execute(
+        outcome = carry_out(
             spec,
             results,
             progress=lambda event: display.progressed(item, event),

@@ -104,7 +104,7 @@ class BallWallSpec(ProblemSpec):
             check_positive(name, getattr(self, name))
 
     @property
-    def members(self) -> tuple[int, ...]:
+    def population(self) -> tuple[int, ...]:
         """Seeds of the population."""
         return tuple(range(self.seed, self.seed + self.seeds))
 
@@ -139,7 +139,7 @@ class _Landscape:
         self._row("score", "smoothed_optimum_gap", smooth_gap, at=spec.deviation)
         with ledger.phase(f"{self.name}: descent on the truth"):
             self._descend("analytic", self.truth.gradient, 1)
-            stream = MemberStream(spec.members, self.device, name="gradients/ball-wall/score")
+            stream = MemberStream(spec.population, self.device, name="gradients/ball-wall/score")
             score = score_gradient(self.truth.value, stream, samples=spec.samples, deviation=spec.deviation)
             self._descend("score", score, spec.seeds)
         for kind in spec.regressors:
@@ -151,11 +151,11 @@ class _Landscape:
 
     def _regressor(self, kind: str, curve: Tensor) -> None:
         spec = self.spec
-        regressor = Regressor(kind, spec.members, self.device)
+        regressor = Regressor(kind, spec.population, self.device)
         grid, values = self.grid.float(), self.values.float()
         with self.ledger.phase(f"{self.name}: fit {kind}", spec.epochs) as advance:
             losses = fit(
-                regressor, grid, values, spec.members, epochs=spec.epochs, batch_size=spec.batch_size,
+                regressor, grid, values, spec.population, epochs=spec.epochs, batch_size=spec.batch_size,
                 learning_rate=spec.learning_rate, progress=advance,
             )  # fmt: skip
         with torch.no_grad():
@@ -199,7 +199,7 @@ class _Landscape:
         low, high = bootstrap_interval([values], lambda x: x.mean(-1), np.random.default_rng(self.spec.seed))
         self._row(name, metric, float(values.mean()), low, high, at=at)
         if single and len(values) > 1:
-            for seed, value in zip(self.spec.members, values, strict=True):
+            for seed, value in zip(self.spec.population, values, strict=True):
                 self._row(name, metric, float(value), state=seed)
 
     def _quantiles(self, name: str, metric: str, at: list[float], values: Tensor) -> None:

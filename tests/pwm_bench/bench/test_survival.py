@@ -10,7 +10,7 @@ import pytest
 
 from pwm_bench.bench.survival import compare, snapshot
 from pwm_bench.cli.main import main
-from pwm_bench.runs.run import execute
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
 from tests.pwm_bench.cli.toy_cli import toy_spec
 
@@ -61,7 +61,7 @@ def _edit(file, old, new):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_any_loss_is_noticed(tmp_path, loss):
     spec = toy_spec()
-    execute(spec, Results(tmp_path))
+    carry_out(spec, Results(tmp_path))
     directory = Results(tmp_path).run(spec.study, spec.id)
     expected = snapshot(directory)
     assert compare(directory, expected) == []
@@ -71,7 +71,7 @@ def test_any_loss_is_noticed(tmp_path, loss):
 
 def test_clocks_and_memory_are_no_loss(tmp_path):
     spec = toy_spec()
-    execute(spec, Results(tmp_path))
+    carry_out(spec, Results(tmp_path))
     directory = Results(tmp_path).run(spec.study, spec.id)
     expected = snapshot(directory)
     record = json.loads(directory.record_file.read_text())

@@ -26,7 +26,7 @@ def clock(monkeypatch):
 
 
 def event(phase="train", steps=0, **fields) -> ProgressEvent:
-    return ProgressEvent(phase=phase, env_steps=steps, total_env_steps=400_000, **fields)
+    return ProgressEvent(phase=phase, done=steps, total=400_000, **fields)
 
 
 def draw(display: LiveDisplay, width: int = 80) -> list[str]:
@@ -51,7 +51,7 @@ def test_a_run_from_waiting_to_done(clock):
     line = draw(display)[1]
     assert "pre-training …" in line
     assert "3.2k grad steps" in line
-    display.progressed(item, event(steps=100_000, evaluation_return=-1234.0, untrained_return=-1500.0))
+    display.progressed(item, event(steps=100_000, values={"evaluation_return": -1234.0, "untrained_return": -1500.0}))
     clock(10.0)
     line = draw(display)[1]
     assert "25 % of 400k" in line
@@ -144,8 +144,8 @@ def test_a_log_gets_a_line_for_what_matters(clock):
         for _ in range(3):
             display.progressed(item, event("compile"))
         for steps in (0, 10, 20):
-            display.progressed(item, event(steps=steps, evaluation_return=-2.0))
-        display.progressed(item, event(steps=30, evaluation_return=-1.0))
+            display.progressed(item, event(steps=steps, values={"evaluation_return": -2.0}))
+        display.progressed(item, event(steps=30, values={"evaluation_return": -1.0}))
         item.status, item.reason = "failed", "RuntimeError: no [/red] markup"
         display.ended(item)
     assert stream.getvalue().splitlines() == [
@@ -167,7 +167,7 @@ def test_long_names_are_whole_where_the_scores_have_no_room(clock, monkeypatch):
     monkeypatch.setattr(type(item.spec), "label", label)
     display = LiveDisplay(Console(width=80), [item])
     display.began(item)
-    display.progressed(item, event(steps=100_000, evaluation_return=-1234.0, untrained_return=-1500.0))
+    display.progressed(item, event(steps=100_000, values={"evaluation_return": -1234.0, "untrained_return": -1500.0}))
     clock(10.0)
     line = draw(display)[1]
     assert label in line
@@ -176,5 +176,5 @@ def test_long_names_are_whole_where_the_scores_have_no_room(clock, monkeypatch):
     assert len(line) <= 80
     wide = LiveDisplay(Console(width=120), [item])
     wide.began(item)
-    wide.progressed(item, event(steps=100_000, evaluation_return=-1234.0, untrained_return=-1500.0))
+    wide.progressed(item, event(steps=100_000, values={"evaluation_return": -1234.0, "untrained_return": -1500.0}))
     assert "-1,500 → -1,234" in draw(wide, 120)[1]

@@ -9,7 +9,7 @@ import torch
 
 from pwm_bench.cli.main import main
 from pwm_bench.jobs import suite_evaluation
-from pwm_bench.jobs.evaluation import EvaluationResult
+from pwm_bench.runs.job import EvaluationResult
 from pwm_bench.store.results import Results
 from tests.pwm_bench.cli.test_main import refused
 from tests.pwm_bench.world_model.multitask.datasets import write_linear_data

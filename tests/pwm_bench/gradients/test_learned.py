@@ -19,11 +19,11 @@ from pwm_bench.gradients.spec import Comparison, ModelRun
 from pwm_bench.gradients.starts import ModelTraining, train_model, visited_states
 from pwm_bench.gradients.values import critic_of_run
 from pwm_bench.jobs.gradients import compare_gradients
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.networks import make_critic
-from pwm_bench.runs.run import execute
 from pwm_bench.store import checkpoint
 from pwm_bench.store.results import Results
 from pwm_bench.world_model.config import WorldModelConfig
@@ -54,14 +54,14 @@ def pwm_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         evaluation_episodes=1,
     )
     results = Results(tmp_path_factory.mktemp("results"))
-    execute(spec, results)
+    carry_out(spec, results)
     return results.run(spec.study, spec.id).path
 
 
 def test_a_member_of_a_run(pwm_run: Path) -> None:
     trained = load_run(pwm_run, task="cartpole", member=1)
     assert trained.description["seed"] == 5
-    state = checkpoint.load(pwm_run / "checkpoint", spec_id=pwm_run.name).state["learner"]
+    state = checkpoint.load(pwm_run / "checkpoint", spec_id=pwm_run.name).state["job"]
     weight = state["world_model"]["dynamics.layers.0.linear.weight"]
     assert weight.shape[0] == 2
     torch.testing.assert_close(trained.model.dynamics.layers[0].linear.weight, weight[1:])
@@ -98,7 +98,7 @@ def test_a_comparison_with_a_runs_model(pwm_run: Path, tmp_path: Path) -> None:
 def test_the_critic_of_a_run_is_a_value_in_the_tasks_units(pwm_run: Path, tmp_path: Path) -> None:
     trained = load_run(pwm_run, task="cartpole", member=1)
     value = critic_of_run(pwm_run, trained, task="cartpole", member=1, discount=0.99)
-    state = checkpoint.load(pwm_run / "checkpoint", spec_id=pwm_run.name).state["learner"]
+    state = checkpoint.load(pwm_run / "checkpoint", spec_id=pwm_run.name).state["job"]
     config = configs.override(Config(), json.loads((pwm_run / "run.json").read_text())["spec"]["config"])
     critic = make_critic(config, config.world_model.latent_dim, stream=MemberStream((0, 5)))
     critic.load_state_dict(state["policy"]["critic"])

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from envs.errors import UsageError
 from pwm_bench.jobs import offline
-from pwm_bench.jobs.evaluation import EvaluationResult
 from pwm_bench.jobs.offline import train_offline
 from pwm_bench.jobs.offline_spec import ExtractionSpec, model_digest
 from pwm_bench.jobs.pretraining import model_config_of
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
+from pwm_bench.runs.job import EvaluationResult
 from pwm_bench.store import checkpoint
 from pwm_bench.store.frames import load_study, members_frame
 from pwm_bench.store.identity import identity
@@ -118,7 +118,7 @@ def test_a_checkpoint_of_another_version_is_named(data, tmp_path, monkeypatch) -
         train_offline(spec, extractor, Results(tmp_path), evaluate=_evaluate)
     path = Results(tmp_path).run("extract", spec.id).checkpoint
     state = checkpoint.load(path, spec_id=spec.id).state
-    del state["learner"]["starts"]
+    del state["job"]["starts"]
     checkpoint.save(path, state, spec_id=spec.id)
     with pytest.raises(UsageError, match=r"checkpoint: holds no 'starts'.*another version"):
         train_offline(spec, _parts(data)[1], Results(tmp_path), evaluate=_evaluate)

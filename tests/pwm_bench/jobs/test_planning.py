@@ -5,12 +5,12 @@ import torch
 
 from envs.errors import UsageError
 from pwm_bench.jobs.evaluate import evaluate_arms
-from pwm_bench.jobs.evaluation import EvaluationResult
 from pwm_bench.jobs.offline import train_offline
 from pwm_bench.jobs.offline_spec import ExtractionSpec, model_digest
 from pwm_bench.jobs.planning import ARMS, load_experts, make_arm
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
+from pwm_bench.runs.job import EvaluationResult
 from pwm_bench.store.results import Results
 from pwm_bench.store.verify import verify
 from pwm_bench.world_model.multitask.networks import MultitaskModel

@@ -14,10 +14,10 @@ from PIL import Image
 import envs
 from envs.errors import UsageError
 from pwm_bench.cli.main import main
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.render.caption import caption
 from pwm_bench.render.policies import find_run, simple_actor, trained_actor
 from pwm_bench.render.rollout import Moment, play
-from pwm_bench.runs.run import execute
 from pwm_bench.store import checkpoint
 from pwm_bench.store.results import Results
 from tests.pwm_bench.cli.toy_cli import toy_spec
@@ -27,7 +27,7 @@ from tests.pwm_bench.cli.toy_cli import toy_spec
 def run(toys: None, tmp_path: Path):
     results = Results(tmp_path / "results")
     spec = toy_spec()
-    assert execute(spec, results).record.status == "ok"
+    assert carry_out(spec, results).record.status == "ok"
     return results.run(spec.study, spec.id)
 
 
@@ -70,7 +70,7 @@ def test_trained_policy_is_that_of_the_checkpoint(run):
     actor = trained_actor(run, seed=7)
     assert record.members[actor.world].seed == best.seed
     assert f"seed {best.seed}" in actor.label
-    weight = checkpoint.load(run.checkpoint, spec_id=record.id).state["learner"]["weight"]
+    weight = checkpoint.load(run.checkpoint, spec_id=record.id).state["job"]["weight"]
     obs = torch.randn(2, 4)
     expected = torch.tanh(torch.einsum("pi,pij->pj", obs, weight))
     assert torch.allclose(actor.act(obs, 0), expected, atol=1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pwm_bench.runs.run import execute
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
 from tests.pwm_bench.cli.toy_cli import toy_spec
 
@@ -19,7 +19,7 @@ def slow_toy(**overrides):
 
 def undisturbed(spec, root):
     """The same run, done here and at once."""
-    assert execute(spec, Results(root)).exit_code == 0
+    assert carry_out(spec, Results(root)).exit_code == 0
     return Results(root).run(spec.study, spec.id)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import optuna
 import pytest
 
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.runs.progress import ProgressEvent
-from pwm_bench.runs.run import execute
 from pwm_bench.store import checkpoint
 from pwm_bench.store.results import Results
 from tests.pwm_bench.cli.toy_cli import toy_spec
@@ -36,24 +36,24 @@ def test_the_exception_reaches_the_caller_once_the_run_is_saved(tmp_path, phase,
     spec, results = toy_spec(), Results(tmp_path)
     directory = results.run(spec.study, spec.id)
     with pytest.raises(Enough, match="no more"):
-        execute(spec, results, progress=enough(phase, times), checkpoint_seconds=0.0)
+        carry_out(spec, results, progress=enough(phase, times), checkpoint_seconds=0.0)
     assert directory.status() == "interrupted"
     assert directory.read().reason.startswith("stopped by its caller (Enough: no more)")
     assert checkpoint.exists(directory.checkpoint) or phase in ("setup", "compile")
     assert not directory.busy
     assert not directory.traceback.exists()
-    ended = execute(spec, results)
+    ended = carry_out(spec, results)
     assert ended.record.status == "ok"
     if phase != "train":
         return
-    undisturbed = execute(spec, Results(tmp_path / "other"))
+    undisturbed = carry_out(spec, Results(tmp_path / "other"))
     assert [m.final_return for m in ended.record.members] == [m.final_return for m in undisturbed.record.members]
 
 
 def test_an_exception_after_the_last_step_leaves_a_finished_run(tmp_path):
     spec, results = toy_spec(), Results(tmp_path)
     with pytest.raises(Enough):
-        execute(spec, results, progress=enough("done"))
+        carry_out(spec, results, progress=enough("done"))
     assert results.run(spec.study, spec.id).status() == "ok"
 
 
@@ -68,12 +68,12 @@ def test_optuna_prunes_a_run(tmp_path):
         trial.set_user_attr("run", spec.id)
 
         def watch(event: ProgressEvent) -> None:
-            if event.phase == "train" and event.env_steps and event.evaluation_return is not None:
-                trial.report(event.evaluation_return, event.env_steps)
+            if event.phase == "train" and event.done and event.values.get("evaluation_return") is not None:
+                trial.report(event.values["evaluation_return"], event.done)
                 if trial.should_prune():
                     raise optuna.TrialPruned
 
-        record = execute(spec, results, progress=watch).record
+        record = carry_out(spec, results, progress=watch).record
         return sum(member.final_return for member in record.members)
 
     class SecondTrial(optuna.pruners.BasePruner):

@@ -9,9 +9,9 @@ import pytest
 
 import envs
 from pwm_bench import registry
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.runs.progress import ProgressEvent
-from pwm_bench.runs.run import execute
 from pwm_bench.store.results import Results
 from pwm_bench.store.verify import verify
 
@@ -33,7 +33,7 @@ def test_it_resumes(tmp_path, task, algorithm):
         )  # fmt: skip
         counts = []
         for attempt in (1, 2):
-            record = execute(spec, Results(tmp_path), progress=stop_once_trained).record
+            record = carry_out(spec, Results(tmp_path), progress=stop_once_trained).record
             assert (record.status, record.attempts) == ("interrupted", attempt), record.reason
             counts.append(record.counts.iterations)
         assert 0 < counts[0] < counts[1]

@@ -8,7 +8,7 @@ import pytest
 
 from envs.errors import UsageError
 from pwm_bench.cli.main import main
-from pwm_bench.runs.run import execute
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
 from pwm_bench.studies.locomotion import load_study
 from tests.pwm_bench.cli.toy_cli import toy_spec
@@ -16,7 +16,7 @@ from tests.pwm_bench.cli.toy_cli import toy_spec
 
 def test_a_run_ends_at_its_first_budget_with_an_evaluation_there(tmp_path, toys):
     spec = toy_spec(env_steps=100_000, limits={"gradient_steps": 15, "cpu_seconds": 1000.0})
-    outcome = execute(spec, Results(tmp_path))
+    outcome = carry_out(spec, Results(tmp_path))
     assert outcome.record.status == "ok"
     lines = Results(tmp_path).run(spec.study, spec.id).evaluations.read()
     assert [line["gradient_steps"] for line in lines] == [0, 8, 15]
@@ -25,7 +25,7 @@ def test_a_run_ends_at_its_first_budget_with_an_evaluation_there(tmp_path, toys)
 
 
 def test_environment_steps_still_end_a_run(tmp_path, toys):
-    outcome = execute(toy_spec(limits={"policy_gradient_steps": 10_000}), Results(tmp_path))
+    outcome = carry_out(toy_spec(limits={"policy_gradient_steps": 10_000}), Results(tmp_path))
     assert (outcome.record.status, outcome.record.counts.env_steps) == ("ok", 400)
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from envs.errors import UsageError
+from pwm_bench.jobs.kinds import carry_out
+from pwm_bench.runs.job import Job
 from pwm_bench.runs.progress import ProgressEvent
-from pwm_bench.runs.run import execute
-from pwm_bench.runs.training import REPORTS
 from pwm_bench.store import checkpoint
 from pwm_bench.store.files import JsonLines
 from pwm_bench.store.results import Results
@@ -23,7 +23,7 @@ CLOCKS = ("train_seconds", "cpu_seconds", "wall_seconds")
 
 def run(spec, root, **options):
     results = Results(root)
-    return execute(spec, results, **options), results.run(spec.study, spec.id)
+    return carry_out(spec, results, **options), results.run(spec.study, spec.id)
 
 
 def lines(directory) -> tuple[list, list]:
@@ -95,7 +95,7 @@ def test_a_long_run_has_a_bounded_number_of_reports(tmp_path):
     spec = toy_spec(env_steps=8000, evaluations=2, overrides={"num_envs": 2})
     _, directory = run(spec, tmp_path)
     rows = directory.metrics.read()
-    assert len(rows) == REPORTS
+    assert len(rows) == Job.reports
     assert [row["env_steps"] for row in rows[:3]] == [40, 80, 120]
 
 
@@ -118,9 +118,7 @@ def test_stopped_and_resumed_gives_the_same_numbers(tmp_path, number):
     assert (outcome.record.status, outcome.record.attempts) == ("ok", 2)
     assert lines(directory) == lines(undisturbed)
     assert outcome.record.members == undisturbed.read().members
-    weights = [
-        checkpoint.load(d.checkpoint, spec_id=spec.id).state["learner"]["weight"] for d in (directory, undisturbed)
-    ]
+    weights = [checkpoint.load(d.checkpoint, spec_id=spec.id).state["job"]["weight"] for d in (directory, undisturbed)]
     assert torch.equal(*weights)
 
 
@@ -154,7 +152,7 @@ def test_a_second_interrupt_stops_at_once_and_still_resumes(tmp_path):
     spec = toy_spec(env_steps=2000, overrides={"nap": 0.01})
 
     def twice(event):
-        if event.phase == "train" and event.env_steps > 400:
+        if event.phase == "train" and event.done > 400:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -168,7 +166,7 @@ def test_a_second_interrupt_stops_at_once_and_still_resumes(tmp_path):
 
 def test_a_watcher_that_is_gone_stops_the_run(tmp_path):
     def gone(event):
-        if event.env_steps > 200:
+        if event.done > 200:
             raise BrokenPipeError
 
     outcome, _ = run(toy_spec(env_steps=10_000), tmp_path, progress=gone)
@@ -305,7 +303,7 @@ def test_progress_goes_from_set_up_to_done(tmp_path):
     assert phases[0] == "setup"
     assert phases[-1] == "done"
     assert {"compile", "evaluate", "train", "save"} <= set(phases)
-    assert [event.env_steps for event in events] == sorted(event.env_steps for event in events)
+    assert [event.done for event in events] == sorted(event.done for event in events)
     assert events[-1].env_steps == events[-1].total_env_steps == 400
     assert events[-1].evaluation_return > events[-1].untrained_return
     assert ProgressEvent.from_json(events[-1].to_json()) == events[-1]

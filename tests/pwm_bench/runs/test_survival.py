@@ -46,7 +46,7 @@ def wait_for_training(process, env_steps: int) -> None:
     """Reads snapshots until one is training beyond ``env_steps``."""
     for line in process.stdout:
         event = ProgressEvent.from_json(line)
-        if event is not None and event.phase == "train" and event.env_steps > env_steps:
+        if event is not None and event.phase == "train" and event.done > env_steps:
             return
     pytest.fail(f"ended before: {process.communicate()}")
 

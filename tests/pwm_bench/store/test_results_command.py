@@ -10,7 +10,7 @@ import torch
 
 from envs.errors import UsageError
 from pwm_bench.cli.main import main
-from pwm_bench.runs.run import execute
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store import checkpoint as store
 from pwm_bench.store.merge import merge
 from pwm_bench.store.results import Results
@@ -129,7 +129,7 @@ def test_the_committed_records_hold_together(capsys):
 def finished(toys, tmp_path):
     """A real run of two seeds."""
     spec = toy_spec(study="s")
-    execute(spec, Results(tmp_path))
+    carry_out(spec, Results(tmp_path))
     return Results(tmp_path).run("s", spec.id)
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from pwm_bench.runs.run import execute
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
 from pwm_bench.sweep.sweep import Item, plan, sweep
 from tests.pwm_bench.cli.toy_cli import shared_study, toy_study
@@ -67,7 +67,7 @@ def test_a_sweep_takes_over_from_one_that_was_killed(start, tmp_path):
     for spec, directory in zip(shared_study().specs, directories(tmp_path), strict=True):
         assert directory.read().status == "ok"
         other = Results(tmp_path / "undisturbed")
-        execute(spec, other)
+        carry_out(spec, other)
         assert lines(directory) == lines(other.run("shared", spec.id))
 
 

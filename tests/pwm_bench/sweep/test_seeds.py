@@ -10,7 +10,7 @@ import pytest
 
 from envs.errors import UsageError
 from pwm_bench.cli.main import main
-from pwm_bench.runs.run import execute
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.frames import load_study, members_frame
 from pwm_bench.store.results import Results
 from pwm_bench.sweep.missing_seeds import runs_for
@@ -35,9 +35,9 @@ def test_five_seeds_after_three_are_five_at_once(tmp_path, toys):
     results = Results(tmp_path)
     for count in (3, 5):
         for spec in runs_for([toy_spec(seeds=tuple(range(count)), study="grown")], results):
-            execute(spec, results)
+            carry_out(spec, results)
     (at_once,) = runs_for([toy_spec(seeds=tuple(range(5)), study="at_once")], results)
-    execute(at_once, results)
+    carry_out(at_once, results)
     grown = episodes(results, "grown")
     assert sorted(len(json.loads(run.record_file.read_text())["members"]) for run in results.runs("grown")) == [2, 3]
     assert grown == episodes(results, "at_once")  # to the bit
@@ -52,7 +52,7 @@ def test_what_is_there_is_not_done_again(tmp_path, toys):
     wanted = toy_spec(seeds=(0, 1, 2), study="s")
     assert runs_for([wanted], results) == [wanted]
     first = toy_spec(seeds=(1, 7), study="s")
-    execute(first, results)
+    carry_out(first, results)
     parts = runs_for([wanted, toy_spec(seeds=(1,), study="s"), toy_spec(env_steps=800, seeds=(1,), study="s")], results)
     assert [part.seeds for part in parts] == [(1, 7), (0, 2), (1,)]  # the last with another budget
     assert parts[0] == first

@@ -6,7 +6,7 @@ import pytest
 
 from envs.errors import UsageError
 from pwm_bench.analysis.tables.scores import summarise
-from pwm_bench.runs.run import execute
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store import provenance
 from pwm_bench.store.frames import load_study
 from pwm_bench.store.origin import differences
@@ -42,7 +42,7 @@ def test_a_table_says_which_rows_come_from_which_code(tmp_path):
 def finished(tmp_path, toys):
     """A study of which the first run is finished."""
     study, results = toy_study(), Results(tmp_path)
-    execute(study.specs[0], results)
+    carry_out(study.specs[0], results)
     return study, results
 
 

@@ -39,7 +39,7 @@ def finish(executor, progress=lambda event: None) -> ProcessEnd:
 def test_snapshots_arrive_and_noise_does_not(tmp_path):
     ended, events = run(tmp_path, f"print('Warp 1.19 initialized'); {EVENT}; print('[1, 2]')")
     assert ended.code == 0
-    assert [(event.phase, event.env_steps) for event in events] == [("train", 7)]
+    assert [(event.phase, event.done) for event in events] == [("train", 7)]
 
 
 def test_the_spec_and_the_options_reach_the_process(tmp_path):

@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from pathlib import Path
 
 from envs.errors import UsageError
-from pwm_bench.gradients.probe import check_training_gradient
-from pwm_bench.jobs.build import build
-from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.runs.clocks import Clocks
 from pwm_bench.runs.curves import CurveWriter
 from pwm_bench.runs.failures import classify
+from pwm_bench.runs.job import Job
 from pwm_bench.runs.journal import Journal
+from pwm_bench.runs.loop import Loop
 from pwm_bench.runs.outcome import Outcome
 from pwm_bench.runs.progress import Announcer, Progress
 from pwm_bench.runs.stop import Stopped, StopRequest, stop_request
-from pwm_bench.runs.training import Training
 from pwm_bench.store.results import FINISHED, Results, RunDirectory, unwritable
-from pwm_bench.store.schema import GradientCheck, RunRecord
+from pwm_bench.store.schema import RunRecord
+from pwm_bench.store.spec import Spec
 
 __all__ = ["execute"]
 
 
 def execute(
-    spec: RunSpec,
+    spec: Spec,
     results: Results,
+    build: Callable[[Path], Job],
     *,
     progress: Progress | None = None,
     checkpoint_seconds: float = 60.0,
     tensorboard: bool = False,
 ) -> Outcome:
-    """Brings a run to its end: begins it, goes on from its last checkpoint, or finds it finished.
+    """Brings a run of any kind to its end: begins it, goes on from its last checkpoint, or finds it finished.
 
     Args:
         spec: what to run.
         results: where its directory lies.
+        build: builds the work, given the run's directory.
         progress: told how it goes.
         checkpoint_seconds: time between two checkpoints; one more is written at the end.
         tensorboard: also write the curves for tensorboard, into the run's directory.
 
     Raises:
         UsageError: it can't be run as asked (unwritable folder, absent GPU, another process is at it, a checkpoint
-            that is damaged or not its own). Nothing on disk is changed then.
+            that is damaged or not its own). Nothing on disk is changed then, unless work was done before.
         Exception: what ``progress`` raised, such as Optuna's ``TrialPruned``. The run is saved before, and goes on when
             it is executed again.
     """
@@ -54,30 +56,35 @@ def execute(
         previous = directory.read() if directory.record_file.exists() else None
         if previous is not None and previous.status in FINISHED:
             return Outcome(record=previous, skipped=True)
-        announcer = Announcer(progress, spec.env_steps, abandoned=stop.request)
+        announcer = Announcer(progress, abandoned=stop.request)
         journal = _begin(spec, directory, previous)
-        training = None
+        loop = None
         try:
-            clocks = Clocks()
-            training = _prepare(spec, journal, clocks, announcer, stop)
+            loop = _prepare(journal, build, announcer, stop)
             if tensorboard:
                 folder = directory.path / "tensorboard"
-                journal.curves = CurveWriter(folder, purge_from=training.learner.counters.env_steps)
+                journal.curves = CurveWriter(folder, unit=loop.job.budget.unit, counts=loop.counts())
             journal.write()
-            training.run(checkpoint_seconds)
-            _conclude(journal, training, stop, announcer)
+            loop.run(checkpoint_seconds)
+            _conclude(journal, loop, stop, announcer)
             announcer.tell("done")
         except Stopped:
-            _conclude(journal, training, stop, announcer)
+            if loop is not None:
+                loop.save()
+            _conclude(journal, loop, stop, announcer)
         except (Exception, KeyboardInterrupt) as error:
-            if isinstance(error, UsageError) and not stop.impatient:
-                if previous is None and training is None:
+            if isinstance(error, UsageError) and not stop.impatient and (loop is None or not loop.begun):
+                if previous is None:
                     directory.discard_beginning()
                 raise
-            if training is not None:
-                training.count()
+            if loop is not None:
+                loop.count()
             journal.fail(KeyboardInterrupt() if stop.impatient else error)  # it may come out as any exception
+            if isinstance(error, UsageError) and not stop.impatient:  # bad input is for the caller to show
+                raise
         finally:
+            if loop is not None:
+                loop.job.close()
             with suppress(OSError):  # a full disk was the run's own failure, if it mattered
                 journal.curves.close()
         if announcer.raised is not None:
@@ -85,7 +92,7 @@ def execute(
         return Outcome(record=journal.record, stopped_by=stop.signal)
 
 
-def _begin(spec: RunSpec, directory: RunDirectory, previous: RunRecord | None) -> Journal:
+def _begin(spec: Spec, directory: RunDirectory, previous: RunRecord | None) -> Journal:
     """Opens the run's books, in a directory without what a killed process may have left half-written."""
     try:
         directory.remove_leftovers()
@@ -97,39 +104,42 @@ def _begin(spec: RunSpec, directory: RunDirectory, previous: RunRecord | None) -
         raise unwritable(directory.path, error) from None
 
 
-def _prepare(spec: RunSpec, journal: Journal, clocks: Clocks, announcer: Announcer, stop: StopRequest) -> Training:
+def _prepare(journal: Journal, build: Callable[[Path], Job], announcer: Announcer, stop: StopRequest) -> Loop:
     """Builds everything, compiles, and restores the last checkpoint. There is nothing to save yet: a request to stop is
     heeded between any two steps."""
+    clocks = Clocks()
     stop.check()
     with clocks.phase("setup"):
         announcer.tell("setup")
-        parts = build(spec)
-        clocks.device = parts.device
-    stop.check()
-    with clocks.phase("compile"):
-        announcer.tell("compile")
-        parts.compile()
-    stop.check()
-    with clocks.phase("setup"):
-        training = Training(spec, parts, journal, clocks, announcer, stop)
-        training.restore()
-        journal.describe(parts)
-    stop.check()
-    if parts.gradient_source == "simulator" and journal.record.gradient_check is None:
-        with clocks.phase("check"):
-            announcer.tell("check")
-            journal.record.gradient_check = GradientCheck(**asdict(check_training_gradient(parts.env)))
-    return training
+        job = build(journal.directory.path)
+        clocks.device = job.device
+    try:
+        stop.check()
+        with clocks.phase("compile"):
+            announcer.tell("compile")
+            job.compile()
+        stop.check()
+        with clocks.phase("setup"):
+            loop = Loop(job, journal, clocks, announcer, stop)
+            loop.restore()
+            journal.describe(job)
+        stop.check()
+        if journal.record.gradient_check is None:
+            with clocks.phase("check"):
+                announcer.tell("check")
+                journal.record.gradient_check = job.check()
+    except BaseException:
+        job.close()
+        raise
+    return loop
 
 
-def _conclude(journal: Journal, training: Training | None, stop: StopRequest, announcer: Announcer) -> None:
+def _conclude(journal: Journal, loop: Loop | None, stop: StopRequest, announcer: Announcer) -> None:
     """Writes the final status, once the checkpoint that goes with it is on disk."""
-    if training is None or not training.complete:
+    if loop is None or not loop.complete:
         name = stop.signal.name if stop.signal else "request"
         if announcer.raised is not None:
             name = f"its caller ({classify(announcer.raised)[1]})"
-        journal.write("interrupted", f"stopped by {name}; goes on from its last checkpoint")
+        journal.write("interrupted", f"stopped by {name}; resumes from its last checkpoint")
         return
-    diverged = [member for member in journal.record.members if member.status == "diverged"]
-    reason = "; ".join(f"seed {m.seed} diverged at {m.diverged_at:,} env steps" for m in diverged) or None
-    journal.write("ok" if journal.any_alive else "diverged", reason)
+    journal.finish()

@@ -1,0 +1,74 @@
+"""The kinds of work there are, and the one way to carry out a run of any of them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from envs.errors import unknown
+from pwm_bench.runs.execute import execute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from pwm_bench.runs.job import Job
+    from pwm_bench.runs.outcome import Outcome
+    from pwm_bench.store.results import Results
+    from pwm_bench.store.spec import Spec
+
+__all__ = ["KINDS", "carry_out", "job_class", "spec_class", "spec_from"]
+
+KINDS: Mapping[str, tuple[str, str]] = {
+    "train": ("pwm_bench.jobs.train_spec:RunSpec", "pwm_bench.jobs.train:TrainJob"),
+}
+"""Kind of work -> its spec and its job, as ``module:class``. A job is built from its spec and the run's directory."""
+
+
+def spec_class(kind: str) -> type[Spec]:
+    """The spec of a kind of work.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
+    return _load(kind, 0)
+
+
+def job_class(kind: str) -> Callable[[Any, Path], Job]:
+    """The job of a kind of work.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
+    return _load(kind, 1)
+
+
+def spec_from(kind: str, values: Mapping[str, Any]) -> Spec:
+    """The spec that a record of this kind holds.
+
+    Raises:
+        UsageError: there is no such kind, or the values are not its spec.
+    """
+    return spec_class(kind).from_dict(values)
+
+
+def carry_out(spec: Spec, results: Results, **options: Any) -> Outcome:
+    """Brings a run of any kind to its end.
+
+    Args:
+        spec: what to run.
+        results: where its directory lies.
+        options: those of `pwm_bench.runs.execute.execute`.
+
+    Raises:
+        UsageError: see `pwm_bench.runs.execute.execute`; or what the job says of its spec.
+    """
+    build = job_class(spec.kind)
+    return execute(spec, results, lambda folder: build(spec, folder), **options)
+
+
+def _load(kind: str, which: int) -> Any:
+    if kind not in KINDS:
+        raise unknown("kind of work", kind, KINDS)
+    module, _, name = KINDS[kind][which].partition(":")
+    return getattr(importlib.import_module(module), name)

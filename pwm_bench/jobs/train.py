@@ -1,0 +1,104 @@
+"""Online training: a population of one algorithm on one task in one simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import envs
+from pwm_bench import configs, registry
+from pwm_bench.gradients.probe import check_training_gradient
+from pwm_bench.jobs.evaluation import Evaluator, make_env
+from pwm_bench.jobs.fingerprint import task_hash
+from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.runs.job import Budget, EvaluationResult, Job
+from pwm_bench.store.schema import Counts, GradientCheck, RunRecord, Schedule
+
+__all__ = ["TrainJob"]
+
+
+class TrainJob(Job):
+    """A learner and its environments.
+
+    Args:
+        spec: what to train.
+        folder: not used; a learner writes nothing by itself.
+
+    Raises:
+        UsageError: the device is absent, or a part refuses the spec.
+    """
+
+    def __init__(self, spec: RunSpec, folder: Path | None = None) -> None:
+        self.device = envs.resolve_device(spec.device, spec.simulator)
+        torch.set_float32_matmul_precision("highest")  # no TF32 behind anyone's back
+        package = registry.learner_package(spec.algorithm)
+        if self.device.type == "cpu" and package.cpu_threads is not None:
+            torch.set_num_threads(package.cpu_threads)
+        config = configs.override(package.recipe(spec.task, spec.simulator), spec.config)
+        self.env = make_env(spec, self.device, seeds=spec.seeds, worlds=config.num_envs)
+        self.evaluator = Evaluator(spec, self.device)
+        self.learner = package.Learner(self.env, config, seeds=spec.seeds, total_env_steps=spec.env_steps)
+        self.gradient_source = package.gradient_source
+        self.budget = Budget(unit="env_steps", total=spec.env_steps, limits=spec.limits)
+        self.evaluations = spec.evaluations
+        self.precision = spec.precision
+        self._scheduled = config.scheduled
+
+    def compile(self) -> None:
+        """Compiles what training and evaluation need of the simulators."""
+        self.env.simulator.compile(gradient=self.gradient_source == "simulator")
+        self.evaluator.env.simulator.compile(gradient=False)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Time that the simulators have spent compiling so far [s]."""
+        return self.env.simulator.compile_seconds + self.evaluator.env.simulator.compile_seconds
+
+    def check(self) -> GradientCheck | None:
+        """Checks the simulator's gradient where the learner follows it."""
+        if self.gradient_source != "simulator":
+            return None
+        return GradientCheck(**asdict(check_training_gradient(self.env)))
+
+    def describe(self, record: RunRecord) -> None:
+        """Notes the task's fingerprint, where gradients come from, and what learning rates change over."""
+        if record.task_hash is None:
+            record.task_hash = task_hash(self.env)
+        record.gradient_source = self.gradient_source
+        record.schedule = Schedule(unit="env_steps", length=self.budget.total) if self._scheduled else None
+
+    def counts(self) -> Counts:
+        """The learner's counters."""
+        counters = self.learner.counters
+        return Counts(
+            env_steps=counters.env_steps,
+            gradient_steps=counters.gradient_steps,
+            policy_gradient_steps=counters.policy_gradient_steps,
+            imagined_steps=counters.imagined_steps,
+        )
+
+    @property
+    def alive(self) -> Tensor:
+        """Which members have not diverged."""
+        return self.learner.alive
+
+    def advance(self) -> Mapping[str, Tensor]:
+        """One update of the learner."""
+        return self.learner.update()
+
+    def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:
+        """Plays episodes with the deterministic policy."""
+        return self.evaluator(self.learner, stop=stop)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The learner's."""
+        return self.learner.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores the learner."""
+        self.learner.load_state_dict(state)

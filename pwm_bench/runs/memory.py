@@ -1,0 +1,22 @@
+"""The largest memory in use."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from pwm_bench.store.schema import PeakMemory
+
+__all__ = ["peak_memory"]
+
+
+def peak_memory(device: torch.device, before: PeakMemory) -> PeakMemory:
+    """The largest memory in use up to now, given that of earlier attempts."""
+    import resource
+
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    gpu = before.gpu
+    if device.type == "cuda":
+        gpu = max(gpu or 0, torch.cuda.max_memory_allocated(device))
+    return PeakMemory(resident=max(before.resident, resident), gpu=gpu)
