@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pwm_bench.store.inputs import content_digest
 from pwm_bench.store.schema import Artifact, ClockTimes, Counts, GradientCheck, RunRecord
 
 if TYPE_CHECKING:
@@ -144,6 +144,5 @@ class Job:
 
 
 def file_artifact(folder: Path, file: str) -> Artifact:
-    """A file that was written into a run's directory, with the digest of its content."""
-    with (folder / file).open("rb") as content:
-        return Artifact(file=file, digest=hashlib.file_digest(content, "sha256").hexdigest())
+    """A file or folder that was written into a run's directory, with the digest of its content."""
+    return Artifact(file=file, digest=content_digest(folder / file))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from pwm_bench.store.identity import identity
+from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.schema import Member
 
 __all__ = ["Spec"]
@@ -15,15 +17,17 @@ __all__ = ["Spec"]
 class Spec:
     """Everything that determines the numbers of a run; subclasses are frozen dataclasses.
 
-    A spec that reads something has it in the ``inputs`` of `to_dict`: a name for each input, with the ``path`` where it
-    lies and the ``digest`` of its content. The id contains the digest alone, so that a copy elsewhere is the same input
-    and a changed file is another one.
+    A spec that reads something has it in ``inputs``: an `Input` for each name, with the path where it lies and the
+    digest of its content. The id contains the digest alone: a copy elsewhere is the same input, and a changed file is
+    another one. In a study an input may be `Pending`: the artifact of another run that is not finished yet.
     """
 
     kind: ClassVar[str]
     """What kind of work it is."""
     study: str
     """The folder that the run is filed under."""
+    inputs: Mapping[str, Input | Pending] = MappingProxyType({})
+    """What it reads, by name."""
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""

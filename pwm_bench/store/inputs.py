@@ -1,0 +1,93 @@
+"""What a run reads: artifacts of other runs, or files, known by their content and never by their path."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from envs.errors import UsageError, unknown
+
+__all__ = ["Input", "Pending", "content_digest", "find_input"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Input:
+    """A file or a folder that a run reads."""
+
+    path: str
+    """Where it lies; it is not part of the run's id."""
+    digest: str
+    """`content_digest` of it."""
+
+    def open(self) -> Path:
+        """The path, once the content is what it was.
+
+        Raises:
+            UsageError: it is missing, or something else lies there by now.
+        """
+        path = Path(self.path)
+        if content_digest(path) != self.digest:
+            raise UsageError(f"{path}: its content has changed since the run was asked for; restore it, or ask anew")
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What another run of the same study will leave."""
+
+    node: str
+    """The run's name within its study."""
+    artifact: str
+    """Which of its artifacts."""
+
+
+def content_digest(path: Path) -> str:
+    """The SHA-256 of a file's content; of a folder, that of its files' names and contents, hidden files left out.
+
+    Raises:
+        UsageError: there is no such file or folder, or it cannot be read.
+    """
+    try:
+        if path.is_dir():
+            digest = hashlib.sha256()
+            for file in sorted(x for x in path.rglob("*") if x.is_file()):
+                name = file.relative_to(path)
+                if not any(part.startswith(".") for part in name.parts) and name.name != "lock":
+                    digest.update(f"{name.as_posix()}\0{_of_file(file)}\0".encode())
+            return digest.hexdigest()
+        return _of_file(path)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file or folder; check the path") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+
+
+def find_input(path: Path | str, artifact: str) -> Input:
+    """An input for a spec.
+
+    Args:
+        path: a run's directory, or the file or folder itself.
+        artifact: which artifact of the run.
+
+    Raises:
+        UsageError: nothing is there; the run is not finished, or leaves no such artifact.
+    """
+    from pwm_bench.store.results import RunDirectory
+
+    path = Path(path)
+    directory = RunDirectory(path)
+    if not directory.record_file.exists():
+        return Input(path=str(path), digest=content_digest(path))
+    record = directory.read()
+    if artifact not in record.artifacts:
+        if record.status != "ok":
+            raise UsageError(f"{path}: the run is not finished ({record.status}), so it has left no {artifact} yet")
+        raise unknown("artifact of the run", artifact, record.artifacts)
+    found = record.artifacts[artifact]
+    return Input(path=str(path / found.file), digest=found.digest)
+
+
+def _of_file(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
