@@ -152,11 +152,11 @@ class LiveDisplay:
         grid.add_column(no_wrap=True)
         grid.add_column(no_wrap=True, justify="right")
         lines = list(self._lines.values())
+        units = {line.event.unit for line in lines if line.event is not None}
+        self._unit = units.pop() if len(units) == 1 else ""
         hidden_before, shown, hidden_after = _window(lines)
         rows = [self._row(line) for line in shown]
         with_scores = _width(rows) <= self._console.width  # names are what may not be cut
-        units = {line.event.unit for line in lines if line.event is not None}
-        self._unit = units.pop() if len(units) == 1 else ""
         heading = ("", "run", "", self._unit.replace("_", " "), "return" if with_scores else "", "")
         grid.add_row(*(Text(text, style="dim") for text in heading))
         if hidden_before:

@@ -89,5 +89,5 @@ def test_optuna_prunes_a_run(tmp_path):
     assert states == ["COMPLETE", "PRUNED"]
     kept, pruned = (results.run("single", trial.user_attrs["run"]) for trial in study.trials)
     assert (kept.status(), pruned.status()) == ("ok", "interrupted")
-    assert pruned.read().reason.startswith("stopped by its caller (TrialPruned); goes on")
+    assert pruned.read().reason.startswith("stopped by its caller (TrialPruned); resumes")
     assert 0 < pruned.read().counts.env_steps < 400

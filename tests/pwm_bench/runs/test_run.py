@@ -304,7 +304,7 @@ def test_progress_goes_from_set_up_to_done(tmp_path):
     assert phases[-1] == "done"
     assert {"compile", "evaluate", "train", "save"} <= set(phases)
     assert [event.done for event in events] == sorted(event.done for event in events)
-    assert events[-1].env_steps == events[-1].total_env_steps == 400
-    assert events[-1].evaluation_return > events[-1].untrained_return
+    assert events[-1].done == events[-1].total == 400
+    assert events[-1].values["evaluation_return"] > events[-1].values["untrained_return"]
     assert ProgressEvent.from_json(events[-1].to_json()) == events[-1]
     assert ProgressEvent.from_json("Warp 1.19 initialized") is None

@@ -12,7 +12,7 @@ from tests.pwm_bench.cli.toy_cli import toy_spec
 
 pytestmark = pytest.mark.usefixtures("toys")
 
-EVENT = 'print(\'{"phase": "train", "env_steps": 7}\', flush=True)'
+EVENT = 'print(\'{"phase": "train", "done": 7}\', flush=True)'
 
 
 def run(tmp_path, script: str, watch=lambda executor, event: None) -> tuple[ProcessEnd, list]:
