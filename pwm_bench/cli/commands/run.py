@@ -15,14 +15,10 @@ from pwm_bench.cli.commands.options import Budget, Device, ResultsFolder, defaul
 from pwm_bench.cli.showing import terminal
 from pwm_bench.cli.streams import reader_is_gone
 from pwm_bench.hints import at, show_hints
-from pwm_bench.runs.stop import stop_request
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from pwm_bench.jobs.train_spec import RunSpec
     from pwm_bench.learning.preset import Preset
-    from pwm_bench.runs.outcome import Outcome
     from pwm_bench.runs.progress import ProgressEvent
     from pwm_bench.store.results import Results
 
@@ -186,59 +182,19 @@ def _tell_program(event: ProgressEvent) -> None:
 
 
 def _run_for_person(spec: RunSpec, results: Results, *, checkpoint_seconds: float, tensorboard: bool) -> int:
-
-    from pwm_bench.cli.display import make_display
-    from pwm_bench.sweep.sweep import Item
+    from pwm_bench.cli.carry import carry_out_shown, show_end
+    from pwm_bench.text import count, number
 
     console = terminal()
-    directory = results.run(spec.study, spec.id)
-    item = Item(spec, "begin" if directory.status() is None else "resume")
-    with make_display(console, [item]) as display, stop_request() as stop:
-        stop.first = lambda _: display.stopping()
-        display.began(item)
-        from pwm_bench.jobs.kinds import carry_out  # after the first line is on the screen: this takes seconds
-
-        outcome = carry_out(
-            spec,
-            results,
-            progress=lambda event: display.progressed(item, event),
-            checkpoint_seconds=checkpoint_seconds,
-            tensorboard=tensorboard,
-        )
-        item.status, item.reason = outcome.record.status, outcome.record.reason or ""
-        display.ended(item)
-    _conclude(console, outcome, directory.path, results)
-    return outcome.exit_code
-
-
-def _conclude(console: Console, outcome: Outcome, path: Path, results: Results) -> None:
-    """Says how it ended, where it lies and what to do next."""
-    from pwm_bench.text import count, duration, number
-
-    record = outcome.record
+    outcome = carry_out_shown(
+        spec, results, console=console, checkpoint_seconds=checkpoint_seconds, tensorboard=tensorboard
+    )
     lines = []
-    if outcome.skipped:
-        from pwm_bench.store.origin import differences
-
-        other = differences(record.provenance)
-        lines.append(f"Finished before{f', by other code or packages ({other})' if other else ''}; nothing to do.")
-    for member in record.members:
+    for member in outcome.record.members:
         scores = f"return {number(member.untrained_return)} untrained, {number(member.final_return)} now"
         mark = "" if member.status == "ok" else f" (diverged at {count(member.diverged_at)} env steps)"
         lines.append(f"seed {member.seed}: {scores}{mark}")
-    if record.reason:
-        lines.append(f"{record.status}: {record.reason}")
-    if record.status in ("failed", "oom"):
-        lines.append(f"traceback: {path / 'traceback.txt'}")
-    times = record.clocks
-    lines.append(
-        f"time: train {duration(times.train)}, compile {duration(times.compile)}, evaluate {duration(times.evaluate)}, "
-        f"set up {duration(times.setup)}, save {duration(times.save)}"
-    )
-    lines.append(f"run: {path}")
-    if record.status == "interrupted":
-        lines.append("go on with the same command")
-    for line in lines:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-    if record.status == "ok":
-        show_hints(console, [("next", f"pwm-bench table {shlex.quote(record.study)}{at(results.root)}")])
+    show_end(console, outcome, results, before=tuple(lines))
+    if outcome.record.status == "ok":
+        show_hints(console, [("next", f"pwm-bench table {shlex.quote(spec.study)}{at(results.root)}")])
+    return outcome.exit_code

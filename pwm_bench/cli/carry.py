@@ -1,0 +1,96 @@
+"""Carrying out one run of any kind where a person watches, and saying how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from pwm_bench.cli.showing import terminal
+from pwm_bench.runs.stop import stop_request
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pwm_bench.jobs.train_spec import RunSpec
+    from pwm_bench.runs.outcome import Outcome
+    from pwm_bench.store.results import Results
+    from pwm_bench.store.spec import Spec
+
+__all__ = ["carry_out_shown", "show_end"]
+
+
+def carry_out_shown(
+    spec: Spec,
+    results: Results,
+    *,
+    console: Console | None = None,
+    checkpoint_seconds: float = 60.0,
+    tensorboard: bool = False,
+) -> Outcome:
+    """Brings a run of any kind to its end, and shows how far it is: one line on a terminal, plain lines elsewhere.
+
+    Args:
+        spec: what to run.
+        results: where its directory lies.
+        console: where to show it.
+        checkpoint_seconds: time between two checkpoints.
+        tensorboard: also write the curves for tensorboard.
+
+    Raises:
+        UsageError: see `pwm_bench.jobs.kinds.carry_out`.
+    """
+    from pwm_bench.cli.display import make_display
+    from pwm_bench.sweep.sweep import Item
+
+    shown = cast("RunSpec", spec)  # a sweep still says that its items are of one kind; nothing here depends on it
+    item = Item(shown, "begin" if results.run(spec.study, spec.id).status() is None else "resume")
+    with make_display(console or terminal(), [item]) as display, stop_request() as stop:
+        stop.first = lambda _: display.stopping()
+        display.began(item)
+        from pwm_bench.jobs.kinds import carry_out  # after the first line is on the screen: this takes seconds
+
+        outcome = carry_out(
+            spec,
+            results,
+            progress=lambda event: display.progressed(item, event),
+            checkpoint_seconds=checkpoint_seconds,
+            tensorboard=tensorboard,
+        )
+        item.status, item.reason = outcome.record.status, outcome.record.reason or ""
+        display.ended(item)
+    return outcome
+
+
+def show_end(console: Console, outcome: Outcome, results: Results, *, before: tuple[str, ...] = ()) -> None:
+    """Says how a run ended, what it took, where it lies and whether the same command goes on with it.
+
+    Args:
+        console: where to.
+        outcome: of the run.
+        results: where its directory lies.
+        before: lines of the kind's own, after whether the run was finished before.
+    """
+    from pwm_bench.text import duration
+
+    record = outcome.record
+    path = results.run(record.study, record.id).path
+    lines = []
+    if outcome.skipped:
+        from pwm_bench.store.origin import differences
+
+        other = differences(record.provenance)
+        lines.append(f"Finished before{f', by other code or packages ({other})' if other else ''}; nothing to do.")
+    lines += before
+    if record.reason:
+        lines.append(f"{record.status}: {record.reason}")
+    if record.status in ("failed", "oom"):
+        lines.append(f"traceback: {path / 'traceback.txt'}")
+    times = record.clocks
+    lines.append(
+        f"time: train {duration(times.train)}, compile {duration(times.compile)}, evaluate {duration(times.evaluate)}, "
+        f"set up {duration(times.setup)}, save {duration(times.save)}"
+    )
+    lines.append(f"run: {path}")
+    if record.status == "interrupted":
+        lines.append("go on with the same command")
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
