@@ -14,7 +14,7 @@ from envs.errors import UsageError, unknown
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["override", "parse_assignment", "to_json"]
+__all__ = ["from_json", "override", "parse_assignment", "to_json"]
 
 T = TypeVar("T", bound="DataclassInstance")
 
@@ -57,6 +57,29 @@ def override(config: T, changes: Mapping[str, Any], *, where: str = "config") ->
         else:
             values[name] = _coerce(value, hints[name], f"{where}.{name}")
     return dataclasses.replace(config, **values)
+
+
+def from_json(cls: type[T], values: Mapping[str, Any], *, where: str = "spec") -> T:
+    """Makes a dataclass of what `to_json` gave; fields that are left out have their defaults.
+
+    Args:
+        cls: a dataclass; it checks its own ranges on construction.
+        values: field name -> JSON-able value.
+        where: how errors call it.
+
+    Raises:
+        UsageError: a field that does not exist (the nearest is suggested), one that is missing, or a value of the wrong
+            type.
+    """
+    hints, fields = typing.get_type_hints(cls), dataclasses.fields(cls)
+    for name in values:
+        if name not in {field.name for field in fields}:
+            raise unknown(f"field of the {where}", name, [field.name for field in fields])
+    for field in fields:
+        needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if needed and field.name not in values:
+            raise UsageError(f"the {where} lacks '{field.name}': add it")
+    return cls(**{name: _coerce(value, hints[name], f"{where}.{name}") for name, value in values.items()})
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -124,12 +147,12 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
         if len(arguments) == len(value):
             return tuple(_coerce(item, kind, where) for item, kind in zip(value, arguments, strict=True))
     elif origin in (dict, Mapping) and isinstance(value, Mapping):
-        return dict(value)
+        return {key: _coerce(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
     elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if isinstance(value, hint):
             return value
         if isinstance(value, Mapping):
-            return override(hint(), value, where=where)
+            return from_json(hint, value, where=where)
     raise UsageError(f"{where}={_show(value)}: must be {_describe(hint)}")
 
 

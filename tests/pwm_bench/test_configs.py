@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from typing import Literal
 
 import pytest
@@ -89,3 +91,40 @@ def test_assignments(text, expected):
 def test_what_is_no_assignment(text):
     with pytest.raises(UsageError, match="must be KEY=VALUE"):
         configs.parse_assignment(text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    size: int
+    rate: float = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    name: str
+    part: Part | str | None = None
+    parts: Mapping[str, Part | int] = dataclasses.field(default_factory=dict)
+    sizes: tuple[int, ...] = ()
+
+
+def test_a_dataclass_comes_back_from_json():
+    for whole in (
+        Whole("a"),
+        Whole("b", Part(3), {"x": Part(1, 2.0), "y": 7}, (1, 2)),
+        Whole("c", "critic"),
+    ):
+        assert configs.from_json(Whole, json.loads(json.dumps(configs.to_json(whole)))) == whole
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "the spec lacks 'name'"),
+        ({"name": "a", "nme": 1}, "unknown field of the spec 'nme': did you mean 'name'"),
+        ({"name": "a", "sizes": [1.5]}, "spec.sizes"),
+        ({"name": "a", "parts": {"x": {"rate": 1.0}}}, "spec.parts.x"),
+    ],
+)
+def test_json_that_is_no_such_dataclass_is_refused(values, message):
+    with pytest.raises(UsageError, match=message):
+        configs.from_json(Whole, values)
