@@ -86,10 +86,7 @@ class RunSpec(Spec):
                 raise unknown("unit of a budget", unit, ("env_steps", *LIMITS))
             if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0.0 < limit < math.inf:
                 raise UsageError(f"limits: {unit}={limit!r}: must be a positive number")
-        if self.device not in ("auto", "cpu") and self.device.partition(":")[0] != "cuda":
-            raise UsageError(f"device={self.device}: must be auto, cpu, cuda or cuda:N")
-        if not self.study or self.study.startswith(".") or any(c in self.study for c in "/\\\0"):
-            raise UsageError(f"study={self.study!r}: must be a plain folder name")
+        self.check_place(self.device)
 
     @classmethod
     def create(

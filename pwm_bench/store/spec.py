@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
+from envs.errors import UsageError, unknown
 from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.schema import Member
@@ -55,6 +57,30 @@ class Spec:
     def label(self) -> str:
         """What a person calls the run."""
         return self.kind
+
+    def open_input(self, name: str) -> Path:
+        """Where an input lies, once its content is what it was.
+
+        Raises:
+            UsageError: there is no such input, it is another run's that is not finished, or its content has changed.
+        """
+        if name not in self.inputs:
+            raise unknown("input of the spec", name, self.inputs)
+        one = self.inputs[name]
+        if isinstance(one, Pending):
+            raise UsageError(f"inputs.{name}: run '{one.node}' has not left it yet; carry that one out first")
+        return one.open()
+
+    def check_place(self, device: str) -> None:
+        """Checks where the run is filed and where it computes.
+
+        Raises:
+            UsageError: ``study`` is no plain folder name, or there is no such kind of device.
+        """
+        if device not in ("auto", "cpu") and device.partition(":")[0] != "cuda":
+            raise UsageError(f"device={device}: must be auto, cpu, cuda or cuda:N")
+        if not self.study or self.study.startswith(".") or any(c in self.study for c in "/\\\0"):
+            raise UsageError(f"study={self.study!r}: must be a plain folder name")
 
     @property
     def id(self) -> str:
