@@ -74,7 +74,8 @@ class Job:
     """Lines of ``metrics.jsonl``, evenly spaced over the budget. Their positions, like those of evaluations, depend on
     no clock: an interrupted run must end with the same lines as an undisturbed one."""
     evaluations: int = 0
-    """Lines of ``evaluations.jsonl``, evenly spaced likewise: the first before any work, the last after all of it."""
+    """Lines of ``evaluations.jsonl``, evenly spaced likewise: the first before any work, the last after all of it. A
+    single one comes after all of it."""
     told: Told = staticmethod(lambda piece, done, total: None)
 
     def compile(self) -> None:

@@ -92,7 +92,7 @@ class Journal:
         means = [sum(episodes) / len(episodes) if episodes else math.nan for episodes in result.returns]
         for member, mean in zip(self.record.members, means, strict=True):
             member.final_return = mean if math.isfinite(mean) else None
-            if index == 0:
+            if counts.iterations == 0:
                 member.untrained_return = member.final_return
         self.curves.add("evaluation/return", means, self._labels(), counts)
 
@@ -112,7 +112,9 @@ class Journal:
         """Writes how the finished run ended: ``diverged`` if all members did."""
         diverged = [member for member in self.record.members if member.status == "diverged"]
         named = [
-            f"{f'{m.task} ' if m.task else ''}seed {m.seed} diverged at {m.diverged_at:,} env steps" for m in diverged
+            f"{f'{m.task} ' if m.task else ''}seed {m.seed} diverged"
+            f"{f' at {m.diverged_at:,} env steps' if m.diverged_at else ''}"
+            for m in diverged
         ]
         more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
         self.write("ok" if self.any_alive else "diverged", "; ".join([*named[:_NAMED], *more]) or None)

@@ -133,9 +133,10 @@ class Loop:
         if self.job.evaluations == 0:
             return
         last, counts = self.job.evaluations - 1, self.counts()
-        reached = self.job.budget.part_within_limits(last, counts, self.clocks.read()) if last else 0
-        if not self.journal.any_alive:
-            reached = last
+        if last == 0 or not self.journal.any_alive:
+            reached = last if self._spent else -1
+        else:
+            reached = self.job.budget.part_within_limits(last, counts, self.clocks.read())
         if reached < self.next_evaluation:
             return
         with self.clocks.phase("evaluate"):

@@ -17,6 +17,7 @@ from pydantic_core import to_json
 
 from envs.errors import UsageError
 from pwm_bench.store.curves import AXES, Curves
+from pwm_bench.store.identity import NOT_HASHED
 from pwm_bench.store.index import StudyIndex, fingerprint
 from pwm_bench.store.reading import Found, read_all
 from pwm_bench.store.results import Results, RunDirectory
@@ -26,7 +27,8 @@ from pwm_bench.store.seeds import check_seeds
 __all__ = ["Loaded", "LoadedRun", "load_study", "members_frame"]
 
 Array = NDArray[np.float64]
-_NOT_OF_VARIANT = ("seeds", "device", "study")
+_NOT_OF_VARIANT = ("seeds", *NOT_HASHED)
+_DIGITS = 8  # of an input's digest: they stand over columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class LoadedRun:
     @property
     def variant(self) -> dict[str, Any]:
         """The spec without what seeds of one experiment may differ in, with dotted names."""
-        return _flatten({k: v for k, v in self.record.spec.items() if k not in _NOT_OF_VARIANT})
+        return _flatten(_of_variant(self.record.spec))
 
 
 @dataclass(slots=True)
@@ -260,12 +262,20 @@ def _without_seeds(specs: Iterable[Mapping[str, Any]]) -> list[str]:
     sorted_of: dict[bytes, str] = {}  # sorting takes long, and few of many specs are written differently
     keys = []
     for spec in specs:
-        rest = {k: v for k, v in spec.items() if k not in _NOT_OF_VARIANT}
+        rest = _of_variant(spec)
         written = to_json(rest, inf_nan_mode="constants")
         if written not in sorted_of:
             sorted_of[written] = json.dumps(rest, sort_keys=True)
         keys.append(sorted_of[written])
     return keys
+
+
+def _of_variant(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec without what seeds of one experiment may differ in; an input is its content, wherever it lies."""
+    rest = {name: value for name, value in spec.items() if name not in _NOT_OF_VARIANT}
+    if "inputs" in rest:
+        rest["inputs"] = {name: one["digest"][:_DIGITS] for name, one in rest["inputs"].items()}
+    return rest
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
