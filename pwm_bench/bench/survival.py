@@ -25,9 +25,8 @@ from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, Protocol
 
 from envs.errors import UsageError
-from pwm_bench import registry
 from pwm_bench.cli.showing import terminal
-from pwm_bench.jobs.train_spec import Study
+from pwm_bench.jobs.kinds import job_class
 from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
 from pwm_bench.store.verify import verify
@@ -36,6 +35,7 @@ from pwm_bench.sweep import sweep
 from pwm_bench.sweep.executors import local
 from pwm_bench.sweep.executors.capacity import Capacity
 from pwm_bench.sweep.executors.forked import Forked, ForkExecutor
+from pwm_bench.sweep.graph import Study
 from pwm_bench.sweep.sweep import Item
 
 __all__ = ["Outcome", "compare", "main", "snapshot", "soak"]
@@ -156,8 +156,9 @@ def soak(
         raise UsageError("bench survival: finds processes in /proc, so it needs Linux")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of all processes alike
     for spec in study.specs:  # what a forked process would import
-        registry.learner_package(spec.algorithm)
-    for module in ("pwm_bench.cli.main", "pwm_bench.jobs.train", "envs.api", "envs.mujoco_c.simulator"):
+        job_class(spec.kind)
+        _ = spec.cpu_threads
+    for module in ("pwm_bench.cli.main", "envs.api", "envs.mujoco_c.simulator"):
         importlib.import_module(module)
     start = time.monotonic()
     numbers, outcome = random.Random(seed), Outcome()

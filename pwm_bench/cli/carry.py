@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pwm_bench.cli.showing import terminal
 from pwm_bench.runs.stop import stop_request
@@ -10,7 +10,6 @@ from pwm_bench.runs.stop import stop_request
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pwm_bench.jobs.train_spec import RunSpec
     from pwm_bench.runs.outcome import Outcome
     from pwm_bench.store.results import Results
     from pwm_bench.store.spec import Spec
@@ -41,8 +40,7 @@ def carry_out_shown(
     from pwm_bench.cli.display import make_display
     from pwm_bench.sweep.sweep import Item
 
-    shown = cast("RunSpec", spec)  # a sweep still says that its items are of one kind; nothing here depends on it
-    item = Item(shown, "begin" if results.run(spec.study, spec.id).status() is None else "resume")
+    item = Item(spec, "begin" if results.run(spec.study, spec.id).status() is None else "resume")
     with make_display(console or terminal(), [item]) as display, stop_request() as stop:
         stop.first = lambda _: display.stopping()
         display.began(item)

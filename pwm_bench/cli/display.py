@@ -101,7 +101,7 @@ class LiveDisplay:
     """Redraws a block of lines in place, a few times a second."""
 
     def __init__(self, console: Console, items: Sequence[Item]) -> None:
-        self._lines = {item.spec.id: _Line(item) for item in items}
+        self._lines = {item.name: _Line(item) for item in items}
         self._note = ""
         self._unit = ""
         self._console = console
@@ -121,19 +121,19 @@ class LiveDisplay:
     def began(self, item: Item) -> None:
         """A run starts."""
         self._note = ""
-        self._lines[item.spec.id] = _Line(item, began=time.monotonic())
+        self._lines[item.name] = _Line(item, began=time.monotonic())
 
     def progressed(self, item: Item, event: ProgressEvent) -> None:
         """A run's snapshot."""
-        self._lines[item.spec.id].take(event)
+        self._lines[item.name].take(event)
 
     def ended(self, item: Item) -> None:
         """A run is over."""
-        self._lines[item.spec.id].ended = time.monotonic()
+        self._lines[item.name].ended = time.monotonic()
 
     def elsewhere(self, item: Item) -> None:
         """Another process has taken a run."""
-        self._lines[item.spec.id] = _Line(item)
+        self._lines[item.name] = _Line(item)
 
     def waiting(self, number: int) -> None:
         """Other processes are at what is left."""
@@ -174,7 +174,7 @@ class LiveDisplay:
 
     def _row(self, line: _Line) -> tuple[RenderableType, ...]:
         item, event = line.item, line.event
-        name = Text(item.spec.label)
+        name = Text(item.name)
         if line.began is None:
             return _resting_row(item)
         if line.ended is not None:
@@ -216,11 +216,12 @@ def _resting_row(item: Item) -> tuple[RenderableType, ...]:
         "busy": ("▹", "busy elsewhere", "yellow"),
         "leave": ("✗", "damaged" if item.status == "damaged" else f"{item.status} before", "red"),
         "later": ("·", "later", "dim"),
+        "wait": ("·", "waits", "dim"),
         "resume": ("·", "to resume", "dim"),
         "begin": ("·", "waiting", "dim"),
     }
     mark, text, style = words[item.plan]
-    return Text(mark, style=style), Text(item.spec.label, style="dim"), Text(text, style=style)
+    return Text(mark, style=style), Text(item.name, style="dim"), Text(text, style=style)
 
 
 def _width(rows: Sequence[tuple[RenderableType, ...]]) -> int:
@@ -258,13 +259,13 @@ class PlainDisplay:
 
     def began(self, item: Item) -> None:
         """A run starts."""
-        self._last.pop(item.spec.id, None)
+        self._last.pop(item.name, None)
         self._print(item, "resumes" if item.plan == "resume" else "begins")
 
     def progressed(self, item: Item, event: ProgressEvent) -> None:
         """A run's snapshot."""
-        last = self._last.get(item.spec.id)
-        self._last[item.spec.id] = event
+        last = self._last.get(item.name)
+        self._last[item.name] = event
         if event.phase == "compile" and (last is None or last.phase != "compile"):
             self._print(item, "compiling")
         figures, tenths = _figures(event), int(10 * event.fraction)
@@ -296,7 +297,7 @@ class PlainDisplay:
         self._console.print("stopping: what runs finishes its iteration and saves", soft_wrap=True)
 
     def _print(self, item: Item, text: str) -> None:
-        self._console.print(f"{item.spec.label}: {text}", soft_wrap=True, markup=False, highlight=False)
+        self._console.print(f"{item.name}: {text}", soft_wrap=True, markup=False, highlight=False)
 
 
 def make_display(console: Console, items: Sequence[Item]) -> LiveDisplay | PlainDisplay:

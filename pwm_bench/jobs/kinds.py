@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from envs.errors import unknown
 from pwm_bench.runs.execute import execute
+from pwm_bench.store.spec import parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pwm_bench.store.results import Results
     from pwm_bench.store.spec import Spec
 
-__all__ = ["KINDS", "carry_out", "job_class", "spec_class", "spec_from"]
+__all__ = ["KINDS", "carry_out", "job_class", "read_spec", "spec_class", "spec_from"]
 
 KINDS: Mapping[str, tuple[str, str]] = {
     "train": ("pwm_bench.jobs.train_spec:RunSpec", "pwm_bench.jobs.train:TrainJob"),
@@ -50,6 +51,20 @@ def spec_from(kind: str, values: Mapping[str, Any]) -> Spec:
         UsageError: there is no such kind, or the values are not its spec.
     """
     return spec_class(kind).from_dict(values)
+
+
+def read_spec(text: str, *, source: str = "spec") -> Spec:
+    """The spec of any kind that a JSON text describes; without a ``kind`` it is training.
+
+    Args:
+        text: JSON, as `Spec.to_json` writes it.
+        source: how errors call it, e.g. a file name.
+
+    Raises:
+        UsageError: not JSON, no such kind, or not its spec.
+    """
+    kind, values = parse_spec(text, source=source)
+    return spec_from("train" if kind is None else kind, values)
 
 
 def carry_out(spec: Spec, results: Results, **options: Any) -> Outcome:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from pwm_bench.learning.preset import Preset
 from pwm_bench.store.schema import Member
 from pwm_bench.store.spec import Spec
 
-__all__ = ["LIMITS", "PRECISIONS", "RunSpec", "Study"]
+__all__ = ["LIMITS", "PRECISIONS", "RunSpec"]
 
 PRECISIONS = ("float32", "bfloat16")
 LIMITS = ("gradient_steps", "policy_gradient_steps", "cpu_seconds")
@@ -148,28 +147,6 @@ class RunSpec(Spec):
             raise UsageError("config: must be an object of named values")
         return cls.create(overrides=fields.pop("config", {}), **fields)
 
-    @classmethod
-    def from_json(cls, text: str, *, source: str = "spec") -> RunSpec:
-        """Reads what `to_json` wrote.
-
-        Args:
-            text: JSON.
-            source: how errors call it, e.g. a file name.
-
-        Raises:
-            UsageError: not JSON, or not a possible spec.
-        """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UsageError(f"{source}: not valid JSON ({error}); see docs/results.md for the format") from None
-        if not isinstance(values, dict):
-            raise UsageError(f"{source}: must be a JSON object with the fields of a run spec")
-        kind = values.pop("kind", cls.kind)
-        if kind != cls.kind:
-            raise UsageError(f"{source}: describes work of the kind '{kind}', not '{cls.kind}'")
-        return cls.from_dict(values)
-
     def until(self, unit: str, amount: float) -> RunSpec:
         """The same run with another budget.
 
@@ -190,24 +167,19 @@ class RunSpec(Spec):
         return tuple(Member(seed=seed) for seed in self.seeds)
 
     @property
+    def computing_simulators(self) -> tuple[str, ...]:
+        """The simulator."""
+        return (self.simulator,)
+
+    @property
+    def cpu_threads(self) -> int | None:
+        """The learner's."""
+        return registry.learner_package(self.algorithm).cpu_threads
+
+    @property
     def label(self) -> str:
         """What a person calls the run, e.g. ``"hopper · warp · shac"``."""
         return f"{self.task} · {self.simulator} · {self.algorithm}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    """A named experiment: runs that belong in one table."""
-
-    name: str
-    description: str
-    specs: tuple[RunSpec, ...]
-
-    def __post_init__(self) -> None:
-        specs = tuple(dataclasses.replace(spec, study=self.name) for spec in self.specs)
-        if len({spec.id for spec in specs}) != len(specs):
-            raise UsageError(f"study '{self.name}': two of its runs are the same")
-        object.__setattr__(self, "specs", specs)
 
 
 def _check_json(value: Any, where: str) -> None:

@@ -13,7 +13,7 @@ from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.schema import Member
 
-__all__ = ["Spec"]
+__all__ = ["Spec", "parse_spec"]
 
 
 class Spec:
@@ -28,6 +28,8 @@ class Spec:
     """What kind of work it is."""
     study: str
     """The folder that the run is filed under."""
+    device: str = "auto"
+    """Where it computes: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; it is not part of the id."""
     inputs: Mapping[str, Input | Pending] = MappingProxyType({})
     """What it reads, by name."""
 
@@ -48,10 +50,36 @@ class Spec:
         """
         raise NotImplementedError
 
+    @classmethod
+    def from_json(cls, text: str, *, source: str = "spec") -> Self:
+        """Reads what `to_json` wrote.
+
+        Args:
+            text: JSON.
+            source: how errors call it, e.g. a file name.
+
+        Raises:
+            UsageError: not JSON, another kind of work, or not a possible spec.
+        """
+        kind, values = parse_spec(text, source=source)
+        if kind not in (None, cls.kind):
+            raise UsageError(f"{source}: describes work of the kind '{kind}', not '{cls.kind}'")
+        return cls.from_dict(values)
+
     @property
     def members(self) -> tuple[Member, ...]:
         """The population as the record lists it before any work; empty if there is none."""
         return ()
+
+    @property
+    def computing_simulators(self) -> tuple[str, ...]:
+        """The simulators that compute in the run, which may see other devices than torch."""
+        return ()
+
+    @property
+    def cpu_threads(self) -> int | None:
+        """Threads that the work computes with on a CPU; None for all of torch's."""
+        return None
 
     @property
     def label(self) -> str:
@@ -86,3 +114,22 @@ class Spec:
     def id(self) -> str:
         """Content hash, see `identity`."""
         return identity(self.kind, self.to_dict())
+
+
+def parse_spec(text: str, *, source: str) -> tuple[str | None, dict[str, Any]]:
+    """Kind (None where it is not said) and fields of a spec in JSON.
+
+    Args:
+        text: JSON.
+        source: how errors call it, e.g. a file name.
+
+    Raises:
+        UsageError: not JSON, or not an object.
+    """
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{source}: not valid JSON ({error}); see docs/results.md for the format") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{source}: must be a JSON object with the fields of a run spec")
+    return values.pop("kind", None), values

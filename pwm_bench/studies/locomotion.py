@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from envs.errors import UsageError, unknown
-from pwm_bench.jobs.train_spec import RunSpec, Study
+from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.sweep.graph import Study
 
 __all__ = ["DEFAULT_ENV_STEPS", "STUDIES", "default_env_steps", "describe", "load_study"]
 
@@ -179,25 +180,25 @@ def load_study(
         raise UsageError(f"scale={scale}: must be a positive number")
     function = STUDIES[name]
     study = function(scale) if inspect.signature(function).parameters else function()
-    specs = study.specs
+    specs = training = [spec for spec in study.specs if isinstance(spec, RunSpec)]
     for field, wanted in (("task", tasks), ("simulator", simulators), ("algorithm", algorithms)):
-        there = sorted({getattr(spec, field) for spec in study.specs})
+        there = sorted({getattr(spec, field) for spec in training})
         for value in wanted:
             if value not in there:
                 raise unknown(f"{field} of study '{name}'", value, there)
         if wanted:
-            specs = tuple(spec for spec in specs if getattr(spec, field) in wanted)
+            specs = [spec for spec in specs if getattr(spec, field) in wanted]
     if not specs:
         raise UsageError(f"study '{name}' has no run of that task, simulator and algorithm together")
-    study = dataclasses.replace(study, specs=specs)
+    called = study.name
     if scale != 1.0:
-        specs = tuple(dataclasses.replace(spec, env_steps=max(1, round(spec.env_steps * scale))) for spec in specs)
-        study = dataclasses.replace(study, name=f"{study.name}-x{scale:g}", specs=specs)
+        specs = [dataclasses.replace(spec, env_steps=max(1, round(spec.env_steps * scale))) for spec in specs]
+        called += f"-x{scale:g}"
     if budget is not None:
         unit, amount = budget
-        specs = tuple(spec.until(unit, amount) for spec in study.specs)
-        study = dataclasses.replace(study, name=f"{study.name}-{unit}-{amount:g}", specs=specs)
-    return study
+        specs = [spec.until(unit, amount) for spec in specs]
+        called += f"-{unit}-{amount:g}"
+    return Study(name=called, description=study.description, specs=tuple(specs))
 
 
 def default_env_steps(task: str) -> int:

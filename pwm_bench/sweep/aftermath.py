@@ -7,14 +7,14 @@ from signal import SIGKILL, Signals
 
 from envs.errors import UsageError
 from envs.signals import STOPPING
-from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.results import FINISHED, RunDirectory, now
+from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.executors.local import ProcessEnd
 
 __all__ = ["settle"]
 
 
-def settle(spec: RunSpec, directory: RunDirectory, end: ProcessEnd) -> tuple[str, str]:
+def settle(spec: Spec, directory: RunDirectory, end: ProcessEnd) -> tuple[str, str]:
     """Finds out how a run ended, and records it.
 
     Args:
@@ -54,8 +54,8 @@ def _fate(end: ProcessEnd) -> tuple[str, str]:
     return "failed", end.message or f"exit code {end.code}"
 
 
-def _record(spec: RunSpec, directory: RunDirectory, status: str, reason: str) -> None:
-    from pwm_bench.store.schema import Member, RunRecord
+def _record(spec: Spec, directory: RunDirectory, status: str, reason: str) -> None:
+    from pwm_bench.store.schema import RunRecord
 
     with directory.lock():
         if directory.status() in FINISHED:  # another process has done it meanwhile
@@ -63,7 +63,7 @@ def _record(spec: RunSpec, directory: RunDirectory, status: str, reason: str) ->
         if directory.record_file.exists():
             record = directory.read()
         else:
-            members = [Member(seed=seed) for seed in spec.seeds]
+            members = list(spec.members)
             time = now()
             record = RunRecord(
                 kind=spec.kind, id=spec.id, study=spec.study, spec=spec.to_dict(), status="running", members=members,

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from envs.errors import UsageError
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.results import Results
+from pwm_bench.store.spec import Spec
 
-__all__ = ["runs_for"]
+__all__ = ["parts_of", "runs_for"]
 
 
-def runs_for(specs: Sequence[RunSpec], results: Results) -> list[RunSpec]:
+def runs_for(specs: Sequence[Spec], results: Results) -> list[Spec]:
     """The runs that together are these specs, as things stand.
 
     A spec of which there is nothing yet is one run. Where another run of the same study has some of its seeds, with all
@@ -24,16 +25,23 @@ def runs_for(specs: Sequence[RunSpec], results: Results) -> list[RunSpec]:
         specs: what is wanted.
         results: where runs are.
     """
-    found: dict[str, RunSpec] = {}
+    found: dict[str, Spec] = {}
     there: dict[str, list[RunSpec]] = {}
     for spec in specs:
-        for part in _parts(spec, results, there):
+        for part in parts_of(spec, results, there):
             found.setdefault(part.id, part)
     return list(found.values())
 
 
-def _parts(spec: RunSpec, results: Results, there: dict[str, list[RunSpec]]) -> list[RunSpec]:
-    if results.run(spec.study, spec.id).record_file.exists():
+def parts_of(spec: Spec, results: Results, there: dict[str, list[RunSpec]]) -> Sequence[Spec]:
+    """The runs that together are one spec; see `runs_for`.
+
+    Args:
+        spec: what is wanted; only training has seeds that may be spread over runs.
+        results: where runs are.
+        there: the runs of studies that have been looked at; filled in.
+    """
+    if not isinstance(spec, RunSpec) or results.run(spec.study, spec.id).record_file.exists():
         return [spec]
     if spec.study not in there:
         there[spec.study] = _existing(spec.study, results)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from envs.errors import UsageError
-from pwm_bench.jobs.train_spec import Study
 from pwm_bench.store.results import FINISHED, Results
-from pwm_bench.sweep.missing_seeds import runs_for
+from pwm_bench.sweep.graph import Study
+from pwm_bench.sweep.sweep import plan
 
 __all__ = ["POLICIES", "settle_stale"]
 
@@ -48,7 +48,10 @@ def _stale(study: Study, results: Results) -> dict[str, str]:
     from pwm_bench.store.origin import differences
 
     found = {}
-    for spec in runs_for(study.specs, results):
+    for item in plan(study, results):
+        if item.plan == "wait":
+            continue
+        spec = item.spec
         directory = results.run(spec.study, spec.id)
         try:
             if directory.status() in FINISHED:

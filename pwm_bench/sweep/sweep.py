@@ -14,17 +14,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from envs.errors import UsageError
-from pwm_bench.jobs.train_spec import RunSpec, Study
 from pwm_bench.runs.progress import Progress, ProgressEvent
 from pwm_bench.runs.stop import StopRequest, stop_request
 from pwm_bench.store.lock import BUSY, HeldError, RunLock
-from pwm_bench.store.results import FINISHED, RESUMABLE, Results
+from pwm_bench.store.results import FINISHED, RESUMABLE, Results, RunDirectory
+from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.aftermath import settle
 from pwm_bench.sweep.executors.local import ProcessEnd
-from pwm_bench.sweep.missing_seeds import runs_for
+from pwm_bench.sweep.graph import Study, needs, resolve
+from pwm_bench.sweep.missing_seeds import parts_of
 
 __all__ = ["Admission", "Executor", "Item", "Observer", "SweepResult", "one_at_a_time", "plan", "sweep"]
 
@@ -36,8 +37,10 @@ class Item:
     """One run of a sweep, as those who watch see it.
 
     Attributes:
+        spec: of the run; while it waits for what others leave, it has no id yet.
         plan: what will be done with it: ``skip`` (finished), ``busy`` (another process is at it), ``leave`` (failed
-            before), ``later`` (beyond the limit), ``resume`` or ``begin``.
+            before), ``later`` (beyond the limit), ``wait`` (for runs that it reads), ``resume`` or ``begin``.
+        name: within its study.
         status: what became of it; see `store.schema.Status`. ``refused`` if it could not even begin, ``damaged`` if
             its record cannot be read.
         reason: one line, where it is not ok.
@@ -45,12 +48,16 @@ class Item:
         carried_out: by this sweep.
     """
 
-    spec: RunSpec
-    plan: Literal["skip", "busy", "leave", "later", "resume", "begin"]
+    spec: Spec
+    plan: Literal["skip", "busy", "leave", "later", "wait", "resume", "begin"]
+    name: str = ""
     status: str | None = None
     reason: str = ""
     attempts: int = 0
     carried_out: bool = False
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.spec.label
 
     @property
     def to_do(self) -> bool:
@@ -61,11 +68,11 @@ class Item:
 class Executor(Protocol):
     """Carries out runs, several at once; see `executors.local.LocalExecutor`."""
 
-    def start(self, spec: RunSpec, progress: Progress) -> None:
+    def start(self, spec: Spec, progress: Progress) -> None:
         """Begins a run; ``progress`` is told by `step`."""
         ...
 
-    def step(self, seconds: float) -> list[tuple[RunSpec, ProcessEnd]]:
+    def step(self, seconds: float) -> list[tuple[Spec, ProcessEnd]]:
         """Waits for something to happen, so long at most. Returns the runs whose processes have ended."""
         ...
 
@@ -77,7 +84,7 @@ class Executor(Protocol):
 class Admission(Protocol):
     """Decides how many runs are carried out side by side; see `executors.capacity.Capacity`."""
 
-    def __call__(self, spec: RunSpec, running: Sequence[RunSpec]) -> bool:
+    def __call__(self, spec: Spec, running: Sequence[Spec]) -> bool:
         """Whether a run may begin beside those that are running."""
         ...
 
@@ -127,7 +134,7 @@ class SweepResult:
         """0 nothing went wrong, 1 some run did not finish, 128 + signal when stopped."""
         if self.stopped_by is not None:
             return 128 + self.stopped_by
-        fine = all(item.status in FINISHED or item.plan in ("later", "busy") for item in self.items)
+        fine = all(item.status in FINISHED or item.plan in ("later", "busy", "wait") for item in self.items)
         return 0 if fine else 1
 
 
@@ -144,16 +151,56 @@ def plan(
         retry: also carry out again what failed or ran out of memory.
     """
     items: list[Item] = []
-    for spec in runs_for(study.specs, results):
-        item = Item(spec if device is None else dataclasses.replace(spec, device=device), "begin")
-        _look(item, results, retry=retry, first=True)
-        if item.to_do and limit is not None and sum(other.to_do for other in items) >= limit:
-            item.plan = "later"
-        items.append(item)
-    return items
+    there: dict[str, list[Any]] = {}
+    read = {node for spec in study.nodes.values() for node in needs(spec)}
+    for name, spec in study.nodes.items():
+        parts: Sequence[Spec] = [spec] if name in read or needs(spec) else parts_of(spec, results, there)
+        for number, part in enumerate(parts, 1):
+            mine = part if device is None else cast(Spec, dataclasses.replace(cast(Any, part), device=device))
+            item = Item(mine, "begin", name if number == 1 else f"{name} ({number})")
+            items.append(item)
+            if not _settle_inputs(item, items, results):
+                continue
+            _look(item, results, retry=retry, first=True)
+            if item.to_do and limit is not None and sum(other.to_do for other in items[:-1]) >= limit:
+                item.plan = "later"
+    return _each_once(items)
 
 
-def one_at_a_time(spec: RunSpec, running: Sequence[RunSpec]) -> bool:
+def _each_once(items: list[Item]) -> list[Item]:
+    """Two specs may stand for the same runs, where some of their seeds are there already."""
+    found: dict[str, Item] = {}
+    for item in items:
+        found.setdefault(item.name if needs(item.spec) else item.spec.id, item)
+    return list(found.values())
+
+
+def _settle_inputs(item: Item, items: Sequence[Item], results: Results) -> bool:
+    """Puts what other runs left into an item's spec; until all of it is there, the item waits."""
+    waits_for = needs(item.spec)
+    if not waits_for:
+        return True
+    there = {other.name: other for other in items}
+
+    def finished(node: str) -> RunDirectory | None:
+        other = there[node]
+        return results.run(other.spec.study, other.spec.id) if other.status == "ok" else None
+
+    try:
+        spec = resolve(item.spec, finished)
+    except UsageError as error:
+        item.plan, item.status, item.reason = "leave", "refused", str(error)
+        return False
+    if spec is None:
+        item.plan = "wait"
+        open_ones = [node for node in waits_for if there[node].status != "ok"]
+        item.reason = f"it reads {', '.join(open_ones)}"
+        return False
+    item.spec, item.plan, item.reason = spec, "begin", ""
+    return True
+
+
+def one_at_a_time(spec: Spec, running: Sequence[Spec]) -> bool:
     """An `Admission`."""
     return not running
 
@@ -263,8 +310,10 @@ class _Sweeping:
         for item in self.items:
             if self.stop or self._is_full():
                 return
+            if item.plan == "wait" and not _settle_inputs(item, self.items, self.results):
+                continue
             is_open = item.to_do or item.plan in ("busy", "later")
-            if item.carried_out or item.spec.id in self.running or not is_open:
+            if item.carried_out or not is_open or item.spec.id in self.running:
                 continue
             if self.admits(item.spec, [other.spec for other, _ in self.running.values()]):
                 self._take(item)
@@ -300,7 +349,7 @@ class _Sweeping:
             end = ProcessEnd(2, f"no process could be started for it ({error.strerror})", False)
             self._conclude(item.spec, end)
 
-    def _conclude(self, spec: RunSpec, end: ProcessEnd) -> None:
+    def _conclude(self, spec: Spec, end: ProcessEnd) -> None:
         """Finds out and tells how a run ended."""
         item, _ = self.running[spec.id]
         item.status, item.reason = settle(spec, self.results.run(spec.study, spec.id), end)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pwm_bench.learning.preset import Preset
     from pwm_bench.runs.progress import ProgressEvent
     from pwm_bench.store.results import Results
+    from pwm_bench.store.spec import Spec
 
 __all__ = ["Run"]
 
@@ -110,7 +111,7 @@ class Run:
                 break
         return code
 
-    def _execute(self, spec: RunSpec, results: Results, options: dict[str, Any]) -> int:
+    def _execute(self, spec: Spec, results: Results, options: dict[str, Any]) -> int:
         if self.progress == "auto":
             return _run_for_person(spec, results, **options)
         from pwm_bench.jobs.kinds import carry_out
@@ -120,8 +121,8 @@ class Run:
             print(f"{outcome.record.status}: {outcome.record.reason}", file=sys.stderr)
         return outcome.exit_code
 
-    def _from_file(self) -> RunSpec:
-        from pwm_bench.jobs.train_spec import RunSpec
+    def _from_file(self) -> Spec:
+        from pwm_bench.jobs.kinds import read_spec
 
         assert self.spec is not None
         given = [f"--{name.replace('_', '-')}" for name in _WHAT_TO_RUN if getattr(self, name) not in (None, ())]
@@ -132,8 +133,9 @@ class Run:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not a text file"
             raise UsageError(f"{self.spec}: cannot be read ({reason}); give the path of a spec file") from None
-        spec = RunSpec.from_json(text, source=str(self.spec))
-        return replace(spec, device=self.device or spec.device, study=self.study or spec.study)
+        spec = read_spec(text, source=str(self.spec))
+        changes = {name: getattr(self, name) for name in ("device", "study") if getattr(self, name) is not None}
+        return cast("Spec", replace(cast("Any", spec), **changes)) if changes else spec
 
     def _from_options(self) -> RunSpec:
         from pwm_bench import configs
@@ -166,7 +168,7 @@ class Run:
         return spec
 
 
-def _write(path: Path, spec: RunSpec) -> int:
+def _write(path: Path, spec: Spec) -> int:
     try:
         path.write_text(spec.to_json())
     except OSError as error:
@@ -181,7 +183,7 @@ def _tell_program(event: ProgressEvent) -> None:
         raise BrokenPipeError
 
 
-def _run_for_person(spec: RunSpec, results: Results, *, checkpoint_seconds: float, tensorboard: bool) -> int:
+def _run_for_person(spec: Spec, results: Results, *, checkpoint_seconds: float, tensorboard: bool) -> int:
     from pwm_bench.cli.carry import carry_out_shown, show_end
     from pwm_bench.text import count, number
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
-    from pwm_bench.jobs.train_spec import Study
     from pwm_bench.store.results import Results
+    from pwm_bench.sweep.graph import Study
     from pwm_bench.sweep.sweep import Item, SweepResult
 
 __all__ = ["Sweep"]
@@ -147,15 +147,17 @@ class Sweep:
         return " ".join((again, *more))
 
 
-def _settle_devices(items: list[Item]) -> set[tuple[str, str]]:
+def _settle_devices(items: list[Item]) -> set[tuple[str, tuple[str, ...]]]:
     """Says what the runs will compute on, or refuses an absent GPU, once and before the first run.
 
     Returns:
-        the pairs of a spec's device and simulator that stand for a GPU.
+        the pairs of a spec's device and computing simulators that stand for a GPU.
     """
     from envs.devices import remark, view
 
-    wanted = sorted({(item.spec.device, item.spec.simulator) for item in items if item.to_do})
+    wanted = sorted(
+        {(item.spec.device, item.spec.computing_simulators) for item in items if item.to_do or item.plan == "wait"}
+    )
     if view("torch").gpus == 0:
         chosen = _choose(wanted)
     else:  # a child asks, as Warp and JAX keep memory of every GPU that they see, and a GPU may admit one process only
@@ -165,18 +167,18 @@ def _settle_devices(items: list[Item]) -> set[tuple[str, str]]:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             chosen = pool.submit(_choose, wanted).result()
     simulators: dict[tuple[torch.device, str], list[str]] = {}
-    for (_, simulator), choice in zip(wanted, chosen, strict=True):
-        simulators.setdefault(choice, []).append(simulator)
+    for (_, computing), choice in zip(wanted, chosen, strict=True):
+        simulators.setdefault(choice, []).extend(computing)
     for (device, why), names in simulators.items():
         if why:
             remark(device, why, *names)
     return {pair for pair, (device, _) in zip(wanted, chosen, strict=True) if device.type != "cpu"}
 
 
-def _choose(wanted: list[tuple[str, str]]) -> list[tuple[torch.device, str]]:
+def _choose(wanted: list[tuple[str, tuple[str, ...]]]) -> list[tuple[torch.device, str]]:
     from envs.devices import choose_device
 
-    return [choose_device(device, simulator) for device, simulator in wanted]
+    return [choose_device(device, *simulators) for device, simulators in wanted]
 
 
 def _announce(console: Console, study: Study, items: list[Item], results: Results) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from envs.cores import usable_cores
 from envs.errors import UsageError
-from pwm_bench import registry
-from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.store.spec import Spec
 
 __all__ = ["Capacity", "available_memory"]
 
@@ -22,25 +21,25 @@ _OWN_GROUPS = Path("/proc/self/cgroup")
 class Capacity:
     """Admits runs as long as they find cores and memory; see `pwm_bench.sweep.sweep.Admission`.
 
-    A run counts as the threads that its learner computes with. One that uses all of torch's threads counts as half of
+    A run counts as the threads that its work computes with. One that uses all of torch's threads counts as half of
     the cores: beside the parallel operations it works on one. A run on a GPU takes the machine for itself.
 
     Args:
         jobs: so many at most, whatever the cores; None goes by the cores.
-        on_gpu: the pairs of a spec's device and simulator that stand for a GPU.
+        on_gpu: the pairs of a spec's device and computing simulators that stand for a GPU.
 
     Raises:
         UsageError: an impossible number.
     """
 
-    def __init__(self, jobs: int | None = None, on_gpu: Collection[tuple[str, str]] = ()) -> None:
+    def __init__(self, jobs: int | None = None, on_gpu: Collection[tuple[str, tuple[str, ...]]] = ()) -> None:
         if jobs is not None and jobs < 1:
             raise UsageError(f"--jobs {jobs}: must be at least 1")
         self.jobs = jobs
         self._on_gpu = on_gpu
         self._cores = usable_cores()
 
-    def __call__(self, spec: RunSpec, running: Sequence[RunSpec]) -> bool:
+    def __call__(self, spec: Spec, running: Sequence[Spec]) -> bool:
         """Whether a run may begin beside those that are running."""
         if not running:
             return True
@@ -49,10 +48,10 @@ class Capacity:
         wanted = sum(self._share(other) for other in (spec, *running))
         return wanted <= self._cores and _memory_suffices()
 
-    def _share(self, spec: RunSpec) -> int:
-        if (spec.device, spec.simulator) in self._on_gpu:
+    def _share(self, spec: Spec) -> int:
+        if (spec.device, spec.computing_simulators) in self._on_gpu:
             return self._cores
-        threads = registry.learner_package(spec.algorithm).cpu_threads
+        threads = spec.cpu_threads
         return max(1, self._cores // 2) if threads is None else threads
 
 

@@ -19,7 +19,7 @@ from envs.signals import held
 from pwm_bench.runs.progress import ProgressEvent
 
 if TYPE_CHECKING:
-    from pwm_bench.jobs.train_spec import RunSpec
+    from pwm_bench.store.spec import Spec
 
 __all__ = ["COMMAND", "LocalExecutor", "ProcessEnd", "environment"]
 
@@ -75,7 +75,7 @@ class LocalExecutor:
         self._selector = selectors.DefaultSelector()
         self._asked: signal.Signals | None = None
 
-    def start(self, spec: RunSpec, progress: Callable[[ProgressEvent], None]) -> None:
+    def start(self, spec: Spec, progress: Callable[[ProgressEvent], None]) -> None:
         """Begins a run.
 
         Args:
@@ -105,7 +105,7 @@ class LocalExecutor:
         if self._asked is not None:  # while it was being started
             child.ask(self._asked)
 
-    def step(self, seconds: float) -> list[tuple[RunSpec, ProcessEnd]]:
+    def step(self, seconds: float) -> list[tuple[Spec, ProcessEnd]]:
         """Waits for something to happen, ``seconds`` at most. Returns the runs whose processes have ended."""
         if not self._children:
             return []
@@ -163,7 +163,7 @@ def environment() -> dict[str, str]:
 class _Child:
     """A run's process."""
 
-    spec: RunSpec
+    spec: Spec
     progress: Callable[[ProgressEvent], None]
     process: subprocess.Popen[bytes]
     folder: tempfile.TemporaryDirectory[str]

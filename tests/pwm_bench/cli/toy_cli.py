@@ -8,9 +8,10 @@ from typing import Any
 import envs
 from envs.tasks import TASKS
 from pwm_bench import registry
-from pwm_bench.jobs.train_spec import RunSpec, Study
+from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.studies import locomotion as studies
 from pwm_bench.sweep.executors import local
+from pwm_bench.sweep.graph import Study
 
 COMMAND = (sys.executable, "-m", "tests.pwm_bench.cli.toy_cli")
 

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from envs.errors import UsageError
-from pwm_bench.jobs.train_spec import RunSpec, Study
+from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.sweep.graph import Study
 from tests.pwm_bench.cli.toy_cli import toy_spec
 
 pytestmark = pytest.mark.usefixtures("toys")

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from pwm_bench.jobs.train_spec import Study
 from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store.results import Results
 from pwm_bench.sweep.executors.local import LocalExecutor, ProcessEnd
+from pwm_bench.sweep.graph import Study
 from pwm_bench.sweep.sweep import Item, plan, sweep
 from tests.pwm_bench.cli import toy_cli
 from tests.pwm_bench.cli.toy_cli import shared_study, toy_spec, toy_study

@@ -1,0 +1,103 @@
+"""A study: a named graph of runs of any kind. An edge is an input: what one run leaves and another reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, cast
+
+from envs.errors import UsageError, unknown
+from pwm_bench.store.inputs import Input, Pending
+from pwm_bench.store.results import RunDirectory
+from pwm_bench.store.spec import Spec
+
+__all__ = ["Study", "needs", "resolve"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A named experiment: runs that belong in one table, with those that these read.
+
+    Attributes:
+        name: what a person calls it.
+        description: one line.
+        specs: the runs; those that are given without a name are called by their label.
+        nodes: the same runs by name, which `Pending` inputs refer to. Runs come after those that they read.
+
+    Raises:
+        UsageError: two runs are the same, an input refers to a run that the study lacks, or runs read each other.
+    """
+
+    name: str
+    description: str
+    specs: tuple[Spec, ...] = ()
+    nodes: Mapping[str, Spec] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        nodes = {name: filed(spec, self.name) for name, spec in self.nodes.items()}
+        for spec in self.specs:
+            label = name = spec.label
+            number = 1
+            while name in nodes:
+                number += 1
+                name = f"{label} ({number})"
+            nodes[name] = filed(spec, self.name)
+        for name, spec in nodes.items():
+            for node in needs(spec):
+                if node not in nodes:
+                    raise unknown(f"run that '{name}' reads", node, nodes)
+        try:
+            order = list(TopologicalSorter({name: needs(spec) for name, spec in nodes.items()}).static_order())
+        except CycleError as error:
+            raise UsageError(f"study '{self.name}': its runs read each other: {' -> '.join(error.args[1])}") from None
+        if any(needs(spec) for spec in nodes.values()):
+            nodes = {name: nodes[name] for name in order}
+        ids = [spec.id for spec in nodes.values() if not needs(spec)]
+        if len(set(ids)) != len(ids):
+            raise UsageError(f"study '{self.name}': two of its runs are the same")
+        object.__setattr__(self, "nodes", nodes)
+        object.__setattr__(self, "specs", tuple(nodes.values()))
+
+
+def filed(spec: Spec, study: str) -> Spec:
+    """The same spec, filed under a study."""
+    return cast(Spec, dataclasses.replace(cast(Any, spec), study=study))
+
+
+def needs(spec: Spec) -> tuple[str, ...]:
+    """The names of the runs whose artifacts a spec waits for."""
+    pending = (one.node for one in spec.inputs.values() if isinstance(one, Pending))
+    return tuple(dict.fromkeys(pending))
+
+
+def resolve(spec: Spec, finished: Callable[[str], RunDirectory | None]) -> Spec | None:
+    """The spec with what it waits for put in.
+
+    Args:
+        spec: may have `Pending` inputs.
+        finished: name of a run of the study -> its directory, once it is finished; None before.
+
+    Returns:
+        A spec that has an id; None if some input is not there yet.
+
+    Raises:
+        UsageError: a finished run leaves no such artifact.
+    """
+    inputs: dict[str, Input | Pending] = {}
+    for name, one in spec.inputs.items():
+        if isinstance(one, Pending):
+            directory = finished(one.node)
+            if directory is None:
+                return None
+            artifacts = directory.read().artifacts
+            if one.artifact not in artifacts:
+                raise unknown(f"artifact of '{one.node}'", one.artifact, artifacts)
+            found = artifacts[one.artifact]
+            inputs[name] = Input(path=str(directory.path / found.file), digest=found.digest)
+        else:
+            inputs[name] = one
+    if not needs(spec):
+        return spec
+    return cast(Spec, dataclasses.replace(cast(Any, spec), inputs=inputs))
