@@ -245,7 +245,9 @@ def _sweep(study: Study, root: Path, jobs: int = 1) -> int:
     """What a forked sweep does: all that ``pwm-bench sweep`` does but for the display."""
     results = Results(root)
     results.check_writable()
-    executor = ForkExecutor(root, options=_OPTIONS)
+    from pwm_bench.cli.main import main
+
+    executor = ForkExecutor(root, main, options=_OPTIONS)
     items, admits = sweep.plan(study, results), Capacity(jobs)
     return sweep.sweep(items, results, executor, _Nobody(), admits=admits, wait=True).exit_code
 

@@ -101,7 +101,7 @@ class LiveDisplay:
     """Redraws a block of lines in place, a few times a second."""
 
     def __init__(self, console: Console, items: Sequence[Item]) -> None:
-        self._lines = {item.name: _Line(item) for item in items}
+        self._lines = {id(item): _Line(item) for item in items}
         self._note = ""
         self._unit = ""
         self._console = console
@@ -121,19 +121,19 @@ class LiveDisplay:
     def began(self, item: Item) -> None:
         """A run starts."""
         self._note = ""
-        self._lines[item.name] = _Line(item, began=time.monotonic())
+        self._lines[id(item)] = _Line(item, began=time.monotonic())
 
     def progressed(self, item: Item, event: ProgressEvent) -> None:
         """A run's snapshot."""
-        self._lines[item.name].take(event)
+        self._lines[id(item)].take(event)
 
     def ended(self, item: Item) -> None:
         """A run is over."""
-        self._lines[item.name].ended = time.monotonic()
+        self._lines[id(item)].ended = time.monotonic()
 
     def elsewhere(self, item: Item) -> None:
         """Another process has taken a run."""
-        self._lines[item.name] = _Line(item)
+        self._lines[id(item)] = _Line(item)
 
     def waiting(self, number: int) -> None:
         """Other processes are at what is left."""
@@ -247,7 +247,7 @@ class PlainDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._last: dict[str, ProgressEvent] = {}
+        self._last: dict[int, ProgressEvent] = {}
 
     def __enter__(self) -> PlainDisplay:
         return self
@@ -259,13 +259,13 @@ class PlainDisplay:
 
     def began(self, item: Item) -> None:
         """A run starts."""
-        self._last.pop(item.name, None)
+        self._last.pop(id(item), None)
         self._print(item, "resumes" if item.plan == "resume" else "begins")
 
     def progressed(self, item: Item, event: ProgressEvent) -> None:
         """A run's snapshot."""
-        last = self._last.get(item.name)
-        self._last[item.name] = event
+        last = self._last.get(id(item))
+        self._last[id(item)] = event
         if event.phase == "compile" and (last is None or last.phase != "compile"):
             self._print(item, "compiling")
         figures, tenths = _figures(event), int(10 * event.fraction)

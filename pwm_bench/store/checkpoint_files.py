@@ -76,7 +76,8 @@ def read(path: Path, *, spec_id: str) -> CheckpointFiles:
     if owner != spec_id:
         raise UsageError(f"{path}: checkpoint of run {owner}, not of {spec_id}; remove it or put it back there")
     names = _tensor_names(data)
-    if names is None and data.startswith(_PICKLE_MAGIC):
+    cut_off = data[8:9] == b"{"  # the header of a safetensors file, whose length may begin with any byte
+    if names is None and data.startswith(_PICKLE_MAGIC) and not cut_off:
         raise UsageError(f"{file}: a Python pickle, which could run any code, so it is not opened; {_REMEDY}")
     if len(data) != expected["bytes"]:
         raise UsageError(f"{file}: truncated ({len(data)} of {expected['bytes']} bytes); {_REMEDY}")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from envs.errors import UsageError, unknown
-from pwm_bench.store.inputs import Input, Pending
+from pwm_bench.store.inputs import Pending, find_input
 from pwm_bench.store.results import RunDirectory
 from pwm_bench.store.spec import Spec
 
 __all__ = ["Study", "needs", "resolve"]
+
+S = TypeVar("S", bound=Spec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +74,12 @@ def needs(spec: Spec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(pending))
 
 
-def resolve(spec: Spec, finished: Callable[[str], RunDirectory | None]) -> Spec | None:
+def resolve(spec: S, finished: Mapping[str, RunDirectory]) -> S | None:
     """The spec with what it waits for put in.
 
     Args:
         spec: may have `Pending` inputs.
-        finished: name of a run of the study -> its directory, once it is finished; None before.
+        finished: the runs of the study that are finished, by name.
 
     Returns:
         A spec that has an id; None if some input is not there yet.
@@ -85,19 +87,13 @@ def resolve(spec: Spec, finished: Callable[[str], RunDirectory | None]) -> Spec 
     Raises:
         UsageError: a finished run leaves no such artifact.
     """
-    inputs: dict[str, Input | Pending] = {}
-    for name, one in spec.inputs.items():
-        if isinstance(one, Pending):
-            directory = finished(one.node)
-            if directory is None:
-                return None
-            artifacts = directory.read().artifacts
-            if one.artifact not in artifacts:
-                raise unknown(f"artifact of '{one.node}'", one.artifact, artifacts)
-            found = artifacts[one.artifact]
-            inputs[name] = Input(path=str(directory.path / found.file), digest=found.digest)
-        else:
-            inputs[name] = one
-    if not needs(spec):
+    waits_for = needs(spec)
+    if not waits_for:
         return spec
-    return cast(Spec, dataclasses.replace(cast(Any, spec), inputs=inputs))
+    if any(node not in finished for node in waits_for):
+        return None
+    inputs = {
+        name: find_input(finished[one.node].path, one.artifact) if isinstance(one, Pending) else one
+        for name, one in spec.inputs.items()
+    }
+    return cast(S, dataclasses.replace(cast(Any, spec), inputs=inputs))

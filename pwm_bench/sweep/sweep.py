@@ -20,7 +20,7 @@ from envs.errors import UsageError
 from pwm_bench.runs.progress import Progress, ProgressEvent
 from pwm_bench.runs.stop import StopRequest, stop_request
 from pwm_bench.store.lock import BUSY, HeldError, RunLock
-from pwm_bench.store.results import FINISHED, RESUMABLE, Results, RunDirectory
+from pwm_bench.store.results import FINISHED, RESUMABLE, Results
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.aftermath import settle
 from pwm_bench.sweep.executors.local import ProcessEnd
@@ -181,11 +181,8 @@ def _settle_inputs(item: Item, items: Sequence[Item], results: Results) -> bool:
     if not waits_for:
         return True
     there = {other.name: other for other in items}
-
-    def finished(node: str) -> RunDirectory | None:
-        other = there[node]
-        return results.run(other.spec.study, other.spec.id) if other.status == "ok" else None
-
+    done = [there[node] for node in waits_for if there[node].status == "ok"]
+    finished = {other.name: results.run(other.spec.study, other.spec.id) for other in done}
     try:
         spec = resolve(item.spec, finished)
     except UsageError as error:

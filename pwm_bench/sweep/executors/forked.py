@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, cast
 
 from envs.signals import STOPPING
@@ -89,12 +90,17 @@ def _become(work: Callable[[], int], outputs: Sequence[int]) -> None:
 
 
 class ForkExecutor(LocalExecutor):
-    """`LocalExecutor`, with processes forked from this one."""
+    """`LocalExecutor`, with processes forked from this one.
+
+    Args:
+        results: results folder.
+        main: the command line interface; given its arguments, it returns the exit code.
+        options: further options of `pwm-bench run`.
+    """
+
+    def __init__(self, results: Path, main: Callable[[Sequence[str]], int], *, options: Sequence[str] = ()) -> None:
+        super().__init__(results, options=options)
+        self._main = main
 
     def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-        def work() -> int:
-            from pwm_bench.cli.main import main
-
-            return main(arguments)
-
-        return cast("subprocess.Popen[bytes]", cast(Any, Forked(work, pipes=True)))
+        return cast("subprocess.Popen[bytes]", cast(Any, Forked(lambda: self._main(arguments), pipes=True)))

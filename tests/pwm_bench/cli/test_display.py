@@ -161,10 +161,10 @@ def test_a_terminal_gets_the_live_display():
     assert isinstance(make_display(Console(force_terminal=True), items("begin")), LiveDisplay)
 
 
-def test_long_names_are_whole_where_the_scores_have_no_room(clock, monkeypatch):
+def test_long_names_are_whole_where_the_scores_have_no_room(clock):
     (item,) = items("begin")
     label = "muscle_humanoid_raw · mujoco_c · pwm-multitask"
-    monkeypatch.setattr(type(item.spec), "label", label)
+    item.name = label
     display = LiveDisplay(Console(width=80), [item])
     display.began(item)
     display.progressed(item, event(steps=100_000, values={"evaluation_return": -1234.0, "untrained_return": -1500.0}))

@@ -365,4 +365,4 @@ def test_toy_spec_is_what_the_command_line_makes(tmp_path):
     made = toy_spec(
         env_steps=200, overrides={"learning_rate": 1.0}, evaluations=11, evaluation_episodes=16, device="auto"
     )
-    assert written == made.to_dict()
+    assert written == {"kind": "train", **made.to_dict()}

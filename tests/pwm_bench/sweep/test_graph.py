@@ -88,7 +88,7 @@ def test_an_artifact_that_is_not_left_is_refused(tmp_path):
     nodes = {"a": SumSpec(numbers=(1,)), "b": SumSpec(numbers=(), inputs={"x": Pending("a", "model")})}
     result, _ = do(Study(name="sums", description="", nodes=nodes), results)
     assert (result.items[1].plan, result.items[1].status) == ("leave", "refused")
-    assert "artifact of 'a'" in result.items[1].reason
+    assert "unknown artifact of the run 'model'" in result.items[1].reason
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,12 @@ def test_resolving_changes_inputs_alone(tmp_path):
     results = Results(tmp_path)
     spec = SumSpec(numbers=(3,), inputs={"x": Pending("base", "sum")})
     assert needs(spec) == ("base",)
-    assert resolve(spec, lambda node: None) is None
+    assert resolve(spec, {}) is None
     base = SumSpec(numbers=(4,))
     carry_out(base, results)
     directory = results.run("sums", base.id)
-    found = resolve(spec, lambda node: directory)
+    found = resolve(spec, {"base": directory})
+    assert resolve(found, {}) is found
     assert found == SumSpec(numbers=(3,), inputs={"x": find_input(directory.path, "sum")})
     elsewhere = tmp_path / "copy.txt"
     elsewhere.write_text("4")

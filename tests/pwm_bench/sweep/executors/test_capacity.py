@@ -54,9 +54,9 @@ def test_memory_limits_them_but_one_always_runs(monkeypatch, memory, number):
 
 def test_a_run_on_a_gpu_has_it_for_itself():
     runs = [dataclasses.replace(spec(seed=n), device="auto") for n in range(3)]
-    assert admitted(runs, on_gpu={("auto", "warp")}) == 1
-    assert admitted(runs, on_gpu={("auto", "mjx")}) == 3
-    assert admitted(runs, jobs=2, on_gpu={("auto", "warp")}) == 2
+    assert admitted(runs, on_gpu={("auto", ("warp",))}) == 1
+    assert admitted(runs, on_gpu={("auto", ("mjx",))}) == 3
+    assert admitted(runs, jobs=2, on_gpu={("auto", ("warp",))}) == 2
 
 
 def test_available_memory_is_read_from_the_system(monkeypatch, tmp_path):
