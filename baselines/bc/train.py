@@ -43,8 +43,6 @@ class Cloner:
     """
 
     gradient_source: GradientSource | None = None
-    watched = "loss"
-    """The metric to show while it trains."""
 
     def __init__(
         self, data: Dataset, experts: Sequence[Expert], config: Config, *, device: torch.device | str = "cpu"

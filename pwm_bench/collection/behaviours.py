@@ -191,16 +191,15 @@ def load_policy(name: str, suite: Suite) -> BatchPolicy:
 
 def _extracted(path: Path, suite: Suite) -> BatchPolicy:
     """The experts of an extraction, each in its own task."""
-    from pwm_bench.jobs.planning import load_experts, make_arm
+    from pwm_bench.jobs.planning import make_arm, open_policies
+    from pwm_bench.store.inputs import Input, find_input
     from pwm_bench.store.results import RunDirectory
-    from pwm_bench.world_model.multitask.files import load_model
 
     record = RunDirectory(path).read()
     if record.kind != "extract":
         raise UsageError(f"--policy {path}: not an extraction; give the run directory that `pwm-bench extract` named")
-    model = load_model(Path(record.spec["inputs"]["model"]["path"]))
-    experts = load_experts(path, model)
-
+    source = Input(**record.spec["inputs"]["model"])
+    model, experts = open_policies(find_input(path, "policies").open(), source)
     act = make_arm("pwm", model, suite.names, episodes=1, experts=experts)  # takes any number of worlds
 
     def policy(obs: torch.Tensor, task: torch.Tensor) -> torch.Tensor:

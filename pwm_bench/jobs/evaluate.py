@@ -1,145 +1,151 @@
-"""Runs that evaluate ways to act with one world model, each on the same episodes of the real tasks."""
+"""Evaluating a way to act with a multi-task world model in the real tasks, a few tasks at a time."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar
 
-from pwm_bench import configs
-from pwm_bench.jobs.offline_spec import model_digest
-from pwm_bench.jobs.planning import Act, make_arm
-from pwm_bench.learning.learner import Counters
+from torch import Tensor
+
+import envs.suites
+from envs.devices import resolve_device
+from envs.errors import UsageError, unknown
+from pwm_bench.jobs.planning import ARMS, PLANNING, make_arm, needs_policies, open_policies
+from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
+from pwm_bench.jobs.suite_spec import SuiteSpec
 from pwm_bench.pwm.extraction.train import Extractor
-from pwm_bench.runs.entries import evaluation_line
-from pwm_bench.runs.job import EvaluationResult
-from pwm_bench.runs.outcome import Outcome
-from pwm_bench.runs.whole import Books, execute_whole
-from pwm_bench.store.results import Results
-from pwm_bench.store.schema import Member
-from pwm_bench.store.spec import Spec
-from pwm_bench.world_model.multitask.networks import MultitaskModel
+from pwm_bench.runs.job import Budget, EvaluationResult, Job
+from pwm_bench.store.inputs import Input
+from pwm_bench.store.schema import Counts, RunRecord
+from pwm_bench.world_model.multitask.files import load_model
 from pwm_bench.world_model.multitask.planner import PlannerConfig
 
-__all__ = ["EvaluateSpec", "evaluate_arms"]
+__all__ = ["EvaluateJob", "EvaluateSpec"]
+
+_TOGETHER = 4  # tasks in a piece: with ten episodes each enough worlds for a GPU; what is done of a piece can be lost
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateSpec(Spec):
-    """One way to act, evaluated in the real tasks."""
+class EvaluateSpec(SuiteSpec):
+    """One way to act with the world model ``inputs["model"]``, evaluated in the real tasks; PWM's own ways also need an
+    extraction's artifact ``inputs["policies"]``, of which each task's first seed acts."""
 
     kind: ClassVar[str] = "evaluate"
-    algorithm: str
+    arm: str
     """One of `pwm_bench.jobs.planning.ARMS`."""
-    tasks: tuple[str, ...]
-    config: Mapping[str, Any]
-    """Constants of the planner; empty where nothing is planned."""
-    inputs: Mapping[str, Mapping[str, str]]
-    """The world model, and the policies where they act; see `pwm_bench.store.spec.Spec`."""
-    evaluation_episodes: int
-    """Episodes in each task."""
-    label: str = "multitask"
-    """What the set of tasks is called."""
-    study: str = "extract"
+    config: PlannerConfig | None = None
+    """Constants of the planner, TD-MPC2's by default; None where nothing is planned."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as they are recorded."""
-        return {
-            "task": self.label,
-            "simulator": "suite",
-            "algorithm": self.algorithm,
-            "env_steps": 0,
-            "tasks": list(self.tasks),
-            "seeds": [0],
-            "config": dict(self.config),
-            "inputs": {name: dict(one) for name, one in self.inputs.items()},
-            "evaluation_episodes": self.evaluation_episodes,
-            "study": self.study,
-        }
+    def __post_init__(self) -> None:
+        if self.arm not in ARMS:
+            raise unknown("way to act", self.arm, ARMS)
+        super().__post_init__()
+        if self.seeds != (0,):
+            raise UsageError(f"seeds={list(self.seeds)}: a way to act has no seeds; leave them out")
+        if self.arm in PLANNING and self.config is None:
+            object.__setattr__(self, "config", PlannerConfig())
+        elif self.arm not in PLANNING and self.config is not None:
+            raise UsageError(f"config: '{self.arm}' plans nothing; leave the planner's constants out")
+
+    @property
+    def algorithm(self) -> str:
+        """What tables call it."""
+        return self.arm
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The world model, and the policies where they act."""
+        return ("model", "policies") if needs_policies(self.arm) else ("model",)
 
 
-def evaluate_arms(
-    model: MultitaskModel,
-    tasks: Sequence[str],
-    arms: Sequence[str],
-    results: Results,
-    *,
-    evaluate: Callable[[Act], EvaluationResult],
-    study: str,
-    episodes: int,
-    label: str = "multitask",
-    experts: Extractor | None = None,
-    planner: PlannerConfig | None = None,
-    told: Callable[[str], None] = lambda _: None,
-) -> dict[str, Outcome]:
-    """Evaluates each way to act in a run of its own; what is finished is not done again.
+class EvaluateJob(Job):
+    """A model, perhaps policies, and the real tasks.
 
-    One that fails does not keep the others from being evaluated; an interruption does.
+    What a task's episodes come to depends on no other task, so the pieces do not show in the numbers.
 
     Args:
-        model: the world model.
-        tasks: K names.
-        arms: some of `pwm_bench.jobs.planning.ARMS`.
-        results: where the runs go.
-        evaluate: plays E episodes of each task.
-        study: folder of the runs.
-        episodes: E.
-        label: what the set of tasks is called.
-        experts: PWM's policies, if an arm needs them.
-        planner: constants of the planner.
-        told: given the name of each arm as it begins.
-
-    Returns:
-        How each arm's run ended, in order.
+        spec: the run.
+        folder: not used.
 
     Raises:
-        UsageError: see `make_arm`; or the results folder cannot be written.
+        UsageError: the device is absent; an input is damaged, has changed or does not fit; a task that the suites, the
+            model or the policies do not know; the model lacks what the way to act needs.
     """
-    results.check_writable()
-    device = next(model.parameters()).device
-    inputs = {"model": {"path": "", "digest": model_digest(model)}}
-    outcomes: dict[str, Outcome] = {}
-    ways = {
-        arm: make_arm(arm, model, tasks, episodes=episodes, experts=experts, planner=planner) for arm in arms
-    }  # all at first: what is missing is said before hours of work
-    for arm, act in ways.items():
-        policies = {}
-        if arm.startswith("pwm") and experts is not None:
-            policies = {"policies": {"path": "", "digest": _policies_digest(experts)}}
-        spec = EvaluateSpec(
-            algorithm=arm,
-            tasks=tuple(tasks),
-            config=configs.to_json(planner or PlannerConfig()) if arm.endswith("planning") else {},
-            inputs=inputs | policies,
-            evaluation_episodes=episodes,
-            label=label,
-            study=study,
+
+    evaluations = 1
+    reports = 0
+
+    def __init__(self, spec: EvaluateSpec, folder: Path | None = None) -> None:
+        self.device = resolve_device(spec.device)
+        self._spec = spec
+        path, source = spec.open_input("model"), spec.inputs["model"]
+        self._experts: Extractor | None = None
+        if needs_policies(spec.arm):
+            assert isinstance(source, Input)  # it was opened
+            self._model, self._experts = open_policies(spec.open_input("policies"), source, device=self.device)
+        else:
+            self._model = load_model(path, device=self.device)
+        envs.suites.spec(list(spec.tasks))  # names are checked before hours of work, and so is whether
+        self._act(spec.tasks)  # model and policies suffice
+        self._groups = [spec.tasks[first : first + _TOGETHER] for first in range(0, len(spec.tasks), _TOGETHER)]
+        self._done: list[EvaluationResult] = []
+        self._evaluator: SuiteEvaluator | None = None
+        self.budget = Budget(unit="iterations", total=len(self._groups))
+
+    def describe(self, record: RunRecord) -> None:
+        """Notes where the policy's gradient came from."""
+        record.gradient_source = "learned"
+
+    def counts(self) -> Counts:
+        """Nothing is trained."""
+        return Counts()
+
+    def advance(self) -> Mapping[str, Tensor]:
+        """All episodes of a few tasks."""
+        first = sum(len(group) for group in self._groups[: len(self._done)])
+        tasks = self._groups[len(self._done)]
+        piece = f"tasks {first + 1} to {first + len(tasks)} of {len(self._spec.tasks)}"
+        self.told(piece, 0, 1)
+        self._evaluator = SuiteEvaluator(
+            tasks, seeds=1, episodes=self._spec.evaluation_episodes, workers=self._spec.workers, device=self.device
+        )
+        try:
+            result = self._evaluator(self._act(tasks), report=lambda step, steps: self.told(piece, step, steps))
+        finally:
+            self.close()
+        self._done.append(result)
+        return {}
+
+    def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult:
+        """What all episodes came to."""
+        names = self._done[0].extras
+        return EvaluationResult(
+            returns=list(chain(*(part.returns for part in self._done))),
+            lengths=list(chain(*(part.lengths for part in self._done))),
+            invalid=list(chain(*(part.invalid for part in self._done))),
+            extras={name: list(chain(*(part.extras[name] for part in self._done))) for name in names},
         )
 
-        def work(books: Books, arm: str = arm, act: Act = act) -> None:
-            told(arm)
-            _evaluate(books, evaluate, act)
+    def state_dict(self) -> dict[str, Any]:
+        """What the tasks that are through came to."""
+        return {"done": [dataclasses.asdict(part) for part in self._done]}
 
-        members = tuple(Member(seed=0, task=task) for task in tasks)
-        outcomes[arm] = execute_whole(spec, results, work, device=device, members=members, gradient_source="learned")
-        if outcomes[arm].record.status == "interrupted":
-            break
-    return outcomes
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on with the tasks that are not through."""
+        self._done = [EvaluationResult(**part) for part in state["done"]]
 
+    def close(self) -> None:
+        """Ends the processes of the real tasks."""
+        if self._evaluator is not None:
+            self._evaluator.close()
+            self._evaluator = None
 
-def _evaluate(books: Books, evaluate: Callable[[Act], EvaluationResult], act: Act) -> None:
-    with books.clocks.phase("evaluate"):
-        result = evaluate(act)
-    line = evaluation_line(result, index=0, counters=Counters(), times=books.clocks.read())
-    books.directory.evaluations.truncate(0)
-    books.directory.evaluations.append(line.model_dump())
-    for member, episodes in zip(books.record.members, result.returns, strict=True):
-        member.final_return = sum(episodes) / len(episodes)
-
-
-def _policies_digest(experts: Extractor) -> str:
-    digest = hashlib.sha256()
-    for value in experts.policy.actor.state_dict().values():
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    def _act(self, tasks: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
+        return make_arm(
+            self._spec.arm, self._model, tasks,
+            episodes=self._spec.evaluation_episodes, experts=self._experts, planner=self._spec.config,
+        )  # fmt: skip

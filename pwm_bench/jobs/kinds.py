@@ -22,6 +22,9 @@ __all__ = ["KINDS", "carry_out", "job_class", "read_spec", "spec_class", "spec_f
 
 KINDS: Mapping[str, tuple[str, str]] = {
     "train": ("pwm_bench.jobs.train_spec:RunSpec", "pwm_bench.jobs.train:TrainJob"),
+    "extract": ("pwm_bench.jobs.extract:ExtractionSpec", "pwm_bench.jobs.extract:ExtractJob"),
+    "clone": ("pwm_bench.jobs.clone:CloneSpec", "pwm_bench.jobs.clone:CloneJob"),
+    "evaluate": ("pwm_bench.jobs.evaluate:EvaluateSpec", "pwm_bench.jobs.evaluate:EvaluateJob"),
 }
 """Kind of work -> its spec and its job, as ``module:class``. A job is built from its spec and the run's directory."""
 

@@ -9,51 +9,46 @@ import torch
 from torch import Tensor
 
 from envs.errors import UsageError, unknown
-from pwm_bench import configs
-from pwm_bench.jobs.offline_spec import model_digest
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
-from pwm_bench.pwm.extraction.config import ExtractionConfig
+from pwm_bench.pwm.extraction.files import load_policies, read_policies
 from pwm_bench.pwm.extraction.guide import ExpertGuide
 from pwm_bench.pwm.extraction.train import Extractor
-from pwm_bench.store import checkpoint
-from pwm_bench.store.results import RunDirectory
+from pwm_bench.store.inputs import Input
+from pwm_bench.world_model.multitask.files import load_model
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.planner import Guide, Planner, PlannerConfig, PriorGuide
 
-__all__ = ["ARMS", "Act", "load_experts", "make_arm"]
+__all__ = ["ARMS", "PLANNING", "Act", "make_arm", "needs_policies", "open_policies"]
 
 ARMS = ("tdmpc2-prior", "tdmpc2-planning", "pwm", "pwm-planning")
+PLANNING = ("tdmpc2-planning", "pwm-planning")
+"""Those of them that plan."""
 Act = Callable[[Tensor], Tensor]
 """Observations of the population's episodes to actions."""
 
 
-def load_experts(path: Path, model: MultitaskModel) -> Extractor:
-    """The policies of a finished extraction.
+def needs_policies(arm: str) -> bool:
+    """Whether PWM's policies take part."""
+    return arm.startswith("pwm")
+
+
+def open_policies(
+    policies: Path, model: Input, *, device: torch.device | str = "cpu"
+) -> tuple[MultitaskModel, Extractor]:
+    """The policies of an extraction and the world model that they were trained in, to act with.
 
     Args:
-        path: its run directory.
-        model: the world model that they were trained in.
+        policies: artifact ``policies`` of an extraction.
+        model: the world model.
+        device: where both go.
 
     Raises:
-        UsageError: not an extraction, or of another world model.
+        UsageError: one of them is damaged or has changed, or the policies are of another world model.
     """
-    record = RunDirectory(path).read()
-    if record.kind != "extract":
-        raise UsageError(f"{path}: not an extraction; give the run directory that `pwm-bench extract` named")
-    source = record.spec["inputs"]["model"]
-    if source["digest"] != model_digest(model):
-        raise UsageError(f"{path}: its policies were trained in another world model ({source['path']})")
-    experts = [Expert(member.task or "", member.seed) for member in record.members]
-    config = configs.override(ExtractionConfig(), record.spec["config"] | {"imitation": 0.0})  # nothing is trained
-    extractor = Extractor(model, experts, config, starts=_no_starts)
-    with checkpoint.restoring(path / "checkpoint"):
-        extractor.load_state_dict(checkpoint.load(path / "checkpoint", spec_id=record.id).state["job"])
-    return extractor
-
-
-def _no_starts(stream: MemberStream, batch: int) -> Tensor:
-    raise RuntimeError("these policies are only evaluated")
+    about = read_policies(policies)
+    world = load_model(model.open(), tasks=about.model_tasks, device=device)
+    return world, load_policies(policies, world, model_digest=model.digest)
 
 
 def make_arm(
@@ -84,9 +79,9 @@ def make_arm(
     index = torch.tensor([model.config.task_index(task) for task in tasks], device=device)
     worlds = index.repeat_interleave(episodes)
     guide: Guide
-    if name.startswith("pwm"):
+    if needs_policies(name):
         if experts is None:
-            raise UsageError(f"'{name}' needs PWM's policies: give --experts RUN")
+            raise UsageError(f"'{name}' needs PWM's policies: give those of an extraction")
         rows = _rows_of(experts, tasks, device)
         if name == "pwm":
             return lambda obs: _experts_act(experts, rows, obs)
@@ -95,7 +90,8 @@ def make_arm(
         guide = PriorGuide(model, worlds)
     if name == "tdmpc2-prior":
         return lambda obs: _prior(model, index, obs)
-    stream = MemberStream(range(len(worlds)), device, name="planner")
+    worlds_seeds = [Expert(task, episode).stream_seed for task in tasks for episode in range(episodes)]
+    stream = MemberStream(worlds_seeds, device, name="planner")  # an episode's own, whatever else is planned beside it
     plan = Planner(model, worlds, guide, planner, stream=stream)
     return lambda obs: plan.plan(obs.flatten(0, 1)).unflatten(0, obs.shape[:2])
 

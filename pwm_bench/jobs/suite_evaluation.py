@@ -44,11 +44,15 @@ class SuiteEvaluator:
             list(tasks), envs_per_task=episodes, num_workers=workers, seed=_SEED, device=device
         )
 
-    def __call__(self, act: Callable[[Tensor], Tensor]) -> EvaluationResult:
+    def __call__(
+        self, act: Callable[[Tensor], Tensor], *, report: Callable[[int, int], None] | None = None
+    ) -> EvaluationResult:
         """Evaluates a population.
 
         Args:
             act: observations ``(P, E, D)`` to actions ``(P, E, A)``; components beyond the suite's are dropped.
+            report: called after every step with the steps done and the steps there are, for each seed anew; what it
+                raises abandons the evaluation.
         """
         env, count = self._env, len(self._env.suite.tasks)
         scores = []
@@ -59,7 +63,7 @@ class SuiteEvaluator:
                 action = act(rows).view(count, self._seeds, self._episodes, -1)[:, seed]
                 return action.flatten(0, 1)[:, : env.suite.action_dim].float()
 
-            scores.append(envs.suites.evaluate(env, policy, episodes=self._episodes))
+            scores.append(envs.suites.evaluate(env, policy, episodes=self._episodes, report=report))
         gathered = {
             name: torch.stack([getattr(score, name) for score in scores], dim=1).flatten(0, 1).tolist()
             for name in ("returns", "success", "solved_ever", "normalised")

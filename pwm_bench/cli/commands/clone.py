@@ -8,14 +8,14 @@ from typing import Annotated
 
 import tyro
 
-from pwm_bench.cli.commands.offline import OfflineOptions, carry_out
+from pwm_bench.cli.commands.experts import ExpertsOptions, carry_out
 from pwm_bench.cli.commands.options import option
 
 __all__ = ["Clone"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clone(OfflineOptions):
+class Clone(ExpertsOptions):
     """Imitate the actions of a dataset, a policy for each task, all together: what extraction has to beat.
 
     Examples:
@@ -32,23 +32,14 @@ class Clone(OfflineOptions):
 
     def __call__(self) -> int:
         """Clones."""
-        from baselines.bc import Cloner, Config
-        from envs.devices import resolve_device
-        from pwm_bench.jobs.offline_spec import CloneSpec
-        from pwm_bench.world_model.dataset import Dataset
+        from baselines.bc import Config
+        from pwm_bench.jobs.clone import CloneSpec
+        from pwm_bench.store.inputs import find_input
+        from pwm_bench.world_model.dataset import layout
 
         results = self.open_results()
-        device = resolve_device(self.device)
         config = self.configured(Config(best=self.best), "cloning settings")
-        data = Dataset(self.data, best=config.best)
-        spec = CloneSpec(
-            data=str(self.data),
-            data_digest=data.digest,
-            tasks=self.named_tasks() or data.names,
-            config=config,
-            **self.spec_fields(),
-        )
-        cloner = Cloner(data, spec.experts, config, device=device)
-        return carry_out(
-            spec, cloner, results, workers=self.workers, device=device, checkpoint_seconds=self.checkpoint_seconds
-        )
+        data = find_input(self.data, "data")
+        tasks = [task.name for task in layout.read_header(Path(data.path)).tasks]
+        spec = CloneSpec(inputs={"data": data}, config=config, **self.spec_fields(tasks))
+        return carry_out(spec, results, checkpoint_seconds=self.checkpoint_seconds)

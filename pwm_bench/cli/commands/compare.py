@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
@@ -13,6 +13,9 @@ from envs.errors import UsageError
 from pwm_bench.cli.commands.options import Device, ResultsFolder, default_results, option
 from pwm_bench.cli.showing import plain_table, terminal
 from pwm_bench.hints import at, show_hints
+
+if TYPE_CHECKING:
+    from pwm_bench.jobs.evaluate import EvaluateSpec
 
 __all__ = ["Compare"]
 
@@ -26,11 +29,12 @@ class Compare:
     """
 
     leaves_files: ClassVar[bool] = True
+    stops_in_order: ClassVar[bool] = True
 
     model: Annotated[Path, tyro.conf.Positional, option("MODEL")]
-    """Folder of `pwm-bench pretrain`, or a TD-MPC2 checkpoint (.pt)."""
+    """World model: what `pwm-bench pretrain` made, or a TD-MPC2 checkpoint (.pt)."""
     experts: Annotated[Path | None, option("RUN")] = None
-    """Run directory of `pwm-bench extract`, for the PWM arms."""
+    """Run directory of `pwm-bench extract`, for PWM's own ways to act."""
     tasks: Annotated[tuple[str, ...], option("TASK ..", "the experts', or the model's")] = ()
     """Tasks or a suite (mt30, mt80, mw50)."""
     arms: Annotated[tuple[str, ...], option("NAME ..", "all that can be")] = ()
@@ -47,64 +51,79 @@ class Compare:
     """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
+    checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
+    """Time between two checkpoints; a few tasks are evaluated between two at least."""
 
     def __call__(self) -> int:
         """Evaluates."""
-
-        from envs.devices import resolve_device
-        from envs.suites import spelt_out
-        from pwm_bench import configs
-        from pwm_bench.jobs.evaluate import evaluate_arms
-        from pwm_bench.jobs.planning import ARMS, load_experts
-        from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
+        from pwm_bench.cli.carry import carry_out_shown, show_end
         from pwm_bench.store.results import Results
         from pwm_bench.text import duration, number
-        from pwm_bench.world_model.multitask.files import load_model
+
+        results = Results(self.results)
+        results.check_writable()
+        console = terminal()
+        specs = self._specs()
+        records = []
+        code = 0
+        for spec in specs:
+            outcome = carry_out_shown(spec, results, console=console, checkpoint_seconds=self.checkpoint_seconds)
+            if outcome.record.status == "ok":
+                records.append(outcome.record)
+            else:
+                show_end(console, outcome, results)
+            code = max(code, outcome.exit_code)
+            if outcome.record.status == "interrupted":
+                break
+        table = plain_table("mean return", "task", *(record.spec["algorithm"] for record in records))
+        for row, task in enumerate(specs[0].tasks):
+            table.add_row(task, *(number(record.members[row].final_return) for record in records))
+        table.add_section()
+        table.add_row("time", *(duration(record.clocks.train) for record in records))
+        console.print(table)
+        show_hints(console, [("next", f"pwm-bench table {quote(self.study)} --metric score{at(self.results)}")])
+        return code
+
+    def _specs(self) -> list[EvaluateSpec]:
+        """One a way to act, after checking what can be checked at once."""
+        from envs.suites import spelt_out
+        from pwm_bench import configs
+        from pwm_bench.jobs.evaluate import EvaluateSpec
+        from pwm_bench.jobs.planning import ARMS, PLANNING, needs_policies
+        from pwm_bench.pwm.extraction.files import read_policies
+        from pwm_bench.store.inputs import find_input
+        from pwm_bench.world_model.multitask.files import read_config
         from pwm_bench.world_model.multitask.planner import PlannerConfig
 
-        if self.episodes < 1:
-            raise UsageError(f"--episodes {self.episodes}: must be at least 1")
-        device = resolve_device(self.device)
         planner = configs.override(
             PlannerConfig(), dict(map(configs.parse_assignment, self.planner_set)), where="planner constants"
         )
-        named = spelt_out(self.tasks)
-        model = load_model(self.model, device=device)
-        experts = None if self.experts is None else load_experts(self.experts, model)
-        tasks = named or (model.config.tasks if experts is None else tuple(e.task for e in experts.experts))
-        possible = [arm for arm in ARMS if experts is not None or not arm.startswith("pwm")]
-        arms = self.arms or [arm for arm in possible if model.config.num_q or arm.startswith("pwm")]
-        if not arms:
+        inputs = {"model": find_input(self.model, "model")}
+        about = None
+        if self.experts is not None:
+            inputs["policies"] = find_input(self.experts, "policies")
+            about = read_policies(Path(inputs["policies"].path))
+        model = read_config(Path(inputs["model"].path), tasks=None if about is None else about.model_tasks)
+        tasks = spelt_out(self.tasks) or (
+            model.tasks if about is None else tuple(dict.fromkeys(expert.task for expert in about.experts))
+        )
+        possible = [arm for arm in ARMS if (about is not None if needs_policies(arm) else model.num_q)]
+        if not possible:
             raise UsageError("this world model has no Q functions and no policy prior; give --experts RUN")
-        console = terminal()
-        evaluator = SuiteEvaluator(tasks, seeds=1, episodes=self.episodes, workers=self.workers, device=device)
-        try:
-            with console.status("") as status:
-                outcomes = evaluate_arms(
-                    model,
-                    tasks,
-                    arms,
-                    Results(self.results),
-                    evaluate=evaluator,
-                    study=self.study,
-                    episodes=self.episodes,
-                    label=self.tasks[0] if len(self.tasks) == 1 else "multitask",
-                    experts=experts,
-                    planner=planner,
-                    told=lambda arm: status.update(f"{arm}: {len(tasks)} tasks, {self.episodes} episodes each"),
-                )
-        finally:
-            evaluator.close()
-        records = {arm: outcome.record for arm, outcome in outcomes.items() if outcome.record.status == "ok"}
-        for arm, outcome in outcomes.items():
-            if arm not in records:
-                reason = f"{arm}: {outcome.record.status}: {outcome.record.reason}"
-                console.print(reason, highlight=False, soft_wrap=True)
-        table = plain_table("mean return", "task", *records)
-        for row, task in enumerate(tasks):
-            table.add_row(task, *(number(record.members[row].final_return) for record in records.values()))
-        table.add_section()
-        table.add_row("time", *(duration(record.clocks.evaluate) for record in records.values()))
-        console.print(table)
-        show_hints(console, [("next", f"pwm-bench table {quote(self.study)} --metric score{at(self.results)}")])
-        return max(outcome.exit_code for outcome in outcomes.values())
+        for arm in self.arms:
+            if arm in ARMS and arm not in possible:
+                lack = "PWM's policies: give --experts RUN" if needs_policies(arm) else "Q functions, which it lacks"
+                raise UsageError(f"--arms {arm}: needs {lack}")
+        return [
+            EvaluateSpec(
+                arm=arm,
+                tasks=tasks,
+                inputs={name: one for name, one in inputs.items() if name == "model" or needs_policies(arm)},
+                config=planner if arm in PLANNING else None,
+                evaluation_episodes=self.episodes,
+                study=self.study,
+                device=self.device or "auto",
+                workers=self.workers,
+            )
+            for arm in self.arms or possible
+        ]

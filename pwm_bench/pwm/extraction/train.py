@@ -65,8 +65,6 @@ class Extractor:
     """
 
     gradient_source: GradientSource | None = "learned"
-    watched = "imagined_return"
-    """The metric to show while it trains."""
 
     def __init__(
         self,
@@ -86,6 +84,8 @@ class Extractor:
         self.experts = tuple(experts)
         self.config = config
         self.counters = Counters()
+        self.model_tasks = model.config.tasks
+        """All that the model knows, in its order."""
         self.model = TaskModel(
             model,
             tasks,

@@ -21,7 +21,7 @@ from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2, load_checked, to_tdmpc2
 
-__all__ = ["export_tdmpc2", "load_model", "load_tdmpc2", "save_model"]
+__all__ = ["export_tdmpc2", "load_model", "load_tdmpc2", "read_config", "save_model"]
 
 _WEIGHTS, _DESCRIPTION, _VERSION = "model.safetensors", "model.json", 1
 
@@ -45,7 +45,7 @@ def load_model(path: Path, *, tasks: Sequence[str] | None = None, device: torch.
     """Loads a world model: a folder of ours, or a TD-MPC2 checkpoint file.
 
     Args:
-        path: the folder, a file in it, or a ``.pt``.
+        path: the folder, or a ``.pt``.
         tasks: names of the tasks of a TD-MPC2 checkpoint; see `from_tdmpc2`.
         device: where the model goes.
 
@@ -54,11 +54,34 @@ def load_model(path: Path, *, tasks: Sequence[str] | None = None, device: torch.
     """
     if path.suffix == ".pt":
         return load_tdmpc2(path, tasks=tasks, device=device)
-    folder = path if path.is_dir() else path.parent
-    description, weights = folder / _DESCRIPTION, folder / _WEIGHTS
+    config, weights = _read_description(path), path / _WEIGHTS
+    try:
+        state = load_safetensors(weights.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{weights}: missing or truncated ({error}); restore it or export the model again") from None
+    model = MultitaskModel(config, seed=None, device=device)
+    load_checked(model, state, str(weights))
+    return model
+
+
+def read_config(path: Path, *, tasks: Sequence[str] | None = None) -> ModelConfig:
+    """What a world model consists of, without its weights where they lie apart.
+
+    Args:
+        path: as `load_model` takes it.
+        tasks: likewise.
+
+    Raises:
+        UsageError: see `load_model`.
+    """
+    return load_tdmpc2(path, tasks=tasks).config if path.suffix == ".pt" else _read_description(path)
+
+
+def _read_description(folder: Path) -> ModelConfig:
+    description = folder / _DESCRIPTION
     if not description.is_file():
         raise UsageError(
-            f"{path}: holds no world model ({_DESCRIPTION} is missing); give such a folder or a TD-MPC2 .pt"
+            f"{folder}: holds no world model ({_DESCRIPTION} is missing); give such a folder or a TD-MPC2 .pt"
         )
     try:
         values = json.loads(description.read_bytes())
@@ -69,13 +92,7 @@ def load_model(path: Path, *, tasks: Sequence[str] | None = None, device: torch.
         raise UsageError(f"{description}: damaged ({error}); restore it or export the model again") from None
     if version != _VERSION:
         raise UsageError(f"{description}: version {version}, this pwm-bench reads {_VERSION}: update it")
-    try:
-        state = load_safetensors(weights.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise UsageError(f"{weights}: missing or truncated ({error}); restore it or export the model again") from None
-    model = MultitaskModel(config, seed=None, device=device)
-    load_checked(model, state, str(weights))
-    return model
+    return config
 
 
 def load_tdmpc2(

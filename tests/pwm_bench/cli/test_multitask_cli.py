@@ -1,34 +1,19 @@
-"""The commands of the multi-task world model, on two linear systems in place of a suite."""
+"""The commands of the multi-task world model: its data are two linear systems with the names of real tasks."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import torch
+
+pytest.importorskip("dm_control")
 
 from pwm_bench.cli.main import main
-from pwm_bench.jobs import suite_evaluation
-from pwm_bench.runs.job import EvaluationResult
 from pwm_bench.store.results import Results
 from tests.pwm_bench.cli.test_main import refused
-from tests.pwm_bench.world_model.multitask.datasets import write_linear_data
+from tests.pwm_bench.world_model.multitask.datasets import REAL_TASKS, write_linear_data
 
 TINY = ("latent_dim=16", "encoder_hidden=[16]", "hidden=[24,24]", "num_q=2", "task_dim=4")
-
-
-class _Evaluator:
-    def __init__(self, tasks, *, seeds: int, episodes: int, workers, device) -> None:
-        self._shape = (len(tasks) * seeds, episodes, 4)
-
-    def __call__(self, act) -> EvaluationResult:
-        rows = act(torch.ones(self._shape))[..., 0].double().tolist()
-        extras = {"score": rows, "success": rows}
-        members, episodes, _ = self._shape
-        return EvaluationResult(returns=rows, lengths=[[20] * episodes] * members, invalid=[0] * members, extras=extras)
-
-    def close(self) -> None:
-        pass
 
 
 def _flags(name: str, values) -> list[str]:
@@ -38,7 +23,7 @@ def _flags(name: str, values) -> list[str]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("multitask")
-    write_linear_data(path / "data")
+    write_linear_data(path / "data", tasks=REAL_TASKS)
     training = ("batch_size=16", "horizon=4")
     pretrain = ["pretrain", str(path / "data"), "--out", str(path / "model"), "--steps", "20", "--validate-every", "10"]
     assert main([*pretrain, *_flags("--model-set", TINY), *_flags("--set", training), "--holdout", "0.2"]) == 0
@@ -57,31 +42,41 @@ def test_pretrain_says_how_well_held_out_episodes_are_predicted(place, tmp_path,
     assert "open-loop" not in shown
 
 
-def test_extract_and_compare_follow_pretrain(place, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(suite_evaluation, "SuiteEvaluator", _Evaluator)
-    small = ("batch_size=8", "horizon=4", "actor_hidden=[8]", "critic_hidden=[8]", "critic_iterations=1")
-    extract = ["extract", str(place / "model"), str(place / "data"), "--iterations", "4", "--evaluations", "2"]
-    results = ("--results", str(tmp_path), "--device", "cpu")
-    assert main([*extract, *_flags("--set", small), *results]) == 0
+def test_extract_and_compare_follow_pretrain(place, tmp_path, capsys) -> None:
+    settings = ("batch_size=8", "horizon=4", "actor_hidden=[8]", "critic_hidden=[8]", "critic_iterations=1")
+    where = ("--results", str(tmp_path), "--device", "cpu", "--workers", "0")
+    small = ("--iterations", "4", "--evaluations", "2", "--evaluation-episodes", "1", *where)
+    extract = ["extract", str(place / "model"), str(place / "data"), *small]
+    assert main([*extract, *_flags("--set", settings)]) == 0
     shown = capsys.readouterr().out
-    assert "left" in shown
-    assert "right" in shown
+    assert all(f" {task.name} " in shown for task in REAL_TASKS)
     (run,) = (tmp_path / "runs" / "extract").iterdir()
-    assert str(run.name) in shown
-    planner = ("samples=16", "policy_samples=4", "elites=4", "iterations=1")
-    compare = ["compare", str(place / "model"), "--experts", str(run), "--episodes", "2", *results]
+    assert f"run: {run}" in shown
+    assert main([*extract, *_flags("--set", settings), "--workers", "1"]) == 0
+    assert "Finished before; nothing to do." in capsys.readouterr().out
+    planner = ("samples=8", "policy_samples=2", "elites=4", "iterations=1", "horizon=1")
+    compare = ["compare", str(place / "model"), "--experts", str(run), "--episodes", "1", *where]
     assert main([*compare, *_flags("--planner-set", planner)]) == 0
-    assert "pwm-planning" in capsys.readouterr().out
-    imitating = (*small, "imitation=5", "imitation_best=0.5")
-    assert main([*extract, *_flags("--set", imitating), "--seeds", "2", *results]) == 0
+    shown = capsys.readouterr().out
+    assert "tdmpc2-prior tdmpc2-planning pwm pwm-planning" in " ".join(shown.split())
+    imitating = (*settings, "imitation=5", "imitation_best=0.5")
+    assert main([*extract, *_flags("--set", imitating), "--seeds", "2"]) == 0
     assert "score of the" in capsys.readouterr().out
     (other,) = {path.name for path in (tmp_path / "runs" / "extract").iterdir()} - {run.name}
     record = Results(tmp_path).run("extract", other)
     assert record.read().spec["config"]["imitation"] == 5.0
     assert all(value > 0 for value in record.metrics.read()[-1]["values"]["actor_regulariser"])
-    assert main([*compare[:3], str(record.path), *compare[4:], "--arms", "pwm"]) == 0
+    assert main(["clone", str(place / "data"), *small, "--best", "0.5", "--study", "extract"]) == 0
+    capsys.readouterr()
+    assert main(["table", "extract", "--results", str(tmp_path), "--metric", "score"]) == 0
     assert main(["table", "compare", "--results", str(tmp_path), "--metric", "score"]) == 0
     assert main(["results", "verify", "--results", str(tmp_path)]) == 0
+    assert main(["results", "ls", "extract", "--results", str(tmp_path)]) == 0
+    assert "pwm-multitask" in capsys.readouterr().out
+    assert main(["results", "show", run.name, "--results", str(tmp_path)]) == 0
+    assert "artifact policies" in capsys.readouterr().out
+    assert main(["results", "export", "extract", *where[:2], "--format", "csv", "--output", str(tmp_path / "out")]) == 0
+    assert "cartpole-balance" in "".join(file.read_text() for file in (tmp_path / "out").glob("*.csv"))
 
 
 @pytest.mark.usefixtures("toys")
@@ -99,3 +94,11 @@ def test_bad_input_is_one_line(place, tmp_path, capsys) -> None:
         ("device=cuda:99: torch", model, data, "--device", "cuda:99"),
     ):
         assert message in refused(capsys, "extract", *arguments, "--results", tmp_path)
+    for message, *arguments in (
+        ("unknown way to act 'mppi'", model, "--arms", "mppi"),
+        ("--arms pwm: needs PWM's policies", model, "--arms", "pwm"),
+        ("evaluation_episodes=0", model, "--episodes", "0"),
+        ("holds no extracted policies", model, "--experts", place / "model" / "model.json"),
+    ):
+        assert message in refused(capsys, "compare", *arguments, "--results", tmp_path)
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").rglob("run.json"))

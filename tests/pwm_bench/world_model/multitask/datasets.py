@@ -14,14 +14,22 @@ TASKS = (
 )
 
 
-def write_linear_data(path: Path, episodes: int = 40) -> None:
-    """Random actions; o' = 0.9 o + B a, reward the first coordinate (right) or its negative (left)."""
+REAL_TASKS = (
+    TaskInfo(name="cartpole-balance", obs_dim=5, action_dim=1, episode_length=500),
+    TaskInfo(name="pendulum-swingup", obs_dim=3, action_dim=1, episode_length=500),
+)
+"""Tasks of dm_control by name and size, so that what was trained on a linear system acts in a real one."""
+
+
+def write_linear_data(path: Path, episodes: int = 40, tasks: tuple[TaskInfo, ...] = TASKS) -> None:
+    """Random actions, 20 a task and episode; o' = 0.9 o + B a, reward the first coordinate (right, the second task) or
+    its negative (left, the first)."""
     rng = np.random.default_rng(0)
-    with DatasetWriter(path, TASKS) as writer:
+    with DatasetWriter(path, tasks) as writer:
         for _ in range(episodes):
-            for index, task in enumerate(TASKS):
+            for index, task in enumerate(tasks):
                 gain = 0.3 * np.eye(task.obs_dim, task.action_dim)
-                action = rng.uniform(-1, 1, (task.episode_length, task.action_dim)).astype(np.float32)
+                action = rng.uniform(-1, 1, (20, task.action_dim)).astype(np.float32)
                 obs = [rng.normal(size=task.obs_dim)]
                 for a in action:
                     obs.append(0.9 * obs[-1] + gain @ a)

@@ -1,31 +1,29 @@
-"""What `extract` and `clone` share: train where someone watches, evaluate in the real tasks, show how it ended."""
+"""What `extract` and `clone` share: their options, and each task's score at the end."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
 from envs.errors import UsageError
 from pwm_bench.cli.commands.options import Device, ResultsFolder, default_results, option
-from pwm_bench.cli.showing import plain_table, step_bar, terminal
+from pwm_bench.cli.showing import plain_table, terminal
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
-    from pwm_bench.jobs.offline import OfflineLearner, OfflineProgress
-    from pwm_bench.jobs.offline_spec import OfflineSpec
+    from pwm_bench.jobs.experts import ExpertsSpec
     from pwm_bench.store.results import Results
     from pwm_bench.store.schema import RunRecord
 
-__all__ = ["OfflineOptions", "carry_out"]
+__all__ = ["ExpertsOptions", "carry_out"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfflineOptions:
+class ExpertsOptions:
     """Options of both commands."""
 
     leaves_files: ClassVar[bool] = True
@@ -82,123 +80,48 @@ class OfflineOptions:
             changes["iterations"] = int(self.iterations)
         return configs.override(base, changes, where=where)
 
-    def named_tasks(self) -> tuple[str, ...]:
-        """``--tasks`` with suites spelt out; empty if left out."""
+    def spec_fields(self, tasks: Sequence[str]) -> dict[str, Any]:
+        """What an `ExpertsSpec` takes from the options.
+
+        Args:
+            tasks: those that ``--tasks`` stands for if it is left out.
+        """
         from envs.suites import spelt_out
 
-        return spelt_out(self.tasks)
-
-    def spec_fields(self) -> dict[str, Any]:
-        """What an `OfflineSpec` takes from the options."""
         return {
+            "tasks": spelt_out(self.tasks) or tuple(tasks),
             "seeds": tuple(range(self.seeds)),
             "evaluations": self.evaluations,
             "evaluation_episodes": self.evaluation_episodes,
             "study": self.study,
-            "label": self.tasks[0] if len(self.tasks) == 1 else "multitask",
+            "device": self.device or "auto",
+            "workers": self.workers,
         }
 
 
-def carry_out(
-    spec: OfflineSpec,
-    learner: OfflineLearner,
-    results: Results,
-    *,
-    workers: int | None,
-    device: Any,
-    checkpoint_seconds: float,
-) -> int:
+def carry_out(spec: ExpertsSpec, results: Results, *, checkpoint_seconds: float) -> int:
     """Brings a training to its end and shows each task's score.
 
     Args:
         spec: what it is.
-        learner: as built from the spec.
         results: where its run directory goes.
-        workers: processes that run the real tasks; one a processor for None.
-        device: where the policies live.
         checkpoint_seconds: time between two checkpoints.
 
     Returns:
         The exit code.
     """
-
-    from pwm_bench.jobs.offline import train_offline
-    from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
+    from pwm_bench.cli.carry import carry_out_shown, show_end
 
     console = terminal()
-    evaluator = SuiteEvaluator(
-        spec.tasks, seeds=len(spec.seeds), episodes=spec.evaluation_episodes, workers=workers, device=device
-    )
-    display = _Display(console, spec.algorithm, spec.config.iterations)
-    try:
-        with display:
-            record = train_offline(
-                spec,
-                learner,
-                results,
-                evaluate=evaluator,
-                progress=display.show,
-                checkpoint_seconds=checkpoint_seconds,
-            )
-    finally:
-        evaluator.close()
-    return _conclude(console, record, results.run(spec.study, spec.id).path)
-
-
-class _Display:
-    """A bar where someone watches, lines elsewhere."""
-
-    def __init__(self, console: Console, label: str, iterations: int) -> None:
-        self._console = console
-        self._bar = step_bar(console, label)
-        self._row = self._bar.add_task("", total=iterations)
-        self._said: str | None = None
-
-    def __enter__(self) -> _Display:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._bar.stop()
-
-    def show(self, event: OfflineProgress) -> None:
-        """Shows a snapshot."""
-        from pwm_bench.text import number
-
-        text = f"{event.phase}, score {number(event.score)}"
-        if event.watched is not None:
-            name, value = event.watched
-            text += f", {name.replace('_', ' ')} {number(value)}"
-        self._bar.update(self._row, completed=event.iteration, description=text)
-        if not self._console.is_terminal and text != self._said:
-            print(f"{event.iteration} of {event.iterations} ({event.train_seconds:.0f} s training): {text}", flush=True)
-            self._said = text
-
-
-def _conclude(console: Console, record: RunRecord, path: Path) -> int:
-    """Shows each task's score, says how it ended and where it lies."""
-    from pwm_bench.runs.stop import stop_request
-    from pwm_bench.store.results import RunDirectory
-    from pwm_bench.text import duration
-
-    lines = RunDirectory(path).evaluations.read()
+    outcome = carry_out_shown(spec, results, console=console, checkpoint_seconds=checkpoint_seconds)
+    record = outcome.record
+    lines = results.run(spec.study, spec.id).evaluations.read()
     if lines:
         console.print(_scores(record, lines[-1]["extras"]))
-    times = record.clocks
-    steps = record.counts.iterations
-    rate = f"{steps / times.train:.2g} updates/s of all {len(record.members)} policies, " if times.train else ""
-    console.print(
-        f"{record.status}{': ' + record.reason if record.reason else ''}\n"
-        f"{rate}train {duration(times.train)}, evaluate {duration(times.evaluate)}, save {duration(times.save)}\n"
-        f"run: {path}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    if record.status == "interrupted":
-        console.print("go on with the same command", highlight=False)
-        with stop_request() as stop:
-            return stop.exit_code
-    return 0 if record.status == "ok" else 1
+    times, steps = record.clocks, record.counts.iterations
+    rate = f"{steps / times.train:.2g} updates/s of all {len(record.members)} policies"
+    show_end(console, outcome, results, before=(rate,) if times.train else ())
+    return outcome.exit_code
 
 
 def _scores(record: RunRecord, extras: dict[str, Any]) -> Table:

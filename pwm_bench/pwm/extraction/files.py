@@ -1,0 +1,123 @@
+"""Extracted policies on the disk: one safetensors file with the weights of actors and critics, and what they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from envs.errors import UsageError
+from pwm_bench import configs
+from pwm_bench.learning.expert import Expert
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.pwm.extraction.config import ExtractionConfig
+from pwm_bench.pwm.extraction.train import Extractor
+from pwm_bench.store.files import write_atomic
+from pwm_bench.world_model.multitask.networks import MultitaskModel
+
+__all__ = ["PoliciesFile", "load_policies", "read_policies", "save_policies"]
+
+_KEY, _VERSION = "pwm_bench.policies", 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoliciesFile:
+    """What a file of policies says of itself."""
+
+    experts: tuple[Expert, ...]
+    """Task and seed of each."""
+    config: ExtractionConfig
+    """Settings that they were trained with."""
+    model_tasks: tuple[str, ...]
+    """Tasks of the world model that they were trained in, in its order."""
+    model_digest: str
+    """Hash of that world model's files."""
+
+
+def save_policies(path: Path, extractor: Extractor, *, model_digest: str) -> None:
+    """Writes the policies of an extraction.
+
+    Args:
+        path: the file.
+        extractor: the population.
+        model_digest: hash of the world model's files.
+    """
+    about = {
+        "version": _VERSION,
+        "experts": [list(expert) for expert in extractor.experts],
+        "config": configs.to_json(extractor.config),
+        "model_tasks": list(extractor.model_tasks),
+        "model_digest": model_digest,
+    }
+    tensors = {
+        f"{part}.{name}": value.detach().cpu().contiguous()
+        for part, network in _networks(extractor).items()
+        for name, value in network.state_dict().items()
+    }
+    write_atomic(path, save(tensors, metadata={_KEY: json.dumps(about)}))
+
+
+def read_policies(path: Path) -> PoliciesFile:
+    """Reads what a file of policies says of itself, without its weights.
+
+    Raises:
+        UsageError: missing, damaged, or no such file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})[_KEY])
+        if about["version"] != _VERSION:
+            raise UsageError(f"{path}: policies of version {about['version']}, this pwm-bench reads {_VERSION}")
+        return PoliciesFile(
+            experts=tuple(Expert(task, int(seed)) for task, seed in about["experts"]),
+            config=configs.from_json(ExtractionConfig, about["config"], where=f"{path}: config"),
+            model_tasks=tuple(about["model_tasks"]),
+            model_digest=about["model_digest"],
+        )
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file; give the run directory of an extraction") from None
+    except UsageError:
+        raise
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        raise UsageError(f"{path}: holds no extracted policies; give the run directory of an extraction") from None
+
+
+def load_policies(path: Path, model: MultitaskModel, *, model_digest: str) -> Extractor:
+    """Loads policies, to act with and not to train on.
+
+    Args:
+        path: what `save_policies` wrote.
+        model: the world model.
+        model_digest: hash of its files.
+
+    Raises:
+        UsageError: missing, damaged, or trained in another world model.
+    """
+    about = read_policies(path)
+    if about.model_digest != model_digest:
+        raise UsageError(f"{path}: its policies were trained in another world model; give that one")
+    config = configs.override(about.config, {"imitation": 0.0})  # nothing is trained
+    extractor = Extractor(model, about.experts, config, starts=_no_starts)
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        for part, network in _networks(extractor).items():
+            network.load_state_dict(
+                {name.removeprefix(f"{part}."): value for name, value in tensors.items() if name.startswith(f"{part}.")}
+            )
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise UsageError(f"{path}: damaged ({error}); extract the policies again") from None
+    return extractor
+
+
+def _networks(extractor: Extractor) -> dict[str, torch.nn.Module]:
+    return {"actor": extractor.policy.actor, "critic": extractor.policy.critic}
+
+
+def _no_starts(stream: MemberStream, batch: int) -> Tensor:
+    raise RuntimeError("these policies are not trained any further")
