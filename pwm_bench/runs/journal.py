@@ -111,11 +111,7 @@ class Journal:
     def finish(self) -> None:
         """Writes how the finished run ended: ``diverged`` if all members did."""
         diverged = [member for member in self.record.members if member.status == "diverged"]
-        named = [
-            f"{f'{m.task} ' if m.task else ''}seed {m.seed} diverged"
-            f"{f' at {m.diverged_at:,} env steps' if m.diverged_at else ''}"
-            for m in diverged
-        ]
+        named = [f"{m.label} diverged{f' at {m.diverged_at:,} env steps' if m.diverged_at else ''}" for m in diverged]
         more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
         self.write("ok" if self.any_alive else "diverged", "; ".join([*named[:_NAMED], *more]) or None)
 

@@ -52,6 +52,11 @@ class Member(_Model):
     final_return: float | None = None
     """Mean return of the last evaluation so far."""
 
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return f"{self.task} seed {self.seed}" if self.task else f"seed {self.seed}"
+
 
 class Counts(_Model):
     """Work done, per member."""

@@ -164,8 +164,7 @@ def _show(store: Store, names: Sequence[str]) -> int:
     for member in record.members:
         fate = "" if member.status == "ok" else f", {member.status} at {member.diverged_at:,} steps"
         returns = f"return {number(member.untrained_return)} untrained, {number(member.final_return)} at the end"
-        task = f"{member.task}: " if member.task else ""
-        lines.append((f"seed {member.seed}", f"{task}{returns}{fate}"))
+        lines.append((member.label, f"{returns}{fate}"))
     lines += [(name, _brief(value)) for name, value in record.details.items() if value]
     for name, artifact in record.artifacts.items():
         lines.append((f"artifact {name}", f"{directory.path / artifact.file}, SHA-256 {artifact.digest[:12]}"))

@@ -195,7 +195,7 @@ def _run_for_person(spec: Spec, results: Results, *, checkpoint_seconds: float, 
     for member in outcome.record.members:
         scores = f"return {number(member.untrained_return)} untrained, {number(member.final_return)} now"
         mark = "" if member.status == "ok" else f" (diverged at {count(member.diverged_at)} env steps)"
-        lines.append(f"seed {member.seed}: {scores}{mark}")
+        lines.append(f"{member.label}: {scores}{mark}")
     show_end(console, outcome, results, before=tuple(lines))
     if outcome.record.status == "ok":
         show_hints(console, [("next", f"pwm-bench table {shlex.quote(spec.study)}{at(results.root)}")])
