@@ -19,6 +19,7 @@ from pwm_bench.cli.commands.bench import Bench
 from pwm_bench.cli.commands.clone import Clone
 from pwm_bench.cli.commands.collect import Collect
 from pwm_bench.cli.commands.compare import Compare
+from pwm_bench.cli.commands.convert import Convert
 from pwm_bench.cli.commands.doctor import Doctor
 from pwm_bench.cli.commands.extract import Extract
 from pwm_bench.cli.commands.gradients import Gradients
@@ -48,6 +49,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "render": Render,
     "parity": Parity,
     "collect": Collect,
+    "convert": Convert,
     "pretrain": Pretrain,
     "extract": Extract,
     "clone": Clone,

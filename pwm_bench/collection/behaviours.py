@@ -10,7 +10,6 @@ import importlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -120,7 +119,7 @@ class _Noisy:
 
 
 def make_behaviours(
-    policy: str,
+    policy: str | BatchPolicy,
     suite: Suite,
     *,
     seed: int,
@@ -131,7 +130,7 @@ def make_behaviours(
 
     Args:
         policy: ``"random"``; ``"expert"``: Meta-World's scripted ones; ``"auto"``: experts where there are any, trained
-            policies where they are given, random elsewhere; or what `load_policy` takes.
+            policies where they are given, random elsewhere; what `load_policy` takes; or a batch policy.
         suite: the tasks.
         seed: of all noise.
         noise: added to experts and policies, and how often random actions replace them.
@@ -143,7 +142,11 @@ def make_behaviours(
     Raises:
         UsageError: no such policy, or a task without an expert.
     """
-    batch = None if policy in ("random", "expert", "auto") else load_policy(policy, suite)
+    batch: BatchPolicy | None = None
+    if not isinstance(policy, str):
+        batch = policy
+    elif policy not in ("random", "expert", "auto"):
+        batch = load_policy(policy, suite)
     policies: dict[int, Sequence[Callable[[np.ndarray], np.ndarray]]] = {}
     for index, info in enumerate(suite.tasks):
         if policy == "auto" and trained and info.name in trained:
@@ -164,18 +167,15 @@ def make_behaviours(
 
 
 def load_policy(name: str, suite: Suite) -> BatchPolicy:
-    """A policy that was extracted, or one from Python.
+    """A policy from Python.
 
     Args:
-        name: run directory of `pwm-bench extract`; or ``module:function``, where ``function(suite)`` returns a
-            `BatchPolicy`.
+        name: ``module:function``, where ``function(suite)`` returns a `BatchPolicy`.
         suite: the tasks.
 
     Raises:
-        UsageError: not such a run, or without a policy for one of the tasks; it can't be imported.
+        UsageError: it can't be imported.
     """
-    if (Path(name) / "run.json").is_file():
-        return _extracted(Path(name), suite)
     module, _, attribute = name.partition(":")
     if not attribute:
         raise UsageError(
@@ -187,23 +187,3 @@ def load_policy(name: str, suite: Suite) -> BatchPolicy:
     except (ImportError, AttributeError) as error:
         raise UsageError(f"--policy {name}: can't be imported ({error})") from None
     return build(suite)
-
-
-def _extracted(path: Path, suite: Suite) -> BatchPolicy:
-    """The experts of an extraction, each in its own task."""
-    from pwm_bench.jobs.planning import make_arm, open_policies
-    from pwm_bench.store.inputs import Input, find_input
-    from pwm_bench.store.results import RunDirectory
-
-    record = RunDirectory(path).read()
-    if record.kind != "extract":
-        raise UsageError(f"--policy {path}: not an extraction; give the run directory that `pwm-bench extract` named")
-    source = Input(**record.spec["inputs"]["model"])
-    model, experts = open_policies(find_input(path, "policies").open(), source)
-    act = make_arm("pwm", model, suite.names, episodes=1, experts=experts)  # takes any number of worlds
-
-    def policy(obs: torch.Tensor, task: torch.Tensor) -> torch.Tensor:
-        worlds = len(task) // len(suite.tasks)  # those of a task stand together
-        return act(obs.view(len(suite.tasks), worlds, -1)).flatten(0, 1)[:, : suite.action_dim]
-
-    return policy

@@ -1,11 +1,9 @@
-"""Plays episodes and writes them down, and goes on where an earlier call was cut off."""
+"""Plays episodes of many tasks at once, a round after the other."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,12 +11,9 @@ import torch
 from envs.errors import UsageError
 from envs.suites import Suite, SuiteEnv
 from pwm_bench.collection.behaviours import BatchPolicy, Behaviour
-from pwm_bench.world_model.dataset import DatasetWriter, TaskInfo
-from pwm_bench.world_model.dataset.layout import Header, open_shard, read_header, shard_folders
+from pwm_bench.world_model.dataset import Episode, TaskInfo
 
-__all__ = ["collect", "task_infos"]
-
-_SAVE_SECONDS = 60.0
+__all__ = ["Collector", "task_infos"]
 
 
 def task_infos(suite: Suite) -> tuple[TaskInfo, ...]:
@@ -35,125 +30,101 @@ class _Recorder:
 
     behaviour: Behaviour
     obs: list[np.ndarray]
-    action: list[np.ndarray]
-    reward: list[float]
+    action: list[np.ndarray] = field(default_factory=list)
+    reward: list[float] = field(default_factory=list)
+    success: float = float("nan")
 
 
-def collect(
-    env: SuiteEnv,
-    path: Path,
-    *,
-    episodes: int,
-    behaviour: Callable[[int, int], Behaviour],
-    policy: BatchPolicy | None = None,
-    note: dict[str, object],
-    append: bool = False,
-    report: Callable[[int, int], None] | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    save_seconds: float = _SAVE_SECONDS,
-) -> bool:
-    """Records episodes 0 .. episodes - 1 of every task; those that the dataset holds already are not played again.
+class Collector:
+    """Worlds, and who acts in them.
 
     Args:
-        env: the worlds.
-        path: the dataset's folder.
-        episodes: of each task.
+        env: the worlds, E of each task.
         behaviour: who acts, by task index and episode number.
         policy: proposes actions for all worlds at once, where behaviours need it.
-        note: how the data is made, kept with every shard; must be as in the shards that are there.
-        append: data that was made in other ways may be there too; it stays and is not counted.
-        report: called with the episodes done and all, after each one.
-        stop: asked after every step; once true, what is whole is saved and the function returns.
-        save_seconds: time after which a shard is completed, so that a kill loses no more.
-
-    Returns:
-        Whether all episodes are there.
-
-    Raises:
-        UsageError: the folder holds other data; the disk is full.
     """
-    tasks = len(env.suite.tasks)
-    row_task = env.task.cpu().numpy()
-    with DatasetWriter(
-        path, task_infos(env.suite), obs_dim=env.suite.obs_dim, action_dim=env.suite.action_dim
-    ) as writer:
-        done = _already(path, writer.header, note, append)
-        total = tasks * episodes
-        if report is not None:
-            report(int(np.minimum(done, episodes).sum()), total)
-        if (done >= episodes).all():
-            return True
-        obs = env.reset(first=done.tolist()).cpu().numpy()
-        recorders = [_begin(env, row, behaviour, obs[row]) for row in range(env.num_envs)]
-        saved = time.monotonic()
-        try:
-            while (active := env.episode < episodes).any() and not stop():
-                proposal = None if policy is None else _propose(policy, obs, env)
-                action = np.zeros((env.num_envs, env.suite.action_dim), np.float32)
-                for row in np.flatnonzero(active).tolist():
-                    info, recorder = env.suite.tasks[row_task[row]], recorders[row]
-                    mine = None if proposal is None else proposal[row, : info.action_dim]
-                    chosen = recorder.behaviour.act(obs[row, : info.obs_dim], mine)
-                    action[row, : info.action_dim] = chosen
-                    recorder.action.append(action[row, : info.action_dim].copy())
-                step = env.step(torch.from_numpy(action), torch.from_numpy(active))
-                obs, final = step.obs.cpu().numpy(), step.final_obs.cpu().numpy()
-                reward, success, ended = (x.cpu().numpy() for x in (step.reward, step.success, step.done))
-                for row in np.flatnonzero(active).tolist():
-                    recorder, width = recorders[row], env.suite.tasks[row_task[row]].obs_dim
-                    recorder.obs.append(final[row, :width].copy())
-                    recorder.reward.append(float(reward[row]))
-                    if ended[row]:
-                        writer.add(
-                            int(row_task[row]),
-                            np.stack(recorder.obs),
-                            np.stack(recorder.action),
-                            np.array(recorder.reward, np.float32),
-                            success=float(success[row]),
-                            source=recorder.behaviour.source,
-                        )
-                        done[row_task[row]] += 1
-                        recorders[row] = _begin(env, row, behaviour, obs[row])
-                if report is not None and ended[active].any():
-                    report(int(np.minimum(done, episodes).sum()), total)
-                # All worlds of a task end together, so what is stored of a task is always its first episodes.
-                if time.monotonic() - saved > save_seconds:
-                    writer.flush(note)
-                    saved = time.monotonic()
-        finally:
-            writer.flush(note)
-    return bool((done >= episodes).all())
 
+    def __init__(
+        self, env: SuiteEnv, behaviour: Callable[[int, int], Behaviour], policy: BatchPolicy | None = None
+    ) -> None:
+        self._env = env
+        self._behaviour = behaviour
+        self._policy = policy
+        self._tasks = env.task.cpu().numpy()
+        self._obs = np.zeros((0, 0), np.float32)
+        self._begun: int | None = None
+        """The episode that the first world of each task has just begun, if the other worlds have begun theirs too."""
 
-def _propose(policy: BatchPolicy, obs: np.ndarray, env: SuiteEnv) -> np.ndarray:
-    action = policy(torch.from_numpy(obs), env.task.cpu())
-    if action.shape != (env.num_envs, env.suite.action_dim):
-        raise UsageError(
-            f"policy: gave actions {tuple(action.shape)}, must be ({env.num_envs}, {env.suite.action_dim})"
-        )
-    return action.detach().cpu().numpy()
+    def play(self, first: int, last: int, told: Callable[[int, int], None] = lambda done, total: None) -> list[Episode]:
+        """Plays the episodes from ``first`` to ``last - 1`` of every task, at most E of them. What happens in them
+        depends on their numbers alone, whatever was played before.
 
+        Args:
+            first: number of an episode.
+            last: likewise.
+            told: called before every step with the steps taken and those of the longest task. It may raise: the round
+                is lost then, and can be played again.
 
-def _begin(env: SuiteEnv, row: int, behaviour: Callable[[int, int], Behaviour], obs: np.ndarray) -> _Recorder:
-    task = row // env.envs_per_task
-    own = obs[: env.suite.tasks[task].obs_dim].copy()
-    return _Recorder(behaviour(task, int(env.episode[row])), [own], [], [])
+        Returns:
+            The episodes, sorted by task and number.
+        """
+        env = self._env
+        if self._begun != first:
+            self._obs = env.reset(first=first).cpu().numpy()
+        self._begun = None
+        number = env.episode.copy()
+        active = number < last
+        recorders = {row: self._begin(row) for row in np.flatnonzero(active).tolist()}
+        steps, longest = 0, max(env.suite.episode_lengths)
+        while active.any():
+            told(steps, longest)
+            self._step(active, recorders)
+            active = active & (env.episode == number)  # a world whose episode has ended has begun the next one
+            steps += 1
+        if last == first + env.envs_per_task:
+            self._begun = last
+        return [self._episode(row, recorder) for row, recorder in recorders.items()]
 
+    def _begin(self, row: int) -> _Recorder:
+        task = int(self._tasks[row])
+        own = self._obs[row, : self._env.suite.tasks[task].obs_dim].copy()
+        return _Recorder(self._behaviour(task, int(self._env.episode[row])), [own])
 
-def _already(path: Path, header: Header, note: dict[str, object], append: bool) -> np.ndarray:
-    """Episodes of each task, made in this way, that complete shards hold or left out, int64 ``(K,)``."""
-    names = [task.name for task in header.tasks]
-    done = np.zeros(len(names), np.int64)
-    for folder in shard_folders(path):
-        shard = open_shard(folder, read_header(path))
-        if shard.source != note:
-            if append:
-                continue
+    def _step(self, active: np.ndarray, recorders: dict[int, _Recorder]) -> None:
+        """One step of the worlds that are still at their episode."""
+        env, tasks = self._env, self._env.suite.tasks
+        proposal = None if self._policy is None else self._propose(self._policy)
+        action = np.zeros((env.num_envs, env.suite.action_dim), np.float32)
+        rows = np.flatnonzero(active).tolist()
+        for row in rows:
+            info, recorder = tasks[self._tasks[row]], recorders[row]
+            mine = None if proposal is None else proposal[row, : info.action_dim]
+            action[row, : info.action_dim] = recorder.behaviour.act(self._obs[row, : info.obs_dim], mine)
+            recorder.action.append(action[row, : info.action_dim].copy())
+        step = env.step(torch.from_numpy(action), torch.from_numpy(active))
+        self._obs, final = step.obs.cpu().numpy(), step.final_obs.cpu().numpy()
+        reward, success = step.reward.cpu().numpy(), step.success.cpu().numpy()
+        for row in rows:
+            recorder = recorders[row]
+            recorder.obs.append(final[row, : tasks[self._tasks[row]].obs_dim].copy())
+            recorder.reward.append(float(reward[row]))
+            recorder.success = float(success[row])
+
+    def _propose(self, policy: BatchPolicy) -> np.ndarray:
+        env = self._env
+        action = policy(torch.from_numpy(self._obs), env.task.cpu())
+        if action.shape != (env.num_envs, env.suite.action_dim):
             raise UsageError(
-                f"{path}: holds data made in another way ({shard.source or 'unknown'}); name another folder, give the "
-                "same options to go on, or --append to add to it"
+                f"policy: gave actions {tuple(action.shape)}, must be ({env.num_envs}, {env.suite.action_dim})"
             )
-        done += np.bincount(np.asarray(shard.episodes["task"]), minlength=len(names))
-        for name, count in shard.skipped.items():
-            done[names.index(name)] += count
-    return done
+        return action.detach().cpu().numpy()
+
+    def _episode(self, row: int, recorder: _Recorder) -> Episode:
+        return Episode(
+            task=int(self._tasks[row]),
+            obs=np.stack(recorder.obs),
+            action=np.stack(recorder.action),
+            reward=np.array(recorder.reward, np.float32),
+            success=recorder.success,
+            source=recorder.behaviour.source,
+        )

@@ -1,15 +1,14 @@
-"""Policies for collecting data in tasks without a scripted expert: any learner that needs no simulator's gradient.
+"""Policies of learners that acted in one task, kept in a folder: what `pwm_bench.jobs.behaviour` leaves for collecting.
 
-A policy is kept from several stages of training, because data of good behaviour alone teaches a world model little of
-what happens elsewhere. Stages are saved beside the dataset, so an interrupted collection trains none twice.
+behaviour.json          task, learner, settings, seed, and how many stages there are
+stage-0/, stage-1/ ...  the learner's state after equal shares of its training, see `pwm_bench.store.checkpoint`
 """
 
 from __future__ import annotations
 
 import copy
-import shutil
-import time
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,14 @@ from envs.errors import UsageError, unknown
 from envs.suites.single import SuiteTaskEnv
 from pwm_bench import configs, registry
 from pwm_bench.store import checkpoint
+from pwm_bench.store.files import write_atomic
 
-__all__ = ["Act", "check_learner", "train"]
+__all__ = ["Act", "build", "check_learner", "describe", "load_policies", "stage_path"]
 
 Act = Callable[[np.ndarray], np.ndarray]
 """The task's own observation ``(d,)`` to an action ``(a,)``."""
 
-_NUM_ENVS = 16
-_SAVE_SECONDS = 60.0
+_DESCRIPTION = "behaviour.json"
 
 
 def check_learner(algorithm: str) -> None:
@@ -38,75 +37,79 @@ def check_learner(algorithm: str) -> None:
     """
     able = [a for a in registry.algorithms() if registry.learner_package(a).gradient_source != "simulator"]
     if algorithm in registry.ALGORITHMS and algorithm not in able:
-        raise UsageError(f"--learner {algorithm}: needs a differentiable simulator; use {' or '.join(able)}")
+        raise UsageError(f"learner '{algorithm}' needs a differentiable simulator; use {' or '.join(able)}")
     if algorithm not in able:
         raise unknown("learner", algorithm, able)
 
 
-def train(
+def build(
     task: str,
-    algorithm: str,
-    folder: Path,
+    learner: str,
+    config: Mapping[str, Any],
     *,
-    steps: int,
-    stages: int,
+    env_steps: int,
     seed: int,
-    num_workers: int,
-    report: Callable[[int, int], None] | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> list[Act] | None:
-    """Trains a policy in a task, or loads what an earlier call has trained.
+    num_workers: int = 0,
+    device: torch.device | str = "cpu",
+) -> tuple[SuiteTaskEnv, Any]:
+    """A learner and the worlds of its task.
 
     Args:
         task: a task of a suite.
-        algorithm: a learner, see `check_learner`.
-        folder: where stages and the state of an interrupted training are kept.
-        steps: environment steps.
-        stages: policies kept, after equal shares of the steps.
+        learner: an algorithm, see `check_learner`.
+        config: its settings, or changes of its recipe.
+        env_steps: environment steps of the whole training.
         seed: of the learner and of the worlds.
         num_workers: processes for the worlds.
-        report: called with the steps taken and all.
-        stop: asked after every update; once true, the state is saved.
-
-    Returns:
-        The deterministic policies of all stages, or None if it was stopped.
+        device: of the learner.
     """
-    package = registry.learner_package(algorithm)
-    config = configs.override(package.recipe(task, "suite"), {"num_envs": _NUM_ENVS})
-    key = f"{task} {algorithm} {steps} {stages} {seed}"
-    paths = [folder / f"{task}-{algorithm}-stage-{stage}" for stage in range(stages)]
-    running = folder / f"{task}-{algorithm}-running"
-    with SuiteTaskEnv(task, num_envs=config.num_envs, seeds=[seed], num_workers=num_workers) as env:
-        learner = package.Learner(env, config, seeds=[seed], total_env_steps=steps)
-        policies: list[Act] = []
-        for path in paths:
-            if checkpoint.exists(path):
-                state = checkpoint.load(path, spec_id=key).state
+    package = registry.learner_package(learner)
+    settings = configs.override(package.recipe(task, "suite"), config)
+    env = SuiteTaskEnv(task, num_envs=settings.num_envs, seeds=[seed], num_workers=num_workers, device=device)
+    try:
+        return env, package.Learner(env, settings, seeds=[seed], total_env_steps=env_steps)
+    except BaseException:
+        env.close()
+        raise
+
+
+def stage_path(folder: Path, stage: int) -> Path:
+    """Where the policy of a stage lies."""
+    return folder / f"stage-{stage}"
+
+
+def describe(folder: Path, **fields: Any) -> None:
+    """Writes what `load_policies` must know beside the stages: the arguments of `build`, ``stages`` and ``spec_id``."""
+    write_atomic(folder / _DESCRIPTION, json.dumps(fields, indent=2, sort_keys=True) + "\n")
+
+
+def load_policies(folder: Path, task: str) -> list[Act]:
+    """The deterministic policies of all stages.
+
+    Args:
+        folder: as such a run has left it.
+        task: that the policies must be of.
+
+    Raises:
+        UsageError: missing, damaged, or of another task.
+    """
+    try:
+        about = json.loads((folder / _DESCRIPTION).read_bytes())
+        stages, spec_id = about.pop("stages"), about.pop("spec_id")
+        env, learner = build(**about)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder}: holds no trained policies ({error}); name what such a run has left") from None
+    with env:
+        if about["task"] != task:
+            raise UsageError(f"{folder}: its policies are of '{about['task']}', not of '{task}'")
+        policies = []
+        for stage in range(stages):
+            path = stage_path(folder, stage)
+            state = checkpoint.load(path, spec_id=spec_id).state
+            with checkpoint.restoring(path):
                 learner.load_state_dict(state | {"env": env.state_dict()})  # to act, the worlds needn't be there
-                policies.append(_policy(learner, env))
-        if len(policies) == stages:
-            return policies
-        if checkpoint.exists(running):
-            learner.load_state_dict(checkpoint.load(running, spec_id=key).state)
-        elif policies:
-            learner.load_state_dict(checkpoint.load(paths[len(policies) - 1], spec_id=key).state)
-        saved = time.monotonic()
-        while len(policies) < stages:
-            done = learner.counters.env_steps
-            if report is not None:
-                report(min(done, steps), steps)
-            if done >= steps * (len(policies) + 1) / stages:
-                checkpoint.save(paths[len(policies)], learner.state_dict(), spec_id=key)
-                policies.append(_policy(learner, env))
-                continue
-            if stop() or time.monotonic() - saved > _SAVE_SECONDS:
-                checkpoint.save(running, learner.state_dict(), spec_id=key)
-                saved = time.monotonic()
-                if stop():
-                    return None
-            learner.update()
-    shutil.rmtree(running, ignore_errors=True)
-    return policies
+            policies.append(_policy(learner, env))
+        return policies
 
 
 def _policy(learner: Any, env: SuiteTaskEnv) -> Act:

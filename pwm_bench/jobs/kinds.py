@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "carry_out", "job_class", "read_spec", "spec_class", "spec_from"]
 
 KINDS: Mapping[str, tuple[str, str]] = {
+    "collect": ("pwm_bench.jobs.collect:CollectSpec", "pwm_bench.jobs.collect:CollectJob"),
+    "train-behaviour": ("pwm_bench.jobs.behaviour:BehaviourSpec", "pwm_bench.jobs.behaviour:BehaviourJob"),
+    "pretrain": ("pwm_bench.jobs.pretrain:PretrainSpec", "pwm_bench.jobs.pretrain:PretrainJob"),
     "train": ("pwm_bench.jobs.train_spec:RunSpec", "pwm_bench.jobs.train:TrainJob"),
     "extract": ("pwm_bench.jobs.extract:ExtractionSpec", "pwm_bench.jobs.extract:ExtractJob"),
     "clone": ("pwm_bench.jobs.clone:CloneSpec", "pwm_bench.jobs.clone:CloneJob"),

@@ -64,6 +64,8 @@ class Counts(_Model):
     iterations: int = 0
     """Calls of the learner's ``update``."""
     env_steps: int = 0
+    episodes: int = 0
+    """Episodes that were recorded, of all tasks together."""
     gradient_steps: int = 0
     """Optimiser steps, of all networks together."""
     policy_gradient_steps: int = 0

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from envs.errors import UsageError, unknown
+from pwm_bench import configs
 from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.schema import Member
@@ -35,7 +36,7 @@ class Spec:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
-        raise NotImplementedError
+        return configs.to_json(self)
 
     def to_json(self) -> str:
         """Kind and fields as a JSON text, which ``pwm-bench run`` takes."""
@@ -48,7 +49,7 @@ class Spec:
         Raises:
             UsageError: unknown or missing fields, or impossible values.
         """
-        raise NotImplementedError
+        return configs.from_json(cls, values)  # type: ignore[type-var]  # subclasses are dataclasses
 
     @classmethod
     def from_json(cls, text: str, *, source: str = "spec") -> Self:

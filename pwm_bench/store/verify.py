@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from envs.errors import UsageError
 from pwm_bench.store import checkpoint_files
 from pwm_bench.store.curves import Curves
 from pwm_bench.store.identity import identity
+from pwm_bench.store.inputs import content_digest
 from pwm_bench.store.results import FINISHED, RunDirectory
 from pwm_bench.store.schema import RunRecord
 
@@ -51,10 +51,9 @@ def _artifacts(directory: RunDirectory, record: RunRecord) -> list[str]:
             problems.append(f"{directory.record_file}: artifact {name}: {artifact.file} is outside the run's directory")
             continue
         try:
-            with open(file, "rb") as content:
-                digest = hashlib.file_digest(content, "sha256").hexdigest()
-        except OSError as error:
-            problems.append(f"{file}: cannot be read ({error.strerror}), and the record has it as artifact {name}")
+            digest = content_digest(file)
+        except UsageError as error:
+            problems.append(f"{error}; the record has it as artifact {name}")
             continue
         if digest != artifact.digest:
             problems.append(f"{file}: its content has another digest than the record says: altered")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from envs.errors import UsageError
 from pwm_bench.store.listing import scan
-from pwm_bench.store.results import FINISHED, Results
+from pwm_bench.store.results import FINISHED, Results, RunDirectory
 
 __all__ = ["PIPELINES", "Pipeline", "Stage", "describe", "stages"]
 
@@ -31,12 +31,14 @@ class Pipeline:
     """Names, or one suite."""
     collect: tuple[str, ...] | None
     pretrain: tuple[str, ...] | None
+    sizes: tuple[str, ...] = ()
+    """Of the first world model, which those of the rounds go on with."""
     steps: tuple[int, ...] = ()
-    """Gradient steps of the world model in all: before the first round, after it, and so on."""
+    """Gradient steps of the world model: before the first round, after it, and so on."""
     round_extract: tuple[str, ...] = ()
     """A round extracts policies from the model as it is,"""
     round_collect: tuple[str, ...] = ()
-    """adds episodes that these play, and trains the model on: what it believed wrongly, it learns."""
+    """collects episodes that these play, and trains the model on: what it believed wrongly, it learns."""
     extracts: tuple[tuple[str, ...], ...]
     """One extraction each, from the same model and data; others are compared with the one begun last."""
     clones: tuple[tuple[str, ...], ...]
@@ -77,10 +79,8 @@ _FOURTEEN = (*MT10, "cartpole-swingup", "cup-catch", "walker-walk", "cheetah-run
 _MIXED = ("--learner", "ppo", "--noise", "0.1", "0.5", "1.0", "--random-share", "0.25")
 # Sized for an hour on two CPU cores: an eighth of the published batch, so that many more steps fit into it, and no Q
 # functions, which PWM does not use and which cost three times as much as the rest.
-_CPU_MODEL = (
-    "--size", "5M", "--model-set", "num_q=0", "--set", "learn_values=false", "--set", "batch_size=128",
-    "--balanced", "--precision", "bfloat16",
-)  # fmt: skip
+_CPU_SIZES = ("--size", "5M", "--model-set", "num_q=0")
+_CPU_MODEL = ("--set", "learn_values=false", "--set", "batch_size=128", "--balanced", "--precision", "bfloat16")
 # A quarter of the published critic steps in smaller critics: these are most of the work beside a 5M model.
 _CPU_POLICY = (
     "--precision", "bfloat16", "--set", "critic_iterations=2", "--set", "critic_hidden=[256,128]",
@@ -95,7 +95,8 @@ PIPELINES: Mapping[str, Pipeline] = {
         "dm_control, own data, a 1M world model, all experts together, beside behaviour cloning and TD-MPC2's planner.",
         tasks=("mw-reach", "mw-drawer-close", "cartpole-swingup"),
         collect=("--episodes", "60", "--train-steps", "50000", *_MIXED),
-        pretrain=("--size", "1M", "--set", "batch_size=128", "--balanced"),
+        pretrain=("--set", "batch_size=128", "--balanced"),
+        sizes=("--size", "1M"),
         steps=(800,),
         extracts=tuple(("--iterations", "400", *_CPU_POLICY, "--evaluations", "3", *more) for more in (_IMITATION, ())),
         clones=(("--iterations", "2000"),),
@@ -109,7 +110,8 @@ PIPELINES: Mapping[str, Pipeline] = {
         tasks=_FOURTEEN,
         collect=("--episodes", "300", "--train-steps", "150000", *_MIXED),
         pretrain=_CPU_MODEL,
-        steps=(9000, 10_500, 12_000, 13_500),
+        sizes=_CPU_SIZES,
+        steps=(9000, 1500, 1500, 1500),
         round_extract=("--iterations", "200", *_CPU_POLICY, "--set", "batch_size=32", "--evaluations", "2"),
         round_collect=("--episodes", "50", "--noise", "0", "0.3"),
         extracts=(("--iterations", "400", *_CPU_POLICY),),
@@ -123,6 +125,7 @@ PIPELINES: Mapping[str, Pipeline] = {
         tasks=_FOURTEEN,
         collect=("--episodes", "300", "--train-steps", "150000", *_MIXED, "--seed", "1"),
         pretrain=(*_CPU_MODEL, "--seed", "1"),
+        sizes=_CPU_SIZES,
         steps=(9000,),
         extracts=tuple(
             ("--seeds", "3", "--iterations", "300", *_CPU_POLICY, "--set", "batch_size=32", "--evaluations", "2", *more)
@@ -174,20 +177,28 @@ def stages(
     for option, value, own in (("--data DIR", data, pipeline.collect), ("--model FILE", model, pipeline.pretrain)):
         if value is None and own is None:
             raise UsageError(f"'{name}' needs {option}; docs/multitask.md says where to get the published ones")
-    store = Results(results)
+    store, study = Results(results), f"{name}-rounds"
     rounds = len(pipeline.steps) - 1 if model is None and data is None else 0
-    if data is None or any(data.glob(_CHUNKS)):
-        source = ("--from-tdmpc2", str(data)) if data is not None else pipeline.collect or ()
-        data = results / "data" / name
-        yield Stage("data", ("collect", *pipeline.tasks, "--out", str(data), *source), data)
+    if data is None:
+        yield Stage("data", ("collect", *pipeline.tasks, *(pipeline.collect or ()), *place), store.study_path(name))
+        data = _left(store, name, "collect", 0)
+    elif any(data.glob(_CHUNKS)):
+        source, data = data, results / "data" / name
+        yield Stage("data", ("convert", str(source), str(data), "--suite", *pipeline.tasks), data)
+    played = [data]
     if model is None:
-        model = results / "models" / name
         for number in range(rounds + 1):
+            more = pipeline.sizes
             if number:
+                assert model is not None
                 yield from _round(pipeline, name, number, data, model, results, on)
+                played.append(_left(store, study, "collect", number - 1))
+                more = ("--continue-from", str(model))
             steps = ("--steps", str(pipeline.steps[number - rounds - 1]))
-            words = ("pretrain", str(data), "--out", str(model), *(pipeline.pretrain or ()), *steps, *on)
-            yield Stage("world model" + (f", round {number}" if number else ""), words, model)
+            words = ("pretrain", *map(str, played), *(pipeline.pretrain or ()), *more, *steps, *place, *on)
+            purpose = "world model" + (f", round {number}" if number else "")
+            yield Stage(purpose, words, store.study_path(name))
+            model = _left(store, name, "pretrain", number)
     episodes = ("--evaluation-episodes", str(pipeline.episodes))
     made = store.study_path(name)
     for words in pipeline.clones:
@@ -206,12 +217,21 @@ def _round(
 ) -> Iterator[Stage]:
     """Policies from the model as it is, and what happens when they act."""
     store, study = Results(results), f"{name}-rounds"
-    words = (*pipeline.round_extract, "--results", str(results), "--study", study, *on)
+    place = ("--results", str(results), "--study", study)
+    words = (*pipeline.round_extract, *place, *on)
     extract = ("extract", str(model), str(data), "--tasks", *pipeline.tasks, *words)
     yield Stage(f"policies, round {number}", extract, store.study_path(study))
     run = _experts(store, study, number - 1)
-    source = ("--policy", str(run), "--append", "--seed", str(number), *pipeline.round_collect)
-    yield Stage(f"data, round {number}", ("collect", *pipeline.tasks, "--out", str(data), *source), data)
+    source = ("--policy", str(run), "--seed", str(number), *pipeline.round_collect)
+    yield Stage(f"data, round {number}", ("collect", *pipeline.tasks, *source, *place), store.study_path(study))
+
+
+def _left(results: Results, study: str, kind: str, which: int) -> Path:
+    """What one of the study's finished runs of a kind has left, in the order of their beginning."""
+    runs = [entry for entry in scan(results, [study]) if entry.kind == kind and entry.status in FINISHED]
+    run = RunDirectory(Path(sorted(runs, key=lambda entry: entry.started_at)[which].path))
+    (artifact,) = run.read().artifacts.values()
+    return run.path / artifact.file
 
 
 def _experts(results: Results, study: str, which: int) -> Path:

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
 from envs.errors import UsageError
-from pwm_bench.cli.commands.options import option
+from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
 from pwm_bench.cli.showing import terminal
+from pwm_bench.hints import show_hints
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from envs.suites import Suite
-    from pwm_bench.collection.trained import Act
-    from pwm_bench.runs.stop import StopRequest
-    from pwm_bench.world_model.dataset import Dataset
+    from pwm_bench.jobs.behaviour import BehaviourSpec
+    from pwm_bench.runs.outcome import Outcome
+    from pwm_bench.store.inputs import Input
+    from pwm_bench.store.results import Results
+    from pwm_bench.store.spec import Spec
 
 __all__ = ["Collect"]
-
-_ENTRIES = {"mt30": 501, "mt80": 101}  # of a stored episode in TD-MPC2's files
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collect:
-    """Record episodes of dm_control and Meta-World tasks, or convert TD-MPC2's datasets.
+    """Record episodes of dm_control and Meta-World tasks, or go on with what was cut off.
 
-    Goes on where it was stopped. Examples:
-      pwm-bench collect mw-reach mw-push cheetah-run --out data/three --episodes 100
-      pwm-bench collect mt30 --from-tdmpc2 ~/datasets/mt30 --out data/mt30
+    Example:
+      pwm-bench collect mw-reach mw-push cheetah-run --episodes 100
     """
 
     leaves_files: ClassVar[bool] = True
@@ -41,8 +39,6 @@ class Collect:
 
     tasks: Annotated[tuple[str, ...], tyro.conf.Positional, option("TASK|SUITE")]
     """Tasks, or a suite: mt30, mt80, mw50."""
-    out: Annotated[Path, option("DIR")]
-    """Folder of the dataset."""
     episodes: Annotated[int, option("N", "100")] = 100
     """Of each task."""
     policy: Annotated[str, option("NAME", "auto")] = "auto"
@@ -50,7 +46,7 @@ class Collect:
     random; the run directory of an extraction; or module:function, a Python function that takes the suite and returns
     a policy."""
     learner: Annotated[str | None, option("NAME", "none")] = None
-    """Algorithm that trains policies for tasks without an expert: ppo, pwm or sac."""
+    """Algorithm that trains policies for tasks without an expert: ppo, pwm or sac. Each is a run of its own."""
     train_steps: Annotated[int, option("N", "100000")] = 100_000
     """Environment steps of that training, in each task."""
     stages: Annotated[int, option("N", "3")] = 3
@@ -58,176 +54,94 @@ class Collect:
     noise: Annotated[tuple[float, ...], option("STD..", "0 0.1 0.3")] = (0.0, 0.1, 0.3)
     """Standard deviations of noise on the policy's actions, one an episode, in turn."""
     random_share: Annotated[float, option("SHARE", "0")] = 0.0
-    """Share of the episodes that has random actions instead: a world model must know what fails, too."""
+    """Fraction of the episodes that has random actions instead: a world model must know what fails, too."""
     seed: Annotated[int, option("N", "0")] = 0
-    """Of starts, goals and noise."""
+    """Of starts, goals, noise, and of --learner's training."""
     envs_per_task: Annotated[int, option("N", "1")] = 1
-    """Worlds of each task that run at once. The data is the same."""
+    """Worlds of each task that run at once."""
     workers: Annotated[int | None, option("N", "one a processor")] = None
     """Processes that run the worlds; 0 for none. The data is the same."""
-    append: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Add to a dataset that was made in another way, e.g. episodes of the policies that were extracted from it. Give
-    another --seed for other starts."""
-    from_tdmpc2: Annotated[Path | None, option("DIR")] = None
-    """Convert TD-MPC2's chunk_*.pt in this folder instead of playing; TASKS must be mt30 or mt80."""
-    to_tdmpc2: Annotated[Path | None, option("DIR")] = None
-    """Also write the dataset as chunks that TD-MPC2 loads."""
+    study: Annotated[str, option("NAME", "collect")] = "collect"
+    """Folder to file the run under."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+    checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
+    """Time between two checkpoints."""
 
     def __call__(self) -> int:
-        """Plays or converts, then shows what there is."""
-
-        from envs.suites import spec
-        from pwm_bench.collection.display import summary
-        from pwm_bench.runs.stop import Stopped, stop_request
-        from pwm_bench.store.lock import RunLock
+        """Plays, then shows what there is."""
+        from pwm_bench.cli.carry import show_end
+        from pwm_bench.cli.datasets import summary
+        from pwm_bench.jobs.collect import CollectSpec
+        from pwm_bench.store.inputs import find_input
+        from pwm_bench.store.results import Results
         from pwm_bench.world_model.dataset import Dataset
 
-        suite = spec(self.tasks)
-        if self.episodes < 1:
-            raise UsageError(f"--episodes {self.episodes}: must be at least 1")
-        console = terminal()
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--out {self.out}: can't be made ({error.strerror}); name another folder") from None
-        with RunLock(self.out / ".lock"), stop_request() as stop:
-            try:
-                if self.from_tdmpc2 is not None:
-                    self._convert(console, suite, stop)
-                else:
-                    self._play(console, suite, stop)
-                dataset = Dataset(self.out)
-                console.print(summary(dataset))
-                if self.to_tdmpc2 is not None:
-                    self._export(console, dataset, stop)
-            except Stopped:
-                console.print(
-                    f"stopped; {self.out} keeps what is whole: the same command goes on from there", highlight=False
-                )
-                return stop.exit_code
-        return 0
+        console, results = terminal(), Results(self.results)
+        results.check_writable()
+        extracted = (Path(self.policy) / "run.json").is_file()
+        inputs = _of_extraction(Path(self.policy)) if extracted else {}
+        fields: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("tasks", "episodes", "noise", "random_share", "seed", "envs_per_task", "workers", "study")
+        }
+        fields["policy"] = "extracted" if extracted else self.policy
+        spec = CollectSpec(**fields, inputs=inputs)
+        for behaviour in self._behaviours():
+            outcome = self._carry_out(behaviour, results, console)
+            if outcome.exit_code:
+                show_end(console, outcome, results)
+                return outcome.exit_code
+            path = results.run(behaviour.study, behaviour.id).path
+            inputs[f"policies.{behaviour.task}"] = find_input(path, "policies")
+        spec = CollectSpec(**fields, inputs=inputs)
+        outcome = self._carry_out(spec, results, console)
+        path = results.run(spec.study, spec.id).path
+        if outcome.exit_code == 0:
+            data = Dataset(path / outcome.record.artifacts["data"].file)
+            console.print(summary(data, spec.label))
+        show_end(console, outcome, results)
+        if outcome.exit_code == 0:
+            show_hints(console, [("next", f"pwm-bench pretrain {shlex.quote(str(path))}")])
+        return outcome.exit_code
 
-    def _play(self, console: Console, suite: Suite, stop: StopRequest) -> None:
-        from envs.suites import make
-        from pwm_bench.collection.behaviours import Noise, make_behaviours
-        from pwm_bench.collection.collect import collect
-        from pwm_bench.collection.display import progress_bar
-        from pwm_bench.runs.stop import Stopped
+    def _carry_out(self, spec: Spec, results: Results, console: Console) -> Outcome:
+        from pwm_bench.cli.carry import carry_out_shown
 
-        noise = Noise(levels=self.noise, random_share=self.random_share)
-        note: dict[str, object] = {"policy": self.policy, "noise": list(self.noise), "seed": self.seed}
-        if self.random_share:
-            note["random_share"] = self.random_share
-        with progress_bar(console, "starting the worlds") as begin, ExitStack() as stack:
-            trained: dict[str, list[Act]] = {}
-            for task in self._learned(suite):
-                policies = self._train(task, begin(f"training in {task}"), lambda: bool(stop))
-                if policies is None:
-                    raise Stopped
-                trained[task] = policies
-            if trained:
-                note |= {"learner": self.learner, "train_steps": self.train_steps, "stages": self.stages}
-            behaviour, policy = make_behaviours(self.policy, suite, seed=self.seed, noise=noise, trained=trained)
-            env = stack.enter_context(
-                make(suite, envs_per_task=self.envs_per_task, num_workers=self.workers, seed=self.seed)
-            )
-            complete = collect(
-                env,
-                self.out,
-                episodes=self.episodes,
-                behaviour=behaviour,
-                policy=policy,
-                note=note,
-                append=self.append,
-                report=begin("episodes"),
-                stop=lambda: bool(stop),
-            )
-            if not complete:
-                raise Stopped
+        return carry_out_shown(spec, results, console=console, checkpoint_seconds=self.checkpoint_seconds)
 
-    def _learned(self, suite: Suite) -> list[str]:
-        """Tasks that policies are trained in."""
+    def _behaviours(self) -> list[BehaviourSpec]:
+        """The trainings that ``--learner`` asks for: one in each task without an expert."""
         if self.learner is None:
             return []
+        from envs import suites
         from pwm_bench.collection.trained import check_learner
+        from pwm_bench.jobs.behaviour import BehaviourSpec
 
         check_learner(self.learner)
         if self.policy != "auto":
             raise UsageError(f"--learner {self.learner}: goes with --policy auto, not {self.policy}")
-        for name, value in (("train-steps", self.train_steps), ("stages", self.stages)):
-            if value < 1:
-                raise UsageError(f"--{name} {value}: must be at least 1")
-        return [task.name for task in suite.tasks if task.family != "meta_world"]
-
-    def _train(self, task: str, report: Callable[[int, int], None], stop: Callable[[], bool]) -> list[Act] | None:
-        from envs.cores import usable_cores
-        from pwm_bench.collection.trained import train
-
-        assert self.learner is not None
-        return train(
-            task,
-            self.learner,
-            self.out / ".policies",
-            steps=self.train_steps,
-            stages=self.stages,
-            seed=self.seed,
-            num_workers=usable_cores() if self.workers is None else self.workers,
-            report=report,
-            stop=stop,
-        )
-
-    def _convert(self, console: Console, suite: Suite, stop: StopRequest) -> None:
-        from pwm_bench.collection.collect import task_infos
-        from pwm_bench.collection.display import progress_bar
-        from pwm_bench.world_model.dataset.convert import from_chunks
-
-        assert self.from_tdmpc2 is not None
-        if len(self.tasks) != 1 or self.tasks[0] not in _ENTRIES:
-            raise UsageError(f"--from-tdmpc2: TASKS must be mt30 or mt80, not {' '.join(self.tasks)}")
-        with progress_bar(console, "opening the chunks") as begin:
-            done = from_chunks(
-                self.from_tdmpc2,
-                self.out,
-                task_infos(suite),
-                obs_dim=suite.obs_dim,
-                action_dim=suite.action_dim,
-                report=_heeding(stop, begin("episodes")),
+        return [
+            BehaviourSpec(
+                task=task.name,
+                learner=self.learner,
+                env_steps=self.train_steps,
+                stages=self.stages,
+                seed=self.seed,
+                workers=self.workers,
+                study=self.study,
             )
-        console.print(f"{done.episodes} episodes from {done.files} files", highlight=False)
-
-    def _export(self, console: Console, dataset: Dataset, stop: StopRequest) -> None:
-        from envs.suites import spec
-        from pwm_bench.collection.display import progress_bar
-        from pwm_bench.world_model.dataset.convert import to_chunks
-
-        assert self.to_tdmpc2 is not None
-        name = "mt30" if set(dataset.names) <= set(spec("mt30").names) else "mt80"
-        suite = spec(name)
-        with progress_bar(console, "writing chunks") as begin:
-            done = to_chunks(
-                dataset,
-                self.to_tdmpc2,
-                suite.names,
-                obs_dim=suite.obs_dim,
-                action_dim=suite.action_dim,
-                entries=_ENTRIES[name],
-                report=_heeding(stop, begin("episodes")),
-            )
-        console.print(
-            f"{done.episodes} episodes of {_ENTRIES[name]} entries in {done.files} files for TD-MPC2's {name}: "
-            f"{self.to_tdmpc2}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        for task, count in done.skipped.items():
-            console.print(f"  {task}: {count} episodes are shorter and were left out", style="yellow", highlight=False)
+            for task in suites.spec(self.tasks).tasks
+            if task.family != "meta_world"
+        ]
 
 
-def _heeding(stop: StopRequest, report: Callable[[int, int], None]) -> Callable[[int, int], None]:
-    """A report of progress that leaves the work where it was asked to stop."""
+def _of_extraction(path: Path) -> dict[str, Input]:
+    """The policies of an extraction, and its world model."""
+    from pwm_bench.store.inputs import Input, find_input
+    from pwm_bench.store.results import RunDirectory
 
-    def told(done: int, total: int) -> None:
-        report(done, total)
-        stop.check()
-
-    return told
+    record = RunDirectory(path).read()
+    if record.kind != "extract":
+        raise UsageError(f"--policy {path}: not an extraction; give the run directory that `pwm-bench extract` named")
+    return {"policies": find_input(path, "policies"), "model": Input(**record.spec["inputs"]["model"])}

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from shlex import quote
+from shlex import join
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from envs.errors import UsageError, unknown
-from pwm_bench.cli.commands.options import Device, option
-from pwm_bench.cli.showing import plain_table, step_bar, terminal
+from envs.errors import UsageError
+from pwm_bench.cli.commands.options import Device, ResultsFolder, default_results, option
+from pwm_bench.cli.showing import plain_table, terminal
 from pwm_bench.hints import show_hints
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
-    from pwm_bench.jobs.pretraining import PretrainProgress
-    from pwm_bench.world_model.multitask.validation import TaskErrors
+    from pwm_bench.store.results import RunDirectory
 
 __all__ = ["Pretrain"]
 
@@ -29,25 +26,26 @@ __all__ = ["Pretrain"]
 class Pretrain:
     """Train one world model on the episodes of many tasks, or go on with what was cut off.
 
-    Example:
-      pwm-bench pretrain data/three --out models/three --size 5M --steps 20000
+    Examples:
+      pwm-bench pretrain results/runs/collect/RUN --size 5M --steps 20000
+      pwm-bench pretrain results/runs/collect/RUN data/more --continue-from results/runs/pretrain/RUN --steps 5000
     """
 
     leaves_files: ClassVar[bool] = True
     stops_in_order: ClassVar[bool] = True
 
-    data: Annotated[Path, tyro.conf.Positional, option("DATA")]
-    """Folder of a dataset; see `pwm-bench collect`."""
-    out: Annotated[Path, option("DIR")]
-    """Folder of the model; the same command goes on with what is in it."""
-    size: Annotated[str, option("NAME", "5M")] = "5M"
+    data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ..")]
+    """Run directories of `pwm-bench collect`, or folders of datasets; several, of the same tasks, are read as one."""
+    continue_from: Annotated[Path | None, option("MODEL")] = None
+    """Begin from the weights of this model: a run directory, a folder, or a TD-MPC2 checkpoint (.pt)."""
+    size: Annotated[str | None, option("NAME", "5M")] = None
     """1M, 5M, 19M, 48M or 317M."""
     recipe: Annotated[str, option("NAME", "pwm")] = "pwm"
     """pwm (H 16, rho 0.99, TD-MPC2's losses), tdmpc2 (H 3, rho 0.5) or pwm-regression."""
     steps: Annotated[float, option("N", "20000")] = 20_000
     """Gradient steps."""
     minutes: Annotated[float | None, option("M")] = None
-    """Stop after so much training time, whatever the steps."""
+    """End after so much training time, if the steps do not end it before."""
     precision: Annotated[str, option("NAME", "float32")] = "float32"
     """float32, or bfloat16 for matrix products."""
     set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
@@ -57,117 +55,71 @@ class Pretrain:
     balanced: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Draw every task equally often, instead of every slice of the data."""
     holdout: Annotated[float, option("SHARE", "0.05")] = 0.05
-    """Share of the episodes kept for validation."""
+    """Fraction of the episodes that is kept for evaluations."""
     seed: Annotated[int, option("N", "0")] = 0
     """Of weights and batches."""
-    validate_every: Annotated[int, option("N", "1000")] = 1000
-    """Steps between two validations."""
-    checkpoint_seconds: Annotated[float, option("S", "120")] = 120.0
-    """Time between two checkpoints."""
+    evaluations: Annotated[int, option("N", "11")] = 11
+    """Evaluations on held-out episodes, from the untrained to the final model, both included."""
+    study: Annotated[str, option("NAME", "pretrain")] = "pretrain"
+    """Folder to file the run under."""
     device: Device = None
     """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
+    results: ResultsFolder = field(default_factory=default_results)
+    """Results folder."""
+    checkpoint_seconds: Annotated[float, option("S", "120")] = 120.0
+    """Time between two checkpoints."""
 
     def __call__(self) -> int:
         """Trains."""
-
-        from envs.devices import resolve_device
         from pwm_bench import configs
-        from pwm_bench.jobs.pretraining import PretrainSpec, last_validation, model_config_of, pretrain
-        from pwm_bench.runs.stop import stop_request
-        from pwm_bench.world_model.dataset import Dataset
-        from pwm_bench.world_model.multitask.config import SIZES
-        from pwm_bench.world_model.multitask.recipes import recipe
+        from pwm_bench.cli.carry import carry_out_shown, show_end
+        from pwm_bench.jobs.pretrain import PretrainSpec
+        from pwm_bench.store.inputs import find_input
+        from pwm_bench.store.results import Results
 
-        if self.size not in SIZES:
-            raise unknown("model size", self.size, SIZES)
-        for name, value in (("steps", self.steps), ("validate_every", self.validate_every)):
-            if value < 1 or value != int(value):
-                raise UsageError(f"--{name.replace('_', '-')} {value}: must be a whole number of at least 1")
-        device = resolve_device(self.device)
-        base = recipe(self.recipe, precision=self.precision)
-        training = configs.override(base, dict(map(configs.parse_assignment, self.set)), where="training settings")
-        model = model_config_of(Dataset(self.data, holdout=self.holdout), SIZES[self.size])
-        model = configs.override(model, dict(map(configs.parse_assignment, self.model_set)), where="model sizes")
-        spec = PretrainSpec(
-            data=str(self.data),
-            model=model,
-            training=training,
-            steps=int(self.steps),
-            minutes=self.minutes,
-            seed=self.seed,
-            balanced=self.balanced,
-            holdout=self.holdout,
+        if self.steps < 1 or self.steps != int(self.steps):
+            raise UsageError(f"--steps {self.steps}: must be a whole number of at least 1")
+        names = ("size", "seed", "balanced", "holdout", "evaluations", "study")
+        fields: dict[str, Any] = {name: getattr(self, name) for name in names}
+        spec = PretrainSpec.create(
+            data=[find_input(path, "data") for path in self.data],
+            continues=None if self.continue_from is None else find_input(self.continue_from, "model"),
+            sizes=dict(map(configs.parse_assignment, self.model_set)),
+            settings=self.recipe,
+            changes={"precision": self.precision, **dict(map(configs.parse_assignment, self.set))},
+            gradient_steps=int(self.steps),
+            train_seconds=None if self.minutes is None else 60.0 * self.minutes,
+            device=self.device or "auto",
+            **fields,
         )
-        console = terminal()
-        with _Display(console, spec.steps) as display:
-            complete = pretrain(
-                spec,
-                self.out,
-                device=device,
-                progress=display.show,
-                checkpoint_seconds=self.checkpoint_seconds,
-                validate_every=self.validate_every,
-            )
-        if errors := last_validation(self.out):
-            console.print(_table(errors))
-        elif complete:
-            console.print("no episode was held out, so nothing was validated", highlight=False)
-        if not complete:
-            console.print("stopped and saved; go on with the same command", highlight=False)
-            with stop_request() as stop:
-                return stop.exit_code
-        console.print(f"model: {self.out}", highlight=False, soft_wrap=True)
-        show_hints(console, [("next", f"pwm-bench extract {quote(str(self.out))} {quote(str(self.data))}")])
-        return 0
+        console, results = terminal(), Results(self.results)
+        outcome = carry_out_shown(spec, results, console=console, checkpoint_seconds=self.checkpoint_seconds)
+        directory = results.run(spec.study, spec.id)
+        if (table := _table(directory)) is not None:
+            console.print(table)
+        elif outcome.exit_code == 0:
+            console.print("no episode was held out, so nothing was evaluated")
+        show_end(console, outcome, results)
+        if outcome.exit_code == 0:
+            show_hints(console, [("next", f"pwm-bench extract {join(map(str, (directory.path, *self.data[:1])))}")])
+        return outcome.exit_code
 
 
-class _Display:
-    """A bar where someone watches, lines elsewhere."""
+def _table(directory: RunDirectory) -> Table | None:
+    """The latest errors on held-out episodes, a line a task; None if there are none."""
+    from pwm_bench.text import number
 
-    def __init__(self, console: Console, steps: int) -> None:
-        self._console = console
-        self._bar = step_bar(console, "pretrain")
-        self._row = self._bar.add_task("", total=steps)
-        self._last = (0, 0.0)
-
-    def __enter__(self) -> _Display:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._bar.stop()
-
-    def show(self, event: PretrainProgress) -> None:
-        """Shows a snapshot."""
-        if event.validation is not None:
-            return  # comes right after a report of the same step
-        steps, seconds = event.step - self._last[0], event.train_seconds - self._last[1]
-        self._last = (event.step, event.train_seconds)
-        parts = [
-            f"{name.removesuffix('_loss')} {event.losses[name]:.4g}"
-            for name in ("consistency_loss", "reward_loss", "value_loss", "policy_loss", "grad_norm")
-            if name in event.losses
-        ]
-        text = f"loss {event.losses.get('loss', float('nan')):.4g} ({', '.join(parts)})"
-        if seconds > 0:
-            text += f", {steps / seconds:.2g} steps/s"
-        self._bar.update(self._row, completed=event.step, description=text)
-        if not self._console.is_terminal:
-            print(f"step {event.step} of {event.steps}: {text}", file=sys.stdout, flush=True)
-
-
-def _table(errors: list[TaskErrors]) -> Table:
-    horizon = len(errors[0].latent)
-    quantities = (
-        "latent, 1",
-        f"latent, {horizon}",
-        f"still, {horizon}",
-        "reward, 1",
-        f"reward, {horizon}",
-        "reward std",
-    )
-    table = plain_table(f"held-out episodes: open-loop errors after 1 and {horizon} steps", "task", *quantities)
-    for task in errors:
-        numbers = (task.latent[0], task.latent[-1], task.latent_still[-1], task.reward[0], task.reward[-1])
-        table.add_row(task.task, *(f"{value:.3g}" for value in (*numbers, task.reward_deviation)))
+    lines = directory.evaluations.read()
+    if not lines:
+        return None
+    extras = lines[-1]["extras"]
+    horizon = max(map(len, extras["latent_error"]))
+    quantities = ("latent, 1", f"latent, {horizon}", f"still, {horizon}", "reward, 1", f"reward, {horizon}")
+    title = f"held-out episodes: open-loop errors after 1 and {horizon} steps"
+    table = plain_table(title, "task", *quantities, "reward std")
+    columns = (("latent_error", 0), ("latent_error", -1), ("latent_still", -1), ("reward_error", 0),
+               ("reward_error", -1), ("reward_deviation", 0))  # fmt: skip
+    for row, task in enumerate(directory.read().details["tasks"]):
+        if extras["latent_error"][row]:
+            table.add_row(task, *(number(extras[name][row][place]) for name, place in columns))
     return table

@@ -134,7 +134,7 @@ def to_chunks(
         raise UsageError("--to-tdmpc2: TD-MPC2's files need tensordict: pip install 'pwm-bench[tdmpc2]'")
     missing = [name for name in dataset.names if name not in names]
     if missing:
-        raise UsageError(f"{dataset.path}: task '{missing[0]}' is not in that suite; choose the one that has it")
+        raise UsageError(f"{dataset.name}: task '{missing[0]}' is not in that suite; choose the one that has it")
     for task in dataset.tasks:
         if task.obs_dim > obs_dim or task.action_dim > action_dim:
             raise UsageError(f"task '{task.name}': does not fit {obs_dim} features and {action_dim} action components")

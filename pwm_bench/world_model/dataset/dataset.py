@@ -67,20 +67,20 @@ class Dataset:
     Opening takes a second per few million episodes; a sample takes the same time whatever the size.
 
     Args:
-        path: the folder.
+        path: the folder; or several, with the same tasks and sizes, that are read as one.
         split: ``"train"`` leaves out the held-out episodes, ``"validation"`` has only these, ``"all"`` has both.
-        holdout: share of episodes held out; which ones is fixed by their place in the folder.
+        holdout: share of episodes held out; which ones is fixed by their place in their folder.
         best: keep only this share of each task's episodes in the split (at least one), those with the highest returns.
         device: where samples go.
         verify: reads everything once and compares checksums.
 
     Raises:
-        UsageError: missing, empty or damaged.
+        UsageError: missing, empty or damaged, or folders that do not fit each other.
     """
 
     def __init__(
         self,
-        path: Path | str,
+        path: Path | str | Sequence[Path | str],
         *,
         split: Literal["train", "validation", "all"] = "all",
         holdout: float = 0.05,
@@ -88,13 +88,17 @@ class Dataset:
         device: torch.device | str = "cpu",
         verify: bool = False,
     ) -> None:
-        self.path = Path(path)
+        paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
+        if not paths:
+            raise UsageError("path=(): name at least one folder of a dataset")
+        self.name = ", ".join(map(str, paths))
+        """Its folders, for messages."""
         if split not in ("train", "validation", "all"):
             raise unknown("split", split, ("train", "validation", "all"))
         if not 0.0 < holdout < 1.0:
             raise UsageError(f"holdout={holdout}: must be between 0 and 1")
         check_share("best", best)
-        header = layout.read_header(self.path)
+        header = layout.read_header(paths[0])
         self.tasks: tuple[TaskInfo, ...] = header.tasks
         self.obs_dim = header.obs_dim
         self.action_dim = header.action_dim
@@ -102,19 +106,21 @@ class Dataset:
         self.shards: list[Shard] = []
         self.skipped: Counter[str] = Counter()
         """Episodes left out when the data was written, because they held NaN or infinity, by task name."""
-        for folder in layout.shard_folders(self.path):
-            shard = layout.open_shard(folder, header, verify=verify)
-            self.skipped.update(shard.skipped)
-            if len(shard.episodes):
-                self.shards.append(shard)
+        for place in paths:
+            layout.check_same(layout.read_header(place), header, place)
+            for folder in layout.shard_folders(place):
+                shard = layout.open_shard(folder, header, verify=verify)
+                self.skipped.update(shard.skipped)
+                if len(shard.episodes):
+                    self.shards.append(shard)
         if not self.shards:
-            raise UsageError(f"{self.path}: holds no complete episode; collect or convert data into it")
+            raise UsageError(f"{self.name}: holds no complete episode; collect or convert data into it")
         keep = [_chosen(shard, split, holdout) for shard in self.shards]
         if best < 1.0:
             keep = _best(self.shards, keep, best)
         self._index = EpisodeIndex(self.shards, keep, len(self.tasks))
         if not len(self._index):
-            raise UsageError(f"{self.path}: no episode in split '{split}' with holdout={holdout}; collect more")
+            raise UsageError(f"{self.name}: no episode in split '{split}' with holdout={holdout}; collect more")
         self._numberings: dict[int, Numbering] = {}
 
     @property
@@ -145,7 +151,7 @@ class Dataset:
             if task not in self.names:
                 raise unknown("task in the data", task, self.names)
             if self.num_episodes(self.names.index(task)) == 0:
-                raise UsageError(f"{self.path}: holds no episode of '{task}'; collect some, or leave the task out")
+                raise UsageError(f"{self.name}: holds no episode of '{task}'; collect some, or leave the task out")
         return torch.tensor([self.names.index(task) for task in tasks])
 
     def num_episodes(self, task: int | None = None) -> int:
@@ -224,7 +230,7 @@ class Dataset:
         if horizon not in self._numberings:
             numbering = self._index.numbering(horizon)
             if numbering.task_first[-1] == 0:
-                raise UsageError(f"horizon={horizon}: no episode in {self.path} is that long; choose a shorter one")
+                raise UsageError(f"horizon={horizon}: no episode in {self.name} is that long; choose a shorter one")
             self._numberings[horizon] = numbering
         return self._numberings[horizon]
 
@@ -248,7 +254,7 @@ class Dataset:
                 )
             for task in chosen[counts[chosen] == 0]:
                 raise UsageError(
-                    f"task '{self.tasks[task].name}': no episode of {horizon} transitions in {self.path}; collect some"
+                    f"task '{self.tasks[task].name}': no episode of {horizon} transitions in {self.name}; collect some"
                 )
             high = torch.from_numpy(counts[chosen]).to(stream.device)
             return stream.integers(high, batch).cpu().numpy() + first[chosen][:, None]

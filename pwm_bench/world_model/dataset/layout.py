@@ -147,6 +147,19 @@ def check_tasks(header: Header, where: Path) -> None:
             )
 
 
+def check_same(found: Header, wanted: Header, path: Path) -> None:
+    """Checks that the dataset in a folder has certain tasks and sizes.
+
+    Raises:
+        UsageError: it has others.
+    """
+    if found != wanted:
+        raise UsageError(
+            f"{path}: holds a dataset of {describe(found.tasks)} with sizes {found.obs_dim} and {found.action_dim}, "
+            f"not of {describe(wanted.tasks)} with {wanted.obs_dim} and {wanted.action_dim}; name another folder"
+        )
+
+
 def shard_folders(path: Path) -> list[Path]:
     """Folders of the complete shards, in order."""
     return sorted(folder for folder in path.glob("shard-*") if folder.is_dir() and folder.suffix != PARTIAL)

@@ -65,7 +65,7 @@ class DatasetWriter:
         """Episodes with NaN or infinity that this writer left out, by task name."""
         self.path.mkdir(parents=True, exist_ok=True)
         if (self.path / layout.HEADER).exists():
-            self._check_same(layout.read_header(self.path))
+            layout.check_same(layout.read_header(self.path), self.header, self.path)
         else:
             layout.write_header(self.path, self.header)
         for leftover in self.path.glob(f"shard-*{layout.PARTIAL}"):
@@ -158,6 +158,26 @@ class DatasetWriter:
         """Episodes given to `add` since the last complete shard, with those that were left out."""
         return (0 if self._open is None else self._open.episodes) + sum(self._skipped.values())
 
+    def keep_shards(self, count: int) -> None:
+        """Removes all complete shards but the first ones, to go on from an earlier state of the data.
+
+        Args:
+            count: how many stay.
+
+        Raises:
+            UsageError: there are fewer.
+        """
+        folders = layout.shard_folders(self.path)
+        if len(folders) < count:
+            raise UsageError(
+                f"{self.path}: holds {len(folders)} complete shards, but there were {count}; restore the others, or "
+                "remove the run's directory to begin again"
+            )
+        for folder in folders[count:]:
+            unfinished = folder.with_name(folder.name + layout.PARTIAL)  # a kill in between leaves no half shard
+            folder.rename(unfinished)
+            shutil.rmtree(unfinished)
+
     def discard(self) -> None:
         """Throws away what has not been completed."""
         if self._open is not None:
@@ -179,14 +199,6 @@ class DatasetWriter:
                 f"{self.path}: the disk is full; complete shards are safe: free some space and run the same again"
             ) from error
         raise UsageError(f"{self.path}: can't be written ({error.strerror or error}); name another folder") from error
-
-    def _check_same(self, other: Header) -> None:
-        if other != self.header:
-            raise UsageError(
-                f"{self.path}: holds a dataset of {layout.describe(other.tasks)} with sizes {other.obs_dim} and "
-                f"{other.action_dim}, not of {layout.describe(self.header.tasks)} with {self.header.obs_dim} and "
-                f"{self.header.action_dim}; name another folder"
-            )
 
     def _check_shapes(self, task: int, obs: np.ndarray, action: np.ndarray, reward: np.ndarray) -> TaskInfo:
         if not 0 <= task < len(self.header.tasks):

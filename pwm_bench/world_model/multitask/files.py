@@ -26,18 +26,17 @@ __all__ = ["export_tdmpc2", "load_model", "load_tdmpc2", "read_config", "save_mo
 _WEIGHTS, _DESCRIPTION, _VERSION = "model.safetensors", "model.json", 1
 
 
-def save_model(folder: Path, model: MultitaskModel, about: Mapping[str, Any] | None = None) -> None:
+def save_model(folder: Path, model: MultitaskModel) -> None:
     """Writes ``model.safetensors`` and ``model.json``.
 
     Args:
         folder: made if need be.
         model: the model.
-        about: JSON-able remarks kept with it, e.g. how it was trained.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     write_atomic(folder / _WEIGHTS, save_safetensors(tensors))
-    description = {"version": _VERSION, "config": dataclasses.asdict(model.config), "about": dict(about or {})}
+    description = {"version": _VERSION, "config": dataclasses.asdict(model.config)}
     write_atomic(folder / _DESCRIPTION, json.dumps(description, indent=2) + "\n")
 
 

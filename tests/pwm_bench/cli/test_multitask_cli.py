@@ -16,6 +16,11 @@ from tests.pwm_bench.world_model.multitask.datasets import REAL_TASKS, write_lin
 TINY = ("latent_dim=16", "encoder_hidden=[16]", "hidden=[24,24]", "num_q=2", "task_dim=4")
 
 
+PRETRAIN = ["pretrain", "--device", "cpu", "--evaluations", "2", "--set", "batch_size=16", "--set", "horizon=4"]
+for _size in TINY:
+    PRETRAIN += ["--model-set", _size]
+
+
 def _flags(name: str, values) -> list[str]:
     return [part for value in values for part in (name, value)]
 
@@ -24,22 +29,45 @@ def _flags(name: str, values) -> list[str]:
 def place(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("multitask")
     write_linear_data(path / "data", tasks=REAL_TASKS)
-    training = ("batch_size=16", "horizon=4")
-    pretrain = ["pretrain", str(path / "data"), "--out", str(path / "model"), "--steps", "20", "--validate-every", "10"]
-    assert main([*pretrain, *_flags("--model-set", TINY), *_flags("--set", training), "--holdout", "0.2"]) == 0
+    assert main([*PRETRAIN, str(path / "data"), "--steps", "20", "--holdout", "0.2", "--results", str(path)]) == 0
+    (run,) = Results(path).runs("pretrain")
+    (path / "model").symlink_to(run.path / "model")
     return path
 
 
 def test_pretrain_says_how_well_held_out_episodes_are_predicted(place, tmp_path, capsys) -> None:
-    small = (*_flags("--model-set", TINY), *_flags("--set", ("batch_size=16", "horizon=4")))
-    again = ["pretrain", str(place / "data"), "--out", str(place / "model"), "--steps", "20", *small]
-    assert main([*again, "--holdout", "0.2"]) == 0  # there is nothing left to do
-    assert "held-out episodes: open-loop errors" in capsys.readouterr().out
-    other = ["pretrain", str(place / "data"), "--out", str(tmp_path / "m"), "--steps", "2", *small]
-    assert main([*other, "--holdout", "0.001"]) == 0
+    words = [*PRETRAIN, str(place / "data"), "--results"]
+    assert main([*words, str(place), "--steps", "20", "--holdout", "0.2"]) == 0
+    shown = capsys.readouterr().out
+    assert "nothing to do" in shown
+    assert "held-out episodes: open-loop errors after 1 and 4 steps" in shown
+    left = next(line for line in shown.splitlines() if line.strip().startswith("cartpole-balance")).split()
+    assert all(float(value) > 0 for value in left[1:])
+    (run,) = Results(place).runs("pretrain")
+    assert f"pwm-bench extract {run.path} {place / 'data'}" in shown
+    assert main([*words, str(tmp_path), "--steps", "2", "--holdout", "0.001"]) == 0
     shown = capsys.readouterr().out
     assert "no episode was held out" in shown
     assert "open-loop" not in shown
+
+
+def test_pretrain_goes_on_with_a_model(place, tmp_path, capsys) -> None:
+    (first,) = Results(place).runs("pretrain")
+    words = ["pretrain", str(place / "data"), "--steps", "2", "--set", "batch_size=16", "--set", "horizon=4"]
+    words += ["--evaluations", "2", "--results", str(tmp_path), "--device", "cpu"]
+    assert main([*words, "--continue-from", str(first.path)]) == 0
+    assert "world model · continued" in capsys.readouterr().out
+    (run,) = Results(tmp_path).runs("pretrain")
+    record = run.read()
+    assert record.spec["inputs"]["continues"]["digest"] == first.read().artifacts["model"].digest
+    assert main(["results", "ls", "pretrain", "--results", str(tmp_path)]) == 0
+    assert main(["results", "show", record.id, "--results", str(tmp_path)]) == 0
+    assert "artifact model" in capsys.readouterr().out
+    assert main(["results", "verify", "--results", str(tmp_path)]) == 0
+    copy = str(tmp_path / "copy")
+    assert main(["results", "merge", str(tmp_path), "--results", copy]) == 0
+    assert main(["results", "merge", str(tmp_path), "--results", copy]) == 0
+    assert "1 kept" in capsys.readouterr().out
 
 
 def test_extract_and_compare_follow_pretrain(place, tmp_path, capsys) -> None:
@@ -81,11 +109,17 @@ def test_extract_and_compare_follow_pretrain(place, tmp_path, capsys) -> None:
 
 @pytest.mark.usefixtures("toys")
 def test_bad_input_is_one_line(place, tmp_path, capsys) -> None:
-    model, data, out = str(place / "model"), str(place / "data"), str(tmp_path / "m")
-    assert "unknown model size '5G'" in refused(capsys, "pretrain", data, "--out", out, "--size", "5G")
-    assert "unknown recipe 'pwn'" in refused(capsys, "pretrain", data, "--out", out, "--recipe", "pwn")
-    assert "none: no such folder" in refused(capsys, "pretrain", tmp_path / "none", "--out", out)
-    assert "other settings" in refused(capsys, "pretrain", data, "--out", model, "--seed", "3", "--size", "1M")
+    model, data = str(place / "model"), str(place / "data")
+    for message, *arguments in (
+        ("unknown model size '5G'", data, "--size", "5G"),
+        ("unknown recipe 'pwn'", data, "--recipe", "pwn"),
+        ("none: no such file or folder", tmp_path / "none"),
+        ("--steps 1.5: must be a whole number", data, "--steps", "1.5"),
+        ("keeps its sizes; leave them out", data, "--continue-from", model, "--size", "1M"),
+        ("holds no world model", data, "--continue-from", data),
+        ("model: not a dataset", model),
+    ):
+        assert message in refused(capsys, "pretrain", *arguments, "--results", tmp_path)
     for message, *arguments in (
         ("unknown task in the data 'up'", model, data, "--tasks", "up"),
         ("unknown variant", model, data, "--variant", "x"),

@@ -121,7 +121,7 @@ def flip(file: Path) -> None:
 
 WRONG = {
     "altered rows": (lambda d: flip(d.path / FILE), "another digest"),
-    "no rows": (lambda d: (d.path / FILE).unlink(), "cannot be read"),
+    "no rows": (lambda d: (d.path / FILE).unlink(), "no such file or folder"),
     "altered spec": (lambda d: edit(d.record_file, lambda r: r["spec"].update(samples=9)), "has the id"),
     "another kind": (lambda d: edit(d.record_file, lambda r: r.update(kind="landscape")), "has the id"),
     "a file elsewhere": (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from envs.errors import UsageError
@@ -20,6 +18,11 @@ TINY_MODEL = ("latent_dim=16", "encoder_hidden=[16]", "hidden=[24,24]", "num_q=2
 TINY_ACTOR = ("batch_size=8", "horizon=4", "actor_hidden=[8]", "critic_hidden=[8]", "critic_iterations=1")
 
 
+def _left(root, study, kind):
+    (run,) = [run for run in Results(root).runs(study) if run.read().kind == kind]
+    return run.path / run.read().artifacts["data"].file
+
+
 def _repeated(flag: str, values) -> tuple[str, ...]:
     return tuple(part for value in values for part in (flag, value))
 
@@ -29,10 +32,10 @@ TINY = Pipeline(
     tasks=("mw-reach", "mw-push"),
     collect=("--episodes", "3", "--noise", "0.1", "--workers", "0"),
     pretrain=(
-        "--holdout", "0.2", *_repeated("--model-set", TINY_MODEL),
-        *_repeated("--set", ("batch_size=8", "horizon=4")),
+        "--holdout", "0.2", "--evaluations", "2", *_repeated("--set", ("batch_size=8", "horizon=4")),
     ),
-    steps=(3, 5),
+    sizes=_repeated("--model-set", TINY_MODEL),
+    steps=(3, 2),
     round_extract=("--iterations", "2", "--evaluations", "2", "--evaluation-episodes", "1", "--workers", "0",
                    *_repeated("--set", TINY_ACTOR)),
     round_collect=("--episodes", "2", "--noise", "0", "--workers", "0"),
@@ -56,7 +59,7 @@ def test_published_suites_need_data_and_a_model(name, tmp_path) -> None:
     found = stages(name, tmp_path / "r", data=tmp_path, model=tmp_path / "m.pt", device="cuda:1")
     data, experts = next(found), next(found)
     converted = str(tmp_path / "r" / "data" / name)
-    assert data.arguments == ("collect", name, "--out", converted, "--from-tdmpc2", str(tmp_path))
+    assert data.arguments == ("convert", str(tmp_path), converted, "--suite", name)
     assert experts.arguments[:5] == ("extract", str(tmp_path / "m.pt"), converted, "--tasks", name)
     assert experts.arguments[-2:] == ("--device", "cuda:1")
     (tmp_path / "r" / "runs" / name).mkdir(parents=True)
@@ -72,13 +75,16 @@ def test_from_nothing_to_a_table_and_then_nothing_to_do(tmp_path, monkeypatch, c
     shown = capsys.readouterr().out
     assert "10. other ways to act" in shown  # after data, model, a round of three, two clonings, two extractions
     assert "pwm-bench pretrain" in shown
-    data = Dataset(tmp_path / "data" / "tiny")
+    data = Dataset([_left(tmp_path, study, "collect") for study in ("tiny", "tiny-rounds")])
     assert [data.num_episodes(task) for task in (0, 1)] == [5, 5]
-    (first,) = Results(tmp_path).runs("tiny-rounds")
+    (first,) = [run for run in Results(tmp_path).runs("tiny-rounds") if run.read().kind == "extract"]
     policies = first.read().members
     played = [data.episode(task, n).reward.sum() for task in (0, 1) for n in (3, 4)]
     assert len({round(float(value), 3) for value in (*played, *(m.final_return for m in policies))}) == 6
-    assert json.loads((tmp_path / "models" / "tiny" / "pretrain.json").read_text())["step"] == 5
+    models = [run.read() for run in Results(tmp_path).runs("tiny") if run.read().kind == "pretrain"]
+    going_on = [record for record in models if "continues" in record.spec["inputs"]]
+    assert [len(models), going_on[0].counts.gradient_steps] == [2, 2]
+    assert set(going_on[0].spec["inputs"]) == {"continues", "data.0", "data.1"}
     loaded = load_study(Results(tmp_path), "tiny")
     kinds = [run.record.spec["algorithm"] for run in loaded.runs]
     assert sorted(kinds) == ["bc", "bc", "pwm-multitask", "pwm-multitask", "tdmpc2-prior"]

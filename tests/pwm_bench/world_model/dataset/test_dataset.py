@@ -167,6 +167,28 @@ def test_requests_that_cannot_be_met(dataset):
     with pytest.raises(UsageError, match=r"tasks=\[3\]"):
         dataset.sample(stream, 1, 2, tasks=torch.tensor([3]))
     with pytest.raises(UsageError, match="unknown split 'test'"):
-        Dataset(dataset.path, split="test")
+        Dataset(dataset.name, split="test")
     with pytest.raises(UsageError, match=r"holdout=1\.5"):
-        Dataset(dataset.path, holdout=1.5)
+        Dataset(dataset.name, holdout=1.5)
+
+
+def test_several_folders_are_read_as_one(tmp_path):
+    first, second = write(tmp_path / "a", PLAN), write(tmp_path / "b", [(1, 4), (0, 7)])
+    both = Dataset([first, second])
+    assert both.names == Dataset(first).names
+    assert both.num_episodes() == len(PLAN) + 2
+    assert both.num_slices(1) == Dataset(first).num_slices(1) + Dataset(second).num_slices(1)
+    assert sorted(float(both.episode(0, n).reward.sum()) for n in range(both.num_episodes(0))) == sorted(
+        float(data.episode(0, n).reward.sum())
+        for data in (Dataset(first), Dataset(second))
+        for n in range(data.num_episodes(0))
+    )
+    assert both.digest not in (Dataset(first).digest, Dataset(second).digest)
+    held = [Dataset(path, split="validation", holdout=0.4).num_episodes() for path in (first, [first, second])]
+    assert held[1] >= held[0] > 0
+    with pytest.raises(UsageError, match="name at least one folder"):
+        Dataset([])
+    with DatasetWriter(tmp_path / "c", TASKS[:1]) as writer:
+        writer.add(0, *episode(0, 9, 3, 1))
+    with pytest.raises(UsageError, match="c: holds a dataset of long with sizes 3 and 1, not of long, short, empty"):
+        Dataset([first, tmp_path / "c"])

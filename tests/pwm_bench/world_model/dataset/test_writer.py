@@ -146,3 +146,15 @@ def test_impossible_tasks(tmp_path):
         DatasetWriter(tmp_path / "b", [TASKS[0], TASKS[0]])
     with pytest.raises(UsageError, match="task 'short' has 5 features"):
         DatasetWriter(tmp_path / "c", TASKS, obs_dim=4)
+
+
+def test_going_back_to_an_earlier_state_removes_later_shards(tmp_path):
+    write(tmp_path, PLAN, rows_per_shard=10)
+    before = [shard.checksums for shard in Dataset(tmp_path).shards]
+    assert len(before) > 2
+    writer = DatasetWriter(tmp_path, TASKS)
+    writer.keep_shards(2)
+    assert [shard.checksums for shard in Dataset(tmp_path).shards] == before[:2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset.json", "shard-000000", "shard-000001"]
+    with pytest.raises(UsageError, match="holds 2 complete shards, but there were 3; restore the others"):
+        writer.keep_shards(3)

@@ -127,7 +127,7 @@ def test_export_is_read_back_and_has_tdmpc2s_names(tmp_path, layout) -> None:
 
 def test_own_format_keeps_weights_and_configuration(tmp_path) -> None:
     model = MultitaskModel(tiny_config(), seed=4)
-    save_model(tmp_path / "model", model, {"recipe": "pwm"})
+    save_model(tmp_path / "model", model)
     again = load_model(tmp_path / "model")
     assert again.config == model.config
     assert all(torch.equal(x, again.state_dict()[name]) for name, x in model.state_dict().items())

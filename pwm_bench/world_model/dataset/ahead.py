@@ -1,0 +1,68 @@
+"""Batches gathered from the disk while the one before is learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pwm_bench.learning.random import MemberStream
+
+__all__ = ["DrawnAhead"]
+
+
+class DrawnAhead:
+    """Hands out batches one by one; on a GPU, a thread gathers the next one meanwhile.
+
+    Args:
+        draw: gathers a batch on the CPU; called with the stream.
+        stream: random numbers; advanced by ``draw`` alone.
+        device: where batches go.
+        threaded: whether to gather ahead; by default on a GPU. The batches are the same.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[MemberStream], tuple[Tensor, ...]],
+        stream: MemberStream,
+        device: torch.device,
+        *,
+        threaded: bool | None = None,
+    ) -> None:
+        self._draw, self._stream, self._device = draw, stream, device
+        ahead = device.type == "cuda" if threaded is None else threaded
+        self._pool = ThreadPoolExecutor(1) if ahead else None
+        self._pending: Future[tuple[Tensor, ...]] | None = None
+        self._next = stream.state_dict()  # where the batch begins that is handed out next
+
+    def __next__(self) -> tuple[Tensor, ...]:
+        """The next batch."""
+        if self._pool is None:
+            ready = self._draw(self._stream)
+        else:
+            pending = self._pending or self._pool.submit(self._draw, self._stream)
+            ready = pending.result()
+        self._next = self._stream.state_dict()
+        if self._pool is not None:
+            self._pending = self._pool.submit(self._draw, self._stream)
+        return tuple(x.to(self._device, non_blocking=True) for x in ready)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the batch begins that is handed out next."""
+        return self._next
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes back to where `state_dict` was called."""
+        if self._pending is not None:
+            self._pending.result()
+            self._pending = None
+        self._stream.load_state_dict(state)
+        self._next = state
+
+    def close(self) -> None:
+        """Ends the thread."""
+        if self._pool is not None:
+            self._pool.shutdown()
