@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [file for room in ("pwm_bench", "envs", "baselines") for file in sorted((ROOT / room).rglob("*.py"))]
@@ -40,48 +42,37 @@ def test_every_spec_has_the_one_base():
         assert seen, f"{cls} is no pwm_bench.store.spec.Spec, so its runs have no id"
 
 
-def imported(file: Path) -> set[str]:
-    """Modules that a file imports, in functions too."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+def drawing() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("architecture", ROOT / "docs" / "architecture.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def above(*rooms: str) -> tuple[str, ...]:
-    return tuple(f"pwm_bench.{room}" for room in rooms)
+def test_no_room_imports_one_above_it_and_there_is_no_circle():
+    architecture = drawing()
+    assert architecture.faults(architecture.arrows()) == []
 
 
-PERSON = above("cli")
-MANY = (*above("sweep", "studies"), *PERSON)
-ONE = (*above("runs", "jobs", "analysis"), *MANY)
-LEARNERS = (*above("pwm", "world_model", "gradients"), "baselines", *ONE)
-ABOVE = {
-    "envs": ("pwm_bench", "baselines"),
-    "pwm_bench/statistics": (*above("learning", "store"), *LEARNERS),
-    "pwm_bench/store": (*above("learning"), *LEARNERS),
-    "pwm_bench/learning": LEARNERS,
-    "pwm_bench/world_model": (*above("gradients"), "baselines", *ONE),
-    "pwm_bench/pwm": ONE,
-    "baselines": ONE,
-    "pwm_bench/gradients": ONE,
-    "pwm_bench/analysis": (*above("runs", "jobs"), *MANY),
-    "pwm_bench/runs": (*above("jobs", "analysis"), *MANY),
-    "pwm_bench/jobs": (*above("analysis"), *MANY),
-    "pwm_bench/sweep": (*above("studies"), *PERSON),
-    "pwm_bench/studies": PERSON,
-}
-"""Room -> what it must not import."""
+def test_the_picture_is_what_the_imports_draw():
+    architecture = drawing()
+    picture = architecture.PICTURE.read_text(encoding="utf-8")
+    assert picture == architecture.draw(architecture.arrows()), "run python docs/architecture.py"
 
 
-def test_no_room_imports_one_above_it():
-    upward = set()
-    for room, above in ABOVE.items():
-        for file in sorted((ROOT / room).rglob("*.py")):
-            up = {m for m in imported(file) for a in above if m.startswith(f"{a}.") or (m == a != "baselines")}
-            if up:
-                upward.add(name(file))
-    assert not upward
+def test_an_arrow_up_and_a_circle_are_found(tmp_path):
+    architecture = drawing()
+    for name, text in {
+        "pwm_bench/store/a.py": "from pwm_bench.runs.job import Job\n",
+        "pwm_bench/runs/job.py": "def f():\n    import pwm_bench.store.a\n",
+        "pwm_bench/attic/b.py": "from envs import api\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert architecture.faults(architecture.arrows(tmp_path)) == [
+        "attic: a room that FLOORS does not have",
+        "store imports runs, which is not below it: pwm_bench/store/a.py",
+        "circle: runs -> store -> runs",
+    ]
