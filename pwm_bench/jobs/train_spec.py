@@ -177,6 +177,11 @@ class RunSpec(Spec):
         return registry.learner_package(self.algorithm).cpu_threads
 
     @property
+    def amount(self) -> float:
+        """Environment steps."""
+        return float(self.env_steps)
+
+    @property
     def label(self) -> str:
         """What a person calls the run, e.g. ``"hopper · warp · shac"``."""
         return f"{self.task} · {self.simulator} · {self.algorithm}"

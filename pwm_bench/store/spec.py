@@ -83,6 +83,11 @@ class Spec:
         return None
 
     @property
+    def amount(self) -> float:
+        """How much work it is, in a unit of its kind's own: the time that it takes is about proportional to it."""
+        return 1.0
+
+    @property
     def label(self) -> str:
         """What a person calls the run."""
         return self.kind

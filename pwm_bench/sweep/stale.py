@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from envs.errors import UsageError
 from pwm_bench.store.results import FINISHED, Results
 from pwm_bench.sweep.graph import Study
-from pwm_bench.sweep.sweep import plan
+from pwm_bench.sweep.sweep import Item, plan
 
-__all__ = ["POLICIES", "settle_stale"]
+__all__ = ["POLICIES", "settle_stale", "stale_runs"]
 
 POLICIES = ("keep", "rerun", "refuse")
 
@@ -26,7 +28,7 @@ def settle_stale(study: Study, results: Results, policy: str) -> str:
     Raises:
         UsageError: there are some, and the policy is to refuse; or one cannot be set aside.
     """
-    found = _stale(study, results)
+    found = stale_runs(plan(study, results), results)
     if not found:
         return ""
     number = f"{len(found)} finished run{'s' if len(found) != 1 else ''} of this study"
@@ -43,19 +45,24 @@ def settle_stale(study: Study, results: Results, policy: str) -> str:
     return f"{number} made by other code or packages ({why}) kept; --stale rerun does them again."
 
 
-def _stale(study: Study, results: Results) -> dict[str, str]:
-    """Id -> in what its code or packages differ from those here."""
+def stale_runs(items: Sequence[Item], results: Results) -> dict[str, str]:
+    """The finished runs among these that other code or packages made.
+
+    Args:
+        items: as `pwm_bench.sweep.sweep.plan` finds them.
+        results: where the runs are.
+
+    Returns:
+        Id -> in what its code or packages differ from those here.
+    """
     from pwm_bench.store.origin import differences
 
     found = {}
-    for item in plan(study, results):
-        if item.plan == "wait":
-            continue
-        spec = item.spec
-        directory = results.run(spec.study, spec.id)
-        try:
-            if directory.status() in FINISHED:
-                found[spec.id] = differences(directory.read().provenance)
-        except UsageError:
-            continue  # damaged: the sweep says so
+    for item in items:
+        if item.status in FINISHED:
+            directory = results.run(item.spec.study, item.spec.id)
+            try:
+                found[item.spec.id] = differences(directory.read().provenance)
+            except UsageError:
+                continue  # damaged: the sweep says so
     return {run_id: why for run_id, why in found.items() if why}

@@ -64,6 +64,8 @@ class Sweep:
     """Do at most this many runs side by side. Numbers don't depend on it."""
     retry: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also do again what failed or ran out of memory before."""
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Do nothing; show what is done, what is left, what waits for what, and the time it takes where that is known."""
     wait: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Don't end while other processes are at runs of the study; take over what they leave unfinished."""
     checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
@@ -124,6 +126,8 @@ class Sweep:
         )
         results = Results(self.results)
         results.check_writable()
+        if self.dry_run:
+            return _show_plan(console, study, results, plan(study, results, device=self.device, limit=self.limit))
         stale = settle_stale(study, results, self.stale)
         items = plan(study, results, device=self.device, limit=self.limit, retry=self.retry)
         on_gpu = _settle_devices(items) if any(item.to_do for item in items) else set()
@@ -179,6 +183,54 @@ def _choose(wanted: list[tuple[str, tuple[str, ...]]]) -> list[tuple[torch.devic
     from envs.devices import choose_device
 
     return [choose_device(device, *simulators) for device, simulators in wanted]
+
+
+_STATES = {
+    "skip": "done",
+    "begin": "to do",
+    "resume": "to resume",
+    "leave": "failed before; --retry does it again",
+    "later": "later",
+    "busy": "another process is at it",
+    "wait": "waits",
+}
+
+
+def _show_plan(console: Console, study: Study, results: Results, items: list[Item]) -> int:
+    """Shows what a sweep would do, and about how long."""
+    from pwm_bench.cli.showing import plain_table
+    from pwm_bench.sweep.estimate import expected_seconds
+    from pwm_bench.sweep.graph import needs
+    from pwm_bench.sweep.stale import stale_runs
+    from pwm_bench.text import duration
+
+    stale = stale_runs(items, results)
+    open_ones = [item for item in items if item.to_do or item.plan == "wait"]
+    expected = dict(zip(map(id, open_ones), expected_seconds([item.spec for item in open_ones], results), strict=True))
+    reads = {item.name: ", ".join(needs(study.nodes[item.name])) for item in items if item.name in study.nodes}
+    some_read = any(reads.values())
+    headings = ("run", "state", *(("reads",) if some_read else ()), "about")
+    table = plain_table(f"{study.name}: {study.description}", *headings)
+    for column in table.columns[1:-1]:
+        column.justify = "left"
+    for item in items:
+        state = _STATES[item.plan]
+        if item.plan == "skip" and item.spec.id in stale:
+            state = "done, by other code or packages"
+        seconds = expected.get(id(item))
+        cells = (reads.get(item.name, ""),) if some_read else ()
+        table.add_row(item.name, state, *cells, "" if seconds is None else duration(seconds))
+    console.print(table)
+    known = [seconds for seconds in expected.values() if seconds is not None]
+    left = f"{len(open_ones)} of {len(items)} runs are left"
+    unknown_ones = len(open_ones) - len(known)
+    if known:
+        left += f"; about {duration(sum(known))} of work, one after the other"
+        left += f", without {unknown_ones} whose time is not known" if unknown_ones else ""
+    elif open_ones:
+        left += "; no finished run tells how long they take"
+    console.print(left, highlight=False, soft_wrap=True)
+    return 0
 
 
 def _announce(console: Console, study: Study, items: list[Item], results: Results) -> None:

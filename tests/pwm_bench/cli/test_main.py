@@ -13,10 +13,11 @@ from envs.devices import remark
 from pwm_bench.cli import main as cli
 from pwm_bench.cli.commands.sweep import _settle_devices
 from pwm_bench.cli.main import main
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.results import Results
 from pwm_bench.sweep.sweep import Item
-from tests.pwm_bench.cli.toy_cli import toy_spec
+from tests.pwm_bench.cli.toy_cli import shared_study, toy_spec
 from tests.pwm_bench.conftest import ROOT
 from tests.pwm_bench.store.factories import write_run
 from tests.rehearsal.one_gpu import gpus
@@ -241,6 +242,23 @@ def test_a_sweep_ends_with_table_path_and_advice(start, tmp_path):
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "3 runs, 2 done before, 0 to do now" in output
+
+
+def test_a_dry_run_shows_what_is_left_and_touches_nothing(capsys, tmp_path):
+    arguments = ["sweep", "shared", "--dry-run", "--results", str(tmp_path)]
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert text.count("to do") == len(shared_study().specs)
+    assert "no finished run tells how long they take" in text
+    assert not (tmp_path / "runs").exists()
+    first, *rest = shared_study().specs
+    carry_out(first, Results(tmp_path))
+    before = sorted(tmp_path.rglob("*"))
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert text.count("to do") == len(rest)
+    assert f"{len(rest)} of {len(rest) + 1} runs are left" in text
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("format", ["rich", "markdown", "latex", "csv"])

@@ -28,6 +28,14 @@ class SumSpec(Spec):
     study: str = "sums"
     fails: bool = False
 
+    @property
+    def label(self) -> str:
+        return "failing sum" if self.fails else "sum"
+
+    @property
+    def amount(self) -> float:
+        return float(len(self.numbers))
+
     def to_dict(self) -> dict[str, Any]:
         inputs = {name: {"path": one.path, "digest": one.digest} for name, one in self.inputs.items()}
         return {"numbers": list(self.numbers), "fails": self.fails, "inputs": inputs, "study": self.study}

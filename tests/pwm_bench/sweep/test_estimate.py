@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from pwm_bench.jobs import kinds
+from pwm_bench.jobs.kinds import carry_out
+from pwm_bench.store.inputs import Pending
+from pwm_bench.store.results import Results
+from pwm_bench.sweep.estimate import expected_seconds
+from tests.pwm_bench.sweep.summing import KINDS, SumSpec
+
+
+@pytest.fixture(autouse=True)
+def sums(monkeypatch):
+    monkeypatch.setattr(kinds, "KINDS", {**kinds.KINDS, **KINDS})
+
+
+def finished(results: Results, numbers: tuple[int, ...], seconds: float, **fields) -> None:
+    spec = SumSpec(numbers=numbers, **fields)
+    carry_out(spec, results)
+    directory = results.run(spec.study, spec.id)
+    record = directory.read()
+    record.clocks = record.clocks.model_copy(
+        update={"setup": 0.0, "compile": 0.0, "check": 0.0, "save": 0.0, "evaluate": 1.0, "train": seconds - 1.0}
+    )
+    record.clocks.cpu = 1e6  # runs beside the others, so it must not count
+    directory.write(record)
+
+
+def test_time_is_in_proportion_to_the_work_of_runs_alike(tmp_path):
+    results = Results(tmp_path)
+    for numbers, seconds, study in (((1, 2), 4.0, "a"), ((3, 4), 6.0, "b"), ((5, 6), 20.0, "b")):
+        finished(results, numbers, seconds, study=study)
+    damaged = results.run("b", "0123456789ab")
+    damaged.path.mkdir()
+    damaged.record_file.write_text("{")
+    waiting = SumSpec(numbers=(1, 2, 3, 4, 5, 6), inputs={"x": Pending("y", "sum")})
+    other = SumSpec(numbers=(1,), fails=True)
+    assert expected_seconds([waiting, other], results) == [pytest.approx(6 * 3.0), None]
