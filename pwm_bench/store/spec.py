@@ -83,6 +83,11 @@ class Spec:
         return None
 
     @property
+    def takes_the_machine(self) -> bool:
+        """Whether the work keeps all cores busy, as with worker processes of its own, so that nothing runs beside it."""
+        return False
+
+    @property
     def amount(self) -> float:
         """How much work it is, in a unit of its kind's own: the time that it takes is about proportional to it."""
         return 1.0

@@ -13,9 +13,11 @@ from pwm_bench.store.inputs import Pending, find_input
 from pwm_bench.store.results import RunDirectory
 from pwm_bench.store.spec import Spec
 
-__all__ = ["Study", "needs", "resolve"]
+__all__ = ["STAGES", "Study", "needs", "resolve"]
 
 S = TypeVar("S", bound=Spec)
+STAGES = "-stages"
+"""What a study's name ends with where runs are filed that others read and that belong in no table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,8 @@ class Study:
         description: one line.
         specs: the runs; those that are given without a name are called by their label.
         nodes: the same runs by name, which `Pending` inputs refer to. Runs come after those that they read.
+        metric: what its table shows.
+        columns: fields of the spec that its table has a column for each value of; empty for the table's own choice.
 
     Raises:
         UsageError: two runs are the same, an input refers to a run that the study lacks, or runs read each other.
@@ -36,6 +40,8 @@ class Study:
     description: str
     specs: tuple[Spec, ...] = ()
     nodes: Mapping[str, Spec] = field(default_factory=dict)
+    metric: str = "return"
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         nodes = {name: filed(spec, self.name) for name, spec in self.nodes.items()}
@@ -64,7 +70,9 @@ class Study:
 
 
 def filed(spec: Spec, study: str) -> Spec:
-    """The same spec, filed under a study."""
+    """The same spec, filed under a study; what belongs in no table stays beside it."""
+    if spec.study == f"{study}{STAGES}":
+        return spec
     return cast(Spec, dataclasses.replace(cast(Any, spec), study=study))
 
 

@@ -50,17 +50,13 @@ class List:
 def _names(console: Console, kind: str) -> None:
     import envs
     from pwm_bench import registry
-    from pwm_bench.studies import locomotion as studies
-    from pwm_bench.studies import multitask as pipelines
+    from pwm_bench.studies import registry as studies
 
     rows = {
         "tasks": lambda: [(name, "") for name in envs.tasks()],
         "simulators": lambda: [(name, _simulator(name)) for name in envs.simulators()],
         "algorithms": lambda: [(name, registry.ALGORITHMS[name]) for name in registry.algorithms()],
-        "studies": lambda: [
-            *((name, studies.describe(name)) for name in studies.STUDIES),
-            *((name, pipelines.describe(name)) for name in pipelines.PIPELINES),
-        ],
+        "studies": lambda: [(name, studies.describe(name)) for name in studies.names()],
     }[kind]()
     console.print(kind, style="bold")
     console.print(named_lines(rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -32,7 +32,7 @@ class Sweep:
 
     Each run has a process of its own. Stop at any time with Ctrl-C; the same command goes on from there. It may run
     several times at once, on several machines too if they share the results folder: each takes the runs that no other
-    has. Multi-task studies (multitask-quick, multitask, mt30, mt80) go from data to experts in stages.
+    has. A run that reads what another leaves (a world model, a dataset) begins when that one is finished.
     """
 
     leaves_files: ClassVar[bool] = True
@@ -77,35 +77,8 @@ class Sweep:
 
     def __call__(self) -> int:
         """Runs it."""
-        from pwm_bench.studies.locomotion import STUDIES
-        from pwm_bench.studies.multitask import PIPELINES
-
-        if self.study in PIPELINES:
-            return self._pipeline()
-        if self.study not in STUDIES:
-            raise unknown("study", self.study, (*STUDIES, *PIPELINES))
-        for name in ("data", "model"):
-            if getattr(self, name) is not None:
-                raise UsageError(f"--{name}: only for the multi-task studies {', '.join(PIPELINES)}")
-        return self._runs()
-
-    def _pipeline(self) -> int:
-        from pwm_bench.cli.commands.pipeline import carry_out
-
-        names = ("scale", "task", "simulator", "algorithm", "limit", "jobs", "retry", "wait", "budget", "stale")
-        for name in names:
-            if getattr(self, name) != getattr(type(self), name):
-                raise UsageError(
-                    f"--{name}: not for the multi-task study '{self.study}': change its stages one by one; see "
-                    "docs/multitask.md"
-                )
-        return carry_out(
-            self.study, self.results, again=self._command(), data=self.data, model=self.model, device=self.device
-        )
-
-    def _runs(self) -> int:
         from pwm_bench.store.results import Results
-        from pwm_bench.studies.locomotion import load_study
+        from pwm_bench.studies.registry import load_study
         from pwm_bench.sweep.executors.capacity import Capacity
         from pwm_bench.sweep.executors.local import LocalExecutor
         from pwm_bench.sweep.stale import POLICIES, settle_stale
@@ -116,13 +89,17 @@ class Sweep:
         if self.limit is not None and self.limit < 0:
             raise UsageError(f"--limit {self.limit}: must not be negative")
         console = terminal()
+        given = {
+            "scale": self.scale,
+            "task": self.task,
+            "simulator": self.simulator,
+            "algorithm": self.algorithm,
+            "budget": None if self.budget is None else parse_budget(self.budget),
+            "data": self.data,
+            "model": self.model,
+        }
         study = load_study(
-            self.study,
-            scale=self.scale,
-            tasks=self.task,
-            simulators=self.simulator,
-            algorithms=self.algorithm,
-            budget=None if self.budget is None else parse_budget(self.budget),
+            self.study, **{name: x for name, x in given.items() if getattr(self, name) != _default(name)}
         )
         results = Results(self.results)
         results.check_writable()
@@ -149,6 +126,10 @@ class Sweep:
         """What to type to go on."""
         again = typed("sweep", self, positional=("study",), without=("wait", "retry"))
         return " ".join((again, *more))
+
+
+def _default(name: str) -> object:
+    return next(f.default for f in fields(Sweep) if f.name == name)
 
 
 def _settle_devices(items: list[Item]) -> set[tuple[str, tuple[str, ...]]]:
@@ -261,7 +242,10 @@ def _conclude(
             )  # fmt: skip
     steps = []
     if any(item.status not in (None, "refused", "damaged") for item in outcome.items):
-        show(console, results, Selection(studies=(study.name,)))
+        from pwm_bench.analysis.formats import Layout
+
+        layout = Layout(columns=study.columns) if study.columns else Layout()
+        show(console, results, Selection(studies=(study.name,)), metric=study.metric, layout=layout)
         table, place = f"pwm-bench table {shlex.quote(study.name)}", at(results.root)
         steps.append(("compare each run at its own end", f"{table} --match none{place}"))
         steps.append(("follow every number to its run", f"{table} --trace{place}"))

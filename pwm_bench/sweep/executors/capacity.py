@@ -22,7 +22,8 @@ class Capacity:
     """Admits runs as long as they find cores and memory; see `pwm_bench.sweep.sweep.Admission`.
 
     A run counts as the threads that its work computes with. One that uses all of torch's threads counts as half of
-    the cores: beside the parallel operations it works on one. A run on a GPU takes the machine for itself.
+    the cores: beside the parallel operations it works on one. A run on a GPU, or with worker
+    processes of its own, takes the machine for itself.
 
     Args:
         jobs: so many at most, whatever the cores; None goes by the cores.
@@ -49,7 +50,7 @@ class Capacity:
         return wanted <= self._cores and _memory_suffices()
 
     def _share(self, spec: Spec) -> int:
-        if (spec.device, spec.computing_simulators) in self._on_gpu:
+        if spec.takes_the_machine or (spec.device, spec.computing_simulators) in self._on_gpu:
             return self._cores
         threads = spec.cpu_threads
         return max(1, self._cores // 2) if threads is None else threads

@@ -1,106 +1,138 @@
-"""Multi-task studies: their commands, and a very small one from nothing to its table."""
+"""Multi-task studies: their graphs, and a very small one from nothing to its table."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import pytest
 
 from envs.errors import UsageError
 from pwm_bench.analysis.tables.scores import summarise
-from pwm_bench.cli.main import main
 from pwm_bench.store.frames import load_study
+from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.results import Results
-from pwm_bench.studies import multitask as pipelines
-from pwm_bench.studies.multitask import PIPELINES, Pipeline, stages
+from pwm_bench.studies import multitask
+from pwm_bench.studies.multitask import MULTITASK, Multitask, load_multitask
+from pwm_bench.studies.multitask_graph import build
+from pwm_bench.sweep.graph import needs
+from pwm_bench.sweep.sweep import plan, sweep
 from pwm_bench.world_model.dataset import Dataset
 from tests.pwm_bench.cli.test_main import refused
+from tests.pwm_bench.sweep.summing import Here
+from tests.pwm_bench.sweep.test_sweep import Watcher
 
-TINY_MODEL = ("latent_dim=16", "encoder_hidden=[16]", "hidden=[24,24]", "num_q=2", "task_dim=4")
-TINY_ACTOR = ("batch_size=8", "horizon=4", "actor_hidden=[8]", "critic_hidden=[8]", "critic_iterations=1")
-
-
-def _left(root, study, kind):
-    (run,) = [run for run in Results(root).runs(study) if run.read().kind == kind]
-    return run.path / run.read().artifacts["data"].file
-
-
-def _repeated(flag: str, values) -> tuple[str, ...]:
-    return tuple(part for value in values for part in (flag, value))
-
-
-TINY = Pipeline(
+TINY_ACTOR = {"batch_size": 8, "horizon": 4, "actor_hidden": (8,), "critic_hidden": (8,), "critic_iterations": 1}
+TINY = Multitask(
     description="tiny",
     tasks=("mw-reach", "mw-push"),
-    collect=("--episodes", "3", "--noise", "0.1", "--workers", "0"),
-    pretrain=(
-        "--holdout", "0.2", "--evaluations", "2", *_repeated("--set", ("batch_size=8", "horizon=4")),
-    ),
-    sizes=_repeated("--model-set", TINY_MODEL),
-    steps=(3, 2),
-    round_extract=("--iterations", "2", "--evaluations", "2", "--evaluation-episodes", "1", "--workers", "0",
-                   *_repeated("--set", TINY_ACTOR)),
-    round_collect=("--episodes", "2", "--noise", "0", "--workers", "0"),
-    extracts=tuple(
-        ("--iterations", "2", "--evaluations", "2", "--workers", "0", *_repeated("--set", (*TINY_ACTOR, *more)))
-        for more in (("imitation=3",), ())
-    ),
-    clones=(("--iterations", "3", "--workers", "0"), ("--iterations", "3", "--best", "0.4", "--workers", "0")),
-    compare=("--arms", "tdmpc2-prior", "--workers", "0"),
+    collect={"episodes": 3, "noise": (0.1,)},
+    pretrain={
+        "holdout": 0.2,
+        "evaluations": 2,
+        "sizes": {"latent_dim": 16, "encoder_hidden": (16,), "hidden": (24, 24), "num_q": 2, "task_dim": 4},
+        "changes": {"batch_size": 8, "horizon": 4},
+    },
+    gradient_steps=(3, 2),
+    round_extract={"iterations": 2, **TINY_ACTOR},
+    round_collect={"episodes": 2, "noise": (0.0,)},
+    extracts=tuple({"iterations": 2, **TINY_ACTOR, **more} for more in ({"imitation": 3.0}, {})),
+    clones=({"iterations": 3}, {"iterations": 3, "best": 0.4}),
+    evaluations=2,
+    arms=("tdmpc2-prior",),
     episodes=2,
-)  # fmt: skip
+)
+FILE = Input(path="model.pt", digest="0")
+DATA = Input(path="data", digest="1")
 
 
-@pytest.mark.parametrize("name", [name for name, pipeline in PIPELINES.items() if pipeline.collect is None])
+def test_a_quick_study_trains_learners_where_no_expert_is_scripted():
+    study = load_multitask("multitask-quick")
+    reads = {name: needs(spec) for name, spec in study.nodes.items()}
+    assert reads == {
+        "learner of cartpole-swingup": (),
+        "data": ("learner of cartpole-swingup",),
+        "model": ("data",),
+        "cloning 1": ("data",),
+        "experts 1": ("model", "data"),
+        "experts 2": ("model", "data"),
+        "tdmpc2-prior": ("model",),
+        "tdmpc2-planning": ("model",),
+    }
+    filed = {name: spec.study for name, spec in study.nodes.items()}
+    assert {name for name, place in filed.items() if place == "multitask-quick-stages"} == {
+        "learner of cartpole-swingup", "data", "model"
+    }  # fmt: skip
+    assert study.nodes["model"].gradient_steps == 800
+    assert [study.nodes[f"experts {n}"].config.imitation for n in (1, 2)] == [30.0, 0.0]
+    assert study.metric == "score"
+
+
+def test_rounds_go_on_with_the_model_and_add_data():
+    study = load_multitask("multitask")
+    last = study.nodes["model, round 3"]
+    assert last.inputs == {
+        "data.0": Pending("data", "data"),
+        "data.1": Pending("data, round 1", "data"),
+        "data.2": Pending("data, round 2", "data"),
+        "data.3": Pending("data, round 3", "data"),
+        "continues": Pending("model, round 2", "model"),
+    }
+    steps = [study.nodes[name].gradient_steps for name in ("model", *(f"model, round {n}" for n in (1, 2, 3)))]
+    assert steps == [9000, 1500, 1500, 1500]
+    assert study.nodes["experts 1"].inputs["model"] == Pending("model, round 3", "model")
+    assert study.nodes["data, round 2"].inputs == {"policy": Pending("policies, round 2", "policies")}
+
+
+def test_what_is_brought_along_is_not_made():
+    study = build("multitask", MULTITASK["multitask"], data=DATA, model=FILE)
+    assert set(study.nodes) == {"cloning 1", "cloning 2", "experts 1"}
+    assert study.nodes["experts 1"].inputs == {"model": FILE, "data": DATA}
+    study = build("multitask", MULTITASK["multitask"], data=DATA)
+    assert "model" in study.nodes
+    assert "model, round 1" not in study.nodes
+    planning = build("mt30", MULTITASK["mt30"], data=DATA, model=FILE).nodes["pwm-planning"]
+    assert planning.inputs == {"model": FILE, "policies": Pending("experts 1", "policies")}
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in MULTITASK.items() if recipe.collect is None])
 def test_published_suites_need_data_and_a_model(name, tmp_path) -> None:
     with pytest.raises(UsageError, match=f"'{name}' needs --data DIR"):
-        next(stages(name, tmp_path))
+        load_multitask(name)
     with pytest.raises(UsageError, match=f"'{name}' needs --model FILE"):
-        next(stages(name, tmp_path, data=tmp_path))
-    (tmp_path / "chunk_0.pt").touch()
-    found = stages(name, tmp_path / "r", data=tmp_path, model=tmp_path / "m.pt", device="cuda:1")
-    data, experts = next(found), next(found)
-    converted = str(tmp_path / "r" / "data" / name)
-    assert data.arguments == ("convert", str(tmp_path), converted, "--suite", name)
-    assert experts.arguments[:5] == ("extract", str(tmp_path / "m.pt"), converted, "--tasks", name)
-    assert experts.arguments[-2:] == ("--device", "cuda:1")
-    (tmp_path / "r" / "runs" / name).mkdir(parents=True)
-    with pytest.raises(UsageError, match="holds no finished extraction"):
-        next(found)
+        load_multitask(name, data=tmp_path)
 
 
-def test_from_nothing_to_a_table_and_then_nothing_to_do(tmp_path, monkeypatch, capsys) -> None:
+def test_from_nothing_to_a_table_and_then_nothing_to_do(tmp_path, monkeypatch) -> None:
     pytest.importorskip("metaworld")
-    monkeypatch.setattr(pipelines, "PIPELINES", {"tiny": TINY})
-    arguments = ["sweep", "tiny", "--results", str(tmp_path), "--device", "cpu"]
-    assert main(arguments) == 0
-    shown = capsys.readouterr().out
-    assert "10. other ways to act" in shown  # after data, model, a round of three, two clonings, two extractions
-    assert "pwm-bench pretrain" in shown
-    data = Dataset([_left(tmp_path, study, "collect") for study in ("tiny", "tiny-rounds")])
-    assert [data.num_episodes(task) for task in (0, 1)] == [5, 5]
-    (first,) = [run for run in Results(tmp_path).runs("tiny-rounds") if run.read().kind == "extract"]
-    policies = first.read().members
-    played = [data.episode(task, n).reward.sum() for task in (0, 1) for n in (3, 4)]
+    monkeypatch.setattr(multitask, "MULTITASK", {"tiny": TINY})
+    results, study = Results(tmp_path), load_multitask("tiny", workers=0)
+    outcome = sweep(plan(study, results, device="cpu"), results, Here(results), Watcher())
+    assert {item.name: item.status for item in outcome.items} == dict.fromkeys(study.nodes, "ok")
+    made = {item.name: results.run(item.spec.study, item.spec.id) for item in outcome.items}
+    first, second = (Dataset(made[name].path / "data") for name in ("data", "data, round 1"))
+    assert [[data.num_episodes(task) for task in (0, 1)] for data in (first, second)] == [[3, 3], [2, 2]]
+    played = [second.episode(task, n).reward.sum() for task in (0, 1) for n in (0, 1)]
+    policies = made["policies, round 1"].read().members
     assert len({round(float(value), 3) for value in (*played, *(m.final_return for m in policies))}) == 6
-    models = [run.read() for run in Results(tmp_path).runs("tiny") if run.read().kind == "pretrain"]
-    going_on = [record for record in models if "continues" in record.spec["inputs"]]
-    assert [len(models), going_on[0].counts.gradient_steps] == [2, 2]
-    assert set(going_on[0].spec["inputs"]) == {"continues", "data.0", "data.1"}
-    loaded = load_study(Results(tmp_path), "tiny")
+    continued = made["model, round 1"].read()
+    assert continued.counts.gradient_steps == 2
+    assert continued.spec["inputs"]["continues"]["digest"] == made["model"].read().artifacts["model"].digest
+    loaded = load_study(results, "tiny")
     kinds = [run.record.spec["algorithm"] for run in loaded.runs]
     assert sorted(kinds) == ["bc", "bc", "pwm-multitask", "pwm-multitask", "tdmpc2-prior"]
-    assert {run.record.status for run in loaded.runs} == {"ok"}
     summary = summarise(loaded, study="tiny", metric="score")
     assert len(summary.rows) == 2 * len(kinds)
     assert {(row.algorithm, row.tasks) for row in summary.overall} == {(k, ("mw-push", "mw-reach")) for k in kinds}
-    before = {run.record.id: run.record.updated_at for run in loaded.runs}
-    assert main(arguments) == 0
-    assert "nothing was left to do" in capsys.readouterr().out
-    again = load_study(Results(tmp_path), "tiny")
-    assert {run.record.id: run.record.updated_at for run in again.runs} == before
+    again = Here(results)
+    assert {item.plan for item in sweep(plan(study, results), results, again, Watcher()).items} == {"skip"}
+    assert again.begun == []
+    other = dataclasses.replace(TINY, pretrain={**TINY.pretrain, "seed": 1})
+    anew = {item.name: item.plan for item in plan(build("tiny", other, workers=0), results)}
+    assert {name for name, state in anew.items() if state == "skip"} == {"data", "cloning 1", "cloning 2"}
 
 
 @pytest.mark.usefixtures("toys")
 def test_bad_input_is_one_line(capsys, tmp_path) -> None:
-    assert "not for the multi-task study" in refused(capsys, "sweep", "multitask-quick", "--scale", "0.1")
-    assert "--model: only for the multi-task studies" in refused(capsys, "sweep", "hopper", "--model", "m")
+    assert "--scale: not for the multi-task study" in refused(capsys, "sweep", "multitask-quick", "--scale", "0.1")
+    assert "--model: not for the training study" in refused(capsys, "sweep", "hopper", "--model", "m")
     assert "did you mean 'multitask'" in refused(capsys, "sweep", "multitasks", "--results", tmp_path)
