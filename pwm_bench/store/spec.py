@@ -84,7 +84,7 @@ class Spec:
 
     @property
     def takes_the_machine(self) -> bool:
-        """Whether the work keeps all cores busy, as with worker processes of its own, so that nothing runs beside it."""
+        """Whether the work keeps all cores busy, e.g. with worker processes of its own: nothing runs beside it then."""
         return False
 
     @property
