@@ -156,7 +156,7 @@ def plan(
     for name, spec in study.nodes.items():
         parts: Sequence[Spec] = [spec] if name in read or needs(spec) else parts_of(spec, results, there)
         for number, part in enumerate(parts, 1):
-            mine = part if device is None else cast(Spec, dataclasses.replace(cast(Any, part), device=device))
+            mine = part if device is None else _placed(part, device)
             item = Item(mine, "begin", name if number == 1 else f"{name} ({number})")
             items.append(item)
             if not _settle_inputs(item, items, results):
@@ -165,6 +165,13 @@ def plan(
             if item.to_do and limit is not None and sum(other.to_do for other in items[:-1]) >= limit:
                 item.plan = "later"
     return _each_once(items)
+
+
+def _placed(spec: Spec, device: str) -> Spec:
+    """The same work on another device; some kinds compute on the CPU alone."""
+    if not any(field.name == "device" for field in dataclasses.fields(cast(Any, spec))):
+        return spec
+    return cast(Spec, dataclasses.replace(cast(Any, spec), device=device))
 
 
 def _each_once(items: list[Item]) -> list[Item]:
