@@ -42,6 +42,24 @@ def test_every_spec_has_the_one_base():
         assert seen, f"{cls} is no pwm_bench.store.spec.Spec, so its runs have no id"
 
 
+def files_with(pattern: str) -> set[str]:
+    return {name(file) for file in SOURCES if re.search(pattern, file.read_text(), re.MULTILINE)}
+
+
+def test_one_loop_carries_all_work_out():
+    """It alone writes checkpoints and brings records up to date; a behaviour's policies are what it leaves for others."""
+    assert files_with(r"\bcheckpoint\.save\(") == {"pwm_bench/runs/loop.py", "pwm_bench/jobs/behaviour.py"}
+    assert files_with(r"\bjournal\.count\(") == {"pwm_bench/runs/loop.py"}
+    assert files_with(r"\bClocks\(") == {"pwm_bench/runs/execute.py"}
+
+
+def test_there_is_one_progress_protocol_and_one_display():
+    assert files_with(r"^class \w*(Progress|Event|Snapshot)\b") == {"pwm_bench/runs/progress.py"}
+    assert files_with(r"^class \w*Display\b") == {"pwm_bench/cli/display.py"}
+    assert files_with(r"rich\.live") == {"pwm_bench/cli/display.py"}
+    assert all(file.startswith("pwm_bench/cli/") for file in files_with(r"rich\.progress import .*\bProgress\b"))
+
+
 def drawing() -> ModuleType:
     spec = importlib.util.spec_from_file_location("architecture", ROOT / "docs" / "architecture.py")
     assert spec is not None

@@ -45,6 +45,11 @@ class ExpertsSpec(SuiteSpec):
         super().__post_init__()
         check_at_least("evaluations", self.evaluations, 2)
 
+    @property
+    def amount(self) -> float:
+        """Iterations."""
+        return float(self.config.iterations)
+
 
 class ExpertsJob(Job):
     """A learner that trains all policies together, and the real tasks that they are evaluated in.

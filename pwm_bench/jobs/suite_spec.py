@@ -85,6 +85,11 @@ class SuiteSpec(Spec):
         return next((name for name, tasks in SUITES.items() if tasks == self.tasks), "multitask")
 
     @property
+    def takes_the_machine(self) -> bool:
+        """Always: worker processes run the real tasks."""
+        return True
+
+    @property
     def label(self) -> str:
         """What a person calls the run."""
         return f"{self.task} · {self.algorithm}"

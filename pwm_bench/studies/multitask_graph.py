@@ -46,8 +46,8 @@ def build(
     }  # fmt: skip
     learning = common | {"seeds": tuple(range(recipe.seeds)), "evaluations": recipe.evaluations}
     for number, changes in enumerate(recipe.clones, 1):
-        config = configs.override(CloneConfig(), changes)
-        nodes[f"cloning {number}"] = CloneSpec(inputs={"data": data_node}, config=config, **learning)
+        cloning = configs.override(CloneConfig(), changes)
+        nodes[f"cloning {number}"] = CloneSpec(inputs={"data": data_node}, config=cloning, **learning)
     inputs = {"model": model_node, "data": data_node}
     for number, changes in enumerate(recipe.extracts, 1):
         config = configs.override(ExtractionConfig(), changes)
