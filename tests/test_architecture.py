@@ -47,7 +47,7 @@ def files_with(pattern: str) -> set[str]:
 
 
 def test_one_loop_carries_all_work_out():
-    """It alone writes checkpoints and brings records up to date; a behaviour's policies are what it leaves for others."""
+    """It alone writes checkpoints and counts; a behaviour saves the policies that it leaves for others."""
     assert files_with(r"\bcheckpoint\.save\(") == {"pwm_bench/runs/loop.py", "pwm_bench/jobs/behaviour.py"}
     assert files_with(r"\bjournal\.count\(") == {"pwm_bench/runs/loop.py"}
     assert files_with(r"\bClocks\(") == {"pwm_bench/runs/execute.py"}
