@@ -100,7 +100,7 @@ def _stages(
         config = configs.override(ExtractionConfig(), recipe.round_extract)
         policies, played, trained = (f"{what}, round {number}" for what in ("policies", "data", "model"))
         yield policies, ExtractionSpec(tasks=tasks, inputs=inputs, config=config, evaluations=2, **common)
-        acting = {"policy": Pending(policies, "policies")}
+        acting = {"policies": Pending(policies, "policies"), "model": Pending(before, "model")}
         yield (
             played,
             CollectSpec(tasks=tasks, policy="extracted", inputs=acting, seed=number, **common, **recipe.round_collect),

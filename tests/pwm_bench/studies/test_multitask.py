@@ -80,7 +80,10 @@ def test_rounds_go_on_with_the_model_and_add_data():
     steps = [study.nodes[name].gradient_steps for name in ("model", *(f"model, round {n}" for n in (1, 2, 3)))]
     assert steps == [9000, 1500, 1500, 1500]
     assert study.nodes["experts 1"].inputs["model"] == Pending("model, round 3", "model")
-    assert study.nodes["data, round 2"].inputs == {"policy": Pending("policies, round 2", "policies")}
+    assert study.nodes["data, round 2"].inputs == {
+        "policies": Pending("policies, round 2", "policies"),
+        "model": Pending("model, round 1", "model"),
+    }
 
 
 def test_what_is_brought_along_is_not_made():
