@@ -60,18 +60,18 @@ class ExtractJob(ExpertsJob):
 
     def __init__(self, spec: ExtractionSpec, folder: Path | None = None) -> None:
         device = resolve_device(spec.device)
-        path = spec.open_input("data")
-        data = Dataset(path)
+        paths = spec.open_inputs("data")
+        data = Dataset(paths)
         model = _load(spec.open_input("model"), data, device)
         if data.action_dim > model.config.action_dim or data.obs_dim > model.config.observation_dim:
             raise UsageError(
-                f"{path}: observations and actions of sizes {data.obs_dim} and {data.action_dim}, but the world "
+                f"{data.name}: observations and actions of sizes {data.obs_dim} and {data.action_dim}, but the world "
                 f"model takes {model.config.observation_dim} and {model.config.action_dim} at most; use its own data"
             )
         names = [expert.task for expert in spec.experts]
         examples = None
         if spec.config.imitation > 0.0:
-            examples = PairSampler(Dataset(path, best=spec.config.imitation_best), names)
+            examples = PairSampler(Dataset(paths, best=spec.config.imitation_best), names)
         starts = ObservationSampler(data, names)
         self.extractor = Extractor(model, spec.experts, spec.config, starts=starts, examples=examples)
         source = spec.inputs["model"]

@@ -174,7 +174,7 @@ class PretrainJob(Job):
         self.precision = spec.training.precision
         self.budget = Budget(unit="gradient_steps", total=spec.gradient_steps, limits=_limits(spec))
         self._spec = spec
-        paths = [spec.open_input(name) for name in sorted(spec.inputs, key=_place) if name != "continues"]
+        paths = spec.open_inputs("data")
         self._data = Dataset(paths, split="train", holdout=spec.holdout)
         self._held_out = _held_out(paths, spec.holdout)
         self.evaluations = 0 if self._held_out is None else spec.evaluations
@@ -270,12 +270,6 @@ class PretrainJob(Job):
 
 def _limits(spec: PretrainSpec) -> dict[str, float]:
     return {} if spec.train_seconds is None else {"train_seconds": spec.train_seconds}
-
-
-def _place(name: str) -> int:
-    """The number of a dataset among the inputs."""
-    number = name.partition(".")[2]
-    return int(number) if number.isdecimal() else -1
 
 
 def _held_out(paths: Sequence[Path], holdout: float) -> Dataset | None:

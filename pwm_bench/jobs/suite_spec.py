@@ -48,11 +48,12 @@ class SuiteSpec(Spec):
             raise UsageError(f"tasks={list(self.tasks)}: must be at least one, each once")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise UsageError(f"seeds={list(self.seeds)}: must be different whole numbers from 0, at least one")
-        for name in self.inputs:
+        given = {name.partition(".")[0] for name in self.inputs}  # data.0 and data.1 are both data
+        for name in given:
             if name not in self.needs:
                 raise unknown("input", name, self.needs)
         for name in self.needs:
-            if name not in self.inputs:
+            if name not in given:
                 raise UsageError(f"inputs: '{name}' is missing; {self.algorithm} needs {' and '.join(self.needs)}")
         check_at_least("evaluation_episodes", self.evaluation_episodes, 1)
         self.check_place(self.device)

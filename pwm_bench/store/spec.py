@@ -110,6 +110,16 @@ class Spec:
             raise UsageError(f"inputs.{name}: run '{one.node}' has not left it yet; carry that one out first")
         return one.open()
 
+    def open_inputs(self, name: str) -> list[Path]:
+        """Where the inputs NAME, or NAME.0, NAME.1 and so on lie, in that order.
+
+        Raises:
+            UsageError: there is none, or as `open_input`.
+        """
+        numbered = [(other.partition("."), other) for other in self.inputs]
+        found = [(int(number or -1), other) for (base, _, number), other in numbered if base == name]
+        return [self.open_input(other) for _, other in sorted(found)] if found else [self.open_input(name)]
+
     def check_place(self, device: str) -> None:
         """Checks where the run is filed and where it computes.
 

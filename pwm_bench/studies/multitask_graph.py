@@ -39,7 +39,10 @@ def build(
     """
     tasks = suites.spec(recipe.tasks).names
     nodes = dict(_stages(recipe, tasks, data, model, workers, f"{name}{STAGES}"))
-    data_node: Input | Pending = data if data is not None else Pending("data", "data")
+    sets: list[Input | Pending] = [data] if data is not None else []
+    sets += [Pending(made, "data") for made in nodes if made.partition(",")[0] == "data"]
+    several = len(sets) > 1
+    all_data = {f"data.{number}" if several else "data": one for number, one in enumerate(sets)}
     model_node: Input | Pending = model if model is not None else Pending(_last_model(recipe, data), "model")
     common: dict[str, Any] = {
         "tasks": tasks, "evaluation_episodes": recipe.episodes, "workers": workers, "study": name
@@ -47,8 +50,8 @@ def build(
     learning = common | {"seeds": tuple(range(recipe.seeds)), "evaluations": recipe.evaluations}
     for number, changes in enumerate(recipe.clones, 1):
         cloning = configs.override(CloneConfig(), changes)
-        nodes[f"cloning {number}"] = CloneSpec(inputs={"data": data_node}, config=cloning, **learning)
-    inputs = {"model": model_node, "data": data_node}
+        nodes[f"cloning {number}"] = CloneSpec(inputs=all_data, config=cloning, **learning)
+    inputs = {"model": model_node, **all_data}
     for number, changes in enumerate(recipe.extracts, 1):
         config = configs.override(ExtractionConfig(), changes)
         nodes[f"experts {number}"] = ExtractionSpec(inputs=inputs, config=config, **learning)
