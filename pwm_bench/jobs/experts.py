@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
+from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
 from pwm_bench.jobs.suite_spec import SuiteSpec
 from pwm_bench.learning.checks import check_at_least
 from pwm_bench.learning.learner import GradientSource, Learner
-from pwm_bench.runs.job import Budget, EvaluationResult, Job
+from pwm_bench.runs.job import Budget, EvaluationResult
 from pwm_bench.runs.stop import Stopped
-from pwm_bench.store.schema import Counts, RunRecord, Schedule
+from pwm_bench.store.schema import RunRecord, Schedule
 
 __all__ = ["ExpertsJob", "ExpertsSpec", "OfflineLearner"]
 
@@ -51,7 +51,7 @@ class ExpertsSpec(SuiteSpec):
         return float(self.config.iterations)
 
 
-class ExpertsJob(Job):
+class ExpertsJob(LearnerJob):
     """A learner that trains all policies together, and the real tasks that they are evaluated in.
 
     Args:
@@ -62,6 +62,8 @@ class ExpertsJob(Job):
     Raises:
         UsageError: a task that the suites do not have, or a package is missing.
     """
+
+    learner: OfflineLearner
 
     def __init__(self, spec: ExpertsSpec, learner: OfflineLearner, device: torch.device) -> None:
         self.device = device
@@ -84,24 +86,6 @@ class ExpertsJob(Job):
             length = self.learner.counters.gradient_steps * self.budget.total // self.learner.iteration
             record.schedule = Schedule(unit="gradient_steps", length=length)
 
-    def counts(self) -> Counts:
-        """The learner's counters."""
-        counters = self.learner.counters
-        return Counts(
-            gradient_steps=counters.gradient_steps,
-            policy_gradient_steps=counters.policy_gradient_steps,
-            imagined_steps=counters.imagined_steps,
-        )
-
-    @property
-    def alive(self) -> Tensor:
-        """Which members have not diverged."""
-        return self.learner.alive
-
-    def advance(self) -> Mapping[str, Tensor]:
-        """One update of all policies."""
-        return self.learner.update()
-
     def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:
         """Plays episodes of the real tasks with the deterministic policies."""
 
@@ -113,14 +97,6 @@ class ExpertsJob(Job):
             return self._evaluator(self.learner.act, report=look)
         except Stopped:
             return None
-
-    def state_dict(self) -> dict[str, Any]:
-        """The learner's."""
-        return self.learner.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restores the learner."""
-        self.learner.load_state_dict(dict(state))
 
     def close(self) -> None:
         """Ends the processes of the real tasks."""

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 import envs
 from pwm_bench import configs, registry
 from pwm_bench.gradients.probe import check_training_gradient
 from pwm_bench.jobs.evaluation import Evaluator, make_env
 from pwm_bench.jobs.fingerprint import task_hash
+from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.jobs.train_spec import RunSpec
-from pwm_bench.runs.job import Budget, EvaluationResult, Job
-from pwm_bench.store.schema import Counts, GradientCheck, RunRecord, Schedule
+from pwm_bench.runs.job import Budget, EvaluationResult
+from pwm_bench.store.schema import GradientCheck, RunRecord, Schedule
 
 __all__ = ["TrainJob"]
 
 
-class TrainJob(Job):
+class TrainJob(LearnerJob):
     """A learner and its environments.
 
     Args:
@@ -72,33 +71,6 @@ class TrainJob(Job):
         record.gradient_source = self.gradient_source
         record.schedule = Schedule(unit="env_steps", length=self.budget.total) if self._scheduled else None
 
-    def counts(self) -> Counts:
-        """The learner's counters."""
-        counters = self.learner.counters
-        return Counts(
-            env_steps=counters.env_steps,
-            gradient_steps=counters.gradient_steps,
-            policy_gradient_steps=counters.policy_gradient_steps,
-            imagined_steps=counters.imagined_steps,
-        )
-
-    @property
-    def alive(self) -> Tensor:
-        """Which members have not diverged."""
-        return self.learner.alive
-
-    def advance(self) -> Mapping[str, Tensor]:
-        """One update of the learner."""
-        return self.learner.update()
-
     def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:
         """Plays episodes with the deterministic policy."""
         return self.evaluator(self.learner, stop=stop)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The learner's."""
-        return self.learner.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restores the learner."""
-        self.learner.load_state_dict(state)

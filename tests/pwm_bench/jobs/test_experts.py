@@ -5,23 +5,26 @@ import json
 import shutil
 
 import pytest
+import torch
 
 pytest.importorskip("dm_control")
 
 from envs.errors import UsageError
 from pwm_bench.jobs import kinds
 from pwm_bench.jobs.clone import CloneSpec
-from pwm_bench.jobs.extract import ExtractionSpec
+from pwm_bench.jobs.evaluate import EvaluateJob, EvaluateSpec
+from pwm_bench.jobs.extract import ExtractionSpec, ExtractJob
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.store import checkpoint
 from pwm_bench.store.frames import load_study, members_frame
-from pwm_bench.store.inputs import Input, Pending
+from pwm_bench.store.inputs import Input, Pending, find_input
 from pwm_bench.store.results import Results
 from pwm_bench.store.verify import verify
 from pwm_bench.world_model.dataset import Dataset, ObservationSampler
-from tests.pwm_bench.jobs.multitask import TASKS, cloning, extraction, make_place
+from pwm_bench.world_model.multitask.files import export_tdmpc2, load_model
+from tests.pwm_bench.jobs.multitask import TASKS, cloning, common, extraction, make_place
 from tests.pwm_bench.runs.kills import check_kills, numbers
 from tests.pwm_bench.world_model.multitask.datasets import REAL_TASKS, write_linear_data
 
@@ -169,6 +172,19 @@ def test_data_that_does_not_fit_the_model_is_refused(place, tmp_path):
     (tmp_path / "model").symlink_to(place / "model")
     with pytest.raises(UsageError, match="sizes 7 and 1, but the world model takes 5 and 1 at most"):
         carry_out(extraction(tmp_path, tasks=TASKS[:1]), Results(tmp_path))
+
+
+def test_a_released_checkpoint_takes_the_names_of_its_tasks_from_the_data(place, tmp_path):
+    export_tdmpc2(tmp_path / "released.pt", load_model(place / "model"))
+    released = find_input(tmp_path / "released.pt", "model")
+    spec = extraction(place)
+    job = ExtractJob(dataclasses.replace(spec, inputs={**spec.inputs, "model": released}))
+    assert job.extractor.model_tasks == TASKS
+    obs = torch.ones(2, 3, 5)
+    torch.testing.assert_close(job.extractor.act(obs), ExtractJob(spec).extractor.act(obs))
+    (policies,) = job.artifacts(tmp_path).values()
+    source = {"model": released, "policies": find_input(tmp_path / policies.file, "policies")}
+    EvaluateJob(EvaluateSpec(arm="pwm", inputs=source, **common()))
 
 
 def test_a_checkpoint_of_another_version_is_named(place, tmp_path):

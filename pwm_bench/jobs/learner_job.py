@@ -1,0 +1,46 @@
+"""Training a learner, whatever it learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
+
+from pwm_bench.learning.learner import Learner
+from pwm_bench.runs.job import Job
+from pwm_bench.store.schema import Counts
+
+__all__ = ["LearnerJob"]
+
+
+class LearnerJob(Job):
+    """A job whose pieces are a learner's updates.
+
+    Attributes:
+        learner: set by the subclass.
+    """
+
+    learner: Learner
+
+    def counts(self) -> Counts:
+        """The learner's counters."""
+        return Counts(**asdict(self.learner.counters))
+
+    @property
+    def alive(self) -> Tensor:
+        """Which members have not diverged."""
+        return self.learner.alive
+
+    def advance(self) -> Mapping[str, Tensor]:
+        """One update of the learner."""
+        return self.learner.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The learner's."""
+        return self.learner.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores the learner."""
+        self.learner.load_state_dict(dict(state))
