@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from envs.errors import UsageError, unknown
 from pwm_bench.store.frames import Loaded, members_frame
-from pwm_bench.store.results import Results
+from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import RunRecord
 from pwm_bench.store.selection import Selection
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMATS", "check_format", "score_frames", "write_frames"]
+__all__ = ["FORMATS", "check_format", "score_frames", "stage_frames", "write_frames"]
 
 FORMATS = ("parquet", "csv")
 
@@ -48,6 +48,58 @@ def score_frames(results: Results, selection: Selection, loaded: Loaded) -> dict
         "episodes": pd.DataFrame(_episodes(results, selection, places)),
         "metrics": pd.DataFrame(_metrics(results, selection, places)),
     }
+
+
+def stage_frames(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
+    """What there is to say of runs that have no population, such as collections and world models: the frames ``runs``
+    (a row per run), ``run_metrics`` (per run and report) and ``evaluations`` (per evaluation, quantity, task and step).
+    Frames without a row are left out.
+
+    Args:
+        paths: directories of the runs.
+    """
+    import pandas as pd
+
+    directories = [RunDirectory(path) for path in paths]
+    frames = {
+        "runs": pd.DataFrame(_runs(directories)),
+        "run_metrics": pd.DataFrame(_run_metrics(directories)),
+        "evaluations": pd.DataFrame(_evaluations(directories)),
+    }
+    return {name: frame for name, frame in frames.items() if len(frame)}
+
+
+def _runs(directories: Sequence[RunDirectory]) -> Iterator[dict[str, Any]]:
+    for directory in directories:
+        record = directory.read()
+        clocks = {f"{name}_seconds": value for name, value in record.clocks.model_dump().items()}
+        artifacts = {f"artifact_{name}": one.digest for name, one in record.artifacts.items()}
+        known = {name: getattr(record, name) for name in ("kind", "reason", "attempts", "started_at", "updated_at")}
+        yield {**_place(directory), "status": directory.status(), **known, **record.counts.model_dump(), **clocks,
+               **artifacts}  # fmt: skip
+
+
+def _run_metrics(directories: Sequence[RunDirectory]) -> Iterator[dict[str, Any]]:
+    for directory in directories:
+        for line in directory.metrics.read():
+            counts = {key: value for key, value in line.items() if key not in ("alive", "values")}
+            yield {**_place(directory), **counts, **{name: column[0] for name, column in line["values"].items()}}
+
+
+def _evaluations(directories: Sequence[RunDirectory]) -> Iterator[dict[str, Any]]:
+    for directory in directories:
+        tasks = directory.read().details.get("tasks", ())
+        for line in directory.evaluations.read():
+            counts = {name: line[name] for name in ("index", "env_steps", "gradient_steps", "train_seconds")}
+            for quantity, rows in line["extras"].items():
+                for task, row in zip(tasks, rows, strict=True):
+                    for step, value in enumerate(row, 1):
+                        yield {**_place(directory), **counts, "quantity": quantity, "task": task, "step": step,
+                               "value": value}  # fmt: skip
+
+
+def _place(directory: RunDirectory) -> dict[str, str]:
+    return {"study": directory.path.parent.name, "run_id": directory.path.name}
 
 
 def write_frames(frames: Mapping[str, pd.DataFrame], folder: Path, *, format: str = "parquet") -> list[Path]:

@@ -72,7 +72,7 @@ class Results:
         }[self.action]()
 
     def _export(self) -> int:
-        from pwm_bench.store.export import check_format, score_frames, write_frames
+        from pwm_bench.store.export import check_format, score_frames, stage_frames, write_frames
         from pwm_bench.store.results import Results as Store
         from pwm_bench.store.selection import Selection
 
@@ -86,8 +86,16 @@ class Results:
             frames |= score_frames(store, selection, loaded)
         if loaded.unscored:
             from pwm_bench.analysis.gradients.selected import selected_rows
+            from pwm_bench.gradients.rows import FILE
+            from pwm_bench.store.results import FINISHED, RunDirectory
 
-            frames["gradients"], more = selected_rows(store, selection, loaded)
+            rest = {path: RunDirectory(path).status() for path in loaded.unscored if not (path / FILE).exists()}
+            stages = [path for path, status in rest.items() if status in FINISHED]
+            frames |= stage_frames(stages)
+            if len(rest) < len(loaded.unscored) or not frames:
+                frames["gradients"], more = selected_rows(store, selection, loaded)
+            else:
+                more = [f"{path}: {status}" for path, status in rest.items() if path not in stages]
             left_out = left_out + more
         if not frames:
             names = " ".join(self.names)

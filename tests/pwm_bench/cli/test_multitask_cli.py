@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 pytest.importorskip("dm_control")
@@ -68,6 +69,19 @@ def test_pretrain_goes_on_with_a_model(place, tmp_path, capsys) -> None:
     assert main(["results", "merge", str(tmp_path), "--results", copy]) == 0
     assert main(["results", "merge", str(tmp_path), "--results", copy]) == 0
     assert "1 kept" in capsys.readouterr().out
+    out = ("--format", "csv", "--output", str(tmp_path / "out"))
+    assert main(["results", "export", "pretrain", "--results", str(tmp_path), *out]) == 0
+    tables = {file.stem: pd.read_csv(file) for file in (tmp_path / "out").iterdir()}
+    assert set(tables) == {"runs", "run_metrics", "evaluations"}
+    (row,) = tables["runs"].to_dict("records")
+    assert [row[name] for name in ("study", "run_id", "kind", "status")] == ["pretrain", record.id, "pretrain", "ok"]
+    assert (row["gradient_steps"], row["artifact_model"]) == (2, record.artifacts["model"].digest)
+    assert list(tables["run_metrics"]["gradient_steps"]) == [1, 2]
+    assert tables["run_metrics"]["loss"].notna().all()
+    errors = tables["evaluations"].set_index(["index", "quantity", "task", "step"])["value"]
+    last = run.evaluations.read()[-1]["extras"]
+    assert errors[1, "latent_error", "pendulum-swingup", 4] == pytest.approx(last["latent_error"][1][3])
+    assert len(errors) == 2 * 2 * (4 + 4 + 4 + 1)  # evaluations, tasks, steps of each quantity
 
 
 def test_extract_and_compare_follow_pretrain(place, tmp_path, capsys) -> None:
