@@ -274,7 +274,7 @@ class PlainDisplay:
                 self._print(item, f"{count(event.done)} of {_amount(event, event.total)}, {_said(event)}")
         elif event.piece and (last is None or last.piece != event.piece):
             self._print(item, event.piece)
-        elif last is not None and tenths > int(10 * last.fraction):
+        elif last is not None and not last.piece and tenths > int(10 * last.fraction):
             self._print(item, f"{count(event.done)} of {_amount(event, event.total)}{', ' if figures else ''}{figures}")
 
     def ended(self, item: Item) -> None:

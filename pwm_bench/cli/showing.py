@@ -10,16 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
     from rich.text import Text
 
-    from pwm_bench.runs.outcome import Outcome
 
-__all__ = ["described", "named_lines", "plain_table", "show_end", "step_bar", "terminal", "terminal_width", "titled"]
+__all__ = ["described", "named_lines", "plain_table", "step_bar", "terminal", "terminal_width", "titled"]
 
 
 def terminal() -> Console:
@@ -112,27 +109,3 @@ def described(lines: Sequence[tuple[str, str]], *, width: int | None) -> str:
         )  # fmt: skip
         shown += wrapped or [whole]
     return "\n".join(shown)
-
-
-def show_end(console: Console, outcome: Outcome, path: Path) -> None:
-    """Says how a run that has no population ended, what it took and where it lies.
-
-    Args:
-        console: where to.
-        outcome: of the run.
-        path: its directory.
-    """
-    from pwm_bench.text import duration
-
-    record = outcome.record
-    lines = [f"{record.status}: {record.reason}"] if record.reason else []
-    if record.status in ("failed", "oom"):
-        lines.append(f"traceback: {path / 'traceback.txt'}")
-    if record.status == "interrupted":
-        lines.append("the same command begins it again")
-    lines.append(
-        f"{'done before; ' if outcome.skipped else ''}{duration(record.clocks.train)} without compiling "
-        f"({duration(record.clocks.compile)}), peak memory {record.memory.resident / 2**30:.1f} GiB: {path}"
-    )
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,12 +21,13 @@ from pwm_bench.gradients.landscape import Rollout
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.config import Config
-from pwm_bench.store import checkpoint
+from pwm_bench.store import checkpoint, checkpoint_files
+from pwm_bench.store.inputs import Input, content_digest
 from pwm_bench.store.results import RunDirectory
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.networks import WorldModel
 
-__all__ = ["LearnedWorld", "TrainedModel", "alone", "load_run", "open_run", "select_member"]
+__all__ = ["LearnedWorld", "TrainedModel", "alone", "load_run", "open_run", "run_input", "select_member"]
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -38,12 +40,14 @@ class TrainedModel:
         model: population of one.
         reward_scale: predicted reward = ``scale * R(z, a) + shift`` in the task's units.
         reward_shift: see above.
+        config: of the model.
         description: for records.
     """
 
     model: WorldModel
     reward_scale: float
     reward_shift: float
+    config: WorldModelConfig
     description: dict[str, Any]
 
     def to(self, dtype: torch.dtype, device: torch.device) -> TrainedModel:
@@ -56,7 +60,29 @@ class TrainedModel:
                 for name, buffer in module.named_buffers(recurse=False):
                     if buffer.is_floating_point():
                         setattr(module, name, buffer.to(dtype))
-        return TrainedModel(model.requires_grad_(False), self.reward_scale, self.reward_shift, self.description)
+        return dataclasses.replace(self, model=model.requires_grad_(False))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it is: ``weights``, the normaliser of observations among them, and JSON values."""
+        return {
+            "weights": self.model.state_dict(),
+            "reward_scale": self.reward_scale,
+            "reward_shift": self.reward_shift,
+            "config": configs.to_json(self.config),
+            "description": self.description,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> TrainedModel:
+        """The model that `state_dict` described.
+
+        Raises:
+            UsageError: the weights are not those of such a model.
+        """
+        config = configs.from_json(WorldModelConfig, state["config"], where="config of the world model")
+        model = _empty_model(state["weights"], config, members=1)
+        _load_weights(model, state["weights"])
+        return cls(model, state["reward_scale"], state["reward_shift"], config, dict(state["description"]))
 
     def encode(self, obs: Tensor) -> Tensor:
         """Latents of observations, ``(N, observation_dim)`` to ``(N, latent_dim)``."""
@@ -151,6 +177,29 @@ class LearnedWorld:
         return torch.stack(latents), torch.stack(rewards)
 
 
+def run_input(path: str | Path) -> Input:
+    """The weights in the checkpoint of a PWM run, as an input of a spec.
+
+    Args:
+        path: run directory.
+
+    Raises:
+        UsageError: not a run, or one without a checkpoint.
+    """
+    path = Path(path)
+    record = RunDirectory(path).read()
+    _check_checkpoint(path)
+    file = checkpoint_files.read(path / "checkpoint", spec_id=record.id).file
+    return Input(path=str(file), digest=content_digest(file))
+
+
+def _check_checkpoint(path: Path) -> None:
+    if not checkpoint.exists(path / "checkpoint"):
+        raise UsageError(
+            f"{path}: holds no checkpoint, so no world model; run it again, or train one with --train-model"
+        )
+
+
 def load_run(path: str | Path, *, task: str, member: int = 0) -> TrainedModel:
     """Reads the world model of a finished (or interrupted) PWM run.
 
@@ -164,14 +213,9 @@ def load_run(path: str | Path, *, task: str, member: int = 0) -> TrainedModel:
     """
     spec, state = open_run(path, task=task, member=member)
     seeds: Sequence[int] = spec["seeds"]
-    weights = state["world_model"]
     config = configs.override(Config(), spec["config"]).world_model
-    first = weights["encoder.layers.0.linear.weight"]
-    last = weights["dynamics.layers.0.linear.weight"]
-    model = WorldModel(
-        first.shape[1], last.shape[1] - config.latent_dim, config, stream=MemberStream(tuple(seeds), name="pwm/init")
-    ).to(first.dtype)
-    model.load_state_dict(weights)
+    model = _empty_model(state["world_model"], config, members=len(seeds))
+    _load_weights(model, state["world_model"])
     norm = RunningNorm(len(seeds), 1)
     norm.load_state_dict(state["model_trainer"]["reward_norm"])
     description = {
@@ -203,12 +247,8 @@ def open_run(path: str | Path, *, task: str, member: int) -> tuple[dict[str, Any
     seeds: Sequence[int] = spec["seeds"]
     if not 0 <= member < len(seeds):
         raise UsageError(f"member={member}: run {record.id} has members 0 to {len(seeds) - 1}")
-    folder = path / "checkpoint"
-    if not checkpoint.exists(folder):
-        raise UsageError(
-            f"{path}: holds no checkpoint, so no world model; run it again, or train one with --train-model"
-        )
-    return spec, checkpoint.load(folder, spec_id=record.id).state["job"]
+    _check_checkpoint(path)
+    return spec, checkpoint.load(path / "checkpoint", spec_id=record.id).state["job"]
 
 
 def alone(module: Module, member: int, *, members: int) -> Module:
@@ -235,4 +275,23 @@ def select_member(
     if config.reward_normalisation == "moments":
         shift = float(reward_norm.mean[member, 0])
     own = alone(model, member, members=reward_norm.mean.shape[0])
-    return TrainedModel(own, scale, shift, description)
+    return TrainedModel(own, scale, shift, config, description)
+
+
+def _empty_model(weights: Mapping[str, Tensor], config: WorldModelConfig, *, members: int) -> WorldModel:
+    """A model of the sizes that these weights have."""
+    try:
+        first, last = (weights[f"{net}.layers.0.linear.weight"] for net in ("encoder", "dynamics"))
+    except KeyError as error:
+        raise UsageError(
+            f"the world model holds no {error}: it was written by another version, train it anew"
+        ) from None
+    stream = MemberStream(tuple(range(members)), name="pwm/init")
+    return WorldModel(first.shape[1], last.shape[1] - config.latent_dim, config, stream=stream)
+
+
+def _load_weights(model: WorldModel, weights: Mapping[str, Tensor]) -> None:
+    try:
+        model.load_state_dict(dict(weights), assign=True)  # each in its own precision: statistics have another one
+    except RuntimeError as error:
+        raise UsageError(f"the weights are not those of such a world model: {error}") from None

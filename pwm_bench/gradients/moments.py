@@ -26,6 +26,14 @@ class Estimate:
     count: Tensor
     rejected: Tensor
 
+    def to(self, device: torch.device) -> Estimate:
+        """A copy in another place."""
+        return Estimate(*(x.to(device) for x in (self.mean, self.variance, self.count, self.rejected)))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Its four tensors by name."""
+        return {"mean": self.mean, "variance": self.variance, "count": self.count, "rejected": self.rejected}
+
     @property
     def standard_error(self) -> Tensor:
         """Of the mean, shape ``(S, D)``."""

@@ -52,22 +52,35 @@ def gradient_runs(results: Results, study: str) -> list[RunDirectory]:
     raise UsageError(f"{results.root}: holds no gradient studies yet; begin with `pwm-bench gradients cartpole`")
 
 
-def load_rows(results: Results, study: str) -> pd.DataFrame:
+def load_rows(results: Results, study: str, *, damaged: list[str] | None = None) -> pd.DataFrame:
     """All rows of a study's runs, with ``comparison`` (the id), ``task``, ``loop`` and the setting as columns.
 
+    Args:
+        results: the results folder.
+        study: which.
+        damaged: takes a message for each run whose file cannot be read, and the other runs' rows are returned.
+
     Raises:
-        UsageError: there is no such study here, or a file is damaged.
+        UsageError: there is no such study here; or a file is damaged, and nobody takes the message or no other is left.
     """
     import pandas as pd
 
-    frames = []
+    frames, lost = [], []
     for run in gradient_runs(results, study):
-        record = run.read()
         try:
+            record = run.read()
             frame = pd.read_parquet(run.path / FILE)
-        except (OSError, ValueError):  # pyarrow's errors are of both kinds
-            raise UsageError(f"{run.path / FILE}: damaged; restore it, or remove the run's directory") from None
+        except (OSError, ValueError) as error:  # pyarrow's errors are of both kinds
+            if isinstance(error, UsageError):
+                lost.append(str(error))
+            else:
+                lost.append(f"{run.path / FILE}: damaged; restore it, or remove the run's directory")
+            continue
         named = {"comparison": record.id, "task": record.spec.get("task", record.kind)}
         named["loop"] = record.spec.get("loop", "none")
-        frames.append(frame.assign(**{**named, **record.details["setting"]}))
+        frames.append(frame.assign(**{**named, **record.spec.get("setting", {})}))
+    if lost and (damaged is None or not frames):
+        raise UsageError(lost[0])
+    if damaged is not None:
+        damaged += lost
     return pd.concat(frames, ignore_index=True)

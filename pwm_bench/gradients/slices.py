@@ -21,28 +21,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 import envs
 from envs.errors import UsageError, unknown
+from envs.simulator import State
 from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
-from pwm_bench.gradients.keeping import Ledger, ProblemSpec
+from pwm_bench.gradients.keeping import Ledger, ProblemSpec, Work
 from pwm_bench.gradients.landscape import Landscape, Problem, batches, exploration, partial_returns, returns
-from pwm_bench.gradients.learned import LearnedWorld, TrainedModel, load_run
+from pwm_bench.gradients.learned import LearnedWorld
 from pwm_bench.gradients.metrics import over_states
+from pwm_bench.gradients.model_files import open_model
 from pwm_bench.gradients.simulated import SimulatedWorld
-from pwm_bench.gradients.spec import ModelRun
-from pwm_bench.gradients.starts import ModelTraining, train_model, visited_states
+from pwm_bench.gradients.spec import check_models
+from pwm_bench.gradients.starts import visited_states
 from pwm_bench.learning.checks import check_at_least, check_choice, check_positive
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.store.files import finite_or_none
 
-__all__ = ["SliceSpec", "measure"]
+__all__ = ["SliceSpec", "SliceWork"]
 
 _STREAM = 1
+_WORLDS = ("truth", "model")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +86,8 @@ class SliceSpec(ProblemSpec):
     """gamma."""
     termination: bool = True
     """Rewards after a termination count as zero."""
-    model: ModelRun | ModelTraining = field(default_factory=ModelTraining)
-    """The world model."""
+    member: int = 0
+    """Which seed of a PWM run, by position, where its world model is the input ``model``."""
     simulator_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of `envs.make`."""
     worlds: int = 256
@@ -96,6 +100,11 @@ class SliceSpec(ProblemSpec):
     def computing_simulators(self) -> tuple[str, ...]:
         """The names of the simulators that compute."""
         return (self.simulator,)
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return f"{self.task} · {self.simulator} · landscape, {self.loop} loop"
 
     def __post_init__(self) -> None:
         ProblemSpec.__post_init__(self)
@@ -113,61 +122,101 @@ class SliceSpec(ProblemSpec):
         for name in ("points", "cells"):
             if getattr(self, name) % 2 == 0:
                 raise UsageError(f"{name}={getattr(self, name)}: must be odd, so that the centre is among them")
+        check_models(self.inputs, (self.simulator,))
+        if not self.inputs:
+            raise UsageError("a landscape needs a world model: name a PWM run with --model, or train a small one")
+        check_at_least("member", self.member, 0)
         check_positive("radius", self.radius)
         check_at_least("noise", self.noise, 0.0)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON-able values; the world model of a run is an input."""
-        values = super().to_dict()
-        if isinstance(self.model, ModelRun):
-            values |= {"model": {"member": self.model.member}, "inputs": {"model": self.model.as_input()}}
-        return values
 
+class SliceWork(Work):
+    """A landscape.
 
-def measure(spec: SliceSpec, ledger: Ledger) -> None:
-    """Trains or reads the model, and evaluates returns and gradients."""
-    with ledger.phase("set up"):
-        env = _env(spec, spec.worlds, torch.float64)
-        start = visited_states(env, spec.states, seed=spec.seed)
-    model = _model(spec, ledger).to(torch.float64, env.device)
-    ledger.models = {spec.simulator: model.description}
-    with ledger.phase("compile"):
-        env.simulator.compile(gradient=True)
-    control: Control
-    if spec.loop == "open":
-        control, encoder = OpenLoop(spec.horizon, env.action_dim), None
-    else:
-        seen = env.task.observation(start, start.qpos.new_zeros(spec.states, env.action_dim))
-        control, encoder = ClosedLoop(model.encode(seen), spec.hidden, env.action_dim), model.encode
-    problem = Problem(
-        start=start,
-        control=control,
-        theta=control.nominal(spec.states, spec.seed, torch.float64, env.device),
-        horizons=(spec.horizon,),
-        action_dim=env.action_dim,
-        noise=spec.noise,
-        discount=spec.discount,
-        seed=spec.seed,
-    )
-    worlds: dict[str, Landscape] = {
-        "truth": SimulatedWorld(env.task, env.simulator, encoder=encoder, termination=spec.termination),
-        "model": LearnedWorld(model, env.task, rows=spec.worlds, dtype=torch.float64, device=env.device),
-    }
-    _Slices(spec, ledger, problem, worlds).run()
+    Args:
+        spec: which.
+        device: where.
 
+    Raises:
+        UsageError: the simulator refuses the task, or the input is no world model of it.
+    """
 
-def _env(spec: SliceSpec, worlds: int, dtype: torch.dtype) -> envs.api.DifferentiableEnv:
-    return envs.make(
-        spec.task, spec.simulator, num_envs=worlds, device=spec.device, dtype=dtype, seed=spec.seed,
-        **spec.simulator_options,
-    )  # fmt: skip
+    def __init__(self, spec: SliceSpec, device: torch.device) -> None:
+        super().__init__()
+        self.spec, self.device = spec, device
+        self.env = envs.make(
+            spec.task, spec.simulator, num_envs=spec.worlds, device=str(device), dtype=torch.float64, seed=spec.seed,
+            **spec.simulator_options,
+        )  # fmt: skip
+        self.model = open_model(spec, task=spec.task, simulator=spec.simulator, member=spec.member)
+        self.start: State | None = None
+        self.gradients: dict[str, Tensor] = {}
+        self.pieces = {"start states": self._begin, "gradients at the centre": self._centre}
+        for line in (*_WORLDS, "random"):
+            self.pieces[f"line along {line}"] = partial(self._line, line)
+        self.pieces |= {"plane": partial(self._plane, "plane"), "arrows": partial(self._plane, "arrow")}
 
+    def compile(self) -> None:
+        """Compiles the simulator."""
+        self.env.simulator.compile(gradient=True)
 
-def _model(spec: SliceSpec, ledger: Ledger) -> TrainedModel:
-    if isinstance(spec.model, ModelRun):
-        return load_run(spec.model.path, task=spec.task, member=spec.model.member)
-    with ledger.phase("train world model", spec.model.updates) as advance:
-        return train_model(spec.model, _env(spec, spec.model.num_envs, torch.float32), advance)
+    @property
+    def compile_seconds(self) -> float:
+        """Time that it has spent compiling so far [s]."""
+        return self.env.simulator.compile_seconds
+
+    def details(self) -> dict[str, Any]:
+        """The world model."""
+        return {"models": {self.spec.simulator: finite_or_none(self.model.description)}}
+
+    def found(self) -> dict[str, Any]:
+        """Start states, and the gradients that the directions are made of."""
+        start = None if self.start is None else [self.start.qpos, self.start.qvel]
+        return {"start": start, "gradients": self.gradients}
+
+    def find(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `found` gave."""
+        if state["start"] is not None:
+            self.start = State(*(x.to(self.device) for x in state["start"]))
+        self.gradients = {name: x.to(self.device) for name, x in state["gradients"].items()}
+
+    def _begin(self) -> None:
+        self.start = visited_states(self.env, self.spec.states, seed=self.spec.seed)
+
+    def _centre(self) -> None:
+        self.gradients = self._slices.centre()
+
+    def _line(self, name: str) -> None:
+        self._slices.line(name, self.gradients)
+
+    def _plane(self, metric: str) -> None:
+        self._slices.plane(metric, self.gradients)
+
+    @cached_property
+    def _slices(self) -> _Slices:
+        spec, env, start, model = self.spec, self.env, self.start, self.model.to(torch.float64, self.device)
+        assert start is not None
+        control: Control
+        if spec.loop == "open":
+            control, encoder = OpenLoop(spec.horizon, env.action_dim), None
+        else:
+            seen = env.task.observation(start, start.qpos.new_zeros(spec.states, env.action_dim))
+            control, encoder = ClosedLoop(model.encode(seen), spec.hidden, env.action_dim), model.encode
+        problem = Problem(
+            start=start,
+            control=control,
+            theta=control.nominal(spec.states, spec.seed, torch.float64, self.device),
+            horizons=(spec.horizon,),
+            action_dim=env.action_dim,
+            noise=spec.noise,
+            discount=spec.discount,
+            seed=spec.seed,
+        )
+        worlds: dict[str, Landscape] = {
+            "truth": SimulatedWorld(env.task, env.simulator, encoder=encoder, termination=spec.termination),
+            "model": LearnedWorld(model, env.task, rows=spec.worlds, dtype=torch.float64, device=self.device),
+        }
+        return _Slices(spec, self.ledger, problem, worlds)
 
 
 class _Slices:
@@ -178,55 +227,72 @@ class _Slices:
         self.samples = spec.samples if spec.noise > 0.0 else 1
         self.parameters = problem.theta.shape[1] * (1 if problem.control.shared else spec.states)
 
-    def run(self) -> None:
+    def centre(self) -> dict[str, Tensor]:
+        """Gradients of truth and model at the centre.
+
+        Raises:
+            UsageError: one of them has no direction.
+        """
         spec = self.spec
         centre = torch.zeros(1, *self.problem.theta.shape, dtype=torch.float64, device=self.problem.theta.device)
-        with self.ledger.phase("gradients at the centre"):
-            gradients = {name: self._gradients(world, centre)[0] for name, world in self.worlds.items()}
+        gradients = {name: self._gradients(world, centre)[0] for name, world in self.worlds.items()}
         for name, gradient in gradients.items():
             if not bool(torch.isfinite(gradient).all()) or not bool(gradient.any()):
                 raise UsageError(f"the gradient of the {name} is zero or not finite here: try another seed or horizon")
-        u, m = (self._unit(gradients[name]) for name in ("truth", "model"))
+        u, m = (self._unit(gradients[name]) for name in _WORLDS)
         self.ledger.add("model", "cosine", float(self._dot(u, m)), simulator=spec.simulator, horizon=spec.horizon)
-        directions = {"truth": u, "model": m, "random": self._random()}
-        steps = torch.linspace(-spec.radius, spec.radius, spec.points, dtype=torch.float64, device=u.device)
-        for name, direction in directions.items():
-            self._line(name, direction, steps, gradients)
-        self._plane(u, self._orthogonal(m, u, directions["random"]))
+        return gradients
 
-    def _line(self, name: str, direction: Tensor, steps: Tensor, gradients: Mapping[str, Tensor]) -> None:
-        with self.ledger.phase(f"line along {name}", len(self.worlds)) as advance:
-            for world in self.worlds:
-                found = self._returns(world, steps.view(-1, 1, 1) * self._length() * direction)
-                change = found - found[len(steps) // 2]
-                for at, values in zip(steps.tolist(), change, strict=True):
-                    measured = over_states("", values, seed=self.spec.seed)
-                    self._row(world, f"along_{name}", *measured[1:4], at=at)
-                self._row(world, f"slope_{name}", float(self._dot(gradients[world], direction)) * self._length())
-                advance(1)
+    def line(self, name: str, gradients: Mapping[str, Tensor]) -> None:
+        """Returns along one direction.
 
-    def _plane(self, u: Tensor, v: Tensor) -> None:
+        Args:
+            name: ``truth``, ``model`` or ``random``.
+            gradients: at the centre.
+        """
+        spec = self.spec
+        direction = self._random() if name == "random" else self._unit(gradients[name])
+        steps = torch.linspace(-spec.radius, spec.radius, spec.points, dtype=torch.float64, device=direction.device)
+        advance = self.ledger.progress(len(self.worlds))
+        for world in self.worlds:
+            found = self._returns(world, steps.view(-1, 1, 1) * self._length() * direction)
+            change = found - found[len(steps) // 2]
+            for at, values in zip(steps.tolist(), change, strict=True):
+                measured = over_states("", values, seed=spec.seed)
+                self._row(world, f"along_{name}", *measured[1:4], at=at)
+            self._row(world, f"slope_{name}", float(self._dot(gradients[world], direction)) * self._length())
+            advance(1)
+
+    def plane(self, metric: str, gradients: Mapping[str, Tensor]) -> None:
+        """Returns or gradients on the plane of both gradients.
+
+        Args:
+            metric: ``plane`` or ``arrow``.
+            gradients: at the centre.
+        """
+        u, m = (self._unit(gradients[name]) for name in _WORLDS)
+        v = self._orthogonal(m, u, self._random())
         spec, length = self.spec, self._length()
-        for metric, count, radius in (("plane", spec.cells, 1.0), ("arrow", spec.arrows, 1.0 - 1.0 / spec.arrows)):
-            axis = torch.linspace(-radius, radius, count, dtype=torch.float64, device=u.device) * spec.radius
-            b, a = (x.flatten() for x in torch.meshgrid(axis, axis, indexing="ij"))
-            if count == 1:
-                axis, a, b = axis * 0.0, a * 0.0, b * 0.0
-            offsets = length * (a.view(-1, 1, 1) * u + b.view(-1, 1, 1) * v)
-            for row, value in enumerate(axis.tolist()):
-                self._row("truth", f"{metric}_axis", value, state=row)
-            with self.ledger.phase(f"plane: {metric}", len(self.worlds)) as advance:
-                for name, world in self.worlds.items():
-                    if metric == "plane":
-                        values = self._returns(name, offsets).mean(1)
-                        columns = {"plane": values - values[len(values) // 2]}
-                    else:
-                        slopes = self._gradients(world, offsets)
-                        columns = {f"arrow_{n}": self._dot(slopes, d) * length for n, d in (("u", u), ("v", v))}
-                    for column, values in columns.items():
-                        for n, (at, value) in enumerate(zip(a.tolist(), values.tolist(), strict=True)):
-                            self._row(name, column, value, at=at, state=n // count)
-                    advance(1)
+        count, radius = (spec.cells, 1.0) if metric == "plane" else (spec.arrows, 1.0 - 1.0 / spec.arrows)
+        axis = torch.linspace(-radius, radius, count, dtype=torch.float64, device=u.device) * spec.radius
+        b, a = (x.flatten() for x in torch.meshgrid(axis, axis, indexing="ij"))
+        if count == 1:
+            axis, a, b = axis * 0.0, a * 0.0, b * 0.0
+        offsets = length * (a.view(-1, 1, 1) * u + b.view(-1, 1, 1) * v)
+        for row, value in enumerate(axis.tolist()):
+            self._row("truth", f"{metric}_axis", value, state=row)
+        advance = self.ledger.progress(len(self.worlds))
+        for name, world in self.worlds.items():
+            if metric == "plane":
+                values = self._returns(name, offsets).mean(1)
+                columns = {"plane": values - values[len(values) // 2]}
+            else:
+                slopes = self._gradients(world, offsets)
+                columns = {f"arrow_{n}": self._dot(slopes, d) * length for n, d in (("u", u), ("v", v))}
+            for column, values in columns.items():
+                for n, (at, value) in enumerate(zip(a.tolist(), values.tolist(), strict=True)):
+                    self._row(name, column, value, at=at, state=n // count)
+            advance(1)
 
     def _length(self) -> float:
         return math.sqrt(self.parameters)
@@ -290,5 +356,4 @@ class _Slices:
 
     def _row(self, name: str, metric: str, *values: float, at: float = math.nan, state: int = -1) -> None:
         spec = self.spec
-        numbers = [float(np.float64(x)) for x in values]
-        self.ledger.add(name, metric, *numbers, simulator=spec.simulator, horizon=spec.horizon, at=at, state=state)
+        self.ledger.add(name, metric, *values, simulator=spec.simulator, horizon=spec.horizon, at=at, state=state)

@@ -3,49 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import envs
 from envs.errors import UsageError, unknown
 from pwm_bench import configs
 from pwm_bench.gradients.estimators import ESTIMATORS
-from pwm_bench.gradients.starts import ModelTraining
 from pwm_bench.gradients.values import ValueTraining
-from pwm_bench.store.checkpoint_files import STATE
+from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.spec import Spec
 
-__all__ = ["DEFAULT_HORIZONS", "Comparison", "ModelRun"]
+__all__ = ["DEFAULT_HORIZONS", "MODEL", "Comparison", "check_models", "model_input"]
 
 DEFAULT_HORIZONS = (2, 4, 8, 16, 32, 64)
-_MODEL = ("model", "model_detached")
+MODEL = "model"
+"""The input that is the world model of a PWM run, for all simulators; see also `model_input`."""
+_NEED_MODEL = ("model", "model_detached")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelRun:
-    """The world model of a PWM run."""
+def model_input(simulator: str) -> str:
+    """The input that is the world model trained in a simulator, which serves that simulator alone."""
+    return f"{MODEL}.{simulator}"
 
-    path: str
-    """Run directory."""
-    member: int = 0
-    """Which of its seeds, by position."""
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the weights in the run's checkpoint, which change while the run goes on; empty where none can be
-        read, which `gradients.learned.load_run` explains."""
-        try:
-            return str(json.loads((Path(self.path) / "checkpoint" / STATE).read_bytes())["tensors"]["sha256"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
+def check_models(inputs: Mapping[str, Input | Pending], simulators: Sequence[str]) -> None:
+    """Checks that inputs are no world model, one for all simulators, or one for each.
 
-    def as_input(self) -> dict[str, str]:
-        """An input of a spec; see `pwm_bench.store.spec.Spec`."""
-        return {"path": self.path, "digest": self.digest}
+    Raises:
+        UsageError: they are something else.
+    """
+    own = [model_input(simulator) for simulator in simulators]
+    for name in inputs:
+        if name not in (MODEL, *own):
+            raise unknown("input", name, (MODEL, *own))
+    if inputs and set(inputs) not in ({MODEL}, set(own)):
+        raise UsageError(f"inputs {sorted(inputs)}: give '{MODEL}', or one for each simulator: {', '.join(own)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +82,11 @@ class Comparison(Spec):
     """Rewards after a termination count as zero, as in training."""
     steps: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1)
     """Step lengths per parameter at which realised improvement is measured."""
-    model: ModelRun | ModelTraining | None = None
-    """World model for the estimators that need one; a trained one is trained in each simulator on its own."""
+    member: int = 0
+    """Which seed of the PWM run that is the input ``model``, by position."""
     bootstrap: ValueTraining | Literal["critic"] | None = None
     """Value of where a horizon's last step leads, added to the return of simulator and model alike: a network fitted
-    for this comparison, or the critic of the PWM run that ``model`` names; nothing by default."""
+    for this comparison, or the critic of the PWM run that is the input ``model``; nothing by default."""
     simulator_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of `envs.make`, for all simulators."""
     seed: int = 0
@@ -103,6 +98,11 @@ class Comparison(Spec):
     average within them."""
     device: str = "cpu"
     """Torch device."""
+    inputs: Mapping[str, Input | Pending] = field(default_factory=dict)
+    """The world model, if one is needed: ``model`` (the weights in the checkpoint of a PWM run, see
+    `pwm_bench.gradients.learned.run_input`), or one for each simulator, see `model_input`."""
+    setting: Mapping[str, Any] = field(default_factory=dict)
+    """What distinguishes it from the other comparisons of its study; it changes no numbers."""
     study: str = "single"
     """The folder that it is filed under."""
 
@@ -112,14 +112,10 @@ class Comparison(Spec):
             if isinstance(value, str) or not isinstance(value, Sequence):
                 value = (value,)
             object.__setattr__(self, name, tuple(value))
+        self.check_place(self.device)
         self._check_names()
         self._check_numbers()
-        needs_model = [e for e in self.estimators if e in _MODEL]
-        if needs_model and self.model is None:
-            raise UsageError(
-                f"estimator '{needs_model[0]}' needs a world model: name a PWM run with --model, or train a small one "
-                "with --train-model"
-            )
+        self._check_inputs()
         if "model_detached" in self.estimators and self.loop == "open":
             raise UsageError(
                 "estimator 'model_detached': an action sequence has no policy path to cut; use --loop closed or 'model'"
@@ -130,12 +126,21 @@ class Comparison(Spec):
                 if name in self.estimators:
                     raise UsageError(f"noise=0: estimator '{name}' needs noise; leave it out or give noise > 0")
 
+    def _check_inputs(self) -> None:
+        check_models(self.inputs, self.simulators)
+        needs_model = [e for e in self.estimators if e in _NEED_MODEL]
+        if needs_model and not self.inputs:
+            raise UsageError(
+                f"estimator '{needs_model[0]}' needs a world model: name a PWM run with --model, or train a small one "
+                "with --train-model"
+            )
+
     def _check_bootstrap(self) -> None:
         if self.bootstrap is None or isinstance(self.bootstrap, ValueTraining):
             return
         if self.bootstrap != "critic":
             raise unknown("bootstrap", str(self.bootstrap), ("critic", "fitted"))
-        if not isinstance(self.model, ModelRun):
+        if MODEL not in self.inputs:
             raise UsageError("bootstrap=critic: takes the critic of a PWM run; name one with --model, or fit a value")
 
     def _check_names(self) -> None:
@@ -143,6 +148,8 @@ class Comparison(Spec):
             raise unknown("task", self.task, envs.tasks())
         if not self.simulators or not self.estimators:
             raise UsageError("simulators and estimators: name at least one of each")
+        if len(set(self.simulators)) != len(self.simulators):
+            raise UsageError(f"simulators={list(self.simulators)}: must differ from each other")
         for simulator in self.simulators:
             if simulator not in envs.simulators():
                 raise unknown("simulator", simulator, envs.simulators())
@@ -164,7 +171,8 @@ class Comparison(Spec):
         if not self.horizons or any(isinstance(h, bool) or not isinstance(h, int) or h < 1 for h in self.horizons):
             raise UsageError(f"horizons={list(self.horizons)}: must be whole numbers of at least 1")
         object.__setattr__(self, "horizons", tuple(sorted(set(self.horizons))))
-        for name, least in (("states", 1), ("samples", 1), ("reference_samples", 2), ("worlds", 2), ("seed", 0)):
+        for name, least in (("states", 1), ("samples", 1), ("reference_samples", 2), ("worlds", 2), ("seed", 0),
+                            ("member", 0)):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UsageError(f"{name}={value}: must be a whole number of at least {least}")
@@ -183,12 +191,28 @@ class Comparison(Spec):
         if not 0.0 < self.discount <= 1.0:
             raise UsageError(f"discount={self.discount}: must be in (0, 1]")
 
+    @property
+    def computing_simulators(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.simulators
+
+    @property
+    def own_models(self) -> bool:
+        """Whether each simulator has a world model of its own."""
+        return bool(self.inputs) and MODEL not in self.inputs
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
-        values = configs.to_json(self)
-        if isinstance(self.model, ModelRun):
-            values |= {"model": {"member": self.model.member}, "inputs": {"model": self.model.as_input()}}
-        return values
+        return configs.to_json(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Comparison:
+        """The spec that `to_dict` described.
+
+        Raises:
+            UsageError: unknown or missing fields, or impossible values.
+        """
+        return configs.from_json(cls, values)
 
     def replace(self, **changes: Any) -> Comparison:
         """A copy with some fields changed."""

@@ -12,7 +12,7 @@ the same for all estimators: with it learned dynamics differ from the true ones 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,19 @@ class ValueFunction:
         centre, spread = (x.to(device, dtype) if isinstance(x, Tensor) else x for x in (self.centre, self.spread))
         return ValueFunction(net, self.scale, self.shift, centre, spread, self.description)
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that a fitted value is."""
+        fields = ("scale", "shift", "centre", "spread", "description")
+        return {"net": self.net.state_dict(), **{name: getattr(self, name) for name in fields}}
+
+    @classmethod
+    def from_state(cls, training: ValueTraining, state: Mapping[str, Any]) -> ValueFunction:
+        """The value that was fitted so and described by `state_dict`, on the CPU."""
+        centre = state["centre"]
+        net = _make_net(training, centre.shape[0], MemberStream((training.seed,))).to(centre.dtype)
+        net.load_state_dict(state["net"])
+        return cls(net.requires_grad_(False), **{name: value for name, value in state.items() if name != "net"})
+
 
 def critic_of_run(path: str | Path, trained: TrainedModel, *, task: str, member: int, discount: float) -> ValueFunction:
     """The critic of a PWM run, on the latents of its own world model.
@@ -163,7 +176,7 @@ def fit_value(
         progress: told after each pass.
 
     Raises:
-        UsageError: if the fit is not finite.
+        RuntimeError: the fit is not finite.
     """
     data = _gather(training, env, control, theta, encoder or (lambda x: x), noise)
     ended = data.terminated & data.lost if not termination else data.terminated
@@ -172,8 +185,7 @@ def fit_value(
     spread = features.std(0)
     spread = spread.clamp(min=0.1 * float(spread.median().clamp(min=1e-6)))
     stream = MemberStream((training.seed,), env.device, name="gradients/value")
-    net = CriticEnsemble(1, 1, features.shape[1], training.hidden, activation="mish", stream=stream)
-    net = net.to(env.device, theta.dtype)
+    net = _make_net(training, features.shape[1], stream).to(env.device, theta.dtype)
 
     def targets(value: Callable[[Tensor], Tensor], lam: float) -> Tensor:
         with torch.no_grad():
@@ -203,9 +215,13 @@ def fit_value(
         truth, found = targets(value, 1.0)[:, kept], value(data.features[:, kept].flatten(0, 1))
         explained = 1.0 - float((truth.flatten() - found).var() / truth.var().clamp(min=1e-300))
     if not all(bool(torch.isfinite(p).all()) for p in parameters):
-        raise UsageError("the value at the end of the horizon diverged as it was fitted: lower its learning_rate")
+        raise RuntimeError("the value at the end of the horizon diverged as it was fitted: lower its learning_rate")
     description = {"fitted": configs.to_json(training), "explained_variance": explained}
     return ValueFunction(net, scale, shift, value.centre, value.spread, description).to(theta.dtype, env.device)
+
+
+def _make_net(training: ValueTraining, features: int, stream: MemberStream) -> CriticEnsemble:
+    return CriticEnsemble(1, 1, features, training.hidden, activation="mish", stream=stream)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,106 +1,114 @@
-"""Runs about gradients: comparisons of estimators, and the problems that are none. They leave ``gradients.parquet``."""
+"""Work about gradients, comparisons of estimators and problems that are none: each leaves ``gradients.parquet``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 import envs
-from pwm_bench.gradients.keeping import Ledger, ProblemSpec
-from pwm_bench.gradients.measure import Measurement, Tell
+from pwm_bench.gradients.comparison import ComparisonWork
+from pwm_bench.gradients.keeping import ProblemSpec, Work
+from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec, BallWallWork
+from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec, PendulumWork
 from pwm_bench.gradients.rows import FILE, write_table
+from pwm_bench.gradients.slices import SliceSpec, SliceWork
 from pwm_bench.gradients.spec import Comparison
-from pwm_bench.gradients.starts import ModelTraining
-from pwm_bench.gradients.study import agreement
-from pwm_bench.runs.outcome import Outcome
-from pwm_bench.runs.whole import Books, execute_whole
-from pwm_bench.store.files import finite_or_none
-from pwm_bench.store.results import Results
+from pwm_bench.runs.job import Budget, Job, file_artifact
+from pwm_bench.store.schema import Artifact, Counts, RunRecord
 
-__all__ = ["compare_gradients", "study_problem"]
-
-_COMPILE = "compile"  # the phase that has a clock of its own
+__all__ = ["BallWallJob", "ComparisonJob", "LandscapeJob", "PendulumJob"]
 
 
-def compare_gradients(
-    comparison: Comparison,
-    results: Results,
-    *,
-    setting: Mapping[str, Any] | None = None,
-    tell: Tell | None = None,
-) -> Outcome:
-    """Compares estimators, unless that is done.
+class _PiecesJob(Job):
+    """Work in pieces; an `advance` does one of them.
 
     Args:
-        comparison: what.
-        results: where.
-        setting: what distinguishes this comparison from the others of its study.
-        tell: told of progress; the phase's name begins with the simulator's.
+        spec: says where it computes.
+        make: makes the work, given the device.
+        precision: of its numbers.
 
     Raises:
-        UsageError: a world model can't be had, or the simulator refuses the task.
+        UsageError: the device is absent, or the work refuses the spec.
     """
-    device = envs.resolve_device(comparison.device, *comparison.simulators)
-    placed = comparison.replace(device=str(device))
 
-    def work(books: Books) -> None:
-        measurements: list[Measurement] = []
-        start = value = None
-        for simulator in placed.simulators:
-            measurement = Measurement(placed, simulator, start, value, _prefixed(tell, simulator))
-            measurement.run()
-            start = measurement.start
-            if not isinstance(placed.model, ModelTraining):  # else the next has latents of its own
-                value = measurement.value
-            measurements.append(measurement)
-        rows = [row for m in measurements for row in m.rows] + agreement(placed, measurements)
-        books.record.details |= {
-            "models": {m.simulator: finite_or_none(m.model.description) for m in measurements if m.model is not None},
-            "values": {m.simulator: finite_or_none(m.value.description) for m in measurements if m.value is not None},
-        }
-        _close(books, rows, {m.simulator: m.clocks for m in measurements})
+    def __init__(
+        self, spec: Comparison | ProblemSpec, make: Callable[[torch.device], Work], precision: str = "float64"
+    ) -> None:
+        self.device = envs.resolve_device(spec.device, *spec.computing_simulators)
+        self.precision = precision
+        self.work = make(self.device)
+        self.work.ledger.tell = lambda piece, done, total: self.told(piece, done, total)
+        self.budget = Budget(unit="iterations", total=len(self.work.pieces))
+        self._done = 0
 
-    details = {"setting": dict(setting or {})}
-    return execute_whole(placed, results, work, device=device, precision=placed.precision, details=details)
+    def compile(self) -> None:
+        """Compiles what the work needs."""
+        self.work.compile()
 
+    @property
+    def compile_seconds(self) -> float:
+        """Time spent compiling so far [s]."""
+        return self.work.compile_seconds
 
-def study_problem(
-    spec: ProblemSpec, results: Results, measure: Callable[[Ledger], None], *, tell: Tell | None = None
-) -> Outcome:
-    """Studies a problem, unless that is done.
+    def describe(self, record: RunRecord) -> None:
+        """Notes world models and the like, and what each piece took [s]."""
+        seconds = {name: round(value, 3) for name, value in self.work.ledger.clocks.items()}
+        record.details |= {**self.work.details(), "seconds": seconds}
 
-    Args:
-        spec: of the study.
-        results: where.
-        measure: fills the ledger.
-        tell: told of progress.
+    def counts(self) -> Counts:
+        """Pieces done."""
+        return Counts(iterations=self._done)
 
-    Raises:
-        UsageError: what the study says of bad input; or there is no such device.
-    """
-    device = envs.resolve_device(spec.device, *spec.computing_simulators)
+    def advance(self) -> Mapping[str, Tensor]:
+        """Does the next piece."""
+        name = list(self.work.pieces)[self._done]
+        self.told(name, 0, 1)
+        self.work.do(name)
+        self._done += 1
+        return {}
 
-    def work(books: Books) -> None:
-        ledger = Ledger(tell) if tell is not None else Ledger()
-        measure(ledger)
-        books.record.details["models"] = finite_or_none(ledger.models)
-        _close(books, ledger.rows, {spec.kind: ledger.clocks})
+    def state_dict(self) -> dict[str, Any]:
+        """What was found so far."""
+        return {"done": self._done, "work": self.work.state_dict()}
 
-    return execute_whole(spec, results, work, device=device, precision="float64", details={"setting": {}})
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes back to where `state_dict` was called."""
+        self._done = state["done"]
+        self.work.load_state_dict(state["work"])
 
-
-def _close(books: Books, rows: list[dict[str, Any]], clocks: Mapping[str, Mapping[str, float]]) -> None:
-    """Writes the rows, and where the time went."""
-    write_table(books.directory.path / FILE, rows)
-    books.artifact("gradients", FILE)
-    compiling = sum(phases.get(_COMPILE, 0.0) for phases in clocks.values())
-    books.clocks.move(compiling, origin="train", target="compile")
-    books.record.details["phases"] = {
-        simulator: {name: round(seconds, 3) for name, seconds in phases.items()} for simulator, phases in clocks.items()
-    }
+    def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
+        """Writes the rows."""
+        write_table(folder / FILE, self.work.ledger.rows)
+        return {"gradients": file_artifact(folder, FILE)}
 
 
-def _prefixed(tell: Tell | None, simulator: str) -> Tell:
-    if tell is None:
-        return lambda phase, done, total: None
-    return lambda phase, done, total: tell(f"{simulator} · {phase}", done, total)
+class ComparisonJob(_PiecesJob):
+    """A comparison of estimators."""
+
+    def __init__(self, spec: Comparison, folder: Path | None = None) -> None:
+        super().__init__(spec, lambda device: ComparisonWork(spec, device), spec.precision)
+
+
+class LandscapeJob(_PiecesJob):
+    """Slices of the return."""
+
+    def __init__(self, spec: SliceSpec, folder: Path | None = None) -> None:
+        super().__init__(spec, lambda device: SliceWork(spec, device))
+
+
+class BallWallJob(_PiecesJob):
+    """The toy problem with a jump."""
+
+    def __init__(self, spec: BallWallSpec, folder: Path | None = None) -> None:
+        super().__init__(spec, lambda device: BallWallWork(spec, device))
+
+
+class PendulumJob(_PiecesJob):
+    """The chaotic toy problem."""
+
+    def __init__(self, spec: PendulumSpec, folder: Path | None = None) -> None:
+        super().__init__(spec, lambda device: PendulumWork(spec, device))

@@ -28,6 +28,17 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "extract": ("pwm_bench.jobs.extract:ExtractionSpec", "pwm_bench.jobs.extract:ExtractJob"),
     "clone": ("pwm_bench.jobs.clone:CloneSpec", "pwm_bench.jobs.clone:CloneJob"),
     "evaluate": ("pwm_bench.jobs.evaluate:EvaluateSpec", "pwm_bench.jobs.evaluate:EvaluateJob"),
+    "train-model": ("pwm_bench.jobs.train_model:TrainModelSpec", "pwm_bench.jobs.train_model:TrainModelJob"),
+    "compare-gradients": ("pwm_bench.gradients.spec:Comparison", "pwm_bench.jobs.gradients:ComparisonJob"),
+    "landscape": ("pwm_bench.gradients.slices:SliceSpec", "pwm_bench.jobs.gradients:LandscapeJob"),
+    "ball-wall": (
+        "pwm_bench.gradients.pedagogical.ball_wall_study:BallWallSpec",
+        "pwm_bench.jobs.gradients:BallWallJob",
+    ),
+    "double-pendulum": (
+        "pwm_bench.gradients.pedagogical.pendulum:PendulumSpec",
+        "pwm_bench.jobs.gradients:PendulumJob",
+    ),
 }
 """Kind of work -> its spec and its job, as ``module:class``. A job is built from its spec and the run's directory."""
 

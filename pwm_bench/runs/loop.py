@@ -197,6 +197,9 @@ class Loop:
             total=budget.total,
             done=getattr(counts, budget.unit),
             gradient_steps=counts.gradient_steps,
+            piece="",  # what was told of is done
+            piece_done=0,
+            piece_total=0,
         )
 
 

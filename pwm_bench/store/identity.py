@@ -9,8 +9,8 @@ from typing import Any
 
 __all__ = ["NOT_HASHED", "identity"]
 
-NOT_HASHED = ("study", "device", "workers")
-"""Fields of a spec that say where a run is filed and where it computes: they do not change what is computed."""
+NOT_HASHED = ("study", "setting", "device", "workers")
+"""Fields of a spec that say where a run is filed, as what, and where it computes: they change nothing computed."""
 _FORMAT = 2  # raise it when a field changes its meaning, so that old ids are not taken for new ones
 
 
@@ -28,8 +28,9 @@ def identity(kind: str, values: Mapping[str, Any]) -> str:
         ValueError: a value that JSON does not have, such as NaN.
     """
     content = {name: value for name, value in values.items() if name not in NOT_HASHED}
-    if "inputs" in content:
-        content["inputs"] = {name: one["digest"] for name, one in content["inputs"].items()}
+    inputs = content.pop("inputs", {})
+    if inputs:
+        content["inputs"] = {name: one["digest"] for name, one in inputs.items()}
     text = json.dumps(
         {"format": _FORMAT, "kind": kind, **content},
         sort_keys=True,

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 from envs.errors import unknown
-from pwm_bench.gradients.spec import Comparison
-from pwm_bench.gradients.starts import ModelTraining, with_model
-from pwm_bench.gradients.study import GradientStudy
+from pwm_bench.gradients.models import ModelTraining, with_model
+from pwm_bench.gradients.slices import SliceSpec
+from pwm_bench.gradients.spec import MODEL, model_input
 from pwm_bench.gradients.values import ValueTraining
+from pwm_bench.jobs.train_model import TrainModelSpec
+from pwm_bench.store.inputs import Input
+from pwm_bench.studies.gradient_study import Draft, GradientStudy, model_run
+from pwm_bench.sweep.graph import Study
 
-__all__ = ["DEFAULT_ESTIMATORS", "STUDIES", "comparison", "describe", "load"]
+__all__ = ["DEFAULT_ESTIMATORS", "STUDIES", "comparison", "describe", "landscape", "load"]
 
 DEFAULT_ESTIMATORS = {
     "open": ("analytic", "model", "score", "smoothed", "mixed"),
@@ -21,11 +25,15 @@ DEFAULT_ESTIMATORS = {
 """Estimators of a comparison in which nothing else was asked for."""
 
 
-def comparison(task: str, **fields: Any) -> Comparison:
+def comparison(task: str, **fields: Any) -> Draft:
     """A comparison of a task with the estimators and the world model that it has by default.
 
+    Args:
+        task: which.
+        fields: of `pwm_bench.gradients.spec.Comparison`, and the ``model``, see `Draft`.
+
     Raises:
-        UsageError: see `Comparison`.
+        UsageError: see `pwm_bench.gradients.spec.Comparison`.
     """
     loop = fields.get("loop", "open")
     if loop not in DEFAULT_ESTIMATORS:
@@ -33,7 +41,29 @@ def comparison(task: str, **fields: Any) -> Comparison:
     fields.setdefault("estimators", DEFAULT_ESTIMATORS[loop])
     if any(name.startswith("model") for name in fields["estimators"]):
         fields.setdefault("model", ModelTraining())
-    return Comparison(task=task, **fields)
+    model = fields.pop("model", None)
+    return Draft({"task": task, **fields}, model)
+
+
+def landscape(task: str, model: Input | ModelTraining | None = None, **fields: Any) -> Study:
+    """A landscape of a task, with the world model that it reads.
+
+    Args:
+        task: which.
+        model: the weights of a PWM run, or how a model is trained; a small one by default.
+        fields: of `pwm_bench.gradients.slices.SliceSpec`.
+
+    Raises:
+        UsageError: see `pwm_bench.gradients.slices.SliceSpec`.
+    """
+    if isinstance(model, Input):
+        spec = SliceSpec(task=task, inputs={MODEL: model}, **fields)
+        return Study(name=spec.study, description=spec.label, specs=(spec,))
+    shared = {name: fields[name] for name in ("simulator", "simulator_options", "seed", "device") if name in fields}
+    training = TrainModelSpec(task=task, training=model or ModelTraining(), **shared)
+    name, pending = model_run(training)
+    spec = SliceSpec(task=task, inputs={model_input(training.simulator): pending}, **fields)
+    return Study(name=spec.study, description=spec.label, nodes={name: training, spec.label: spec})
 
 
 def exact() -> GradientStudy:
@@ -175,11 +205,11 @@ def load(name: str) -> GradientStudy:
     return STUDIES[name]()
 
 
-def _with_model(**changes: Any) -> Comparison:
+def _with_model(**changes: Any) -> Draft:
     return comparison("hopper", loop="closed", model=with_model(ModelTraining(), **changes))
 
 
-def _study(function: Callable[[], GradientStudy], cause: str, comparisons: dict[Any, Comparison]) -> GradientStudy:
+def _study(function: Callable[[], GradientStudy], cause: str, comparisons: dict[Any, Draft]) -> GradientStudy:
     return GradientStudy(
         name=function.__name__.replace("_", "-"),
         description=" ".join((function.__doc__ or "").split()),

@@ -14,7 +14,7 @@ from pwm_bench.store.selection import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["selected_rows"]
+__all__ = ["left_out_of_scores", "selected_rows"]
 
 
 def selected_rows(results: Results, selection: Selection, loaded: Loaded) -> tuple[pd.DataFrame, list[str]]:
@@ -30,7 +30,7 @@ def selected_rows(results: Results, selection: Selection, loaded: Loaded) -> tup
         run that has none to show.
 
     Raises:
-        UsageError: no run is finished, a name that no run has, algorithms are asked for, or a file is damaged.
+        UsageError: no run is finished, a name that no run has, algorithms are asked for, or all files are damaged.
     """
     import pandas as pd
 
@@ -43,18 +43,29 @@ def selected_rows(results: Results, selection: Selection, loaded: Loaded) -> tup
     left_out = []
     for directory in map(RunDirectory, loaded.unscored):
         status = directory.status()
-        if status in FINISHED and (directory.path / FILE).exists():
+        if status not in FINISHED:
+            left_out.append(f"{directory.path}: {status}; the command that began it goes on with it")
+        elif (directory.path / FILE).exists():
             finished[directory.path.parent.name] = None
-        else:
-            left_out.append(f"{directory.path}: {status}, without rows" if status in FINISHED else
-                            f"{directory.path}: {status}; the command that began it does it again")  # fmt: skip
+        elif "gradients" in directory.read().artifacts or not directory.read().artifacts:
+            left_out.append(f"{directory.path}: {status}, without rows")  # else it is what others read, such as a model
     if not finished:
         raise UsageError(
             f"study '{selection.title}': no comparison is finished; see `pwm-bench results ls {selection.title}`"
         )
-    frame = pd.concat([load_rows(results, study).assign(study=study) for study in finished], ignore_index=True)
+    frames = [load_rows(results, study, damaged=left_out).assign(study=study) for study in finished]
+    frame = pd.concat(frames, ignore_index=True)
     frame.insert(0, "study", frame.pop("study"))
     return _narrowed(frame, selection), left_out
+
+
+def left_out_of_scores(loaded: Loaded) -> list[str]:
+    """A message for each study whose runs about gradients a table of scores leaves out."""
+    studies = [path.parent.name for path in loaded.unscored if (path / FILE).exists()]
+    return [
+        f"left out: {studies.count(study)} runs about gradients of study '{study}', which have no scores"
+        for study in dict.fromkeys(studies)
+    ]
 
 
 def _narrowed(frame: pd.DataFrame, selection: Selection) -> pd.DataFrame:

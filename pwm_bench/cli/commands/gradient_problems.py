@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from envs.errors import UsageError
+from pwm_bench.cli.commands.gradient_graph import carry_out_graph, show_figures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from pwm_bench.gradients.keeping import Ledger, ProblemSpec
     from pwm_bench.store.results import Results
+    from pwm_bench.sweep.graph import Study
 
 __all__ = ["PROBLEMS", "run_problem"]
 
@@ -29,10 +30,18 @@ PROBLEMS = {
 
 
 @dataclass(frozen=True)
-class _Job:
-    spec: ProblemSpec
-    measure: Callable[[Ledger], None]
-    tables: Callable[[pd.DataFrame], list[Table]]
+class _Shown:
+    """A problem's graph, and how what it finds is shown.
+
+    Attributes:
+        study: the problem is its last run.
+        tables: of the rows, and the spec.
+        figures: of the rows, into a folder.
+        note: below the tables.
+    """
+
+    study: Study
+    tables: Callable[[pd.DataFrame, Any], list[Table]]
     figures: Callable[[pd.DataFrame, Path], list[Path]]
     note: str
 
@@ -53,63 +62,41 @@ def run_problem(
     Raises:
         UsageError: an option that the study does not have, or a bad value.
     """
-    import pandas as pd
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from pwm_bench.cli.showing import show_end
-    from pwm_bench.gradients.rows import FILE
-    from pwm_bench.jobs.gradients import study_problem
-
     if name == "landscape" and task is None:
         raise UsageError("landscape: name a task as well, e.g. `pwm-bench gradients landscape hopper`")
     if name != "landscape" and task is not None:
         raise UsageError(f"'{task}': '{name}' takes no task; leave it out")
-    job = {"ball-wall": _ball_wall, "double-pendulum": _pendulum, "landscape": _landscape}[name](task, changes)
+    shown = {"ball-wall": _ball_wall, "double-pendulum": _pendulum, "landscape": _landscape}[name](task, changes)
     console.print(PROBLEMS[name], highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%"),
-               TimeElapsedColumn())  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(name)
 
-        def tell(phase: str, done: int, total: int) -> None:
-            progress.update(bar, description=phase, completed=done, total=total)
+    def show(console: Console, spec: Any, path: Path) -> None:
+        import pandas as pd
 
-        outcome = study_problem(job.spec, results, job.measure, tell=tell)
-    path = results.run(outcome.record.study, outcome.record.id).path
-    if outcome.record.status != "ok":
-        show_end(console, outcome, path)
-        return outcome.exit_code
-    frame = pd.read_parquet(path / FILE)
-    for table in job.tables(frame):
-        console.print(table, highlight=False)
-    console.print(job.note, style="dim", highlight=False)
-    show_end(console, outcome, path)
-    if not figures:
-        return 0
-    try:
-        files = job.figures(frame, path)
-    except UsageError as error:  # no matplotlib: the numbers are there all the same
-        console.print(f"no figures: {error}", highlight=False)
-        return 0
-    for file in files:
-        if file.suffix == ".png":
-            console.print(f"figure: {file} (and .svg)", highlight=False, soft_wrap=True)
-    return 0
+        from pwm_bench.gradients.rows import FILE
+
+        frame = pd.read_parquet(path / FILE)
+        for table in shown.tables(frame, spec):
+            console.print(table, highlight=False)
+        console.print(shown.note, style="dim", highlight=False)
+        if figures:
+            show_figures(console, lambda: shown.figures(frame, path))
+
+    return carry_out_graph(console, shown.study, results, show=show).exit_code
 
 
-def _ball_wall(_: str | None, changes: dict[str, Any]) -> _Job:
+def _ball_wall(_: str | None, changes: dict[str, Any]) -> _Shown:
     from pwm_bench.analysis.gradients import problems as report
-    from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec, measure
+    from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec
+    from pwm_bench.sweep.graph import Study
 
     fields = _fields("ball-wall", changes, ("samples", "seed", "device", "model"))
     if "model" in fields:
         spec = BallWallSpec()
         fields["epochs"] = max(1, round(_updates(fields.pop("model"), "ball-wall") / (spec.grid // spec.batch_size)))
-    spec = BallWallSpec(**fields).placed()
-    return _Job(
-        spec=spec,
-        measure=lambda ledger: measure(spec, ledger),
-        tables=lambda frame: [
+    spec = BallWallSpec(**fields)
+    return _Shown(
+        study=Study(name=spec.study, description=PROBLEMS["ball-wall"], specs=(spec,)),
+        tables=lambda frame, spec: [
             report.ball_wall_table(rows, title=f"ball and wall · {name} landscape · {spec.seeds} seeds")
             for name, rows in frame.groupby("simulator", sort=False)
         ],
@@ -118,9 +105,10 @@ def _ball_wall(_: str | None, changes: dict[str, Any]) -> _Job:
     )
 
 
-def _pendulum(_: str | None, changes: dict[str, Any]) -> _Job:
+def _pendulum(_: str | None, changes: dict[str, Any]) -> _Shown:
     from pwm_bench.analysis.gradients import problems as report
-    from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec, measure
+    from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec
+    from pwm_bench.sweep.graph import Study
 
     names = ("horizons", "loop", "states", "samples", "noise", "seed", "device", "simulators", "model")
     fields = _fields("double-pendulum", changes, names)
@@ -130,11 +118,10 @@ def _pendulum(_: str | None, changes: dict[str, Any]) -> _Job:
             fields[several] = (fields.pop(one),)
     if "model" in fields:
         fields["updates"] = _updates(fields.pop("model"), "double-pendulum")
-    spec = PendulumSpec(**fields).placed()
-    return _Job(
-        spec=spec,
-        measure=lambda ledger: measure(spec, ledger),
-        tables=lambda frame: [
+    spec = PendulumSpec(**fields)
+    return _Shown(
+        study=Study(name=spec.study, description=PROBLEMS["double-pendulum"], specs=(spec,)),
+        tables=lambda frame, spec: [
             report.pendulum_table(rows, title=f"double pendulum · {loop} loop · noise {noise:g} · ESNR (cosine)")
             for (loop, noise), rows in frame.groupby([frame.estimator.str.split("/").str[0], "at"])
         ],
@@ -143,12 +130,12 @@ def _pendulum(_: str | None, changes: dict[str, Any]) -> _Job:
     )
 
 
-def _landscape(task: str | None, changes: dict[str, Any]) -> _Job:
+def _landscape(task: str | None, changes: dict[str, Any]) -> _Shown:
     from pwm_bench.analysis.gradients import slices as slice_report
-    from pwm_bench.gradients.slices import SliceSpec, measure
+    from pwm_bench.studies import gradients as studies
 
     names = ("simulators", "horizons", "loop", "states", "samples", "noise", "worlds", "seed", "device", "model",
-             "termination", "simulator_options")  # fmt: skip
+             "member", "termination", "simulator_options")  # fmt: skip
     fields = _fields("landscape", changes, names)
     _one_simulator(fields)
     if "horizons" in fields:
@@ -156,12 +143,12 @@ def _landscape(task: str | None, changes: dict[str, Any]) -> _Job:
         if len(horizons) != 1:
             raise UsageError(f"--horizons {' '.join(map(str, horizons))}: a landscape has one horizon; give one")
         fields["horizon"] = horizons[0]
-    spec = SliceSpec(task=str(task), **fields).placed()
+    study = studies.landscape(str(task), **fields)
+    spec: Any = study.specs[-1]
     title = f"{spec.task} · {spec.simulator} · {spec.loop} loop · H = {spec.horizon}"
-    return _Job(
-        spec=spec,
-        measure=lambda ledger: measure(spec, ledger),
-        tables=lambda frame: [slice_report.summary_table(frame, title=title)],
+    return _Shown(
+        study=study,
+        tables=lambda frame, spec: [slice_report.summary_table(frame, title=title)],
         figures=slice_report.figures,
         note=f"changes of the mean return of {spec.states} start states; steps are per parameter",
     )
@@ -184,7 +171,7 @@ def _one_simulator(fields: dict[str, Any]) -> None:
 
 
 def _updates(model: Any, study: str) -> int:
-    from pwm_bench.gradients.starts import ModelTraining
+    from pwm_bench.gradients.models import ModelTraining
 
     if not isinstance(model, ModelTraining):
         raise UsageError(f"--model: '{study}' trains its own models; leave it out, or change --train-model")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import tyro
 
 from envs.errors import UsageError, unknown
+from pwm_bench.cli.commands.gradient_graph import carry_out_graph, show_figures
 from pwm_bench.cli.commands.gradient_problems import PROBLEMS, run_problem
 from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
 from pwm_bench.cli.showing import named_lines, terminal, titled
@@ -16,14 +17,19 @@ from pwm_bench.cli.showing import named_lines, terminal, titled
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pwm_bench.gradients.study import GradientStudy
+    from pwm_bench.gradients.spec import Comparison
     from pwm_bench.store.results import Results
+    from pwm_bench.studies.gradient_study import Draft, GradientStudy
 
 __all__ = ["Gradients"]
 
 _SEEDS_NOTE = (
     "means over the seeds with their 95 % Student interval; * differs from the first, seed by seed; gain / best: true "
     "gain along the model's gradient, over the best estimator's; curvature: of the model's return"
+)
+_NOTE = (
+    "cosine: with the reference (! where some samples were not finite); step: true gain along the estimate "
+    "at its best step length, over the best estimator's; all metrics and intervals are in gradients.parquet"
 )
 _FIELDS = (
     *("simulators", "estimators", "horizons", "loop", "states", "samples", "reference_samples", "noise"),
@@ -106,50 +112,56 @@ class Gradients:
             raise UsageError(f"'{self.of}': only 'landscape' takes a task as well; leave it out")
         study = self._study(self.target)
         results.check_writable()
-        code = _run(console, study, results)
-        if code == 0 and (self.figures or study.model_seeds):
-            _show(console, study, results, draw=self.figures)
-        return code
+        console.print(study.description, highlight=False)
+        done = carry_out_graph(console, study.graph(), results, show=None if study.model_seeds else _tables)
+        console.print(_NOTE, style="dim")
+        if done.exit_code == 0 and (self.figures or study.model_seeds):
+            _show(console, study, results, [one.id for one in done.specs if one.kind == "compare-gradients"],
+                  draw=self.figures)  # fmt: skip
+        return done.exit_code
 
     def _study(self, target: str) -> GradientStudy:
         from dataclasses import replace
 
         import envs
-        from pwm_bench.gradients.spec import ModelRun
-        from pwm_bench.gradients.study import GradientStudy
+        from pwm_bench.store.inputs import Input
         from pwm_bench.studies import gradients as studies
+        from pwm_bench.studies.gradient_study import GradientStudy
 
         changes = self._changes()
         if target in studies.STUDIES:
             study = studies.load(target)
             changed = {
-                value: c.replace(**self._sized(c), **self._merged(c, changes)) for value, c in study.comparisons.items()
+                value: draft.replace(**self._sized(draft), **self._merged(draft, changes))
+                for value, draft in study.comparisons.items()
             }
-            seeds = self.model_seeds or (() if isinstance(changes.get("model"), ModelRun) else study.model_seeds)
+            seeds = self.model_seeds or (() if isinstance(changes.get("model"), Input) else study.model_seeds)
             return replace(study, comparisons=changed, model_seeds=seeds)
         if target not in envs.tasks():
             raise unknown("task or gradient study", target, [*envs.tasks(), *studies.STUDIES, *PROBLEMS])
-        comparison = studies.comparison(target, **changes)
-        comparison = comparison.replace(**self._sized(comparison))
+        draft = studies.comparison(target, **changes)
+        draft = draft.replace(**self._sized(draft))
         return GradientStudy(
             name=target,
-            description=comparison.label,
-            comparisons={"": comparison},
+            description=draft.comparison().label,
+            comparisons={"": draft},
             model_seeds=self.model_seeds,
         )
 
-    def _sized(self, comparison: Any) -> dict[str, Any]:
+    def _sized(self, draft: Draft) -> dict[str, Any]:
         """What ``--size`` changes, but for options given by hand."""
         from pwm_bench.studies.sizes import at_size
 
         if self.size is None:
             return {}
-        return {name: value for name, value in at_size(comparison, self.size).items() if not getattr(self, name)}
+        return {
+            name: value for name, value in at_size(draft.comparison(), self.size).items() if not getattr(self, name)
+        }
 
     def _changes(self) -> dict[str, Any]:
         from pwm_bench import configs
-        from pwm_bench.gradients.spec import ModelRun
-        from pwm_bench.gradients.starts import ModelTraining
+        from pwm_bench.gradients.learned import run_input
+        from pwm_bench.gradients.models import ModelTraining
         from pwm_bench.gradients.values import ValueTraining
 
         changes = {name: getattr(self, name) for name in _FIELDS if getattr(self, name) not in (None, ())}
@@ -158,7 +170,7 @@ class Gradients:
         if self.member is not None and self.model is None:
             raise UsageError(f"--member {self.member}: names a seed of a run; give --model as well")
         if self.model is not None:
-            changes["model"] = ModelRun(path=str(self.model.resolve()), member=self.member or 0)
+            changes |= {"model": run_input(self.model), "member": self.member or 0}
         elif self.train_model is not None:
             changes["model"] = ModelTraining(updates=self.train_model)
         if self.bootstrap is not None:
@@ -170,17 +182,17 @@ class Gradients:
         return changes
 
     @staticmethod
-    def _merged(comparison: Any, changes: dict[str, Any]) -> dict[str, Any]:
+    def _merged(draft: Draft, changes: dict[str, Any]) -> dict[str, Any]:
         """Options of the simulator and of a model's training are added to the study's own, others replace them."""
         from dataclasses import replace
 
-        from pwm_bench.gradients.starts import ModelTraining
+        from pwm_bench.gradients.models import ModelTraining
 
         model = changes.get("model")
-        if isinstance(model, ModelTraining) and isinstance(comparison.model, ModelTraining):
-            changes = changes | {"model": replace(comparison.model, updates=model.updates)}
+        if isinstance(model, ModelTraining) and isinstance(draft.model, ModelTraining):
+            changes = changes | {"model": replace(draft.model, updates=model.updates)}
         if "simulator_options" in changes:
-            options = dict(comparison.simulator_options) | changes["simulator_options"]
+            options = dict(draft.fields.get("simulator_options", {})) | changes["simulator_options"]
             return changes | {"simulator_options": options}
         return changes
 
@@ -194,70 +206,31 @@ def _list(console: Console) -> None:
     console.print(titled("tasks", f"  {', '.join(envs.tasks())}"))
 
 
-def _run(console: Console, study: GradientStudy, results: Results) -> int:
-    """Does what is left of a study; one comparison that fails does not keep the others from being done."""
+def _tables(console: Console, spec: Comparison, path: Path) -> None:
+    """A table for each simulator of a comparison."""
     import pandas as pd
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from pwm_bench.analysis.gradients import figures as report
-    from pwm_bench.cli.showing import show_end
     from pwm_bench.gradients.rows import FILE
-    from pwm_bench.jobs.gradients import compare_gradients
 
-    worst = 0
-    console.print(study.description, highlight=False)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f}%"),
-        TimeElapsedColumn(),
-    )
-    for setting, comparison in study.runs():
-        what = " ".join(f"{name}={value}" for name, value in setting.items()) or comparison.label
-        with Progress(*columns, console=console, transient=True) as progress:
-            bars: dict[str, Any] = {}
-
-            def tell(
-                phase: str, done: int, total: int, what: str = what, bars: Any = bars, on: Progress = progress
-            ) -> None:
-                if phase not in bars:
-                    for bar in bars.values():
-                        on.update(bar, visible=False)
-                    bars[phase] = on.add_task(f"{what}: {phase}", total=total)
-                on.update(bars[phase], completed=done)
-
-            outcome = compare_gradients(comparison, results, setting=setting, tell=tell)
-        path = results.run(outcome.record.study, outcome.record.id).path
-        worst = max(worst, outcome.exit_code)
-        if outcome.record.status != "ok":
-            show_end(console, outcome, path)
-            if outcome.record.status == "interrupted":
-                return worst
-            continue
-        frame = pd.read_parquet(path / FILE)
-        for simulator in comparison.simulators if not study.model_seeds else ():
-            title = f"{what} · {simulator}" if setting else f"{comparison.task} · {simulator} · {comparison.loop} loop"
-            console.print(report.summary_table(frame[frame.simulator == simulator], title=title), highlight=False)
-        show_end(console, outcome, path)
-    console.print(
-        "cosine: with the reference (! where some samples were not finite); step: true gain along the estimate "
-        "at its best step length, over the best estimator's; all metrics and intervals are in gradients.parquet",
-        style="dim",
-    )
-    return worst
+    frame = pd.read_parquet(path / FILE)
+    what = " ".join(f"{name}={value}" for name, value in spec.setting.items())
+    for simulator in spec.simulators:
+        title = f"{what} · {simulator}" if what else f"{spec.task} · {simulator} · {spec.loop} loop"
+        console.print(report.summary_table(frame[frame.simulator == simulator], title=title), highlight=False)
 
 
-def _show(console: Console, study: GradientStudy, results: Results, *, draw: bool) -> None:
+def _show(console: Console, study: GradientStudy, results: Results, ids: list[str], *, draw: bool) -> None:
     """The table over seeds of the world model, where there are several, and figures."""
     from pwm_bench.analysis.gradients import figures as report
     from pwm_bench.gradients import seeds
     from pwm_bench.gradients.rows import load_rows
 
-    frame = load_rows(results, study.folder)
-    frame = frame[frame.comparison.isin([c.id for _, c in study.runs()])]
+    frame = load_rows(results, study.folder, damaged=[])  # other runs that lie there may be
+    frame = frame[frame.comparison.isin(ids)]
     path = results.study_path(study.folder)
     if not study.cause and not study.model_seeds:
-        path = path / next(iter(study.comparisons.values())).id
+        path = path / ids[0]
     if study.model_seeds:
         cause, order = study.cause or "target", tuple(study.comparisons) if study.cause else (study.name,)
         for simulator, rows in frame.assign(target=study.name).groupby("simulator"):
@@ -265,13 +238,5 @@ def _show(console: Console, study: GradientStudy, results: Results, *, draw: boo
             console.print(seeds.table(rows, cause=cause, order=order, title=title), highlight=False)
         console.print(_SEEDS_NOTE, style="dim")
         frame = seeds.over_seeds(frame, study.cause)
-    if not draw:
-        return
-    try:
-        files = report.figures(frame, path, cause=study.cause, order=tuple(study.comparisons))
-    except UsageError as error:  # no matplotlib: the numbers are there all the same
-        console.print(f"no figures: {error}", highlight=False)
-        return
-    for file in files:
-        if file.suffix == ".png":
-            console.print(f"figure: {file} (and .svg)", highlight=False, soft_wrap=True)
+    if draw:
+        show_figures(console, lambda: report.figures(frame, path, cause=study.cause, order=tuple(study.comparisons)))

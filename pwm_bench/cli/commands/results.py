@@ -173,7 +173,10 @@ def _show(store: Store, names: Sequence[str]) -> int:
         fate = "" if member.status == "ok" else f", {member.status} at {member.diverged_at:,} steps"
         returns = f"return {number(member.untrained_return)} untrained, {number(member.final_return)} at the end"
         lines.append((member.label, f"{returns}{fate}"))
-    lines += [(name, _brief(value)) for name, value in record.details.items() if value]
+    said = {"setting": record.spec.get("setting"), **record.details}
+    lines += [(name, _brief(value)) for name, value in said.items() if value]
+    for name, one in record.spec.get("inputs", {}).items():
+        lines.append((f"input {name}", f"{one['path']}, SHA-256 {one['digest'][:12]}"))
     for name, artifact in record.artifacts.items():
         lines.append((f"artifact {name}", f"{directory.path / artifact.file}, SHA-256 {artifact.digest[:12]}"))
     lines.append(("files", str(directory.path)))

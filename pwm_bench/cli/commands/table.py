@@ -95,6 +95,11 @@ class Table(OfStudies):
         }
         results = Results(self.results)
         loaded = selection.load(results)
+        if loaded.runs:
+            from pwm_bench.analysis.gradients.selected import left_out_of_scores
+
+            for message in left_out_of_scores(loaded):
+                print(message, file=sys.stderr)
         how = Print(wide=self.wide, label=self.label, caption=self.caption)
         if loaded.unscored and not loaded.runs:
             content = self._gradients(results, selection, loaded, format, how)

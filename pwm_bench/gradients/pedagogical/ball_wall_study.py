@@ -22,16 +22,17 @@ Rows with state >= 0 are single seeds. Intervals elsewhere are 95 % bootstrap ov
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from envs.errors import UsageError, unknown
-from pwm_bench.gradients.keeping import Ledger, ProblemSpec
+from pwm_bench.gradients.keeping import Ledger, ProblemSpec, Work
 from pwm_bench.gradients.pedagogical.ball_wall import VARIANTS, BallWall, variant
 from pwm_bench.gradients.pedagogical.descent import descend, score_gradient
 from pwm_bench.gradients.pedagogical.regressors import REGRESSORS, Regressor, fit
@@ -39,7 +40,7 @@ from pwm_bench.learning.checks import check_at_least, check_positive
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.statistics import bootstrap_interval
 
-__all__ = ["BallWallSpec", "measure"]
+__all__ = ["BallWallSpec", "BallWallWork"]
 
 _SUCCESS = 1.0
 _CURVE = 501
@@ -109,59 +110,88 @@ class BallWallSpec(ProblemSpec):
         return tuple(range(self.seed, self.seed + self.seeds))
 
 
-def measure(spec: BallWallSpec, ledger: Ledger) -> None:
-    """Fits the regressors, searches them, and descends."""
-    for name in spec.variants:
-        _Landscape(spec, name, ledger).run()
+class BallWallWork(Work):
+    """The study: on each landscape the truth, descent on it, and one regressor after the other.
+
+    Args:
+        spec: which.
+        device: where.
+    """
+
+    def __init__(self, spec: BallWallSpec, device: torch.device) -> None:
+        super().__init__()
+        self.landscapes = {name: _Landscape(spec, name, self.ledger, device) for name in spec.variants}
+        self.pieces = {
+            f"{name}: {piece}": function
+            for name, landscape in self.landscapes.items()
+            for piece, function in landscape.pieces().items()
+        }
+
+    def found(self) -> dict[str, Any]:
+        """Numbers of each seed, which differences are taken of."""
+        return {
+            name: {kind: {metric: torch.from_numpy(x) for metric, x in of.items()} for kind, of in one.found.items()}
+            for name, one in self.landscapes.items()
+        }
+
+    def find(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `found` gave."""
+        for name, one in self.landscapes.items():
+            one.found = {kind: {metric: x.numpy() for metric, x in of.items()} for kind, of in state[name].items()}
 
 
 class _Landscape:
-    def __init__(self, spec: BallWallSpec, name: str, ledger: Ledger) -> None:
-        self.spec, self.name, self.ledger = spec, name, ledger
-        self.device = torch.device(spec.device)
+    def __init__(self, spec: BallWallSpec, name: str, ledger: Ledger, device: torch.device) -> None:
+        self.spec, self.name, self.ledger, self.device = spec, name, ledger, device
         self.truth: BallWall = variant(name)
         self.best = self.truth.optimum()
         self.grid = torch.linspace(-math.pi, math.pi, spec.grid, dtype=torch.float64, device=self.device)
         self.values = self.truth.value(self.grid)
+        self.curve = torch.linspace(-math.pi, math.pi, _CURVE, dtype=torch.float64, device=self.device)
         middle = (torch.arange(spec.starts, dtype=torch.float64, device=self.device) + 0.5) / spec.starts
         self.starts = torch.cat((middle.new_tensor([_LEFT]), math.pi * (2.0 * middle - 1.0)))
         self.found: dict[str, dict[str, np.ndarray]] = {}
 
-    def run(self) -> None:
-        ledger, spec = self.ledger, self.spec
+    def pieces(self) -> dict[str, Callable[[], None]]:
+        """What there is to do, by name, in order."""
+        regressors = {f"fit and descent on {kind}": partial(self._regressor, kind) for kind in self.spec.regressors}
+        return {"truth": self._truth, "descent on the truth": self._descents, **regressors,
+                "differences": self._differences}  # fmt: skip
+
+    def _truth(self) -> None:
         for metric, value in (("jump", self.truth.jump()), ("optimum", self.best)):
             self._row("truth", metric, value)
-        curve = torch.linspace(-math.pi, math.pi, _CURVE, dtype=torch.float64, device=self.device)
-        for at, value in zip(curve.tolist(), self.truth.value(curve).tolist(), strict=True):
+        for at, value in zip(self.curve.tolist(), self.truth.value(self.curve).tolist(), strict=True):
             self._row("truth", "prediction", value, at=at)
-        smooth = self.truth.smoothed(self.grid.cpu(), spec.deviation)
+        smooth = self.truth.smoothed(self.grid.cpu(), self.spec.deviation)
         smooth_gap = float(self.truth.value(self.grid.cpu()[smooth.argmin()])) - self.best
-        self._row("score", "smoothed_optimum_gap", smooth_gap, at=spec.deviation)
-        with ledger.phase(f"{self.name}: descent on the truth"):
-            self._descend("analytic", self.truth.gradient, 1)
-            stream = MemberStream(spec.population, self.device, name="gradients/ball-wall/score")
-            score = score_gradient(self.truth.value, stream, samples=spec.samples, deviation=spec.deviation)
-            self._descend("score", score, spec.seeds)
-        for kind in spec.regressors:
-            self._regressor(kind, curve)
+        self._row("score", "smoothed_optimum_gap", smooth_gap, at=self.spec.deviation)
+
+    def _descents(self) -> None:
+        spec = self.spec
+        self._descend("analytic", self.truth.gradient, 1)
+        stream = MemberStream(spec.population, self.device, name="gradients/ball-wall/score")
+        score = score_gradient(self.truth.value, stream, samples=spec.samples, deviation=spec.deviation)
+        self._descend("score", score, spec.seeds)
+
+    def _differences(self) -> None:
         for a, b in (("simnorm", "normed"), ("simnorm_released", "normed")):
             if a in self.found and b in self.found:
                 for metric in _COMPARED:
                     self._over_seeds(f"{a} - {b}", metric, self.found[a][metric] - self.found[b][metric])
 
-    def _regressor(self, kind: str, curve: Tensor) -> None:
+    def _regressor(self, kind: str) -> None:
         spec = self.spec
         regressor = Regressor(kind, spec.population, self.device)
         grid, values = self.grid.float(), self.values.float()
-        with self.ledger.phase(f"{self.name}: fit {kind}", spec.epochs) as advance:
-            losses = fit(
-                regressor, grid, values, spec.population, epochs=spec.epochs, batch_size=spec.batch_size,
-                learning_rate=spec.learning_rate, progress=advance,
-            )  # fmt: skip
+        losses = fit(
+            regressor, grid, values, spec.population, epochs=spec.epochs, batch_size=spec.batch_size,
+            learning_rate=spec.learning_rate, progress=self.ledger.progress(spec.epochs),
+        )  # fmt: skip
         with torch.no_grad():
             guess = regressor(grid.expand(spec.seeds, -1)).double()
-            shown = regressor(curve.float().expand(spec.seeds, -1)).double()
-        self._quantiles(kind, "prediction", curve.tolist(), shown)
+            shown = regressor(self.curve.float().expand(spec.seeds, -1)).double()
+        self._quantiles(kind, "prediction", self.curve.tolist(), shown)
         every = max(1, losses.shape[0] // 100)
         self._quantiles(kind, "loss", list(range(0, losses.shape[0], every)), losses[::every].T.double())
         self._found(kind, "fit_rmse", (guess - self.values).square().mean(1).sqrt())
@@ -170,8 +200,7 @@ class _Landscape:
             self._found(kind, f"argmin{suffix}", self.grid[place])
             self._found(kind, f"argmin{suffix}_gap", self.values[place] - self.best)
             self._found(kind, f"printed{suffix}", lowest - self.values.min())
-        with self.ledger.phase(f"{self.name}: descent on {kind}"):
-            self._descend(kind, lambda theta: regressor.slope(theta.float()).double(), spec.seeds)
+        self._descend(kind, lambda theta: regressor.slope(theta.float()).double(), spec.seeds)
 
     def _descend(self, name: str, gradient: Callable[[Tensor], Tensor], seeds: int) -> None:
         spec = self.spec

@@ -27,17 +27,20 @@ Source: Georgiev et al., "PWM: Policy Learning with Multi-Task World Models", 20
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 import envs
 from envs.errors import UsageError
+from envs.simulator import State
 from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
 from pwm_bench.gradients.estimators import first_order
-from pwm_bench.gradients.keeping import Ledger, ProblemSpec
+from pwm_bench.gradients.keeping import Advance, ProblemSpec, Work
 from pwm_bench.gradients.landscape import Landscape, Problem
 from pwm_bench.gradients.learned import LearnedWorld, TrainedModel
 from pwm_bench.gradients.moments import Estimate
@@ -46,9 +49,10 @@ from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.starts import visited_states
 from pwm_bench.learning.checks import check_at_least, check_choice, check_positive
 from pwm_bench.statistics.bootstrap import percentile_interval
+from pwm_bench.store.files import finite_or_none
 from pwm_bench.world_model.config import WorldModelConfig
 
-__all__ = ["PendulumSpec", "measure", "signal_and_noise", "two_way_interval"]
+__all__ = ["PendulumSpec", "PendulumWork", "signal_and_noise", "two_way_interval"]
 
 TASK = "double_pendulum"
 _RESAMPLES = 1000
@@ -131,11 +135,6 @@ class PendulumSpec(ProblemSpec):
         )  # fmt: skip
 
 
-def measure(spec: PendulumSpec, ledger: Ledger) -> None:
-    """Trains the models and measures gradients."""
-    _Pendulum(spec, ledger).run()
-
-
 def signal_and_noise(estimate: Estimate) -> dict[str, np.ndarray]:
     """Numbers of each start state: |m|^2 - tr V / n, tr V, mean V, and mean m^2 / (V + 1e-9)."""
     noise = estimate.variance.sum(1)
@@ -177,54 +176,98 @@ def two_way_interval(arrays: list[np.ndarray], *, ratio: bool, seed: int) -> tup
     return value, float(low), float(high)
 
 
-class _Pendulum:
-    def __init__(self, spec: PendulumSpec, ledger: Ledger) -> None:
-        self.spec, self.ledger = spec, ledger
-        self.rows = spec.states * spec.samples
+class PendulumWork(Work):
+    """The study: models, and the gradients of each loop and noise.
 
-    def run(self) -> None:
-        spec, ledger = self.spec, self.ledger
-        with ledger.phase("compile"):
-            self.env = self._env(self.rows, torch.float64)
-            self.env.simulator.compile(gradient=True)
-        self.start = visited_states(self.env, spec.states, seed=spec.seed)
-        seeds = tuple(range(spec.seed, spec.seed + spec.model_seeds))
-        with ledger.phase("train world models", spec.updates * len(spec.model_horizons)) as advance:
-            env = self._env(_WORLDS_PER_SEED * spec.model_seeds, torch.float32)
-            self.models = train_population(
-                env, spec.config(), spec.model_horizons, seeds, env_steps=spec.env_steps, updates=spec.updates,
-                progress=advance,
-            )  # fmt: skip
-        ledger.models = {
-            f"model_h{h}": [{"seed": seed, **m.description} for seed, m in zip(seeds, models, strict=True)]
-            for h, models in self.models.items()
-        }
+    Args:
+        spec: which.
+        device: where.
+    """
+
+    def __init__(self, spec: PendulumSpec, device: torch.device) -> None:
+        super().__init__()
+        self.spec, self.device = spec, device
+        self.rows = spec.states * spec.samples
+        self.env = self._env(self.rows, torch.float64)
+        self.start: State | None = None
+        self.models: dict[int, list[TrainedModel]] = {}
+        self.pieces = {"start states": self._begin, "train world models": self._train}
         for loop in spec.loops:
             for noise in spec.noises:
-                (self._open if loop == "open" else self._closed)(noise)
+                measure = self._open if loop == "open" else self._closed
+                self.pieces[f"gradients: {loop} loop, noise {noise:g}"] = partial(measure, noise)
+
+    def compile(self) -> None:
+        """Compiles the simulator."""
+        self.env.simulator.compile(gradient=True)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Time that it has spent compiling so far [s]."""
+        return self.env.simulator.compile_seconds
+
+    def details(self) -> dict[str, Any]:
+        """The world models."""
+        found = {
+            f"model_h{h}": [{"seed": seed, **m.description} for seed, m in zip(self._seeds, models, strict=True)]
+            for h, models in self.models.items()
+        }
+        return {"models": finite_or_none(found)}
+
+    def found(self) -> dict[str, Any]:
+        """Start states and models."""
+        start = None if self.start is None else [self.start.qpos, self.start.qvel]
+        return {"start": start, "models": {h: [m.state_dict() for m in models] for h, models in self.models.items()}}
+
+    def find(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `found` gave."""
+        if state["start"] is not None:
+            self.start = State(*(x.to(self.device) for x in state["start"]))
+        self.models = {
+            h: [TrainedModel.from_state(one).to(torch.float32, self.device) for one in models]
+            for h, models in state["models"].items()
+        }
+
+    @property
+    def _seeds(self) -> tuple[int, ...]:
+        return tuple(range(self.spec.seed, self.spec.seed + self.spec.model_seeds))
+
+    def _begin(self) -> None:
+        self.start = visited_states(self.env, self.spec.states, seed=self.spec.seed)
+
+    def _train(self) -> None:
+        spec = self.spec
+        self.models = dict(train_population(
+            self._env(_WORLDS_PER_SEED * spec.model_seeds, torch.float32), spec.config(), spec.model_horizons,
+            self._seeds, env_steps=spec.env_steps, updates=spec.updates,
+            progress=self.ledger.progress(spec.updates * len(spec.model_horizons)),
+        ))  # fmt: skip
 
     def _env(self, worlds: int, dtype: torch.dtype) -> envs.api.DifferentiableEnv:
         spec = self.spec
-        return envs.make(TASK, spec.simulator, num_envs=worlds, device=spec.device, dtype=dtype, seed=spec.seed)
+        return envs.make(TASK, spec.simulator, num_envs=worlds, device=str(self.device), dtype=dtype, seed=spec.seed)
 
     def _open(self, noise: float) -> None:
+        advance = self.ledger.progress(self.rows * (1 + len(self.models) * self.spec.model_seeds))
         control = OpenLoop(max(self.spec.horizons), self.env.action_dim)
-        truth = [self._estimate(self._world(None), control, noise)]
+        truth = [self._estimate(self._world(None), control, noise, advance)]
         self._measure("open/truth", noise, truth)
         for h, models in self.models.items():
-            found = [self._estimate(self._learned(model), control, noise) for model in models]
+            found = [self._estimate(self._learned(model), control, noise, advance) for model in models]
             self._measure(f"open/model_h{h}", noise, found, truth * len(found))
 
     def _closed(self, noise: float) -> None:
+        assert self.start is not None
         blank = self.start.qpos.new_zeros(self.spec.states, self.env.action_dim)
         seen = self.env.task.observation(self.start, blank)
+        advance = self.ledger.progress(self.rows * 2 * len(self.models) * self.spec.model_seeds)
         for h, models in self.models.items():
             truth, found = [], []
             for model in models:
-                exact = model.to(torch.float64, torch.device(self.spec.device))
+                exact = model.to(torch.float64, self.device)
                 control = ClosedLoop(exact.encode(seen), self.spec.hidden, self.env.action_dim)
-                truth.append(self._estimate(self._world(exact), control, noise))
-                found.append(self._estimate(self._learned(model, detach=True), control, noise))
+                truth.append(self._estimate(self._world(exact), control, noise, advance))
+                found.append(self._estimate(self._learned(model, detach=True), control, noise, advance))
             self._measure(f"closed/truth_h{h}", noise, truth)
             self._measure(f"closed/model_h{h}", noise, found, truth)
 
@@ -234,11 +277,12 @@ class _Pendulum:
 
     def _learned(self, model: TrainedModel, *, detach: bool = False) -> LearnedWorld:
         return LearnedWorld(
-            model, self.env.task, rows=self.rows, detach_policy=detach, dtype=torch.float64, device=self.spec.device
+            model, self.env.task, rows=self.rows, detach_policy=detach, dtype=torch.float64, device=self.device
         )
 
-    def _estimate(self, landscape: Landscape, control: Control, noise: float) -> Estimates:
+    def _estimate(self, landscape: Landscape, control: Control, noise: float, advance: Advance) -> Estimates:
         spec = self.spec
+        assert self.start is not None
         problem = Problem(
             start=self.start,
             control=control,
@@ -249,8 +293,9 @@ class _Pendulum:
             discount=1.0,
             seed=spec.seed,
         )
-        with self.ledger.phase(f"gradients: {landscape.name}"):
-            return first_order(landscape, problem, spec.samples)
+        return first_order(
+            landscape, problem, spec.samples, progress=lambda _: self.ledger.tell(self.ledger.piece, 0, 0)
+        )
 
     def _measure(
         self, name: str, noise: float, estimates: list[Estimates], truth: list[Estimates] | None = None

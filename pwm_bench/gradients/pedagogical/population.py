@@ -10,6 +10,7 @@ import torch
 from envs.api import DifferentiableEnv
 from envs.errors import UsageError
 from pwm_bench.gradients.learned import TrainedModel, select_member
+from pwm_bench.gradients.models import gather
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceReplay
@@ -18,8 +19,6 @@ from pwm_bench.world_model.networks import WorldModel
 from pwm_bench.world_model.training import WorldModelTrainer
 
 __all__ = ["train_population"]
-
-_STEPS_PER_ACTION = 8.0
 
 
 def train_population(
@@ -34,8 +33,7 @@ def train_population(
 ) -> Mapping[int, list[TrainedModel]]:
     """Gathers random experience for each seed, and trains one world model a seed and training horizon on it.
 
-    Half of a seed's worlds draw an action a step, half keep one for 8 steps on average. Models of one seed begin with
-    the same weights.
+    Models of one seed begin with the same weights.
 
     Args:
         env: P times as many worlds as a seed gets, in order of seeds.
@@ -67,7 +65,7 @@ def train_population(
         for h in horizons
     }
     replay = SequenceReplay(members, worlds, steps * worlds, env.observation_dim, env.action_dim, env.device, env.dtype)
-    _gather(env, list(models.values()), replay, MemberStream(seeds, env.device, name="gradients/model/data"), steps)
+    gather(env, list(models.values()), replay, MemberStream(seeds, env.device, name="gradients/model/data"))
     found = {}
     for h, model in models.items():
         stream = MemberStream(seeds, env.device, name="gradients/model/batches")
@@ -87,24 +85,3 @@ def train_population(
             for m in range(members)
         ]  # fmt: skip
     return found
-
-
-@torch.no_grad()
-def _gather(
-    env: DifferentiableEnv, models: list[WorldModel], replay: SequenceReplay, stream: MemberStream, steps: int
-) -> None:
-    members, worlds = replay.members, replay.worlds
-    restless = (torch.arange(worlds, device=env.device) % 2 == 0).view(1, -1, 1)
-    action = torch.zeros(members, worlds, env.action_dim, device=env.device)
-    for step in range(steps):
-        fresh = 2.0 * stream.uniform(worlds, env.action_dim) - 1.0
-        redraw = restless | (stream.uniform(worlds, 1) < 1.0 / _STEPS_PER_ACTION)
-        action = fresh if step == 0 else torch.where(redraw, fresh, action)
-        obs = env.detach()
-        for model in models:
-            if model.observation_norm is not None:
-                model.observation_norm.update(obs.view(members, worlds, -1))
-        after = env.step(action.flatten(0, 1))
-        replay.add(
-            obs, action.flatten(0, 1), after.reward, after.terminated, after.done, after.final_obs, after.invalid
-        )

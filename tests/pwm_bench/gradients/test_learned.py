@@ -13,12 +13,12 @@ import torch
 import envs
 from envs.errors import UsageError
 from pwm_bench import configs
-from pwm_bench.gradients.learned import load_run
+from pwm_bench.gradients.learned import load_run, run_input
+from pwm_bench.gradients.models import ModelTrainer, ModelTraining
 from pwm_bench.gradients.rows import FILE
-from pwm_bench.gradients.spec import Comparison, ModelRun
-from pwm_bench.gradients.starts import ModelTraining, train_model, visited_states
+from pwm_bench.gradients.spec import Comparison
+from pwm_bench.gradients.starts import visited_states
 from pwm_bench.gradients.values import critic_of_run
-from pwm_bench.jobs.gradients import compare_gradients
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.learning.random import MemberStream
@@ -79,20 +79,36 @@ def test_a_comparison_with_a_runs_model(pwm_run: Path, tmp_path: Path) -> None:
         task="cartpole",
         loop="closed",
         estimators=("model", "model_detached", "score"),
-        model=ModelRun(path=str(pwm_run), member=1),
+        inputs={"model": run_input(pwm_run)},
+        member=1,
         states=4,
         samples=4,
         reference_samples=8,
         horizons=(2, 4),
         worlds=16,
     )
-    outcome = compare_gradients(comparison, Results(tmp_path))
+    outcome = carry_out(comparison, Results(tmp_path))
     assert outcome.record.details["models"]["warp"]["run"] == pwm_run.name
     assert outcome.record.details["models"]["warp"]["seed"] == 5
     frame = pd.read_parquet(tmp_path / "runs" / "single" / comparison.id / FILE)
     errors = frame[frame.metric == "self_error"]
     assert set(errors.estimator) == {"model"}  # the detached objective's gradient is not that of its value
     assert errors["value"].max() < 1e-5
+
+
+def test_the_weights_of_a_run_are_an_input(pwm_run: Path, tmp_path: Path) -> None:
+    """A copy is the same input, and a training that has gone on is another one."""
+    copy = tmp_path / pwm_run.name
+    shutil.copytree(pwm_run, copy)
+    one, other = run_input(pwm_run), run_input(copy)
+    assert one.digest == other.digest
+    assert one.path != other.path
+    state = checkpoint.load(copy / "checkpoint", spec_id=copy.name).state
+    state["job"]["world_model"]["dynamics.layers.0.linear.weight"] += 1.0
+    checkpoint.save(copy / "checkpoint", state, spec_id=copy.name)
+    assert run_input(copy).digest != one.digest
+    with pytest.raises(UsageError, match="no such file"):
+        other.open()
 
 
 def test_the_critic_of_a_run_is_a_value_in_the_tasks_units(pwm_run: Path, tmp_path: Path) -> None:
@@ -113,7 +129,8 @@ def test_the_critic_of_a_run_is_a_value_in_the_tasks_units(pwm_run: Path, tmp_pa
         task="cartpole",
         loop="closed",
         estimators=("analytic", "model", "model_detached"),
-        model=ModelRun(path=str(pwm_run), member=1),
+        inputs={"model": run_input(pwm_run)},
+        member=1,
         bootstrap="critic",
         states=3,
         samples=2,
@@ -121,7 +138,7 @@ def test_the_critic_of_a_run_is_a_value_in_the_tasks_units(pwm_run: Path, tmp_pa
         horizons=(2, 4),
         worlds=8,
     )
-    outcome = compare_gradients(comparison, Results(tmp_path))
+    outcome = carry_out(comparison, Results(tmp_path))
     assert outcome.record.details["values"]["warp"] == {"critic": pwm_run.name, "member": 1}
     frame = pd.read_parquet(tmp_path / "runs" / "single" / comparison.id / FILE)
     assert frame[frame.metric == "self_error"]["value"].max() < 1e-5
@@ -138,8 +155,9 @@ def test_runs_without_a_usable_world_model_are_refused(pwm_run: Path, tmp_path: 
     copy = tmp_path / pwm_run.name
     shutil.copytree(pwm_run, copy)
     shutil.rmtree(copy / "checkpoint")
-    with pytest.raises(UsageError, match="no checkpoint"):
-        load_run(copy, task="cartpole")
+    for read in (lambda: load_run(copy, task="cartpole"), lambda: run_input(copy)):
+        with pytest.raises(UsageError, match="no checkpoint"):
+            read()
     record = json.loads((copy / "run.json").read_text())
     record["spec"]["algorithm"] = "shac"
     (copy / "run.json").write_text(json.dumps(record))
@@ -164,7 +182,11 @@ def test_training_lowers_the_loss_and_predicts_rewards(regularisation: str) -> N
 
     def losses(updates: int) -> dict[str, float]:
         env = envs.make("cartpole", "warp", num_envs=8)
-        trained = train_model(ModelTraining(env_steps=800, updates=updates, num_envs=8, config=config), env)
+        trainer = ModelTrainer(ModelTraining(env_steps=800, updates=updates, num_envs=8, config=config), env)
+        trainer.gather()
+        for _ in range(updates):
+            trainer.update()
+        trained = trainer.trained()
         assert trained.reward_shift < -0.1  # cartpole's rewards are negative
         return trained.description["losses"]
 

@@ -129,7 +129,7 @@ def untrained_model(detach: bool = False, termination: bool = False) -> tuple[Le
     with torch.no_grad():
         for p in model.parameters():
             p += 0.3 * stream.normal(*p.shape[1:])
-    world = LearnedWorld(TrainedModel(model, 2.0, -1.0, {}), env.task, rows=50, detach_policy=detach)
+    world = LearnedWorld(TrainedModel(model, 2.0, -1.0, config, {}), env.task, rows=50, detach_policy=detach)
     control: Control = OpenLoop(6, 1)
     theta = control.nominal(STATES, 0, torch.float64, torch.device("cpu"))
     return world, Problem(env.state, control, theta, (1, 3, 6), 1)

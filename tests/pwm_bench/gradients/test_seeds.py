@@ -14,11 +14,10 @@ from envs.errors import UsageError
 from pwm_bench.cli.main import main
 from pwm_bench.gradients.rows import load_rows
 from pwm_bench.gradients.seeds import SEED, differences, over_seeds, student_interval, table
-from pwm_bench.gradients.spec import Comparison
-from pwm_bench.gradients.study import GradientStudy
 from pwm_bench.store.results import Results
 from pwm_bench.studies import gradients as studies
-from tests.pwm_bench.gradients.test_study import TINY_MODEL
+from pwm_bench.studies.gradient_study import Draft, GradientStudy
+from tests.pwm_bench.gradients.carrying import TINY_MODEL
 
 
 def frame() -> pd.DataFrame:
@@ -73,8 +72,8 @@ def test_repetitions_are_comparisons_of_their_own() -> None:
     assert len(runs) == 12
     assert {(s["regularisation"], s[SEED]) for s, _ in runs} >= {("relu", 2), ("simnorm", 0)}
     assert all(c.model.seed == s[SEED] and c.model.config.regularisation == s["regularisation"] for s, c in runs)
-    assert len({c.seed for _, c in runs}) == 1
-    hopper = Comparison(task="hopper")
+    assert len({c.comparison().seed for _, c in runs}) == 1
+    hopper = Draft({"task": "hopper"})
     with pytest.raises(UsageError, match="need a world model that is trained"):
         GradientStudy(name="s", description="", comparisons={"": hopper}, model_seeds=(0, 1))
     trained = studies.comparison("hopper")

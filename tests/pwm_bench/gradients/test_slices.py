@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -14,19 +16,14 @@ from envs.simulator import State
 from pwm_bench.gradients.controls import Control, OpenLoop
 from pwm_bench.gradients.keeping import Ledger
 from pwm_bench.gradients.landscape import Problem, Rollout
-from pwm_bench.gradients.slices import SliceSpec, _Slices, measure
-from pwm_bench.gradients.starts import ModelTraining
-from pwm_bench.world_model.config import WorldModelConfig
+from pwm_bench.gradients.rows import FILE
+from pwm_bench.gradients.slices import SliceSpec, _Slices
+from pwm_bench.store.inputs import Input
+from pwm_bench.studies import gradients as studies
+from tests.pwm_bench.gradients.carrying import TINY_MODEL, carry_out_study
 
-TINY_MODEL = ModelTraining(
-    env_steps=320,
-    updates=3,
-    num_envs=8,
-    config=WorldModelConfig(
-        latent_dim=16, encoder_hidden=(8,), dynamics_hidden=(8,), reward_hidden=(8,), horizon=3, batch_size=8
-    ),
-)
 SMALL = {"states": 2, "points": 5, "cells": 3, "arrows": 2, "worlds": 8, "horizon": 3}
+MODEL = {"model.warp": Input(path="m", digest="1")}
 
 
 class Quadratic:
@@ -47,7 +44,7 @@ class Quadratic:
 
 
 def slices() -> _Slices:
-    spec = SliceSpec(task="cartpole", loop="open", discount=1.0, **SMALL)
+    spec = SliceSpec(task="cartpole", loop="open", discount=1.0, inputs=MODEL, **SMALL)
     ledger = Ledger()
     zeros = torch.zeros(2, 1, dtype=torch.float64)
     control = OpenLoop(3, 1)
@@ -62,10 +59,18 @@ def slices() -> _Slices:
     return _Slices(spec, ledger, problem, {"truth": Quadratic(8, 0.4, 1.0), "model": Quadratic(8, -0.4, 2.0)})
 
 
+def draw(study: _Slices) -> None:
+    gradients = study.centre()
+    for name in ("truth", "model", "random"):
+        study.line(name, gradients)
+    for metric in ("plane", "arrow"):
+        study.plane(metric, gradients)
+
+
 def test_known_slices_of_a_quadratic() -> None:
     """F(theta) = -sum_t (a_t - c)^2 per state: along its gradient every action moves by the step, towards c = 0.4."""
     study = slices()
-    study.run()
+    draw(study)
     rows = study.ledger.rows
 
     def along(name: str, metric: str) -> dict[float, float]:
@@ -84,7 +89,7 @@ def test_known_slices_of_a_quadratic() -> None:
 
 def test_arrows_are_the_gradient_of_the_plane() -> None:
     study = slices()
-    study.run()
+    draw(study)
     rows = [r for r in study.ledger.rows if r["estimator"] == "truth"]
     for r in rows:
         if r["metric"] == "arrow_u":  # gradient by the step along u, which moves every action; v leaves their sum
@@ -102,12 +107,11 @@ def test_arrows_are_the_gradient_of_the_plane() -> None:
 
 
 @pytest.mark.parametrize("loop", ["open", "closed"])
-def test_a_tiny_landscape(loop: str) -> None:
+def test_a_tiny_landscape(loop: str, tmp_path: Path) -> None:
     """Slopes of the simulator and of the model agree with differences of the very lines that are drawn."""
-    spec = SliceSpec(task="cartpole", loop=loop, model=TINY_MODEL, radius=1e-4, **SMALL)
-    ledger = Ledger()
-    measure(spec, ledger)
-    rows = ledger.rows
+    study = studies.landscape("cartpole", TINY_MODEL, loop=loop, radius=1e-4, **SMALL)
+    *_, directory = carry_out_study(study, tmp_path).values()
+    rows = pd.read_parquet(directory.path / FILE).to_dict("records")
     for name in ("truth", "model"):
         for line in ("truth", "model", "random"):
             found = [r for r in rows if r["estimator"] == name and r["metric"] == f"along_{line}"]
@@ -139,9 +143,11 @@ def test_noise_is_shared_by_all_points() -> None:
         ({"points": 4}, "points=4: must be odd"),
         ({"radius": 0.0}, "radius=0.0"),
         ({"loop": "ajar"}, "unknown loop 'ajar'"),
+        ({"inputs": {}}, "needs a world model"),
+        ({"inputs": {"model.mjx": MODEL["model.warp"]}}, "unknown input 'model.mjx'"),
     ],
 )
 def test_impossible_landscapes_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        SliceSpec(**({"task": "hopper"} | fields))
+        SliceSpec(**({"task": "hopper", "inputs": MODEL} | fields))
     assert message in str(caught.value)

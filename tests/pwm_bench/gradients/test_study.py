@@ -17,25 +17,17 @@ from pwm_bench.analysis.gradients import figures as report
 from pwm_bench.cli.main import main
 from pwm_bench.gradients.measure import Measurement
 from pwm_bench.gradients.rows import COLUMNS, FILE, load_rows
-from pwm_bench.gradients.spec import Comparison, ModelRun
-from pwm_bench.gradients.starts import ModelTraining
+from pwm_bench.gradients.spec import Comparison
 from pwm_bench.gradients.values import ValueTraining
-from pwm_bench.jobs.gradients import compare_gradients
+from pwm_bench.jobs.kinds import carry_out, spec_from
 from pwm_bench.store.identity import identity
+from pwm_bench.store.inputs import Input
 from pwm_bench.store.results import Results
 from pwm_bench.studies import gradients as studies
-from pwm_bench.world_model.config import WorldModelConfig
+from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL, measured, with_models
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "runs"
-TINY_MODEL = ModelTraining(
-    env_steps=320,
-    updates=5,
-    num_envs=8,
-    config=WorldModelConfig(
-        latent_dim=16, encoder_hidden=(8,), dynamics_hidden=(8,), reward_hidden=(8,), horizon=3, batch_size=8
-    ),
-)
-TINY = {"states": 4, "samples": 8, "reference_samples": 16, "horizons": (2, 5), "worlds": 16, "steps": (0.01, 0.1)}
+MODEL = {"model": Input(path="m", digest="1")}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +38,7 @@ TINY = {"states": 4, "samples": 8, "reference_samples": 16, "horizons": (2, 5), 
         ({"simulators": ("wrap",)}, "unknown simulator 'wrap'"),
         ({"estimators": ("analytical",)}, "unknown estimator 'analytical': did you mean 'analytic'"),
         ({"estimators": ("model",)}, "needs a world model"),
-        ({"estimators": ("model_detached",), "model": TINY_MODEL}, "no policy path to cut"),
+        ({"estimators": ("model_detached",), "inputs": MODEL}, "no policy path to cut"),
         ({"horizons": (0, 4)}, "horizons="),
         ({"horizons": ()}, "horizons="),
         ({"samples": 0}, "samples=0"),
@@ -58,6 +50,10 @@ TINY = {"states": 4, "samples": 8, "reference_samples": 16, "horizons": (2, 5), 
         ({"loop": "ajar"}, "unknown loop 'ajar'"),
         ({"discount": 1.5}, "discount=1.5"),
         ({"seed": -1}, "seed=-1: must be a whole number of at least 0"),
+        ({"simulators": ("warp", "warp")}, "must differ from each other"),
+        ({"inputs": {"modle": MODEL["model"]}}, "unknown input 'modle': did you mean 'model'"),
+        ({"simulators": ("warp", "mjx"), "inputs": {"model.warp": MODEL["model"]}}, "one for each simulator"),
+        ({"device": "gpu"}, "device=gpu"),
         ({"worlds": 32}, "worlds=32: must be at least states=64"),
     ],
 )
@@ -75,15 +71,25 @@ def test_the_id_is_of_what_determines_the_numbers() -> None:
     assert base.id == base.replace(study="other").id
 
 
-def test_the_id_contains_the_weights_of_the_model_and_not_where_they_lie(tmp_path: Path) -> None:
-    for name, weights in (("a", "1"), ("copy", "1"), ("trained further", "2")):
-        (tmp_path / name / "checkpoint").mkdir(parents=True)
-        (tmp_path / name / "checkpoint" / "state.json").write_text(json.dumps({"tensors": {"sha256": weights}}))
-    models = [ModelRun(path=str(tmp_path / name)) for name in ("a", "copy", "trained further")]
-    first, copy, further = (Comparison(task="hopper", estimators=("model",), model=model) for model in models)
+def test_the_id_contains_the_model_and_not_where_it_lies() -> None:
+    models = [Input(path=path, digest=digest) for path, digest in (("a", "1"), ("copy", "1"), ("a", "2"))]
+    first, copy, further = (Comparison(task="hopper", estimators=("model",), inputs={"model": m}) for m in models)
     assert first.id == copy.id != further.id
-    assert first.to_dict()["inputs"]["model"]["digest"] == "1"
-    assert first.id != first.replace(model=ModelRun(path=models[0].path, member=1)).id
+    assert first.id != first.replace(member=1).id
+    assert first.id != Comparison(task="hopper", estimators=("model",), inputs={"model.warp": models[0]}).id
+    assert first.id == first.replace(setting={"cause": "x"}).id
+
+
+def test_a_spec_comes_back_from_its_record() -> None:
+    spec = Comparison(
+        task="hopper", estimators=("model",), inputs=MODEL, bootstrap=ValueTraining(rounds=3), setting={"noise": "0.1"}
+    )
+    for one in (
+        spec,
+        spec.replace(bootstrap="critic"),
+        spec.replace(bootstrap=None, simulator_options={"substeps": 8}),
+    ):
+        assert spec_from("compare-gradients", json.loads(json.dumps(one.to_dict()))) == one
 
 
 @pytest.mark.parametrize("study", ["gradients-hopper", "gradients-ball-wall"])
@@ -107,15 +113,17 @@ def test_every_study_builds() -> None:
 
 @pytest.mark.parametrize("loop", ["open", "closed"])
 def test_a_comparison_writes_its_numbers_once(loop: str, tmp_path: Path) -> None:
-    comparison = studies.comparison("cartpole", loop=loop, model=TINY_MODEL, **TINY).replace(study="s")
-    phases = []
+    draft = studies.comparison("cartpole", loop=loop, model=TINY_MODEL, **TINY)
+    comparison = with_models(draft, tmp_path, study="s").replace(setting={"cause": "x"})
+    events = []
     results = Results(tmp_path)
-    tell = lambda p, d, t: phases.append((p, d, t))  # noqa: E731
-    outcome = compare_gradients(comparison, results, setting={"cause": "x"}, tell=tell)
+    outcome = carry_out(comparison, results, progress=events.append)
     path = tmp_path / "runs" / "s" / comparison.id
     assert not outcome.skipped
-    assert all(d <= t for _, d, t in phases)
-    assert phases[0][0].startswith("warp · ")
+    assert all(0.0 <= e.fraction <= 1.0 for e in events)
+    pieces = [event.piece for event in events if event.piece]
+    assert pieces[0] == "warp · start states"
+    assert {"warp · estimate: score", "warp · realised improvement"} <= set(pieces)
     frame = pd.read_parquet(path / FILE)
     assert tuple(frame.columns) == COLUMNS
     overall = frame[frame.state == -1]
@@ -143,18 +151,12 @@ def test_a_comparison_writes_its_numbers_once(loop: str, tmp_path: Path) -> None
     assert record["clocks"]["train"] > 0.0
 
     stamp = (path / FILE).stat().st_mtime_ns
-    again = compare_gradients(comparison, results)
+    again = carry_out(comparison, results)
     assert again.skipped
     assert (path / FILE).stat().st_mtime_ns == stamp
     loaded = load_rows(results, "s")
     assert set(loaded.cause) == {"x"}
     assert set(loaded.loop) == {loop}
-
-
-def measured(comparison: Comparison, root: Path) -> pd.DataFrame:
-    """The rows of a comparison that is done now."""
-    assert compare_gradients(comparison, Results(root)).record.status == "ok"
-    return pd.read_parquet(root / "runs" / comparison.study / comparison.id / FILE)
 
 
 def test_the_same_comparison_gives_the_same_numbers(tmp_path: Path) -> None:
@@ -184,23 +186,24 @@ def test_a_comparison_that_fails_leaves_a_record_and_is_tried_again(
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(Measurement, "run", fails)
-        outcome = compare_gradients(comparison, results)
+        patched.setattr(Measurement, "_refer", fails)
+        outcome = carry_out(comparison, results)
     assert (outcome.record.status, outcome.exit_code) == (status, code)
     assert run.read().status == status
     assert run.traceback.exists() == (status == "failed")
     with pytest.raises(UsageError, match="no gradient studies yet"):
         load_rows(results, "single")
-    again = compare_gradients(comparison, results)
+    again = carry_out(comparison, results)
     assert (again.record.status, again.record.attempts, again.skipped) == ("ok", 2, False)
     assert not run.traceback.exists()
     assert len(load_rows(results, "single"))
 
 
 def test_bad_input_leaves_nothing(tmp_path: Path) -> None:
-    comparison = Comparison(task="cartpole", estimators=("model",), model=ModelRun(path=str(tmp_path / "none")), **TINY)
+    inputs = {"model.warp": Input(path=str(tmp_path / "none"), digest="0")}
+    comparison = Comparison(task="cartpole", estimators=("model",), inputs=inputs, **TINY)
     with pytest.raises(UsageError, match="none"):
-        compare_gradients(comparison, Results(tmp_path))
+        carry_out(comparison, Results(tmp_path))
     assert not list((tmp_path / "runs").glob("*/*/run.json"))
 
 
@@ -293,13 +296,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = capsys.readouterr().out
     assert "score function" in out
     assert "cosine" in out
-    assert "peak memory" in out
+    assert "time: train" in out
     path = next((tmp_path / "runs" / "gradients-cartpole").glob("*/run.json")).parent
     figures = sorted(p.name for p in path.glob("*.*g"))
     assert figures == ["estimates-warp.png", "estimates-warp.svg", "landscape-warp.png", "landscape-warp.svg"]
     assert (path / "estimates-warp.png").stat().st_size > 10_000
     assert main(arguments) == 0
-    assert "done before" in capsys.readouterr().out
+    assert "Finished before" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ from pwm_bench.gradients.reference import finite_differences, slope_error, smoot
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.spec import Comparison
 from pwm_bench.gradients.values import ValueTraining, fit_value
-from pwm_bench.jobs.gradients import compare_gradients
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
 from pwm_bench.studies import gradients as studies
+from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL, with_models
 from tests.pwm_bench.gradients.known import DISCOUNT, point_mass, quadratic_answer, quadratic_problem, quadratic_value
 from tests.pwm_bench.gradients.test_reference import relative_error, untrained_model
-from tests.pwm_bench.gradients.test_study import TINY, TINY_MODEL
 from tests.toy import PointMass, SimulatorToy, toy_env
 
 TINY_VALUE = ValueTraining(env_steps=320, num_envs=8, rounds=3, hidden=(8,), batch_size=32)
@@ -134,8 +134,9 @@ def test_a_fitted_value_is_the_one_known() -> None:
 
 
 def test_a_comparison_with_a_fitted_value(tmp_path: Path) -> None:
-    comparison = studies.comparison("cartpole", model=TINY_MODEL, bootstrap=TINY_VALUE, **TINY)
-    outcome = compare_gradients(comparison, Results(tmp_path))
+    draft = studies.comparison("cartpole", model=TINY_MODEL, bootstrap=TINY_VALUE, **TINY)
+    comparison = with_models(draft, tmp_path)
+    outcome = carry_out(comparison, Results(tmp_path))
     path = tmp_path / "runs" / "single" / comparison.id
     frame = pd.read_parquet(path / "gradients.parquet")
     overall = frame[frame.state == -1]
@@ -150,7 +151,7 @@ def test_a_comparison_with_a_fitted_value(tmp_path: Path) -> None:
     cosine = overall[(overall.metric == "cosine") & (overall.estimator == "analytic")]
     assert cosine["value"].min() > 0.7  # the reference has few samples here
     plain = comparison.replace(bootstrap=None)
-    compare_gradients(plain, Results(tmp_path))
+    carry_out(plain, Results(tmp_path))
     without = tmp_path / "runs" / "single" / plain.id
     assert without != path
     plain = pd.read_parquet(without / "gradients.parquet")

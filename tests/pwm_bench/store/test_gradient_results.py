@@ -14,7 +14,8 @@ from envs.errors import UsageError
 from pwm_bench.cli.main import main
 from pwm_bench.gradients.measure import Measurement
 from pwm_bench.gradients.rows import FILE
-from pwm_bench.jobs.gradients import compare_gradients
+from pwm_bench.jobs.kinds import carry_out
+from pwm_bench.jobs.train_model import TrainModelSpec
 from pwm_bench.store.frames import load_study
 from pwm_bench.store.index import StudyIndex
 from pwm_bench.store.merge import merge
@@ -22,15 +23,15 @@ from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.verify import verify
 from pwm_bench.studies import gradients as studies
 from tests.pwm_bench.analysis.formats.latex import check
+from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL
 from tests.pwm_bench.store.factories import write_run
 
 STUDY = "gradients-tiny"
-TINY = {"states": 4, "samples": 8, "reference_samples": 16, "horizons": (2, 5), "worlds": 16, "steps": (0.01, 0.1)}
 
 
 def comparison(seed: int = 0):
     chosen = studies.comparison("cartpole", estimators=("analytic", "score"), **TINY)
-    return chosen.replace(study=STUDY, seed=seed)
+    return chosen.replace(study=STUDY, seed=seed).comparison({"repetition": seed})
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def made(tmp_path_factory) -> Path:
     """A results folder with two real comparisons; not to be changed."""
     root = tmp_path_factory.mktemp("made")
     for seed in (0, 1):
-        outcome = compare_gradients(comparison(seed), Results(root), setting={"repetition": seed})
+        outcome = carry_out(comparison(seed), Results(root))
         assert outcome.record.status == "ok"
     return root
 
@@ -66,8 +67,8 @@ def fail(root: Path, monkeypatch, seed: int = 2) -> RunDirectory:
         raise RuntimeError("the simulator broke")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Measurement, "run", raises)
-        assert compare_gradients(comparison(seed), Results(root)).exit_code == 1
+        patch.setattr(Measurement, "_refer", raises)
+        assert carry_out(comparison(seed), Results(root)).exit_code == 1
     return directory(root, seed)
 
 
@@ -96,14 +97,14 @@ def test_ls_shows_the_kind_and_how_it_ended(capsys, root, monkeypatch):
     assert rows[comparison(1).id][2:] == ["damaged"]
 
 
-def test_show_says_what_it_is_and_nothing_of_seeds_or_a_spec_that_is_not_there(capsys, root, monkeypatch):
+def test_show_says_what_it_is_and_nothing_of_seeds(capsys, root, monkeypatch):
     text, _ = run(capsys, "results", "show", comparison(1).id, "--results", root)
     lines = [line.split(maxsplit=1) for line in text.splitlines()]
     assert ["what", "compare-gradients on cartpole in warp"] in lines
     assert ["status", "ok"] in lines
     assert ["setting", "repetition 1"] in lines
     assert any(line.startswith("artifact gradients") for line in text.splitlines())
-    assert not {"seed", "again", "work"} & {line[0] for line in lines}
+    assert not {"seed", "work"} & {line[0] for line in lines}
     assert "None" not in text
     failed = fail(root, monkeypatch)
     text, _ = run(capsys, "results", "show", failed.path.name, "--results", root)
@@ -227,7 +228,9 @@ def test_tables_of_scores_leave_them_out(capsys, root):
     assert sorted(path.name for path in loaded.unscored) == sorted(comparison(seed).id for seed in (0, 1))
     for command in ("table", "report"):
         output = ("--output", root / "page.html") if command == "report" else ("--format", "csv")
-        run(capsys, command, STUDY, *output, "--results", root)
+        error = run(capsys, command, STUDY, *output, "--results", root)[1]
+        if command == "table":
+            assert error == f"left out: 2 runs about gradients of study '{STUDY}', which have no scores\n"
 
 
 def test_they_are_cached_as_what_they_are(root, monkeypatch, tmp_path):
@@ -264,6 +267,27 @@ def test_the_table_has_each_cosine_with_its_interval(capsys, root):
         assert shown in markdown
     assert "cartpole in warp, open loop, repetition=1 | score function |" in markdown
     assert "H=2 | H=5" in markdown
+
+
+def test_a_damaged_file_leaves_the_others_in_the_table(capsys, root):
+    file = directory(root, 0).path / FILE
+    file.write_bytes(b"PAR1 torn")
+    text, err = run(capsys, "table", STUDY, "--format", "csv", "--results", root)
+    assert set(pd.read_csv(io.StringIO(text)).comparison) == {comparison(1).id}
+    assert err == f"left out: {file}: damaged; restore it, or remove the run's directory\n"
+    (directory(root, 1).path / FILE).write_bytes(b"")
+    assert "damaged" in run(capsys, "table", STUDY, "--results", root, code=2)[1]
+
+
+def test_a_world_model_beside_them_is_not_missed(capsys, root):
+    """It has no rows, and nobody expects any."""
+    spec = TrainModelSpec(task="cartpole", training=TINY_MODEL, study=STUDY)
+    assert carry_out(spec, Results(root)).record.status == "ok"
+    for command in (("table", STUDY, "--format", "csv"), ("results", "export", STUDY, "--output", root / "o")):
+        assert run(capsys, *command, "--results", root)[1] == ""
+    text, _ = run(capsys, "results", "ls", STUDY, "--results", root)
+    assert any(line.split()[1:] == [spec.id, "train-model", "cartpole", "warp", "ok"] for line in text.splitlines())
+    assert verify(Results(root).run(STUDY, spec.id)) == []
 
 
 def test_the_table_in_latex_and_on_a_terminal(capsys, root, monkeypatch):

@@ -10,32 +10,45 @@ from envs.errors import UsageError
 from pwm_bench.cli.commands.gradients import Gradients
 from pwm_bench.cli.main import main
 from pwm_bench.gradients.spec import Comparison
+from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.studies import gradients as studies
+from pwm_bench.studies.gradient_study import GradientStudy
 from pwm_bench.studies.sizes import SIZES, at_size
+from pwm_bench.sweep.graph import resolve
 
 
 def test_full_is_the_default_and_cpu_is_smaller() -> None:
-    comparison = studies.comparison("hopper")
+    comparison = studies.comparison("hopper", estimators=("analytic",)).comparison()
     assert comparison.replace(**at_size(comparison, "full")).id == comparison.id
     small = comparison.replace(**at_size(comparison, "cpu"))
     assert (small.states, small.samples, small.reference_samples) == (32, 64, 512)
     assert small.horizons == SIZES["cpu"].horizons == (2, 4, 8, 16, 32)
 
 
+def comparisons(study: GradientStudy) -> list[Comparison]:
+    return [draft.comparison() for draft in study.comparisons.values()]
+
+
 def test_a_studys_own_choices_and_options_by_hand_stay() -> None:
     batch = Gradients(target="batch", size="cpu")._study("batch")
-    assert [c.samples for c in batch.comparisons.values()] == [8, 32, 128, 512]
-    assert {c.states for c in batch.comparisons.values()} == {32}
+    assert [c.samples for c in comparisons(batch)] == [8, 32, 128, 512]
+    assert {c.states for c in comparisons(batch)} == {32}
     exact = Gradients(target="exact", size="cpu")._study("exact")
-    assert {c.horizons for c in exact.comparisons.values()} == {(2, 4, 8, 16)}
-    by_hand = Gradients(target="hopper", size="cpu", states=8, horizons=(3,))._study("hopper").comparisons[""]
+    assert {c.horizons for c in comparisons(exact)} == {(2, 4, 8, 16)}
+    (by_hand,) = comparisons(Gradients(target="hopper", size="cpu", states=8, horizons=(3,))._study("hopper"))
     assert (by_hand.states, by_hand.horizons, by_hand.samples) == (8, (3,), 64)
 
 
 def test_the_committed_record_is_what_the_command_in_the_readme_makes() -> None:
     study = Gradients(target="hopper", size="cpu")._study("hopper")
-    folder = Path(__file__).parents[3] / "results" / "reference" / "runs" / study.folder
-    assert {c.id for c in study.comparisons.values()} == {file.parent.name for file in folder.glob("*/run.json")}
+    results = Results(Path(__file__).parents[3] / "results" / "reference")
+    done: dict[str, RunDirectory] = {}
+    for name, pending in study.graph().nodes.items():
+        spec = resolve(pending, done)
+        assert spec is not None
+        done[name] = results.run(study.folder, spec.id)
+        assert done[name].status() == "ok"
+    assert {run.path.name for run in done.values()} == {run.path.name for run in results.runs(study.folder)}
 
 
 def test_a_size_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from envs.errors import UsageError
-from pwm_bench.gradients.keeping import Ledger
 from pwm_bench.gradients.moments import Moments
-from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec, measure, signal_and_noise, two_way_interval
+from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec, PendulumWork, signal_and_noise, two_way_interval
 
 TINY = PendulumSpec(
     horizons=(1, 3, 5),
@@ -69,9 +68,10 @@ def test_two_way_intervals() -> None:
 
 
 def test_a_tiny_study() -> None:
-    ledger = Ledger()
-    measure(TINY, ledger)
-    numbers = {(r["estimator"], r["metric"], r["horizon"]): r for r in ledger.rows}
+    work = PendulumWork(TINY, torch.device("cpu"))
+    work.run()
+    rows = work.ledger.rows
+    numbers = {(r["estimator"], r["metric"], r["horizon"]): r for r in rows}
     names = {"closed/truth_h2", "closed/model_h2", "closed/truth_h4", "closed/model_h4", "open/truth", "open/model_h2",
              "open/model_h4"}  # fmt: skip
     assert {n for n, _, _ in numbers} == names
@@ -84,10 +84,10 @@ def test_a_tiny_study() -> None:
     assert -1.0 <= numbers["open/model_h2", "cosine", 5]["value"] <= 1.0
     assert ("open/truth", "cosine", 5) not in numbers
     assert ("open/model_h2", "cosine", 1) not in numbers  # the simulator's gradient is zero there
-    assert [m["seed"] for m in ledger.models["model_h4"]] == [0, 1]
-    again = Ledger()
-    measure(TINY, again)
-    assert [r["value"] for r in again.rows] == pytest.approx([r["value"] for r in ledger.rows], nan_ok=True)
+    assert [m["seed"] for m in work.details()["models"]["model_h4"]] == [0, 1]
+    again = PendulumWork(TINY, torch.device("cpu"))
+    again.run()
+    assert [r["value"] for r in again.ledger.rows] == pytest.approx([r["value"] for r in rows], nan_ok=True)
 
 
 def test_the_id_is_of_what_determines_the_numbers() -> None:

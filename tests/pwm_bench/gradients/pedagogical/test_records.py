@@ -8,37 +8,25 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from envs.errors import UsageError
 from pwm_bench.analysis.gradients import problems as report
 from pwm_bench.cli.main import main
-from pwm_bench.gradients import slices
 from pwm_bench.gradients.pedagogical import ball_wall_study, pendulum
 from pwm_bench.gradients.pedagogical.ball_wall import variant
 from pwm_bench.gradients.rows import COLUMNS, FILE, load_rows
-from pwm_bench.gradients.starts import ModelTraining
-from pwm_bench.jobs.gradients import study_problem
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
-from pwm_bench.world_model.config import WorldModelConfig
+from pwm_bench.studies import gradients as studies
+from tests.pwm_bench.gradients.carrying import TINY_MODEL
 
 TINY = {"seeds": 2, "grid": 100, "epochs": 2, "batch_size": 50, "starts": 8, "steps": 20, "samples": 4}
-TINY_MODEL = ModelTraining(
-    env_steps=320,
-    updates=3,
-    num_envs=8,
-    config=WorldModelConfig(
-        latent_dim=16, encoder_hidden=(8,), dynamics_hidden=(8,), reward_hidden=(8,), horizon=3, batch_size=8
-    ),
-)
 
 
 def test_ball_and_wall_is_kept_once(tmp_path: Path) -> None:
     spec, results = ball_wall_study.BallWallSpec(**TINY), Results(tmp_path)
-
-    def measure(ledger) -> None:
-        ball_wall_study.measure(spec, ledger)
-
-    outcome = study_problem(spec, results, measure)
+    outcome = carry_out(spec, results)
     assert not outcome.skipped
     path = tmp_path / "runs" / "gradients-ball-wall" / spec.id
     frame = pd.read_parquet(path / FILE)
@@ -63,10 +51,7 @@ def test_ball_and_wall_is_kept_once(tmp_path: Path) -> None:
         ends = frame[(frame.simulator == name) & (frame.metric == "start_gap") & (frame.estimator == "analytic")]
         assert len(ends) == 9
 
-    def twice(ledger) -> None:
-        raise AssertionError("measured twice")
-
-    assert study_problem(spec, results, twice).skipped
+    assert carry_out(spec, results).skipped
     assert set(load_rows(results, "gradients-ball-wall").task) == {"ball-wall"}
     files = report.ball_wall_figures(frame, tmp_path / "figures", formats=("png",))
     assert sorted(f.name for f in files) == [f"ball-wall-{v}.png" for v in ("corrected", "released")]
@@ -76,7 +61,7 @@ def test_ball_and_wall_is_kept_once(tmp_path: Path) -> None:
 def test_an_argmin_gap_by_hand() -> None:
     """A landscape's own values as the prediction give the grid's best point."""
     spec = ball_wall_study.BallWallSpec(**(TINY | {"grid": 1000}))
-    grid_gap = ball_wall_study._Landscape(spec, "released", ball_wall_study.Ledger())
+    grid_gap = ball_wall_study.BallWallWork(spec, torch.device("cpu")).landscapes["released"]
     best = float(grid_gap.values.min()) - grid_gap.best
     assert 0.0 <= best < 0.02
 
@@ -99,8 +84,9 @@ def test_impossible_studies_are_refused(fields: dict, message: str) -> None:
 
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With the default sizes shrunk: each prints its table, draws its figures, and does nothing the second time."""
-    tiny = {"points": 5, "cells": 3, "arrows": 2, "worlds": 8, "model": TINY_MODEL}
-    monkeypatch.setattr(slices, "SliceSpec", functools.partial(slices.SliceSpec, **tiny))
+    tiny = {"points": 5, "cells": 3, "arrows": 2, "worlds": 8}
+    monkeypatch.setattr(studies, "SliceSpec", functools.partial(studies.SliceSpec, **tiny))
+    monkeypatch.setattr(studies, "ModelTraining", lambda **fields: TINY_MODEL)
     monkeypatch.setattr(ball_wall_study, "BallWallSpec", functools.partial(ball_wall_study.BallWallSpec, **TINY))
     small = {"model_horizons": (2, 3), "model_seeds": 2, "env_steps": 640, "width": 16, "updates": 2}
     monkeypatch.setattr(pendulum, "PendulumSpec", functools.partial(pendulum.PendulumSpec, **small))
@@ -130,11 +116,11 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
         assert main(["gradients", *arguments, *where]) == 0
         out = capsys.readouterr().out
         assert text in " ".join(out.split()), out
-        assert "done before" not in out
-        folder = next((tmp_path / "runs" / f"gradients-{arguments[0]}").glob("*/run.json")).parent
+        assert "Finished before" not in out
+        folder = next((tmp_path / "runs" / f"gradients-{arguments[0]}").glob(f"*/{FILE}")).parent
         assert {p.stem for p in folder.glob("*.png")} == figures
         assert main(["gradients", *arguments, *where, "--no-figures"]) == 0
-        assert "done before" in capsys.readouterr().out
+        assert "Finished before" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -156,3 +142,8 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
 def test_the_commands_refuse(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gradients", *arguments]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_committed_record_is_what_the_command_makes() -> None:
+    reference = Path(__file__).parents[4] / "results" / "reference"
+    assert Results(reference).run("gradients-ball-wall", ball_wall_study.BallWallSpec().id).status() == "ok"

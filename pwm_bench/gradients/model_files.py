@@ -1,0 +1,72 @@
+"""World models in files: one safetensors file each, or the checkpoint of a PWM run. Nothing in either is run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from envs.errors import UsageError
+from pwm_bench.gradients.learned import TrainedModel, load_run
+from pwm_bench.gradients.spec import MODEL, model_input
+from pwm_bench.store.files import write_atomic
+from pwm_bench.store.spec import Spec
+
+__all__ = ["MODEL_FILE", "open_model", "read_model", "run_of", "write_model"]
+
+MODEL_FILE = "model.safetensors"
+_ABOUT = "model"  # the one key of the file's metadata: with several, their order in the file would differ
+
+
+def write_model(path: Path, trained: TrainedModel) -> None:
+    """Writes a model into a safetensors file, with everything that is no tensor as JSON in its metadata."""
+    state = trained.state_dict()
+    weights = {name: value.detach().cpu().contiguous() for name, value in state.pop("weights").items()}
+    write_atomic(path, save(weights, metadata={_ABOUT: json.dumps(state)}))
+
+
+def read_model(path: Path) -> TrainedModel:
+    """Reads what `write_model` wrote; nothing in it is run.
+
+    Raises:
+        UsageError: it is something else, or damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})[_ABOUT])
+            return TrainedModel.from_state(about | {"weights": {name: file.get_tensor(name) for name in file.keys()}})  # noqa: SIM118
+    except UsageError:
+        raise
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{path}: not a world model of `train-model` ({error}); give the directory of such a run"
+        ) from None
+
+
+def open_model(spec: Spec, *, task: str, simulator: str, member: int) -> TrainedModel:
+    """The world model that a spec has among its inputs.
+
+    Args:
+        spec: its inputs are named as `pwm_bench.gradients.spec.check_models` wants them.
+        task: the model's.
+        simulator: in which it is used.
+        member: which seed, where it is a PWM run's.
+
+    Raises:
+        UsageError: the file has changed, or holds no world model of the task.
+    """
+    own = model_input(simulator)
+    if own in spec.inputs:
+        return read_model(spec.open_input(own))
+    return load_run(run_of(spec), task=task, member=member)
+
+
+def run_of(spec: Spec) -> Path:
+    """The directory of the PWM run whose checkpoint is the input ``model``.
+
+    Raises:
+        UsageError: the weights have changed.
+    """
+    return spec.open_input(MODEL).parents[1]

@@ -1,0 +1,121 @@
+"""A study of gradients is a graph: a model is trained once and read by all comparisons that need it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pwm_bench.cli.main import main
+from pwm_bench.gradients.rows import FILE
+from pwm_bench.jobs.train_model import TrainModelSpec
+from pwm_bench.store.results import Results, RunDirectory
+from pwm_bench.studies import gradients as studies
+from pwm_bench.studies.gradient_study import GradientStudy
+from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL, carry_out_study
+
+NOISES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def study(seed: int = 0, **changes) -> GradientStudy:
+    """One model and six comparisons."""
+    model = dataclasses.replace(TINY_MODEL, seed=seed)
+    fields = {"estimators": ("analytic", "model"), "model": model, **TINY, **changes}
+    drafts = {str(noise): studies.comparison("cartpole", noise=noise, **fields) for noise in NOISES}
+    return GradientStudy(name="tiny", description="", cause="noise", comparisons=drafts)
+
+
+def rows(run: RunDirectory) -> pd.DataFrame:
+    return pd.read_parquet(run.path / FILE)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> dict[str, RunDirectory]:
+    return carry_out_study(study().graph(), tmp_path_factory.mktemp("done"))
+
+
+def test_one_model_serves_six_comparisons(done):
+    kinds = [run.read().kind for run in done.values()]
+    assert kinds == ["train-model", *["compare-gradients"] * 6]
+    (model, *comparisons) = (run.read() for run in done.values())
+    digest = model.artifacts["model"].digest
+    assert {record.spec["inputs"]["model.warp"]["digest"] for record in comparisons} == {digest}
+    assert {record.study for record in (model, *comparisons)} == {"gradients-tiny"}
+    assert [record.spec["setting"] for record in comparisons] == [{"noise": str(noise)} for noise in NOISES]
+    trained = [record.details["models"]["warp"]["trained"] for record in comparisons]
+    assert all(one == trained[0] for one in trained)
+
+
+def test_a_repeat_gives_the_same_numbers(done, tmp_path):
+    again = carry_out_study(study().graph(), tmp_path)
+    assert [run.path.name for run in again.values()] == [run.path.name for run in done.values()]
+    for name, run in done.items():
+        mine, theirs = run.read(), again[name].read()
+        assert mine.artifacts == theirs.artifacts
+        if mine.kind == "compare-gradients":
+            pd.testing.assert_frame_equal(rows(run), rows(again[name]), check_exact=True)
+
+
+def test_another_model_is_another_comparison(done, tmp_path):
+    """The id has the model's digest: of another seed, or trained for longer, it is another one."""
+    (first,) = (run for name, run in done.items() if name == "noise=0.05")
+    for number, changes in enumerate(({"seed": 1}, {"model": dataclasses.replace(TINY_MODEL, updates=6)})):
+        other = study(**changes)
+        other = dataclasses.replace(other, comparisons={"0.05": other.comparisons["0.05"]})
+        run = carry_out_study(other.graph(), tmp_path / str(number))["noise=0.05"]
+        mine, theirs = first.read(), run.read()
+        assert mine.id != theirs.id
+        alike = [{k: v for k, v in one.spec.items() if k != "inputs"} for one in (mine, theirs)]
+        assert alike[0] == alike[1]
+        model = [frame[frame.estimator == "model"]["value"].tolist() for frame in (rows(first), rows(run))]
+        assert model[0] != model[1]
+
+
+def test_models_follow_what_they_are_trained_in():
+    """Where the simulator, its options or the seed differ, so do the models; where the comparison alone does, not."""
+
+    def trainings(**changes) -> set[str]:
+        graph = study(**changes).graph()
+        return {spec.id for spec in graph.specs if isinstance(spec, TrainModelSpec)}
+
+    base = trainings()
+    assert len(base) == 1
+    for changes in ({"loop": "closed"}, {"samples": 6}, {"termination": False}, {"device": "auto"}):
+        assert trainings(**changes) == base, changes
+    for changes in ({"simulators": ("mjx",)}, {"simulator_options": {"substeps": 8}}, {"seed": 1}):
+        assert not trainings(**changes) & base, changes
+    assert len(trainings(simulators=("warp", "mjx"))) == 2
+    assert study(estimators=("analytic",), model=None).graph().specs[0].kind == "compare-gradients"
+
+
+def test_the_command_trains_a_model_once(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr(studies, "STUDIES", {**studies.STUDIES, "tiny": study})
+    arguments = ["gradients", "tiny", "--results", str(tmp_path), "--no-figures"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert out.count("world model: ok") == 1
+    assert out.count("open loop: ok") == 6
+    runs = [run.read() for run in Results(tmp_path).runs("gradients-tiny")]
+    assert sorted(run.kind for run in runs) == [*["compare-gradients"] * 6, "train-model"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.count("Finished before") == 7
+
+
+def test_what_reads_a_model_that_failed_is_not_done(tmp_path: Path, capsys, monkeypatch):
+    """The others are."""
+    wild = dataclasses.replace(TINY_MODEL.config, learning_rate=1e30, max_grad_norm=1e30)
+    fields = {"estimators": ("analytic",), **TINY}
+    drafts = {
+        "wild": studies.comparison("cartpole", model=dataclasses.replace(TINY_MODEL, config=wild), **fields),
+        "none": studies.comparison("cartpole", **fields),
+    }
+    failing = GradientStudy(name="tiny", description="", cause="model_of", comparisons=drafts)
+    monkeypatch.setattr(studies, "STUDIES", {**studies.STUDIES, "tiny": lambda: failing})
+    assert main(["gradients", "tiny", "--results", str(tmp_path), "--no-figures"]) == 1
+    out = capsys.readouterr().out
+    assert "diverged at update" in out
+    assert "model_of=wild: not done, since it reads cartpole · warp · world model" in out
+    statuses = {run.read().kind: run.read().status for run in Results(tmp_path).runs("gradients-tiny")}
+    assert statuses == {"train-model": "failed", "compare-gradients": "ok"}
