@@ -47,7 +47,7 @@ def over_seeds(frame: pd.DataFrame, cause: str = "") -> pd.DataFrame:
     """Rows of a study with each number's mean over the seeds and its interval; figures over all states only.
 
     Args:
-        frame: as `pwm_bench.gradients.study.load_study` gives it, with a column `SEED`.
+        frame: as `pwm_bench.gradients.rows.load_rows` gives it, with a column `SEED`.
         cause: column that varies between comparisons, or "".
     """
     import pandas as pd

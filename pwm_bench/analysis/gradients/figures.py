@@ -106,7 +106,7 @@ def figures(
     """Draws what a study holds.
 
     Args:
-        frame: rows of its comparisons, as `pwm_bench.gradients.study.load_study` gives them.
+        frame: rows of its comparisons, as `pwm_bench.gradients.rows.load_rows` gives them.
         path: folder.
         cause: the column that varies between comparisons, or "" for one comparison.
         order: of its values, where they are not numbers; as they come by default.
