@@ -40,7 +40,7 @@ def build(
     tasks = suites.spec(recipe.tasks).names
     nodes = dict(_stages(recipe, tasks, data, model, workers, f"{name}{STAGES}"))
     sets: list[Input | Pending] = [data] if data is not None else []
-    sets += [Pending(made, "data") for made in nodes if made.partition(",")[0] == "data"]
+    sets += [Pending(made, "data") for made in nodes if made.split()[-1] == "data"]
     several = len(sets) > 1
     all_data = {f"data.{number}" if several else "data": one for number, one in enumerate(sets)}
     model_node: Input | Pending = model if model is not None else Pending(_last_model(recipe, data), "model")
@@ -64,7 +64,7 @@ def build(
 
 def _last_model(recipe: Multitask, data: Input | None) -> str:
     rounds = 0 if data is not None else len(recipe.gradient_steps) - 1
-    return f"model, round {rounds}" if rounds else "model"
+    return f"round {rounds} model" if rounds else "model"
 
 
 def _stages(
@@ -101,7 +101,7 @@ def _stages(
     for number, steps in enumerate(more if data is None else [], 1):
         inputs = {"model": Pending(before, "model"), "data": sets[0]}
         config = configs.override(ExtractionConfig(), recipe.round_extract)
-        policies, played, trained = (f"{what}, round {number}" for what in ("policies", "data", "model"))
+        policies, played, trained = (f"round {number} {what}" for what in ("policies", "data", "model"))
         yield policies, ExtractionSpec(tasks=tasks, inputs=inputs, config=config, evaluations=2, **common)
         acting = {"policies": Pending(policies, "policies"), "model": Pending(before, "model")}
         yield (

@@ -69,22 +69,22 @@ def test_a_quick_study_trains_learners_where_no_expert_is_scripted():
 
 def test_rounds_go_on_with_the_model_and_add_data():
     study = load_multitask("multitask")
-    last = study.nodes["model, round 3"]
+    last = study.nodes["round 3 model"]
     assert last.inputs == {
         "data.0": Pending("data", "data"),
-        "data.1": Pending("data, round 1", "data"),
-        "data.2": Pending("data, round 2", "data"),
-        "data.3": Pending("data, round 3", "data"),
-        "continues": Pending("model, round 2", "model"),
+        "data.1": Pending("round 1 data", "data"),
+        "data.2": Pending("round 2 data", "data"),
+        "data.3": Pending("round 3 data", "data"),
+        "continues": Pending("round 2 model", "model"),
     }
-    steps = [study.nodes[name].gradient_steps for name in ("model", *(f"model, round {n}" for n in (1, 2, 3)))]
+    steps = [study.nodes[name].gradient_steps for name in ("model", *(f"round {n} model" for n in (1, 2, 3)))]
     assert steps == [9000, 1500, 1500, 1500]
     experts = study.nodes["experts 1"].inputs
-    assert experts["model"] == Pending("model, round 3", "model")
+    assert experts["model"] == Pending("round 3 model", "model")
     assert [experts[f"data.{n}"] for n in range(4)] == [last.inputs[f"data.{n}"] for n in range(4)]
-    assert study.nodes["data, round 2"].inputs == {
-        "policies": Pending("policies, round 2", "policies"),
-        "model": Pending("model, round 1", "model"),
+    assert study.nodes["round 2 data"].inputs == {
+        "policies": Pending("round 2 policies", "policies"),
+        "model": Pending("round 1 model", "model"),
     }
 
 
@@ -94,7 +94,7 @@ def test_what_is_brought_along_is_not_made():
     assert study.nodes["experts 1"].inputs == {"model": FILE, "data": DATA}
     study = build("multitask", MULTITASK["multitask"], data=DATA)
     assert "model" in study.nodes
-    assert "model, round 1" not in study.nodes
+    assert "round 1 model" not in study.nodes
     planning = build("mt30", MULTITASK["mt30"], data=DATA, model=FILE).nodes["pwm-planning"]
     assert planning.inputs == {"model": FILE, "policies": Pending("experts 1", "policies")}
 
@@ -114,12 +114,12 @@ def test_from_nothing_to_a_table_and_then_nothing_to_do(tmp_path, monkeypatch) -
     outcome = sweep(plan(study, results, device="cpu"), results, Here(results), Watcher())
     assert {item.name: item.status for item in outcome.items} == dict.fromkeys(study.nodes, "ok")
     made = {item.name: results.run(item.spec.study, item.spec.id) for item in outcome.items}
-    first, second = (Dataset(made[name].path / "data") for name in ("data", "data, round 1"))
+    first, second = (Dataset(made[name].path / "data") for name in ("data", "round 1 data"))
     assert [[data.num_episodes(task) for task in (0, 1)] for data in (first, second)] == [[3, 3], [2, 2]]
     played = [second.episode(task, n).reward.sum() for task in (0, 1) for n in (0, 1)]
-    policies = made["policies, round 1"].read().members
+    policies = made["round 1 policies"].read().members
     assert len({round(float(value), 3) for value in (*played, *(m.final_return for m in policies))}) == 6
-    continued = made["model, round 1"].read()
+    continued = made["round 1 model"].read()
     assert continued.counts.gradient_steps == 2
     assert continued.spec["inputs"]["continues"]["digest"] == made["model"].read().artifacts["model"].digest
     loaded = load_study(results, "tiny")
