@@ -16,7 +16,7 @@ from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.graph import Study
 
-__all__ = ["Draft", "GradientStudy", "model_run"]
+__all__ = ["FILED_AS", "Draft", "GradientStudy", "model_run"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,10 @@ def model_run(spec: TrainModelSpec) -> tuple[str, Pending]:
     return name, Pending(name, "model")
 
 
+FILED_AS = "gradients-"
+"""What a gradient study's name is preceded by where it stands among others: training studies may have the same name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GradientStudy:
     """Comparisons that belong in one table and figure.
@@ -110,8 +114,8 @@ class GradientStudy:
 
     @property
     def folder(self) -> str:
-        """The name that its runs are filed under: training studies of the same name have a folder of their own."""
-        return f"gradients-{self.name}"
+        """The name that its runs are filed under."""
+        return f"{FILED_AS}{self.name}"
 
     def runs(self) -> list[tuple[dict[str, Any], Draft]]:
         """All comparisons, repetitions included, each with what distinguishes it from the others."""
@@ -133,4 +137,4 @@ class GradientStudy:
             nodes |= {model_run(spec)[0]: spec for spec in draft.models().values()}
             name = " ".join(f"{name}={value}" for name, value in setting.items()) or draft.comparison().label
             nodes[name] = draft.comparison(setting)
-        return Study(name=self.folder, description=self.description, nodes=nodes)
+        return Study(name=self.folder, description=self.description, nodes=nodes, metric="cosine")

@@ -13,10 +13,11 @@ from pwm_bench.gradients.spec import MODEL, model_input
 from pwm_bench.gradients.values import ValueTraining
 from pwm_bench.jobs.train_model import TrainModelSpec
 from pwm_bench.store.inputs import Input
-from pwm_bench.studies.gradient_study import Draft, GradientStudy, model_run
+from pwm_bench.studies.gradient_study import FILED_AS, Draft, GradientStudy, model_run
+from pwm_bench.studies.sizes import at_size
 from pwm_bench.sweep.graph import Study
 
-__all__ = ["DEFAULT_ESTIMATORS", "STUDIES", "comparison", "describe", "landscape", "load"]
+__all__ = ["DEFAULT_ESTIMATORS", "STUDIES", "comparison", "describe", "landscape", "load", "load_graph"]
 
 DEFAULT_ESTIMATORS = {
     "open": ("analytic", "model", "score", "smoothed", "mixed"),
@@ -203,6 +204,23 @@ def load(name: str) -> GradientStudy:
     if name not in STUDIES:
         raise unknown("gradient study", name, STUDIES)
     return STUDIES[name]()
+
+
+def load_graph(name: str, *, size: str | None = None) -> Study:
+    """The runs of a study.
+
+    Args:
+        name: of the study, preceded by `FILED_AS`.
+        size: one of `pwm_bench.studies.sizes.SIZES`; the study's own by default.
+
+    Raises:
+        UsageError: there is no such study or size.
+    """
+    study = load(name.removeprefix(FILED_AS))
+    if size is None:
+        return study.graph()
+    sized = {value: draft.replace(**at_size(draft.comparison(), size)) for value, draft in study.comparisons.items()}
+    return dataclasses.replace(study, comparisons=sized).graph()
 
 
 def _with_model(**changes: Any) -> Draft:

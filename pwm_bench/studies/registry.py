@@ -13,6 +13,7 @@ __all__ = ["describe", "load_study", "names"]
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "training": ("scale", "task", "simulator", "algorithm", "budget"),
     "multi-task": ("data", "model"),
+    "gradient": ("size",),
 }
 """Family of studies -> what may be changed when one is loaded."""
 _KEYWORDS = {"task": "tasks", "simulator": "simulators", "algorithm": "algorithms"}
@@ -39,7 +40,7 @@ def load_study(name: str, **options: Any) -> Study:
         name: one of `names`.
         options: what is changed of it: ``scale``, ``task``, ``simulator``, ``algorithm`` and ``budget`` of a training
             study, see `pwm_bench.studies.locomotion.load_study`; ``data`` and ``model`` of a multi-task study, see
-            `pwm_bench.studies.multitask.load_multitask`.
+            `pwm_bench.studies.multitask.load_multitask`; ``size`` of a gradient study, see `pwm_bench.studies.sizes`.
 
     Raises:
         UsageError: there is no such study, it has no such option, or the values are impossible.
@@ -53,8 +54,10 @@ def load_study(name: str, **options: Any) -> Study:
     load: Callable[..., Study]
     if family == "training":
         from pwm_bench.studies.locomotion import load_study as load
-    else:
+    elif family == "multi-task":
         from pwm_bench.studies.multitask import load_multitask as load
+    else:
+        from pwm_bench.studies.gradients import load_graph as load
     return load(name, **{_KEYWORDS.get(option, option): value for option, value in options.items()})
 
 
@@ -70,6 +73,10 @@ def _descriptions(family: str) -> dict[str, str]:
         from pwm_bench.studies import locomotion
 
         return {name: locomotion.describe(name) for name in locomotion.STUDIES}
+    if family == "gradient":
+        from pwm_bench.studies import gradients
+
+        return {f"{gradients.FILED_AS}{name}": gradients.describe(name) for name in gradients.STUDIES}
     from pwm_bench.studies.multitask import MULTITASK
 
     return {name: recipe.description for name, recipe in MULTITASK.items()}

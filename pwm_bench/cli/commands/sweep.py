@@ -75,6 +75,9 @@ class Sweep:
     model: Annotated[Path | None, option("MODEL")] = None
     """For a multi-task study: a world model, or a TD-MPC2 checkpoint (.pt), instead of training one."""
 
+    size: Annotated[str | None, option("SIZE")] = None
+    """For a gradient study: cpu or full."""
+
     def __call__(self) -> int:
         """Runs it."""
         from pwm_bench.store.results import Results
@@ -97,6 +100,7 @@ class Sweep:
             "budget": None if self.budget is None else parse_budget(self.budget),
             "data": self.data,
             "model": self.model,
+            "size": self.size,
         }
         study = load_study(
             self.study, **{name: x for name, x in given.items() if getattr(self, name) != _default(name)}
@@ -247,7 +251,8 @@ def _conclude(
         layout = Layout(columns=study.columns) if study.columns else Layout()
         show(console, results, Selection(studies=(study.name,)), metric=study.metric, layout=layout)
         table, place = f"pwm-bench table {shlex.quote(study.name)}", at(results.root)
-        steps.append(("compare each run at its own end", f"{table} --match none{place}"))
+        if study.metric in ("return", "score"):
+            steps.append(("compare each run at its own end", f"{table} --match none{place}"))
         steps.append(("follow every number to its run", f"{table} --trace{place}"))
     if outcome.stopped_by is not None or any(item.plan == "later" for item in outcome.items):
         steps.insert(0, ("go on where this stopped", again()))

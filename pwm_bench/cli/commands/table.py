@@ -152,8 +152,19 @@ class Table(OfStudies):
 
 def show(console: Console, results: Results, selection: Selection, **options: Any) -> None:
     """Prints a table of studies on a terminal; further options are ``layout`` and those of
-    `analysis.tables.scores.summarise`."""
-    _print(console, selection.load(results), selection.title, **options)
+    `analysis.tables.scores.summarise`. Of comparisons of gradients it shows cosines."""
+    loaded = selection.load(results)
+    if loaded.unscored and not loaded.runs:
+        from pwm_bench.analysis.formats import grid_to_rich
+        from pwm_bench.analysis.gradients.selected import selected_rows
+        from pwm_bench.analysis.gradients.table import gradient_sheet, metric_rows
+
+        frame, left_out = selected_rows(results, selection, loaded)
+        rows = metric_rows(frame, "cosine", study=selection.title)
+        sheet = gradient_sheet(rows, study=selection.title, left_out=loaded.damaged + left_out)
+        console.print(grid_to_rich(sheet, console.width))
+        return
+    _print(console, loaded, selection.title, **options)
 
 
 def _print(
