@@ -67,6 +67,11 @@ class _Line:
         return (time.monotonic() - since) / done * (1.0 - self.event.fraction) if done > 0.0 else None
 
     @property
+    def at_piece(self) -> bool:
+        """Whether a piece of work is named beside it, which says something in part, too."""
+        return self.ended is None and self.event is not None and bool(self.event.piece)
+
+    @property
     def scores(self) -> str:
         """What tells how good it is by now."""
         return "" if self.event is None else _figures(self.event)
@@ -156,13 +161,16 @@ class LiveDisplay:
         self._unit = units.pop() if len(units) == 1 else ""
         hidden_before, shown, hidden_after = _window(lines)
         rows = [self._row(line) for line in shown]
-        with_scores = _width(rows) <= self._console.width  # names are what may not be cut
-        heading = ("", "run", "", self._unit.replace("_", " "), "return" if with_scores else "", "")
+        unit = self._unit.replace("_", " ")
+        widths = _widths(rows, unit)
+        room = widths[4] - max(0, sum(widths) + len(widths) - 1 - self._console.width)  # names are what may not be cut
+        scored = any(line.event is not None and "evaluation_return" in line.event.values for line in shown)
+        heading = ("", "run", "", unit, "return" if scored and room == widths[4] else "", "")
         grid.add_row(*(Text(text, style="dim") for text in heading))
         if hidden_before:
             grid.add_row("", Text(f"… {hidden_before} runs above", style="dim"))
-        for row in rows:
-            grid.add_row(*row[:4], *((row[4] if with_scores else "", row[5]) if len(row) > 4 else ()))
+        for line, row in zip(shown, rows, strict=True):
+            grid.add_row(*row[:4], *((_fitting(row[4], room, cut=line.at_piece), row[5]) if len(row) > 4 else ()))
         if hidden_after:
             grid.add_row("", Text(f"… {hidden_after} more runs", style="dim"))
         if self._note:
@@ -190,7 +198,7 @@ class LiveDisplay:
                 Text(line.scores),
                 Text(duration(line.ended - line.began)),
             )
-        fraction = event.fraction if event else 0.0
+        fraction, beside = event.fraction if event else 0.0, line.scores
         if event is None or event.phase in ("setup", "compile", "check"):
             middle: RenderableType = Text(f"{_PHASES[event.phase] if event else 'starting'} …", style="cyan")
             steps = ""
@@ -200,10 +208,10 @@ class LiveDisplay:
             middle = ProgressBar(total=1.0, completed=fraction, width=12, complete_style="cyan", finished_style="cyan")
             steps = f"{100 * fraction:.0f} % of {self._amount(event, event.total)}"
             if event.piece:
-                steps = event.piece
+                steps, beside = f"{100 * fraction:.0f} %", event.piece
         left = line.seconds_left
         clock = f"{duration(left)} left" if left is not None else duration(time.monotonic() - line.began)
-        return self._spinner, name, middle, Text(steps), Text(line.scores), Text(clock, style="dim")
+        return self._spinner, name, middle, Text(steps), Text(beside), Text(clock, style="dim")
 
     def _amount(self, event: ProgressEvent, amount: int) -> str:
         """The heading has the unit if it is the same for all."""
@@ -224,14 +232,25 @@ def _resting_row(item: Item) -> tuple[RenderableType, ...]:
     return Text(mark, style=style), Text(item.name, style="dim"), Text(text, style=style)
 
 
-def _width(rows: Sequence[tuple[RenderableType, ...]]) -> int:
-    """Columns of the terminal that rows of text, bars and spinners take."""
-    widths = [1, 0, 12, 9, 6, 0]
+def _widths(rows: Sequence[tuple[RenderableType, ...]], unit: str) -> list[int]:
+    """Columns of the terminal that rows of text, bars and spinners take, with one between them."""
+    widths = [1, 0, 12, len(unit), 6, 0]
     for row in rows:
         for index, cell in enumerate(row):
             if isinstance(cell, Text):
                 widths[index] = max(widths[index], cell.cell_len)
-    return sum(widths) + len(widths) - 1
+    return widths
+
+
+def _fitting(cell: RenderableType, room: int, *, cut: bool) -> RenderableType:
+    """A text as it is, or cut to the room if it may be, or nothing."""
+    if not isinstance(cell, Text) or cell.cell_len <= room:
+        return cell
+    if room < 8 or not cut:
+        return ""
+    shorter = cell.copy()
+    shorter.truncate(room, overflow="ellipsis")
+    return shorter
 
 
 def _window(lines: list[_Line]) -> tuple[int, list[_Line], int]:

@@ -178,3 +178,35 @@ def test_long_names_are_whole_where_the_scores_have_no_room(clock):
     wide.began(item)
     wide.progressed(item, event(steps=100_000, values={"evaluation_return": -1234.0, "untrained_return": -1500.0}))
     assert "-1,500 → -1,234" in draw(wide, 120)[1]
+
+
+def test_a_piece_is_named_as_far_as_there_is_room(clock):
+    """The run's name and what is left of the time are whole; the last piece takes half of the third's time."""
+    (item,) = items("begin")
+    for width, shown in ((120, "warp · jacobians and predictions"), (80, "warp · jacob"), (68, "")):
+        display = LiveDisplay(Console(width=width), [item])
+        display.began(item)
+        piece = {"unit": "iterations", "total": 10, "piece": "warp · jacobians and predictions", "piece_total": 2}
+        display.progressed(item, ProgressEvent(phase="train", done=4, piece_done=0, **piece))
+        clock(10.0)
+        display.progressed(item, ProgressEvent(phase="train", done=4, piece_done=1, **piece))
+        heading, line = draw(display, width)
+        assert heading.split() == ["run", "iterations"]
+        assert "point_mass · toy · fake" in line
+        assert "45 %" in line
+        assert "left" in line
+        assert shown in line
+        assert len(line) <= width
+
+
+def test_a_log_names_pieces_and_no_tenths_beside_them():
+    out = io.StringIO()
+    (item,) = items("begin")
+    display = PlainDisplay(Console(file=out, width=80))
+    display.began(item)
+    told = {"phase": "train", "unit": "iterations", "total": 4}
+    for done, piece in ((0, "one"), (1, ""), (1, "two"), (2, ""), (2, "three"), (3, "")):
+        display.progressed(item, ProgressEvent(done=done, piece=piece, **told))
+    display.progressed(item, ProgressEvent(done=4, **told))
+    said = [line.partition(": ")[2] for line in out.getvalue().splitlines()]
+    assert said == ["begins", "one", "two", "three", "4 of 4 iterations"]
