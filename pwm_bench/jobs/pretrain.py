@@ -15,7 +15,7 @@ from pwm_bench import configs
 from pwm_bench.learning.checks import check_at_least, check_positive
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.runs.job import Budget, EvaluationResult, Job, file_artifact
-from pwm_bench.store.inputs import Input, Pending
+from pwm_bench.store.inputs import Input, Pending, numbered
 from pwm_bench.store.schema import Artifact, Counts, RunRecord
 from pwm_bench.store.spec import Spec
 from pwm_bench.world_model.dataset import Dataset
@@ -108,7 +108,7 @@ class PretrainSpec(Spec):
         Raises:
             UsageError: unknown names, or impossible values.
         """
-        inputs = {f"data.{number}": one for number, one in enumerate(data)}
+        inputs = numbered("data", data)
         model: dict[str, Any] = {}
         if continues is not None:
             if size is not None or sizes:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from envs.errors import UsageError, unknown
 
-__all__ = ["Input", "Pending", "content_digest", "find_input"]
+__all__ = ["Input", "Pending", "content_digest", "find_input", "numbered"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +90,11 @@ def find_input(path: Path | str, artifact: str) -> Input:
         raise unknown("artifact of the run", artifact, record.artifacts)
     found = record.artifacts[artifact]
     return Input(path=str(path / found.file), digest=found.digest)
+
+
+def numbered(name: str, several: Sequence[T]) -> dict[str, T]:
+    """Inputs of one kind by the names that `Spec.open_inputs` reads: NAME for a single one, else NAME.0, NAME.1 ..."""
+    return {f"{name}.{number}" if len(several) > 1 else name: one for number, one in enumerate(several)}
 
 
 def _of_file(path: Path) -> str:

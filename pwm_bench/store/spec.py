@@ -116,9 +116,13 @@ class Spec:
         Raises:
             UsageError: there is none, or as `open_input`.
         """
-        numbered = [(other.partition("."), other) for other in self.inputs]
-        found = [(int(number or -1), other) for (base, _, number), other in numbered if base == name]
-        return [self.open_input(other) for _, other in sorted(found)] if found else [self.open_input(name)]
+        parts = [(other.partition("."), other) for other in self.inputs]
+        found = [(number, other) for (base, _, number), other in parts if base == name]
+        for number, other in found:
+            if number and not number.isdecimal():
+                raise UsageError(f"inputs.{other}: must be '{name}', or '{name}.' and a number")
+        found.sort(key=lambda one: int(one[0] or -1))
+        return [self.open_input(other) for _, other in found] if found else [self.open_input(name)]
 
     def check_place(self, device: str) -> None:
         """Checks where the run is filed and where it computes.

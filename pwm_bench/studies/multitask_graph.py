@@ -16,7 +16,7 @@ from pwm_bench.jobs.extract import ExtractionSpec
 from pwm_bench.jobs.planning import PLANNING, needs_policies
 from pwm_bench.jobs.pretrain import PretrainSpec
 from pwm_bench.pwm.extraction.config import ExtractionConfig
-from pwm_bench.store.inputs import Input, Pending
+from pwm_bench.store.inputs import Input, Pending, numbered
 from pwm_bench.store.spec import Spec
 from pwm_bench.studies.multitask import Multitask
 from pwm_bench.sweep.graph import STAGES, Study
@@ -41,8 +41,7 @@ def build(
     nodes = dict(_stages(recipe, tasks, data, model, workers, f"{name}{STAGES}"))
     sets: list[Input | Pending] = [data] if data is not None else []
     sets += [Pending(made, "data") for made in nodes if made.split()[-1] == "data"]
-    several = len(sets) > 1
-    all_data = {f"data.{number}" if several else "data": one for number, one in enumerate(sets)}
+    all_data = numbered("data", sets)
     model_node: Input | Pending = model if model is not None else Pending(_last_model(recipe, data), "model")
     common: dict[str, Any] = {
         "tasks": tasks, "evaluation_episodes": recipe.episodes, "workers": workers, "study": name

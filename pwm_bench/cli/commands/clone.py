@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from pwm_bench.cli.commands.experts import ExpertsOptions, carry_out
+from pwm_bench.cli.commands.experts import ExpertsOptions, carry_out, names_of_tasks
 from pwm_bench.cli.commands.options import option
 
 __all__ = ["Clone"]
@@ -19,12 +19,12 @@ class Clone(ExpertsOptions):
     """Imitate the actions of a dataset, a policy for each task, all together: what extraction has to beat.
 
     Examples:
-      pwm-bench clone data/three
-      pwm-bench clone data/three --best 0.1 --study three
+      pwm-bench clone results/runs/collect/DATA
+      pwm-bench clone data/three data/more --best 0.1 --study three
     """
 
-    data: Annotated[Path, tyro.conf.Positional, option("DATA")]
-    """Folder of a dataset; see `pwm-bench collect`."""
+    data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ..")]
+    """Run directories of `pwm-bench collect`, or folders of datasets; several, of the same tasks, are read as one."""
     best: Annotated[float, option("SHARE", "1")] = 1.0
     """Imitate only this share of each task's episodes, those with the highest returns."""
     evaluations: Annotated[int, option("N", "2")] = 2
@@ -34,12 +34,10 @@ class Clone(ExpertsOptions):
         """Clones."""
         from baselines.bc import Config
         from pwm_bench.jobs.clone import CloneSpec
-        from pwm_bench.store.inputs import find_input
-        from pwm_bench.world_model.dataset import layout
+        from pwm_bench.store.inputs import numbered
 
         results = self.open_results()
         config = self.configured(Config(best=self.best), "cloning settings")
-        data = find_input(self.data, "data")
-        tasks = [task.name for task in layout.read_header(Path(data.path)).tasks]
-        spec = CloneSpec(inputs={"data": data}, config=config, **self.spec_fields(tasks))
+        data = self.find_data(self.data)
+        spec = CloneSpec(inputs=numbered("data", data), config=config, **self.spec_fields(names_of_tasks(data[0])))
         return carry_out(spec, results, checkpoint_seconds=self.checkpoint_seconds)

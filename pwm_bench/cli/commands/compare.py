@@ -25,7 +25,7 @@ class Compare:
     """Evaluate the ways to act with one multi-task world model on the same episodes of the real tasks.
 
     Example:
-      pwm-bench compare models/three --experts results/runs/extract/0123456789ab --episodes 10
+      pwm-bench compare results/runs/pretrain/MODEL --experts results/runs/extract/RUN --episodes 10
     """
 
     leaves_files: ClassVar[bool] = True

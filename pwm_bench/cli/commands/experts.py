@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pwm_bench.jobs.experts import ExpertsSpec
+    from pwm_bench.store.inputs import Input
     from pwm_bench.store.results import Results
     from pwm_bench.store.schema import RunRecord
 
-__all__ = ["ExpertsOptions", "carry_out"]
+__all__ = ["ExpertsOptions", "carry_out", "names_of_tasks"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,18 @@ class ExpertsOptions:
             changes["iterations"] = int(self.iterations)
         return configs.override(base, changes, where=where)
 
+    def find_data(self, paths: Sequence[Path]) -> list[Input]:
+        """The datasets.
+
+        Raises:
+            UsageError: there is none.
+        """
+        from pwm_bench.store.inputs import find_input
+
+        if not paths:
+            raise UsageError("DATA is missing: give a run directory of `pwm-bench collect`, or the folder of a dataset")
+        return [find_input(path, "data") for path in paths]
+
     def spec_fields(self, tasks: Sequence[str]) -> dict[str, Any]:
         """What an `ExpertsSpec` takes from the options.
 
@@ -97,6 +111,13 @@ class ExpertsOptions:
             "device": self.device or "auto",
             "workers": self.workers,
         }
+
+
+def names_of_tasks(data: Input) -> list[str]:
+    """Names of the tasks of a dataset, in its order."""
+    from pwm_bench.world_model.dataset import layout
+
+    return [task.name for task in layout.read_header(Path(data.path)).tasks]
 
 
 def carry_out(spec: ExpertsSpec, results: Results, *, checkpoint_seconds: float) -> int:

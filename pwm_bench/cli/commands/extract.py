@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from pwm_bench.cli.commands.experts import ExpertsOptions, carry_out
+from pwm_bench.cli.commands.experts import ExpertsOptions, carry_out, names_of_tasks
 from pwm_bench.cli.commands.options import option
 
 __all__ = ["Extract"]
@@ -19,14 +19,15 @@ class Extract(ExpertsOptions):
     """Train PWM policies for the tasks of a frozen world model, all together, or go on with what was cut off.
 
     Examples:
-      pwm-bench extract models/three data/three
+      pwm-bench extract results/runs/pretrain/MODEL results/runs/collect/DATA
       pwm-bench extract mt30-48M.pt data/mt30 --tasks walker-run cheetah-run --precision bfloat16
     """
 
     model: Annotated[Path, tyro.conf.Positional, option("MODEL")]
     """World model: what `pwm-bench pretrain` made, or a TD-MPC2 checkpoint (.pt)."""
-    data: Annotated[Path, tyro.conf.Positional, option("DATA")]
-    """Dataset whose observations imagined rollouts start from."""
+    data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ..")]
+    """Run directories of `pwm-bench collect`, or folders of datasets; several, of the same tasks, are read as one.
+    Imagined rollouts start from their observations."""
     variant: Annotated[str, option("NAME", "paper")] = "paper"
     """paper, or released for what the released code computes."""
     precision: Annotated[str, option("NAME", "float32")] = "float32"
@@ -36,17 +37,17 @@ class Extract(ExpertsOptions):
         """Extracts."""
         from pwm_bench.jobs.extract import ExtractionSpec
         from pwm_bench.pwm.extraction.config import variant
-        from pwm_bench.store.inputs import find_input
-        from pwm_bench.world_model.dataset import layout
+        from pwm_bench.store.inputs import find_input, numbered
         from pwm_bench.world_model.multitask.files import read_config
 
         results = self.open_results()
         config = self.configured(variant(self.variant, precision=self.precision), "extraction settings")
-        inputs = {"model": find_input(self.model, "model"), "data": find_input(self.data, "data")}
-        model = Path(inputs["model"].path)
-        shared = [task.name for task in layout.read_header(Path(inputs["data"].path)).tasks]
+        source, data = find_input(self.model, "model"), self.find_data(self.data)
+        model = Path(source.path)
+        shared = names_of_tasks(data[0])
         if model.suffix != ".pt":  # a TD-MPC2 checkpoint names no tasks
             known = read_config(model).tasks
             shared = [task for task in known if task in shared]
+        inputs = {"model": source, **numbered("data", data)}
         spec = ExtractionSpec(inputs=inputs, config=config, **self.spec_fields(shared))
         return carry_out(spec, results, checkpoint_seconds=self.checkpoint_seconds)

@@ -19,7 +19,7 @@ from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.store import checkpoint
 from pwm_bench.store.frames import load_study, members_frame
-from pwm_bench.store.inputs import Input, Pending, find_input
+from pwm_bench.store.inputs import Input, Pending, find_input, numbered
 from pwm_bench.store.results import Results
 from pwm_bench.store.verify import verify
 from pwm_bench.world_model.dataset import Dataset, ObservationSampler
@@ -154,6 +154,20 @@ def test_a_failure_is_recorded_and_tried_again(place, tmp_path, monkeypatch):
     assert carry_out(spec, results).record.status == "ok"
     assert directory.read().attempts == 2
     assert not directory.traceback.exists()
+
+
+def test_several_datasets_are_read_as_one(place, tmp_path):
+    write_linear_data(tmp_path / "data", episodes=3, tasks=REAL_TASKS)
+    more = [find_input(one / "data", "data") for one in (place, tmp_path)]
+    alone = cloning(place)
+    spec = dataclasses.replace(alone, inputs=numbered("data", more))
+    assert sorted(spec.inputs) == ["data.0", "data.1"]
+    assert len({spec.id, alone.id, dataclasses.replace(alone, inputs=numbered("data", more[::-1])).id}) == 3
+    assert spec.open_inputs("data") == [place / "data", tmp_path / "data"]
+    assert carry_out(dataclasses.replace(spec, evaluations=2), Results(tmp_path)).record.status == "ok"
+    misnamed = dataclasses.replace(alone, inputs={"data.first": more[0]})
+    with pytest.raises(UsageError, match=r"inputs.data.first: must be 'data', or 'data.' and a number"):
+        misnamed.open_inputs("data")
 
 
 def test_a_changed_input_is_refused_and_nothing_left(tmp_path):

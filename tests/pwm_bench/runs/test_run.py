@@ -61,6 +61,7 @@ def test_a_run_trains_evaluates_and_says_so(tmp_path):
         "gradient_steps": 50,
         "policy_gradient_steps": 50,
         "imagined_steps": 0,
+        "episodes": 0,
     }
     assert record.gradient_source == "simulator"
     assert len(record.task_hash) == 12
