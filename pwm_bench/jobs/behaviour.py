@@ -15,10 +15,11 @@ from envs.cores import usable_cores
 from envs.devices import resolve_device
 from pwm_bench import configs, registry
 from pwm_bench.collection.trained import build, check_learner, describe, stage_path
+from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.learning.checks import check_at_least
-from pwm_bench.runs.job import Budget, Job, file_artifact
+from pwm_bench.runs.job import Budget, file_artifact
 from pwm_bench.store import checkpoint
-from pwm_bench.store.schema import Artifact, Counts, RunRecord
+from pwm_bench.store.schema import Artifact, RunRecord
 from pwm_bench.store.spec import Spec
 
 __all__ = ["BehaviourJob", "BehaviourSpec"]
@@ -74,7 +75,7 @@ class BehaviourSpec(Spec):
         return f"{self.task} · suite · {self.learner}"
 
 
-class BehaviourJob(Job):
+class BehaviourJob(LearnerJob):
     """A learner and the worlds of its task.
 
     Args:
@@ -91,7 +92,7 @@ class BehaviourJob(Job):
         names = ("task", "learner", "config", "seed", "env_steps")
         self._built: dict[str, Any] = {name: getattr(spec, name) for name in names}
         workers = usable_cores() if spec.workers is None else spec.workers
-        self._env, self._learner = build(**self._built, num_workers=workers, device=self.device)
+        self._env, self.learner = build(**self._built, num_workers=workers, device=self.device)
         self._gradient_source = package.gradient_source
         self._stages = 0
         self.budget = Budget(unit="env_steps", total=spec.env_steps)
@@ -100,32 +101,27 @@ class BehaviourJob(Job):
         """Notes where the policy's gradient comes from."""
         record.gradient_source = self._gradient_source
 
-    def counts(self) -> Counts:
-        """The learner's counters."""
-        counters = self._learner.counters
-        return Counts(
-            env_steps=counters.env_steps,
-            gradient_steps=counters.gradient_steps,
-            policy_gradient_steps=counters.policy_gradient_steps,
-            imagined_steps=counters.imagined_steps,
-        )
+    @property
+    def alive(self) -> None:
+        """The run has no population: what it leaves is no result."""
+        return None
 
     def advance(self) -> Mapping[str, Tensor]:
         """One update of the learner; its state is kept where a stage ends."""
-        metrics = self._learner.update()
+        metrics = super().advance()
         reached = self.budget.part(self._spec.stages, self.counts())
         while self._stages < reached:
-            checkpoint.save(stage_path(self._path, self._stages), self._learner.state_dict(), spec_id=self._spec.id)
+            checkpoint.save(stage_path(self._path, self._stages), self.learner.state_dict(), spec_id=self._spec.id)
             self._stages += 1
         return metrics
 
     def state_dict(self) -> dict[str, Any]:
         """The learner's, and the stages it is through."""
-        return {"learner": self._learner.state_dict(), "stages": self._stages}
+        return {"learner": super().state_dict(), "stages": self._stages}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores the learner."""
-        self._learner.load_state_dict(state["learner"])
+        super().load_state_dict(state["learner"])
         self._stages = state["stages"]
 
     def artifacts(self, folder: Path) -> Mapping[str, Artifact]:

@@ -29,7 +29,7 @@ class LearnerJob(Job):
         return Counts(**asdict(self.learner.counters))
 
     @property
-    def alive(self) -> Tensor:
+    def alive(self) -> Tensor | None:
         """Which members have not diverged."""
         return self.learner.alive
 
