@@ -113,7 +113,7 @@ def test_killed_it_goes_on_to_the_same_data(start, whole, tmp_path, monkeypatch)
 @pytest.mark.slow
 def test_killed_twenty_times(start, tmp_path, monkeypatch):
     monkeypatch.setattr(collect, "_ROWS_PER_SHARD", 1 << 16)
-    one = spec(episodes=200)
+    one = spec(episodes=60)
     assert outcome(killed(start, one, tmp_path / "k", kills=20)) == outcome(undisturbed(one, tmp_path))
 
 
@@ -125,6 +125,26 @@ def test_shards_that_the_checkpoint_does_not_know_are_made_again(whole, tmp_path
     stray = directory.path / "data" / "shard-000000"
     stray.mkdir(parents=True)
     (stray / "shard.json").write_text("{}")
+    assert outcome(undisturbed(one, tmp_path)) == outcome(whole)
+
+
+@pytest.mark.parametrize("pieces", [2, 5])
+@pytest.mark.parametrize("checkpoint_seconds", [0.0, 1e9])
+def test_a_piece_that_no_checkpoint_knows_is_done_again(whole, tmp_path, monkeypatch, pieces, checkpoint_seconds):
+    """As a kill would leave it: all written, and then gone."""
+    one = spec()
+    with monkeypatch.context() as patch:
+        advance, left = collect.CollectJob.advance, iter(range(pieces - 1))
+
+        def lost(self):
+            result = advance(self)
+            if next(left, None) is None:
+                raise RuntimeError("gone")
+            return result
+
+        patch.setattr(collect.CollectJob, "advance", lost)
+        failed = carry_out(one, Results(tmp_path), checkpoint_seconds=checkpoint_seconds)
+    assert failed.record.status == "failed"
     assert outcome(undisturbed(one, tmp_path)) == outcome(whole)
 
 
