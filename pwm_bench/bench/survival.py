@@ -30,7 +30,7 @@ from pwm_bench.jobs.kinds import job_class
 from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
 from pwm_bench.store.verify import verify
-from pwm_bench.studies.locomotion import load_study
+from pwm_bench.studies.registry import load_study
 from pwm_bench.sweep import sweep
 from pwm_bench.sweep.executors import local
 from pwm_bench.sweep.executors.capacity import Capacity
@@ -56,6 +56,7 @@ class Outcome:
 
     Attributes:
         kills: by victim (``sweep`` or ``run``) and name of the signal.
+        kinds: kills of runs, by the kind of work that was hit.
         rounds: finished sweeps of the study.
         runs: finished runs that were compared.
         resumes: times that a run was gone on with.
@@ -65,6 +66,7 @@ class Outcome:
     """
 
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
     rounds: int = 0
     runs: int = 0
     resumes: int = 0
@@ -80,14 +82,17 @@ class _Process(Protocol):
     def send_signal(self, number: int) -> None: ...
 
 
-def main(*, quick: bool = False, kills: int | None = None, minutes: float = 30.0, seed: int = 0) -> int:
-    """Soaks the study ``survival`` and prints a table.
+def main(
+    *, quick: bool = False, kills: int | None = None, minutes: float = 30.0, seed: int = 0, study: str = "survival"
+) -> int:
+    """Soaks a study and prints a table.
 
     Args:
         quick: 20 kills, unless told otherwise.
         kills: how many; 200 by default.
         minutes: no more kills after so long.
         seed: of the random choices.
+        study: whose runs take seconds; ``every-kind`` has all kinds of work.
 
     Returns:
         1 if anything was lost, or too few kills were made.
@@ -98,13 +103,13 @@ def main(*, quick: bool = False, kills: int | None = None, minutes: float = 30.0
 
     console = terminal()
     wanted = kills or (20 if quick else 200)
-    study = load_study("survival")
+    graph = load_study(study)
     with tempfile.TemporaryDirectory(prefix="pwm-bench-survival-") as folder, console.status("") as status:
 
         def told(outcome: Outcome) -> None:
             status.update(f"{sum(outcome.kills.values())} of {wanted} kills, {outcome.rounds} rounds finished")
 
-        outcome = soak(study, Path(folder), kills=wanted, seconds=60.0 * minutes, seed=seed, told=told)
+        outcome = soak(graph, Path(folder), kills=wanted, seconds=60.0 * minutes, seed=seed, told=told)
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(justify="right")
@@ -112,6 +117,8 @@ def main(*, quick: bool = False, kills: int | None = None, minutes: float = 30.0
     table.add_row("kills", f"{total}")
     for (victim, name), number in sorted(outcome.kills.items()):
         table.add_row(f"  {victim}s, {name}", f"{number}")
+    for kind, number in sorted(outcome.kinds.items()):
+        table.add_row(f"  of {kind}", f"{number}")
     table.add_row("sweeps started by the command line", f"{outcome.typed}")
     table.add_row("times that a run was resumed", f"{outcome.resumes}")
     table.add_row("rounds", f"{outcome.rounds}")
@@ -119,7 +126,7 @@ def main(*, quick: bool = False, kills: int | None = None, minutes: float = 30.0
     table.add_row("identical to the undisturbed sweep", "no" if outcome.problems else "yes")
     table.add_row("minutes", f"{outcome.seconds / 60:.1f}")
     console.print(f"{machine_line()}\n", highlight=False)
-    console.print(f"random kills of {_SWEEPS} sweeps at a time, study {study.name}", style="bold")
+    console.print(f"random kills of {_SWEEPS} sweeps at a time, study {study}", style="bold")
     console.print(table)
     for problem in outcome.problems:
         console.print(problem, style="red", soft_wrap=True, markup=False, highlight=False)
@@ -166,27 +173,35 @@ def soak(
     process = Forked(lambda: _sweep(study, undisturbed.root))
     if process.wait() != 0:
         raise UsageError("bench survival: the undisturbed sweep failed; see `pwm-bench sweep " + study.name + "`")
-    expected = {spec.id: snapshot(undisturbed.run(study.name, spec.id)) for spec in study.specs}
+    expected = {name: snapshot(directory) for name, directory in _directories(study, undisturbed).items()}
     pause = _MOST_PAUSE * (time.monotonic() - begun) / len(study.specs)
     while True:
         results = Results(folder / f"round-{outcome.rounds}")
         left = kills - sum(outcome.kills.values())
         until = start + seconds if left > 0 else 0.0
         _round(study, results, numbers, outcome, pause, kills, until, typed, told)
-        for spec in study.specs:
-            directory = results.run(study.name, spec.id)
-            outcome.problems += compare(directory, expected[spec.id])
+        found = _directories(study, results)
+        outcome.problems += [f"{results.root}: {name} was never begun" for name in expected if name not in found]
+        for name, directory in found.items():
+            outcome.problems += compare(directory, expected[name])
             if directory.record_file.exists():
                 outcome.resumes += directory.peek()[1] - 1
-        results.clear_claims(study.name)  # as the next sweep would, if the last one was killed
-        if (results.study_path(study.name) / ".claims").exists():
-            outcome.problems.append(f"{results.root}: a claim is still held")
+        for filed in {spec.study for spec in study.specs}:
+            results.clear_claims(filed)  # as the next sweep would, if the last one was killed
+            if (results.study_path(filed) / ".claims").exists():
+                outcome.problems.append(f"{results.root}: a claim is still held")
         outcome.runs += len(study.specs)
         outcome.rounds += 1
         told(outcome)
         if sum(outcome.kills.values()) >= kills or time.monotonic() - start > seconds:
             outcome.seconds = time.monotonic() - start
             return outcome
+
+
+def _directories(study: Study, results: Results) -> dict[str, RunDirectory]:
+    """The directories of a study's runs by name, as far as what they read is there."""
+    items = sweep.plan(study, results)
+    return {item.name: results.run(item.spec.study, item.spec.id) for item in items if item.plan != "wait"}
 
 
 def _round(
@@ -228,7 +243,7 @@ def _round(
 def _left(study: Study, results: Results) -> bool:
     """Whether some run is neither finished nor failed for good, or still in someone's hands."""
     items = sweep.plan(study, results)
-    return any(item.to_do or item.plan == "busy" for item in items)
+    return any(item.to_do or item.plan in ("busy", "wait") for item in items)
 
 
 def _start(study: Study, results: Results, typed: bool, jobs: int, outcome: Outcome) -> _Process:
@@ -258,11 +273,13 @@ def _kill(sweeps: list[_Process], study: Study, results: Results, numbers: rando
     kind = "run" if runs and numbers.random() < 0.6 else "sweep"
     number = SIGTERM if numbers.random() < _POLITE else SIGKILL
     if kind == "run":
-        pid = numbers.choice(runs)
+        pid = numbers.choice(sorted(runs))
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             return False
+        if runs[pid]:
+            outcome.kinds[runs[pid]] += 1
     else:
         living = [process for process in sweeps if process.poll() is None]
         if not living:
@@ -272,10 +289,11 @@ def _kill(sweeps: list[_Process], study: Study, results: Results, numbers: rando
     return True
 
 
-def _runs(sweeps: list[_Process], study: Study, results: Results) -> list[int]:
-    """Processes at work on runs: the sweeps' own, and those whose sweep was killed."""
+def _runs(sweeps: list[_Process], study: Study, results: Results) -> dict[int, str]:
+    """Processes at work on runs, the sweeps' own and those whose sweep was killed, each with the kind of work that it
+    does; "" while it does none yet."""
     mine = {process.pid for process in sweeps}
-    found = set()
+    found: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -284,15 +302,14 @@ def _runs(sweeps: list[_Process], study: Study, results: Results) -> list[int]:
         except (OSError, ValueError):
             continue
         if int(parent) in mine and state != "Z":
-            found.add(int(entry.name))
-    for spec in study.specs:
-        directory = results.run(study.name, spec.id)
+            found[int(entry.name)] = ""
+    for name, directory in _directories(study, results).items():
         if directory.busy:
             try:
-                found.add(int((directory.path / "lock").read_text().split()[0]))
+                found[int((directory.path / "lock").read_text().split()[0])] = study.nodes[name].kind
             except (OSError, ValueError, IndexError):
                 continue
-    return sorted(pid for pid in found - {os.getpid()} if _is_ours(pid, results))
+    return {pid: kind for pid, kind in found.items() if pid != os.getpid() and _is_ours(pid, results)}
 
 
 def _is_ours(pid: int, results: Results) -> bool:
@@ -311,8 +328,10 @@ def snapshot(directory: RunDirectory) -> dict[str, Any]:
 
     record = directory.read()
     header = json.loads((directory.checkpoint / "state.json").read_bytes())
-    kept = ("status", "reason", "spec", "task_hash", "gradient_source", "gradient_check", "members", "counts")
+    kept = ("status", "reason", "task_hash", "gradient_source", "gradient_check", "members", "counts", "artifacts")
+    spec = {name: value for name, value in record.spec.items() if name != "inputs"}
     return {
+        "spec": spec | {"inputs": {name: one["digest"] for name, one in record.spec.get("inputs", {}).items()}},
         "metrics": [_timeless(line) for line in directory.metrics.read()],
         "evaluations": [_timeless(line) for line in directory.evaluations.read()],
         "record": record.model_dump(include=set(kept)),

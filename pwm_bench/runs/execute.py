@@ -115,9 +115,10 @@ def _prepare(journal: Journal, build: Callable[[Path], Job], announcer: Announce
         clocks.device = job.device
     try:
         stop.check()
-        with clocks.phase("compile"):
-            announcer.tell("compile")
-            job.compile()
+        if type(job).compile is not Job.compile:  # most kinds of work compile nothing
+            with clocks.phase("compile"):
+                announcer.tell("compile")
+                job.compile()
         stop.check()
         with clocks.phase("setup"):
             loop = Loop(job, journal, clocks, announcer, stop)

@@ -14,6 +14,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "training": ("scale", "task", "simulator", "algorithm", "budget"),
     "multi-task": ("data", "model"),
     "gradient": ("size",),
+    "small": (),
 }
 """Family of studies -> what may be changed when one is loaded."""
 _KEYWORDS = {"task": "tasks", "simulator": "simulators", "algorithm": "algorithms"}
@@ -56,8 +57,12 @@ def load_study(name: str, **options: Any) -> Study:
         from pwm_bench.studies.locomotion import load_study as load
     elif family == "multi-task":
         from pwm_bench.studies.multitask import load_multitask as load
-    else:
+    elif family == "gradient":
         from pwm_bench.studies.gradients import load_graph as load
+    else:
+        from pwm_bench.studies.every_kind import every_kind
+
+        return every_kind()
     return load(name, **{_KEYWORDS.get(option, option): value for option, value in options.items()})
 
 
@@ -77,6 +82,10 @@ def _descriptions(family: str) -> dict[str, str]:
         from pwm_bench.studies import gradients
 
         return {f"{gradients.FILED_AS}{name}": gradients.describe(name) for name in gradients.STUDIES}
+    if family == "small":
+        from pwm_bench.studies.every_kind import DESCRIPTION, NAME
+
+        return {NAME: DESCRIPTION}
     from pwm_bench.studies.multitask import MULTITASK
 
     return {name: recipe.description for name, recipe in MULTITASK.items()}

@@ -46,19 +46,22 @@ class Bench:
     runs: Annotated[int | None, option("N", "10000")] = None
     """results: so many run directories."""
 
+    study: Annotated[str | None, option("STUDY", "survival")] = None
+    """survival: whose runs; every-kind has one of every kind of work."""
+
     def __call__(self) -> int:
         """Measures and prints. Returns 1 if something that should hold did not."""
         if self.what not in _KINDS:
             raise unknown("benchmark", self.what, _KINDS)
         main = importlib.import_module(_KINDS[self.what]).main
         options: dict[str, Any] = {"quick": self.quick}
-        for name in ("kills", "minutes", "interruptions", "seed", "runs"):
+        for name in ("kills", "minutes", "interruptions", "seed", "runs", "study"):
             value = getattr(self, name)
             if value is None:
                 continue
             if name not in inspect.signature(main).parameters:
                 raise UsageError(f"--{name} {value}: is no option of `bench {self.what}`")
-            if value < 0 or (value == 0 and name != "seed"):
+            if not isinstance(value, str) and (value < 0 or (value == 0 and name != "seed")):
                 raise UsageError(f"--{name} {value}: must be positive")
             options[name] = value
         return int(main(**options) or 0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from envs.errors import UsageError
+from pwm_bench.jobs.kinds import KINDS
 from pwm_bench.studies import gradients, locomotion, multitask
 from pwm_bench.studies.registry import describe, load_study, names
 from pwm_bench.sweep.graph import needs
@@ -11,7 +12,12 @@ from pwm_bench.sweep.graph import needs
 def test_studies_of_every_kind_are_there_once():
     every = names()
     assert len(set(every)) == len(every)
-    known = [*locomotion.STUDIES, *multitask.MULTITASK, *(f"gradients-{name}" for name in gradients.STUDIES)]
+    known = [
+        "every-kind",
+        *locomotion.STUDIES,
+        *multitask.MULTITASK,
+        *(f"gradients-{name}" for name in gradients.STUDIES),
+    ]
     assert set(every) == set(known)
     assert all(describe(name) for name in every)
 
@@ -23,6 +29,10 @@ def test_each_is_a_graph_under_its_name():
         assert {spec.study for spec in study.specs} <= {name, f"{name}-stages"}
     reads = {name: len(needs(spec)) for name, spec in load_study("gradients-smoke").nodes.items()}
     assert sorted(reads.values()) == [0, 1, 1]  # a world model, and both comparisons with it
+
+
+def test_one_study_has_every_kind_of_work():
+    assert {spec.kind for spec in load_study("every-kind").specs} == set(KINDS)
 
 
 def test_options_reach_the_study():
