@@ -89,6 +89,11 @@ def find_input(path: Path | str, artifact: str) -> Input:
             raise UsageError(f"{path}: the run is not finished ({record.status}), so it has left no {artifact} yet")
         raise unknown("artifact of the run", artifact, record.artifacts)
     found = record.artifacts[artifact]
+    if not (path / found.file).exists():
+        raise UsageError(
+            f"{path / found.file}: the run's artifact '{artifact}' is gone; restore it, or remove the run's directory to "
+            "have it made again"
+        )
     return Input(path=str(path / found.file), digest=found.digest)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -89,6 +90,22 @@ def test_an_artifact_that_is_not_left_is_refused(tmp_path):
     result, _ = do(Study(name="sums", description="", nodes=nodes), results)
     assert (result.items[1].plan, result.items[1].status) == ("leave", "refused")
     assert "unknown artifact of the run 'model'" in result.items[1].reason
+
+
+def test_a_finished_run_whose_artifact_is_gone_is_not_taken_for_whole(tmp_path):
+    results = Results(tmp_path)
+    base = {"base": SumSpec(numbers=(1,))}
+    made, _ = do(Study(name="sums", description="", nodes=base), results)
+    directory = results.run("sums", made.items[0].spec.id)
+    (directory.path / "sum.txt").unlink()
+    nodes = {**base, "reader": SumSpec(numbers=(), inputs={"x": Pending("base", "sum")})}
+    result, executor = do(Study(name="sums", description="", nodes=nodes), results)
+    assert not executor.begun
+    assert (result.items[1].plan, result.items[1].status, result.exit_code) == ("leave", "refused", 1)
+    assert "artifact 'sum' is gone; restore it, or remove" in result.items[1].reason
+    shutil.rmtree(directory.path)
+    result, executor = do(Study(name="sums", description="", nodes=nodes), results)
+    assert [item.status for item in result.items] == ["ok", "ok"]
 
 
 @pytest.mark.parametrize(
