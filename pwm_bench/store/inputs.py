@@ -91,8 +91,8 @@ def find_input(path: Path | str, artifact: str) -> Input:
     found = record.artifacts[artifact]
     if not (path / found.file).exists():
         raise UsageError(
-            f"{path / found.file}: the run's artifact '{artifact}' is gone; restore it, or remove the run's directory to "
-            "have it made again"
+            f"{path / found.file}: the run's artifact '{artifact}' is gone; restore it, or remove the run's directory, "
+            "and it is made again"
         )
     return Input(path=str(path / found.file), digest=found.digest)
 
