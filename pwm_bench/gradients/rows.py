@@ -13,11 +13,12 @@ from pwm_bench.store.results import FINISHED, Results, RunDirectory
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "FILE", "gradient_runs", "load_rows", "write_table"]
+__all__ = ["COLUMNS", "FILE", "gradient_runs", "load_rows", "setting_columns", "write_table"]
 
 FILE = "gradients.parquet"
 COLUMNS = ("estimator", "simulator", "horizon", "state", "metric", "at", "value", "low", "high")
 """Columns of the table; docs/gradients.md says what they mean."""
+_OF_RUN = ("study", "comparison", "kind", "task", "loop")
 
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -53,7 +54,8 @@ def gradient_runs(results: Results, study: str) -> list[RunDirectory]:
 
 
 def load_rows(results: Results, study: str, *, damaged: list[str] | None = None) -> pd.DataFrame:
-    """All rows of a study's runs, with ``comparison`` (the id), ``task``, ``loop`` and the setting as columns.
+    """All rows of a study's runs, with ``comparison`` (the id), ``kind``, ``task``, ``loop`` and the setting as
+    columns.
 
     Args:
         results: the results folder.
@@ -76,11 +78,25 @@ def load_rows(results: Results, study: str, *, damaged: list[str] | None = None)
             else:
                 lost.append(f"{run.path / FILE}: damaged; restore it, or remove the run's directory")
             continue
-        named = {"comparison": record.id, "task": record.spec.get("task", record.kind)}
+        named = {"comparison": record.id, "kind": record.kind, "task": record.spec.get("task", record.kind)}
         named["loop"] = record.spec.get("loop", "none")
-        frames.append(frame.assign(**{**named, **record.spec.get("setting", {})}))
+        said = record.spec.get("setting", {}).items()
+        # As objects: beside runs without it, whole numbers stay what they are.
+        setting = {name: pd.Series([value] * len(frame), dtype=object) for name, value in said}
+        frames.append(frame.assign(**{**named, **setting}))
     if lost and (damaged is None or not frames):
         raise UsageError(lost[0])
     if damaged is not None:
         damaged += lost
     return pd.concat(frames, ignore_index=True)
+
+
+def setting_columns(frame: pd.DataFrame, *others: str) -> list[str]:
+    """The columns of `load_rows` that say what distinguishes runs within their study, where all rows have it.
+
+    Args:
+        frame: the rows.
+        others: further columns that were added to them.
+    """
+    known = {*COLUMNS, *_OF_RUN, *others}
+    return [str(name) for name in frame if name not in known and bool(frame[name].notna().all())]

@@ -75,7 +75,7 @@ class Loaded:
         if self.unscored and not self.runs and not self.damaged:
             raise UsageError(
                 f"study '{study}': its runs have no seeds and no scores; for comparisons of gradients there are "
-                f"`pwm-bench table {study}`, without options of scores, and `pwm-bench results export {study}`"
+                f"`pwm-bench table {study}`, `pwm-bench plot {study}` and `pwm-bench results export {study}`"
             )
 
 

@@ -13,7 +13,7 @@ from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet
 from pwm_bench.analysis.formats.columns import Align
 from pwm_bench.analysis.gradients.figures import LABELS
 from pwm_bench.gradients.estimators import ESTIMATORS
-from pwm_bench.gradients.rows import COLUMNS
+from pwm_bench.gradients.rows import setting_columns
 from pwm_bench.names import simulator_name, task_name
 from pwm_bench.text import MISSING, number
 
@@ -115,8 +115,7 @@ def _title(rows: pd.DataFrame, mine: pd.DataFrame, *, in_print: bool) -> str:
         task, simulator = task_name(task), simulator_name(simulator)
     title = f"{task} in {simulator}" if simulator else task
     title += f", {first['loop']} loop" if first["loop"] != "none" else ""
-    known = {*COLUMNS, "study", "comparison", "task", "loop", "nonfinite"}
-    of_setting = [name for name in rows if name not in known and mine[name].notna().all()]
+    of_setting = setting_columns(mine, "nonfinite")
     return ", ".join([title, *(f"{name}={_plain(first[name])}" for name in of_setting)])
 
 

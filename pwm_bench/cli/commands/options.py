@@ -93,3 +93,24 @@ def published_choice(wanted: bool, choice: str) -> str | None:
     if choice and choice not in CHOICES:
         raise unknown("choice of published results", choice, CHOICES)
     return choice or ("closest" if wanted else None)
+
+
+def refuse_options_of_scores(command: OfStudies, names: tuple[str, ...], study: str) -> None:
+    """Makes sure that no option that is about scores was given, where there are none.
+
+    Args:
+        command: with its options.
+        names: of such options.
+        study: how the error calls what was selected.
+
+    Raises:
+        UsageError: one was given.
+    """
+    from envs.errors import UsageError
+
+    for name in names:
+        if getattr(command, name) != getattr(type(command), name):
+            raise UsageError(
+                f"--{name.replace('_', '-')}: is about scores, and study '{study}' has comparisons of gradients "
+                "alone; leave it out"
+            )

@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import tyro
 
 from envs.errors import UsageError, unknown
-from pwm_bench.cli.commands.options import OfStudies, option, published_choice
+from pwm_bench.cli.commands.options import OfStudies, option, published_choice, refuse_options_of_scores
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pwm_bench.statistics import Normalisation
     from pwm_bench.store.frames import Loaded
+    from pwm_bench.store.selection import Selection
 
 __all__ = ["KINDS", "Plot"]
 
+_OF_SCORES = ("kind", "axis", "metric", "normalise", "threshold", "width", "with_published", "published", "scale")
 KINDS = ("curves", "profile", "improvement", "scores", "threshold", "timeline")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plot(OfStudies):
-    """Draw figures of studies for print: learning curves, profiles, comparisons, timelines."""
+    """Draw figures of studies for print: learning curves, profiles, comparisons, timelines; of gradients their own."""
 
     leaves_files: ClassVar[bool] = True
 
@@ -81,9 +83,10 @@ class Plot(OfStudies):
                 raise unknown("figure format", name, style.FORMATS)
         if self.width and self.width not in style.WIDTHS:
             raise unknown("width", self.width, style.WIDTHS)
+        loaded = selection.load(Results(self.results))
+        if loaded.unscored and not loaded.runs:
+            return self._gradients(selection, loaded, formats)
         with style.paper():
-            loaded = selection.load(Results(self.results))
-            loaded.check_scored(selection.title)
             frame, scales = normalise_frame(members_frame(loaded.runs, metric=self.metric), self.normalise)
             folder = self.output or self.results / "figures" / selection.folder
             for kind in kinds or _suitable(frame, self.threshold, self.normalise):
@@ -93,6 +96,21 @@ class Plot(OfStudies):
         for note in (CAPTION, scales.note, *(f"Left out: {message}" for message in loaded.damaged)):
             if note:
                 print(note)
+        return 0
+
+    def _gradients(self, selection: Selection, loaded: Loaded, formats: list[str]) -> int:
+        """The figures of comparisons of gradients and the like."""
+        from pwm_bench.analysis.gradients.drawing import draw
+        from pwm_bench.analysis.gradients.selected import selected_rows
+        from pwm_bench.store.results import Results
+
+        refuse_options_of_scores(self, _OF_SCORES, selection.title)
+        frame, left_out = selected_rows(Results(self.results), selection, loaded)
+        folder = self.output or self.results / "figures" / selection.folder
+        for file in draw(frame, folder, formats=formats):
+            print(file)
+        for message in loaded.damaged + left_out:
+            print(f"Left out: {message}")
         return 0
 
     def _drawings(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from envs.errors import UsageError, unknown
-from pwm_bench.cli.commands.options import OfStudies, option, published_choice
+from pwm_bench.cli.commands.options import OfStudies, option, published_choice, refuse_options_of_scores
 from pwm_bench.cli.showing import terminal
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Table(OfStudies):
         from pwm_bench.analysis.gradients.selected import selected_rows
         from pwm_bench.analysis.gradients.table import gradient_data, gradient_sheet, metric_rows
 
-        self._refuse_options_of_scores(selection.title)
+        refuse_options_of_scores(self, _OF_SCORES, selection.title)
         frame, left_out = selected_rows(results, selection, loaded)
         metric = "cosine" if self.metric == type(self).metric else self.metric
         rows = metric_rows(frame, metric, study=selection.title)
@@ -140,14 +140,6 @@ class Table(OfStudies):
         console = terminal()
         console.print(grid_to_rich(sheet, console.width, trace=self.trace))
         return None
-
-    def _refuse_options_of_scores(self, study: str) -> None:
-        for name in _OF_SCORES:
-            if getattr(self, name) != getattr(type(self), name):
-                raise UsageError(
-                    f"--{name.replace('_', '-')}: is about scores, and study '{study}' has comparisons of gradients "
-                    "alone; leave it out"
-                )
 
 
 def show(console: Console, results: Results, selection: Selection, **options: Any) -> None:

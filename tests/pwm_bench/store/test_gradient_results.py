@@ -13,6 +13,7 @@ import pytest
 from envs.errors import UsageError
 from pwm_bench.cli.main import main
 from pwm_bench.gradients.measure import Measurement
+from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec
 from pwm_bench.gradients.rows import FILE
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_model import TrainModelSpec
@@ -243,12 +244,35 @@ def test_they_are_cached_as_what_they_are(root, monkeypatch, tmp_path):
     assert puts == []
 
 
-@pytest.mark.parametrize("command", ["plot", "report"])
-def test_what_needs_scores_says_so(capsys, root, command):
-    error = run(capsys, command, STUDY, "--results", root, code=2)[1]
+def test_what_needs_scores_says_so(capsys, root):
+    error = run(capsys, "report", STUDY, "--results", root, code=2)[1]
     assert "its runs have no seeds and no scores" in error
     with pytest.raises(UsageError, match="no seeds"):
         load_study(Results(root), STUDY).check_scored(STUDY)
+
+
+def test_figures(capsys, root, tmp_path):
+    """One for each value of what varies; with another kind of study beside it, each in a folder of its own."""
+    folder = root / "figures" / STUDY
+    out, _ = run(capsys, "plot", STUDY, "--format", "svg", "--results", root)
+    names = [*(f"{what}-warp-{n}.svg" for n in (0, 1) for what in ("estimates", "landscape")), "repetition-warp.svg"]
+    assert [Path(line) for line in out.split()] == [folder / name for name in names]
+    assert all((folder / name).stat().st_size > 5000 for name in names)
+    small = {"seeds": 2, "grid": 100, "epochs": 1, "batch_size": 50, "starts": 4, "steps": 5, "samples": 4}
+    ball = BallWallSpec(**small, variants=("released",))
+    assert carry_out(ball, Results(root)).record.status == "ok"
+    where = ("--output", tmp_path / "f", "--results", root)
+    out, _ = run(capsys, "plot", STUDY, ball.study, "--format", "svg", *where)
+    found = {Path(line).relative_to(tmp_path / "f").as_posix() for line in out.split()}
+    assert found == {*(f"{STUDY}/{name}" for name in names), f"{ball.study}/ball-wall-released.svg"}
+    assert "--kind: is about scores" in run(capsys, "plot", STUDY, "--kind", "curves", "--results", root, code=2)[1]
+
+
+def test_runs_that_differ_in_nothing_that_was_named_have_figures_apart(capsys, root):
+    for seed in (0, 1):
+        edit(directory(root, seed).record_file, lambda record: record["spec"].update(setting={}))
+    out, _ = run(capsys, "plot", STUDY, "--format", "svg", "--results", root)
+    assert {Path(line).parent.name for line in out.split()} == {comparison(seed).id for seed in (0, 1)}
 
 
 def test_the_table_has_each_cosine_with_its_interval(capsys, root):
