@@ -66,7 +66,7 @@ def test_killed_it_goes_on_to_the_same_policies(start, whole, tmp_path):
 
 @pytest.mark.slow
 def test_killed_twenty_times(start, tmp_path):
-    spec = dataclasses.replace(SPEC, env_steps=16384, stages=3)
+    spec = dataclasses.replace(SPEC, env_steps=8192, stages=3)
     assert outcome(killed(start, spec, tmp_path / "k", kills=20)) == outcome(undisturbed(spec, tmp_path))
 
 

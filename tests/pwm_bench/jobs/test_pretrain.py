@@ -147,7 +147,7 @@ def test_killed_it_goes_on_to_the_same_model(start, data, whole, tmp_path):
 
 @pytest.mark.slow
 def test_killed_twenty_times(start, data, tmp_path):
-    one = spec(data, gradient_steps=3000)
+    one = spec(data, gradient_steps=1000)
     assert outcome(killed(start, one, tmp_path / "k", kills=20)) == outcome(undisturbed(one, tmp_path))
 
 
