@@ -62,7 +62,7 @@ class ComparisonWork(Work):
         }
 
     def found(self) -> dict[str, Any]:
-        """Of each measurement."""
+        """What each measurement has found."""
         return {one.simulator: one.state_dict() for one in self.measurements}
 
     def find(self, state: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ class ProblemSpec(Spec):
     """Everything that determines a study's numbers; subclasses add fields."""
 
     seed: int = 0
-    """Of everything random."""
+    """What everything random is drawn from."""
     device: str = "cpu"
     """Where it computes; see `envs.resolve_device`."""
     inputs: Mapping[str, Input | Pending] = field(default_factory=dict)

@@ -48,7 +48,7 @@ class ModelTraining:
     num_envs: int = 32
     """Worlds that gather the experience. Half of them keep an action for 8 steps on average, half draw one a step."""
     seed: int = 0
-    """Of initial weights, actions and batches."""
+    """What initial weights, actions and batches are drawn from."""
     config: WorldModelConfig = field(default_factory=_small_model)
     """Sizes and losses; those that PWM's recipe has for a CPU by default."""
 

@@ -63,7 +63,7 @@ class ValueTraining:
     td_lambda: float = 0.95
     """lambda of the targets."""
     seed: int = 0
-    """Of initial weights, actions and batches."""
+    """What initial weights, actions and batches are drawn from."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))

@@ -44,7 +44,7 @@ class TrainModelSpec(Spec):
     simulator_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of `envs.make`."""
     seed: int = 0
-    """Of the episodes' resets; that of the model is the training's."""
+    """The seed of the episodes' resets; that of the model is the training's."""
     device: str = "cpu"
     """Where it computes; see `envs.resolve_device`."""
     study: str = "single"

@@ -51,7 +51,7 @@ class Gradients:
     of: Annotated[str | None, tyro.conf.Positional, option("[TASK]")] = None
     """The task of `landscape`."""
     size: Annotated[str | None, option("NAME", "full")] = None
-    """full, or cpu: fewer states, samples and horizons, about a CPU minute. Options given by hand go before."""
+    """full, or cpu: fewer states, samples and horizons, about a CPU minute. Options given by hand take precedence."""
     simulators: Annotated[tuple[str, ...], option("NAME", "warp")] = ()
     """Simulators that are the truth in turn, at equal start states."""
     estimators: Annotated[tuple[str, ...], option("NAME", "all that apply")] = ()
