@@ -30,6 +30,7 @@ REFERENCE_SEEDS = (0, 1, 2)
 HOPPER_SEEDS = (0, 1, 2, 3, 4)  # what it takes for an interval to tell algorithms three standard deviations apart
 REFERENCE_HOPPER = 300_000  # per seed, for every algorithm: matched by environment steps
 HOPPER_LONG = 2_000_000
+MODEL_UPDATES = (12, 48)  # half and twice as many as PWM's CPU recipe has
 REFERENCE_ANT_SHAC = 1_000_000  # some ten minutes on two CPU cores
 SUITE_SHAC = {"cheetah": 300_000, "anymal": 300_000, "humanoid": 300_000, "muscle_humanoid": 300_000}
 
@@ -68,6 +69,18 @@ def hopper() -> Study:
             task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS
         )
         for algorithm in ("shac", "pwm", "ppo", "sac")
+    ])  # fmt: skip
+
+
+def hopper_model_updates() -> Study:
+    """PWM on hopper as in `hopper`, but with half and twice as many updates of the world model on the same data: how
+    much of the policy's return is the model's training."""
+    return _study("hopper-model-updates", hopper_model_updates, [
+        RunSpec.create(
+            task="hopper", simulator="warp", algorithm="pwm", env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS,
+            overrides={"world_model_updates": updates},
+        )
+        for updates in MODEL_UPDATES
     ])  # fmt: skip
 
 
@@ -137,6 +150,7 @@ def locomotion(scale: float = 1.0) -> Study:
 STUDIES: dict[str, Callable[..., Study]] = {
     "quickstart": quickstart,
     "hopper": hopper,
+    "hopper-model-updates": hopper_model_updates,
     "hopper-2m": hopper_2m,
     "ant": ant,
     "suite": suite,
