@@ -20,10 +20,10 @@ from pwm_bench.gradients.spec import Comparison
 from pwm_bench.runs.job import Budget, Job, file_artifact
 from pwm_bench.store.schema import Artifact, Counts, RunRecord
 
-__all__ = ["BallWallJob", "ComparisonJob", "LandscapeJob", "PendulumJob"]
+__all__ = ["BallWallJob", "ComparisonJob", "LandscapeJob", "PendulumJob", "PiecesJob"]
 
 
-class _PiecesJob(Job):
+class PiecesJob(Job):
     """Work in pieces; an `advance` does one of them.
 
     Args:
@@ -86,28 +86,28 @@ class _PiecesJob(Job):
         return {"gradients": file_artifact(folder, FILE)}
 
 
-class ComparisonJob(_PiecesJob):
+class ComparisonJob(PiecesJob):
     """A comparison of estimators."""
 
     def __init__(self, spec: Comparison, folder: Path | None = None) -> None:
         super().__init__(spec, lambda device: ComparisonWork(spec, device), spec.precision)
 
 
-class LandscapeJob(_PiecesJob):
+class LandscapeJob(PiecesJob):
     """Slices of the return."""
 
     def __init__(self, spec: SliceSpec, folder: Path | None = None) -> None:
         super().__init__(spec, lambda device: SliceWork(spec, device))
 
 
-class BallWallJob(_PiecesJob):
+class BallWallJob(PiecesJob):
     """The toy problem with a jump."""
 
     def __init__(self, spec: BallWallSpec, folder: Path | None = None) -> None:
         super().__init__(spec, lambda device: BallWallWork(spec, device))
 
 
-class PendulumJob(_PiecesJob):
+class PendulumJob(PiecesJob):
     """The chaotic toy problem."""
 
     def __init__(self, spec: PendulumSpec, folder: Path | None = None) -> None:

@@ -11,11 +11,14 @@ from envs.tasks import load_task
 from envs.warp import SimulatorWarp
 from pwm_bench import registry
 from pwm_bench.bench.workloads import make_rollout
+from pwm_bench.gradients.keeping import ProblemSpec, Work
 from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec
 from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec
 from pwm_bench.gradients.slices import SliceSpec
+from pwm_bench.jobs.gradients import PiecesJob
 from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.store.inputs import Pending
 from tests.rehearsal.one_gpu import gpus
 
 NAMES = ["auto", "cuda", "cuda:0", torch.device("cuda")]
@@ -63,8 +66,18 @@ def test_mjx_stays_on_the_cpu_unless_jax_sees_the_gpu() -> None:
 
 
 def test_studies() -> None:
+    """Their jobs compute where the simulators that compute in them do."""
+    model = {"model.warp": Pending("model", "model")}
+
+    def device_of(spec: ProblemSpec) -> torch.device:
+        return PiecesJob(spec, lambda device: Work()).device
+
     with gpus():
         for name in ("auto", "cuda"):
-            for spec in (BallWallSpec(device=name), PendulumSpec(device=name), SliceSpec(task="hopper", device=name)):
-                assert spec.placed().device == "cuda:0"
-        assert PendulumSpec(device="auto", simulator="mjx").placed().device == "cpu"
+            for spec in (
+                BallWallSpec(device=name),
+                PendulumSpec(device=name),
+                SliceSpec(task="hopper", device=name, inputs=model),
+            ):
+                assert device_of(spec) == GPU
+        assert device_of(PendulumSpec(device="auto", simulator="mjx")) == torch.device("cpu")
