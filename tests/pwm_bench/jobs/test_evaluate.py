@@ -92,6 +92,7 @@ def test_stopped_between_tasks_it_goes_on_with_the_next(place, tmp_path, monkeyp
     assert played == [TASKS[0], TASKS[1], TASKS[1]]
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on(place, tmp_path):
     check_kills(evaluation(place, "tdmpc2-prior"), tmp_path, kills=1)
 

@@ -128,6 +128,7 @@ def test_stopped_and_resumed_equals_undisturbed(place, tmp_path, make):
     assert numbers(directory) == numbers(straight.run(spec.study, spec.id))
 
 
+@pytest.mark.slow
 @both
 def test_killed_it_goes_on(place, tmp_path, make):
     check_kills(make(place), tmp_path, kills=1)

@@ -139,6 +139,7 @@ def same(run: RunDirectory, other: RunDirectory) -> bool:
     return run.read().artifacts == other.read().artifacts
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_goes_on(start, tmp_path):
     spec = comparison(tmp_path)
     carry_out(spec, Results(tmp_path))
