@@ -43,14 +43,11 @@ FLOORS: tuple[Mapping[str, tuple[float, str]], ...] = (
 alone."""
 
 _BASICS = ("configs", "hints", "names", "text")
-_EXEMPT = {("store", "baselines")}  # looks where the sources lie, to hash them; imports nothing of them
 
 
 def room_of(module: str) -> str | None:
     """The room that a module is in; None for the package itself and for what is not ours."""
     top, *rest = module.split(".")
-    if top in ("envs", "baselines"):
-        return top
     if top != "pwm_bench" or not rest:
         return None
     if rest[0] == "__main__":
@@ -73,9 +70,10 @@ def arrows(root: Path = ROOT) -> dict[tuple[str, str], list[str]]:
     for top in ("pwm_bench", "envs", "baselines"):
         for file in sorted((root / top).rglob("*.py")):
             name = file.relative_to(root)
-            own = room_of(".".join(name.with_suffix("").parts))
+            parts = name.with_suffix("").parts
+            own = room_of(".".join(parts if top == "pwm_bench" else ("pwm_bench", *parts)))
             for other in {room_of(module) for module in imports(file)}:
-                if own is not None and other is not None and other != own and (own, other) not in _EXEMPT:
+                if own is not None and other is not None and other != own:
                     found.setdefault((own, other), []).append(name.as_posix())
     return found
 

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import envs.tasks  # noqa: F401  before `tasks` is defined below: a later import would put the module in its place
-from envs.devices import resolve_device
-from envs.errors import UsageError, unknown
+import pwm_bench.envs.tasks  # noqa: F401  before `tasks` is defined below: a later import would put the module in its place
+from pwm_bench.envs.devices import resolve_device
+from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     import mujoco
     import torch
 
-    from envs.api import DifferentiableEnv
-    from envs.simulator import Simulator
+    from pwm_bench.envs.api import DifferentiableEnv
+    from pwm_bench.envs.simulator import Simulator
 
 __all__ = [
     "Capabilities",
@@ -51,9 +51,9 @@ class Capabilities:
 
 
 _SIMULATORS = {
-    "warp": "envs.warp:SimulatorWarp",
-    "mjx": "envs.mjx:SimulatorMjx",
-    "mujoco_c": "envs.mujoco_c:SimulatorMujocoC",
+    "warp": "pwm_bench.envs.warp:SimulatorWarp",
+    "mjx": "pwm_bench.envs.mjx:SimulatorMjx",
+    "mujoco_c": "pwm_bench.envs.mujoco_c:SimulatorMujocoC",
 }
 _CAPABILITIES = {
     "warp": Capabilities(
@@ -80,7 +80,7 @@ _CAPABILITIES = {
 
 def tasks() -> list[str]:
     """Names of all tasks."""
-    from envs.tasks import TASKS
+    from pwm_bench.envs.tasks import TASKS
 
     return sorted(TASKS)
 
@@ -164,14 +164,15 @@ def make(
         seed: one seed, or a sequence of P seeds for a population of P members with ``num_envs / P`` worlds each.
         episode_length: control steps until truncation; the task's own by default.
         simulator_options: overrides of the simulator's options, e.g. ``substeps=8``; for every simulator also
-            ``contact_stiffness`` [N/m] and ``contact_damping`` [N s/m^2] of the ground (see `envs.tasks.stiffness`).
+            ``contact_stiffness`` [N/m] and ``contact_damping`` [N s/m^2] of the ground (see
+            `pwm_bench.envs.tasks.stiffness`).
 
     Raises:
         UsageError: unknown names or impossible values.
     """
-    from envs.api import DifferentiableEnv
-    from envs.tasks import load_task
-    from envs.tasks.stiffness import on_ground
+    from pwm_bench.envs.api import DifferentiableEnv
+    from pwm_bench.envs.tasks import load_task
+    from pwm_bench.envs.tasks.stiffness import on_ground
 
     ground = {name: simulator_options.pop(f"contact_{name}", None) for name in ("stiffness", "damping")}
     definition = on_ground(load_task(task), **ground)

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from envs import random
-from envs.errors import UsageError
-from envs.simulator import Simulator, State, guard_gradient
-from envs.tasks.base import Task
+from pwm_bench.envs import random
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import Simulator, State, guard_gradient
+from pwm_bench.envs.tasks.base import Task
 
 __all__ = ["DifferentiableEnv", "Step"]
 

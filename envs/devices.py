@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ def choose_device(name: str | torch.device | None = None, *simulators: str) -> t
     """As `resolve_device`, but silent: the device, and why if the choice was left open (else "")."""
     import torch
 
-    from envs import capabilities
+    from pwm_bench.envs import capabilities
 
     able = {simulator: capabilities(simulator) for simulator in simulators}
     needed = ("torch", *dict.fromkeys(a.library for a in able.values() if a.library != "torch"))
@@ -129,7 +129,7 @@ def _torch() -> View:
 def _warp() -> View:
     import warp as wp
 
-    from envs.warp.runtime import start_warp
+    from pwm_bench.envs.warp.runtime import start_warp
 
     start_warp()
     built, driver = wp.get_cuda_toolkit_version(), wp.get_cuda_driver_version()
@@ -142,7 +142,7 @@ def _warp() -> View:
 
 
 def _jax() -> View:
-    from envs.mjx.runtime import jax
+    from pwm_bench.envs.mjx.runtime import jax
 
     remedy = _EXTRA
     try:

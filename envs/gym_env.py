@@ -1,6 +1,7 @@
-"""One world of a task as a `gymnasium.Env`, for libraries without vector environments. `envs.vector_env` registers it.
+"""One world of a task as a `gymnasium.Env`, for libraries without vector environments. `pwm_bench.envs.vector_env`
+registers it.
 
-A batch of worlds is far quicker than as many of these: see `envs.vector_env.GymVectorEnv`.
+A batch of worlds is far quicker than as many of these: see `pwm_bench.envs.vector_env.GymVectorEnv`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import gymnasium
 import numpy as np
 import torch
 
-import envs
-from envs.vector_env import check_actions, spaces_of, to_numpy
+from pwm_bench import envs
+from pwm_bench.envs.vector_env import check_actions, spaces_of, to_numpy
 
 __all__ = ["GymEnv"]
 
@@ -21,11 +22,11 @@ class GymEnv(gymnasium.Env):
     """NumPy in, NumPy out. The time limit is the environment's own: no ``TimeLimit`` wrapper is needed.
 
     Args:
-        task: a name from `envs.tasks`.
-        simulator: a name from `envs.simulators`.
+        task: a name from `pwm_bench.envs.tasks`.
+        simulator: a name from `pwm_bench.envs.simulators`.
         seed: seed of the resets.
         render_mode: ``"rgb_array"`` lets `render` draw; needs OpenGL.
-        options: whatever else `envs.make` takes.
+        options: whatever else `pwm_bench.envs.make` takes.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 60}
@@ -67,7 +68,7 @@ class GymEnv(gymnasium.Env):
         if self.render_mode is None:
             return None
         if self._renderer is None:
-            from envs.renderer import Renderer
+            from pwm_bench.envs.renderer import Renderer
 
             self._renderer = Renderer(self.env.simulator.model)
         return self._renderer.render(to_numpy(self.env.state.qpos[0]))

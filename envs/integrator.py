@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["DFLEX", "Integrator"]
 
@@ -34,7 +34,7 @@ class Integrator:
     ball joint's angular velocity in the axes of its parent; it adds dt/2 (0, omega) q to the quaternion and normalises;
     the springs of ball joints pull along the quaternion's vector part (a torque of 2 k sin(angle / 2) instead of
     k angle); and quaternions of ball joints that are not of unit length are used as they are until the first substep
-    has normalised them (`envs.warp.full_inertia`)."""
+    has normalised them (`pwm_bench.envs.warp.full_inertia`)."""
 
     def __post_init__(self) -> None:
         if isinstance(self.matrix_refresh, bool) or not isinstance(self.matrix_refresh, int) or self.matrix_refresh < 1:

@@ -10,7 +10,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["SIZES", "Renderer"]
 

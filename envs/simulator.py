@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["ControlClamp", "Simulator", "State", "guard_gradient", "model_at_timestep"]
 

@@ -2,8 +2,8 @@
 
 Importing this module registers them::
 
-    gymnasium.make_vec("envs.vector_env:pwm_bench/Ant-warp-v0", num_envs=64)  # a batch of worlds: GymVectorEnv
-    gymnasium.make("envs.vector_env:pwm_bench/Ant-warp-v0")  # one world: envs.gym_env.GymEnv
+    gymnasium.make_vec("pwm_bench.envs.vector_env:pwm_bench/Ant-warp-v0", num_envs=64)  # a batch: GymVectorEnv
+    gymnasium.make("pwm_bench.envs.vector_env:pwm_bench/Ant-warp-v0")  # one world: envs.gym_env.GymEnv
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-import envs
-from envs.api import DifferentiableEnv
-from envs.errors import UsageError
+from pwm_bench import envs
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["GymVectorEnv", "check_actions", "environment_id", "register", "spaces_of", "to_numpy"]
 
@@ -30,12 +30,12 @@ class GymVectorEnv(VectorEnv):
     observations they ended with.
 
     Args:
-        task: a name from `envs.tasks`.
-        simulator: a name from `envs.simulators`.
+        task: a name from `pwm_bench.envs.tasks`.
+        simulator: a name from `pwm_bench.envs.simulators`.
         num_envs: worlds.
         seed: seed of the resets.
         render_mode: ``"rgb_array"`` lets `render` draw the worlds; needs OpenGL.
-        options: whatever else `envs.make` takes.
+        options: whatever else `pwm_bench.envs.make` takes.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"], "render_fps": 60}
@@ -94,7 +94,7 @@ class GymVectorEnv(VectorEnv):
         if self.render_mode is None:
             return None
         if self._renderer is None:
-            from envs.renderer import Renderer
+            from pwm_bench.envs.renderer import Renderer
 
             self._renderer = Renderer(self.env.simulator.model)
         return tuple(self._renderer.render(qpos) for qpos in to_numpy(self.env.state.qpos))
@@ -163,8 +163,8 @@ def register() -> None:
             if name not in gymnasium.registry:
                 gymnasium.register(
                     name,
-                    entry_point="envs.gym_env:GymEnv",
-                    vector_entry_point="envs.vector_env:GymVectorEnv",
+                    entry_point="pwm_bench.envs.gym_env:GymEnv",
+                    vector_entry_point="pwm_bench.envs.vector_env:GymVectorEnv",
                     kwargs={"task": task, "simulator": simulator},
                 )
 

@@ -8,7 +8,7 @@ __all__ = ["main"]
 
 def main() -> int:
     """Imports the command line and runs it. A signal that comes meanwhile waits until the command can heed it."""
-    from envs.signals import held
+    from pwm_bench.envs.signals import held
 
     with held():
         from pwm_bench.cli.main import main as run

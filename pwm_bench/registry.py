@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Protocol
 
-import envs
-from envs.errors import UsageError, unknown
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from pwm_bench.learning.learner import GradientSource
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ALGORITHMS", "LearnerPackage", "algorithms", "check_names", "learner_package"]
 
-ALGORITHMS = {"pwm": "pwm_bench.pwm", "shac": "baselines.shac", "ppo": "baselines.ppo", "sac": "baselines.sac"}
+ALGORITHMS = {
+    "pwm": "pwm_bench.pwm",
+    "shac": "pwm_bench.baselines.shac",
+    "ppo": "pwm_bench.baselines.ppo",
+    "sac": "pwm_bench.baselines.sac",
+}
 """Algorithm name -> package that offers `LearnerPackage`."""
 
 

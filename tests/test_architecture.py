@@ -85,7 +85,7 @@ def test_an_arrow_up_and_a_circle_are_found(tmp_path):
     for name, text in {
         "pwm_bench/store/a.py": "from pwm_bench.runs.job import Job\n",
         "pwm_bench/runs/job.py": "def f():\n    import pwm_bench.store.a\n",
-        "pwm_bench/attic/b.py": "from envs import api\n",
+        "pwm_bench/attic/b.py": "from pwm_bench.envs import api\n",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

@@ -9,9 +9,9 @@ import mujoco
 import torch
 from torch import Tensor
 
-from envs.api import DifferentiableEnv
-from envs.simulator import State
-from envs.tasks.base import Task
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks.base import Task
 
 _MJCF = """
 <mujoco><worldbody><body>

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.bc.config import Config
+from pwm_bench.baselines.bc.config import Config
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.imitation import imitation_loss

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from baselines.ppo.config import Config, gradient_source
-from baselines.ppo.recipes import recipe
-from baselines.ppo.train import Learner
+from pwm_bench.baselines.ppo.config import Config, gradient_source
+from pwm_bench.baselines.ppo.recipes import recipe
+from pwm_bench.baselines.ppo.train import Learner
 
 __all__ = ["Config", "Learner", "cpu_threads", "gradient_source", "recipe"]
 

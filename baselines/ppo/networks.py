@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from baselines.ppo.config import Config
+from pwm_bench.baselines.ppo.config import Config
 from pwm_bench.learning.critic import CriticEnsemble
 from pwm_bench.learning.initialise import orthogonal
 from pwm_bench.learning.normalise import RunningNorm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from baselines.ppo.config import Config
+from pwm_bench.baselines.ppo.config import Config
 from pwm_bench.learning.checks import check_choice
 from pwm_bench.learning.preset import PRESETS, Preset
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from baselines.ppo import losses
-from baselines.ppo.config import Config
-from baselines.ppo.networks import ActorCritic
-from envs.api import DifferentiableEnv
+from pwm_bench.baselines.ppo import losses
+from pwm_bench.baselines.ppo.config import Config
+from pwm_bench.baselines.ppo.networks import ActorCritic
+from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.learning.checks import check_worlds
 from pwm_bench.learning.episodes import EpisodeTracker
 from pwm_bench.learning.gaussian import gaussian_entropy, gaussian_kl, gaussian_log_prob

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from baselines.sac.config import Config, gradient_source
-from baselines.sac.recipes import recipe
-from baselines.sac.train import Learner
+from pwm_bench.baselines.sac.config import Config, gradient_source
+from pwm_bench.baselines.sac.recipes import recipe
+from pwm_bench.baselines.sac.train import Learner
 
 __all__ = ["Config", "Learner", "cpu_threads", "gradient_source", "recipe"]
 

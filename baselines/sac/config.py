@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import (
     check_at_least,
     check_choice,
@@ -28,7 +28,7 @@ class Config:
     """One experiment of SAC. Everything counts per member of the population.
 
     The defaults are rl_games' settings in the SAC that PWM compares with, where a task does not ask for its own (see
-    `baselines.sac.recipes`); what is done otherwise is listed in docs/sac.md.
+    `pwm_bench.baselines.sac.recipes`); what is done otherwise is listed in docs/sac.md.
 
     Raises:
         UsageError: if a field is out of range.

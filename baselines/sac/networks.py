@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from baselines.sac.config import Config
+from pwm_bench.baselines.sac.config import Config
 from pwm_bench.learning.critic import CriticEnsemble
 from pwm_bench.learning.gaussian import squashed_log_prob
 from pwm_bench.learning.initialise import torch_default

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from baselines.sac.config import Config
+from pwm_bench.baselines.sac.config import Config
 from pwm_bench.learning.checks import check_choice
 from pwm_bench.learning.preset import PRESETS, Preset
 

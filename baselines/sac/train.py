@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from baselines.sac.config import Config
-from baselines.sac.losses import actor_loss, soft_target, temperature_loss
-from baselines.sac.networks import ActorCritic
-from envs.api import DifferentiableEnv
+from pwm_bench.baselines.sac.config import Config
+from pwm_bench.baselines.sac.losses import actor_loss, soft_target, temperature_loss
+from pwm_bench.baselines.sac.networks import ActorCritic
+from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.learning.checks import check_worlds
 from pwm_bench.learning.critic import critic_loss
 from pwm_bench.learning.episodes import EpisodeTracker

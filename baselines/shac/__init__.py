@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from baselines.shac.config import Config
-from baselines.shac.recipes import recipe
-from baselines.shac.train import Learner
+from pwm_bench.baselines.shac.config import Config
+from pwm_bench.baselines.shac.recipes import recipe
+from pwm_bench.baselines.shac.train import Learner
 
 __all__ = ["Config", "Learner", "cpu_threads", "gradient_source", "recipe"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from baselines.shac.config import Config
+from pwm_bench.baselines.shac.config import Config
 from pwm_bench.learning.checks import check_choice
 from pwm_bench.learning.preset import PRESETS, Preset
 

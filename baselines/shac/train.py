@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baselines.shac.config import Config
-from baselines.shac.losses import segment_returns
-from envs.api import DifferentiableEnv
-from envs.errors import UsageError
+from pwm_bench.baselines.shac.config import Config
+from pwm_bench.baselines.shac.losses import segment_returns
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.critic import CriticEnsemble, critic_loss
 from pwm_bench.learning.episodes import EpisodeTracker
 from pwm_bench.learning.guards import MemberGuard

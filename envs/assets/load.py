@@ -42,7 +42,7 @@ _SINGLE = (
 @cache
 def load_asset(name: str) -> mujoco.MjModel:
     """Compiles one of this package's MJCF files, e.g. ``"ant.xml"``."""
-    model = mujoco.MjModel.from_xml_string(resources.files("envs.assets").joinpath(name).read_text())
+    model = mujoco.MjModel.from_xml_string(resources.files("pwm_bench.envs.assets").joinpath(name).read_text())
     put_published(model)
     return model
 

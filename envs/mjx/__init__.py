@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from envs.mjx.simulator import SimulatorMjx
+    from pwm_bench.envs.mjx.simulator import SimulatorMjx
 
 __all__ = ["SimulatorMjx"]
 
@@ -13,7 +13,7 @@ __all__ = ["SimulatorMjx"]
 def __getattr__(name: str) -> Any:
     # JAX and MJX take seconds to import: only when the simulator is asked for.
     if name == "SimulatorMjx":
-        from envs.mjx.simulator import SimulatorMjx
+        from pwm_bench.envs.mjx.simulator import SimulatorMjx
 
         return SimulatorMjx
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

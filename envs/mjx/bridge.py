@@ -9,8 +9,8 @@ import jax
 import torch
 from torch import Tensor
 
-from envs.mjx.program import Program
-from envs.mjx.runtime import precision
+from pwm_bench.envs.mjx.program import Program
+from pwm_bench.envs.mjx.runtime import precision
 
 __all__ = ["DifferentiableCall"]
 

@@ -6,7 +6,7 @@ import jax
 from jax import Array
 from jax import numpy as jnp
 
-from envs.mjx.solver import Dynamics, Substep
+from pwm_bench.envs.mjx.solver import Dynamics, Substep
 
 __all__ = ["ControlStep"]
 

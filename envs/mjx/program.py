@@ -15,8 +15,8 @@ from typing import Any
 import jax
 import torch
 
-from envs.compiling import alone
-from envs.mjx.runtime import cache_folder, precision
+from pwm_bench.envs.compiling import alone
+from pwm_bench.envs.mjx.runtime import cache_folder, precision
 
 __all__ = ["Program"]
 

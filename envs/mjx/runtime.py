@@ -39,7 +39,7 @@ def precision(dtype: torch.dtype) -> Iterator[None]:
 
 
 def jax_device(device: torch.device) -> jax.Device:
-    """The JAX device that is the same piece of hardware as a torch device that `envs.resolve_device` gave."""
+    """The JAX device that is the same piece of hardware as a torch device that `pwm_bench.envs.resolve_device` gave."""
     return jax.devices(device.type)[device.index or 0]
 
 

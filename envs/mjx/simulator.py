@@ -9,15 +9,15 @@ import torch
 from mujoco import mjx
 from torch import Tensor
 
-from envs.devices import resolve_device
-from envs.errors import UsageError
-from envs.mjx.bridge import DifferentiableCall
-from envs.mjx.control_step import ControlStep
-from envs.mjx.program import Program
-from envs.mjx.runtime import jax_device, precision
-from envs.mjx.solver import Dynamics
-from envs.mjx.support import check_supported
-from envs.simulator import ControlClamp, State, model_at_timestep
+from pwm_bench.envs.devices import resolve_device
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.mjx.bridge import DifferentiableCall
+from pwm_bench.envs.mjx.control_step import ControlStep
+from pwm_bench.envs.mjx.program import Program
+from pwm_bench.envs.mjx.runtime import jax_device, precision
+from pwm_bench.envs.mjx.solver import Dynamics
+from pwm_bench.envs.mjx.support import check_supported
+from pwm_bench.envs.simulator import ControlClamp, State, model_at_timestep
 
 __all__ = ["SimulatorMjx"]
 
@@ -30,7 +30,7 @@ class SimulatorMjx:
     """N worlds of a MuJoCo model in MJX, with the gradient of the converged solution.
 
     Contacts and limits are MuJoCo's own (``solref``, ``solimp``, friction pyramids), as in the C engine, and a step
-    equals the C engine's converged one. See `envs.mjx.solver` for the mathematics and docs/mjx.md for limits.
+    equals the C engine's converged one. See `pwm_bench.envs.mjx.solver` for the mathematics and docs/mjx.md for limits.
 
     Args:
         model: compiled model with the Euler integrator; its timestep is replaced, its solver and the solver's
@@ -38,7 +38,7 @@ class SimulatorMjx:
         num_worlds: N.
         substeps: substeps in a control step.
         timestep: length of a substep [s].
-        device: a torch device or a name, see `envs.resolve_device`.
+        device: a torch device or a name, see `pwm_bench.envs.resolve_device`.
         dtype: float32 or float64.
         iterations: bound on Newton iterations; a world stops when it has converged, which takes 2 to 6.
         line_search_iterations: line-search steps in each of them. MJX always pays for all of them.
@@ -81,7 +81,7 @@ class SimulatorMjx:
         self._call = self._build(iterations, line_search_iterations)
 
     def step(self, state: State, ctrl: Tensor) -> State:
-        """Advances one control step; see `envs.simulator.Simulator.step`. Differentiable once."""
+        """Advances one control step; see `pwm_bench.envs.simulator.Simulator.step`. Differentiable once."""
         inputs = (state.qpos, state.qvel, self._clamp(ctrl))
         for name, tensor, shape in zip(("qpos", "qvel", "ctrl"), inputs, self._shapes, strict=True):
             if tensor.shape != shape or tensor.dtype != self.dtype:

@@ -25,8 +25,8 @@ with a, w, lam, mu held constant. H is never differentiated (its derivative woul
 composite inertia and its factor: M(q) a + c(q, v) and M(q) (w - a) are inverse dynamics (RNE), which is cheaper to
 differentiate and to compile. The solver does not take part in the reverse pass at all.
 
-Every term is computed by MJX's own stage functions, but for tendons through sites (`envs.mjx.tendons`) and springs on
-ball and free joints (`envs.mjx.springs`).
+Every term is computed by MJX's own stage functions, but for tendons through sites (`pwm_bench.envs.mjx.tendons`) and
+springs on ball and free joints (`pwm_bench.envs.mjx.springs`).
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from mujoco import mjx
 # The one name that MJX does not export: constraint forces at a given acceleration, for every cone and kind of row.
 from mujoco.mjx._src.solver import Context
 
-from envs.mjx.bodies import Bodies
-from envs.mjx.contact import align_capsule_frames, has_capsule_on_plane
-from envs.mjx.integration import Integrator
-from envs.mjx.kinematics import Kinematics
-from envs.mjx.linear import solve_positive
-from envs.mjx.springs import RotationalSprings
-from envs.mjx.tendons import Tendons
+from pwm_bench.envs.mjx.bodies import Bodies
+from pwm_bench.envs.mjx.contact import align_capsule_frames, has_capsule_on_plane
+from pwm_bench.envs.mjx.integration import Integrator
+from pwm_bench.envs.mjx.kinematics import Kinematics
+from pwm_bench.envs.mjx.linear import solve_positive
+from pwm_bench.envs.mjx.springs import RotationalSprings
+from pwm_bench.envs.mjx.tendons import Tendons
 
 __all__ = ["Dynamics", "Substep"]
 

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from mujoco.mjx._src import collision_driver
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["check_supported"]
 

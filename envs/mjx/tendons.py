@@ -22,7 +22,7 @@ import numpy as np
 from jax import numpy as jnp
 from mujoco import mjx
 
-from envs.mjx.bodies import dofs_of_bodies
+from pwm_bench.envs.mjx.bodies import dofs_of_bodies
 
 __all__ = ["Tendons"]
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from envs.mujoco_c.simulator import SimulatorMujocoC
+from pwm_bench.envs.mujoco_c.simulator import SimulatorMujocoC
 
 __all__ = ["SimulatorMujocoC"]

@@ -10,10 +10,10 @@ import torch
 from mujoco.rollout import Rollout
 from torch import Tensor
 
-from envs.cores import usable_cores
-from envs.devices import resolve_device
-from envs.errors import UsageError
-from envs.simulator import ControlClamp, State, model_at_timestep
+from pwm_bench.envs.cores import usable_cores
+from pwm_bench.envs.devices import resolve_device
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import ControlClamp, State, model_at_timestep
 
 __all__ = ["SimulatorMujocoC"]
 
@@ -76,7 +76,7 @@ class SimulatorMujocoC:
         self.close = weakref.finalize(self, pool.close)
 
     def step(self, state: State, ctrl: Tensor) -> State:
-        """Advances one control step; see `envs.simulator.Simulator.step`.
+        """Advances one control step; see `pwm_bench.envs.simulator.Simulator.step`.
 
         Raises:
             UsageError: if a gradient is asked for, or a tensor has the wrong shape.

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from envs.cores import usable_cores
-from envs.suites.catalogue import SUITES, Suite, SuiteTask, names, spec, spelt_out
+from pwm_bench.envs.cores import usable_cores
+from pwm_bench.envs.suites.catalogue import SUITES, Suite, SuiteTask, names, spec, spelt_out
 
 if TYPE_CHECKING:
     import torch
 
-    from envs.suites.env import SuiteEnv, SuiteStep
-    from envs.suites.evaluation import SuiteScores, evaluate
+    from pwm_bench.envs.suites.env import SuiteEnv, SuiteStep
+    from pwm_bench.envs.suites.evaluation import SuiteScores, evaluate
 
 __all__ = [
     "SUITES",
@@ -52,7 +52,7 @@ def make(
     Raises:
         UsageError: unknown names, impossible numbers, or a package is missing (``pip install 'pwm-bench[suites]'``).
     """
-    from envs.suites.env import SuiteEnv
+    from pwm_bench.envs.suites.env import SuiteEnv
 
     suite = tasks if isinstance(tasks, Suite) else spec(tasks)
     workers = usable_cores() if num_workers is None else num_workers
@@ -61,11 +61,11 @@ def make(
 
 def __getattr__(name: str) -> Any:
     if name in ("SuiteEnv", "SuiteStep"):
-        from envs.suites import env
+        from pwm_bench.envs.suites import env
 
         return getattr(env, name)
     if name in ("SuiteScores", "evaluate"):
-        from envs.suites import evaluation
+        from pwm_bench.envs.suites import evaluation
 
         return getattr(evaluation, name)
-    raise AttributeError(f"module 'envs.suites' has no attribute '{name}'")
+    raise AttributeError(f"module 'pwm_bench.envs.suites' has no attribute '{name}'")

@@ -157,7 +157,7 @@ def _cheetah(reward: Callable[[Any], float], random: Any) -> control.Environment
 
 
 def _reacher(radius: float, random: Any) -> control.Environment:
-    xml = resources.files("envs.assets").joinpath("reacher_three.xml").read_text()
+    xml = resources.files("pwm_bench.envs.assets").joinpath("reacher_three.xml").read_text()
     return control.Environment(
         _ReacherPhysics.from_xml_string(xml), reacher.Reacher(target_size=radius, random=random), time_limit=_INF
     )

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.devices import resolve_device
-from envs.errors import UsageError
-from envs.suites.catalogue import Suite
-from envs.suites.pool import WorkerPool
-from envs.suites.worlds import episode_seed, require
+from pwm_bench.envs.devices import resolve_device
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites.catalogue import Suite
+from pwm_bench.envs.suites.pool import WorkerPool
+from pwm_bench.envs.suites.worlds import episode_seed, require
 
 __all__ = ["SuiteEnv", "SuiteStep"]
 

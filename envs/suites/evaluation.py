@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from envs.errors import UsageError
-from envs.suites.env import SuiteEnv
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites.env import SuiteEnv
 
 __all__ = ["SuiteScores", "evaluate"]
 

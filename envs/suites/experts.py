@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from envs.errors import UsageError
-from envs.suites.catalogue import SuiteTask
-from envs.suites.worlds import require
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites.catalogue import SuiteTask
+from pwm_bench.envs.suites.worlds import require
 
 __all__ = ["expert"]
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from envs import signals
-from envs.suites.catalogue import SuiteTask
-from envs.suites.worlds import World, make_world
+from pwm_bench.envs import signals
+from pwm_bench.envs.suites.catalogue import SuiteTask
+from pwm_bench.envs.suites.worlds import World, make_world
 
 __all__ = ["WorkerPool"]
 

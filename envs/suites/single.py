@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.api import Step
-from envs.devices import resolve_device
-from envs.errors import UsageError
-from envs.suites.catalogue import spec
-from envs.suites.pool import WorkerPool
-from envs.suites.worlds import episode_seed, require
+from pwm_bench.envs.api import Step
+from pwm_bench.envs.devices import resolve_device
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites.catalogue import spec
+from pwm_bench.envs.suites.pool import WorkerPool
+from pwm_bench.envs.suites.worlds import episode_seed, require
 
 __all__ = ["SuiteTaskEnv"]
 
@@ -23,11 +23,11 @@ __all__ = ["SuiteTaskEnv"]
 class SuiteTaskEnv:
     """N worlds of one task for a population of P members with N/P worlds each.
 
-    Has what `envs.api.DifferentiableEnv` offers to learners that need no gradient of the simulator: PPO, SAC, and PWM
-    with its learned model. Observations and actions have the task's own sizes.
+    Has what `pwm_bench.envs.api.DifferentiableEnv` offers to learners that need no gradient of the simulator: PPO, SAC,
+    and PWM with its learned model. Observations and actions have the task's own sizes.
 
     Args:
-        task: a name from `envs.suites.names`.
+        task: a name from `pwm_bench.envs.suites.names`.
         num_envs: N, worlds in all.
         seeds: one a member.
         num_workers: processes; 0 runs everything in this one.

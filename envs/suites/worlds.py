@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from envs.errors import UsageError
-from envs.suites.catalogue import ACTION_REPEAT, SuiteTask
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites.catalogue import ACTION_REPEAT, SuiteTask
 
 __all__ = ["World", "episode_seed", "make_world", "require"]
 
@@ -70,12 +70,12 @@ def episode_seed(seed: int, task: str, episode: int) -> int:
 
 
 class _DmControl:
-    """A task of dm_control, or one of `envs.suites.custom` on its models."""
+    """A task of dm_control, or one of `pwm_bench.envs.suites.custom` on its models."""
 
     def __init__(self, task: SuiteTask) -> None:
         with _undrawn():
             if task.family == "custom":
-                from envs.suites.custom import CUSTOM
+                from pwm_bench.envs.suites.custom import CUSTOM
 
                 self._env = CUSTOM[task.name](np.random.RandomState(0))
             else:

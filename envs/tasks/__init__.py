@@ -5,26 +5,26 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from envs.errors import unknown
+from pwm_bench.envs.errors import unknown
 
 if TYPE_CHECKING:
-    from envs.tasks.base import Task
+    from pwm_bench.envs.tasks.base import Task
 
 __all__ = ["TASKS", "Task", "load_task"]
 
 TASKS = {
-    "ant": "envs.tasks.ant:Ant",
-    "anymal": "envs.tasks.anymal:Anymal",
-    "cartpole": "envs.tasks.cartpole:Cartpole",
-    "cheetah": "envs.tasks.cheetah:Cheetah",
-    "double_pendulum": "envs.tasks.double_pendulum:DoublePendulum",
-    "hopper": "envs.tasks.hopper:Hopper",
-    "hopper_stiff": "envs.tasks.hopper_stiff:HopperStiff",
-    "humanoid": "envs.tasks.humanoid:Humanoid",
-    "muscle_humanoid": "envs.tasks.muscle_humanoid:MuscleHumanoid",
-    "muscle_humanoid_raw": "envs.tasks.muscle_humanoid:MuscleHumanoidRaw",
-    "snu_humanoid": "envs.tasks.snu_humanoid:SnuHumanoid",
-    "walker2d": "envs.tasks.walker2d:Walker2d",
+    "ant": "pwm_bench.envs.tasks.ant:Ant",
+    "anymal": "pwm_bench.envs.tasks.anymal:Anymal",
+    "cartpole": "pwm_bench.envs.tasks.cartpole:Cartpole",
+    "cheetah": "pwm_bench.envs.tasks.cheetah:Cheetah",
+    "double_pendulum": "pwm_bench.envs.tasks.double_pendulum:DoublePendulum",
+    "hopper": "pwm_bench.envs.tasks.hopper:Hopper",
+    "hopper_stiff": "pwm_bench.envs.tasks.hopper_stiff:HopperStiff",
+    "humanoid": "pwm_bench.envs.tasks.humanoid:Humanoid",
+    "muscle_humanoid": "pwm_bench.envs.tasks.muscle_humanoid:MuscleHumanoid",
+    "muscle_humanoid_raw": "pwm_bench.envs.tasks.muscle_humanoid:MuscleHumanoidRaw",
+    "snu_humanoid": "pwm_bench.envs.tasks.snu_humanoid:SnuHumanoid",
+    "walker2d": "pwm_bench.envs.tasks.walker2d:Walker2d",
 }
 
 
@@ -42,7 +42,7 @@ def load_task(name: str) -> Task:
 
 def __getattr__(name: str) -> Any:
     if name == "Task":  # brings torch and mujoco, which asking for names should not
-        from envs.tasks.base import Task
+        from pwm_bench.envs.tasks.base import Task
 
         return Task
-    raise AttributeError(f"module 'envs.tasks' has no attribute '{name}'")
+    raise AttributeError(f"module 'pwm_bench.envs.tasks' has no attribute '{name}'")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import mujoco
 from torch import Tensor
 
-from envs.contact import CompliantContact, CompliantLimit
-from envs.integrator import DFLEX
-from envs.tasks.base import load_asset
-from envs.tasks.free_root import FreeRootTask
+from pwm_bench.envs.contact import CompliantContact, CompliantLimit
+from pwm_bench.envs.integrator import DFLEX
+from pwm_bench.envs.tasks.base import load_asset
+from pwm_bench.envs.tasks.free_root import FreeRootTask
 
 __all__ = ["Ant"]
 

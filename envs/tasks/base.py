@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.assets import load_asset
-from envs.contact import CompliantContact, CompliantLimit
-from envs.integrator import Integrator
-from envs.simulator import State
+from pwm_bench.envs.assets import load_asset
+from pwm_bench.envs.contact import CompliantContact, CompliantLimit
+from pwm_bench.envs.integrator import Integrator
+from pwm_bench.envs.simulator import State
 
 __all__ = ["Task", "constant", "load_asset", "multiply", "planar", "rotate", "rotate_inverse"]
 

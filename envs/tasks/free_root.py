@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from envs.simulator import State
-from envs.tasks.base import Task, constant, multiply, planar, rotate, rotate_inverse
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks.base import Task, constant, multiply, planar, rotate, rotate_inverse
 
 __all__ = ["FreeRootTask"]
 

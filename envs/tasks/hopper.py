@@ -6,10 +6,10 @@ import mujoco
 import torch
 from torch import Tensor
 
-from envs.contact import CompliantContact, CompliantLimit
-from envs.integrator import DFLEX
-from envs.simulator import State
-from envs.tasks.base import Task, load_asset
+from pwm_bench.envs.contact import CompliantContact, CompliantLimit
+from pwm_bench.envs.integrator import DFLEX
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks.base import Task, load_asset
 
 __all__ = ["Hopper"]
 

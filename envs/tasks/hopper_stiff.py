@@ -6,9 +6,9 @@ from functools import cache
 
 import mujoco
 
-from envs.contact import CompliantContact
-from envs.tasks.hopper import Hopper
-from envs.tasks.stiffness import with_contact
+from pwm_bench.envs.contact import CompliantContact
+from pwm_bench.envs.tasks.hopper import Hopper
+from pwm_bench.envs.tasks.stiffness import with_contact
 
 __all__ = ["HopperStiff"]
 
@@ -16,7 +16,7 @@ __all__ = ["HopperStiff"]
 class HopperStiff(Hopper):
     """The hopper on a ground five times as stiff: k_e = 1e5 N/m, k_d = 1e4 N s/m^2, as in PWM's stiff-contact study.
 
-    In MJX and MuJoCo C the geoms' ``solref`` carries these constants, see `envs.tasks.stiffness`.
+    In MJX and MuJoCo C the geoms' ``solref`` carries these constants, see `pwm_bench.envs.tasks.stiffness`.
     """
 
     name = "hopper_stiff"

@@ -8,12 +8,12 @@ import mujoco
 import torch
 from torch import Tensor
 
-from envs.contact import CompliantContact, CompliantLimit
-from envs.simulator import State
-from envs.tasks.base import constant
-from envs.tasks.free_root import FreeRootTask
-from envs.tasks.muscles import muscle_humanoid
-from envs.tasks.muscles.skeleton import STANDING_HEIGHT
+from pwm_bench.envs.contact import CompliantContact, CompliantLimit
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks.base import constant
+from pwm_bench.envs.tasks.free_root import FreeRootTask
+from pwm_bench.envs.tasks.muscles import muscle_humanoid
+from pwm_bench.envs.tasks.muscles.skeleton import STANDING_HEIGHT
 
 __all__ = ["MuscleHumanoid", "MuscleHumanoidRaw"]
 
@@ -29,8 +29,8 @@ class MuscleHumanoid(FreeRootTask):
     NVlabs' release. Reward: v_x + 0.1 up + heading - 0.001 sum |a|; no term for the height, as released. Ends when the
     height falls below 0.46 m.
 
-    The body and its muscles are our own (`envs.tasks.muscles`), not the released asset: 72 kg, 76 muscles a side with
-    forces from the literature, not scaled by the released 0.36; the published robot is `snu_humanoid`. Other
+    The body and its muscles are our own (`pwm_bench.envs.tasks.muscles`), not the released asset: 72 kg, 76 muscles a
+    side with forces from the literature, not scaled by the released 0.36; the published robot is `snu_humanoid`. Other
     deviations: MuJoCo's integration; the damping of joint limits is part of the damping of knees and toes; feet,
     kneecaps and head collide.
     """

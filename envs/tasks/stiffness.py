@@ -25,9 +25,9 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from envs.contact import CompliantContact
-from envs.errors import UsageError
-from envs.tasks.base import Task
+from pwm_bench.envs.contact import CompliantContact
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.tasks.base import Task
 
 __all__ = ["on_ground", "touches_ground", "with_contact"]
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from envs.warp.simulator import SimulatorWarp
+from pwm_bench.envs.warp.simulator import SimulatorWarp
 
 __all__ = ["SimulatorWarp"]

@@ -26,30 +26,30 @@ virtual velocity l = L_v + L_w x p adds -f . l to S, thus with ub = -(df/du)^T l
     G = (c x pb, pb) + V x* (p x ub, ub) - L x* (p x f, f),    pb = zb n + ub x V_w - f x L_w,
 
 c being the centre of the contact sphere, which moves with the link while p stays below it. Muscles and other actuators
-on paths are not differentiated link by link either; `envs.warp.path` adds them to Lb, Vb and Gb.
+on paths are not differentiated link by link either; `pwm_bench.envs.warp.path` adds them to Lb, Vb and Gb.
 
 Where rotations are linear, the axes of a ball joint are the parent's and do not move with the subtree, so everything
 that comes in through the joint stays as well, V_i, A_i and L_i, and dS/dq_k = T_k . (Gb_i - V_i x* Vb_i - A_i x* Ab_i -
 L_i x* Lb_i), T_k being the rotation about the joint; a free joint's axes are fixed in the world (no V_p x V_J).
 
 Where a mass matrix is held, H(q_r) a takes the place of the accelerations' part of F: S is taken at a = 0, and
-`envs.warp.held_matrix` adds the rest. Positions of ball joints are differentiated in tangent spaces and turned into
-quaternion gradients at the ends of the control step; see `envs.warp.integration`.
+`pwm_bench.envs.warp.held_matrix` adds the rest. Positions of ball joints are differentiated in tangent spaces and
+turned into quaternion gradients at the ends of the control step; see `pwm_bench.envs.warp.integration`.
 """
 
 from types import SimpleNamespace
 
 import warp as wp
 
-from envs.warp.forward import build_forward
-from envs.warp.ground import build_ground
-from envs.warp.held_matrix import build_held_matrix
-from envs.warp.integration import build_integration
-from envs.warp.kinematics import build_kinematics
-from envs.warp.layout import Layout
-from envs.warp.model import BALL, WORLD
-from envs.warp.path import build_path
-from envs.warp.spatial import (
+from pwm_bench.envs.warp.forward import build_forward
+from pwm_bench.envs.warp.ground import build_ground
+from pwm_bench.envs.warp.held_matrix import build_held_matrix
+from pwm_bench.envs.warp.integration import build_integration
+from pwm_bench.envs.warp.kinematics import build_kinematics
+from pwm_bench.envs.warp.layout import Layout
+from pwm_bench.envs.warp.model import BALL, WORLD
+from pwm_bench.envs.warp.path import build_path
+from pwm_bench.envs.warp.spatial import (
     force_cross_angular,
     inertia_angular,
     inertia_linear,

@@ -1,4 +1,4 @@
-"""The world's axes in which quaternions that are not of unit length are used; see `envs.warp.full_inertia`."""
+"""The world's axes in which quaternions that are not of unit length are used (`pwm_bench.envs.warp.full_inertia`)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.integrator import Integrator
-from envs.simulator import State
-from envs.warp.model import BALL, TRANSLATION, LinkTree
+from pwm_bench.envs.integrator import Integrator
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.warp.model import BALL, TRANSLATION, LinkTree
 
 __all__ = ["WorldAxes", "in_published_axes", "needs_full_inertia"]
 

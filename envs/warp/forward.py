@@ -16,14 +16,14 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from envs.warp.full_inertia import build_full_inertia
-from envs.warp.ground import build_ground
-from envs.warp.integration import build_integration
-from envs.warp.kinematics import build_kinematics
-from envs.warp.layout import Layout
-from envs.warp.model import BALL, WORLD
-from envs.warp.path import build_path
-from envs.warp.spatial import (
+from pwm_bench.envs.warp.full_inertia import build_full_inertia
+from pwm_bench.envs.warp.ground import build_ground
+from pwm_bench.envs.warp.integration import build_integration
+from pwm_bench.envs.warp.kinematics import build_kinematics
+from pwm_bench.envs.warp.layout import Layout
+from pwm_bench.envs.warp.model import BALL, WORLD
+from pwm_bench.envs.warp.path import build_path
+from pwm_bench.envs.warp.spatial import (
     force_cross_angular,
     inertia_angular,
     inertia_linear,
@@ -140,7 +140,7 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         """Fills the acceleration of slot ``traj[t, r]`` from its positions and velocities.
 
         If ``refresh`` is 1 it makes the factor ``factor[t, f]`` from the same positions, else it takes it as it is. If
-        ``full`` is 1 (and then ``refresh`` too) inertias are those of `envs.warp.full_inertia`.
+        ``full`` is 1 (and then ``refresh`` too) inertias are those of `pwm_bench.envs.warp.full_inertia`.
         """
         for i in range(1, m.num_links):
             place_link(i, w, t, r, m, s, traj)

@@ -1,13 +1,13 @@
 """Inertias under quaternions that are not of unit length.
 
-With linear rotations (`envs.integrator.Integrator`) a quaternion c r, r of unit length with rotation R, turns a vector
-by
+With linear rotations (`pwm_bench.envs.integrator.Integrator`) a quaternion c r, r of unit length with rotation R, turns
+a vector by
 
     M = c^2 R + (c^2 - 1) 1,
 
 the usual formula v (2 w^2 - 1) + 2 w (u x v) + 2 u (u . v) taken as it is. M is no rotation and its second term is the
 same in any axes, so that the motion depends on the axes in which the equations are written: here those of dflex, in
-which y is up (`envs.warp.axes`).
+which y is up (`pwm_bench.envs.warp.axes`).
 
 An inertia is transformed as I' = T^T I T, where T takes a motion (w, v) about the world's origin to the velocity of a
 link's centre of mass p in its axes: w -> M^T w, and v -> M^T v - (M^T p) x (M^T w) = M^T v - adj(M) (p x w). About a
@@ -31,8 +31,8 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from envs.warp.layout import Layout
-from envs.warp.spatial import force_cross_angular
+from pwm_bench.envs.warp.layout import Layout
+from pwm_bench.envs.warp.spatial import force_cross_angular
 
 __all__ = ["build_full_inertia"]
 

@@ -7,7 +7,7 @@ import itertools
 import mujoco
 import numpy as np
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["contact_points", "ground_plane", "pose_matrix"]
 

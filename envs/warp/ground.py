@@ -1,10 +1,10 @@
-"""Force of a compliant ground contact, with its derivatives; see `envs.contact.CompliantContact`."""
+"""Force of a compliant ground contact, with its derivatives; see `pwm_bench.envs.contact.CompliantContact`."""
 
 from types import SimpleNamespace
 
 import warp as wp
 
-from envs.warp.layout import Layout
+from pwm_bench.envs.warp.layout import Layout
 
 __all__ = ["build_ground"]
 

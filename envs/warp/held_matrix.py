@@ -20,10 +20,10 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from envs.warp.kinematics import build_kinematics
-from envs.warp.layout import Layout
-from envs.warp.model import BALL
-from envs.warp.spatial import force_cross_angular, inertia_angular, inertia_linear
+from pwm_bench.envs.warp.kinematics import build_kinematics
+from pwm_bench.envs.warp.layout import Layout
+from pwm_bench.envs.warp.model import BALL
+from pwm_bench.envs.warp.spatial import force_cross_angular, inertia_angular, inertia_linear
 
 __all__ = ["build_held_matrix"]
 

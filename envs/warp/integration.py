@@ -1,10 +1,10 @@
 """Positions of a control step: how a state is taken in, advanced by substeps and given out, and the adjoints of these.
 
 The kernels work with the generalised velocities in which the mass matrix is written. Where rotations are "exponential"
-(`envs.integrator.Integrator`), these are the state's own: angular velocities in the axes of the body, positions
-advanced along the exponential map. Where they are "linear", a ball joint has its angular velocity omega in the axes of
-its parent, and a free joint the twist (omega, nu) about a point O that stays where the joint was at the start of the
-control step, so that with the displacement d from O
+(`pwm_bench.envs.integrator.Integrator`), these are the state's own: angular velocities in the axes of the body,
+positions advanced along the exponential map. Where they are "linear", a ball joint has its angular velocity omega in
+the axes of its parent, and a free joint the twist (omega, nu) about a point O that stays where the joint was at the
+start of the control step, so that with the displacement d from O
 
     v = nu + omega x d,    d' = d + dt (nu' + omega' x d),    r' = (r + dt/2 (0, omega') r) / |...| = n r,
 
@@ -20,9 +20,9 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from envs.warp.layout import Layout
-from envs.warp.model import BALL, TRANSLATION
-from envs.warp.spatial import quaternion_exp, right_jacobian_transpose
+from pwm_bench.envs.warp.layout import Layout
+from pwm_bench.envs.warp.model import BALL, TRANSLATION
+from pwm_bench.envs.warp.spatial import quaternion_exp, right_jacobian_transpose
 
 __all__ = ["build_integration"]
 

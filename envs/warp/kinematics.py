@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from envs.warp.layout import Layout
-from envs.warp.model import BALL, HINGE, SLIDE, TRANSLATION
-from envs.warp.spatial import outer_offset
+from pwm_bench.envs.warp.layout import Layout
+from pwm_bench.envs.warp.model import BALL, HINGE, SLIDE, TRANSLATION
+from pwm_bench.envs.warp.spatial import outer_offset
 
 __all__ = ["build_kinematics"]
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from envs.contact import CompliantContact, CompliantLimit
-from envs.integrator import Integrator
-from envs.warp.model import LinkTree
+from pwm_bench.envs.contact import CompliantContact, CompliantLimit
+from pwm_bench.envs.integrator import Integrator
+from pwm_bench.envs.warp.model import LinkTree
 
 __all__ = ["Layout", "layout_for", "model_struct", "scratch_struct"]
 
@@ -49,7 +49,7 @@ def layout_for(real: Any) -> Layout:
     mat33t = wp.types.matrix((3, 3), real)
 
     @wp.struct
-    class PathActuator:  # field by field `envs.warp.via_points.PathActuator`
+    class PathActuator:  # field by field `pwm_bench.envs.warp.via_points.PathActuator`
         control: int
         segment_adr: int
         segment_num: int
@@ -119,8 +119,8 @@ def layout_for(real: Any) -> Layout:
         limit_damping: real
         # integration
         matrix_refresh: int  # substeps that share a mass matrix
-        linear_rotation: int  # 1: see `envs.integrator.Integrator.rotation`
-        full_inertia: int  # 1: first substeps use `envs.warp.full_inertia`
+        linear_rotation: int  # 1: see `pwm_bench.envs.integrator.Integrator.rotation`
+        full_inertia: int  # 1: first substeps use `pwm_bench.envs.warp.full_inertia`
         # actuators
         actuator_dof: wp.array(dtype=int)
         actuator_gain: wp.array(dtype=real)
@@ -162,7 +162,7 @@ def layout_for(real: Any) -> Layout:
         mass: wp.array2d(dtype=real)
         first: wp.array2d(dtype=vec3t)
         second: wp.array2d(dtype=mat33t)
-        inertia_ww: wp.array2d(dtype=mat33t)  # I' of `envs.warp.full_inertia`, where the model has it
+        inertia_ww: wp.array2d(dtype=mat33t)  # I' of `pwm_bench.envs.warp.full_inertia`, where the model has it
         inertia_wv: wp.array2d(dtype=mat33t)
         inertia_vv: wp.array2d(dtype=mat33t)
         adj_first: wp.array2d(dtype=vec3t)

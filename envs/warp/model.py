@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
-from envs.warp.geometry import contact_points, ground_plane, pose_matrix
-from envs.warp.support import check_supported
-from envs.warp.via_points import Paths, build_paths
+from pwm_bench.envs.warp.geometry import contact_points, ground_plane, pose_matrix
+from pwm_bench.envs.warp.support import check_supported
+from pwm_bench.envs.warp.via_points import Paths, build_paths
 
 __all__ = ["BALL", "HINGE", "SLIDE", "TRANSLATION", "WORLD", "LinkTree", "build_link_tree"]
 

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from envs.warp.layout import Layout
+from pwm_bench.envs.warp.layout import Layout
 
 __all__ = ["build_muscle"]
 

@@ -7,7 +7,7 @@ velocities l (those that the joint rates lam would give), d = p_b - p_a, n = |d|
 
 length, lengthening speed and virtual lengthening speed. An actuator that exerts F(L, V, u) along it puts the force F e
 on b's link at p_b and -F e on a's. By virtual work its generalised force is F dL/dq, and its part of the virtual power
-S of `envs.warp.adjoint` is -F W. With
+S of `pwm_bench.envs.warp.adjoint` is -F W. With
 
     s = -F_L W,    r = -F_V W,    P = 1 - e e^T
 
@@ -28,8 +28,8 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from envs.warp.layout import Layout
-from envs.warp.muscle import build_muscle
+from pwm_bench.envs.warp.layout import Layout
+from pwm_bench.envs.warp.muscle import build_muscle
 
 __all__ = ["build_path"]
 

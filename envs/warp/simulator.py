@@ -14,20 +14,20 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from envs.compiling import alone
-from envs.contact import CompliantContact, CompliantLimit
-from envs.cores import usable_cores
-from envs.devices import resolve_device
-from envs.errors import UsageError
-from envs.integrator import Integrator
-from envs.simulator import ControlClamp, State, model_at_timestep
-from envs.warp.adjoint import build_adjoint
-from envs.warp.axes import WorldAxes, in_published_axes, needs_full_inertia
-from envs.warp.forward import build_forward
-from envs.warp.layout import layout_for, model_struct, scratch_struct
-from envs.warp.model import build_link_tree
-from envs.warp.runtime import start_warp
-from envs.warp.support import check_integrator
+from pwm_bench.envs.compiling import alone
+from pwm_bench.envs.contact import CompliantContact, CompliantLimit
+from pwm_bench.envs.cores import usable_cores
+from pwm_bench.envs.devices import resolve_device
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.integrator import Integrator
+from pwm_bench.envs.simulator import ControlClamp, State, model_at_timestep
+from pwm_bench.envs.warp.adjoint import build_adjoint
+from pwm_bench.envs.warp.axes import WorldAxes, in_published_axes, needs_full_inertia
+from pwm_bench.envs.warp.forward import build_forward
+from pwm_bench.envs.warp.layout import layout_for, model_struct, scratch_struct
+from pwm_bench.envs.warp.model import build_link_tree
+from pwm_bench.envs.warp.runtime import start_warp
+from pwm_bench.envs.warp.support import check_integrator
 
 __all__ = ["SimulatorWarp"]
 
@@ -41,8 +41,8 @@ class SimulatorWarp:
 
     Dynamics are MuJoCo's (joints, armature, springs, implicit damping, motors, and muscles on via-point paths whose
     control is their activation); contacts and joint limits are springs and dampers with constants of this simulator, so
-    the model's solref, solimp, friction and condim are not used. Gradients come from `envs.warp.adjoint`. On a CPU the
-    worlds are split over threads; on a GPU each world is a thread, memory is laid out world-fastest, nothing
+    the model's solref, solimp, friction and condim are not used. Gradients come from `pwm_bench.envs.warp.adjoint`. On
+    a CPU the worlds are split over threads; on a GPU each world is a thread, memory is laid out world-fastest, nothing
     synchronises with the host and both passes can be captured in a CUDA graph.
 
     Args:
@@ -50,7 +50,7 @@ class SimulatorWarp:
         num_worlds: worlds advanced together.
         substeps: substeps of a control step.
         timestep: duration of a substep [s].
-        device: a torch device or a name, see `envs.resolve_device`.
+        device: a torch device or a name, see `pwm_bench.envs.resolve_device`.
         dtype: ``torch.float32`` or ``torch.float64``.
         contact: contact constants.
         limit: joint-limit constants.
@@ -142,7 +142,7 @@ class SimulatorWarp:
         self._clamp = ControlClamp(self.model, self.device, dtype)
 
     def step(self, state: State, ctrl: Tensor) -> State:
-        """Advances one control step; see `envs.simulator.Simulator.step`.
+        """Advances one control step; see `pwm_bench.envs.simulator.Simulator.step`.
 
         Raises:
             UsageError: if a tensor has the wrong shape, dtype or device.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from envs.errors import UsageError
-from envs.integrator import Integrator
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.integrator import Integrator
 
 __all__ = ["check_integrator", "check_supported"]
 

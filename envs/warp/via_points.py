@@ -94,7 +94,7 @@ def build_paths(model: mujoco.MjModel, frames: list[tuple[int, np.ndarray, np.nd
     """Collects the paths that actuators pull on.
 
     Args:
-        model: a model that `envs.warp.support.check_supported` accepts.
+        model: a model that `pwm_bench.envs.warp.support.check_supported` accepts.
         frames: for each body its link, and its position and rotation matrix in the link's frame.
         tree: the tree of each link.
     """

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-import envs
+from pwm_bench import envs
 from pwm_bench.bench.plain_extraction import PlainExtraction, ReleasedExtraction
 from pwm_bench.bench.timing import interleaved_medians, machine_line
 from pwm_bench.cli.showing import plain_table, terminal

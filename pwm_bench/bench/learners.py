@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-import envs
+from pwm_bench import envs
 from pwm_bench.bench.timing import interleaved_medians, machine_line
 from pwm_bench.cli.showing import terminal
 from pwm_bench.learning.learner import Learner

@@ -45,7 +45,9 @@ def newton_gradient(
     single = newton.ModelBuilder()
     single.default_shape_cfg.ke, single.default_shape_cfg.kd = 4e4, 1e4
     single.default_shape_cfg.kf, single.default_shape_cfg.mu = 3e3, 0.75
-    single.add_mjcf(resources.files("envs.assets").joinpath(f"{task}.xml").read_text(), enable_self_collisions=False)
+    single.add_mjcf(
+        resources.files("pwm_bench.envs.assets").joinpath(f"{task}.xml").read_text(), enable_self_collisions=False
+    )
     builder = newton.ModelBuilder()
     builder.replicate(single, worlds)
     builder.add_ground_plane()

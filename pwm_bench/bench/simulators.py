@@ -8,13 +8,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-import envs
-from envs.simulator import State
-from envs.tasks import load_task
+from pwm_bench import envs
 from pwm_bench.bench.peers import newton_gradient, newton_version
 from pwm_bench.bench.timing import interleaved_medians, machine_line, median_seconds
 from pwm_bench.bench.workloads import Rollout, make_rollout, mujoco_rollout
 from pwm_bench.cli.showing import terminal
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks import load_task
 
 __all__ = ["main"]
 

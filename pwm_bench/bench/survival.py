@@ -24,8 +24,8 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, Protocol
 
-from envs.errors import UsageError
 from pwm_bench.cli.showing import terminal
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import job_class
 from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
@@ -165,7 +165,7 @@ def soak(
     for spec in study.specs:  # what a forked process would import
         job_class(spec.kind)
         _ = spec.cpu_threads
-    for module in ("pwm_bench.cli.main", "envs.api", "envs.mujoco_c.simulator"):
+    for module in ("pwm_bench.cli.main", "pwm_bench.envs.api", "pwm_bench.envs.mujoco_c.simulator"):
         importlib.import_module(module)
     start = time.monotonic()
     numbers, outcome = random.Random(seed), Outcome()

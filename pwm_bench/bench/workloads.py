@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import envs
-from envs.simulator import Simulator, State
-from envs.tasks import load_task
+from pwm_bench import envs
+from pwm_bench.envs.simulator import Simulator, State
+from pwm_bench.envs.tasks import load_task
 
 __all__ = ["Rollout", "make_rollout", "mujoco_rollout", "start_states"]
 

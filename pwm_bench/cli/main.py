@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import tyro
 
 import pwm_bench
-from envs.errors import UsageError
 from pwm_bench.cli.commands.bench import Bench
 from pwm_bench.cli.commands.clone import Clone
 from pwm_bench.cli.commands.collect import Collect
@@ -34,6 +33,7 @@ from pwm_bench.cli.commands.run import Run
 from pwm_bench.cli.commands.sweep import Sweep
 from pwm_bench.cli.commands.table import Table
 from pwm_bench.cli.streams import GuardedStream, OutputLost, guarded
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.runs.stop import stop_request
 
 __all__ = ["main"]

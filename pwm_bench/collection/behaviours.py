@@ -15,9 +15,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from envs.errors import UsageError
-from envs.suites import Suite, SuiteTask
-from envs.suites.experts import expert
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites import Suite, SuiteTask
+from pwm_bench.envs.suites.experts import expert
 
 __all__ = ["BatchPolicy", "Behaviour", "Noise", "load_policy", "make_behaviours"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from envs.errors import UsageError
-from envs.suites import Suite, SuiteEnv
 from pwm_bench.collection.behaviours import BatchPolicy, Behaviour
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites import Suite, SuiteEnv
 from pwm_bench.world_model.dataset import Episode, TaskInfo
 
 __all__ = ["Collector", "task_infos"]

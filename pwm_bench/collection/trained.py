@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from envs.errors import UsageError, unknown
-from envs.suites.single import SuiteTaskEnv
 from pwm_bench import configs, registry
+from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.suites.single import SuiteTaskEnv
 from pwm_bench.store import checkpoint
 from pwm_bench.store.files import write_atomic
 

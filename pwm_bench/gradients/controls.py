@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from envs import random
-from envs.errors import UsageError
+from pwm_bench.envs import random
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["ClosedLoop", "Control", "OpenLoop", "Policy"]
 

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from envs import random
-from envs.errors import UsageError
+from pwm_bench.envs import random
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.landscape import Landscape, Problem, batches, exploration, horizon_returns, partial_returns
 from pwm_bench.gradients.moments import Estimate, Moments
 

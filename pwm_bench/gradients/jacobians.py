@@ -11,7 +11,7 @@ import mujoco
 import torch
 from torch import Tensor
 
-from envs.simulator import State
+from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.landscape import Problem, batches
 from pwm_bench.gradients.learned import LearnedWorld
 from pwm_bench.gradients.simulated import SimulatedWorld

@@ -29,7 +29,7 @@ class ProblemSpec(Spec):
     seed: int = 0
     """What everything random is drawn from."""
     device: str = "cpu"
-    """Where it computes; see `envs.resolve_device`."""
+    """Where it computes; see `pwm_bench.envs.resolve_device`."""
     inputs: Mapping[str, Input | Pending] = field(default_factory=dict)
     """What it reads, by name."""
 

@@ -18,9 +18,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from envs import random
-from envs.errors import UsageError
-from envs.simulator import State
+from pwm_bench.envs import random
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.controls import Control
 
 __all__ = ["Batch", "Landscape", "Problem", "Rollout", "batches", "exploration", "horizon_returns", "partial_returns",

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from envs.errors import UsageError
-from envs.simulator import State
-from envs.tasks.base import Task
 from pwm_bench import configs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks.base import Task
 from pwm_bench.gradients.controls import Control
 from pwm_bench.gradients.landscape import Rollout
 from pwm_bench.learning.normalise import RunningNorm

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from envs.simulator import State
+from pwm_bench.envs.simulator import State
 from pwm_bench.gradients import estimators, reference
 from pwm_bench.gradients.jacobians import along_rollout, growth_exponents, latent_jacobians, simulator_jacobians
 from pwm_bench.gradients.keeping import Ledger

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.learned import TrainedModel, load_run
 from pwm_bench.gradients.spec import MODEL, model_input
 from pwm_bench.store.files import write_atomic

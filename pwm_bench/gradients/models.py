@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from envs.api import DifferentiableEnv
-from envs.errors import UsageError
 from pwm_bench import configs
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.learned import TrainedModel, select_member
 from pwm_bench.learning.checks import check_at_least
 from pwm_bench.learning.guards import MemberGuard

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import envs
-from envs.api import DifferentiableEnv
+from pwm_bench import envs
+from pwm_bench.envs.api import DifferentiableEnv
 
 __all__ = ["GradientCheck", "check_gradient", "check_training_gradient", "compare_with_differences"]
 

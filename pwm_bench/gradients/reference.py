@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.errors import UsageError
-from envs.simulator import State
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.estimators import Progress, paired_slopes, score, smoothed
 from pwm_bench.gradients.landscape import Landscape, Problem, batches, returns
 from pwm_bench.gradients.moments import Estimate

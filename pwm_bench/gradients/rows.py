@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-import envs
-from envs.simulator import State
+from pwm_bench import envs
+from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
 from pwm_bench.gradients.landscape import Landscape, Problem
 from pwm_bench.gradients.learned import LearnedWorld, TrainedModel

@@ -7,21 +7,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from envs.errors import UsageError
-from envs.simulator import Simulator, State
-from envs.tasks.base import Task
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import Simulator, State
+from pwm_bench.envs.tasks.base import Task
 from pwm_bench.gradients.controls import Control
 from pwm_bench.gradients.landscape import Rollout
 
 __all__ = ["SimulatedWorld"]
 
-_LARGEST_STATE = 1e6  # as in `envs.api`
+_LARGEST_STATE = 1e6  # as in `pwm_bench.envs.api`
 
 
 class SimulatedWorld:
     """A task's return in a simulator; differentiable if the simulator is.
 
-    Unlike in `envs.api.DifferentiableEnv` nothing resets, no gradient is guarded, and rows start wherever one likes.
+    Unlike in `pwm_bench.envs.api.DifferentiableEnv` nothing resets, no gradient is guarded, and rows start wherever one
+    likes.
 
     Args:
         task: observation, reward and termination.

@@ -27,9 +27,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-import envs
-from envs.errors import UsageError, unknown
-from envs.simulator import State
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
 from pwm_bench.gradients.keeping import Ledger, ProblemSpec, Work
 from pwm_bench.gradients.landscape import Landscape, Problem, batches, exploration, partial_returns, returns
@@ -59,7 +59,7 @@ class SliceSpec(ProblemSpec):
 
     kind: ClassVar[str] = "landscape"
     task: str
-    """One of `envs.tasks`."""
+    """One of `pwm_bench.envs.tasks`."""
     simulator: str = "warp"
     """The truth."""
     loop: str = "closed"
@@ -89,7 +89,7 @@ class SliceSpec(ProblemSpec):
     member: int = 0
     """Which seed of a PWM run, by position, where its world model is the input ``model``."""
     simulator_options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of `envs.make`."""
+    """Options of `pwm_bench.envs.make`."""
     worlds: int = 256
     """Rollouts advanced together."""
 

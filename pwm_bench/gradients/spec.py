@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-import envs
-from envs.errors import UsageError, unknown
-from pwm_bench import configs
+from pwm_bench import configs, envs
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.gradients.estimators import ESTIMATORS
 from pwm_bench.gradients.values import ValueTraining
 from pwm_bench.store.inputs import Input, Pending
@@ -53,7 +52,7 @@ class Comparison(Spec):
 
     kind: ClassVar[str] = "compare-gradients"
     task: str
-    """One of `envs.tasks`."""
+    """One of `pwm_bench.envs.tasks`."""
     simulators: tuple[str, ...] = ("warp",)
     """Each is the truth in turn, at the same start states; those come from the first."""
     estimators: tuple[str, ...] = ("analytic", "score", "smoothed", "mixed")
@@ -88,7 +87,7 @@ class Comparison(Spec):
     """Value of where a horizon's last step leads, added to the return of simulator and model alike: a network fitted
     for this comparison, or the critic of the PWM run that is the input ``model``; nothing by default."""
     simulator_options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of `envs.make`, for all simulators."""
+    """Options of `pwm_bench.envs.make`, for all simulators."""
     seed: int = 0
     """Of start states, parameters and all samples."""
     precision: str = "float64"

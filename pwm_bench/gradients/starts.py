@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from envs.api import DifferentiableEnv
-from envs.simulator import State
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.simulator import State
 from pwm_bench.learning.random import MemberStream
 
 __all__ = ["visited_states"]

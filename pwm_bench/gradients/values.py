@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from envs.api import DifferentiableEnv
-from envs.errors import UsageError
 from pwm_bench import configs
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.controls import Control, OpenLoop, Policy
 from pwm_bench.gradients.learned import TrainedModel, alone, open_run
 from pwm_bench.learning.checks import check_at_least, check_positive, check_unit, check_widths

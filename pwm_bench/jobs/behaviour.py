@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from envs import suites
-from envs.cores import usable_cores
-from envs.devices import resolve_device
 from pwm_bench import configs, registry
 from pwm_bench.collection.trained import build, check_learner, describe, stage_path
+from pwm_bench.envs import suites
+from pwm_bench.envs.cores import usable_cores
+from pwm_bench.envs.devices import resolve_device
 from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.learning.checks import check_at_least
 from pwm_bench.runs.job import Budget, file_artifact

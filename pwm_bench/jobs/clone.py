@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from baselines.bc.config import Config
-from baselines.bc.train import Cloner
-from envs.devices import resolve_device
+from pwm_bench.baselines.bc.config import Config
+from pwm_bench.baselines.bc.train import Cloner
+from pwm_bench.envs.devices import resolve_device
 from pwm_bench.jobs.experts import ExpertsJob, ExpertsSpec
 from pwm_bench.world_model.dataset import Dataset
 

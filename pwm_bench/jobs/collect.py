@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs import suites
-from envs.devices import resolve_device
-from envs.errors import UsageError, unknown
-from envs.suites import Suite
 from pwm_bench.collection.behaviours import BatchPolicy, Noise, make_behaviours
 from pwm_bench.collection.collect import Collector, task_infos
 from pwm_bench.collection.trained import load_policies
+from pwm_bench.envs import suites
+from pwm_bench.envs.devices import resolve_device
+from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.suites import Suite
 from pwm_bench.runs.job import Budget, Job, file_artifact
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.schema import Artifact, Counts, RunRecord
@@ -42,7 +42,7 @@ class CollectSpec(Spec):
 
     kind: ClassVar[str] = "collect"
     tasks: tuple[str, ...]
-    """Tasks and suites, see `envs.suites.spec`; a suite becomes its tasks."""
+    """Tasks and suites, see `pwm_bench.envs.suites.spec`; a suite becomes its tasks."""
     episodes: int = 100
     """Of each task."""
     policy: str = "auto"

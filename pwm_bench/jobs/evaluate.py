@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-import envs.suites
-from envs.devices import resolve_device
-from envs.errors import UsageError, unknown
+from pwm_bench.envs import suites
+from pwm_bench.envs.devices import resolve_device
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.jobs.planning import ARMS, PLANNING, make_arm, needs_policies, open_policies
 from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
 from pwm_bench.jobs.suite_spec import SuiteSpec
@@ -89,7 +89,7 @@ class EvaluateJob(Job):
             self._model, self._experts = open_policies(spec.open_input("policies"), source, device=self.device)
         else:
             self._model = load_model(path, device=self.device)
-        envs.suites.spec(list(spec.tasks))  # names are checked before hours of work, and so is whether
+        suites.spec(list(spec.tasks))  # names are checked before hours of work, and so is whether
         self._act(spec.tasks)  # model and policies suffice
         self._groups = [spec.tasks[first : first + _TOGETHER] for first in range(0, len(spec.tasks), _TOGETHER)]
         self._done: list[EvaluationResult] = []

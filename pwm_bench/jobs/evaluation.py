@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import envs
-from envs.api import DifferentiableEnv
+from pwm_bench import envs
+from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.learning.learner import Learner
 from pwm_bench.runs.job import EvaluationResult

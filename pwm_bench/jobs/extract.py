@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import torch
 
-from envs.devices import resolve_device
-from envs.errors import UsageError
+from pwm_bench.envs.devices import resolve_device
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.experts import ExpertsJob, ExpertsSpec
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.files import save_policies

@@ -11,9 +11,9 @@ import mujoco
 import numpy as np
 import torch
 
-from envs import random
-from envs.api import DifferentiableEnv
-from envs.simulator import State
+from pwm_bench.envs import random
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.simulator import State
 
 __all__ = ["task_hash"]
 

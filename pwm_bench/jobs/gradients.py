@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import envs
+from pwm_bench import envs
 from pwm_bench.gradients.comparison import ComparisonWork
 from pwm_bench.gradients.keeping import ProblemSpec, Work
 from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec, BallWallWork

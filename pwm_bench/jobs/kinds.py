@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from envs.errors import unknown
+from pwm_bench.envs.errors import unknown
 from pwm_bench.runs.execute import execute
 from pwm_bench.store.spec import parse_spec
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.files import load_policies, read_policies

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from envs.devices import resolve_device
-from envs.errors import UsageError, unknown
 from pwm_bench import configs
+from pwm_bench.envs.devices import resolve_device
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning.checks import check_at_least, check_positive
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.runs.job import Budget, EvaluationResult, Job, file_artifact

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-import envs.suites
+from pwm_bench.envs import suites
 from pwm_bench.runs.job import EvaluationResult
 
 if TYPE_CHECKING:
-    from envs.suites import SuiteEnv
+    from pwm_bench.envs.suites import SuiteEnv
 
 __all__ = ["SuiteEvaluator"]
 
@@ -40,7 +40,7 @@ class SuiteEvaluator:
         device: torch.device | str = "cpu",
     ) -> None:
         self._seeds, self._episodes = seeds, episodes
-        self._env: SuiteEnv = envs.suites.make(
+        self._env: SuiteEnv = suites.make(
             list(tasks), envs_per_task=episodes, num_workers=workers, seed=_SEED, device=device
         )
 
@@ -63,7 +63,7 @@ class SuiteEvaluator:
                 action = act(rows).view(count, self._seeds, self._episodes, -1)[:, seed]
                 return action.flatten(0, 1)[:, : env.suite.action_dim].float()
 
-            scores.append(envs.suites.evaluate(env, policy, episodes=self._episodes, report=report))
+            scores.append(suites.evaluate(env, policy, episodes=self._episodes, report=report))
         gathered = {
             name: torch.stack([getattr(score, name) for score in scores], dim=1).flatten(0, 1).tolist()
             for name in ("returns", "success", "solved_ever", "normalised")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from envs.errors import UsageError, unknown
-from envs.suites import SUITES
 from pwm_bench import configs
+from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.suites import SUITES
 from pwm_bench.learning.checks import check_at_least
 from pwm_bench.learning.expert import Expert
 from pwm_bench.store.inputs import Input, Pending
@@ -27,7 +27,7 @@ class SuiteSpec(Spec):
     """
 
     tasks: tuple[str, ...]
-    """Names, see `envs.suites`."""
+    """Names, see `pwm_bench.envs.suites`."""
     inputs: Mapping[str, Input | Pending] = field(default_factory=dict)
     """What it reads: artifacts of other runs, or files."""
     seeds: tuple[int, ...] = (0,)
@@ -37,7 +37,7 @@ class SuiteSpec(Spec):
     study: str = "extract"
     """Folder that the run is filed under."""
     device: str = "auto"
-    """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `envs.resolve_device`."""
+    """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `pwm_bench.envs.resolve_device`."""
     workers: int | None = None
     """Processes that run the real tasks; one a processor by default, 0 for none."""
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-import envs
-from pwm_bench import configs, registry
+from pwm_bench import configs, envs, registry
 from pwm_bench.gradients.probe import check_training_gradient
 from pwm_bench.jobs.evaluation import Evaluator, make_env
 from pwm_bench.jobs.fingerprint import task_hash

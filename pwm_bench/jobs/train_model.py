@@ -10,9 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-import envs
-from envs.errors import unknown
-from pwm_bench import configs
+from pwm_bench import configs, envs
+from pwm_bench.envs.errors import unknown
 from pwm_bench.gradients.model_files import MODEL_FILE, write_model
 from pwm_bench.gradients.models import ModelTrainer, ModelTraining
 from pwm_bench.jobs.fingerprint import task_hash
@@ -36,17 +35,17 @@ class TrainModelSpec(Spec):
 
     kind: ClassVar[str] = "train-model"
     task: str
-    """One of `envs.tasks`."""
+    """One of `pwm_bench.envs.tasks`."""
     simulator: str = "warp"
-    """One of `envs.simulators`."""
+    """One of `pwm_bench.envs.simulators`."""
     training: ModelTraining = field(default_factory=ModelTraining)
     """Sizes, experience and updates."""
     simulator_options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of `envs.make`."""
+    """Options of `pwm_bench.envs.make`."""
     seed: int = 0
     """The seed of the episodes' resets; that of the model is the training's."""
     device: str = "cpu"
-    """Where it computes; see `envs.resolve_device`."""
+    """Where it computes; see `pwm_bench.envs.resolve_device`."""
     study: str = "single"
     """The folder that it is filed under."""
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from envs.errors import UsageError, unknown
 from pwm_bench import configs, registry
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning.preset import Preset
 from pwm_bench.store.schema import Member
 from pwm_bench.store.spec import Spec
@@ -33,9 +33,9 @@ class RunSpec(Spec):
 
     kind: ClassVar[str] = "train"
     task: str
-    """One of `envs.tasks`."""
+    """One of `pwm_bench.envs.tasks`."""
     simulator: str
-    """One of `envs.simulators`."""
+    """One of `pwm_bench.envs.simulators`."""
     algorithm: str
     """One of `pwm_bench.registry.algorithms`."""
     config: Mapping[str, Any]
@@ -45,7 +45,7 @@ class RunSpec(Spec):
     seeds: tuple[int, ...] = (0,)
     """One population member a seed."""
     simulator_options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of `envs.make` beyond the task's own, e.g. ``{"substeps": 8}``."""
+    """Options of `pwm_bench.envs.make` beyond the task's own, e.g. ``{"substeps": 8}``."""
     precision: str = "float32"
     """``"float32"``, or ``"bfloat16"`` autocast for learners that offer it."""
     evaluations: int = 11
@@ -56,7 +56,7 @@ class RunSpec(Spec):
     """Further budgets per member, of `LIMITS`: the run ends, with an evaluation, at the first of them or ``env_steps``,
     over which schedules still run. ``{"cpu_seconds": 60}`` ends after a minute of the processor's training time."""
     device: str = "auto"
-    """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `envs.resolve_device`."""
+    """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `pwm_bench.envs.resolve_device`."""
     study: str = "single"
     """Folder that the run is filed under."""
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning import rowwise
 from pwm_bench.learning.elementwise import aligned, group_softmax, mish
 from pwm_bench.learning.initialise import Initialiser, torch_default

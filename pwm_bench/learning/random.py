@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from envs.random import fold, normal, seed_keys, uniform
+from pwm_bench.envs.random import fold, normal, seed_keys, uniform
 
 __all__ = ["MemberStream"]
 

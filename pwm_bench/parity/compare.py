@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import envs
-from envs import random
-from envs.api import DifferentiableEnv
-from envs.integrator import Integrator
-from envs.simulator import Simulator, State
-from envs.tasks.base import Task
+from pwm_bench import envs
+from pwm_bench.envs import random
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.integrator import Integrator
+from pwm_bench.envs.simulator import Simulator, State
+from pwm_bench.envs.tasks.base import Task
 from pwm_bench.parity.schema import Air, Angle, Contact, ContactPoint, Gradients, NormPoint, Reset, Returns
 from pwm_bench.parity.states import draw_actions, first_constraint, in_the_air, placed, roll, start_states
 from pwm_bench.statistics import bootstrap_interval, mean

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-import envs
-from envs.errors import UsageError, unknown
-from envs.integrator import Integrator
-from envs.simulator import Simulator
-from envs.tasks import load_task
-from envs.tasks.base import Task
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.integrator import Integrator
+from pwm_bench.envs.simulator import Simulator
+from pwm_bench.envs.tasks import load_task
+from pwm_bench.envs.tasks.base import Task
 from pwm_bench.parity.compare import (
     compare_angles,
     compare_contact,
@@ -61,11 +61,11 @@ def measure(
     """Measures everything, in float64. A simulator that refuses the task is recorded with its reason.
 
     Args:
-        task_name: a name from `envs.tasks`.
+        task_name: a name from `pwm_bench.envs.tasks`.
         simulators: names, at least two.
         sizes: how much.
         seed: of starts and actions.
-        device: see `envs.resolve_device`; simulators that have no use for a GPU compute on the CPU.
+        device: see `pwm_bench.envs.resolve_device`; simulators that have no use for a GPU compute on the CPU.
         tell: called before each stage with its name and the share that is done.
 
     Raises:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs import random
-from envs.simulator import Simulator, State, model_at_timestep
-from envs.tasks.base import Task
+from pwm_bench.envs import random
+from pwm_bench.envs.simulator import Simulator, State, model_at_timestep
+from pwm_bench.envs.tasks.base import Task
 
 __all__ = ["draw_actions", "first_constraint", "in_the_air", "placed", "roll", "start_states"]
 

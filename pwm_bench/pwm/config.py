@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_unit, check_widths
 from pwm_bench.learning.precision import PRECISIONS
 from pwm_bench.world_model.config import WorldModelConfig

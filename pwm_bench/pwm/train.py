@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from envs.api import DifferentiableEnv
-from envs.errors import UsageError
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.episodes import EpisodeTracker
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.learner import Counters

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 
 __all__ = ["FORMATS", "Format", "format_of", "write"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-import envs
-from envs import random
-from envs.api import DifferentiableEnv
-from envs.errors import UsageError, unknown
+from pwm_bench import envs
+from pwm_bench.envs import random
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.jobs.evaluation import make_env
 from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
@@ -48,9 +48,9 @@ def simple_actor(task: str, policy: str, *, simulator: str, seed: int) -> Actor:
     """A policy that needs no run.
 
     Args:
-        task: a name from `envs.tasks`.
+        task: a name from `pwm_bench.envs.tasks`.
         policy: one of `POLICIES`.
-        simulator: a name from `envs.simulators`.
+        simulator: a name from `pwm_bench.envs.simulators`.
         seed: of the start and of the random actions.
     """
     if policy not in POLICIES:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.runs.clocks import Clocks
 from pwm_bench.runs.curves import CurveWriter
 from pwm_bench.runs.failures import classify

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 
-from envs.signals import STOPPING, release
+from pwm_bench.envs.signals import STOPPING, release
 
 __all__ = ["StopRequest", "Stopped", "stop_request"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.names import published_task
 
 __all__ = ["NORMALISATIONS", "PPO_PEAK", "Normalisation", "normalisation"]

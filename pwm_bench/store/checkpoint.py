@@ -21,7 +21,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.checkpoint_files import STATE, VERSION, exists, read
 from pwm_bench.store.files import sync_directory, write_atomic
 

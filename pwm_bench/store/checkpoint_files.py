@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["STATE", "VERSION", "CheckpointFiles", "exists", "read"]
 

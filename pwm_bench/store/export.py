@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.frames import Loaded, members_frame
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import RunRecord

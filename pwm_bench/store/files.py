@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["JsonLines", "finite_or_none", "prefetch", "sync_directory", "write_atomic"]
 

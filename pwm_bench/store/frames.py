@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic_core import to_json
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.curves import AXES, Curves
 from pwm_bench.store.identity import NOT_HASHED
 from pwm_bench.store.index import StudyIndex, fingerprint

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.lock import HeldError
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
 from pwm_bench.store.schema import Counts, RunRecord

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 import math
 import os
 import platform
@@ -12,7 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from envs.cores import usable_cores
+from pwm_bench.envs.cores import usable_cores
 from pwm_bench.store.schema import Provenance
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "gpu_driver",
     "package_versions",
     "processor_name",
+    "source_folders",
 ]
 
 PACKAGES = ("pwm-bench", "torch", "warp-lang", "mujoco", "mujoco-mjx", "jax", "jaxlib", "numpy", "safetensors")
@@ -62,16 +64,22 @@ def collect(device: str, precision: str) -> Provenance:
 @functools.cache
 def code_hash() -> str:
     """A hash over the sources of all our packages, 12 hexadecimal digits: the same for a checkout and for a wheel."""
-    import baselines
-    import envs
-    import pwm_bench
-
     digest = hashlib.sha256()
-    for package in (baselines, envs, pwm_bench):
-        folder = Path(str(package.__file__)).resolve().parent
+    folders = source_folders()
+    for folder in folders:
+        inner = [other for other in folders if folder in other.parents]  # in a wheel two packages lie inside the third
         for file in sorted(path for path in folder.rglob("*") if path.suffix in _SOURCES and path.is_file()):
+            if any(other in file.parents for other in inner):
+                continue
             digest.update(f"{folder.name}/{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
+
+
+def source_folders() -> list[Path]:
+    """Where our packages lie: one folder in a wheel, three in a checkout. Nothing is imported."""
+    names = ("pwm_bench.baselines", "pwm_bench.envs", "pwm_bench")
+    found = [importlib.util.find_spec(name) for name in names]
+    return [Path(spec.origin).resolve().parent for spec in found if spec is not None and spec.origin is not None]
 
 
 def calibrate() -> float:

@@ -9,8 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from typing import Any
 
-from envs.cores import usable_cores
-from envs.errors import UsageError
+from pwm_bench.envs.cores import usable_cores
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.curves import Curves
 from pwm_bench.store.files import prefetch
 from pwm_bench.store.results import RunDirectory

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.hints import at
 
 __all__ = ["check_seeds"]

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.curves import Curves
 from pwm_bench.store.frames import Loaded, LoadedRun, load_study
 from pwm_bench.store.results import Results

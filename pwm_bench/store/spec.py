@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
-from envs.errors import UsageError, unknown
 from pwm_bench import configs
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.schema import Member

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.models import ModelTraining
 from pwm_bench.gradients.seeds import SEED
 from pwm_bench.gradients.spec import MODEL, Comparison, model_input

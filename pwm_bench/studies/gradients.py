@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from envs.errors import unknown
+from pwm_bench.envs.errors import unknown
 from pwm_bench.gradients.models import ModelTraining, with_model
 from pwm_bench.gradients.slices import SliceSpec
 from pwm_bench.gradients.spec import MODEL, model_input

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.sweep.graph import Study
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.inputs import find_input
 from pwm_bench.sweep.graph import Study
 
@@ -47,7 +47,7 @@ class Multitask:
     """Changes of `ExtractionConfig`, one extraction each, from the same model and data; other ways to act are compared
     with the last one."""
     clones: tuple[Mapping[str, Any], ...]
-    """Changes of `baselines.bc.config.Config`, one behaviour cloning each."""
+    """Changes of `pwm_bench.baselines.bc.config.Config`, one behaviour cloning each."""
     seeds: int = 1
     """Policies of each task."""
     evaluations: int = 6

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from baselines.bc.config import Config as CloneConfig
-from envs import suites
 from pwm_bench import configs
+from pwm_bench.baselines.bc.config import Config as CloneConfig
+from pwm_bench.envs import suites
 from pwm_bench.jobs.behaviour import BehaviourSpec
 from pwm_bench.jobs.clone import CloneSpec
 from pwm_bench.jobs.collect import CollectSpec

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from envs.errors import unknown
+from pwm_bench.envs.errors import unknown
 from pwm_bench.gradients.spec import DEFAULT_HORIZONS, Comparison
 
 __all__ = ["SIZES", "Size", "at_size"]

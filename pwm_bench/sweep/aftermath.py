@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from signal import SIGKILL, Signals
 
-from envs.errors import UsageError
-from envs.signals import STOPPING
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.signals import STOPPING
 from pwm_bench.store.results import FINISHED, RunDirectory, now
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.executors.local import ProcessEnd

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import spec_from
 from pwm_bench.store.results import Results
 from pwm_bench.store.spec import Spec

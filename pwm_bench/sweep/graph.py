@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeVar, cast
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.inputs import Pending, find_input
 from pwm_bench.store.results import RunDirectory
 from pwm_bench.store.spec import Spec

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.results import Results
 from pwm_bench.store.spec import Spec

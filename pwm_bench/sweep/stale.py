@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.results import FINISHED, Results
 from pwm_bench.sweep.graph import Study
 from pwm_bench.sweep.sweep import Item, plan

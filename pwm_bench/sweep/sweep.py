@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol, cast
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.runs.progress import Progress, ProgressEvent
 from pwm_bench.runs.stop import StopRequest, stop_request
 from pwm_bench.store.lock import BUSY, HeldError, RunLock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_unit, check_widths
 
 __all__ = ["WorldModelConfig"]

@@ -8,7 +8,7 @@ import mujoco
 import torch
 from torch import Tensor
 
-from envs.simulator import Simulator, State
+from pwm_bench.envs.simulator import Simulator, State
 
 __all__ = ["directional_error", "rollout_objective"]
 

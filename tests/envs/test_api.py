@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-import envs
-from envs.errors import UsageError
-from envs.simulator import guard_gradient
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import guard_gradient
 from tests.toy import PointMass, toy_env
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from envs.compiling import alone
+from pwm_bench.envs.compiling import alone
 
 
 def test_it_is_held_inside_and_free_outside(tmp_path):

@@ -12,10 +12,10 @@ from unittest import mock
 import pytest
 import torch
 
-import envs
-from envs import devices
-from envs.devices import choose_device, remark, resolve_device, view
-from envs.errors import UsageError
+from pwm_bench import envs
+from pwm_bench.envs import devices
+from pwm_bench.envs.devices import choose_device, remark, resolve_device, view
+from pwm_bench.envs.errors import UsageError
 from tests.rehearsal.one_gpu import gpus
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -120,7 +120,7 @@ def test_a_cuda_jax_that_fails_says_why() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_jax_is_not_sent_to_look_for_a_gpu_where_torch_sees_none() -> None:
     """Its CUDA part may end the process there. JAX keeps its choice for good, so a process of its own is asked."""
-    program = "from envs.mjx.runtime import jax; print(jax.config.jax_platforms, jax.devices()[0].platform)"
+    program = "from pwm_bench.envs.mjx.runtime import jax; print(jax.config.jax_platforms, jax.devices()[0].platform)"
     for chosen, expected in (("", "cpu cpu"), ("cpu,cpu", "cpu,cpu cpu")):
         done = subprocess.run(
             [sys.executable, "-c", program],

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import envs
-from envs.errors import UsageError
-from envs.gym_env import GymEnv
-from envs.vector_env import environment_id
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.gym_env import GymEnv
+from pwm_bench.envs.vector_env import environment_id
 
 QUICK = [
     pytest.param(task, simulator, marks=[pytest.mark.slow] if simulator == "mjx" and task != "cartpole" else [])
@@ -23,7 +23,7 @@ QUICK = [
 
 @pytest.mark.parametrize(("task", "simulator"), QUICK)
 def test_gymnasiums_checker_finds_nothing_wrong(task: str, simulator: str) -> None:
-    env = gymnasium.make(f"envs.vector_env:{environment_id(task, simulator)}")
+    env = gymnasium.make(f"pwm_bench.envs.vector_env:{environment_id(task, simulator)}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         check_env(env.unwrapped, skip_render_check=True)
@@ -62,7 +62,7 @@ def test_bad_actions_are_named() -> None:
 
 
 def test_it_draws_what_it_simulates() -> None:
-    env = gymnasium.make("envs.gym_env:pwm_bench/Hopper-mujoco_c-v0", render_mode="rgb_array")
+    env = gymnasium.make("pwm_bench.envs.gym_env:pwm_bench/Hopper-mujoco_c-v0", render_mode="rgb_array")
     env.reset(seed=0)
     before = env.render()
     for _ in range(20):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from envs.random import fold, normal, seed_keys, uniform
+from pwm_bench.envs.random import fold, normal, seed_keys, uniform
 
 
 def splitmix(x: int) -> int:

@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from envs.errors import UsageError
-from envs.renderer import Renderer
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.renderer import Renderer
 
 GROUND = """<asset>
 <texture name="t" type="2d" builtin="checker" rgb1=".9 .9 .9" rgb2=".8 .8 .8" width="64" height="64"/>

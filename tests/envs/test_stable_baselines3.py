@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from envs.vector_env import GymVectorEnv
+from pwm_bench.envs.vector_env import GymVectorEnv
 
 pytest.importorskip("stable_baselines3")
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-import envs
-from envs.errors import UsageError
-from envs.vector_env import GymVectorEnv, environment_id
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.vector_env import GymVectorEnv, environment_id
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def vector_env() -> GymVectorEnv:
 
 
 def test_it_is_registered_and_made_by_name() -> None:
-    env = gymnasium.make_vec("envs.vector_env:pwm_bench/Cartpole-warp-v0", num_envs=2)
+    env = gymnasium.make_vec("pwm_bench.envs.vector_env:pwm_bench/Cartpole-warp-v0", num_envs=2)
     obs, _ = env.reset(seed=1)
     assert obs.shape == (2, 5)
     assert env.single_action_space.shape == (1,)
@@ -31,7 +31,7 @@ def test_it_is_registered_and_made_by_name() -> None:
 
 @pytest.mark.parametrize("task", envs.tasks())
 def test_every_task_keeps_to_its_spaces(task: str) -> None:
-    env = gymnasium.make_vec(f"envs.vector_env:{environment_id(task, 'warp')}", num_envs=2)
+    env = gymnasium.make_vec(f"pwm_bench.envs.vector_env:{environment_id(task, 'warp')}", num_envs=2)
     assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
     assert env.action_space.shape == (2, *env.single_action_space.shape)
     env.action_space.seed(0)
@@ -108,7 +108,9 @@ def test_tensors_are_taken_too(vector_env: GymVectorEnv) -> None:
 
 
 def test_one_picture_a_world() -> None:
-    env = gymnasium.make_vec("envs.vector_env:pwm_bench/Cartpole-mujoco_c-v0", num_envs=2, render_mode="rgb_array")
+    env = gymnasium.make_vec(
+        "pwm_bench.envs.vector_env:pwm_bench/Cartpole-mujoco_c-v0", num_envs=2, render_mode="rgb_array"
+    )
     env.reset(seed=0)
     first, second = env.render()
     assert first.shape == second.shape == (480, 640, 3)

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import envs
-from envs.tasks import TASKS
-from pwm_bench import registry
+from pwm_bench import envs, registry
+from pwm_bench.envs.tasks import TASKS
 from pwm_bench.studies import locomotion as studies
 from pwm_bench.sweep.executors import local
 from pwm_bench.world_model.multitask.product import why_plain

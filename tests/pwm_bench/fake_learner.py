@@ -12,9 +12,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from envs import random
-from envs.api import DifferentiableEnv
-from envs.errors import UsageError
+from pwm_bench.envs import random
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.learner import Counters
 
 gradient_source = "simulator"

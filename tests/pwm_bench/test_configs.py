@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
-from envs.errors import UsageError
 from pwm_bench import configs
+from pwm_bench.envs.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import envs
+from pwm_bench import envs
 from pwm_bench.analysis.published import load_curves, load_published
 from pwm_bench.names import algorithm_name, published_task, simulator_name, task_name
 

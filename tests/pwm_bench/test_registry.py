@@ -6,9 +6,8 @@ from typing import get_args
 
 import pytest
 
-import envs
-from envs.errors import UsageError
-from pwm_bench import configs, registry
+from pwm_bench import configs, envs, registry
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.learner import GradientSource, Learner
 from pwm_bench.learning.preset import PRESETS
 from pwm_bench.store.schema import RunRecord

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import envs
-from pwm_bench import registry
+from pwm_bench import envs, registry
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.parity.schema import ParityRecord
 from tests.envs.mjx import test_conformance

@@ -17,8 +17,8 @@ import torch
 import warp as wp
 from torch.overrides import TorchFunctionMode
 
-from envs.mjx.runtime import jax
-from envs.warp.runtime import start_warp
+from pwm_bench.envs.mjx.runtime import jax
+from pwm_bench.envs.warp.runtime import start_warp
 
 __all__ = ["gpus"]
 

@@ -6,11 +6,10 @@ import pytest
 import torch
 import warp as wp
 
-import envs
-from envs.tasks import load_task
-from envs.warp import SimulatorWarp
-from pwm_bench import registry
+from pwm_bench import envs, registry
 from pwm_bench.bench.workloads import make_rollout
+from pwm_bench.envs.tasks import load_task
+from pwm_bench.envs.warp import SimulatorWarp
 from pwm_bench.gradients.keeping import ProblemSpec, Work
 from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec
 from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envs.tasks.muscles.humanoid import MUSCLES, muscle_humanoid, normalised_lengths
-from envs.tasks.muscles.postures import posture, walking_postures
+from pwm_bench.envs.tasks.muscles.humanoid import MUSCLES, muscle_humanoid, normalised_lengths
+from pwm_bench.envs.tasks.muscles.postures import posture, walking_postures
 
 __all__ = ["MUSCLES", "muscle_humanoid", "normalised_lengths", "posture", "walking_postures"]

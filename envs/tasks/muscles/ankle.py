@@ -1,12 +1,12 @@
 """Muscles of the shank that cross the ankle, and those that go on to the toes.
 
-Paths follow Delp et al. 1990, forces and fibre lengths Arnold et al. 2010 (see `envs.tasks.muscles.hip`); fibularis
-tertius Delp et al. 1990. Toe tendons run about 10 mm below or above the joints of the toes.
+Paths follow Delp et al. 1990, forces and fibre lengths Arnold et al. 2010 (see `pwm_bench.envs.tasks.muscles.hip`);
+fibularis tertius Delp et al. 1990. Toe tendons run about 10 mm below or above the joints of the toes.
 """
 
 from __future__ import annotations
 
-from envs.tasks.muscles.table import muscle
+from pwm_bench.envs.tasks.muscles.table import muscle
 
 __all__ = ["ANKLE"]
 

@@ -7,7 +7,7 @@ laid along the metatarsals from the anatomical attachments.
 
 from __future__ import annotations
 
-from envs.tasks.muscles.table import muscle
+from pwm_bench.envs.tasks.muscles.table import muscle
 
 __all__ = ["FOOT"]
 

@@ -10,7 +10,7 @@ How far the figures were checked against the papers is said in docs/tasks.md.
 
 from __future__ import annotations
 
-from envs.tasks.muscles.table import muscle
+from pwm_bench.envs.tasks.muscles.table import muscle
 
 __all__ = ["HIP"]
 

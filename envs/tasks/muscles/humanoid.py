@@ -17,13 +17,13 @@ from functools import cache
 import mujoco
 import numpy as np
 
-from envs.tasks.muscles.ankle import ANKLE
-from envs.tasks.muscles.foot import FOOT
-from envs.tasks.muscles.hip import HIP
-from envs.tasks.muscles.knee import KNEE
-from envs.tasks.muscles.postures import posture, walking_postures
-from envs.tasks.muscles.skeleton import ORIGINS, SIDES, skeleton
-from envs.tasks.muscles.table import Muscle
+from pwm_bench.envs.tasks.muscles.ankle import ANKLE
+from pwm_bench.envs.tasks.muscles.foot import FOOT
+from pwm_bench.envs.tasks.muscles.hip import HIP
+from pwm_bench.envs.tasks.muscles.knee import KNEE
+from pwm_bench.envs.tasks.muscles.postures import posture, walking_postures
+from pwm_bench.envs.tasks.muscles.skeleton import ORIGINS, SIDES, skeleton
+from pwm_bench.envs.tasks.muscles.table import Muscle
 
 __all__ = ["MUSCLES", "muscle_humanoid", "normalised_lengths"]
 

@@ -1,14 +1,14 @@
 """Muscles that cross the knee: thigh, popliteus, gastrocnemius and plantaris.
 
-Paths follow Delp et al. 1990, forces and fibre lengths Arnold et al. 2010 (see `envs.tasks.muscles.hip`); popliteus
-is after Friederich and Brand 1990 and plantaris after Klein Horsman et al. 2007 (Clin. Biomech. 22:239) at 25 N/cm^2.
-The patella is a fixed point of the tibia, and the quadriceps pass in front of the femur above it: their moment arm
-falls from 46 mm in extension to 26 mm at 90 degrees. A point behind the tibia keeps gastrocnemius off the condyles.
+Paths follow Delp et al. 1990, forces and fibre lengths Arnold et al. 2010 (see `pwm_bench.envs.tasks.muscles.hip`);
+popliteus is after Friederich and Brand 1990 and plantaris after Klein Horsman et al. 2007 (Clin. Biomech. 22:239) at 25
+N/cm^2. The patella is a fixed point of the tibia, and the quadriceps pass in front of the femur above it: their moment
+arm falls from 46 mm in extension to 26 mm at 90 degrees. A point behind the tibia keeps gastrocnemius off the condyles.
 """
 
 from __future__ import annotations
 
-from envs.tasks.muscles.table import muscle
+from pwm_bench.envs.tasks.muscles.table import muscle
 
 __all__ = ["KNEE"]
 

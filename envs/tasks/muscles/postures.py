@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from envs.tasks.muscles.skeleton import SIDES, STANDING_HEIGHT
+from pwm_bench.envs.tasks.muscles.skeleton import SIDES, STANDING_HEIGHT
 
 __all__ = ["LEG_ANGLES", "posture", "walking_postures"]
 

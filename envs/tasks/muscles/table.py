@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["BONES", "Muscle", "muscle"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from envs.errors import UsageError, unknown
 from pwm_bench.analysis.overall import Overall
 from pwm_bench.analysis.tables.scores import Row
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.text import MISSING, count, duration, number
 
 __all__ = ["COLUMNS", "GRIDS", "Align", "Column", "Layout", "algorithm_name", "interval", "plain_status"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.gradients.rows import FILE, load_rows
 from pwm_bench.store.frames import Loaded
 from pwm_bench.store.results import FINISHED, Results, RunDirectory

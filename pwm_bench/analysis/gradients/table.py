@@ -8,10 +8,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from envs.errors import unknown
 from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet, half, span
 from pwm_bench.analysis.formats.columns import Align
 from pwm_bench.analysis.gradients.figures import LABELS
+from pwm_bench.envs.errors import unknown
 from pwm_bench.gradients.estimators import ESTIMATORS
 from pwm_bench.gradients.rows import setting_columns
 from pwm_bench.names import simulator_name, task_name

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from envs.errors import UsageError
 from pwm_bench.analysis.plots import frames
 from pwm_bench.analysis.plots.panels import FEW, label_edges, panel_grid
 from pwm_bench.analysis.plots.style import GREY, Width, count_axis, looks, number_axis, time_axis
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import estimate_mean, time_to_threshold
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from envs.errors import UsageError, unknown
 from pwm_bench.analysis.plots import frames, theirs
 from pwm_bench.analysis.plots.panels import FEW, label_edges, panel_grid
 from pwm_bench.analysis.plots.style import Look, Width, count_axis, looks, number_axis, subplots, time_axis
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.statistics import Curve, efficiency_curve
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.errors import UsageError
 from pwm_bench.analysis.plots import frames
 from pwm_bench.analysis.plots.style import GREY, PAGE_HEIGHT, Width, looks, number_axis, subplots
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import performance_profile, probability_of_improvement
 
 if TYPE_CHECKING:

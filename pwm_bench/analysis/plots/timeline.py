@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from envs.errors import UsageError
 from pwm_bench.analysis.plots import frames
 from pwm_bench.analysis.plots.style import (
     GREEN,
@@ -23,6 +22,7 @@ from pwm_bench.analysis.plots.style import (
     subplots,
     time_axis,
 )
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.names import algorithm_name, simulator_name, task_name
 from pwm_bench.text import duration
 

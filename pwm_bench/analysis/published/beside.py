@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.errors import UsageError, unknown
 from pwm_bench.analysis.published.curves import Seed, Series, load_curves
 from pwm_bench.analysis.published.numbers import Published, load_published
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.names import published_task
 from pwm_bench.statistics import Normalisation, interval
 from pwm_bench.statistics.normalise import PPO_PEAK

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.errors import UsageError
 from pwm_bench.analysis.published.numbers import CAVEATS, data_folder
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.names import algorithm_name, published_task
 from pwm_bench.statistics import on_axis
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from envs.errors import UsageError
 from pwm_bench.analysis.report.curves import curve_data
 from pwm_bench.analysis.report.markup import Markup, command, escape, fill, joined, script_json, tag
 from pwm_bench.analysis.report.media import Media, gradients_section
 from pwm_bench.analysis.report.runs import at, failures_section, moment, runs_section, what
 from pwm_bench.analysis.report.table import summary_section
 from pwm_bench.analysis.tables.scores import Match, normalise_frame, summarise
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.frames import Loaded, load_study, members_frame
 from pwm_bench.store.results import FINISHED, Results
 

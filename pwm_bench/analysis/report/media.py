@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 
-from envs.errors import UsageError, unknown
 from pwm_bench.analysis.report.markup import Markup, command, joined, tag
 from pwm_bench.analysis.report.runs import at
 from pwm_bench.analysis.report.table import run_link
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.results import Results
 
 __all__ = ["VIDEOS", "Media", "gradients_section"]

@@ -11,7 +11,6 @@ from typing import Literal, cast
 
 import pandas as pd
 
-from envs.errors import UsageError, unknown
 from pwm_bench.analysis.budgets import UNITS, at_budget, common_budget
 from pwm_bench.analysis.machines import check_machines
 from pwm_bench.analysis.overall import Overall, overall
@@ -20,6 +19,7 @@ from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.rows import Row, make_rows
 from pwm_bench.analysis.tables.beside import published_beside
 from pwm_bench.analysis.tables.notes import OVERALL_NOTE, budget_note, table_notes
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.statistics import Normalisation, normalisation
 from pwm_bench.store.frames import Loaded, members_frame
 from pwm_bench.store.results import FINISHED

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from envs.errors import UsageError, unknown
 from pwm_bench.cli.commands.options import option
+from pwm_bench.envs.errors import UsageError, unknown
 
 __all__ = ["Bench"]
 

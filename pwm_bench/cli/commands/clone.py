@@ -32,7 +32,7 @@ class Clone(ExpertsOptions):
 
     def __call__(self) -> int:
         """Clones."""
-        from baselines.bc import Config
+        from pwm_bench.baselines.bc import Config
         from pwm_bench.jobs.clone import CloneSpec
         from pwm_bench.store.inputs import numbered
 

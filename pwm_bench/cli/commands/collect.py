@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from envs.errors import UsageError
 from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
 from pwm_bench.cli.showing import terminal
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.hints import show_hints
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ class Collect:
         """The trainings that ``--learner`` asks for: one in each task without an expert."""
         if self.learner is None:
             return []
-        from envs import suites
         from pwm_bench.collection.trained import check_learner
+        from pwm_bench.envs import suites
         from pwm_bench.jobs.behaviour import BehaviourSpec
 
         check_learner(self.learner)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
-from envs.errors import UsageError
 from pwm_bench.cli.commands.options import Device, ResultsFolder, default_results, option
 from pwm_bench.cli.showing import plain_table, terminal
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.hints import at, show_hints
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ class Compare:
 
     def _specs(self) -> list[EvaluateSpec]:
         """One a way to act, after checking what can be checked at once."""
-        from envs.suites import spelt_out
         from pwm_bench import configs
+        from pwm_bench.envs.suites import spelt_out
         from pwm_bench.jobs.evaluate import EvaluateSpec
         from pwm_bench.jobs.planning import ARMS, PLANNING, needs_policies
         from pwm_bench.pwm.extraction.files import read_policies

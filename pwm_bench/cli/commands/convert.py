@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
-from envs.errors import UsageError, unknown
 from pwm_bench.cli.commands.options import option
 from pwm_bench.cli.showing import step_bar, terminal
+from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,9 +67,9 @@ class Convert:
         return 0
 
     def _to_shards(self, report: Callable[[int, int], None]) -> list[object]:
-        from envs.suites import spec
         from pwm_bench.cli.datasets import summary
         from pwm_bench.collection.collect import task_infos
+        from pwm_bench.envs.suites import spec
         from pwm_bench.world_model.dataset import Dataset
         from pwm_bench.world_model.dataset.convert import from_chunks
 
@@ -86,7 +86,7 @@ class Convert:
         return [f"{done.episodes} episodes from {done.files} files", table]
 
     def _to_chunks(self, report: Callable[[int, int], None]) -> list[object]:
-        from envs.suites import spec
+        from pwm_bench.envs.suites import spec
         from pwm_bench.store.inputs import find_input
         from pwm_bench.world_model.dataset import Dataset
         from pwm_bench.world_model.dataset.convert import to_chunks

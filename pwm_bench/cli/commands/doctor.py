@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from envs.errors import UsageError
 from pwm_bench.cli.commands.options import ResultsFolder, default_results
+from pwm_bench.envs.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,7 +88,7 @@ def _grid(*headers: str) -> Table:
 def _devices() -> list[tuple[str, str]]:
     import torch
 
-    from envs.devices import view
+    from pwm_bench.envs.devices import view
     from pwm_bench.store.provenance import gpu_driver, processor_name
     from pwm_bench.world_model.multitask.product import why_plain
 
@@ -104,7 +104,7 @@ def _devices() -> list[tuple[str, str]]:
 
 def _views() -> list[tuple[str, str]]:
     """What each library sees of the GPUs, and what is missing where it sees none."""
-    from envs.devices import LIBRARIES, view
+    from pwm_bench.envs.devices import LIBRARIES, view
 
     views = [view(library) for library in LIBRARIES]
     return [
@@ -125,7 +125,7 @@ def _caches() -> list[tuple[str, str]]:
     try:
         import jax
 
-        import envs.mjx.runtime  # noqa: F401  sets the folder, unless the user did
+        import pwm_bench.envs.mjx.runtime  # noqa: F401  sets the folder, unless the user did
     except ImportError:
         pass
     else:
@@ -142,8 +142,8 @@ def _size(folder: Path) -> str:
 
 def _simulators(console: Console) -> bool:
     """The capability matrix. Returns whether at least one simulator is usable."""
-    import envs
-    from envs.devices import choose_device
+    from pwm_bench import envs
+    from pwm_bench.envs.devices import choose_device
 
     table = _grid("  simulator", "forward", "gradient", "on", "auto", "package")
     usable = False
@@ -165,8 +165,8 @@ def _trials(console: Console) -> bool:
     """A step and a gradient of every simulator on every device. Returns whether none failed."""
     from rich.markup import escape
 
-    import envs
-    from envs.devices import view
+    from pwm_bench import envs
+    from pwm_bench.envs.devices import view
 
     table, healthy = _grid(f"  {_TASK} in", "on", "step", "gradient", ""), True
     for name in envs.simulators():
@@ -192,7 +192,7 @@ def _try(simulator: str, place: str, *, gradient: bool) -> _Trial:
     """A step in float32, as runs take it, and a gradient in float64, which is compared with differences."""
     import torch
 
-    import envs
+    from pwm_bench import envs
     from pwm_bench.gradients.probe import check_gradient
 
     began, step = time.perf_counter(), _FAILED

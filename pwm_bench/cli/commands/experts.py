@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from envs.errors import UsageError
 from pwm_bench.cli.commands.options import Device, ResultsFolder, default_results, option
 from pwm_bench.cli.showing import plain_table, terminal
+from pwm_bench.envs.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -100,7 +100,7 @@ class ExpertsOptions:
         Args:
             tasks: those that ``--tasks`` stands for if it is left out.
         """
-        from envs.suites import spelt_out
+        from pwm_bench.envs.suites import spelt_out
 
         return {
             "tasks": spelt_out(self.tasks) or tuple(tasks),

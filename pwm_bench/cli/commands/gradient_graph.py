@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from envs.errors import UsageError
 from pwm_bench.cli.carry import carry_out_shown, show_end
+from pwm_bench.envs.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from envs.errors import UsageError
 from pwm_bench.cli.commands.gradient_graph import carry_out_graph, show_figures
+from pwm_bench.envs.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

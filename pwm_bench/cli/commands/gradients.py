@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from envs.errors import UsageError, unknown
 from pwm_bench.cli.commands.gradient_graph import carry_out_graph, show_figures
 from pwm_bench.cli.commands.gradient_problems import PROBLEMS, run_problem
 from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
 from pwm_bench.cli.showing import named_lines, terminal, titled
+from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -123,7 +123,7 @@ class Gradients:
     def _study(self, target: str) -> GradientStudy:
         from dataclasses import replace
 
-        import envs
+        from pwm_bench import envs
         from pwm_bench.store.inputs import Input
         from pwm_bench.studies import gradients as studies
         from pwm_bench.studies.gradient_study import GradientStudy
@@ -198,7 +198,7 @@ class Gradients:
 
 
 def _list(console: Console) -> None:
-    import envs
+    from pwm_bench import envs
     from pwm_bench.studies import gradients as studies
 
     console.print("gradient studies", style="bold")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from envs.errors import UsageError, unknown
 from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
 from pwm_bench.cli.showing import named_lines, terminal
+from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,8 +48,7 @@ class List:
 
 
 def _names(console: Console, kind: str) -> None:
-    import envs
-    from pwm_bench import registry
+    from pwm_bench import envs, registry
     from pwm_bench.studies import registry as studies
 
     rows = {
@@ -66,9 +65,9 @@ def _tasks(console: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    import envs
-    from envs.tasks import load_task
-    from envs.tasks.stiffness import touches_ground
+    from pwm_bench import envs
+    from pwm_bench.envs.tasks import load_task
+    from pwm_bench.envs.tasks.stiffness import touches_ground
     from pwm_bench.text import MISSING
 
     # Two tables, each of which fits into 80 columns: what a pipe or a small window has.
@@ -114,7 +113,7 @@ def _tasks(console: Console) -> None:
 
 
 def _simulator(name: str) -> str:
-    import envs
+    from pwm_bench import envs
 
     able = envs.capabilities(name)
     gradient = f"gradient: {able.gradient}" if able.gradient else "forward only"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.hints import default_results
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def published_choice(wanted: bool, choice: str) -> str | None:
     Raises:
         UsageError: no such choice.
     """
-    from envs.errors import unknown
     from pwm_bench.analysis.published import CHOICES
+    from pwm_bench.envs.errors import unknown
 
     if choice and choice not in CHOICES:
         raise unknown("choice of published results", choice, CHOICES)
@@ -106,7 +106,7 @@ def refuse_options_of_scores(command: OfStudies, names: tuple[str, ...], study: 
     Raises:
         UsageError: one was given.
     """
-    from envs.errors import UsageError
+    from pwm_bench.envs.errors import UsageError
 
     for name in names:
         if getattr(command, name) != getattr(type(command), name):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
-from envs.errors import UsageError, unknown
 from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
 from pwm_bench.cli.showing import terminal
+from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -53,7 +53,7 @@ class Parity:
 
     def __call__(self) -> int:
         """Measures, stores and shows."""
-        import envs
+        from pwm_bench import envs
 
         if self.task not in envs.tasks():
             raise unknown("task", self.task, envs.tasks())

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from envs.errors import UsageError
 from pwm_bench.cli.commands.options import Device, ResultsFolder, default_results, option
 from pwm_bench.cli.showing import plain_table, terminal
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.hints import show_hints
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
-from envs.errors import UsageError
 from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
 from pwm_bench.cli.showing import terminal
+from pwm_bench.envs.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ class Render:
 
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from envs.renderer import Renderer
+        from pwm_bench.envs.renderer import Renderer
         from pwm_bench.render.caption import caption
         from pwm_bench.render.rollout import play
 
@@ -93,8 +93,8 @@ class Render:
         return 0
 
     def _actor(self) -> Actor:
-        import envs
-        from envs.errors import unknown
+        from pwm_bench import envs
+        from pwm_bench.envs.errors import unknown
         from pwm_bench.render.policies import find_run, simple_actor, trained_actor
         from pwm_bench.store.results import Results
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 import tyro
 
-from envs.errors import UsageError
 from pwm_bench.cli.commands.options import ResultsFolder, default_results, option, published_choice
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["Report"]
 

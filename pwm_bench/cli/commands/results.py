@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from envs.errors import UsageError, unknown
 from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
+from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import tyro
 
-from envs.errors import UsageError, unknown
 from pwm_bench.cli.commands.options import Budget, Device, ResultsFolder, default_results, option, parse_budget
 from pwm_bench.cli.showing import terminal
 from pwm_bench.cli.streams import reader_is_gone
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.hints import at, show_hints
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
-from envs.errors import UsageError, unknown
 from pwm_bench.cli.commands.options import Budget, Device, ResultsFolder, default_results, option, parse_budget
 from pwm_bench.cli.showing import terminal, titled
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.hints import at, show_hints, typed
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _settle_devices(items: list[Item]) -> set[tuple[str, tuple[str, ...]]]:
     Returns:
         the pairs of a spec's device and computing simulators that stand for a GPU.
     """
-    from envs.devices import remark, view
+    from pwm_bench.envs.devices import remark, view
 
     wanted = sorted(
         {(item.spec.device, item.spec.computing_simulators) for item in items if item.to_do or item.plan == "wait"}
@@ -165,7 +165,7 @@ def _settle_devices(items: list[Item]) -> set[tuple[str, tuple[str, ...]]]:
 
 
 def _choose(wanted: list[tuple[str, tuple[str, ...]]]) -> list[tuple[torch.device, str]]:
-    from envs.devices import choose_device
+    from pwm_bench.envs.devices import choose_device
 
     return [choose_device(device, *simulators) for device, simulators in wanted]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from envs.errors import UsageError, unknown
 from pwm_bench.cli.commands.options import OfStudies, option, published_choice, refuse_options_of_scores
 from pwm_bench.cli.showing import terminal
+from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from envs.errors import unknown
+from pwm_bench.envs.errors import unknown
 
 __all__ = ["VARIANTS", "BallWall", "variant"]
 

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.gradients.keeping import Ledger, ProblemSpec, Work
 from pwm_bench.gradients.pedagogical.ball_wall import VARIANTS, BallWall, variant
 from pwm_bench.gradients.pedagogical.descent import descend, score_gradient

@@ -35,9 +35,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-import envs
-from envs.errors import UsageError
-from envs.simulator import State
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
 from pwm_bench.gradients.estimators import first_order
 from pwm_bench.gradients.keeping import Advance, ProblemSpec, Work

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from envs.api import DifferentiableEnv
-from envs.errors import UsageError
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.learned import TrainedModel, select_member
 from pwm_bench.gradients.models import gather
 from pwm_bench.learning.guards import MemberGuard

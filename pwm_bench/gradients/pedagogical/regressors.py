@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from envs.errors import unknown
+from pwm_bench.envs.errors import unknown
 from pwm_bench.learning.layers import PopulationLinear, PopulationMLP
 from pwm_bench.learning.optim import PopulationAdam
 from pwm_bench.learning.random import MemberStream

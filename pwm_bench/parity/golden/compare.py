@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import envs
-from envs.errors import UsageError
-from envs.simulator import Simulator, State
-from envs.tasks.base import Task
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import Simulator, State
+from pwm_bench.envs.tasks.base import Task
 from pwm_bench.parity.golden.constants import compare_constants
 from pwm_bench.parity.golden.file import BALL, FREE, HINGE, SLIDE, GoldenFile
 from pwm_bench.parity.golden.frames import to_ours, to_theirs

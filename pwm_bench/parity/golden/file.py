@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["BALL", "FIXED", "FREE", "HINGE", "SLIDE", "GoldenFile", "Joint", "read_golden"]
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from envs.simulator import State
+from pwm_bench.envs.simulator import State
 from pwm_bench.parity.golden.file import BALL, FREE, Joint
 
 __all__ = ["to_ours", "to_theirs", "turn_up"]

@@ -8,8 +8,8 @@ from functools import partial
 
 import torch
 
-import envs
-from envs.tasks import load_task
+from pwm_bench import envs
+from pwm_bench.envs.tasks import load_task
 from pwm_bench.parity.golden import compare
 from pwm_bench.parity.golden.file import GoldenFile
 from pwm_bench.parity.golden.record import Check, GoldenRecord
@@ -29,9 +29,9 @@ def measure(
     """Makes every comparison that the file has the arrays for.
 
     Args:
-        task_name: a name from `envs.tasks`.
+        task_name: a name from `pwm_bench.envs.tasks`.
         golden: the file.
-        device: see `envs.resolve_device`.
+        device: see `pwm_bench.envs.resolve_device`.
         tell: called before each stage with its name and the share that is done.
 
     Raises:

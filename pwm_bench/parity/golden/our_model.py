@@ -8,10 +8,10 @@ import mujoco
 import numpy as np
 import torch
 
-from envs.simulator import ControlClamp
-from envs.tasks.base import Task
-from envs.warp.geometry import pose_matrix
-from envs.warp.model import BALL, HINGE, SLIDE, TRANSLATION, LinkTree, build_link_tree
+from pwm_bench.envs.simulator import ControlClamp
+from pwm_bench.envs.tasks.base import Task
+from pwm_bench.envs.warp.geometry import pose_matrix
+from pwm_bench.envs.warp.model import BALL, HINGE, SLIDE, TRANSLATION, LinkTree, build_link_tree
 from pwm_bench.parity.golden.constants import Constants
 from pwm_bench.parity.golden.file import GoldenFile
 

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from envs.errors import unknown
+from pwm_bench.envs.errors import unknown
 from pwm_bench.learning.checks import check_at_least, check_choice, check_share
 from pwm_bench.pwm.config import Config
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from envs.cores import usable_cores
-from envs.errors import UsageError
+from pwm_bench.envs.cores import usable_cores
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.spec import Spec
 
 __all__ = ["Capacity", "available_memory"]

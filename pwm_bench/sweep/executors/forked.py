@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-from envs.signals import STOPPING
+from pwm_bench.envs.signals import STOPPING
 from pwm_bench.sweep.executors.local import LocalExecutor
 
 __all__ = ["ForkExecutor", "Forked"]

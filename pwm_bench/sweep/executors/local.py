@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import pwm_bench
-from envs.signals import held
+from pwm_bench.envs.signals import held
 from pwm_bench.runs.progress import ProgressEvent
 
 if TYPE_CHECKING:

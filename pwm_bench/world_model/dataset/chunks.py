@@ -25,7 +25,7 @@ from torch.serialization import (
     get_unsafe_globals_in_checkpoint,
 )
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 
 __all__ = ["Chunk", "chunk_files", "open_chunk"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.world_model.dataset import layout
 from pwm_bench.world_model.dataset.chunks import Chunk, chunk_files, open_chunk
 from pwm_bench.world_model.dataset.dataset import Dataset

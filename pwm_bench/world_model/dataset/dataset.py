@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.errors import UsageError, unknown
-from envs.random import fold
+from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.random import fold
 from pwm_bench.learning.checks import check_share
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.dataset import layout

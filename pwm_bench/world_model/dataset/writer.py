@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.world_model.dataset import layout
 from pwm_bench.world_model.dataset.layout import EPISODE, Header, TaskInfo
 from pwm_bench.world_model.dataset.open_shard import OpenShard

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning.checks import check_at_least, check_positive, check_unit, check_widths
 
 __all__ = ["SIZES", "ModelConfig", "sized"]

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import rowwise
 from pwm_bench.learning.elementwise import mish
 from pwm_bench.world_model.multitask.layers import Layer, Stack

@@ -20,7 +20,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import check_at_least, check_positive
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.multitask.frozen import TaskModel

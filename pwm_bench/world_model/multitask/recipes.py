@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_unit
 from pwm_bench.learning.precision import PRECISIONS
 

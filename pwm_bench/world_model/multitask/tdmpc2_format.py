@@ -23,8 +23,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from envs.errors import UsageError
-from envs.suites import SUITES, spec
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites import SUITES, spec
 from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.bc import Cloner, Config
-from envs.errors import UsageError
+from pwm_bench.baselines.bc import Cloner, Config
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.expert import Expert
 from pwm_bench.world_model.dataset import Dataset, DatasetWriter, TaskInfo
 from tests.company import assert_company_changes_nothing

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from baselines.ppo import Config, gradient_source, recipe
-from envs.errors import UsageError
+from pwm_bench.baselines.ppo import Config, gradient_source, recipe
+from pwm_bench.envs.errors import UsageError
 
 
 @pytest.mark.parametrize("simulator", ["warp", "mjx", "mujoco_c"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from baselines.ppo import losses
+from pwm_bench.baselines.ppo import losses
 
 
 def test_surrogate_is_clipped_only_where_it_would_gain():

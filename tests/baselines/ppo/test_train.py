@@ -6,8 +6,8 @@ import dataclasses
 import pytest
 import torch
 
-from baselines.ppo import Config, Learner
-from envs.errors import UsageError
+from pwm_bench.baselines.ppo import Config, Learner
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import learner
 from tests.company import assert_company_changes_nothing
 from tests.host_sync import exempt, no_host_sync

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from baselines.sac import Config, Learner
+from pwm_bench.baselines.sac import Config, Learner
 from tests.toy import toy_env
 
 SMALL = Config(num_envs=4, horizon=5, batch_size=16, seed_steps=2, replay_capacity=400, hidden=(8,), critic_hidden=(8,))

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-import envs
-from baselines.sac import Config, gradient_source, recipe
-from envs.errors import UsageError
+from pwm_bench import envs
+from pwm_bench.baselines.sac import Config, gradient_source, recipe
+from pwm_bench.envs.errors import UsageError
 
 
 @pytest.mark.parametrize(

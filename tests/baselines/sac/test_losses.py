@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from baselines.sac.losses import actor_loss, soft_target, temperature_loss
+from pwm_bench.baselines.sac.losses import actor_loss, soft_target, temperature_loss
 
 MEMBERS, BATCH = 2, 5
 RNG = np.random.default_rng(0)

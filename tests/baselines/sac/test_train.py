@@ -7,8 +7,8 @@ import functools
 import pytest
 import torch
 
-from baselines.sac import Config, Learner
-from envs.errors import UsageError
+from pwm_bench.baselines.sac import Config, Learner
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import learner
 from tests.baselines.sac.factories import BUDGET, SMALL, make, stored, weights
 from tests.company import assert_company_changes_nothing

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.shac import Config, Learner, recipe
-from baselines.shac.losses import segment_discounts, segment_returns
-from envs.errors import UsageError
+from pwm_bench.baselines.shac import Config, Learner, recipe
+from pwm_bench.baselines.shac.losses import segment_discounts, segment_returns
+from pwm_bench.envs.errors import UsageError
 from tests.company import assert_company_changes_nothing
 from tests.host_sync import exempt, no_host_sync
 from tests.toy import PointMass, mean_return, toy_env

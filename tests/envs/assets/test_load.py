@@ -8,12 +8,12 @@ import mujoco
 import numpy as np
 import pytest
 
-from envs.assets import load_asset
-from envs.assets.load import put_published
+from pwm_bench.envs.assets import load_asset
+from pwm_bench.envs.assets.load import put_published
 
 PUBLISHED = [
     path.name
-    for path in resources.files("envs.assets").iterdir()
+    for path in resources.files("pwm_bench.envs.assets").iterdir()
     if path.name.endswith(".xml") and "inertia/" in path.read_text()
 ]
 
@@ -88,7 +88,7 @@ def test_mass_matrices_are_positive_definite(name: str) -> None:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_written_inertias_are_the_nearest_valid_ones(name: str) -> None:
     """Projected onto the triangle inequality: the largest moment gives a third of its excess to each of the others."""
-    text = resources.files("envs.assets").joinpath(name).read_text()
+    text = resources.files("pwm_bench.envs.assets").joinpath(name).read_text()
     written, published = mujoco.MjModel.from_xml_string(text), load_asset(name)
     for body in range(1, written.nbody):
         moments = np.sort(published.body_inertia[body])

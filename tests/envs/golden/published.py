@@ -9,8 +9,8 @@ from typing import Any
 
 import mujoco
 
-from envs.tasks import load_task
-from envs.tasks.base import Task
+from pwm_bench.envs.tasks import load_task
+from pwm_bench.envs.tasks.base import Task
 from pwm_bench.parity.golden.file import GoldenFile, read_golden
 
 __all__ = ["PUBLISHED", "altered", "recording", "with_model"]

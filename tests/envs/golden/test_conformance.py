@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from envs.tasks import load_task
+from pwm_bench.envs.tasks import load_task
 from pwm_bench.parity.golden import compare
 from pwm_bench.parity.golden.record import Check
 from tests.envs.golden.published import PUBLISHED, recording

@@ -8,8 +8,8 @@ import mujoco
 import pytest
 import torch
 
-from envs.tasks import load_task
-from envs.tasks.base import Task
+from pwm_bench.envs.tasks import load_task
+from pwm_bench.envs.tasks.base import Task
 from pwm_bench.parity.golden import compare
 from tests.envs.golden.published import PUBLISHED, altered, recording, with_model
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.simulator import Simulator, State
-from envs.tasks import load_task
+from pwm_bench import envs
+from pwm_bench.envs.simulator import Simulator, State
+from pwm_bench.envs.tasks import load_task
 from tests.envs.gradients import directional_error, rollout_objective
 
 WORLDS = 4

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.simulator import Simulator, State
+from pwm_bench import envs
+from pwm_bench.envs.simulator import Simulator, State
 from tests.envs.gradients import directional_error, rollout_objective
 
 WORLDS = 8

@@ -7,8 +7,8 @@ import re
 import pytest
 import torch
 
-import envs
-from envs.tasks import load_task
+from pwm_bench import envs
+from pwm_bench.envs.tasks import load_task
 
 
 def _products(program) -> list[str]:

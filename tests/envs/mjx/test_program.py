@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import torch
 
-from envs.mjx.program import Program
+from pwm_bench.envs.mjx.program import Program
 
 
 def test_two_that_need_the_same_program_lower_it_once(tmp_path, monkeypatch):

@@ -10,10 +10,10 @@ import torch
 from jax import numpy as jnp
 from mujoco import mjx
 
-from envs.mjx.runtime import precision
-from envs.mjx.springs import RotationalSprings, rotation_vector
-from envs.mjx.tendons import Tendons
-from envs.tasks import load_task
+from pwm_bench.envs.mjx.runtime import precision
+from pwm_bench.envs.mjx.springs import RotationalSprings, rotation_vector
+from pwm_bench.envs.mjx.tendons import Tendons
+from pwm_bench.envs.tasks import load_task
 from tests.envs.mjx.test_muscles import ARM
 
 SPRINGS = """<mujoco><worldbody>

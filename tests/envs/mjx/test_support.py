@@ -6,9 +6,9 @@ import mujoco
 import pytest
 import torch
 
-import envs
-from envs.errors import UsageError
-from envs.mjx.support import check_supported
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.mjx.support import check_supported
 
 PLANE = "<geom name='floor' type='plane' size='1 1 1'/>"
 SPHERE = "size='.1'"

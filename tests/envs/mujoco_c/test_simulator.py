@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.errors import UsageError
-from envs.simulator import State
-from envs.tasks import TASKS, load_task
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks import TASKS, load_task
 
 WORLDS = 5
 

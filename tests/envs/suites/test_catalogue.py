@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-import envs.suites as suites
-from envs.errors import UsageError
-from envs.suites import worlds
+import pwm_bench.envs.suites as suites
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites import worlds
 
 
 def test_mt30_is_19_tasks_of_dm_control_then_11_of_tdmpc2():

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("dm_control")
 
-from envs.suites import custom
+from pwm_bench.envs.suites import custom
 
 _GAUSSIAN_HALFWAY = math.exp(math.log(0.1) * 0.25)  # the default sigmoid, half a margin away: 0.1 ** (1/2)^2
 

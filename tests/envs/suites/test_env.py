@@ -10,10 +10,10 @@ import sys
 import pytest
 import torch
 
-import envs.suites as suites
-from envs import signals
-from envs.errors import UsageError
-from envs.suites.evaluation import evaluate
+import pwm_bench.envs.suites as suites
+from pwm_bench.envs import signals
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites.evaluation import evaluate
 
 pytest.importorskip("dm_control")
 pytest.importorskip("metaworld")
@@ -57,7 +57,9 @@ def test_two_workers_give_what_one_process_gives_and_a_lost_worker_is_reported(l
 
 
 def test_workers_that_nobody_closed_end_with_the_program():
-    code = "import envs.suites; env = envs.suites.make(['pendulum-spin'], num_workers=1); print(len(env.reset()))"
+    code = (
+        "from pwm_bench.envs import suites; env = suites.make(['pendulum-spin'], num_workers=1); print(len(env.reset()))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-import envs.suites as suites
-from envs.errors import UsageError
-from envs.suites.single import SuiteTaskEnv
+import pwm_bench.envs.suites as suites
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites.single import SuiteTaskEnv
 
 pytest.importorskip("dm_control")
 pytest.importorskip("metaworld")

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from envs.errors import UsageError
-from envs.suites import spec
-from envs.suites.worlds import episode_seed, make_world
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites import spec
+from pwm_bench.envs.suites.worlds import episode_seed, make_world
 
 pytest.importorskip("dm_control")
 pytest.importorskip("metaworld")
@@ -106,7 +106,7 @@ def test_episode_seeds_differ_between_tasks_episodes_and_users():
 
 
 def test_experts_exist_for_all_of_meta_world_and_nothing_else():
-    from envs.suites.experts import expert
+    from pwm_bench.envs.suites.experts import expert
 
     for task in spec("mw50").tasks:
         action = expert(task)(np.full(39, 0.1, np.float32))
@@ -117,7 +117,7 @@ def test_experts_exist_for_all_of_meta_world_and_nothing_else():
 
 
 def test_the_expert_reaches():
-    from envs.suites.experts import expert
+    from pwm_bench.envs.suites.experts import expert
 
     task = _task("mw-reach")
     world, act = make_world(task), expert(task)

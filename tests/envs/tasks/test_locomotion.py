@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from envs.simulator import State
-from envs.tasks import load_task
-from envs.tasks.base import multiply, rotate
-from envs.tasks.free_root import FreeRootTask
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks import load_task
+from pwm_bench.envs.tasks.base import multiply, rotate
+from pwm_bench.envs.tasks.free_root import FreeRootTask
 
 DOUBLE = torch.float64
 

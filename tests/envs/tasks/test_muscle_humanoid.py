@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.errors import UsageError
-from envs.simulator import State
-from envs.tasks import load_task
-from envs.tasks.muscles import MUSCLES, muscle_humanoid, normalised_lengths, posture, walking_postures
-from envs.tasks.muscles.skeleton import STANDING_HEIGHT
-from envs.tasks.muscles.table import muscle
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks import load_task
+from pwm_bench.envs.tasks.muscles import MUSCLES, muscle_humanoid, normalised_lengths, posture, walking_postures
+from pwm_bench.envs.tasks.muscles.skeleton import STANDING_HEIGHT
+from pwm_bench.envs.tasks.muscles.table import muscle
 from tests.envs.gradients import directional_error, rollout_objective
 
 SIDE = len(MUSCLES)

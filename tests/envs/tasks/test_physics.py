@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.integrator import Integrator
-from envs.simulator import Simulator, State
-from envs.tasks import TASKS, Task, load_task
-from envs.tasks.stiffness import touches_ground
+from pwm_bench import envs
+from pwm_bench.envs.integrator import Integrator
+from pwm_bench.envs.simulator import Simulator, State
+from pwm_bench.envs.tasks import TASKS, Task, load_task
+from pwm_bench.envs.tasks.stiffness import touches_ground
 from tests.envs.gradients import directional_error, rollout_objective
 from tests.envs.models import with_unit_axes
 

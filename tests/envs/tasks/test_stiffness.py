@@ -8,10 +8,10 @@ import mujoco
 import pytest
 import torch
 
-import envs
-from envs.errors import UsageError
-from envs.tasks import load_task
-from envs.tasks.stiffness import on_ground, touches_ground, with_contact
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.tasks import load_task
+from pwm_bench.envs.tasks.stiffness import on_ground, touches_ground, with_contact
 
 
 def test_nothing_given_is_the_task_itself() -> None:

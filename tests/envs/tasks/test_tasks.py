@@ -8,10 +8,10 @@ import mujoco
 import pytest
 import torch
 
-import envs
-from envs.simulator import State
-from envs.tasks import TASKS, load_task
-from envs.tasks.base import rotate, rotate_inverse
+from pwm_bench import envs
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks import TASKS, load_task
+from pwm_bench.envs.tasks.base import rotate, rotate_inverse
 
 N = 64
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.simulator import State
+from pwm_bench import envs
+from pwm_bench.envs.simulator import State
 from tests.envs.gradients import directional_error, rollout_objective
 from tests.envs.warp.test_dynamics import mujoco_step
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.contact import CompliantContact, CompliantLimit
-from envs.simulator import State
-from envs.warp.model import build_link_tree
+from pwm_bench import envs
+from pwm_bench.envs.contact import CompliantContact, CompliantLimit
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.warp.model import build_link_tree
 
 TIMESTEP = 1e-4
 CONTACT = CompliantContact(stiffness=1e4, damping=1e3, friction_damping=50.0, friction=0.5)

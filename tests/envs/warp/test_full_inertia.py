@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from envs.integrator import Integrator
-from envs.simulator import State
-from envs.warp.axes import WorldAxes, needs_full_inertia
-from envs.warp.model import build_link_tree
-from envs.warp.simulator import SimulatorWarp
+from pwm_bench.envs.integrator import Integrator
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.warp.axes import WorldAxes, needs_full_inertia
+from pwm_bench.envs.warp.model import build_link_tree
+from pwm_bench.envs.warp.simulator import SimulatorWarp
 from pwm_bench.parity.golden.file import BALL, FREE, HINGE, Joint
 from pwm_bench.parity.golden.frames import to_ours, to_theirs
 from tests.envs.gradients import directional_error
@@ -156,7 +156,7 @@ def test_unit_quaternions_need_none_of_it(model: mujoco.MjModel, monkeypatch: py
     start = to_ours(JOINTS, q, qd)
     results = []
     for needed in (True, False):
-        monkeypatch.setattr("envs.warp.simulator.needs_full_inertia", lambda *_, needed=needed: needed)
+        monkeypatch.setattr("pwm_bench.envs.warp.simulator.needs_full_inertia", lambda *_, needed=needed: needed)
         leaves = [x.clone().requires_grad_() for x in (start.qpos, start.qvel, torch.full((WORLDS, 1), 0.2).double())]
         state = make(model, substeps=4).step(State(*leaves[:2]), leaves[2])
         total = (state.qpos * torch.arange(16.0)).sum() + (state.qvel * torch.arange(13.0)).sum()
@@ -210,7 +210,7 @@ def test_a_fixed_base_and_points_on_the_world_are_turned_too():
     after = []
     for needed in (True, False):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("envs.warp.simulator.needs_full_inertia", lambda *_, needed=needed: needed)
+            patch.setattr("pwm_bench.envs.warp.simulator.needs_full_inertia", lambda *_, needed=needed: needed)
             after.append(make(chain, substeps=4).step(State(qpos, qvel), torch.ones(WORLDS, 1).double()))
     assert torch.allclose(after[0].qpos, after[1].qpos, rtol=0, atol=1e-12)
     assert torch.allclose(after[0].qvel, after[1].qvel, rtol=0, atol=1e-11)

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs
-from envs.simulator import State
-from envs.tasks import load_task
+from pwm_bench import envs
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks import load_task
 from tests.envs.gradients import directional_error, rollout_objective
 from tests.envs.warp.trees import random_states, random_tree
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import envs
-from envs.contact import CompliantContact
-from envs.errors import UsageError
-from envs.integrator import Integrator
-from envs.simulator import State
+from pwm_bench import envs
+from pwm_bench.envs.contact import CompliantContact
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.integrator import Integrator
+from pwm_bench.envs.simulator import State
 from tests.envs.gradients import directional_error, rollout_objective
 from tests.envs.warp.trees import random_states, random_tree
 

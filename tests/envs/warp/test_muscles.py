@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.simulator import State
-from envs.warp import SimulatorWarp
+from pwm_bench import envs
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.warp import SimulatorWarp
 from tests.envs.gradients import directional_error, rollout_objective
 from tests.envs.warp.muscles import add_muscles
 from tests.envs.warp.test_dynamics import mujoco_step, step_errors

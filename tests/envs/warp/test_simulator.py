@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-import envs
-from envs.simulator import State
-from envs.tasks import load_task
+from pwm_bench import envs
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks import load_task
 
 WORLDS = 12
 

@@ -6,8 +6,8 @@ import mujoco
 import pytest
 import torch
 
-import envs
-from envs.errors import UsageError
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
 
 BODY = "<body name='b'><joint name='j' type='hinge' {joint}/><geom name='g' size='.1' {geom}/>{inside}</body>"
 

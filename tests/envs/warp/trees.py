@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import torch
 
-from envs.simulator import State
+from pwm_bench.envs.simulator import State
 
 __all__ = ["random_states", "random_tree", "random_tree_xml"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import (
     aggregate_iqm,
     aggregate_mean,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-import envs
-from envs.tasks import load_task
+from pwm_bench import envs
 from pwm_bench.cli.main import main
+from pwm_bench.envs.tasks import load_task
 
 
 @pytest.mark.parametrize("width", [80, 120])

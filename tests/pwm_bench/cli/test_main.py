@@ -7,12 +7,12 @@ import sys
 import pytest
 import torch
 
-import envs
 import pwm_bench
-from envs.devices import remark
+from pwm_bench import envs
 from pwm_bench.cli import main as cli
 from pwm_bench.cli.commands.sweep import _settle_devices
 from pwm_bench.cli.main import main
+from pwm_bench.envs.devices import remark
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.results import Results

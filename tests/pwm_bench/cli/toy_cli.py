@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import envs
-from envs.tasks import TASKS
-from pwm_bench import registry
+from pwm_bench import envs, registry
+from pwm_bench.envs.tasks import TASKS
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.studies import locomotion as studies
 from pwm_bench.sweep.executors import local
@@ -17,7 +16,7 @@ COMMAND = (sys.executable, "-m", "tests.pwm_bench.cli.toy_cli")
 
 
 def make_simulator(model: Any, *, num_worlds: int, substeps: int, timestep: float, device: Any, dtype: Any) -> Any:
-    """The toy simulator, with the constructor that `envs.make` expects."""
+    """The toy simulator, with the constructor that `pwm_bench.envs.make` expects."""
     from tests.toy import SimulatorToy
 
     return SimulatorToy(model, num_worlds=num_worlds, dtype=dtype)

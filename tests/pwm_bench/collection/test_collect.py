@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-import envs.suites as suites
-from envs.errors import UsageError
+import pwm_bench.envs.suites as suites
 from pwm_bench.collection.behaviours import Noise, make_behaviours
 from pwm_bench.collection.collect import Collector, task_infos
+from pwm_bench.envs.errors import UsageError
 
 pytest.importorskip("dm_control")
 pytest.importorskip("metaworld")
@@ -69,7 +69,7 @@ def test_the_played_actions_led_to_the_observations(played):
 
 
 def test_experts_act_with_noise_in_turn(played):
-    from envs.suites.experts import expert
+    from pwm_bench.envs.suites.experts import expert
 
     act = expert(suites.spec("mw-reach").tasks[0])
     episodes = played[1]

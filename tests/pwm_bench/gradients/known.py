@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.simulator import State
-from envs.tasks.base import Task
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks.base import Task
 from pwm_bench.gradients.controls import OpenLoop
 from pwm_bench.gradients.landscape import Problem
 from pwm_bench.gradients.simulated import SimulatedWorld

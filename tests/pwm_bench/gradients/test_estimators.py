@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from envs.errors import UsageError
-from envs.simulator import State
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.controls import ClosedLoop
 from pwm_bench.gradients.estimators import first_order, mixed, score, smoothed
 from pwm_bench.gradients.landscape import Problem, returns

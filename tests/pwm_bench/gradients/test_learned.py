@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-import envs
-from envs.errors import UsageError
-from pwm_bench import configs
+from pwm_bench import configs, envs
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.learned import load_run, run_input
 from pwm_bench.gradients.models import ModelTrainer, ModelTraining
 from pwm_bench.gradients.rows import FILE

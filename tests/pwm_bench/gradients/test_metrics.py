@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from envs.tasks import load_task
+from pwm_bench.envs.tasks import load_task
 from pwm_bench.gradients.estimators import first_order, smoothed
 from pwm_bench.gradients.jacobians import growth_exponents, simulator_jacobians, tangent_basis
 from pwm_bench.gradients.landscape import Landscape

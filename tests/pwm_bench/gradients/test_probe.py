@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from envs.simulator import State
+from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.probe import check_gradient, compare_with_differences
 from tests.toy import toy_env
 

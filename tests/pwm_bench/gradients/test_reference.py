@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-import envs
-from envs.simulator import State
+from pwm_bench import envs
+from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
 from pwm_bench.gradients.estimators import first_order, score
 from pwm_bench.gradients.jacobians import latent_jacobians, simulator_jacobians

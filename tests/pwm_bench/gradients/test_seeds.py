@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from envs.errors import UsageError
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.rows import load_rows
 from pwm_bench.gradients.seeds import SEED, differences, over_seeds, student_interval, table
 from pwm_bench.store.results import Results

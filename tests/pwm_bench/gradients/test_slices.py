@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from envs.errors import UsageError
-from envs.simulator import State
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.controls import Control, OpenLoop
 from pwm_bench.gradients.keeping import Ledger
 from pwm_bench.gradients.landscape import Problem, Rollout

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from envs.errors import UsageError
 from pwm_bench.analysis.gradients import figures as report
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.measure import Measurement
 from pwm_bench.gradients.rows import COLUMNS, FILE, load_rows
 from pwm_bench.gradients.spec import Comparison
@@ -209,11 +209,11 @@ def test_bad_input_leaves_nothing(tmp_path: Path) -> None:
 
 def test_two_simulators_agree_with_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same simulator standing in for another, cosines between the two are 1."""
-    import envs
+    from pwm_bench import envs
 
     monkeypatch.setitem(envs._SIMULATORS, "twin", envs._SIMULATORS["warp"])
     monkeypatch.setitem(envs._CAPABILITIES, "twin", envs._CAPABILITIES["warp"])
-    from envs.tasks.cartpole import Cartpole
+    from pwm_bench.envs.tasks.cartpole import Cartpole
 
     monkeypatch.setattr(Cartpole, "substeps", {**Cartpole.substeps, "twin": 4})
     options = dict(vars(Cartpole)).get("simulator_options", Cartpole.simulator_options)

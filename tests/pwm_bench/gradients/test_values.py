@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.controls import ClosedLoop, OpenLoop
 from pwm_bench.gradients.estimators import first_order, score, smoothed
 from pwm_bench.gradients.landscape import returns

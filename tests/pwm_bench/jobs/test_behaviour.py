@@ -8,10 +8,10 @@ import json
 import numpy as np
 import pytest
 
-import envs.suites as suites
-from envs.errors import UsageError
+import pwm_bench.envs.suites as suites
 from pwm_bench.collection.behaviours import Noise, make_behaviours
 from pwm_bench.collection.trained import check_learner, load_policies
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.behaviour import BehaviourSpec
 from pwm_bench.jobs.kinds import spec_from
 from pwm_bench.store.inputs import find_input

@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from envs.errors import UsageError
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs import collect
 from pwm_bench.jobs.behaviour import BehaviourSpec
 from pwm_bench.jobs.collect import CollectSpec
@@ -154,7 +154,7 @@ def test_a_failure_leaves_a_record_and_the_same_command_tries_again(whole, tmp_p
 
     one = spec()
     with monkeypatch.context() as patch:
-        patch.setattr("envs.suites.env.SuiteEnv.step", broken)
+        patch.setattr("pwm_bench.envs.suites.env.SuiteEnv.step", broken)
         failed = carry_out(one, Results(tmp_path))
     directory = Results(tmp_path).run("collect", one.id)
     assert (failed.exit_code, failed.record.status) == (1, "failed")

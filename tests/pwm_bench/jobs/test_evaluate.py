@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("dm_control")
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs import evaluate, kinds
 from pwm_bench.jobs.evaluate import EvaluateJob, EvaluateSpec
 from pwm_bench.jobs.kinds import carry_out

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from envs.errors import UsageError
-from envs.tasks import load_task
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.tasks import load_task
 from pwm_bench.jobs.evaluation import Evaluator, make_env
 from tests.pwm_bench.cli.toy_cli import toy_spec
 from tests.toy import PointMass

@@ -9,7 +9,7 @@ import torch
 
 pytest.importorskip("dm_control")
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs import kinds
 from pwm_bench.jobs.clone import CloneSpec
 from pwm_bench.jobs.evaluate import EvaluateJob, EvaluateSpec

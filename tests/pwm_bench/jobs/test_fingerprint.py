@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-import envs
-from envs.tasks import load_task
+from pwm_bench import envs
+from pwm_bench.envs.tasks import load_task
 from pwm_bench.jobs.fingerprint import task_hash
 from tests.toy import PointMass, toy_env
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs import pretrain
 from pwm_bench.jobs.kinds import carry_out, spec_from
 from pwm_bench.jobs.pretrain import PretrainSpec

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-import envs.suites
-from envs.suites import Suite, SuiteTask
-from envs.suites.env import SuiteStep
+from pwm_bench.envs import suites
+from pwm_bench.envs.suites import Suite, SuiteTask
+from pwm_bench.envs.suites.env import SuiteStep
 from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
 
 TASKS = tuple(
@@ -41,7 +41,7 @@ class _Env:
 
 def test_each_expert_is_scored_in_its_own_task(monkeypatch) -> None:
     env = _Env()
-    monkeypatch.setattr(envs.suites, "make", lambda *a, **k: env)
+    monkeypatch.setattr(suites, "make", lambda *a, **k: env)
     evaluator = SuiteEvaluator(("cup-spin", "mw-reach"), seeds=2, episodes=2, workers=0)
     seen = []
 

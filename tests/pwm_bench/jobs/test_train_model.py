@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import envs
-from envs.errors import UsageError
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.model_files import MODEL_FILE, read_model
 from pwm_bench.gradients.models import ModelTrainer, ModelTraining
 from pwm_bench.jobs.kinds import carry_out, spec_from

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.sweep.graph import Study
 from tests.pwm_bench.cli.toy_cli import toy_spec

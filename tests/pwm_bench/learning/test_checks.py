@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import checks
 from pwm_bench.learning.precision import autocast
 

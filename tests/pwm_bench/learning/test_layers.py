@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import initialise
 from pwm_bench.learning.layers import (
     PopulationLayerNorm,

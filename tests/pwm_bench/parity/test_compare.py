@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.api import DifferentiableEnv
-from envs.integrator import Integrator
-from envs.simulator import State
-from envs.tasks import load_task
+from pwm_bench import envs
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.integrator import Integrator
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks import load_task
 from pwm_bench.parity.compare import compare_angles, compare_contact, compare_in_air, compare_resets, gradients, play
 from pwm_bench.parity.states import draw_actions, first_constraint, in_the_air, roll, start_states
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-import envs
-from envs.errors import UsageError
-from envs.tasks.hopper import Hopper
+from pwm_bench import envs
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.tasks.hopper import Hopper
 from pwm_bench.parity import measure as measuring
 from pwm_bench.parity.measure import QUICK, Sizes, measure
 from pwm_bench.parity.schema import read, record_path, write

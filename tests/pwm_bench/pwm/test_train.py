@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.learner import Learner as LearnerProtocol
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.train import Learner

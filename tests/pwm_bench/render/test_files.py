@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.render.files import FORMATS, format_of, write
 
 HEIGHT, WIDTH = 32, 48

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-import envs
-from envs.errors import UsageError
+from pwm_bench import envs
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.render.caption import caption
 from pwm_bench.render.policies import find_run, simple_actor, trained_actor

@@ -7,8 +7,7 @@ import signal
 
 import pytest
 
-import envs
-from pwm_bench import registry
+from pwm_bench import envs, registry
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.runs.progress import ProgressEvent

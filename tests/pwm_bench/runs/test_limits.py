@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from envs.errors import UsageError
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
 from pwm_bench.studies.locomotion import load_study

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.runs.job import Job
 from pwm_bench.runs.progress import ProgressEvent

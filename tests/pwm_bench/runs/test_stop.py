@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from envs.signals import held
+from pwm_bench.envs.signals import held
 from pwm_bench.runs.stop import Stopped, StopRequest, stop_request
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save as save_safetensors
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store import checkpoint
 
 SPEC = "0123456789ab"

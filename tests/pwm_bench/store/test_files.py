@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import JsonLines, finite_or_none, prefetch, write_atomic
 
 

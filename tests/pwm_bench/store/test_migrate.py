@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store import migrate as module
 from pwm_bench.store import schema
 from pwm_bench.store.frames import load_study

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import Member, RunRecord
 

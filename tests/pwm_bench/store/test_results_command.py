@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from envs.errors import UsageError
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store import checkpoint as store
 from pwm_bench.store.merge import merge

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from envs.errors import UsageError
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.frames import members_frame
 from pwm_bench.store.results import Results
 from pwm_bench.store.schema import Member

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.identity import identity
 from pwm_bench.studies import locomotion as studies

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from envs.errors import UsageError
 from pwm_bench.analysis.tables.scores import summarise
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.frames import load_study
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.results import Results

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import KINDS
 from pwm_bench.studies import gradients, locomotion, multitask
 from pwm_bench.studies.registry import describe, load_study, names

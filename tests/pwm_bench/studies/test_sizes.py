@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from envs.errors import UsageError
 from pwm_bench.cli.commands.gradients import Gradients
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.spec import Comparison
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.studies import gradients as studies

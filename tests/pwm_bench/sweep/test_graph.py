@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs import kinds
 from pwm_bench.jobs.kinds import carry_out, read_spec
 from pwm_bench.store.inputs import Pending, find_input

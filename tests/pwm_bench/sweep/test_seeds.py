@@ -8,8 +8,8 @@ import shlex
 
 import pytest
 
-from envs.errors import UsageError
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.frames import load_study, members_frame
 from pwm_bench.store.results import Results

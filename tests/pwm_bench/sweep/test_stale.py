@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from envs.errors import UsageError
 from pwm_bench.analysis.tables.scores import summarise
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store import provenance
 from pwm_bench.store.frames import load_study
@@ -75,14 +75,13 @@ def test_runs_of_other_code_are_kept_done_again_or_refused(finished, change):
 
 
 def test_the_hash_of_the_code_is_that_of_its_sources(tmp_path, monkeypatch):
-    import baselines
-
     provenance.code_hash.cache_clear()
     before = provenance.code_hash()
     assert len(before) == 12
     (tmp_path / "baselines").mkdir()
     (tmp_path / "baselines" / "__init__.py").write_text("")
-    monkeypatch.setattr(baselines, "__file__", str(tmp_path / "baselines" / "__init__.py"))
+    others = provenance.source_folders()[1:]
+    monkeypatch.setattr(provenance, "source_folders", lambda: [tmp_path / "baselines", *others])
     provenance.code_hash.cache_clear()
     other = provenance.code_hash()
     assert other != before

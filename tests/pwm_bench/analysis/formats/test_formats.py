@@ -8,10 +8,10 @@ import shutil
 import pytest
 from rich.console import Console
 
-from envs.errors import UsageError
 from pwm_bench.analysis.formats import Layout, render, to_rich
 from pwm_bench.analysis.published import load_published
 from pwm_bench.analysis.tables.scores import summarise
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.frames import load_study
 from pwm_bench.store.results import Results
 from tests.pwm_bench.store.factories import write_run

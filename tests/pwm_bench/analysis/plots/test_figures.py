@@ -7,7 +7,6 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from envs.errors import UsageError
 from pwm_bench.analysis.plots import style, theirs
 from pwm_bench.analysis.plots.bars import score_bars, threshold_times
 from pwm_bench.analysis.plots.curves import learning_curves
@@ -16,6 +15,7 @@ from pwm_bench.analysis.plots.profiles import improvement, profiles
 from pwm_bench.analysis.plots.timeline import timeline
 from pwm_bench.analysis.published import load_curves
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import normalisation
 from pwm_bench.store.frames import load_study, members_frame
 from pwm_bench.store.results import Results

@@ -7,7 +7,6 @@ import pytest
 
 matplotlib = pytest.importorskip("matplotlib")
 
-from envs.errors import UsageError  # noqa: E402
 from pwm_bench.analysis.plots.style import (  # noqa: E402
     FORMATS,
     PALETTE,
@@ -21,6 +20,7 @@ from pwm_bench.analysis.plots.style import (  # noqa: E402
     subplots,
     time_axis,
 )
+from pwm_bench.envs.errors import UsageError  # noqa: E402
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 

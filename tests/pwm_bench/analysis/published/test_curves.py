@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from envs.errors import UsageError
 from pwm_bench.analysis.published import CAVEATS, beside, curves, curves_beside, load_curves, load_published
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import normalisation
 
 NONE = normalisation("none")

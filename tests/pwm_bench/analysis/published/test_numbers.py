@@ -6,9 +6,9 @@ import math
 import pytest
 from scipy import stats
 
-from envs.errors import UsageError
 from pwm_bench.analysis.published import CAVEATS, curves, load_published, numbers
 from pwm_bench.analysis.published import beside as choose
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import normalisation
 from pwm_bench.statistics.normalise import PPO_PEAK
 

@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from envs.errors import UsageError
 from pwm_bench.analysis.plots.style import look
 from pwm_bench.analysis.report.build import Options, build
 from pwm_bench.analysis.tables.scores import summarise
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.frames import load_study
 from pwm_bench.store.results import Results
 from pwm_bench.text import number

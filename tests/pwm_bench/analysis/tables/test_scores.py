@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from envs.errors import UsageError
 from pwm_bench.analysis.tables.scores import summarise
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import interval
 from pwm_bench.store.frames import load_study, members_frame
 from pwm_bench.store.results import Results

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.pedagogical.ball_wall import VARIANTS, BallWall, variant
 from pwm_bench.gradients.pedagogical.descent import descend, score_gradient
 from pwm_bench.gradients.pedagogical.regressors import REGRESSORS, Regressor, fit

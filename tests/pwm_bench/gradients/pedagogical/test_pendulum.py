@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.moments import Moments
 from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec, PendulumWork, signal_and_noise, two_way_interval
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
-from envs.errors import UsageError
 from pwm_bench.analysis.gradients import problems as report
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.pedagogical import ball_wall_study, pendulum
 from pwm_bench.gradients.pedagogical.ball_wall import variant
 from pwm_bench.gradients.rows import COLUMNS, FILE, load_rows

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import envs
-from envs.simulator import Simulator, State
-from envs.tasks.base import Task
+from pwm_bench import envs
+from pwm_bench.envs.simulator import Simulator, State
+from pwm_bench.envs.tasks.base import Task
 from pwm_bench.parity.golden.file import Joint, read_golden
 from pwm_bench.parity.golden.frames import to_ours, to_theirs
 

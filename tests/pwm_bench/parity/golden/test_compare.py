@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from envs.errors import UsageError
-from envs.tasks import load_task
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.tasks import load_task
 from pwm_bench.parity.golden import compare
 from pwm_bench.parity.golden.file import GoldenFile, read_golden
 from pwm_bench.parity.golden.measure import measure

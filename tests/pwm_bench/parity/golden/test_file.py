@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.parity.golden.file import BALL, FREE, HINGE, SLIDE, read_golden
 from tests.pwm_bench.parity.golden.recordings import GOLDEN, arrays_of, save, shortened, with_meta
 

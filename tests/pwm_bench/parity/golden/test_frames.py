@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from envs.simulator import State
+from pwm_bench.envs.simulator import State
 from pwm_bench.parity.golden.file import read_golden
 from pwm_bench.parity.golden.frames import to_ours, to_theirs, turn_up
 from tests.pwm_bench.parity.golden.recordings import GOLDEN

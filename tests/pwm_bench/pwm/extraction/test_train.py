@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import rowwise
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream

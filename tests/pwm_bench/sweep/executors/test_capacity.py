@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.sweep.executors import capacity
 from pwm_bench.sweep.executors.capacity import Capacity

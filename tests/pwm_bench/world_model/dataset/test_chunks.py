@@ -11,7 +11,7 @@ from collections import OrderedDict
 import pytest
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.world_model.dataset.chunks import chunk_files, open_chunk
 from tests.pwm_bench.world_model.dataset.chunk_files import columns, save_old_tensordict, save_plain, save_tensordict
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.world_model.dataset import Dataset, convert
 from pwm_bench.world_model.dataset.chunks import open_chunk
 from tests.pwm_bench.world_model.dataset.chunk_files import (

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.world_model.dataset import Dataset
 from tests.pwm_bench.world_model.dataset.factories import PLAN, write
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.dataset import Dataset, DatasetWriter
 from tests.pwm_bench.world_model.dataset.factories import ACTION_DIM, OBS_DIM, PLAN, TASKS, episode, write

@@ -10,7 +10,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.world_model.dataset import Dataset, DatasetWriter, TaskInfo, open_shard
 from tests.pwm_bench.world_model.dataset.factories import PLAN, TASKS, episode, write
 

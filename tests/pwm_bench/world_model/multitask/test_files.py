@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.world_model.multitask.files import export_tdmpc2, load_model, save_model
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from tests.pwm_bench.world_model.multitask import reference as ref

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import rowwise
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.multitask import layers

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.planner import Planner, PlannerConfig, PriorGuide

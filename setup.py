@@ -1,0 +1,7 @@
+"""Lists the packages: the folders ``envs`` and ``baselines`` are imported as ``pwm_bench.envs`` and
+``pwm_bench.baselines``, so that they don't clash with a user's own folder of that name."""
+
+from setuptools import find_packages, setup
+
+inside = [f"pwm_bench.{name}" for name in find_packages(include=["envs*", "baselines*"])]
+setup(packages=[*find_packages(include=["pwm_bench*"]), *inside])
