@@ -15,8 +15,6 @@ from tests.envs.tasks import test_physics
 ROOT = Path(__file__).parents[2]
 SAME_MODEL = {"hopper_stiff": "hopper", "muscle_humanoid_raw": "muscle_humanoid"}
 """Tasks that vary another's contact constants or the meaning of its actions: its picture and MJX tests are theirs."""
-COMPILE_LONG = ("humanoid", "muscle_humanoid", "muscle_humanoid_raw", "snu_humanoid")
-"""Their committed records leave MJX out: in float64, forward and backward, it compiles for minutes."""
 
 
 @pytest.mark.parametrize("name", envs.tasks())
@@ -26,8 +24,7 @@ def test_a_task_is_documented_pictured_compared_and_learnable(name: str) -> None
     record = ParityRecord.model_validate_json((ROOT / "results/reference/parity" / f"{name}.json").read_text())
     assert record.task == name
     there = {s.simulator for s in record.simulators}
-    assert there >= {"warp", "mujoco_c"}
-    assert ("mjx" in there) == (name not in COMPILE_LONG)
+    assert there == {"warp", "mjx", "mujoco_c"}
     assert record.agrees
     for algorithm in registry.algorithms():
         spec = RunSpec.create(task=name, simulator="warp", algorithm=algorithm, env_steps=1)

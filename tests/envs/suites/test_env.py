@@ -57,9 +57,7 @@ def test_two_workers_give_what_one_process_gives_and_a_lost_worker_is_reported(l
 
 
 def test_workers_that_nobody_closed_end_with_the_program():
-    code = (
-        "from pwm_bench.envs import suites as s; env = s.make(['pendulum-spin'], num_workers=1); print(len(env.reset()))"
-    )
+    code = "from pwm_bench.envs import suites as s; e = s.make(['pendulum-spin'], num_workers=1); print(len(e.reset()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
