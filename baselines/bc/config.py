@@ -25,21 +25,21 @@ class Config:
     best: float = 1.0
     """Share of each task's episodes that is imitated, those with the highest returns; 0.1 for "10 % BC" (Chen et al.,
     "Decision Transformer", NeurIPS 2021)."""
-    hidden: tuple[int, ...] = (400, 200, 100)
-    learning_rate: float = 1e-3
+    hidden_actor: tuple[int, ...] = (400, 200, 100)
+    actor_learning_rate: float = 1e-3
     final_learning_rate: float = 1e-5
-    max_grad_norm: float = 1.0
+    max_grad_norm_actor: float = 1.0
     adam_betas: tuple[float, float] = (0.9, 0.999)
     normalising_samples: int = 4096
     """Observations of a member's task from which the mean and deviation of each feature are taken, once."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "adam_betas"):
+        for name in ("hidden_actor", "adam_betas"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("iterations", "batch_size", "normalising_samples"):
             check_at_least(name, getattr(self, name), 1)
-        for name in ("learning_rate", "final_learning_rate", "max_grad_norm"):
+        for name in ("actor_learning_rate", "final_learning_rate", "max_grad_norm_actor"):
             check_positive(name, getattr(self, name))
         check_share("best", self.best)
-        if not self.hidden or min(self.hidden) < 1:
-            raise UsageError(f"hidden={list(self.hidden)}: must be one or more positive widths")
+        if not self.hidden_actor or min(self.hidden_actor) < 1:
+            raise UsageError(f"hidden_actor={list(self.hidden_actor)}: must be one or more positive widths")

@@ -63,12 +63,12 @@ class Cloner:
         self._norm = RunningNorm(len(experts), data.obs_dim, device=device)
         sample = data.sample(MemberStream(seeds, name="clone/normalise"), config.normalising_samples, 0, tasks=tasks)
         self._norm.update(sample.obs[:, :, 0].to(device))
-        sizes = (data.obs_dim, *config.hidden, data.action_dim)
+        sizes = (data.obs_dim, *config.hidden_actor, data.action_dim)
         init = MemberStream(seeds, device, name="clone/init")
         self.network = PopulationMLP(len(experts), sizes, "mish", "post", stream=init)
         self._params = list(self.network.parameters())
         self._optimiser = PopulationAdam(
-            self._params, config.learning_rate, config.adam_betas, members=len(experts), fused=True
+            self._params, config.actor_learning_rate, config.adam_betas, members=len(experts), fused=True
         )
 
     @property
@@ -84,14 +84,16 @@ class Cloner:
     def update(self) -> dict[str, Tensor]:
         """One gradient step of every member. Returns metrics, each shape ``(P,)``."""
         config = self.config
-        rate = linear_schedule(config.learning_rate, config.final_learning_rate, self.iteration / config.iterations)
+        rate = linear_schedule(
+            config.actor_learning_rate, config.final_learning_rate, self.iteration / config.iterations
+        )
         self._optimiser.set_lr(rate)
         self.iteration += 1
         obs, action = next(self._pairs)
         loss = imitation_loss(self._policy(obs), action, self._mask)
         self._optimiser.zero_grad()
         loss.sum().backward()
-        norm = clip_grad_norm(self._params, config.max_grad_norm, len(self.experts))
+        norm = clip_grad_norm(self._params, config.max_grad_norm_actor, len(self.experts))
         self._optimiser.step(alive=self._guard.check(self.iteration, loss, norm))
         self.counters.gradient_steps += 1
         self.counters.policy_gradient_steps += 1

@@ -38,19 +38,19 @@ class Config:
 
     gamma: float = 0.99
     """Discount factor."""
-    gae_lambda: float = 0.95
+    lam: float = 0.95
     """lambda of the generalised advantage estimates."""
     clip: float = 0.2
     """epsilon: the ratio of new to old probability counts within 1 +- epsilon."""
     value_clip: float | None = None
     """How far a value (in units of the returns' deviation) may move from the old one before its loss goes flat;
     unlimited by default. rl_games uses 0.2."""
-    entropy_coefficient: float = 0.0
+    entropy_coef: float = 0.0
     """Weight of the policy's entropy."""
-    bounds_coefficient: float = 1e-4
+    bounds_coef: float = 1e-4
     """Weight of the penalty on mean actions beyond +-1.1."""
 
-    learning_rate: float = 5e-4
+    actor_learning_rate: float = 5e-4
     """Adam's step size for the policy, at the start."""
     critic_learning_rate: float = 5e-4
     """Adam's step size for the value function; constant."""
@@ -59,18 +59,20 @@ class Config:
     policy near ``kl_target``, for each member; "linear" falls to zero at the end of the budget."""
     kl_target: float = 0.008
     """KL divergence [nats] that the adaptive schedule aims at."""
-    max_grad_norm: float = 1.0
-    """Clip on the global norm of the policy's gradient, and on that of the value function's."""
+    max_grad_norm_actor: float = 1.0
+    """Clip on the global norm of the policy's gradient."""
+    max_grad_norm_critic: float = 1.0
+    """Clip on the global norm of the value function's gradient."""
 
-    hidden: tuple[int, ...] = (128, 64, 32)
+    hidden_actor: tuple[int, ...] = (128, 64, 32)
     """Hidden layers of the policy."""
-    critic_hidden: tuple[int, ...] = (128, 64, 32)
+    hidden_critic: tuple[int, ...] = (128, 64, 32)
     """Hidden layers of the value function."""
     activation: str = "elu"
     """Activation function of the hidden layers."""
     initial_log_std: float = 0.0
     """Logarithm of the deviation of actions at the start; learnt, the same in every state."""
-    normalise_observations: bool = True
+    normalize_observations: bool = True
     """Normalise observations by their running mean and variance."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the networks' matrix products."""
@@ -78,7 +80,7 @@ class Config:
     """Compile the loss of a minibatch with torch.compile."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "critic_hidden"):
+        for name in ("hidden_actor", "hidden_critic"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists
             check_widths(name, getattr(self, name))
         for name in ("num_envs", "horizon", "epochs", "minibatches"):
@@ -87,13 +89,15 @@ class Config:
             raise UsageError(
                 f"minibatches={self.minibatches}: must divide num_envs * horizon = {self.num_envs * self.horizon}"
             )
-        for name in ("gamma", "gae_lambda"):
+        for name in ("gamma", "lam"):
             check_unit(name, getattr(self, name))
-        for name in ("clip", "learning_rate", "critic_learning_rate", "kl_target", "max_grad_norm"):
+        for name in ("clip", "actor_learning_rate", "critic_learning_rate", "kl_target"):
+            check_positive(name, getattr(self, name))
+        for name in ("max_grad_norm_actor", "max_grad_norm_critic"):
             check_positive(name, getattr(self, name))
         if self.value_clip is not None:
             check_positive("value_clip", self.value_clip)
-        for name in ("entropy_coefficient", "bounds_coefficient"):
+        for name in ("entropy_coef", "bounds_coef"):
             check_at_least(name, getattr(self, name), 0.0)
         check_choice("schedule", self.schedule, ("adaptive", "linear", "constant"))
         check_choice("precision", self.precision, PRECISIONS)

@@ -39,7 +39,7 @@ class ActorCritic(nn.Module):
             members,
             observation_dim,
             action_dim,
-            config.hidden,
+            config.hidden_actor,
             stream=stream,
             activation=config.activation,
             norm="none",
@@ -52,7 +52,7 @@ class ActorCritic(nn.Module):
             members,
             1,
             observation_dim,
-            config.critic_hidden,
+            config.hidden_critic,
             stream=stream,
             activation=config.activation,
             norm="none",
@@ -60,7 +60,7 @@ class ActorCritic(nn.Module):
         )
         self.returns = RunningNorm(members, 1, device=device)
         self.observations = RunningNorm(members, observation_dim, device=device)
-        self._normalise = config.normalise_observations
+        self._normalise = config.normalize_observations
 
     def normalise(self, obs: Tensor) -> Tensor:
         """Normalises observations, shape ``(P, ..., observation_dim)``, if that is wanted."""

@@ -35,15 +35,15 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
 
 
 _FORL: dict[str, Any] = {
-    "hidden": (400, 200, 100),
-    "critic_hidden": (400, 200, 100),
+    "hidden_actor": (400, 200, 100),
+    "hidden_critic": (400, 200, 100),
     "value_clip": 0.2,
 }
-_NVLABS: dict[str, Any] = {"learning_rate": 3e-4, "critic_learning_rate": 3e-4, "value_clip": 0.2}
+_NVLABS: dict[str, Any] = {"actor_learning_rate": 3e-4, "critic_learning_rate": 3e-4, "value_clip": 0.2}
 _ANT: dict[str, Any] = {**_FORL, "num_envs": 2048}  # 4 minibatches in all of these
 _LARGE: dict[str, Any] = {**_FORL, "num_envs": 4096}
 _PUBLISHED: dict[str, dict[str, Any]] = {
-    "cartpole": {**_NVLABS, "num_envs": 32, "horizon": 240, "hidden": (64, 64), "critic_hidden": (64, 64)},
+    "cartpole": {**_NVLABS, "num_envs": 32, "horizon": 240, "hidden_actor": (64, 64), "hidden_critic": (64, 64)},
     "cheetah": {**_NVLABS, "num_envs": 1024},
     "hopper": _LARGE,
     "anymal": _LARGE,
@@ -60,13 +60,13 @@ _LIKE = {
 }
 
 _LOCOMOTION: dict[str, Any] = {"kl_target": 0.016, "initial_log_std": -0.7}
-_MUSCLES: dict[str, Any] = {**_LOCOMOTION, "hidden": (512, 256), "critic_hidden": (512, 256)}
+_MUSCLES: dict[str, Any] = {**_LOCOMOTION, "hidden_actor": (512, 256), "hidden_critic": (512, 256)}
 _CPU: dict[str, dict[str, Any]] = {
     # The adaptive rate finds the swing-up as soon, but keeps on losing it.
-    "cartpole": {"schedule": "linear", "learning_rate": 1e-3},
-    "double_pendulum": {"schedule": "linear", "learning_rate": 1e-3},
+    "cartpole": {"schedule": "linear", "actor_learning_rate": 1e-3},
+    "double_pendulum": {"schedule": "linear", "actor_learning_rate": 1e-3},
     "hopper": {"kl_target": 0.016, "initial_log_std": -0.5},
     "hopper_stiff": {"kl_target": 0.016, "initial_log_std": -0.5},
-    "humanoid": {**_LOCOMOTION, "hidden": (256, 128), "critic_hidden": (256, 128)},
+    "humanoid": {**_LOCOMOTION, "hidden_actor": (256, 128), "hidden_critic": (256, 128)},
     **dict.fromkeys(("snu_humanoid", "muscle_humanoid", "muscle_humanoid_raw"), _MUSCLES),
 }

@@ -77,7 +77,7 @@ class Learner:
         self.networks = ActorCritic(env.observation_dim, env.action_dim, config, stream)
         self._actor_params = list(self.networks.actor.parameters())
         self._critic_params = list(self.networks.critic.parameters())
-        self._actor_optimiser = PopulationAdam(self._actor_params, config.learning_rate, members=members)
+        self._actor_optimiser = PopulationAdam(self._actor_params, config.actor_learning_rate, members=members)
         self._critic_optimiser = PopulationAdam(self._critic_params, config.critic_learning_rate, members=members)
         self._noise = MemberStream(seeds, env.device, name="ppo actions")
         self._shuffle = MemberStream(seeds, env.device, name="ppo minibatches")
@@ -103,7 +103,7 @@ class Learner:
         config = self.config
         if config.schedule == "linear":
             progress = self.counters.env_steps / self._total_env_steps
-            self._actor_optimiser.set_lr(linear_schedule(config.learning_rate, 0.0, progress))
+            self._actor_optimiser.set_lr(linear_schedule(config.actor_learning_rate, 0.0, progress))
         rollout = self._collect()
         batch, std = self._prepare(rollout)
         sums = torch.zeros(8, self._shape[0], device=self.env.device)
@@ -162,7 +162,7 @@ class Learner:
         with autocast(config.precision, self.env.device):
             values, next_values = (networks.value(x).view(rollout.reward.shape) for x in (obs, next_obs))
         in_time = [x.transpose(0, 1) for x in (rollout.reward, values, next_values, *rollout[-2:])]
-        advantages, targets = gae(*in_time, gamma=config.gamma, lam=config.gae_lambda)
+        advantages, targets = gae(*in_time, gamma=config.gamma, lam=config.lam)
         advantages, targets = (x.transpose(0, 1).flatten(1, 2) for x in (advantages, targets))
         networks.returns.update(targets.unsqueeze(-1))
         old_value, target = (
@@ -184,7 +184,7 @@ class Learner:
         entropy = gaussian_entropy(std).squeeze(1)
         bounds = losses.bounds_loss(mean)
         actor = losses.surrogate_loss(log_prob, batch.log_prob, advantage, config.clip)
-        actor = actor - config.entropy_coefficient * entropy + config.bounds_coefficient * bounds
+        actor = actor - config.entropy_coef * entropy + config.bounds_coef * bounds
         critic = losses.value_loss(value, batch.target, batch.value, config.value_clip)
         kl = gaussian_kl(batch.mean, old_std, mean, std).mean(dim=1)
         return torch.stack((actor, critic, kl, entropy, bounds))
@@ -197,8 +197,8 @@ class Learner:
         values = self._losses(batch, old_std)
         values[:2].sum().backward()  # members and networks share no parameter, so the sum keeps them apart
         values = values.detach()
-        actor_norm = clip_grad_norm(self._actor_params, config.max_grad_norm, members)
-        critic_norm = clip_grad_norm(self._critic_params, config.max_grad_norm, members)
+        actor_norm = clip_grad_norm(self._actor_params, config.max_grad_norm_actor, members)
+        critic_norm = clip_grad_norm(self._critic_params, config.max_grad_norm_critic, members)
         alive = self._guard.check(self._iteration, values.T, actor_norm, critic_norm)
         rate = self._actor_optimiser.lr.clone()
         if config.schedule == "adaptive":

@@ -51,7 +51,7 @@ class Config:
     """Discount factor."""
     tau: float = 0.005
     """Fraction of the way that target networks move towards the critics after each gradient step."""
-    num_critics: int = 2
+    critic_ensemble: int = 2
     """K: independent action-value functions; their minimum is the value."""
     actor_learning_rate: float = 5e-4
     """Adam's step size for the policy; constant."""
@@ -63,18 +63,20 @@ class Config:
     """alpha at the start."""
     target_entropy: float | None = None
     """Entropy [nats] of the squashed policy that alpha is steered towards; minus the action's dimension by default."""
-    max_grad_norm: float | None = None
-    """Clip on the global norm of the policy's gradient, and on that of the critics'; none by default."""
+    max_grad_norm_actor: float | None = None
+    """Clip on the global norm of the policy's gradient; none by default."""
+    max_grad_norm_critic: float | None = None
+    """Clip on the global norm of the critics' gradient; none by default."""
 
-    hidden: tuple[int, ...] = (128, 64, 32)
+    hidden_actor: tuple[int, ...] = (128, 64, 32)
     """Hidden layers of the policy."""
-    critic_hidden: tuple[int, ...] = (128, 64, 32)
+    hidden_critic: tuple[int, ...] = (128, 64, 32)
     """Hidden layers of each critic."""
     activation: str = "elu"
     """Activation function of the hidden layers."""
     log_std_bounds: tuple[float, float] = (-5.0, 2.0)
     """The logarithm of the policy's deviation before squashing is clamped to these."""
-    normalise_observations: bool = True
+    normalize_observations: bool = True
     """Normalise observations by their running mean and variance."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the networks' matrix products."""
@@ -82,19 +84,20 @@ class Config:
     """Compile the losses of a gradient step with torch.compile."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "critic_hidden", "log_std_bounds"):
+        for name in ("hidden_actor", "hidden_critic", "log_std_bounds"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists
-        for name in ("hidden", "critic_hidden"):
+        for name in ("hidden_actor", "hidden_critic"):
             check_widths(name, getattr(self, name))
-        for name in ("num_envs", "horizon", "updates_per_step", "batch_size", "seed_steps", "num_critics"):
+        for name in ("num_envs", "horizon", "updates_per_step", "batch_size", "seed_steps", "critic_ensemble"):
             check_at_least(name, getattr(self, name), 1)
         for name in ("gamma", "tau"):
             check_unit(name, getattr(self, name))
         for name in ("actor_learning_rate", "critic_learning_rate", "initial_temperature"):
             check_positive(name, getattr(self, name))
         check_at_least("temperature_learning_rate", self.temperature_learning_rate, 0.0)
-        if self.max_grad_norm is not None:
-            check_positive("max_grad_norm", self.max_grad_norm)
+        for name in ("max_grad_norm_actor", "max_grad_norm_critic"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
         if self.target_entropy is not None:
             check_finite("target_entropy", self.target_entropy)
         if len(self.log_std_bounds) != 2 or not self.log_std_bounds[0] < self.log_std_bounds[1]:

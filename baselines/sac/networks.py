@@ -33,7 +33,7 @@ class SquashedGaussianActor(nn.Module):
 
     def __init__(self, observation_dim: int, action_dim: int, config: Config, stream: MemberStream) -> None:
         super().__init__()
-        sizes = (observation_dim, *config.hidden, 2 * action_dim)
+        sizes = (observation_dim, *config.hidden_actor, 2 * action_dim)
         self.net = PopulationMLP(stream.members, sizes, config.activation, stream=stream)
         self._bounds = config.log_std_bounds
 
@@ -73,9 +73,9 @@ class ActorCritic(nn.Module):
         self.actor = SquashedGaussianActor(observation_dim, action_dim, config, stream)
         self.critic = CriticEnsemble(
             members,
-            config.num_critics,
+            config.critic_ensemble,
             observation_dim + action_dim,
-            config.critic_hidden,
+            config.hidden_critic,
             stream=stream,
             activation=config.activation,
             norm="none",
@@ -84,7 +84,7 @@ class ActorCritic(nn.Module):
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_alpha = nn.Parameter(torch.full((members, 1), math.log(config.initial_temperature), device=device))
         self.observations = RunningNorm(members, observation_dim, device=device)
-        self._normalise = config.normalise_observations
+        self._normalise = config.normalize_observations
 
     def normalise(self, obs: Tensor) -> Tensor:
         """Normalises observations, shape ``(P, ..., observation_dim)``, if that is wanted."""

@@ -34,7 +34,7 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
 
 
 def _networks(*hidden: int) -> dict[str, Any]:
-    return {"hidden": hidden, "critic_hidden": hidden}
+    return {"hidden_actor": hidden, "hidden_critic": hidden}
 
 
 _NVLABS: dict[str, Any] = {  # elsewhere FoRL's: 0.2, 1e-4, ELU, and 10 epochs of 128 random steps

@@ -60,7 +60,8 @@ class Learner:
         self.counters = Counters()
         self._shape = (members, config.num_envs)
         self._target_entropy = -float(env.action_dim) if config.target_entropy is None else config.target_entropy
-        self._max_norm = torch.inf if config.max_grad_norm is None else config.max_grad_norm
+        norms = (config.max_grad_norm_actor, config.max_grad_norm_critic)
+        self._max_norm_actor, self._max_norm_critic = (torch.inf if x is None else x for x in norms)
         stream = MemberStream(seeds, device, name="sac initial weights")
         self.networks = networks = ActorCritic(env.observation_dim, env.action_dim, config, stream)
         self._actor_optimiser, self._critic_optimiser, self._temperature_optimiser = (
@@ -176,13 +177,13 @@ class Learner:
         critic, value = self._critic_losses(batch)
         critic.sum().backward()  # members share no parameter, so the sum keeps them apart
         critic_params, actor_params = self._critic_optimiser.params, self._actor_optimiser.params
-        critic_norm = clip_grad_norm(critic_params, self._max_norm, members)
+        critic_norm = clip_grad_norm(critic_params, self._max_norm_critic, members)
         self._critic_optimiser.step(self._guard.check(self._iteration, critic.detach(), critic_norm))
 
         losses = self._actor_losses(batch)
         # The critics' weights get no gradient here: it would cost a third of the pass.
         losses[:2].sum().backward(inputs=[*actor_params, networks.log_alpha])
-        actor_norm = clip_grad_norm(actor_params, self._max_norm, members)
+        actor_norm = clip_grad_norm(actor_params, self._max_norm_actor, members)
         alive = self._guard.check(self._iteration, losses.detach().T, actor_norm)
         temperature = networks.log_alpha.detach().exp().squeeze(1)
         self._actor_optimiser.step(alive)

@@ -41,17 +41,17 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
 
 
 # NVlabs, as for double pendulum, which has no configuration of its own.
-_CARTPOLE = Config(actor_learning_rate=1e-2, critic_learning_rate=1e-3, actor_hidden=(64, 64), critic_hidden=(64, 64))
+_CARTPOLE = Config(actor_learning_rate=1e-2, critic_learning_rate=1e-3, hidden_actor=(64, 64), hidden_critic=(64, 64))
 
 _LAYERS = (400, 200, 100)
-_FORL = Config(actor_hidden=_LAYERS, critic_hidden=_LAYERS, critic_learning_rate=5e-4, target_decay=0.99)
+_FORL = Config(hidden_actor=_LAYERS, hidden_critic=_LAYERS, critic_learning_rate=5e-4, tau=0.01)
 _HUMANOIDS = ("humanoid", "snu_humanoid", "muscle_humanoid", "muscle_humanoid_raw")
 _WORLDS = {"hopper": 1024, "hopper_stiff": 1024, **dict.fromkeys(_HUMANOIDS, 64)}
 
-_MUSCLES: dict[str, Any] = {"actor_hidden": (512, 256), "critic_hidden": (256, 256)}
-_CPU: dict[str, dict[str, Any]] = {  # else actor 128, 64, 32, critic 64, 64, both rates 2e-3, alpha 0.2
+_MUSCLES: dict[str, Any] = {"hidden_actor": (512, 256), "hidden_critic": (256, 256)}
+_CPU: dict[str, dict[str, Any]] = {  # else actor 128, 64, 32, critic 64, 64, both rates 2e-3, tau 0.8
     "hopper": {"critic_learning_rate": 5e-4},
     "hopper_stiff": {"critic_learning_rate": 5e-4},
-    "humanoid": {"actor_hidden": (256, 128), "critic_hidden": (128, 128), "critic_learning_rate": 5e-4},
+    "humanoid": {"hidden_actor": (256, 128), "hidden_critic": (128, 128), "critic_learning_rate": 5e-4},
     **dict.fromkeys(_HUMANOIDS[1:], _MUSCLES),
 }

@@ -71,12 +71,12 @@ class Learner:
             self.members,
             env.observation_dim,
             env.action_dim,
-            config.actor_hidden,
+            config.hidden_actor,
             stream=stream,
-            log_std=config.log_std,
+            log_std=config.initial_log_std,
         )
         self.critic = CriticEnsemble(
-            self.members, config.critic_ensemble, env.observation_dim, config.critic_hidden, stream=stream
+            self.members, config.critic_ensemble, env.observation_dim, config.hidden_critic, stream=stream
         )
         self.target = copy.deepcopy(self.critic) if config.target_critic else self.critic
         self.obs_norm = RunningNorm(self.members, env.observation_dim, device=device)
@@ -112,7 +112,7 @@ class Learner:
         rollout = self._rollout()
         actor_metrics, next_values = self._train_actor(rollout)
         critic_metrics = self._train_critic(rollout, next_values)
-        if config.normalise_observations:
+        if config.normalize_observations:
             self.obs_norm.update(rollout.obs.transpose(0, 1))
         self.counters.env_steps += self.worlds * config.horizon
         self.counters.gradient_steps += 1 + config.critic_iterations * config.critic_minibatches
@@ -148,7 +148,7 @@ class Learner:
         return parts | ({"target": self.target} if self.config.target_critic else {})
 
     def _normalise(self, obs: Tensor) -> Tensor:
-        return self.obs_norm.normalise(obs, clip=None) if self.config.normalise_observations else obs
+        return self.obs_norm.normalise(obs, clip=None) if self.config.normalize_observations else obs
 
     def _rollout(self) -> _Rollout:
         env, members, worlds = self.env, self.members, self.worlds
@@ -182,7 +182,7 @@ class Learner:
         returns = segment_returns(
             rollout.rewards, next_values, rollout.terminated, rollout.truncated, gamma=config.gamma
         )
-        if config.normalise_returns:
+        if config.normalize_returns:
             self.return_norm.update(returns.detach().unsqueeze(-1))
             returns = returns / self.return_norm.std
         else:
@@ -193,7 +193,7 @@ class Learner:
         grads = torch.autograd.grad(loss.sum(), self.actor_optimiser.params)
         for parameter, grad in zip(self.actor_optimiser.params, grads, strict=True):
             parameter.grad = grad
-        norm = clip_grad_norm(self.actor_optimiser.params, config.actor_grad_norm, self.members)
+        norm = clip_grad_norm(self.actor_optimiser.params, config.max_grad_norm_actor, self.members)
         self.guard.check(self.iteration, loss.detach(), norm)
         self.actor_optimiser.step(alive=self.guard.alive)
         self.env.detach()
@@ -225,9 +225,9 @@ class Learner:
                 loss = critic_loss(self.critic(batch), targets.gather(1, index))
                 self.critic_optimiser.zero_grad()
                 loss.sum().backward()
-                norm = clip_grad_norm(self.critic_optimiser.params, config.critic_grad_norm, self.members)
+                norm = clip_grad_norm(self.critic_optimiser.params, config.max_grad_norm_critic, self.members)
                 self.critic_optimiser.step(alive=self.guard.alive)
         self.guard.check(self.iteration, loss.detach(), norm)
         if config.target_critic:
-            polyak_update(self.target.parameters(), self.critic.parameters(), 1.0 - config.target_decay)
+            polyak_update(self.target.parameters(), self.critic.parameters(), config.tau)
         return {"critic_loss": loss.detach(), "critic_grad_norm": norm, "value": targets.mean(dim=1)}

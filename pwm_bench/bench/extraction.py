@@ -119,15 +119,15 @@ def matrix_work(model: MultitaskModel, config: ExtractionConfig) -> float:
         sum(p.numel() for p in stack.parameters() if p.dim() == 2)
         for stack in (model.dynamics, model.reward_network, model.encoder)
     )
-    critic = [sizes.latent_dim, *config.critic_hidden, 1]
+    critic = [sizes.latent_dim, *config.hidden_critic, 1]
     layers = list(itertools.pairwise(critic))
     fit = 3 * width(layers) - layers[0][0] * layers[0][1]
-    actor = [sizes.latent_dim, *config.actor_hidden, sizes.action_dim]
+    actor = [sizes.latent_dim, *config.hidden_actor, sizes.action_dim]
     acting = 3 * width(list(itertools.pairwise(actor)))
     products = (
-        rows * (2 * (dynamics + reward) + acting + config.num_critics * width(layers)) + config.batch_size * encoder
+        rows * (2 * (dynamics + reward) + acting + config.critic_ensemble * width(layers)) + config.batch_size * encoder
     )
-    return 2.0 * (products + rows * config.critic_iterations * config.num_critics * fit)
+    return 2.0 * (products + rows * config.critic_iterations * config.critic_ensemble * fit)
 
 
 def ceiling(device: torch.device | str, dtype: torch.dtype) -> float:

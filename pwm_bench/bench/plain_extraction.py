@@ -68,10 +68,10 @@ class PlainExtraction:
         self.task, self.mask = torch.tensor(task), model.action_masks[task]
         self.gamma = sizes.discounts[task]
         self.bins = torch.linspace(-sizes.bin_limit, sizes.bin_limit, sizes.num_bins)
-        self.actor = _perceptron((sizes.latent_dim, *config.actor_hidden, sizes.action_dim))
+        self.actor = _perceptron((sizes.latent_dim, *config.hidden_actor, sizes.action_dim))
         self.log_std = nn.Parameter(torch.full((sizes.action_dim,), config.initial_log_std))
-        critics = range(config.num_critics)
-        self.critics = nn.ModuleList(_perceptron((sizes.latent_dim, *config.critic_hidden, 1)) for _ in critics)
+        critics = range(config.critic_ensemble)
+        self.critics = nn.ModuleList(_perceptron((sizes.latent_dim, *config.hidden_critic, 1)) for _ in critics)
         self.critic_params = self._critic_parameters()
         self.actor_params = [*self.actor.parameters(), self.log_std]
         betas = config.adam_betas
@@ -99,7 +99,7 @@ class PlainExtraction:
         loss = -total.mean() / (self.variance + 1e-5).sqrt()  # type: ignore[union-attr]
         self.actor_adam.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.actor_params, config.actor_max_grad_norm)
+        nn.utils.clip_grad_norm_(self.actor_params, config.max_grad_norm_actor)
         self.actor_adam.step()
         for part in (self.encoder, self.dynamics, self.reward, self.embedding):
             part.zero_grad()
@@ -117,7 +117,7 @@ class PlainExtraction:
         targets: list[Tensor] = []
         following = values[-1]
         for r, v in zip(reversed(rewards), reversed(values), strict=True):
-            following = r + self.gamma * ((1 - config.td_lambda) * v + config.td_lambda * following)
+            following = r + self.gamma * ((1 - config.lam) * v + config.lam * following)
             targets.insert(0, following)
         x, y = torch.cat(latents), torch.cat(targets)
         for _ in range(config.critic_iterations):
@@ -126,7 +126,7 @@ class PlainExtraction:
                 loss = (self._critic_values(x[rows]) - y[rows]).square().mean()
                 self.critic_adam.zero_grad()
                 loss.backward()
-                nn.utils.clip_grad_norm_(self.critic_params, config.critic_max_grad_norm)
+                nn.utils.clip_grad_norm_(self.critic_params, config.max_grad_norm_critic)
                 self.critic_adam.step()
 
 

@@ -60,7 +60,7 @@ class ValueTraining:
     """States in a gradient step."""
     learning_rate: float = 1e-3
     """Adam's."""
-    td_lambda: float = 0.95
+    lam: float = 0.95
     """lambda of the targets."""
     seed: int = 0
     """What initial weights, actions and batches are drawn from."""
@@ -71,7 +71,7 @@ class ValueTraining:
         for name, least in (("env_steps", 1), ("num_envs", 2), ("rounds", 1), ("batch_size", 1)):
             check_at_least(name, getattr(self, name), least)
         check_positive("learning_rate", self.learning_rate)
-        check_unit("td_lambda", self.td_lambda)
+        check_unit("lam", self.lam)
         if self.env_steps < 2 * self.num_envs:
             raise UsageError(f"env_steps={self.env_steps}: {self.num_envs} worlds need at least 2 steps each")
 
@@ -203,7 +203,7 @@ def fit_value(
     optimiser = PopulationAdam(parameters, training.learning_rate, members=1)
     size = min(training.batch_size, x.shape[0])
     for _ in range(training.rounds):
-        y = targets(value, training.td_lambda)[:, ~kept].flatten()
+        y = targets(value, training.lam)[:, ~kept].flatten()
         order = stream.uniform(x.shape[0])[0].argsort()
         for rows in order[: x.shape[0] // size * size].view(-1, size):
             optimiser.zero_grad()

@@ -36,7 +36,7 @@ class Config:
     """H: imagined steps of one policy gradient, and environment steps per world in one iteration."""
     gamma: float = 0.99
     """Discount."""
-    td_lambda: float = 0.95
+    lam: float = 0.95
     """lambda of the critic's TD(lambda) targets."""
 
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
@@ -71,14 +71,14 @@ class Config:
     action but not through how the policy reacts to the latent (all released settings do). Off: the full gradient."""
     released_bootstrap: bool = False
     """Discount the value at the end of a rollout by gamma^(H+1), as the released code, instead of gamma^H."""
-    return_normalisation: bool = True
+    normalize_returns: bool = True
     """Divide the actor's objective by the running deviation of its returns; off: by H."""
 
-    actor_hidden: tuple[int, ...] = (400, 200, 100)
+    hidden_actor: tuple[int, ...] = (400, 200, 100)
     """Hidden layers of the actor: Linear, Mish, LayerNorm."""
     actor_learning_rate: float = 5e-4
     """Adam's learning rate for the actor, at the start of its schedule."""
-    actor_max_grad_norm: float = 1.0
+    max_grad_norm_actor: float = 1.0
     """Clip on the global norm of the actor's gradient."""
     initial_log_std: float = -1.0
     """Initial logarithm of the deviation of actions before tanh; learnt, independent of the state."""
@@ -89,13 +89,13 @@ class Config:
     final_learning_rate: float = 1e-5
     """All learning rates fall linearly over the budget to this."""
 
-    critic_hidden: tuple[int, ...] = (400, 200)
+    hidden_critic: tuple[int, ...] = (400, 200)
     """Hidden layers of each critic: Linear, Mish, LayerNorm."""
-    num_critics: int = 3
+    critic_ensemble: int = 3
     """Size of the critic ensemble; its minimum is the value."""
     critic_learning_rate: float = 5e-4
     """Adam's learning rate for the critics, at the start of its schedule."""
-    critic_max_grad_norm: float = 100.0
+    max_grad_norm_critic: float = 100.0
     """Clip on the global norm of the gradient of the ensemble."""
     critic_iterations: int = 8
     """Passes over the imagined states in one policy update."""
@@ -112,21 +112,21 @@ class Config:
     def __post_init__(self) -> None:
         if isinstance(self.world_model, Mapping):
             object.__setattr__(self, "world_model", WorldModelConfig(**self.world_model))
-        for name in ("actor_hidden", "critic_hidden", "adam_betas"):
+        for name in ("hidden_actor", "hidden_critic", "adam_betas"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name in ("actor_hidden", "critic_hidden"):
+        for name in ("hidden_actor", "hidden_critic"):
             check_widths(name, getattr(self, name))
-        for name in ("num_envs", "horizon", "policy_updates", "start_batch", "num_critics"):
+        for name in ("num_envs", "horizon", "policy_updates", "start_batch", "critic_ensemble"):
             check_at_least(name, getattr(self, name), 1)
         for name in ("critic_iterations", "critic_minibatches"):
             check_at_least(name, getattr(self, name), 1)
         for name in ("world_model_updates", "pretrain_env_steps", "pretrain_updates"):
             check_at_least(name, getattr(self, name), 0)
-        for name in ("gamma", "td_lambda"):
+        for name in ("gamma", "lam"):
             check_unit(name, getattr(self, name))
         for name in ("actor_learning_rate", "critic_learning_rate", "final_learning_rate"):
             check_positive(name, getattr(self, name))
-        for name in ("actor_max_grad_norm", "critic_max_grad_norm"):
+        for name in ("max_grad_norm_actor", "max_grad_norm_critic"):
             check_positive(name, getattr(self, name))
         if len(self.adam_betas) != 2 or not all(0.0 <= beta < 1.0 for beta in self.adam_betas):
             raise UsageError(f"adam_betas={self.adam_betas}: must be two numbers in [0, 1)")

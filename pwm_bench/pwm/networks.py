@@ -20,7 +20,7 @@ def make_actor(config: Config, latent_dim: int, action_dim: int, *, stream: Memb
         stream.members,
         latent_dim,
         action_dim,
-        config.actor_hidden,
+        config.hidden_actor,
         activation="mish",
         norm="post",
         log_std=config.initial_log_std,
@@ -33,9 +33,9 @@ def make_critic(config: Config, latent_dim: int, *, stream: MemberStream) -> Cri
     """Ensemble of values V_k(z): orthogonal weights with gain sqrt(2), zero biases."""
     return CriticEnsemble(
         stream.members,
-        config.num_critics,
+        config.critic_ensemble,
         latent_dim,
-        config.critic_hidden,
+        config.hidden_critic,
         activation="mish",
         norm="post",
         stream=stream,

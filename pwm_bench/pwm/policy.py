@@ -74,11 +74,11 @@ class PolicyTrainer:
             self.actor.mean.fuse()
             self.critic.net.fuse()
         self._fit: CriticFit | None = None
-        if fused and dtype == torch.float32 and rowwise.suits(self._critic_params[0], max(config.critic_hidden)):
+        if fused and dtype == torch.float32 and rowwise.suits(self._critic_params[0], max(config.hidden_critic)):
             self._fit = CriticFit(
                 self.critic,
                 self._critic_optimiser,
-                max_norm=config.critic_max_grad_norm,
+                max_norm=config.max_grad_norm_critic,
                 precision=config.precision,
                 guard=guard,
             )
@@ -158,14 +158,14 @@ class PolicyTrainer:
             released_bootstrap=config.released_bootstrap,
         )
         scale: Tensor | float = float(config.horizon)
-        if config.return_normalisation:
+        if config.normalize_returns:
             self.return_norm.update(returns.detach().unsqueeze(-1))
             scale = (self.return_norm.var + self.return_norm.eps).sqrt().squeeze(-1).to(self._dtype)
         loss = actor_loss(returns, scale)
         whole = loss if added is None else loss + added
         self._actor_optimiser.zero_grad()
         whole.sum().backward()
-        norm = clip_grad_norm(self._actor_params, config.actor_max_grad_norm, self._members)
+        norm = clip_grad_norm(self._actor_params, config.max_grad_norm_actor, self._members)
         self._actor_optimiser.step(alive=self._guard.check(iteration, whole, norm))
         metrics = {
             "actor_loss": loss.detach(),
@@ -186,7 +186,7 @@ class PolicyTrainer:
             terminated,
             done & ~terminated,
             gamma=self._gamma,
-            lam=self.config.td_lambda,
+            lam=self.config.lam,
             survival=None if rollout.survival is None else rollout.survival.detach().transpose(0, 1),
         )
         return rollout.latents.detach().flatten(1, 2), targets.transpose(0, 1).flatten(1)
@@ -213,7 +213,7 @@ class PolicyTrainer:
                 loss = critic_loss(values.to(self._dtype), y)
                 self._critic_optimiser.zero_grad()
                 loss.sum().backward()
-                norm = clip_grad_norm(self._critic_params, config.critic_max_grad_norm, self._members)
+                norm = clip_grad_norm(self._critic_params, config.max_grad_norm_critic, self._members)
                 self._critic_optimiser.step(alive=self._guard.check(iteration, loss, norm))
                 losses.append(loss.detach())
                 norms.append(norm)

@@ -59,8 +59,8 @@ _CPU = Config(
     actor_learning_rate=1e-3,
     critic_learning_rate=1e-3,
     critic_iterations=4,
-    actor_hidden=(128, 64),
-    critic_hidden=(128, 64),
+    hidden_actor=(128, 64),
+    hidden_critic=(128, 64),
     replay_capacity=200_000,
     min_log_std=-1.6,
     world_model=WorldModelConfig(
@@ -76,7 +76,7 @@ _CPU = Config(
         # TD-MPC2's balance of the losses (the latents' own scale is small), and short predictions first.
         dynamics_coef=20.0,
         temporal_weight=0.9,
-        observation_normalisation=True,
+        normalize_observations=True,
         # Divided only: with its mean subtracted, being alive would be worth nothing.
         reward_normalisation="scale",
     ),

@@ -26,7 +26,7 @@ def every_kind() -> Study:
     from pwm_bench.studies.multitask_graph import build
     from pwm_bench.world_model.config import WorldModelConfig
 
-    actor = {"batch_size": 8, "horizon": 4, "actor_hidden": (8,), "critic_hidden": (8,), "critic_iterations": 1}
+    actor = {"batch_size": 8, "horizon": 4, "hidden_actor": (8,), "hidden_critic": (8,), "critic_iterations": 1}
     multitask = Multitask(
         description=DESCRIPTION,
         tasks=("mw-reach", "cartpole-swingup"),

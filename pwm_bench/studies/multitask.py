@@ -85,7 +85,7 @@ _CPU_MODEL = {
     "balanced": True,
 }
 # A quarter of the published critic steps in smaller critics: these are most of the work beside a 5M model.
-_CPU_POLICY = {"precision": "bfloat16", "critic_iterations": 2, "critic_hidden": (256, 128)}
+_CPU_POLICY = {"precision": "bfloat16", "critic_iterations": 2, "hidden_critic": (256, 128)}
 # Not PWM as published: see `ExtractionConfig.imitation`.
 _IMITATION = {"imitation": 30.0}
 

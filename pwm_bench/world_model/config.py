@@ -53,7 +53,7 @@ class WorldModelConfig:
     """Weight of its cross-entropy."""
     released_reward_scale: bool = False
     """Divide the reward loss by H once more, as the released code does (it averages over time, then divides)."""
-    observation_normalisation: bool = False
+    normalize_observations: bool = False
     """Encode observations shifted and scaled by their running mean and deviation, clipped at 5 (off in all released
     settings). Short trainings need it where coordinates differ much in size: LayerNorm drowns the small ones."""
     reward_normalisation: Literal["moments", "scale", "none"] = "moments"
@@ -67,7 +67,7 @@ class WorldModelConfig:
     """Sequences of ``horizon`` steps in one gradient step, per member."""
     learning_rate: float = 3e-4
     """Adam's learning rate, the same for encoder, dynamics and reward."""
-    max_grad_norm: float = 20.0
+    max_grad_norm_model: float = 20.0
     """Clip on the global norm of the gradient, per member."""
 
     def __post_init__(self) -> None:
@@ -83,5 +83,5 @@ class WorldModelConfig:
         check_choice("reward_normalisation", self.reward_normalisation, ("moments", "scale", "none"))
         for name in ("dynamics_coef", "reward_coef", "termination_coef", "reward_memory"):
             check_at_least(name, getattr(self, name), 0.0)
-        for name in ("learning_rate", "max_grad_norm"):
+        for name in ("learning_rate", "max_grad_norm_model"):
             check_positive(name, getattr(self, name))

@@ -50,7 +50,7 @@ class WorldModel(nn.Module):
         super().__init__()
         self.head: RewardHead = head or ScalarHead()
         self.observation_norm: RunningNorm | None = None
-        if config.observation_normalisation:
+        if config.normalize_observations:
             self.observation_norm = RunningNorm(stream.members, observation_dim, device=stream.device)
         self.latent_dim = config.latent_dim
         members, latent = stream.members, config.latent_dim

@@ -112,7 +112,7 @@ class WorldModelTrainer:
         with autocast(self._precision, self._device):
             loss = sequence_loss(self.model, obs, action, reward, terminated, self.config)
         loss.total.sum().backward()
-        norm = clip_grad_norm(self._params, self.config.max_grad_norm, self._members)
+        norm = clip_grad_norm(self._params, self.config.max_grad_norm_model, self._members)
         self._optimiser.step(alive=self._guard.check(iteration, loss.total, norm))
         metrics = {
             "world_model_loss": loss.total.detach(),

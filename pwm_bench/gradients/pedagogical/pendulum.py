@@ -130,7 +130,7 @@ class PendulumSpec(ProblemSpec):
         w = (self.width,)
         return WorldModelConfig(
             latent_dim=self.width, encoder_hidden=w, dynamics_hidden=w, reward_hidden=w, batch_size=self.batch_size,
-            learning_rate=7e-4, dynamics_coef=20.0, temporal_weight=0.9, observation_normalisation=True,
+            learning_rate=7e-4, dynamics_coef=20.0, temporal_weight=0.9, normalize_observations=True,
             reward_normalisation="scale",
         )  # fmt: skip
 

@@ -33,7 +33,7 @@ class ExtractionConfig:
     """"task": from the task's episode length, as the model's values were trained; "fixed": ``gamma`` for all."""
     gamma: float = 0.99
     """The fixed discount."""
-    td_lambda: float = 0.95
+    lam: float = 0.95
     """lambda of the critics' targets; 0 for one-step targets (what the released code computes on these tasks)."""
     symlog_rewards: bool = False
     """Sum imagined rewards in symlog units (released code)."""
@@ -41,18 +41,18 @@ class ExtractionConfig:
     """Zero the components of an action that the task does not have; the released code feeds noise there."""
     released_bootstrap: bool = False
     detach_policy: bool = True
-    return_normalisation: bool = True
-    actor_hidden: tuple[int, ...] = (400, 200, 100)
+    normalize_returns: bool = True
+    hidden_actor: tuple[int, ...] = (400, 200, 100)
     actor_learning_rate: float = 5e-4
-    actor_max_grad_norm: float = 1.0
+    max_grad_norm_actor: float = 1.0
     initial_log_std: float = -1.0
     min_log_std: float = -1.427
     adam_betas: tuple[float, float] = (0.7, 0.95)
     final_learning_rate: float = 1e-5
-    critic_hidden: tuple[int, ...] = (400, 200)
-    num_critics: int = 3
+    hidden_critic: tuple[int, ...] = (400, 200)
+    critic_ensemble: int = 3
     critic_learning_rate: float = 5e-4
-    critic_max_grad_norm: float = 100.0
+    max_grad_norm_critic: float = 100.0
     critic_iterations: int = 8
     critic_minibatches: int = 4
     shuffle_minibatches: bool = True
@@ -66,7 +66,7 @@ class ExtractionConfig:
     """Of all matrix products; weights, losses and optimisers stay float32."""
 
     def __post_init__(self) -> None:
-        for name in ("actor_hidden", "critic_hidden", "adam_betas"):
+        for name in ("hidden_actor", "hidden_critic", "adam_betas"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("iterations", "batch_size"):
             check_at_least(name, getattr(self, name), 1)
@@ -87,7 +87,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
     "released": (
         {
             "batch_size": 512,
-            "td_lambda": 0.0,
+            "lam": 0.0,
             "symlog_rewards": True,
             "released_bootstrap": True,
             "shuffle_minibatches": False,

@@ -43,9 +43,9 @@ class TrainingConfig:
     """Adam's step size."""
     encoder_learning_rate: float = 0.3
     """Step size of the encoder as a share of ``learning_rate``."""
-    max_grad_norm: float = 20.0
+    max_grad_norm_model: float = 20.0
     """Clip on the global norm of the model's gradient, and on that of the policy prior's."""
-    target_rate: float = 0.01
+    tau: float = 0.01
     """Share by which the target Q functions, and the scale of the policy's objective, follow in each step."""
     entropy_coef: float = 1e-4
     """Weight of the policy prior's scaled entropy."""
@@ -57,11 +57,11 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("horizon", "batch_size"):
             check_at_least(name, getattr(self, name), 1)
-        for name in ("temporal_weight", "target_rate"):
+        for name in ("temporal_weight", "tau"):
             check_unit(name, getattr(self, name))
         for name in ("consistency_coef", "reward_coef", "value_coef", "entropy_coef"):
             check_at_least(name, getattr(self, name), 0.0)
-        for name in ("learning_rate", "encoder_learning_rate", "max_grad_norm"):
+        for name in ("learning_rate", "encoder_learning_rate", "max_grad_norm_model"):
             check_positive(name, getattr(self, name))
         check_choice("reward_loss", self.reward_loss, _REWARD_LOSSES)
         check_choice("precision", self.precision, PRECISIONS)

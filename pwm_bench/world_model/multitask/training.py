@@ -148,7 +148,7 @@ class Pretrainer:
         model.project_embedding(sound)
         if config.learn_values:
             metrics |= self._step_policy(loss.latents.detach(), task, sound)
-            model.update_target(config.target_rate * sound)
+            model.update_target(config.tau * sound)
         return metrics
 
     def _step_policy(self, latents: Tensor, task: Tensor, sound: Tensor) -> dict[str, Tensor]:
@@ -160,7 +160,7 @@ class Pretrainer:
         with autocast(config.precision, self._device):
             sample = model.policy(latents, task, noise)
             q = model.q_values(latents, sample.action, task, rows=self._two(), fixed=True).float().mean(0)
-        scale = self.scale.lerp(percentile_range(q.detach()[:, 0]), config.target_rate)
+        scale = self.scale.lerp(percentile_range(q.detach()[:, 0]), config.tau)
         self.scale.copy_(torch.where(sound & torch.isfinite(scale), scale, self.scale))
         loss = policy_loss(
             sample.scaled_entropy, q, self.scale, entropy_coef=config.entropy_coef, rho=config.temporal_weight
@@ -171,7 +171,7 @@ class Pretrainer:
         return {"policy_loss": loss.detach(), "policy_grad_norm": norm, "q_scale": self.scale.clone()}
 
     def _clip(self, params: Iterable[Tensor]) -> Tensor:
-        return torch.nn.utils.clip_grad_norm_(params, self.config.max_grad_norm)
+        return torch.nn.utils.clip_grad_norm_(params, self.config.max_grad_norm_model)
 
     def _normal(self, *shape: int) -> Tensor:
         return torch.randn(*shape, generator=self._generator, device=self._device)

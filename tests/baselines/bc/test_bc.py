@@ -18,7 +18,13 @@ TASKS = (
     TaskInfo(name="narrow", obs_dim=2, action_dim=1, episode_length=20),
 )
 GAINS = (np.array([[0.5, -0.3, 0.0], [0.0, 0.4, 0.2]]), np.array([[-0.6, 0.3]]))
-SMALL = {"iterations": 300, "batch_size": 64, "hidden": (32,), "learning_rate": 1e-2, "normalising_samples": 512}
+SMALL = {
+    "iterations": 300,
+    "batch_size": 64,
+    "hidden_actor": (32,),
+    "actor_learning_rate": 1e-2,
+    "normalising_samples": 512,
+}
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +105,9 @@ def test_an_update_does_not_wait_for_the_device(path, monkeypatch) -> None:
     ("changes", "message"),
     [
         ({"best": 0.0}, "must be above 0 and at most 1"),
-        ({"hidden": ()}, "hidden="),
+        ({"hidden_actor": ()}, "hidden_actor="),
         ({"batch_size": 0}, "batch_size"),
-        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"actor_learning_rate": -1.0}, "actor_learning_rate"),
     ],
 )
 def test_impossible_settings(changes, message) -> None:

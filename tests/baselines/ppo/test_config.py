@@ -12,7 +12,7 @@ from pwm_bench.envs.errors import UsageError
 @pytest.mark.parametrize("simulator", ["warp", "mjx", "mujoco_c"])
 def test_tasks_have_recipes_of_their_own_or_the_locomotion_one(simulator):
     assert recipe("cartpole", simulator).schedule == "linear"
-    assert recipe("humanoid", simulator).hidden == (256, 128)
+    assert recipe("humanoid", simulator).hidden_actor == (256, 128)
     assert recipe("ant", simulator) == recipe("anymal", simulator)
     assert recipe("ant", simulator).kl_target == 0.016
 
@@ -33,9 +33,19 @@ def test_tasks_have_recipes_of_their_own_or_the_locomotion_one(simulator):
 def test_published_recipes_are_those_of_the_released_configurations(task, worlds, horizon, minibatch, hidden, rate):
     """FoRL's, and NVlabs' for cheetah and cart-pole."""
     config = recipe(task, "warp", "published")
-    assert (config.num_envs, config.horizon, config.hidden, config.critic_hidden) == (worlds, horizon, hidden, hidden)
+    assert (config.num_envs, config.horizon, config.hidden_actor, config.hidden_critic) == (
+        worlds,
+        horizon,
+        hidden,
+        hidden,
+    )
     assert config.num_envs * config.horizon // config.minibatches == minibatch
-    assert (config.learning_rate, config.kl_target, config.initial_log_std, config.epochs) == (rate, 0.008, 0.0, 5)
+    assert (config.actor_learning_rate, config.kl_target, config.initial_log_std, config.epochs) == (
+        rate,
+        0.008,
+        0.0,
+        5,
+    )
     assert config.schedule == "adaptive"
 
 
@@ -46,15 +56,15 @@ def test_published_recipes_are_those_of_the_released_configurations(task, worlds
         {"horizon": 0},
         {"minibatches": 7},
         {"gamma": 1.5},
-        {"gae_lambda": -0.1},
+        {"lam": -0.1},
         {"clip": 0.0},
         {"value_clip": -1.0},
-        {"entropy_coefficient": -1.0},
-        {"learning_rate": float("nan")},
+        {"entropy_coef": -1.0},
+        {"actor_learning_rate": float("nan")},
         {"schedule": "cosine"},
         {"activation": "gelo"},
         {"precision": "float16"},
-        {"hidden": (64, 0)},
+        {"hidden_actor": (64, 0)},
     ],
     ids=str,
 )
@@ -64,7 +74,7 @@ def test_values_out_of_range_are_refused_by_name(bad):
 
 
 def test_survives_json():
-    config = Config(hidden=(8, 4), value_clip=0.2)
+    config = Config(hidden_actor=(8, 4), value_clip=0.2)
     assert Config(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 

@@ -13,8 +13,8 @@ from tests.company import assert_company_changes_nothing
 from tests.host_sync import exempt, no_host_sync
 from tests.toy import toy_env
 
-SMALL = Config(num_envs=8, horizon=5, epochs=2, minibatches=2, hidden=(16,), critic_hidden=(16,))
-ODD = dataclasses.replace(SMALL, num_envs=7, minibatches=5, hidden=(13,), critic_hidden=(9, 5))
+SMALL = Config(num_envs=8, horizon=5, epochs=2, minibatches=2, hidden_actor=(16,), hidden_critic=(16,))
+ODD = dataclasses.replace(SMALL, num_envs=7, minibatches=5, hidden_actor=(13,), hidden_critic=(9, 5))
 BUDGET = 100_000
 
 
@@ -42,7 +42,7 @@ def evaluate(ppo: Learner, seeds) -> torch.Tensor:
 
 def test_learns():
     seeds = (0, 1)
-    ppo = make(seeds, Config(num_envs=32, horizon=20, hidden=(32, 32), critic_hidden=(32, 32)))
+    ppo = make(seeds, Config(num_envs=32, horizon=20, hidden_actor=(32, 32), hidden_critic=(32, 32)))
     before = evaluate(ppo, seeds)
     for _ in range(30):
         metrics = ppo.update()
@@ -134,7 +134,7 @@ def test_linear_and_constant_schedules():
 
 
 def test_a_truncated_episode_bootstraps_from_the_final_observation_and_a_terminated_one_does_not():
-    ppo = make((0,), dataclasses.replace(SMALL, gae_lambda=0.0))
+    ppo = make((0,), dataclasses.replace(SMALL, lam=0.0))
     rollout = ppo._collect()
     initial = {k: v.clone() for k, v in ppo.networks.returns.state_dict().items()}
     next_value = ppo.networks.value(rollout.next_obs.flatten(1, 2)).view(1, 5, 8).detach()

@@ -18,7 +18,7 @@ from pwm_bench.envs.errors import UsageError
         {"updates_per_step": 0},
         {"batch_size": 0},
         {"seed_steps": 0},
-        {"num_critics": 0},
+        {"critic_ensemble": 0},
         {"gamma": 1.5},
         {"tau": -0.1},
         {"actor_learning_rate": 0.0},
@@ -26,9 +26,10 @@ from pwm_bench.envs.errors import UsageError
         {"temperature_learning_rate": -1.0},
         {"initial_temperature": 0.0},
         {"target_entropy": float("inf")},
-        {"max_grad_norm": 0.0},
-        {"hidden": (64, 0)},
-        {"critic_hidden": (-1,)},
+        {"max_grad_norm_actor": 0.0},
+        {"max_grad_norm_critic": 0.0},
+        {"hidden_actor": (64, 0)},
+        {"hidden_critic": (-1,)},
         {"log_std_bounds": (2.0, -5.0)},
         {"log_std_bounds": (1.0,)},
         {"replay_capacity": 63},
@@ -48,7 +49,7 @@ def test_errors_name_value_and_remedy():
 
 
 def test_survives_json():
-    config = Config(hidden=(8, 4), max_grad_norm=1.0, log_std_bounds=(-3.0, 1.0))
+    config = Config(hidden_actor=(8, 4), max_grad_norm_actor=1.0, log_std_bounds=(-3.0, 1.0))
     assert Config(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
@@ -70,7 +71,7 @@ def test_published_recipes_are_those_of_the_released_configurations(simulator):
     }
     for task, (worlds, batch, hidden) in table.items():
         config = recipe(task, simulator, "published")
-        assert (config.num_envs, config.batch_size, config.hidden, config.critic_hidden) == (
+        assert (config.num_envs, config.batch_size, config.hidden_actor, config.hidden_critic) == (
             worlds, batch, hidden, hidden,
         )  # fmt: skip
         assert (config.actor_learning_rate, config.tau, config.updates_per_step) == (5e-4, 0.005, 1)
@@ -84,7 +85,7 @@ def test_published_recipes_are_those_of_the_released_configurations(simulator):
 def test_cpu_recipes_have_the_published_networks_and_smaller_gradient_steps():
     for task in envs.tasks():
         cpu, published = recipe(task, "warp"), recipe(task, "warp", "published")
-        assert (cpu.hidden, cpu.activation) == (published.hidden, published.activation)
+        assert (cpu.hidden_actor, cpu.activation) == (published.hidden_actor, published.activation)
         assert cpu.batch_size < published.batch_size
         assert cpu.updates_per_step > published.updates_per_step
     assert recipe("hopper", "warp") == recipe("hopper", "mjx") == recipe("walker-run", "suite")

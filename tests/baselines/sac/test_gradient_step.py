@@ -79,7 +79,7 @@ def test_the_target_entropy_is_minus_the_number_of_actions_unless_given():
 
 
 def test_gradients_are_clipped_when_asked():
-    sac = make((0,), dataclasses.replace(SMALL, seed_steps=20, max_grad_norm=1e-3))
+    sac = make((0,), dataclasses.replace(SMALL, seed_steps=20, max_grad_norm_actor=1e-3, max_grad_norm_critic=1e-3))
     sac.update()
     (batch,) = sac._batches()
     sac._learn(batch)

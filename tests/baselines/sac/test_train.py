@@ -15,7 +15,7 @@ from tests.company import assert_company_changes_nothing
 from tests.host_sync import exempt, no_host_sync
 from tests.toy import Aim, PointMass, mean_return, toy_env
 
-ODD = dataclasses.replace(SMALL, num_envs=3, batch_size=9, hidden=(13, 5), critic_hidden=(7,))
+ODD = dataclasses.replace(SMALL, num_envs=3, batch_size=9, hidden_actor=(13, 5), hidden_critic=(7,))
 
 
 class Fenced(PointMass):
@@ -30,9 +30,10 @@ def test_finds_the_soft_optimum_of_a_problem_of_one_step():
     exp(Q* / alpha), here a Gaussian of variance alpha / 2 in each of two components: its entropy is log(pi e alpha)."""
     seeds = (0, 1)
     config = Config(
-        num_envs=16, horizon=50, batch_size=64, seed_steps=25, hidden=(32,), critic_hidden=(32, 32), activation="relu",
+        num_envs=16, horizon=50, batch_size=64, seed_steps=25, hidden_actor=(32,), hidden_critic=(32, 32),
+        activation="relu",
         actor_learning_rate=1e-2, critic_learning_rate=1e-2, temperature_learning_rate=1e-2, initial_temperature=0.025,
-        normalise_observations=False,
+        normalize_observations=False,
     )  # fmt: skip
     sac = make(seeds, config, task=Aim())
     for _ in range(8):
@@ -61,7 +62,8 @@ def test_compiled_losses_are_the_plain_ones(precision, monkeypatch):
 def test_learns_to_stop_a_point_mass():
     seeds = (0, 1)
     config = Config(
-        num_envs=16, horizon=20, batch_size=64, seed_steps=40, hidden=(32,), critic_hidden=(32, 32), activation="relu",
+        num_envs=16, horizon=20, batch_size=64, seed_steps=40, hidden_actor=(32,), hidden_critic=(32, 32),
+        activation="relu",
         actor_learning_rate=5e-3, critic_learning_rate=5e-3, temperature_learning_rate=5e-3, gamma=0.9, tau=0.02,
     )  # fmt: skip
     sac = make(seeds, config)

@@ -19,8 +19,8 @@ from tests.toy import PointMass, mean_return, toy_env
 SMALL = Config(
     num_envs=4,
     horizon=5,
-    actor_hidden=(8,),
-    critic_hidden=(8,),
+    hidden_actor=(8,),
+    hidden_critic=(8,),
     critic_iterations=2,
     critic_minibatches=2,
     actor_learning_rate=5e-3,
@@ -28,7 +28,7 @@ SMALL = Config(
 )
 
 
-ODD = {"num_envs": 3, "actor_hidden": (13, 5), "critic_hidden": (9,), "critic_ensemble": 3}
+ODD = {"num_envs": 3, "hidden_actor": (13, 5), "hidden_critic": (9,), "critic_ensemble": 3}
 
 
 def learner(seeds: tuple[int, ...] = (0,), config: Config = SMALL, budget: int = 10_000) -> Learner:
@@ -84,7 +84,7 @@ def test_actor_gradient_is_that_of_the_objective() -> None:
             returns = segment_returns(rollout.rewards, values, rollout.terminated, rollout.truncated, gamma=0.99)
             return -returns.mean() / SMALL.horizon
 
-        agent.config = replace(SMALL, normalise_observations=False)
+        agent.config = replace(SMALL, normalize_observations=False)
         weight = agent.actor.mean.layers[0].linear.weight
         (grad,) = torch.autograd.grad(objective(), weight)
         generator = torch.Generator().manual_seed(0)
@@ -100,7 +100,7 @@ def test_actor_gradient_is_that_of_the_objective() -> None:
 
 
 def test_it_learns_the_toy_task() -> None:
-    config = replace(SMALL, num_envs=16, horizon=10, actor_hidden=(32,), critic_hidden=(32,), critic_iterations=4)
+    config = replace(SMALL, num_envs=16, horizon=10, hidden_actor=(32,), hidden_critic=(32,), critic_iterations=4)
     agent = learner((0, 1), config, budget=100 * 160)
     before = mean_return(agent, (0, 1))
     for _ in range(100):
@@ -160,7 +160,7 @@ def test_a_diverged_member_is_frozen_and_the_other_goes_on() -> None:
 
 
 def test_ensemble_without_target_runs() -> None:
-    agent = learner(config=replace(SMALL, critic_ensemble=3, target_critic=False, normalise_returns=True))
+    agent = learner(config=replace(SMALL, critic_ensemble=3, target_critic=False, normalize_returns=True))
     metrics = agent.update()
     assert agent.target is agent.critic
     assert torch.isfinite(metrics["actor_loss"]).all()
@@ -184,25 +184,25 @@ def test_impossible_settings_are_refused(change: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "worlds", "layers", "rates", "decay"),
+    ("task", "worlds", "layers", "rates", "tau"),
     [
-        ("hopper", 1024, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.99),
-        ("hopper_stiff", 1024, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.99),
-        ("ant", 128, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.99),
-        ("anymal", 128, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.99),
-        ("humanoid", 64, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.99),
-        ("snu_humanoid", 64, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.99),
-        ("cheetah", 64, ((128, 64, 32), (64, 64)), (2e-3, 2e-3), 0.2),
-        ("cartpole", 64, ((64, 64),) * 2, (1e-2, 1e-3), 0.2),
+        ("hopper", 1024, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.01),
+        ("hopper_stiff", 1024, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.01),
+        ("ant", 128, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.01),
+        ("anymal", 128, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.01),
+        ("humanoid", 64, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.01),
+        ("snu_humanoid", 64, ((400, 200, 100),) * 2, (2e-3, 5e-4), 0.01),
+        ("cheetah", 64, ((128, 64, 32), (64, 64)), (2e-3, 2e-3), 0.8),
+        ("cartpole", 64, ((64, 64),) * 2, (1e-2, 1e-3), 0.8),
     ],
 )
 def test_published_recipes_are_those_of_the_released_configurations(
-    task: str, worlds: int, layers: tuple, rates: tuple, decay: float
+    task: str, worlds: int, layers: tuple, rates: tuple, tau: float
 ) -> None:
     """FoRL's, and NVlabs' for cheetah and cart-pole."""
     config = recipe(task, "warp", "published")
-    assert (config.num_envs, config.horizon, config.target_decay) == (worlds, 32, decay)
-    assert (config.actor_hidden, config.critic_hidden) == layers
+    assert (config.num_envs, config.horizon, config.tau) == (worlds, 32, tau)
+    assert (config.hidden_actor, config.hidden_critic) == layers
     assert (config.actor_learning_rate, config.critic_learning_rate) == rates
     assert (config.critic_iterations, config.critic_minibatches, config.critic_ensemble) == (16, 4, 1)
 

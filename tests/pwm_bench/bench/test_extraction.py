@@ -12,7 +12,7 @@ from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
-CONFIG = ExtractionConfig(batch_size=8, horizon=4, actor_hidden=(12, 8), critic_hidden=(10,), critic_iterations=1)
+CONFIG = ExtractionConfig(batch_size=8, horizon=4, hidden_actor=(12, 8), hidden_critic=(10,), critic_iterations=1)
 TASKS = tuple(f"task-{k}" for k in range(3))
 
 

@@ -85,7 +85,7 @@ def test_pretrain_goes_on_with_a_model(place, tmp_path, capsys) -> None:
 
 
 def test_extract_and_compare_follow_pretrain(place, tmp_path, capsys) -> None:
-    settings = ("batch_size=8", "horizon=4", "actor_hidden=[8]", "critic_hidden=[8]", "critic_iterations=1")
+    settings = ("batch_size=8", "horizon=4", "hidden_actor=[8]", "hidden_critic=[8]", "critic_iterations=1")
     where = ("--results", str(tmp_path), "--device", "cpu", "--workers", "0")
     small = ("--iterations", "4", "--evaluations", "2", "--evaluation-episodes", "1", *where)
     extract = ["extract", str(place / "model"), str(place / "data"), *small]

@@ -40,8 +40,8 @@ SMALL = {
 @pytest.fixture(scope="module")
 def pwm_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     overrides = {f"world_model.{name}": value for name, value in SMALL.items()}
-    overrides |= {"num_envs": 4, "horizon": 4, "pretrain_env_steps": 32, "pretrain_updates": 4, "actor_hidden": [8]}
-    overrides |= {"critic_hidden": [8], "world_model_updates": 1, "critic_iterations": 1, "start_batch": 4}
+    overrides |= {"num_envs": 4, "horizon": 4, "pretrain_env_steps": 32, "pretrain_updates": 4, "hidden_actor": [8]}
+    overrides |= {"hidden_critic": [8], "world_model_updates": 1, "critic_iterations": 1, "start_batch": 4}
     spec = RunSpec.create(
         task="cartpole",
         simulator="warp",
@@ -174,7 +174,7 @@ def test_training_lowers_the_loss_and_predicts_rewards(regularisation: str) -> N
         horizon=3,
         batch_size=32,
         learning_rate=3e-3,
-        observation_normalisation=True,
+        normalize_observations=True,
         reward_normalisation="moments",
         regularisation=regularisation,
     )

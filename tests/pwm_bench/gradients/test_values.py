@@ -169,6 +169,6 @@ def test_a_comparison_with_a_fitted_value(tmp_path: Path) -> None:
 def test_impossible_values_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Comparison(task="hopper", **fields)
-    for bad in ({"env_steps": 3}, {"rounds": 0}, {"hidden": (0,)}, {"td_lambda": 1.5}, {"learning_rate": 0.0}):
+    for bad in ({"env_steps": 3}, {"rounds": 0}, {"hidden": (0,)}, {"lam": 1.5}, {"learning_rate": 0.0}):
         with pytest.raises(UsageError, match=f"{next(iter(bad))}="):
             ValueTraining(**bad)

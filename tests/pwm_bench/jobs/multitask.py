@@ -18,10 +18,10 @@ from tests.pwm_bench.world_model.multitask.datasets import REAL_TASKS, write_lin
 TASKS = tuple(task.name for task in REAL_TASKS)
 PLANNER = PlannerConfig(horizon=1, samples=8, policy_samples=2, elites=4, iterations=1)
 EXTRACTION = {
-    "iterations": 12, "batch_size": 8, "horizon": 4, "actor_hidden": (12,), "critic_hidden": (12,),
+    "iterations": 12, "batch_size": 8, "horizon": 4, "hidden_actor": (12,), "hidden_critic": (12,),
     "critic_iterations": 2,
 }  # fmt: skip
-CLONING = {"iterations": 12, "batch_size": 8, "hidden": (12,), "normalising_samples": 64}
+CLONING = {"iterations": 12, "batch_size": 8, "hidden_actor": (12,), "normalising_samples": 64}
 
 
 def make_place(path: Path, *, seed: int = 0) -> Path:

@@ -22,7 +22,7 @@ def _model(seed: int = 0) -> MultitaskModel:
 
 @pytest.fixture
 def experts() -> Extractor:
-    config = ExtractionConfig(iterations=2, batch_size=4, horizon=4, actor_hidden=(8,), critic_hidden=(8,))
+    config = ExtractionConfig(iterations=2, batch_size=4, horizon=4, hidden_actor=(8,), hidden_critic=(8,))
     members = [Expert(task, 0) for task in TASKS]
     return Extractor(_model(), members, config, starts=lambda stream, batch: stream.normal(batch, OBS))
 

@@ -26,7 +26,7 @@ TINY_MODEL = ModelTraining(
     num_envs=8,
     config=WorldModelConfig(
         latent_dim=16, encoder_hidden=(8,), dynamics_hidden=(8,), reward_hidden=(8,), horizon=3, batch_size=8,
-        observation_normalisation=True, reward_normalisation="scale",
+        normalize_observations=True, reward_normalisation="scale",
     ),
 )  # fmt: skip
 SPEC = TrainModelSpec(task="cartpole", training=TINY_MODEL)
@@ -113,7 +113,7 @@ def test_a_training_that_is_cut_off_anywhere_ends_with_the_same_file(tmp_path):
 def test_a_model_that_diverges_fails_and_says_so(tmp_path):
     from dataclasses import replace
 
-    wild = replace(TINY_MODEL, config=replace(TINY_MODEL.config, learning_rate=1e30, max_grad_norm=1e30))
+    wild = replace(TINY_MODEL, config=replace(TINY_MODEL.config, learning_rate=1e30, max_grad_norm_model=1e30))
     outcome = carry_out(replace(SPEC, training=wild), Results(tmp_path))
     assert (outcome.record.status, outcome.exit_code) == ("failed", 1)
     assert "diverged at update" in outcome.record.reason

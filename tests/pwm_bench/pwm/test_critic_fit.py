@@ -18,7 +18,7 @@ OBS, ACT, STATES = 4, 2, 24
 
 
 def _trainer(seeds=(3, 4), *, fused: bool = True, **changes) -> PolicyTrainer:
-    config = tiny_config(critic_hidden=(12, 10), critic_iterations=3, critic_minibatches=4, **changes)
+    config = tiny_config(hidden_critic=(12, 10), critic_iterations=3, critic_minibatches=4, **changes)
     stream = MemberStream(list(seeds))
     model = WorldModel(OBS, ACT, config.world_model, stream=stream)
     guard = MemberGuard(len(seeds))
@@ -42,7 +42,7 @@ def test_the_steps_equal_autograd(precision, tolerance, shuffled, max_norm) -> N
     results = []
     for fused in (True, False):
         trainer = _trainer(
-            fused=fused, precision=precision, shuffle_minibatches=shuffled, critic_max_grad_norm=max_norm
+            fused=fused, precision=precision, shuffle_minibatches=shuffled, max_grad_norm_critic=max_norm
         )
         assert (trainer._fit is not None) == fused
         metrics = trainer._step_critics(*_data(trainer), 0)

@@ -102,7 +102,7 @@ def test_objective_is_divided_by_the_running_deviation_of_the_return() -> None:
     first = _update(trainer, seed=5)
     _update(trainer, seed=9)
     assert (trainer.return_norm.count > 2 * WORLDS - 1).all()
-    plain = _trainer(dataclasses.replace(tiny_config(), return_normalisation=False))
+    plain = _trainer(dataclasses.replace(tiny_config(), normalize_returns=False))
     unscaled = _update(plain, seed=5)
     torch.testing.assert_close(unscaled["imagined_return"], first["imagined_return"])
     torch.testing.assert_close(unscaled["actor_loss"], -first["imagined_return"] / HORIZON)

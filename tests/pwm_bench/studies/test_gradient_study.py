@@ -105,7 +105,7 @@ def test_the_command_trains_a_model_once(tmp_path: Path, capsys, monkeypatch):
 
 def test_what_reads_a_model_that_failed_is_not_done(tmp_path: Path, capsys, monkeypatch):
     """The others are."""
-    wild = dataclasses.replace(TINY_MODEL.config, learning_rate=1e30, max_grad_norm=1e30)
+    wild = dataclasses.replace(TINY_MODEL.config, learning_rate=1e30, max_grad_norm_model=1e30)
     fields = {"estimators": ("analytic",), **TINY}
     drafts = {
         "wild": studies.comparison("cartpole", model=dataclasses.replace(TINY_MODEL, config=wild), **fields),

@@ -21,7 +21,7 @@ from tests.pwm_bench.cli.test_main import refused
 from tests.pwm_bench.sweep.summing import Here
 from tests.pwm_bench.sweep.test_sweep import Watcher
 
-TINY_ACTOR = {"batch_size": 8, "horizon": 4, "actor_hidden": (8,), "critic_hidden": (8,), "critic_iterations": 1}
+TINY_ACTOR = {"batch_size": 8, "horizon": 4, "hidden_actor": (8,), "hidden_critic": (8,), "critic_iterations": 1}
 TINY = Multitask(
     description="tiny",
     tasks=("mw-reach", "mw-push"),

@@ -12,7 +12,7 @@ from pwm_bench.world_model.multitask.networks import MultitaskModel
 from tests.pwm_bench.world_model.multitask.factories import OBS, tiny_config
 
 CONFIG = ExtractionConfig(
-    iterations=4, batch_size=4, horizon=4, actor_hidden=(8,), critic_hidden=(8,), imitation=2.0, critic_iterations=1
+    iterations=4, batch_size=4, horizon=4, hidden_actor=(8,), hidden_critic=(8,), imitation=2.0, critic_iterations=1
 )
 EXPERTS = (Expert("c", 3), Expert("a", 0))
 

@@ -23,7 +23,7 @@ from tests.host_sync import no_host_sync
 from tests.pwm_bench.world_model.multitask import reference as ref
 from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_weights
 
-SMALL = {"batch_size": 8, "horizon": 4, "actor_hidden": (12, 8), "critic_hidden": (12,), "critic_iterations": 2}
+SMALL = {"batch_size": 8, "horizon": 4, "hidden_actor": (12, 8), "hidden_critic": (12,), "critic_iterations": 2}
 EXPERTS = (Expert("a", 0), Expert("b", 0), Expert("c", 5))
 
 
@@ -78,7 +78,7 @@ def test_masked_components_of_an_action_change_nothing() -> None:
 
 def test_the_actor_loss_equals_its_formula_in_numpy() -> None:
     """Eq. 6 with each task's own discount, without noise in the action and with the critics' minimum at the end."""
-    extractor = _extractor(return_normalisation=False)
+    extractor = _extractor(normalize_returns=False)
     weights, policy = tiny_weights(), extractor.policy
     starts = _starts(MemberStream([e.stream_seed for e in EXPERTS], name="extract/starts"), 16 * 8)[:, :8].numpy()
     noise = MemberStream([e.stream_seed for e in EXPERTS], name="extract").normal(4, 8, ACT, dtype=torch.float64)
@@ -144,7 +144,7 @@ def test_extraction_raises_the_rewards_and_leaves_the_model_alone() -> None:
 
 
 def test_imitation_adds_its_weighted_gradient_to_the_actors() -> None:
-    free = {"actor_max_grad_norm": 1e9}
+    free = {"max_grad_norm_actor": 1e9}
     plain, imitating = _extractor(**free), _extractor(**free, imitation=3.0)
     fresh = _extractor().policy.actor  # the same weights, before any step
     first, second = plain.update(), imitating.update()
@@ -228,7 +228,7 @@ def test_reduced_precision_gives_nearly_the_same_gradient(bfloat16_products) -> 
 
 def test_variants_differ_as_they_say() -> None:
     released = variant("released")
-    assert (released.batch_size, released.td_lambda, released.symlog_rewards) == (512, 0.0, True)
+    assert (released.batch_size, released.lam, released.symlog_rewards) == (512, 0.0, True)
     assert variant("paper") == ExtractionConfig()
     assert set(VARIANTS) == {"paper", "released"}
     extractor = _extractor(**(VARIANTS["released"][0] | {"batch_size": 8}))
