@@ -9,8 +9,7 @@ evaluation at every later budget as well.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -28,20 +27,6 @@ UNITS: Mapping[str, str] = {
 """Units of a budget, in words."""
 COUNTED = (*UNITS, "train_seconds")
 """What a curve counts along its way: the columns ``curve_...`` of a members frame, from which ``at_...`` are made."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Between two points of a curve."""
-
-    index: int
-    fraction: float
-
-    def on(self, curve: Array) -> float:
-        left = float(curve[self.index])
-        if self.fraction == 0.0:  # also where there is no point to the right
-            return left
-        return left + self.fraction * (float(curve[self.index + 1]) - left)
 
 
 def common_budget(frame: pd.DataFrame, unit: str) -> float | None:
@@ -76,55 +61,53 @@ def at_budget(frame: pd.DataFrame, unit: str, budgets: Mapping[Hashable, float |
         `COUNTED`; ``at_share``, the share of its evaluations that lie at or before the budget; ``short``, whether it
         ends before the budget; ``matched``, whether it is taken at a budget and not at its own end.
     """
-    places: dict[tuple[int, float], _Place | None] = {}
-    costs: dict[tuple[_Place, tuple[int, ...]], list[float]] = {}  # members of a run share their axes
-    columns: dict[str, list[float | bool]] = {name: [] for name in ("score", "short", "matched", "at_share")}
-    nothing = [np.nan] * len(COUNTED)
-    at: list[list[float]] = []
-    keys: Iterable[tuple[Hashable, ...]] = zip(
-        *(frame[name].to_numpy(dtype=object) for name in ("task", "simulator")), strict=True
-    )
-    curves = [frame[f"curve_{name}"] for name in COUNTED]
-    rows = zip(
-        keys, frame["status"].to_numpy(dtype=object), frame["curve_value"], frame[f"curve_{unit}"], *curves, strict=True
-    )
-    for key, status, values, axis, *counted in rows:
-        budget = budgets.get(key)
-        matched = budget is not None and (len(axis) == 0 or axis[-1] > 0.0)
-        if matched and budget is not None:
-            known = (id(axis), budget)
-            if known not in places:
-                places[known] = _find(axis, budget)
-            place = places[known]
-            if place is None and status == "diverged":
-                place = _end(values)
-        else:
-            place = _end(values) if status in ("ok", "diverged") else None
-        columns["matched"].append(matched)
-        columns["short"].append(place is None)
-        columns["score"].append(np.nan if place is None else place.on(values))
-        columns["at_share"].append(np.nan if place is None else (place.index + 1) / len(values))
-        if place is None:
-            cost = nothing
-        else:
-            where = (place, tuple(map(id, counted)))
-            if where not in costs:
-                costs[where] = [place.on(curve) for curve in counted]
-            cost = costs[where]
-        at.append(cost)
-    columns |= {f"at_{name}": [cost[index] for cost in at] for index, name in enumerate(COUNTED)}
+    keys = list(zip(frame["task"].to_numpy(dtype=object), frame["simulator"].to_numpy(dtype=object), strict=True))
+    asked = np.array([np.nan if (budget := budgets.get(key)) is None else budget for key in keys], dtype=np.float64)
+    status = frame["status"].to_numpy(dtype=object)
+    lengths = np.array([len(curve) for curve in frame["curve_value"]], dtype=np.int64)
+    size = len(frame)
+    columns = {f"at_{name}": np.full(size, np.nan) for name in COUNTED}
+    columns |= {"score": np.full(size, np.nan), "at_share": np.full(size, np.nan)}
+    columns |= {"short": np.ones(size, dtype=bool), "matched": np.isfinite(asked)}
+    for length in np.unique(lengths[lengths > 0]):  # curves of as many points are one matrix
+        rows = np.flatnonzero(lengths == length)
+        axis = _matrix(frame[f"curve_{unit}"], rows)
+        matched = columns["matched"][rows] & (axis[:, -1] > 0.0)  # what takes no such steps is taken at its own end
+        index, fraction = _places(axis, asked[rows])
+        diverged, ended = status[rows] == "diverged", np.isin(status[rows], ("ok", "diverged"))
+        to_the_end = np.where(matched, diverged & (index < 0), ended)
+        index = np.where(to_the_end, length - 1, np.where(matched, index, -1))
+        fraction = np.where(to_the_end, 0.0, fraction)
+        there = index >= 0
+        rows_there = rows[there]
+        for column, curve in (("score", "curve_value"), *((f"at_{name}", f"curve_{name}") for name in COUNTED)):
+            columns[column][rows_there] = _between(_matrix(frame[curve], rows_there), index[there], fraction[there])
+        columns["at_share"][rows_there] = (index[there] + 1) / length
+        columns["short"][rows] = ~there
+        columns["matched"][rows] = matched
     return frame.assign(**columns)
 
 
-def _find(axis: Array, budget: float) -> _Place | None:
-    """Where a budget lies on a curve's axis; None outside of it."""
-    if not len(axis) or not axis[0] <= budget <= axis[-1]:
-        return None
-    index = int(np.searchsorted(axis, budget, side="right")) - 1
-    if axis[index] == budget:
-        return _Place(index, 0.0)
-    return _Place(index, float((budget - axis[index]) / (axis[index + 1] - axis[index])))
+def _matrix(curves: pd.Series, rows: NDArray[np.int64]) -> Array:
+    """Some of the curves, which have as many points, one below the other."""
+    held = curves.to_numpy(dtype=object)
+    return np.stack([held[row] for row in rows]) if len(rows) else np.empty((0, 1))
 
 
-def _end(values: Sequence[float] | Array) -> _Place | None:
-    return _Place(len(values) - 1, 0.0) if len(values) else None
+def _places(axes: Array, budgets: Array) -> tuple[NDArray[np.int64], Array]:
+    """Where budgets lie on axes of shape ``(rows, points)``: the point to the left (-1 outside of the axis), and the
+    fraction of the way to the next one."""
+    asked = budgets[:, None]
+    inside = (axes[:, 0] <= budgets) & (budgets <= axes[:, -1])
+    index = np.where(inside, (axes <= asked).sum(axis=1) - 1, -1)
+    rows = np.arange(len(axes))
+    left, right = axes[rows, index], axes[rows, np.minimum(index + 1, axes.shape[1] - 1)]
+    return index, np.divide(budgets - left, right - left, out=np.zeros(len(axes)), where=inside & (right != left))
+
+
+def _between(curves: Array, index: NDArray[np.int64], fraction: Array) -> Array:
+    """Values on the straight lines between points; exactly the left point's at a fraction of 0, whatever follows."""
+    rows = np.arange(len(curves))
+    left, right = curves[rows, index], curves[rows, np.minimum(index + 1, curves.shape[1] - 1)]
+    with np.errstate(invalid="ignore"):  # infinite scores
+        return np.where(fraction == 0.0, left, left + fraction * (right - left))

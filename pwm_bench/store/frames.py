@@ -21,7 +21,7 @@ from pwm_bench.store.identity import NOT_HASHED
 from pwm_bench.store.index import StudyIndex, fingerprint
 from pwm_bench.store.reading import Found, read_all
 from pwm_bench.store.results import Results, RunDirectory
-from pwm_bench.store.schema import SCHEMA_VERSION, RunRecord
+from pwm_bench.store.schema import SCHEMA_VERSION, ClockTimes, RunRecord
 from pwm_bench.store.seeds import check_seeds
 
 __all__ = ["Loaded", "LoadedRun", "load_study", "members_frame"]
@@ -168,45 +168,47 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
     if metric not in known:
         raise UsageError(f"metric={metric}: not recorded in this study; choices: {', '.join(known)}")
     labels = _variant_labels(runs)
-    rows = []
-    for run, label in zip(runs, labels, strict=True):
+    shared: list[dict[str, Any]] = []  # what the members of a run have in common
+    whose: list[int] = []  # the run of each row
+    own: dict[str, list[Any]] = {name: [] for name in ("task", "seed", "status", "curve_value", "untrained", "final")}
+    for number, (run, label) in enumerate(zip(runs, labels, strict=True)):
         record, spec = run.record, run.record.spec
-        axes = {f"curve_{name}": run.curves.axis(name, metric) for name in AXES}
-        clocks = {f"{name}_seconds": getattr(record.clocks, name) for name in type(record.clocks).model_fields}
-        machine = _machine(record)
+        shared.append(
+            {
+                "run_id": record.id,
+                "study": run.study or record.study,
+                "simulator": spec["simulator"],
+                "algorithm": spec["algorithm"],
+                "variant": label,
+                "gradient": record.gradient_source or "",
+                "reason": record.reason or "",
+                "attempts": record.attempts,
+                "device": record.provenance.device if record.provenance else "",
+                **_machine(record),
+                "schedule_unit": record.schedule.unit if record.schedule else "",
+                "schedule_length": record.schedule.length if record.schedule else np.nan,
+                "env_steps": record.counts.env_steps,
+                "gradient_steps": record.counts.gradient_steps,
+                "policy_gradient_steps": record.counts.policy_gradient_steps,
+                "imagined_steps": record.counts.imagined_steps,
+                **{f"{name}_seconds": getattr(record.clocks, name) for name in ClockTimes.model_fields},
+                **{f"curve_{name}": run.curves.axis(name, metric) for name in AXES},
+            }
+        )
         for index, member in enumerate(record.members):
+            diverged = member.status == "diverged"
             values = run.curves.values(metric, index)
-            if member.status == "diverged":
-                values = _last_finite(values)
-            rows.append(
-                {
-                    "run_id": record.id,
-                    "study": run.study or record.study,
-                    "task": member.task or spec["task"],
-                    "simulator": spec["simulator"],
-                    "algorithm": spec["algorithm"],
-                    "variant": label,
-                    "gradient": record.gradient_source or "",
-                    "seed": member.seed,
-                    "status": "diverged" if member.status == "diverged" else record.status,
-                    "reason": record.reason or "",
-                    "attempts": record.attempts,
-                    "device": record.provenance.device if record.provenance else "",
-                    **machine,
-                    "schedule_unit": record.schedule.unit if record.schedule else "",
-                    "schedule_length": record.schedule.length if record.schedule else np.nan,
-                    "env_steps": record.counts.env_steps,
-                    "gradient_steps": record.counts.gradient_steps,
-                    "policy_gradient_steps": record.counts.policy_gradient_steps,
-                    "imagined_steps": record.counts.imagined_steps,
-                    **clocks,
-                    **axes,
-                    "curve_value": values,
-                    "untrained": values[0] if values.size else np.nan,
-                    "final": values[-1] if values.size else np.nan,
-                }
-            )
-    frame = pd.DataFrame(rows)
+            values = _last_finite(values) if diverged else values
+            whose.append(number)
+            own["task"].append(member.task or spec["task"])
+            own["seed"].append(member.seed)
+            own["status"].append("diverged" if diverged else record.status)
+            own["curve_value"].append(values)
+            own["untrained"].append(values[0] if values.size else np.nan)
+            own["final"].append(values[-1] if values.size else np.nan)
+    names = list(shared[0]) if shared else []
+    columns = {name: [shared[number][name] for number in whose] for name in names}
+    frame = pd.DataFrame(columns | own if whose else {})
     check_seeds(frame, {f"{run.study or run.record.study}/{run.record.id}": run.path for run in runs})
     return frame
 
