@@ -88,7 +88,7 @@ def load_study(results: Results, study: str) -> Loaded:
     loaded = Loaded()
     with _without_collection():
         index = StudyIndex(results.study_path(study), schema=SCHEMA_VERSION)
-        stamps = {run: fingerprint(run.record_file, run.evaluations.path) for run in results.runs(study)}
+        stamps = {run: fingerprint(*run.read_by_tables) for run in results.runs(study)}
         cached = {run: index.get(run.path.name, stamp) for run, stamp in stamps.items()}
         read = read_all([run for run, entry in cached.items() if entry is None])
         for run, entry in cached.items():

@@ -21,7 +21,7 @@ _LEAST = 200  # runs from which a cache pays
 _STALE = 0.02  # share of entries that may be out of date before the file is written again
 
 
-def fingerprint(*files: Path) -> list[int]:
+def fingerprint(*files: str | Path) -> list[int]:
     """What changes when a file does: size, time of content and of inode [ns], inode. Zeros if there is no file."""
     found: list[int] = []
     for file in files:

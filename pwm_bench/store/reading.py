@@ -36,7 +36,7 @@ def read_all(runs: Sequence[RunDirectory]) -> Iterator[Found]:
 
 
 def _read_chunk(runs: Sequence[RunDirectory]) -> list[Found]:
-    prefetch(chain.from_iterable((run.record_file, run.evaluations.path) for run in runs))
+    prefetch(chain.from_iterable(run.read_by_tables for run in runs))
     return [read_run(run) for run in runs]
 
 

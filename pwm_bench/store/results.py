@@ -50,6 +50,12 @@ class RunDirectory:
         return JsonLines(self.path / "metrics.jsonl")
 
     @property
+    def read_by_tables(self) -> tuple[str, str]:
+        """Its record and its evaluations, as text: ten thousand runs have twenty thousand such files."""
+        folder = os.fspath(self.path)
+        return f"{folder}/run.json", f"{folder}/evaluations.jsonl"
+
+    @property
     def spec_file(self) -> Path:
         return self.path / "spec.json"
 
@@ -229,9 +235,8 @@ class Results:
                 raise UsageError(f"{self.root}: holds no runs yet; begin with `pwm-bench sweep quickstart`")
             raise unknown("study", study, self.studies())
         for entry in _folders(self.study_path(study)):
-            directory = RunDirectory(entry)
-            if directory.record_file.exists():
-                yield directory
+            if os.path.exists(f"{entry}/run.json"):
+                yield RunDirectory(entry)
 
     def check_writable(self) -> None:
         """Makes sure that a run could be stored here.
