@@ -9,8 +9,10 @@ from pwm_bench import envs
 from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
+    from pwm_bench.learning.acting import Policy
     from pwm_bench.learning.learner import GradientSource
     from pwm_bench.learning.preset import Preset
+    from pwm_bench.learning.random import MemberStream
 
 __all__ = ["ALGORITHMS", "LearnerPackage", "algorithms", "check_names", "learner_package"]
 
@@ -30,11 +32,15 @@ class LearnerPackage(Protocol):
     """Frozen config dataclass, with the field ``num_envs`` (worlds per member), and the property ``scheduled``: whether
     a learning rate changes over the budget of environment steps."""
     Learner: type
-    """Satisfies `pwm_bench.learning.learner.Learner`."""
+    """Satisfies `pwm_bench.learning.learner.OnlineLearner`."""
     gradient_source: GradientSource
     """Where the policy's gradient comes from."""
     cpu_threads: int | None
     """Threads that torch computes with on a CPU; None for all. Small networks are quickest on one."""
+
+    def make_policy(self, config: Any, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
+        """A policy like the learner's ``policy``, with other weights: those of a finished run are loaded into it."""
+        ...
 
     def recipe(self, task: str, simulator: str, preset: Preset = "cpu") -> Any:
         """The settings for a task on a simulator, as a ``Config``: as published, or sized for a CPU."""

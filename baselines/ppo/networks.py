@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from pwm_bench.baselines.ppo.config import Config
+from pwm_bench.learning.acting import Policy
 from pwm_bench.learning.critic import CriticEnsemble
 from pwm_bench.learning.initialise import orthogonal
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.policy import GaussianActor
 from pwm_bench.learning.random import MemberStream
 
-__all__ = ["ActorCritic"]
+__all__ = ["ActorCritic", "make_policy"]
 
 
 class ActorCritic(nn.Module):
@@ -70,7 +70,11 @@ class ActorCritic(nn.Module):
         """V in units of reward from normalised observations ``(P, M, observation_dim)``, shape ``(P, M)``."""
         return self.returns.denormalise(self.critic.minimum(obs).unsqueeze(-1)).squeeze(-1)
 
-    @torch.no_grad()
-    def act(self, obs: Tensor) -> Tensor:
-        """Deterministic actions from raw observations ``(P, B, observation_dim)``: the mean, clamped."""
-        return self.actor.deterministic(self.normalise(obs))
+    def policy(self, precision: str) -> Policy:
+        """What acts on raw observations."""
+        return Policy(self.actor, observations=self.observations if self._normalise else None, precision=precision)
+
+
+def make_policy(config: Config, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
+    """A policy of these settings, to load weights into."""
+    return ActorCritic(observation_dim, action_dim, config, stream).policy(config.precision)

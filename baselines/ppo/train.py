@@ -85,6 +85,7 @@ class Learner:
         self._guard = MemberGuard(members, env.device)
         self._iteration = 0
         self._obs = env.reset()
+        self.policy = self.networks.policy(config.precision)
         # The only place where anything is compiled; the numbers are those of the plain function.
         self._losses = torch.compile(self._minibatch_losses) if config.compile else self._minibatch_losses
 
@@ -95,8 +96,7 @@ class Learner:
 
     def act(self, obs: Tensor) -> Tensor:
         """Acts deterministically: observations ``(P, B, obs)`` to actions ``(P, B, act)`` in [-1, 1]."""
-        with autocast(self.config.precision, self.env.device):
-            return self.networks.act(obs)
+        return self.policy(obs)
 
     def update(self) -> dict[str, Tensor]:
         """Collects T steps of every world and learns from them. Returns metrics, each ``(P,)``."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pwm_bench.baselines.sac.config import Config
+from pwm_bench.learning.acting import Policy
 from pwm_bench.learning.critic import CriticEnsemble
 from pwm_bench.learning.gaussian import squashed_log_prob
 from pwm_bench.learning.initialise import torch_default
@@ -16,7 +17,7 @@ from pwm_bench.learning.layers import PopulationMLP
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.random import MemberStream
 
-__all__ = ["ActorCritic", "SquashedGaussianActor"]
+__all__ = ["ActorCritic", "SquashedGaussianActor", "make_policy"]
 
 
 class SquashedGaussianActor(nn.Module):
@@ -56,6 +57,14 @@ class SquashedGaussianActor(nn.Module):
         unsquashed = mean + std * noise
         return torch.tanh(unsquashed), squashed_log_prob(mean, std, unsquashed)
 
+    def deterministic(self, obs: Tensor) -> Tensor:
+        """tanh of the mean at normalised observations ``(P, M, observation_dim)``."""
+        return torch.tanh(self(obs)[0])
+
+    def explore(self, obs: Tensor, noise: Tensor) -> Tensor:
+        """The actions of `sample` alone."""
+        return self.sample(obs, noise)[0]
+
 
 class ActorCritic(nn.Module):
     """All networks of a population of P members; inputs are normalised observations.
@@ -90,8 +99,11 @@ class ActorCritic(nn.Module):
         """Normalises observations, shape ``(P, ..., observation_dim)``, if that is wanted."""
         return self.observations.normalise(obs) if self._normalise else obs
 
-    @torch.no_grad()
-    def act(self, obs: Tensor) -> Tensor:
-        """Deterministic actions from raw observations ``(P, B, observation_dim)``: tanh of the mean."""
-        mean, _ = self.actor(self.normalise(obs))
-        return torch.tanh(mean)
+    def policy(self, precision: str) -> Policy:
+        """What acts on raw observations."""
+        return Policy(self.actor, observations=self.observations if self._normalise else None, precision=precision)
+
+
+def make_policy(config: Config, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
+    """A policy of these settings, to load weights into."""
+    return ActorCritic(observation_dim, action_dim, config, stream).policy(config.precision)

@@ -82,6 +82,7 @@ class Learner:
         self._guard = MemberGuard(members, device)
         self._iteration = 0
         self._obs = env.reset()
+        self.policy = self.networks.policy(config.precision)
         # The only place where anything is compiled; the numbers are those of the plain functions.
         wrap = torch.compile if config.compile else lambda function: function
         self._critic_losses, self._actor_losses = wrap(self._plain_critic_losses), wrap(self._plain_actor_losses)
@@ -93,8 +94,7 @@ class Learner:
 
     def act(self, obs: Tensor) -> Tensor:
         """Acts deterministically: observations ``(P, B, obs)`` to actions ``(P, B, act)`` in [-1, 1]."""
-        with autocast(self.config.precision, self.env.device):
-            return self.networks.act(obs)
+        return self.policy(obs)
 
     def update(self) -> dict[str, Tensor]:
         """Takes some control steps in every world and learns after each.

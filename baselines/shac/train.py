@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pwm_bench.baselines.shac.config import Config
 from pwm_bench.baselines.shac.losses import segment_returns
+from pwm_bench.baselines.shac.networks import make_actor, policy_of
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.critic import CriticEnsemble, critic_loss
@@ -20,7 +21,6 @@ from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule, polyak_update
-from pwm_bench.learning.policy import GaussianActor
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.returns import td_lambda
 
@@ -67,19 +67,13 @@ class Learner:
         self.total_env_steps = total_env_steps
         device = env.device
         stream = MemberStream(seeds, device, name="shac/init")
-        self.actor = GaussianActor(
-            self.members,
-            env.observation_dim,
-            env.action_dim,
-            config.hidden_actor,
-            stream=stream,
-            log_std=config.initial_log_std,
-        )
+        self.actor = make_actor(config, env.observation_dim, env.action_dim, stream=stream)
         self.critic = CriticEnsemble(
             self.members, config.critic_ensemble, env.observation_dim, config.hidden_critic, stream=stream
         )
         self.target = copy.deepcopy(self.critic) if config.target_critic else self.critic
         self.obs_norm = RunningNorm(self.members, env.observation_dim, device=device)
+        self.policy = policy_of(config, self.actor, self.obs_norm)
         self.return_norm = RunningNorm(self.members, 1, device=device)
         self.actor_optimiser = PopulationAdam(
             self.actor.parameters(), config.actor_learning_rate, config.adam_betas, members=self.members
@@ -129,7 +123,7 @@ class Learner:
 
     def act(self, obs: Tensor) -> Tensor:
         """Acts deterministically: ``(P, B, obs)`` to ``(P, B, act)``."""
-        return self.actor.deterministic(self._normalise(obs))
+        return self.policy(obs)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here."""

@@ -29,7 +29,10 @@ from pwm_bench.envs.contact import CompliantContact
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.tasks.base import Task
 
-__all__ = ["on_ground", "touches_ground", "with_contact"]
+__all__ = ["GROUND_OPTIONS", "on_ground", "touches_ground", "with_contact"]
+
+GROUND_OPTIONS = ("contact_stiffness", "contact_damping")
+"""Options that every simulator takes, so that they go along from one to another."""
 
 _DEPTH = 0.01  # [m]
 

@@ -20,6 +20,7 @@ from pwm_bench.cli.commands.collect import Collect
 from pwm_bench.cli.commands.compare import Compare
 from pwm_bench.cli.commands.convert import Convert
 from pwm_bench.cli.commands.doctor import Doctor
+from pwm_bench.cli.commands.evaluate import Evaluate
 from pwm_bench.cli.commands.extract import Extract
 from pwm_bench.cli.commands.gradients import Gradients
 from pwm_bench.cli.commands.list import List
@@ -46,6 +47,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "plot": Plot,
     "report": Report,
     "results": Results,
+    "evaluate": Evaluate,
     "render": Render,
     "parity": Parity,
     "collect": Collect,

@@ -1,151 +1,223 @@
-"""Evaluating a way to act with a multi-task world model in the real tasks, a few tasks at a time."""
+"""Evaluating the policies of a run again: more episodes, other worlds, another simulator, or as they explore."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
-from pwm_bench.envs import suites
-from pwm_bench.envs.devices import resolve_device
+from pwm_bench import configs, envs
 from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.jobs.planning import ARMS, PLANNING, make_arm, needs_policies, open_policies
-from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
-from pwm_bench.jobs.suite_spec import SuiteSpec
-from pwm_bench.pwm.extraction.train import Extractor
+from pwm_bench.envs.tasks.stiffness import GROUND_OPTIONS
+from pwm_bench.jobs.evaluation import Evaluator, drawn_seeds
+from pwm_bench.jobs.fingerprint import task_hash
+from pwm_bench.jobs.policies import load_policy, read_policy
+from pwm_bench.learning.checks import check_at_least
+from pwm_bench.learning.random import MemberStream
 from pwm_bench.runs.job import Budget, EvaluationResult, Job
-from pwm_bench.store.inputs import Input
-from pwm_bench.store.schema import Counts, RunRecord
-from pwm_bench.world_model.multitask.files import load_model
-from pwm_bench.world_model.multitask.planner import PlannerConfig
+from pwm_bench.store.inputs import Input, Pending
+from pwm_bench.store.schema import Counts, Member, RunRecord
+from pwm_bench.store.spec import Spec
 
 __all__ = ["EvaluateJob", "EvaluateSpec"]
 
-_TOGETHER = 4  # tasks in a piece: with ten episodes each enough worlds for a GPU; what is done of a piece can be lost
-
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateSpec(SuiteSpec):
-    """One way to act with the world model ``inputs["model"]``, evaluated in the real tasks; PWM's own ways also need an
-    extraction's artifact ``inputs["policies"]``, of which each task's first seed acts."""
+class EvaluateSpec(Spec):
+    """Episodes of trained policies, one member a training seed.
+
+    `EvaluateSpec.of` takes from the policies what is not said.
+
+    Raises:
+        UsageError: an impossible value, or no policies.
+    """
 
     kind: ClassVar[str] = "evaluate"
-    arm: str
-    """One of `pwm_bench.jobs.planning.ARMS`."""
-    config: PlannerConfig | None = None
-    """Constants of the planner, TD-MPC2's by default; None where nothing is planned."""
+    inputs: Mapping[str, Input | Pending] = field(default_factory=dict)
+    """``"policy"``: the artifact of a run that trained policies."""
+    task: str
+    """One of `pwm_bench.envs.tasks`, with observations and actions as the policies know them."""
+    simulator: str
+    """One of `pwm_bench.envs.simulators`; it need not be the one that they were trained in."""
+    algorithm: str
+    """What trained them."""
+    seeds: tuple[int, ...] = (0,)
+    """Training seeds of those that are evaluated."""
+    simulator_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of `pwm_bench.envs.make` beyond the task's own."""
+    evaluation_episodes: int = 64
+    """Episodes per member."""
+    explore: bool = False
+    """Act as in training, with noise, instead of deterministically."""
+    draw: int = 0
+    """Which set of worlds, and of noise: evaluations in training play the first episodes of the 0th."""
+    device: str = "auto"
+    """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `pwm_bench.envs.resolve_device`."""
+    study: str = "evaluate"
+    """Folder that the run is filed under."""
 
     def __post_init__(self) -> None:
-        if self.arm not in ARMS:
-            raise unknown("way to act", self.arm, ARMS)
-        super().__post_init__()
-        if self.seeds != (0,):
-            raise UsageError(f"seeds={list(self.seeds)}: a way to act has no seeds; leave them out")
-        if self.arm in PLANNING and self.config is None:
-            object.__setattr__(self, "config", PlannerConfig())
-        elif self.arm not in PLANNING and self.config is not None:
-            raise UsageError(f"config: '{self.arm}' plans nothing; leave the planner's constants out")
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+        if set(self.inputs) != {"policy"}:
+            raise UsageError(f"inputs={sorted(self.inputs)}: must be 'policy', the artifact of a run that trained one")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise UsageError(f"seeds={list(self.seeds)}: must be different training seeds of the run, at least one")
+        if self.task not in envs.tasks():
+            raise unknown("task", self.task, envs.tasks())
+        envs.capabilities(self.simulator)  # raises where there is no such simulator
+        check_at_least("evaluation_episodes", self.evaluation_episodes, 1)
+        check_at_least("draw", self.draw, 0)
+        self.check_place(self.device)
+
+    @classmethod
+    def of(cls, policy: Input, **changes: Any) -> Self:
+        """The evaluation of policies where they were trained, but for what is changed.
+
+        Args:
+            policy: the artifact of a run.
+            changes: fields. In another simulator its own options are those of the task, and the ground is as stiff as
+                it was.
+
+        Raises:
+            UsageError: no trained policies, or impossible values.
+        """
+        about = read_policy(policy.open())
+        simulator, options = changes.get("simulator", about.simulator), dict(about.simulator_options)
+        if simulator != about.simulator:
+            options = {name: value for name, value in options.items() if name in GROUND_OPTIONS}
+        fields = {"task": about.task, "simulator": simulator, "algorithm": about.algorithm, "seeds": about.seeds}
+        options |= changes.pop("simulator_options", {})
+        return cls(inputs={"policy": policy}, simulator_options=options, **(fields | changes))
 
     @property
-    def algorithm(self) -> str:
-        """What tables call it."""
-        return self.arm
+    def members(self) -> tuple[Member, ...]:
+        """One a training seed."""
+        return tuple(Member(seed=seed) for seed in self.seeds)
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """The world model, and the policies where they act."""
-        return ("model", "policies") if needs_policies(self.arm) else ("model",)
+    def computing_simulators(self) -> tuple[str, ...]:
+        """The simulator."""
+        return (self.simulator,)
+
+    @property
+    def cpu_threads(self) -> int:
+        """Small networks are quickest on one."""
+        return 1
+
+    @property
+    def amount(self) -> float:
+        """Episodes."""
+        return float(self.evaluation_episodes * len(self.seeds))
+
+    @property
+    def label(self) -> str:
+        """What a person calls the run."""
+        return f"evaluate · {self.task} · {self.simulator} · {self.algorithm}{' · exploring' if self.explore else ''}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, and the budget that tables know a run by."""
+        return {"env_steps": 0, **configs.to_json(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Builds a spec from JSON values; what `to_dict` derived may be left out.
+
+        Raises:
+            UsageError: unknown or missing fields, or impossible values.
+        """
+        return configs.from_json(cls, {name: value for name, value in values.items() if name != "env_steps"})
 
 
 class EvaluateJob(Job):
-    """A model, perhaps policies, and the real tasks.
-
-    What a task's episodes come to depends on no other task, so the pieces do not show in the numbers.
+    """Policies and the worlds that they act in; all episodes are played side by side, in one piece.
 
     Args:
         spec: the run.
         folder: not used.
 
     Raises:
-        UsageError: the device is absent; an input is damaged, has changed or does not fit; a task that the suites, the
-            model or the policies do not know; the model lacks what the way to act needs.
+        UsageError: the device is absent; the policies are damaged, have changed, lack a seed, or do not fit the task.
     """
 
     evaluations = 1
     reports = 0
 
     def __init__(self, spec: EvaluateSpec, folder: Path | None = None) -> None:
-        self.device = resolve_device(spec.device)
+        self.device = envs.resolve_device(spec.device, spec.simulator)
+        if self.device.type == "cpu":
+            torch.set_num_threads(spec.cpu_threads)
         self._spec = spec
-        path, source = spec.open_input("model"), spec.inputs["model"]
-        self._experts: Extractor | None = None
-        if needs_policies(spec.arm):
-            assert isinstance(source, Input)  # it was opened
-            self._model, self._experts = open_policies(spec.open_input("policies"), source, device=self.device)
-        else:
-            self._model = load_model(path, device=self.device)
-        suites.spec(list(spec.tasks))  # names are checked before hours of work, and so is whether
-        self._act(spec.tasks)  # model and policies suffice
-        self._groups = [spec.tasks[first : first + _TOGETHER] for first in range(0, len(spec.tasks), _TOGETHER)]
-        self._done: list[EvaluationResult] = []
-        self._evaluator: SuiteEvaluator | None = None
-        self.budget = Budget(unit="iterations", total=len(self._groups))
+        path = spec.open_input("policy")
+        about = read_policy(path)
+        known = ", ".join(map(str, about.seeds))
+        for seed in spec.seeds:
+            if seed not in about.seeds:
+                raise UsageError(f"seeds: {path} has no policy of seed {seed}; it has {known}")
+        members = [about.seeds.index(seed) for seed in spec.seeds]
+        self._about, self._policy = load_policy(path, members=members, device=self.device)
+        self._evaluator = Evaluator(spec, self.device, draw=spec.draw)
+        env = self._evaluator.env
+        for name in ("observation_dim", "action_dim"):
+            known, given = getattr(about, name), getattr(env, name)
+            if known != given:
+                raise UsageError(
+                    f"task '{spec.task}' has {name}={given}, and the policies, trained on '{about.task}', {known}; "
+                    "evaluate them on a task of the same robot"
+                )
+        self._noise = MemberStream(drawn_seeds(spec.seeds, spec.draw), self.device, name="evaluate")
+        self._result: EvaluationResult | None = None
+        self.budget = Budget(unit="iterations", total=1)
+
+    def compile(self) -> None:
+        """Compiles the simulator."""
+        self._evaluator.env.simulator.compile(gradient=False)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Time that the simulator has spent compiling so far [s]."""
+        return self._evaluator.env.simulator.compile_seconds
 
     def describe(self, record: RunRecord) -> None:
-        """Notes where the policy's gradient came from."""
-        record.gradient_source = "learned"
+        """Notes the task's fingerprint, and where the policies come from."""
+        if record.task_hash is None:
+            record.task_hash = task_hash(self._evaluator.env)
+        record.gradient_source = self._about.gradient_source  # type: ignore[assignment]  # pydantic checks it
+        where = {"task": self._about.task, "simulator": self._about.simulator}
+        record.details = {"trained": where | ({"options": dict(o)} if (o := self._about.simulator_options) else {})}
 
     def counts(self) -> Counts:
         """Nothing is trained."""
         return Counts()
 
     def advance(self) -> Mapping[str, Tensor]:
-        """All episodes of a few tasks."""
-        first = sum(len(group) for group in self._groups[: len(self._done)])
-        tasks = self._groups[len(self._done)]
-        piece = f"tasks {first + 1} to {first + len(tasks)} of {len(self._spec.tasks)}"
-        self.told(piece, 0, 1)
-        self._evaluator = SuiteEvaluator(
-            tasks, seeds=1, episodes=self._spec.evaluation_episodes, workers=self._spec.workers, device=self.device
-        )
-        try:
-            result = self._evaluator(self._act(tasks), report=lambda step, steps: self.told(piece, step, steps))
-        finally:
-            self.close()
-        self._done.append(result)
+        """Plays all episodes."""
+
+        def stop() -> bool:
+            self.told("episodes", 0, 1)  # raises where the run is asked to stop
+            return False
+
+        self._result = self._evaluator(self._act, stop=stop)
         return {}
 
-    def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult:
-        """What all episodes came to."""
-        names = self._done[0].extras
-        return EvaluationResult(
-            returns=list(chain(*(part.returns for part in self._done))),
-            lengths=list(chain(*(part.lengths for part in self._done))),
-            invalid=list(chain(*(part.invalid for part in self._done))),
-            extras={name: list(chain(*(part.extras[name] for part in self._done))) for name in names},
-        )
+    def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:
+        """What they came to."""
+        return self._result
 
     def state_dict(self) -> dict[str, Any]:
-        """What the tasks that are through came to."""
-        return {"done": [dataclasses.asdict(part) for part in self._done]}
+        """What they came to, if they are through."""
+        return {"result": None if self._result is None else dataclasses.asdict(self._result)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on with the tasks that are not through."""
-        self._done = [EvaluationResult(**part) for part in state["done"]]
+        """Need not play them again."""
+        self._result = None if state["result"] is None else EvaluationResult(**state["result"])
 
-    def close(self) -> None:
-        """Ends the processes of the real tasks."""
-        if self._evaluator is not None:
-            self._evaluator.close()
-            self._evaluator = None
-
-    def _act(self, tasks: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
-        return make_arm(
-            self._spec.arm, self._model, tasks,
-            episodes=self._spec.evaluation_episodes, experts=self._experts, planner=self._spec.config,
-        )  # fmt: skip
+    def _act(self, obs: Tensor) -> Tensor:
+        if not self._spec.explore:
+            return self._policy(obs)
+        noise = self._noise.normal(obs.shape[1], self._about.action_dim, dtype=obs.dtype)
+        return self._policy.explore(obs, noise)

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from pwm_bench import envs
 from pwm_bench.envs.api import DifferentiableEnv
-from pwm_bench.jobs.train_spec import RunSpec
-from pwm_bench.learning.learner import Learner
 from pwm_bench.runs.job import EvaluationResult
 
-__all__ = ["Evaluator", "make_env"]
+__all__ = ["Evaluator", "Played", "drawn_seeds", "make_env"]
 
 _SEED_OFFSET = 2**32  # training seeds lie below 2^31, so evaluation worlds are never training worlds
 _CHECK_EVERY = 16  # control steps between asking whether all episodes have ended, which waits for a GPU
 
 
-def make_env(spec: RunSpec, device: torch.device, *, seeds: Sequence[int], worlds: int) -> DifferentiableEnv:
+class Played(Protocol):
+    """The part of a spec that says where members act."""
+
+    @property
+    def task(self) -> str:
+        """A name of `pwm_bench.envs.tasks`."""
+        ...
+
+    @property
+    def simulator(self) -> str:
+        """A name of `pwm_bench.envs.simulators`."""
+        ...
+
+    @property
+    def simulator_options(self) -> Mapping[str, Any]:
+        """Options of `pwm_bench.envs.make` beyond the task's own."""
+        ...
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """One a member."""
+        ...
+
+    @property
+    def evaluation_episodes(self) -> int:
+        """Episodes per member in an evaluation."""
+        ...
+
+
+def make_env(spec: Played, device: torch.device, *, seeds: Sequence[int], worlds: int) -> DifferentiableEnv:
     """A spec's environment with one member a seed and ``worlds`` worlds per member.
 
     Raises:
@@ -36,6 +63,11 @@ def make_env(spec: RunSpec, device: torch.device, *, seeds: Sequence[int], world
     )
 
 
+def drawn_seeds(seeds: Sequence[int], draw: int) -> list[int]:
+    """Seeds of one of the many sets of evaluation worlds that training seeds have; none is a training seed."""
+    return [(1 + draw) * _SEED_OFFSET + seed for seed in seeds]
+
+
 class Evaluator:
     """Plays the first full episode of each of a fixed set of worlds.
 
@@ -45,20 +77,23 @@ class Evaluator:
     Args:
         spec: task, simulator, seeds and number of episodes.
         device: where the worlds live.
+        draw: which of the many sets of worlds that a seed has; those of evaluations during training are the 0th.
     """
 
-    def __init__(self, spec: RunSpec, device: torch.device) -> None:
+    def __init__(self, spec: Played, device: torch.device, *, draw: int = 0) -> None:
         self.members = len(spec.seeds)
         self.episodes = spec.evaluation_episodes
-        self.env = make_env(spec, device, seeds=[_SEED_OFFSET + s for s in spec.seeds], worlds=self.episodes)
+        self.env = make_env(spec, device, seeds=drawn_seeds(spec.seeds, draw), worlds=self.episodes)
         self._start = _clone(self.env.state_dict())
 
     @torch.no_grad()
-    def __call__(self, learner: Learner, *, stop: Callable[[], bool] = lambda: False) -> EvaluationResult | None:
-        """Evaluates a learner's policy.
+    def __call__(
+        self, act: Callable[[Tensor], Tensor], *, stop: Callable[[], bool] = lambda: False
+    ) -> EvaluationResult | None:
+        """Evaluates a policy.
 
         Args:
-            learner: only its ``act`` is used.
+            act: observations ``(P, E, observation_dim)`` to actions ``(P, E, action_dim)``.
             stop: asked now and then; if true the evaluation is abandoned.
 
         Returns:
@@ -75,7 +110,7 @@ class Evaluator:
         moves = False
         for count in range(1, env.episode_length + 1):
             velocity = task.forward_velocity(obs)
-            action = learner.act(obs.view(self.members, self.episodes, -1)).reshape(env.num_envs, -1)
+            action = act(obs.view(self.members, self.episodes, -1)).reshape(env.num_envs, -1)
             step = env.step(action)
             returns += torch.where(active, step.reward, 0.0)
             if velocity is not None:

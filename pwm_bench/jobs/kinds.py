@@ -28,6 +28,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "extract": ("pwm_bench.jobs.extract:ExtractionSpec", "pwm_bench.jobs.extract:ExtractJob"),
     "clone": ("pwm_bench.jobs.clone:CloneSpec", "pwm_bench.jobs.clone:CloneJob"),
     "evaluate": ("pwm_bench.jobs.evaluate:EvaluateSpec", "pwm_bench.jobs.evaluate:EvaluateJob"),
+    "compare": ("pwm_bench.jobs.compare:CompareSpec", "pwm_bench.jobs.compare:CompareJob"),
     "train-model": ("pwm_bench.jobs.train_model:TrainModelSpec", "pwm_bench.jobs.train_model:TrainModelJob"),
     "compare-gradients": ("pwm_bench.gradients.spec:Comparison", "pwm_bench.jobs.gradients:ComparisonJob"),
     "landscape": ("pwm_bench.gradients.slices:SliceSpec", "pwm_bench.jobs.gradients:LandscapeJob"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from pwm_bench.gradients.probe import check_training_gradient
 from pwm_bench.jobs.evaluation import Evaluator, make_env
 from pwm_bench.jobs.fingerprint import task_hash
 from pwm_bench.jobs.learner_job import LearnerJob
+from pwm_bench.jobs.policies import POLICY, PolicyFile, save_policy
 from pwm_bench.jobs.train_spec import RunSpec
-from pwm_bench.runs.job import Budget, EvaluationResult
-from pwm_bench.store.schema import GradientCheck, RunRecord, Schedule
+from pwm_bench.learning.learner import OnlineLearner
+from pwm_bench.runs.job import Budget, EvaluationResult, file_artifact
+from pwm_bench.store.schema import Artifact, GradientCheck, RunRecord, Schedule
 
 __all__ = ["TrainJob"]
 
@@ -40,12 +42,15 @@ class TrainJob(LearnerJob):
         config = configs.override(package.recipe(spec.task, spec.simulator), spec.config)
         self.env = make_env(spec, self.device, seeds=spec.seeds, worlds=config.num_envs)
         self.evaluator = Evaluator(spec, self.device)
-        self.learner = package.Learner(self.env, config, seeds=spec.seeds, total_env_steps=spec.env_steps)
+        self.learner: OnlineLearner = package.Learner(
+            self.env, config, seeds=spec.seeds, total_env_steps=spec.env_steps
+        )
         self.gradient_source = package.gradient_source
         self.budget = Budget(unit="env_steps", total=spec.env_steps, limits=spec.limits)
         self.evaluations = spec.evaluations
         self.precision = spec.precision
         self._scheduled = config.scheduled
+        self._spec = spec
 
     def compile(self) -> None:
         """Compiles what training and evaluation need of the simulators."""
@@ -72,4 +77,11 @@ class TrainJob(LearnerJob):
 
     def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:
         """Plays episodes with the deterministic policy."""
-        return self.evaluator(self.learner, stop=stop)
+        return self.evaluator(self.learner.act, stop=stop)
+
+    def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
+        """The policies of all members, for evaluations, bridges and exports; see `pwm_bench.jobs.policies`."""
+        if self.learner.policy is None:
+            return {}
+        save_policy(folder / POLICY, self.learner.policy, PolicyFile.of(self._spec, self.env, self.gradient_source))
+        return {"policy": file_artifact(folder, POLICY)}

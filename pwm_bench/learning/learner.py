@@ -7,7 +7,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["Counters", "GradientSource", "Learner"]
+from pwm_bench.learning.acting import Policy
+
+__all__ = ["Counters", "GradientSource", "Learner", "OnlineLearner"]
 
 GradientSource = Literal["learned", "simulator", "score", "critic"]
 """Where a policy's gradient comes from: through a learned world model, through the simulator, from the score function
@@ -67,3 +69,11 @@ class Learner(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` saved."""
         ...
+
+
+class OnlineLearner(Learner, Protocol):
+    """A learner of one task, in environments of its own."""
+
+    policy: Policy | None
+    """What `act` acts by, as it is at any time, for others to load. None if the learner acts otherwise: its runs leave
+    no policy then."""

@@ -90,5 +90,11 @@ class GaussianActor(nn.Module):
         mean = self._mean(obs)
         return torch.tanh(mean) if self.squash else mean.clamp(-1.0, 1.0)
 
+    def explore(self, obs: Tensor, noise: Tensor) -> Tensor:
+        """`sample`, in [-1, 1], without changing a parameter: what the environment makes of it."""
+        std = self.log_std if self.log_std_floor is None else self.log_std.clamp(min=self.log_std_floor)
+        action = self._mean(obs) + std.exp() * noise
+        return torch.tanh(action) if self.squash else action.clamp(-1.0, 1.0)
+
     def _mean(self, obs: Tensor) -> Tensor:
         return self.mean(obs).to(self.log_std.dtype)  # leaves reduced precision, if any

@@ -6,12 +6,14 @@ Source: Georgiev et al., ICLR 2025, table of hyper-parameters; initialisation as
 
 from __future__ import annotations
 
+from pwm_bench.learning.acting import Policy
 from pwm_bench.learning.critic import CriticEnsemble
 from pwm_bench.learning.policy import GaussianActor
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.config import Config
+from pwm_bench.world_model.networks import WorldModel
 
-__all__ = ["make_actor", "make_critic"]
+__all__ = ["make_actor", "make_critic", "make_policy", "policy_of"]
 
 
 def make_actor(config: Config, latent_dim: int, action_dim: int, *, stream: MemberStream) -> GaussianActor:
@@ -40,3 +42,14 @@ def make_critic(config: Config, latent_dim: int, *, stream: MemberStream) -> Cri
         norm="post",
         stream=stream,
     )
+
+
+def policy_of(config: Config, model: WorldModel, actor: GaussianActor) -> Policy:
+    """What acts on raw observations: the world model's normaliser and encoder, then the actor."""
+    return Policy(actor, observations=model.observation_norm, encoder=model.encoder, precision=config.precision)
+
+
+def make_policy(config: Config, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
+    """A policy of these settings, to load weights into."""
+    model = WorldModel(observation_dim, action_dim, config.world_model, stream=stream)
+    return policy_of(config, model, make_actor(config, model.latent_dim, action_dim, stream=stream))

@@ -32,6 +32,7 @@ from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceReplay
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.imagination import RealStep
+from pwm_bench.pwm.networks import policy_of
 from pwm_bench.pwm.policy import PolicyTrainer
 from pwm_bench.world_model.networks import WorldModel
 from pwm_bench.world_model.training import WorldModelTrainer
@@ -109,6 +110,7 @@ class Learner:
         self._policy = PolicyTrainer(
             config, self.world_model, env.action_dim, init=init, stream=self._stream, guard=self._guard, dtype=dtype
         )
+        self.policy = policy_of(config, self.world_model, self._policy.actor)
         self._replay = SequenceReplay(
             members, worlds, config.replay_capacity, env.observation_dim, env.action_dim, device, dtype
         )
@@ -138,8 +140,7 @@ class Learner:
     @torch.no_grad()
     def act(self, obs: Tensor) -> Tensor:
         """Acts without noise: ``(P, B, observation_dim)`` to ``(P, B, action_dim)`` in [-1, 1], for any B."""
-        with autocast(self.config.precision, obs.device):
-            return self._policy.actor.deterministic(self.world_model.encode(obs)).to(obs.dtype)
+        return self.policy(obs)
 
     def update(self) -> dict[str, Tensor]:
         """Runs one iteration. Returns metrics, each shape ``(P,)``; NaN for what this iteration did not do."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import prefetch
 from pwm_bench.store.results import Results, RunDirectory
 
-__all__ = ["Entry", "find", "scan", "summaries"]
+__all__ = ["Entry", "find", "find_run", "scan", "summaries"]
 
 _AHEAD = 200  # records that are asked for before they are read
 
@@ -102,6 +104,41 @@ def find(results: Results, run_id: str) -> list[Path]:
         with os.scandir(results.study_path(study)) as entries:
             found += [Path(entry.path) for entry in entries if entry.name.startswith(run_id) and entry.is_dir()]
     return sorted(found)
+
+
+def find_run(name: str, results: Results, *, others: Mapping[str, Sequence[str]] | None = None) -> RunDirectory:
+    """The run that a name stands for: a run directory's path, or a run id (or its beginning) in a results folder.
+
+    Args:
+        name: as typed.
+        results: where runs are looked for.
+        others: what else may be meant where this is asked, e.g. ``{"task": [...]}``, for the error to suggest.
+
+    Raises:
+        UsageError: if there is none, or more than one.
+    """
+    if Path(name).is_dir():
+        return RunDirectory(Path(name))
+    found = find(results, name) if len(name) >= 4 else []
+    exact = [path for path in found if path.name == name]
+    if len(exact or found) == 1:
+        return RunDirectory((exact or found)[0])
+    if found:
+        same = " or ".join(os.fspath(path.relative_to(results.root / "runs")) for path in exact)
+        raise UsageError(
+            f"run '{name}': is in several studies, {same}; give the path of one"
+            if exact
+            else f"run '{name}': could be {' or '.join(path.name for path in found)}; write one more digit"
+        )
+    others = others or {}
+    known = [other for names in others.values() for other in names]
+    near = difflib.get_close_matches(name, [*known, *(path.name for path in find(results, ""))], n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    lists = "".join(f"{kind}s: {', '.join(names)}; " for kind, names in others.items())
+    either = f"neither a {', a '.join(others)}, a" if others else "neither a"
+    raise UsageError(
+        f"'{name}' is {either} run's directory nor a run in {results.root}: {hint}{lists}runs: pwm-bench list runs"
+    )
 
 
 def summaries(entries: Iterable[Entry]) -> dict[str, Counter[str]]:

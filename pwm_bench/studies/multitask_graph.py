@@ -11,7 +11,7 @@ from pwm_bench.envs import suites
 from pwm_bench.jobs.behaviour import BehaviourSpec
 from pwm_bench.jobs.clone import CloneSpec
 from pwm_bench.jobs.collect import CollectSpec
-from pwm_bench.jobs.evaluate import EvaluateSpec
+from pwm_bench.jobs.compare import CompareSpec
 from pwm_bench.jobs.extract import ExtractionSpec
 from pwm_bench.jobs.planning import PLANNING, needs_policies
 from pwm_bench.jobs.pretrain import PretrainSpec
@@ -57,7 +57,7 @@ def build(
     for arm in recipe.arms:
         experts = {"policies": Pending(f"experts {len(recipe.extracts)}", "policies")} if needs_policies(arm) else {}
         planner = configs.override(PlannerConfig(), recipe.planner) if arm in PLANNING else None
-        nodes[arm] = EvaluateSpec(arm=arm, inputs={"model": model_node, **experts}, config=planner, **common)
+        nodes[arm] = CompareSpec(arm=arm, inputs={"model": model_node, **experts}, config=planner, **common)
     return Study(name=name, description=recipe.description, nodes=nodes, metric="score", columns=("algorithm",))
 
 

@@ -70,6 +70,8 @@ def recipe(task: str, simulator: str, preset: str = "cpu") -> Config:
 class Learner:
     """Gradient ascent on the mean return over a short horizon, with a momentum and noise worth restoring."""
 
+    policy = None
+
     def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
         self.env, self.config, self.members = env, config, len(seeds)
         self.counters = Counters()

@@ -15,7 +15,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.hints import at, show_hints
 
 if TYPE_CHECKING:
-    from pwm_bench.jobs.evaluate import EvaluateSpec
+    from pwm_bench.jobs.compare import CompareSpec
 
 __all__ = ["Compare"]
 
@@ -84,11 +84,11 @@ class Compare:
         show_hints(console, [("next", f"pwm-bench table {quote(self.study)} --metric score{at(self.results)}")])
         return code
 
-    def _specs(self) -> list[EvaluateSpec]:
+    def _specs(self) -> list[CompareSpec]:
         """One a way to act, after checking what can be checked at once."""
         from pwm_bench import configs
         from pwm_bench.envs.suites import spelt_out
-        from pwm_bench.jobs.evaluate import EvaluateSpec
+        from pwm_bench.jobs.compare import CompareSpec
         from pwm_bench.jobs.planning import ARMS, PLANNING, needs_policies
         from pwm_bench.pwm.extraction.files import read_policies
         from pwm_bench.store.inputs import find_input
@@ -115,7 +115,7 @@ class Compare:
                 lack = "PWM's policies: give --experts RUN" if needs_policies(arm) else "Q functions, which it lacks"
                 raise UsageError(f"--arms {arm}: needs {lack}")
         return [
-            EvaluateSpec(
+            CompareSpec(
                 arm=arm,
                 tasks=tasks,
                 inputs={name: one for name, one in inputs.items() if name == "model" or needs_policies(arm)},

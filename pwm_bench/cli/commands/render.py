@@ -95,7 +95,8 @@ class Render:
     def _actor(self) -> Actor:
         from pwm_bench import envs
         from pwm_bench.envs.errors import unknown
-        from pwm_bench.render.policies import find_run, simple_actor, trained_actor
+        from pwm_bench.render.policies import simple_actor, trained_actor
+        from pwm_bench.store.listing import find_run
         from pwm_bench.store.results import Results
 
         if self.simulator is not None and self.simulator not in envs.simulators():
@@ -105,7 +106,7 @@ class Render:
                 raise UsageError(f"--member {self.member}: '{self.what}' is a task; members belong to runs")
             simulator = self.simulator or "mujoco_c"
             return simple_actor(self.what, self.policy or "random", simulator=simulator, seed=self.seed)
-        directory = find_run(self.what, Results(self.results))
+        directory = find_run(self.what, Results(self.results), others={"task": envs.tasks()})
         if self.policy is not None:
             raise UsageError(f"--policy {self.policy}: '{self.what}' is a run and has its own; give a task instead")
         return trained_actor(directory, simulator=self.simulator, seed=self.seed, member=self.member)

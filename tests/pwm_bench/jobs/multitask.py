@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pwm_bench.jobs.clone import CloneSpec
-from pwm_bench.jobs.evaluate import EvaluateSpec
+from pwm_bench.jobs.compare import CompareSpec
 from pwm_bench.jobs.extract import ExtractionSpec
 from pwm_bench.store.inputs import find_input
 from pwm_bench.world_model.multitask.config import ModelConfig
@@ -54,10 +54,10 @@ def cloning(place: Path, *, config: dict[str, Any] | None = None, **fields: Any)
     return CloneSpec(inputs=inputs, config=settings.config, **common(**{"evaluations": 2} | fields))
 
 
-def evaluation(place: Path, arm: str, policies: Path | None = None, **fields: Any) -> EvaluateSpec:
+def evaluation(place: Path, arm: str, policies: Path | None = None, **fields: Any) -> CompareSpec:
     """Likewise; ``policies`` is the directory of an extraction."""
     inputs = {"model": find_input(place / "model", "model")}
     if policies is not None:
         inputs["policies"] = find_input(policies, "policies")
     config = PLANNER if "planning" in arm else None
-    return EvaluateSpec(arm=arm, inputs=inputs, **common(**{"config": config} | fields))
+    return CompareSpec(arm=arm, inputs=inputs, **common(**{"config": config} | fields))

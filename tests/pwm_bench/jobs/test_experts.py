@@ -12,7 +12,7 @@ pytest.importorskip("dm_control")
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs import kinds
 from pwm_bench.jobs.clone import CloneSpec
-from pwm_bench.jobs.evaluate import EvaluateJob, EvaluateSpec
+from pwm_bench.jobs.compare import CompareJob, CompareSpec
 from pwm_bench.jobs.extract import ExtractionSpec, ExtractJob
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
@@ -199,7 +199,7 @@ def test_a_released_checkpoint_takes_the_names_of_its_tasks_from_the_data(place,
     torch.testing.assert_close(job.extractor.act(obs), ExtractJob(spec).extractor.act(obs))
     (policies,) = job.artifacts(tmp_path).values()
     source = {"model": released, "policies": find_input(tmp_path / policies.file, "policies")}
-    EvaluateJob(EvaluateSpec(arm="pwm", inputs=source, **common()))
+    CompareJob(CompareSpec(arm="pwm", inputs=source, **common()))
 
 
 def test_a_checkpoint_of_another_version_is_named(place, tmp_path):

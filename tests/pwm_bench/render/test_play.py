@@ -16,9 +16,10 @@ from pwm_bench.cli.main import main
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.render.caption import caption
-from pwm_bench.render.policies import find_run, simple_actor, trained_actor
+from pwm_bench.render.policies import simple_actor, trained_actor
 from pwm_bench.render.rollout import Moment, play
 from pwm_bench.store import checkpoint
+from pwm_bench.store.listing import find_run
 from pwm_bench.store.results import Results
 from tests.pwm_bench.cli.toy_cli import toy_spec
 
@@ -80,7 +81,7 @@ def test_trained_policy_is_that_of_the_checkpoint(run):
 
 
 def test_missing_things_are_named(run, tmp_path: Path):
-    with pytest.raises(UsageError, match=r"--member 9: .* has the seeds 0, 1"):
+    with pytest.raises(UsageError, match=r"member 9: .* has the seeds 0, 1"):
         trained_actor(run, member=9)
     for file in run.checkpoint.iterdir():
         file.unlink()
@@ -96,7 +97,7 @@ def test_runs_are_found_by_path_and_id(run, tmp_path: Path):
     for found in (find_run(str(run.path), results), find_run(name, results), find_run(name[:5], results)):
         assert found.path == run.path
     with pytest.raises(UsageError, match=r"'hoper' is neither a task, a run's directory nor a run in .*'hopper'"):
-        find_run("hoper", results)
+        find_run("hoper", results, others={"task": envs.tasks()})
     twin = run.path.with_name(name[:5] + "0" * 7)
     twin.mkdir()
     (twin / "run.json").write_text(json.dumps({"status": "ok"}))

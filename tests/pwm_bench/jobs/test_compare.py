@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("dm_control")
 
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.jobs import evaluate, kinds
-from pwm_bench.jobs.evaluate import EvaluateJob, EvaluateSpec
+from pwm_bench.jobs import compare, kinds
+from pwm_bench.jobs.compare import CompareJob, CompareSpec
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.planning import ARMS
 from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
@@ -40,7 +40,7 @@ def test_every_way_to_act_leaves_a_record_and_is_not_repeated(place, policies, t
     assert kinds.spec_from(values.pop("kind"), values) == spec
     events, results = [], Results(tmp_path)
     record = carry_out(spec, results, progress=events.append).record
-    assert (record.kind, record.status, record.gradient_source) == ("evaluate", "ok", "learned")
+    assert (record.kind, record.status, record.gradient_source) == ("compare", "ok", "learned")
     assert [member.task for member in record.members] == list(TASKS)
     assert all(m.final_return is not None and m.untrained_return is None for m in record.members)
     assert {event.piece for event in events} == {"", "tasks 1 to 2 of 2"}
@@ -67,7 +67,7 @@ class HaltError(Exception):
 
 
 def test_stopped_between_tasks_it_goes_on_with_the_next(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "_TOGETHER", 1)
+    monkeypatch.setattr(compare, "_TOGETHER", 1)
     spec, straight, broken = evaluation(place, "tdmpc2-prior"), Results(tmp_path / "a"), Results(tmp_path / "b")
     assert carry_out(spec, straight).exit_code == 0
     played = []
@@ -119,13 +119,13 @@ def test_a_way_to_act_that_fails_leaves_a_record_and_is_tried_again(place, tmp_p
 def test_policies_of_another_model_are_refused(place, policies, tmp_path):
     other = make_place(tmp_path / "other", seed=1)
     with pytest.raises(UsageError, match="trained in another world model"):
-        EvaluateJob(evaluation(other, "pwm", policies))
+        CompareJob(evaluation(other, "pwm", policies))
     spec = evaluation(place, "pwm", policies)
     foreign = {**spec.inputs, "policies": find_input(place / "model" / "model.json", "policies")}
     with pytest.raises(UsageError, match="holds no extracted policies"):
-        EvaluateJob(dataclasses.replace(spec, inputs=foreign))
+        CompareJob(dataclasses.replace(spec, inputs=foreign))
     with pytest.raises(UsageError, match="unknown task"):
-        EvaluateJob(dataclasses.replace(spec, tasks=("walker-run",)))
+        CompareJob(dataclasses.replace(spec, tasks=("walker-run",)))
 
 
 def test_impossible_specs_are_refused():
@@ -139,5 +139,5 @@ def test_impossible_specs_are_refused():
         ("evaluation_episodes=0", {"arm": "tdmpc2-prior", "evaluation_episodes": 0}),
     ):
         with pytest.raises(UsageError, match=message):
-            EvaluateSpec(**{"tasks": TASKS, "inputs": model} | fields)
-    assert EvaluateSpec(arm="tdmpc2-planning", tasks=TASKS, inputs=model).config.samples == 512
+            CompareSpec(**{"tasks": TASKS, "inputs": model} | fields)
+    assert CompareSpec(arm="tdmpc2-planning", tasks=TASKS, inputs=model).config.samples == 512

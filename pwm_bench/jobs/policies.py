@@ -1,0 +1,140 @@
+"""The trained policies of a run on the disk: one safetensors file with the weights and what they are.
+
+It holds what is needed to act and nothing else: neither optimisers nor data nor critics. Reading it runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from pwm_bench import configs, registry
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.acting import Policy
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.store.files import write_atomic
+
+if TYPE_CHECKING:
+    from pwm_bench.envs.api import DifferentiableEnv
+    from pwm_bench.jobs.train_spec import RunSpec
+
+__all__ = ["POLICY", "PolicyFile", "load_policy", "read_policy", "save_policy"]
+
+POLICY = "policy.safetensors"
+"""The file's name in a run's directory."""
+_KEY, _VERSION = "pwm_bench.policy", 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyFile:
+    """What a file of trained policies says of itself."""
+
+    algorithm: str
+    """One of `pwm_bench.registry.algorithms`."""
+    config: Mapping[str, Any]
+    """The algorithm's settings, fully resolved."""
+    task: str
+    """What they were trained on."""
+    simulator: str
+    """Where."""
+    simulator_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the environment beyond the task's own."""
+    seeds: tuple[int, ...]
+    """Training seed of each member."""
+    observation_dim: int
+    action_dim: int
+    gradient_source: str
+    """Where their gradient came from, see `pwm_bench.learning.learner.GradientSource`."""
+
+    @classmethod
+    def of(cls, spec: RunSpec, env: DifferentiableEnv, gradient_source: str) -> PolicyFile:
+        """The description of the policies that a run trains."""
+        names = ("algorithm", "config", "task", "simulator", "simulator_options", "seeds")
+        return cls(
+            **{name: getattr(spec, name) for name in names},
+            observation_dim=env.observation_dim,
+            action_dim=env.action_dim,
+            gradient_source=gradient_source,
+        )
+
+    def only(self, members: Sequence[int]) -> PolicyFile:
+        """The description of some of the members."""
+        return configs.override(self, {"seeds": [self.seeds[member] for member in members]})
+
+
+def save_policy(path: Path, policy: Policy, about: PolicyFile) -> None:
+    """Writes the policies of a population.
+
+    Args:
+        path: the file.
+        policy: as the learner has it.
+        about: what it is.
+    """
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in policy.state_dict().items()}
+    header = {"version": _VERSION, **configs.to_json(about)}
+    write_atomic(path, save(tensors, metadata={_KEY: json.dumps(header, sort_keys=True)}))
+
+
+def read_policy(path: Path) -> PolicyFile:
+    """Reads what a file of policies says of itself, without its weights.
+
+    Raises:
+        UsageError: missing, damaged, or no such file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})[_KEY])
+        if about.pop("version") != _VERSION:
+            raise UsageError(f"{path}: written by another version of pwm-bench; read it with that one")
+        return configs.from_json(PolicyFile, about, where=f"{path}: description")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file; give a run that has finished training") from None
+    except UsageError:
+        raise
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError):
+        raise UsageError(f"{path}: holds no trained policies; give a run that has finished training") from None
+
+
+def load_policy(
+    path: Path, *, members: Sequence[int] | None = None, device: torch.device | str = "cpu"
+) -> tuple[PolicyFile, Policy]:
+    """Loads policies.
+
+    Args:
+        path: what `save_policy` wrote.
+        members: which of them, as places in `PolicyFile.seeds`; all by default.
+        device: where they go.
+
+    Returns:
+        what they are, and the policy of those members.
+
+    Raises:
+        UsageError: missing, damaged, or of an algorithm or settings that this version does not know.
+    """
+    about = read_policy(path)
+    package = registry.learner_package(about.algorithm)
+    config = configs.override(package.recipe(about.task, about.simulator), about.config)
+    if members is not None:
+        about = about.only(members)
+    stream = MemberStream(about.seeds, device)
+    policy = package.make_policy(config, about.observation_dim, about.action_dim, stream=stream)
+    try:
+        with safe_open(path, "pt", device=str(device)) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        if members is not None:
+            tensors = {name: value[list(members)] for name, value in tensors.items()}
+        for dtype in {value.dtype for name, value in tensors.items() if name.startswith("actor.")}:
+            policy.actor.to(dtype)
+            if policy.encoder is not None:
+                policy.encoder.to(dtype)
+        policy.load_state_dict(tensors)
+    except (OSError, SafetensorError, RuntimeError, IndexError) as error:
+        raise UsageError(f"{path}: damaged ({error}); train the policies again") from None
+    return about, policy.eval().requires_grad_(False)

@@ -1,0 +1,93 @@
+"""The policies of a run, finished or not, ready to act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pwm_bench.envs.devices import resolve_device
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.jobs.policies import PolicyFile, load_policy
+from pwm_bench.jobs.train import TrainJob
+from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.learning.acting import Policy
+from pwm_bench.store import checkpoint
+from pwm_bench.store.inputs import find_input
+from pwm_bench.store.results import RunDirectory
+from pwm_bench.store.schema import RunRecord
+
+__all__ = ["Trained", "member_index", "trained"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """What a run has learned so far.
+
+    Attributes:
+        about: where it was trained, by what.
+        act: deterministic actions, ``(P, B, observation_dim)`` to ``(P, B, action_dim)``.
+        policy: the network; None where the learner acts by something else.
+        record: of the run.
+        device: where the policies live.
+    """
+
+    about: PolicyFile
+    act: Callable[[Tensor], Tensor]
+    policy: Policy | None
+    record: RunRecord
+    device: torch.device
+
+
+def trained(directory: RunDirectory, *, device: str | torch.device = "auto") -> Trained:
+    """The policies of a run: what it left when it finished, or else those of its last checkpoint.
+
+    Args:
+        directory: the run.
+        device: where they go.
+
+    Raises:
+        UsageError: no such run, it trains no policy, or nothing of it is left.
+    """
+    record = directory.read()
+    if record.kind != "train":
+        raise UsageError(
+            f"{directory.path}: is of kind {record.kind}, which has no policy; name a run that trained one"
+        )
+    spec = RunSpec.from_dict(record.spec)
+    if "policy" in record.artifacts:
+        place = resolve_device(device, spec.simulator)
+        about, policy = load_policy(find_input(directory.path, "policy").open(), device=place)
+        return Trained(about=about, act=policy, policy=policy, record=record, device=place)
+    if not checkpoint.exists(directory.checkpoint):
+        raise UsageError(
+            f"{directory.path}: has no checkpoint, so its policy is lost (published records leave it out); "
+            f"train it again: pwm-bench run {directory.spec_file}"
+        )
+    job = TrainJob(replace(spec, device=str(device), evaluation_episodes=1))
+    job.load_state_dict(checkpoint.load(directory.checkpoint, spec_id=record.id).state["job"])
+    about = PolicyFile.of(spec, job.env, job.gradient_source)
+    learner = job.learner
+    return Trained(about=about, act=learner.act, policy=learner.policy, record=record, device=job.device)
+
+
+def member_index(record: RunRecord, seed: int | None, *, where: object) -> int:
+    """The place of a member in the population.
+
+    Args:
+        record: of the run.
+        seed: its training seed; by default that of the highest final return.
+        where: how errors call the run.
+
+    Raises:
+        UsageError: there is no such member.
+    """
+    seeds = [member.seed for member in record.members]
+    if seed is None:
+        returns = [float("-inf") if m.final_return is None else m.final_return for m in record.members]
+        return returns.index(max(returns))
+    if seed not in seeds:
+        raise UsageError(f"member {seed}: {where} has the seeds {', '.join(map(str, seeds))}")
+    return seeds.index(seed)
