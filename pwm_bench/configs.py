@@ -14,7 +14,7 @@ from pwm_bench.envs.errors import UsageError, unknown
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["from_json", "override", "parse_assignment", "to_json"]
+__all__ = ["coerce", "from_json", "nested", "override", "parse_assignment", "parse_grid", "to_json"]
 
 T = TypeVar("T", bound="DataclassInstance")
 
@@ -48,14 +48,14 @@ def override(config: T, changes: Mapping[str, Any], *, where: str = "config") ->
     """
     hints = typing.get_type_hints(type(config))
     values: dict[str, Any] = {}
-    for name, value in _nest(changes).items():
+    for name, value in nested(changes).items():
         if name not in hints:
             raise unknown(f"{where} field", name, [field.name for field in dataclasses.fields(config)])
         current = getattr(config, name)
         if dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
             values[name] = override(current, value, where=f"{where}.{name}")
         else:
-            values[name] = _coerce(value, hints[name], f"{where}.{name}")
+            values[name] = coerce(value, hints[name], f"{where}.{name}")
     return dataclasses.replace(config, **values)
 
 
@@ -79,7 +79,7 @@ def from_json(cls: type[T], values: Mapping[str, Any], *, where: str = "spec") -
         needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if needed and field.name not in values:
             raise UsageError(f"the {where} lacks '{field.name}': add it")
-    return cls(**{name: _coerce(value, hints[name], f"{where}.{name}") for name, value in values.items()})
+    return cls(**{name: coerce(value, hints[name], f"{where}.{name}") for name, value in values.items()})
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -97,29 +97,60 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return key.strip(), {"True": True, "False": False, "None": None}.get(value, value)
 
 
-def _nest(changes: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
+def parse_grid(text: str) -> tuple[str, list[Any]]:
+    """Splits ``key=v1,v2`` as typed on a command line; each value is JSON, or else a plain string.
+
+    A value that is a list itself is written in brackets: ``hidden=[64,64],[128,128]``.
+
+    Raises:
+        UsageError: if the key or a value is missing.
+    """
+    key, value = parse_assignment(text)
+    if not isinstance(value, str) or "," not in value:
+        return key, [value]
+    try:
+        return key, list(json.loads(f"[{value}]"))
+    except json.JSONDecodeError:
+        return key, [parse_assignment(f"{key}={one.strip()}")[1] for one in value.split(",")]
+
+
+def nested(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Field names with dots as mappings within mappings.
+
+    Raises:
+        UsageError: a name stands for a value and for fields.
+    """
+    found: dict[str, Any] = {}
     for key, value in changes.items():
         name, dot, rest = key.partition(".")
         if dot:
-            inner = nested.setdefault(name, {})
+            inner = found.setdefault(name, {})
             if not isinstance(inner, dict):
                 raise UsageError(f"config.{key}: set either '{name}' or its fields, not both")
             inner[rest] = value
         else:
-            nested[name] = value
-    return nested
+            found[name] = value
+    return found
 
 
-def _coerce(value: Any, hint: Any, where: str) -> Any:
-    """Checks one value against its annotation."""
+def coerce(value: Any, hint: Any, where: str) -> Any:
+    """Checks one JSON-able value against its annotation.
+
+    Args:
+        value: whole numbers are accepted for floats, lists for tuples, mappings for dataclasses.
+        hint: the annotation.
+        where: how errors call the value.
+
+    Raises:
+        UsageError: it is of another type.
+    """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
     if origin in (Union, types.UnionType):
         for choice in arguments:
             try:
-                return _coerce(value, choice, where)
+                return coerce(value, choice, where)
             except UsageError:
                 continue
     elif origin is Literal:
@@ -143,11 +174,11 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
             return value
     elif origin is tuple and isinstance(value, (list, tuple)):
         if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return tuple(_coerce(item, arguments[0], where) for item in value)
+            return tuple(coerce(item, arguments[0], where) for item in value)
         if len(arguments) == len(value):
-            return tuple(_coerce(item, kind, where) for item, kind in zip(value, arguments, strict=True))
+            return tuple(coerce(item, kind, where) for item, kind in zip(value, arguments, strict=True))
     elif origin in (dict, Mapping) and isinstance(value, Mapping):
-        return {key: _coerce(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
+        return {key: coerce(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
     elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if isinstance(value, hint):
             return value

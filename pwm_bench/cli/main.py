@@ -31,6 +31,7 @@ from pwm_bench.cli.commands.render import Render
 from pwm_bench.cli.commands.report import Report
 from pwm_bench.cli.commands.results import Results
 from pwm_bench.cli.commands.run import Run
+from pwm_bench.cli.commands.study import Study
 from pwm_bench.cli.commands.sweep import Sweep
 from pwm_bench.cli.commands.table import Table
 from pwm_bench.cli.streams import GuardedStream, OutputLost, guarded
@@ -42,6 +43,7 @@ __all__ = ["main"]
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "run": Run,
     "sweep": Sweep,
+    "study": Study,
     "table": Table,
     "gradients": Gradients,
     "plot": Plot,

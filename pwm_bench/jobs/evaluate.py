@@ -94,6 +94,11 @@ class EvaluateSpec(Spec):
         options |= changes.pop("simulator_options", {})
         return cls(inputs={"policy": policy}, simulator_options=options, **(fields | changes))
 
+    @classmethod
+    def study_keys(cls) -> Mapping[str, Any]:
+        """The fields but the seeds, of which a way to act has none."""
+        return {name: hint for name, hint in super().study_keys().items() if name != "seeds"}
+
     @property
     def members(self) -> tuple[Member, ...]:
         """One a training seed."""

@@ -43,6 +43,7 @@ class PretrainSpec(Spec):
     """
 
     kind: ClassVar[str] = "pretrain"
+    settings: ClassVar[str] = "training"
     inputs: Mapping[str, Input | Pending] = field()
     """``data``, or ``data.0``, ``data.1`` and so on: datasets with the same tasks, read as one. ``continues``: a world
     model whose weights the training begins from; moments of the optimisers begin anew."""
@@ -121,6 +122,29 @@ class PretrainSpec(Spec):
             model = _sizes(SIZES[size], sizes or {})
         training = configs.override(recipe(settings), changes or {}, where="training settings")
         return cls(inputs=inputs, size=size or "", model=model, training=training, **fields)
+
+    @classmethod
+    def study_keys(cls) -> Mapping[str, Any]:
+        """The fields, with the names of sizes and settings instead of what these stand for."""
+        own = {"size": str, "sizes": Mapping[str, Any], "settings": str}
+        return {name: hint for name, hint in super().study_keys().items() if name not in ("model", "training")} | own
+
+    @classmethod
+    def draft(cls, fields: Mapping[str, Any], settings: Mapping[str, Any]) -> Self:
+        """The run that a person asks for, see `create`.
+
+        Raises:
+            UsageError: unknown or missing fields, or impossible values.
+        """
+        values = dict(fields)
+        inputs = dict(values.pop("inputs", {}))
+        continues = inputs.pop("continues", None)
+        if "gradient_steps" not in values:
+            raise UsageError("gradient_steps: is missing; say how long to train")
+        for name in inputs:
+            if name.partition(".")[0] != "data":
+                raise unknown("input", name, ("data", "continues"))
+        return cls.create(data=tuple(inputs.values()), continues=continues, changes=settings, **values)
 
     @property
     def label(self) -> str:

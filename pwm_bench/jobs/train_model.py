@@ -34,6 +34,7 @@ class TrainModelSpec(Spec):
     """
 
     kind: ClassVar[str] = "train-model"
+    settings: ClassVar[str] = "training"
     task: str
     """One of `pwm_bench.envs.tasks`."""
     simulator: str = "warp"

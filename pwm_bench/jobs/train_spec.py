@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from pwm_bench import configs, registry
 from pwm_bench.envs.errors import UsageError, unknown
@@ -14,11 +14,17 @@ from pwm_bench.learning.preset import Preset
 from pwm_bench.store.schema import Member
 from pwm_bench.store.spec import Spec
 
-__all__ = ["LIMITS", "PRECISIONS", "RunSpec"]
+__all__ = ["LIMITS", "PRECISIONS", "RunSpec", "default_env_steps"]
 
 PRECISIONS = ("float32", "bfloat16")
 LIMITS = ("gradient_steps", "policy_gradient_steps", "cpu_seconds")
 """Units of `RunSpec.limits`."""
+_DEFAULT_ENV_STEPS = {"cartpole": 200_000, "double_pendulum": 200_000, "hopper": 300_000, "ant": 2_000_000}
+
+
+def default_env_steps(task: str) -> int:
+    """Budget per seed where none is given."""
+    return _DEFAULT_ENV_STEPS.get(task, 1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +65,9 @@ class RunSpec(Spec):
     """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `pwm_bench.envs.resolve_device`."""
     study: str = "single"
     """Folder that the run is filed under."""
+    asked: tuple[Preset, Mapping[str, Any]] | None = field(default=None, compare=False, repr=False)
+    """Preset and changes that the config was made of, so that it can be made again with another one. It is not part of
+    what `to_dict` gives."""
 
     def __post_init__(self) -> None:
         seeds = self.seeds if isinstance(self.seeds, (list, tuple)) else (self.seeds,)
@@ -106,7 +115,7 @@ class RunSpec(Spec):
             algorithm: algorithm name.
             preset: which of the algorithm's two recipes, "cpu" or "published".
             overrides: config field -> value; nested fields by dots.
-            fields: the other fields of `RunSpec`.
+            fields: the other fields of `RunSpec`; ``env_steps`` depends on the task by default.
 
         Raises:
             UsageError: unknown names (the nearest is suggested), impossible values or combinations.
@@ -121,12 +130,57 @@ class RunSpec(Spec):
             resolved["precision"] = precision
         elif precision != "float32":
             raise UsageError(f"precision={precision}: algorithm '{algorithm}' runs in float32 only")
-        return cls(task=task, simulator=simulator, algorithm=algorithm, config=resolved, **fields)
+        fields.setdefault("env_steps", default_env_steps(task))
+        asked = (preset, dict(overrides or {}))
+        return cls(task=task, simulator=simulator, algorithm=algorithm, config=resolved, asked=asked, **fields)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "asked"}
         return values | {"seeds": list(self.seeds)}
+
+    @classmethod
+    def study_keys(cls) -> Mapping[str, Any]:
+        """The fields, and the preset that settings are changes of."""
+        return {name: hint for name, hint in super().study_keys().items() if name not in ("asked", "limits")} | {
+            "preset": str,
+            "budget": Mapping[str, float],
+        }
+
+    @classmethod
+    def draft(cls, fields: Mapping[str, Any], settings: Mapping[str, Any]) -> RunSpec:
+        """The run that a person asks for: with the preset's settings for the task and simulator, Warp by default.
+
+        Raises:
+            UsageError: unknown or missing fields, or impossible values.
+        """
+        values = {"simulator": "warp", **fields}
+        budget = values.pop("budget", {})
+        for name in ("task", "algorithm"):
+            if name not in values:
+                raise UsageError(f"{name}: is missing; see `pwm-bench list {name}s`")
+        spec = cls.create(overrides=settings, **values)
+        for unit, amount in budget.items():
+            spec = spec.until(unit, amount)
+        return spec
+
+    def changed(self, *, preset: str | None = None, settings: Mapping[str, Any] | None = None) -> RunSpec:
+        """The same run with other settings.
+
+        Args:
+            preset: that settings are changes of; the run's own by default.
+            settings: further changes.
+
+        Raises:
+            UsageError: unknown names, or impossible values; or the run's config was not made of a preset.
+        """
+        if self.asked is None:
+            raise UsageError(f"preset={preset}: the settings of '{self.label}' were not made of a preset; leave it out")
+        before, changes = self.asked
+        names = [f.name for f in dataclasses.fields(self) if f.init and f.name not in ("config", "asked")]
+        fields: dict[str, Any] = {name: getattr(self, name) for name in names}
+        overrides = {**changes, **(settings or {})}
+        return type(self).create(preset=cast(Preset, preset or before), overrides=overrides, **fields)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:
@@ -135,7 +189,7 @@ class RunSpec(Spec):
         Raises:
             UsageError: unknown or missing fields, unknown names, impossible values.
         """
-        names = [f.name for f in dataclasses.fields(cls)]
+        names = [f.name for f in dataclasses.fields(cls) if f.name != "asked"]
         for name in values:
             if name not in names:
                 raise unknown("field of the spec", name, names)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +16,7 @@ from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.schema import Member
 
-__all__ = ["Spec", "parse_spec"]
+__all__ = ["Spec", "check_study_name", "parse_spec"]
 
 
 class Spec:
@@ -33,6 +35,8 @@ class Spec:
     """Where it computes: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; it is not part of the id."""
     inputs: Mapping[str, Input | Pending] = MappingProxyType({})
     """What it reads, by name."""
+    settings: ClassVar[str] = "config"
+    """The field that holds the settings of the work, where there is such a one."""
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
@@ -50,6 +54,32 @@ class Spec:
             UsageError: unknown or missing fields, or impossible values.
         """
         return configs.from_json(cls, values)  # type: ignore[type-var]  # subclasses are dataclasses
+
+    @classmethod
+    def study_keys(cls) -> Mapping[str, Any]:
+        """What a person may say of such a run in a study file, inputs and settings aside: name -> type."""
+        hints = typing.get_type_hints(cls)
+        left_out = {"inputs", "study", cls.settings}
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # subclasses are dataclasses
+        return {field.name: hints[field.name] for field in fields if field.name not in left_out}
+
+    @classmethod
+    def draft(cls, fields: Mapping[str, Any], settings: Mapping[str, Any]) -> Self:
+        """The spec that a person asks for; what is left out is filled in.
+
+        Args:
+            fields: those of `study_keys`, ``inputs`` and ``study``, of the types that these have.
+            settings: changes of the settings of the work; nested ones by dots.
+
+        Raises:
+            UsageError: unknown or missing fields, or impossible values.
+        """
+        values = dict(fields)
+        if settings:
+            if cls.settings not in typing.get_type_hints(cls):
+                raise UsageError(f"set: work of the kind '{cls.kind}' has no settings; leave it out")
+            values[cls.settings] = configs.nested(settings)
+        return cls.from_dict(values)
 
     @classmethod
     def from_json(cls, text: str, *, source: str = "spec") -> Self:
@@ -132,13 +162,22 @@ class Spec:
         """
         if device not in ("auto", "cpu") and device.partition(":")[0] != "cuda":
             raise UsageError(f"device={device}: must be auto, cpu, cuda or cuda:N")
-        if not self.study or self.study.startswith(".") or any(c in self.study for c in "/\\\0"):
-            raise UsageError(f"study={self.study!r}: must be a plain folder name")
+        check_study_name(self.study)
 
     @property
     def id(self) -> str:
         """Content hash, see `identity`."""
         return identity(self.kind, self.to_dict())
+
+
+def check_study_name(name: str) -> None:
+    """Makes sure that a study's name can be that of a folder.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
+        raise UsageError(f"study={name!r}: must be a plain folder name")
 
 
 def parse_spec(text: str, *, source: str) -> tuple[str | None, dict[str, Any]]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import unknown
 from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.studies.changes import changed_study
 from pwm_bench.sweep.graph import Study
 
-__all__ = ["DEFAULT_ENV_STEPS", "STUDIES", "default_env_steps", "describe", "load_study"]
-
-DEFAULT_ENV_STEPS = {"cartpole": 200_000, "double_pendulum": 200_000, "hopper": 300_000, "ant": 2_000_000}
-"""Budget of `pwm-bench run` without ``--env-steps``, per seed."""
+__all__ = ["STUDIES", "describe", "load_study"]
 
 # Budgets of the quickstart, per seed. Chosen so that every algorithm visibly learns while the whole study, compilation
 # included, takes about six minutes on two CPU cores.
@@ -164,60 +160,22 @@ def describe(name: str) -> str:
     return " ".join((STUDIES[name].__doc__ or "").split())
 
 
-def load_study(
-    name: str,
-    *,
-    scale: float = 1.0,
-    tasks: Sequence[str] = (),
-    simulators: Sequence[str] = (),
-    algorithms: Sequence[str] = (),
-    budget: tuple[str, float] | None = None,
-) -> Study:
+def load_study(name: str, *, scale: float = 1.0, **changes: Any) -> Study:
     """Builds a study by name.
 
     Args:
         name: one of `STUDIES`.
-        scale: factor on every run's environment steps. Another factor than 1 becomes part of the study's name, since
-            its results belong in another table.
-        tasks: keep only runs of these; all if empty.
-        simulators: likewise.
-        algorithms: likewise.
-        budget: unit and amount at which every run ends, if it does not end before; becomes part of the name as well.
+        scale: factor on every run's environment steps.
+        changes: see `pwm_bench.studies.changes.changed_study`.
 
     Raises:
-        UsageError: if there is no such study (the nearest name is suggested), the scale is not positive, or nothing is
-            left of the study.
+        UsageError: if there is no such study (the nearest name is suggested), or as `changed_study`.
     """
     if name not in STUDIES:
         raise unknown("study", name, STUDIES)
-    if not (math.isfinite(scale) and scale > 0.0):
-        raise UsageError(f"scale={scale}: must be a positive number")
     function = STUDIES[name]
     study = function(scale) if inspect.signature(function).parameters else function()
-    specs = training = [spec for spec in study.specs if isinstance(spec, RunSpec)]
-    for field, wanted in (("task", tasks), ("simulator", simulators), ("algorithm", algorithms)):
-        there = sorted({getattr(spec, field) for spec in training})
-        for value in wanted:
-            if value not in there:
-                raise unknown(f"{field} of study '{name}'", value, there)
-        if wanted:
-            specs = [spec for spec in specs if getattr(spec, field) in wanted]
-    if not specs:
-        raise UsageError(f"study '{name}' has no run of that task, simulator and algorithm together")
-    called = study.name
-    if scale != 1.0:
-        specs = [dataclasses.replace(spec, env_steps=max(1, round(spec.env_steps * scale))) for spec in specs]
-        called += f"-x{scale:g}"
-    if budget is not None:
-        unit, amount = budget
-        specs = [spec.until(unit, amount) for spec in specs]
-        called += f"-{unit}-{amount:g}"
-    return Study(name=called, description=study.description, specs=tuple(specs))
-
-
-def default_env_steps(task: str) -> int:
-    """Budget of a single run where none is given, per seed."""
-    return DEFAULT_ENV_STEPS.get(task, 1_000_000)
+    return changed_study(study, scale=scale, **changes)
 
 
 def _study(name: str, function: Callable[[], Study], specs: list[RunSpec]) -> Study:

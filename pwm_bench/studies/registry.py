@@ -8,16 +8,17 @@ from typing import Any
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.sweep.graph import Study
 
-__all__ = ["describe", "load_study", "names"]
+__all__ = ["describe", "is_file", "load_study", "names"]
 
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "training": ("scale", "task", "simulator", "algorithm", "budget"),
+    "training": (),
     "multi-task": ("data", "model"),
     "gradient": ("size",),
     "small": (),
 }
-"""Family of studies -> what may be changed when one is loaded."""
-_KEYWORDS = {"task": "tasks", "simulator": "simulators", "algorithm": "algorithms"}
+"""Family of studies -> what its studies are made with; whatever else is asked for changes the runs of any study."""
+_CHANGES = {"task": "tasks", "simulator": "simulators", "algorithm": "algorithms", "set": "settings"}
+"""Options -> what `changed_study` calls them, where that is something else."""
 
 
 def names() -> tuple[str, ...]:
@@ -38,23 +39,40 @@ def load_study(name: str, **options: Any) -> Study:
     """A study.
 
     Args:
-        name: one of `names`.
-        options: what is changed of it: ``scale``, ``task``, ``simulator``, ``algorithm`` and ``budget`` of a training
-            study, see `pwm_bench.studies.locomotion.load_study`; ``data`` and ``model`` of a multi-task study, see
-            `pwm_bench.studies.multitask.load_multitask`; ``size`` of a gradient study, see `pwm_bench.studies.sizes`.
+        name: one of `names`; or a study file, see `pwm_bench.studies.file.load_file`.
+        options: what is changed of it. ``data`` and ``model`` of a multi-task study, see
+            `pwm_bench.studies.multitask.load_multitask`; ``size`` of a gradient study, see `pwm_bench.studies.sizes`;
+            ``task``, ``simulator``, ``algorithm``, ``set``, ``scale``, ``budgets``, ``preset`` and ``seeds`` of any
+            study, see `pwm_bench.studies.changes.changed_study`.
 
     Raises:
         UsageError: there is no such study, it has no such option, or the values are impossible.
     """
-    family = _family(name)
-    for option in options:
-        if option not in _OPTIONS[family]:
+    family = "file" if is_file(name) else _family(name)
+    special = {option for known in _OPTIONS.values() for option in known}
+    own = {option: value for option, value in options.items() if option in special}
+    for option in own:
+        if option not in _OPTIONS.get(family, ()):
             can = next(other for other, known in _OPTIONS.items() if option in known)
             fitting = ", ".join(_descriptions(can))
             raise UsageError(f"--{option}: not for the {family} study '{name}', only for {can} studies: {fitting}")
-    load: Callable[..., Study]
+    changes = {_CHANGES.get(option, option): value for option, value in options.items() if option not in special}
     if family == "training":
-        from pwm_bench.studies.locomotion import load_study as load
+        from pwm_bench.studies import locomotion
+
+        return locomotion.load_study(name, **changes)
+    study = _built(family, name, own)
+    if not changes:
+        return study
+    from pwm_bench.studies.changes import changed_study
+
+    return changed_study(study, **changes)
+
+
+def _built(family: str, name: str, options: Mapping[str, Any]) -> Study:
+    load: Callable[..., Study]
+    if family == "file":
+        from pwm_bench.studies.file import load_file as load
     elif family == "multi-task":
         from pwm_bench.studies.multitask import load_multitask as load
     elif family == "gradient":
@@ -63,7 +81,12 @@ def load_study(name: str, **options: Any) -> Study:
         from pwm_bench.studies.every_kind import every_kind
 
         return every_kind()
-    return load(name, **{_KEYWORDS.get(option, option): value for option, value in options.items()})
+    return load(name, **options)
+
+
+def is_file(name: str) -> bool:
+    """Whether a study's name is the path of a study file."""
+    return name.endswith((".toml", ".py"))
 
 
 def _family(name: str) -> str:

@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 __all__ = [
     "Budget",
     "Device",
+    "EnvSteps",
     "OfStudies",
+    "Preset",
     "ResultsFolder",
+    "Seeds",
+    "Tensorboard",
     "default_results",
     "option",
     "parse_budget",
+    "parse_seeds",
     "published_choice",
 ]
 
@@ -33,6 +38,25 @@ def option(metavar: str, default: str = "") -> Any:
 
 ResultsFolder = Annotated[Path, option("DIR", "results, or $PWM_BENCH_RESULTS")]
 Budget = Annotated[str | None, option("UNIT=N")]
+EnvSteps = Annotated[float | None, option("N", "depends on the task")]
+Seeds = Annotated[str | None, option("N|A,B,...")]
+Preset = Annotated[str | None, option("NAME", "cpu")]
+Tensorboard = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds as they are typed: how many, from 0, or their list, e.g. ``5`` or ``0,3,7``.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    from pwm_bench.studies.changes import seeds_from
+
+    words = text.split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        raise UsageError(f"--seeds {text}: must be how many, e.g. 5, or a list such as 0,3,7")
+    numbers = [int(word) for word in words]
+    return seeds_from(numbers[0] if len(numbers) == 1 else numbers, "--seeds")
 
 
 def parse_budget(text: str) -> tuple[str, float]:

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import tyro
 
-from pwm_bench.cli.commands.options import Budget, Device, ResultsFolder, default_results, option, parse_budget
+from pwm_bench.cli.commands.options import (
+    Budget,
+    Device,
+    EnvSteps,
+    Preset,
+    ResultsFolder,
+    Seeds,
+    Tensorboard,
+    default_results,
+    option,
+    parse_budget,
+    parse_seeds,
+)
 from pwm_bench.cli.showing import terminal
 from pwm_bench.cli.streams import reader_is_gone
 from pwm_bench.envs.errors import UsageError, unknown
@@ -18,7 +30,6 @@ from pwm_bench.hints import at, show_hints
 
 if TYPE_CHECKING:
     from pwm_bench.jobs.train_spec import RunSpec
-    from pwm_bench.learning.preset import Preset
     from pwm_bench.runs.progress import ProgressEvent
     from pwm_bench.store.results import Results
     from pwm_bench.store.spec import Spec
@@ -27,7 +38,7 @@ __all__ = ["Run"]
 
 _PROGRESS = ("auto", "json", "none")
 _WHAT_TO_RUN = (
-    *("task", "algorithm", "simulator", "seeds", "first_seed", "env_steps", "budget", "max_seconds", "evaluations"),
+    *("task", "algorithm", "simulator", "seeds", "env_steps", "budget", "max_seconds", "evaluations"),
     *("evaluation_episodes", "precision", "preset", "set", "simulator_set"),
 )  # options that a spec file stands for
 
@@ -50,11 +61,9 @@ class Run:
     """See `pwm-bench list algorithms`."""
     simulator: Annotated[str | None, option("NAME", "warp")] = None
     """See `pwm-bench list simulators`."""
-    seeds: Annotated[int | None, option("N", "1")] = None
-    """Number of seeds, trained together as one population."""
-    first_seed: Annotated[int | None, option("N", "0")] = None
-    """The seeds are this one and those that follow it."""
-    env_steps: Annotated[float | None, option("N", "depends on the task")] = None
+    seeds: Seeds = None
+    """Seeds, trained together as one population: how many, from 0, or a list such as 0,3,7; 1 by default."""
+    env_steps: EnvSteps = None
     """Environment steps per seed, e.g. 3e5."""
     budget: Budget = None
     """End at this budget per seed, if --env-steps does not end it before: gradient_steps=N, policy_gradient_steps=N or
@@ -67,7 +76,7 @@ class Run:
     """Episodes per seed in each evaluation."""
     precision: Annotated[str | None, option("NAME", "float32")] = None
     """float32, or bfloat16 where the algorithm offers it."""
-    preset: Annotated[str | None, option("NAME", "cpu")] = None
+    preset: Preset = None
     """cpu (minutes on a few cores) or published (what papers and their released code ran, on GPUs)."""
     set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change a field of the algorithm's config; may be given again. Fields of nested configs are reached by dots."""
@@ -81,7 +90,7 @@ class Run:
     """Results folder."""
     checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
     """Time between two checkpoints."""
-    tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    tensorboard: Tensorboard = False
     """Also write curves for tensorboard into the run's directory."""
     write_spec: Annotated[Path | None, option("FILE")] = None
     """Write the spec to a file instead of running it."""
@@ -140,27 +149,21 @@ class Run:
     def _from_options(self) -> RunSpec:
         from pwm_bench import configs
         from pwm_bench.jobs.train_spec import RunSpec
-        from pwm_bench.studies.locomotion import default_env_steps
 
         if self.task is None or self.algorithm is None:
             missing = "--task" if self.task is None else "--algorithm"
             raise UsageError(f"{missing} is missing: e.g. pwm-bench run --task hopper --algorithm shac")
-        seeds = 1 if self.seeds is None else self.seeds
-        if seeds < 1:
-            raise UsageError(f"--seeds {seeds}: must be at least 1")
-        first = 0 if self.first_seed is None else self.first_seed
-        names = ("precision", "study", "device", "evaluations", "evaluation_episodes")
+        names = ("precision", "study", "device", "evaluations", "evaluation_episodes", "env_steps")
         budgets = [parse_budget(self.budget)] if self.budget is not None else []
         budgets += [("cpu_seconds", self.max_seconds)] if self.max_seconds is not None else []
         spec = RunSpec.create(
             task=self.task,
             simulator=self.simulator or "warp",
             algorithm=self.algorithm,
-            preset=cast("Preset", self.preset or "cpu"),  # checked by the recipe
+            preset=cast(Any, self.preset or "cpu"),  # checked by the recipe
             overrides=dict(configs.parse_assignment(text) for text in self.set),
             simulator_options=dict(configs.parse_assignment(text) for text in self.simulator_set),
-            seeds=tuple(range(first, first + seeds)),
-            env_steps=default_env_steps(self.task) if self.env_steps is None else self.env_steps,
+            seeds=parse_seeds(self.seeds or "1"),
             **{name: getattr(self, name) for name in names if getattr(self, name) is not None},
         )
         for unit, amount in budgets:

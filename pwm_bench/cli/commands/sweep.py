@@ -6,11 +6,23 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from pwm_bench.cli.commands.options import Budget, Device, ResultsFolder, default_results, option, parse_budget
+from pwm_bench.cli.commands.options import (
+    Budget,
+    Device,
+    EnvSteps,
+    Preset,
+    ResultsFolder,
+    Seeds,
+    Tensorboard,
+    default_results,
+    option,
+    parse_budget,
+    parse_seeds,
+)
 from pwm_bench.cli.showing import terminal, titled
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.hints import at, show_hints, typed
@@ -39,7 +51,8 @@ class Sweep:
     stops_in_order: ClassVar[bool] = True
 
     study: Annotated[str, tyro.conf.Positional, option("STUDY")]
-    """See `pwm-bench list studies`."""
+    """A name, see `pwm-bench list studies`; or a study file of your own, see `pwm-bench study init`: FILE.toml, or a
+    FILE.py with a function study(), whose code is run."""
     scale: Annotated[float, option("X", "1")] = 1.0
     """Factor on every run's environment steps, e.g. 0.02 to try a large study on a CPU; filed as STUDY-xX."""
     task: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
@@ -48,6 +61,15 @@ class Sweep:
     """Only runs in these simulators."""
     algorithm: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
     """Only runs of these algorithms."""
+    seeds: Seeds = None
+    """Other seeds: how many, from 0, or a list such as 0,3,7. Those that are there already are not trained again."""
+    env_steps: EnvSteps = None
+    """Short for --budget env_steps=N."""
+    preset: Preset = None
+    """cpu or published: settings of the learners, see `pwm-bench run --help`; filed as STUDY-PRESET."""
+    set: Annotated[tuple[str, ...], option("KEY=V1,V2"), tyro.conf.UseAppendAction] = ()
+    """Change a setting of all learners; of several values each is a run. May be given again: all combinations are runs.
+    Filed as STUDY-KEY-V1-V2."""
     budget: Budget = None
     """End every run at this budget per seed, e.g. gradient_steps=5e3 or cpu_seconds=60, if it does not end before;
     filed as STUDY-UNIT-N. Units: env_steps, gradient_steps, policy_gradient_steps, cpu_seconds (of training)."""
@@ -70,6 +92,8 @@ class Sweep:
     """Don't end while other processes are at runs of the study; take over what they leave unfinished."""
     checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
     """Time between two checkpoints."""
+    tensorboard: Tensorboard = False
+    """Also write curves for tensorboard into the runs' directories."""
     data: Annotated[Path | None, option("DIR")] = None
     """For a multi-task study: a dataset, or the folder of TD-MPC2's chunk_*.pt, instead of collecting."""
     model: Annotated[Path | None, option("MODEL")] = None
@@ -92,19 +116,7 @@ class Sweep:
         if self.limit is not None and self.limit < 0:
             raise UsageError(f"--limit {self.limit}: must not be negative")
         console = terminal()
-        given = {
-            "scale": self.scale,
-            "task": self.task,
-            "simulator": self.simulator,
-            "algorithm": self.algorithm,
-            "budget": None if self.budget is None else parse_budget(self.budget),
-            "data": self.data,
-            "model": self.model,
-            "size": self.size,
-        }
-        study = load_study(
-            self.study, **{name: x for name, x in given.items() if getattr(self, name) != _default(name)}
-        )
+        study = load_study(self.study, **self._changes())
         results = Results(self.results)
         results.check_writable()
         if self.dry_run:
@@ -115,7 +127,7 @@ class Sweep:
         _announce(console, study, items, results)
         if stale:
             console.print(stale + "\n", style="yellow", highlight=False, soft_wrap=True, markup=False)
-        options = ("--checkpoint-seconds", str(self.checkpoint_seconds))
+        options = ("--checkpoint-seconds", str(self.checkpoint_seconds), *(("--tensorboard",) * self.tensorboard))
         executor, admits = LocalExecutor(self.results, options=options), Capacity(self.jobs, on_gpu)
         from pwm_bench.cli.display import make_display
 
@@ -125,6 +137,22 @@ class Sweep:
             )
         _conclude(console, study, outcome, results, again=self._command)
         return outcome.exit_code
+
+    def _changes(self) -> dict[str, Any]:
+        """What is asked for to be otherwise than in the study."""
+        from pwm_bench import configs
+
+        plain = ("scale", "task", "simulator", "algorithm", "preset", "data", "model", "size")
+        changes = {name: getattr(self, name) for name in plain if getattr(self, name) != _default(name)}
+        budgets = [("env_steps", self.env_steps)] if self.env_steps is not None else []
+        budgets += [parse_budget(self.budget)] if self.budget is not None else []
+        if budgets:
+            changes["budgets"] = budgets
+        if self.set:
+            changes["set"] = dict(configs.parse_grid(text) for text in self.set)
+        if self.seeds is not None:
+            changes["seeds"] = parse_seeds(self.seeds)
+        return changes
 
     def _command(self, *more: str) -> str:
         """What to type to go on."""

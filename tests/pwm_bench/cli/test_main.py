@@ -68,7 +68,7 @@ def test_version(capsys):
         ((*RUN, "--set", "learning_rate=-1"), "learning_rate=-1.0: must be positive"),
         ((*RUN, "--set", "learning_rate"), "learning_rate: must be KEY=VALUE"),
         ((*RUN, "--simulator-set", "substep=2"), "unknown option of simulator 'toy' 'substep'"),
-        ((*RUN, "--seeds", "0"), "--seeds 0: must be at least 1"),
+        ((*RUN, "--seeds", "0"), "--seeds=0: must be how many, at least 1, or a list"),
         ((*RUN, "--env-steps", "-5"), "env_steps=-5"),
         ((*RUN, "--precision", "float16"), "unknown precision 'float16': did you mean"),
         ((*RUN, "--device", "tpu"), "device=tpu: must be auto, cpu, cuda"),
@@ -184,7 +184,7 @@ def test_a_bad_checkpoint_is_refused_and_nothing_overwritten(capsys, tmp_path, h
 
 
 def test_run_says_how_it_ended_and_where_it_lies(capsys, tmp_path):
-    assert main([*RUN, "--seeds", "2", "--first-seed", "5", "--results", str(tmp_path)]) == 0
+    assert main([*RUN, "--seeds", "5,6", "--results", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     (directory,) = Results(tmp_path).runs("single")
     assert directory.read().spec["seeds"] == [5, 6]
@@ -196,7 +196,7 @@ def test_run_says_how_it_ended_and_where_it_lies(capsys, tmp_path):
         f"next:\n  pwm-bench table single --results {tmp_path}",
     ):
         assert expected in text
-    assert main([*RUN, "--seeds", "2", "--first-seed", "5", "--results", str(tmp_path)]) == 0
+    assert main([*RUN, "--seeds", "5,6", "--results", str(tmp_path)]) == 0
     assert "Finished before; nothing to do." in capsys.readouterr().out
 
 

@@ -47,10 +47,10 @@ def test_a_run_of_so_many_seconds(tmp_path, toys, capsys):
 def test_a_budget_is_part_of_the_run_and_of_the_studys_name():
     plain, limited = toy_spec_ids({}), toy_spec_ids({"gradient_steps": 10})
     assert plain != limited
-    study = load_study("survival", budget=("gradient_steps", 5e3))
+    study = load_study("survival", budgets=[("gradient_steps", 5e3)])
     assert study.name == "survival-gradient_steps-5000"
     assert all(spec.limits == {"gradient_steps": 5e3} for spec in study.specs)
-    (short,) = {spec.env_steps for spec in load_study("survival", budget=("env_steps", 1e3)).specs}
+    (short,) = {spec.env_steps for spec in load_study("survival", budgets=[("env_steps", 1e3)]).specs}
     assert short == 1000
 
 

@@ -138,6 +138,6 @@ def test_from_nothing_to_a_table_and_then_nothing_to_do(tmp_path, monkeypatch) -
 
 @pytest.mark.usefixtures("toys")
 def test_bad_input_is_one_line(capsys, tmp_path) -> None:
-    assert "--scale: not for the multi-task study" in refused(capsys, "sweep", "multitask-quick", "--scale", "0.1")
+    assert "--scale: the study has no run of training" in refused(capsys, "sweep", "multitask-quick", "--scale", "0.1")
     assert "--model: not for the training study" in refused(capsys, "sweep", "hopper", "--model", "m")
     assert "did you mean 'multitask'" in refused(capsys, "sweep", "multitasks", "--results", tmp_path)

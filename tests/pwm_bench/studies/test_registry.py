@@ -47,8 +47,9 @@ def test_options_reach_the_study():
     [
         ("hoppr", {}, "did you mean 'hopper'"),
         ("hopper", {"size": "cpu"}, "--size: not for the training study 'hopper', only for gradient studies"),
-        ("multitask", {"scale": 2.0}, "--scale: not for the multi-task study"),
-        ("gradients-horizon", {"budget": ("env_steps", 1)}, "--budget: not for the gradient study"),
+        ("multitask", {"scale": 2.0}, "--scale: the study has no run of training"),
+        ("gradients-horizon", {"budgets": [("env_steps", 1)]}, "--budget: the study has no run of training"),
+        ("gradients-horizon", {"seeds": (0, 1)}, "--seeds: no run of the study has seeds"),
         ("gradients-horizon", {"size": "huge"}, "size"),
     ],
 )

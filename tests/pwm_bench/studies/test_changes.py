@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.inputs import Pending
+from pwm_bench.studies.changes import changed_study, seeds_from
+from pwm_bench.sweep.graph import Study
+from tests.pwm_bench.cli.toy_cli import toy_spec
+from tests.pwm_bench.sweep.summing import SumSpec
+
+pytestmark = pytest.mark.usefixtures("toys")
+
+
+def one_run(**fields) -> Study:
+    return Study(name="one", description="one", specs=(toy_spec(**fields),))
+
+
+def test_each_combination_of_settings_is_a_run_of_a_study_with_a_name_of_its_own():
+    study = changed_study(one_run(), settings={"learning_rate": [0.1, 0.2], "inner.width": [3]})
+    assert study.name == "one-learning_rate-0.1-0.2-inner.width-3"
+    assert [spec.config["learning_rate"] for spec in study.specs] == [0.1, 0.2]
+    assert {spec.config["inner"]["width"] for spec in study.specs} == {3}
+    assert {spec.study for spec in study.specs} == {study.name}
+    assert list(study.nodes) == [
+        "point_mass · toy · fake · learning_rate=0.1",
+        "point_mass · toy · fake · learning_rate=0.2",
+    ]
+
+
+def test_settings_that_a_run_was_given_stay_under_another_preset():
+    study = changed_study(one_run(overrides={"learning_rate": 0.7}), preset="published")
+    plain = changed_study(one_run(), preset="published")
+    assert study.name == plain.name == "one-published"
+    assert study.specs[0].config == plain.specs[0].config | {"learning_rate": 0.7}
+    with pytest.raises(UsageError, match="unknown preset 'publishd': did you mean 'published'"):
+        changed_study(Study(name="s", description="", specs=(toy_spec().create(
+            task="cartpole", simulator="warp", algorithm="ppo"),)), preset="publishd")  # fmt: skip
+
+
+def test_other_seeds_are_the_same_study_and_other_budgets_are_not():
+    study = changed_study(one_run(), seeds=(3, 1))
+    assert (study.name, study.specs[0].seeds) == ("one", (3, 1))
+    study = changed_study(one_run(), budgets=[("env_steps", 500.0), ("gradient_steps", 20.0)])
+    assert study.name == "one-env_steps-500-gradient_steps-20"
+    assert (study.specs[0].env_steps, study.specs[0].limits) == (500, {"gradient_steps": 20.0})
+
+
+def test_what_reads_a_run_that_is_left_out_is_left_out_too():
+    nodes = {
+        "a": toy_spec(),
+        "b": toy_spec(overrides={"learning_rate": 0.7}, simulator_options={}),
+        "of a": SumSpec(numbers=(1,), inputs={"x": Pending("a", "weights")}),
+        "of that": SumSpec(numbers=(1,), inputs={"x": Pending("of a", "sum")}),
+        "alone": SumSpec(numbers=(1,)),
+    }
+    nodes["a"] = nodes["a"].create(task="cartpole", simulator="warp", algorithm="ppo")
+    study = changed_study(Study(name="g", description="", nodes=nodes), tasks=["point_mass"])
+    assert set(study.nodes) == {"b", "alone"}
+    with pytest.raises(UsageError, match="--set: other runs read 'a'"):
+        changed_study(Study(name="g", description="", nodes=nodes), settings={"num_envs": [2, 4]})
+
+
+def test_seeds_as_people_give_them():
+    assert seeds_from(3, "seeds") == (0, 1, 2)
+    assert seeds_from([4, 2], "seeds") == (4, 2)
+    for wrong in (0, -1, True, [], [1, -1], [1.5], "3", None):
+        with pytest.raises(UsageError, match=r"seeds=.*must be how many, at least 1, or a list"):
+            seeds_from(wrong, "seeds")
