@@ -51,6 +51,11 @@ class CompareSpec(SuiteSpec):
         elif self.arm not in PLANNING and self.config is not None:
             raise UsageError(f"config: '{self.arm}' plans nothing; leave the planner's constants out")
 
+    @classmethod
+    def study_keys(cls) -> Mapping[str, Any]:
+        """The fields but the seeds, of which a way to act has none."""
+        return {name: hint for name, hint in super().study_keys().items() if name != "seeds"}
+
     @property
     def algorithm(self) -> str:
         """What tables call it."""

@@ -16,7 +16,8 @@ from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.envs.tasks.stiffness import GROUND_OPTIONS
 from pwm_bench.jobs.evaluation import Evaluator, drawn_seeds
 from pwm_bench.jobs.fingerprint import task_hash
-from pwm_bench.jobs.policies import load_policy, read_policy
+from pwm_bench.jobs.policies import PolicyFile, load_policy, read_policy
+from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.learning.checks import check_at_least
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.runs.job import Budget, EvaluationResult, Job
@@ -86,18 +87,35 @@ class EvaluateSpec(Spec):
         Raises:
             UsageError: no trained policies, or impossible values.
         """
-        about = read_policy(policy.open())
+        return cls._where_trained(read_policy(policy.open()), policy, changes)
+
+    @classmethod
+    def draft(cls, fields: Mapping[str, Any], settings: Mapping[str, Any], reads: Mapping[str, Spec]) -> Self:
+        """The evaluation that a person asks for: where the policies are trained, but for what is said.
+
+        Raises:
+            UsageError: no policies, unknown fields, or impossible values.
+        """
+        changes = dict(fields)
+        policy = changes.pop("inputs", {}).get("policy")
+        if policy is None:
+            raise UsageError("inputs: 'policy' is missing; name the runs that train policies")
+        if settings:
+            raise UsageError(f"set: work of the kind '{cls.kind}' has no settings; leave it out")
+        if isinstance(policy, Input):
+            return cls.of(policy, **changes)
+        if not isinstance(reads["policy"], RunSpec):
+            raise UsageError(f"inputs.policy: '{policy.node}' trains no policy that could be evaluated")
+        return cls._where_trained(reads["policy"], policy, changes)
+
+    @classmethod
+    def _where_trained(cls, about: RunSpec | PolicyFile, policy: Input | Pending, changes: Mapping[str, Any]) -> Self:
         simulator, options = changes.get("simulator", about.simulator), dict(about.simulator_options)
         if simulator != about.simulator:
             options = {name: value for name, value in options.items() if name in GROUND_OPTIONS}
         fields = {"task": about.task, "simulator": simulator, "algorithm": about.algorithm, "seeds": about.seeds}
-        options |= changes.pop("simulator_options", {})
-        return cls(inputs={"policy": policy}, simulator_options=options, **(fields | changes))
-
-    @classmethod
-    def study_keys(cls) -> Mapping[str, Any]:
-        """The fields but the seeds, of which a way to act has none."""
-        return {name: hint for name, hint in super().study_keys().items() if name != "seeds"}
+        options |= changes.get("simulator_options", {})
+        return cls(**{**fields, **changes, "inputs": {"policy": policy}, "simulator_options": options})
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -130,7 +130,7 @@ class PretrainSpec(Spec):
         return {name: hint for name, hint in super().study_keys().items() if name not in ("model", "training")} | own
 
     @classmethod
-    def draft(cls, fields: Mapping[str, Any], settings: Mapping[str, Any]) -> Self:
+    def draft(cls, fields: Mapping[str, Any], settings: Mapping[str, Any], reads: Mapping[str, Spec]) -> Self:
         """The run that a person asks for, see `create`.
 
         Raises:

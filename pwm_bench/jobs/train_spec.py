@@ -148,7 +148,7 @@ class RunSpec(Spec):
         }
 
     @classmethod
-    def draft(cls, fields: Mapping[str, Any], settings: Mapping[str, Any]) -> RunSpec:
+    def draft(cls, fields: Mapping[str, Any], settings: Mapping[str, Any], reads: Mapping[str, Spec]) -> RunSpec:
         """The run that a person asks for: with the preset's settings for the task and simulator, Warp by default.
 
         Raises:

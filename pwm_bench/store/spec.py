@@ -64,12 +64,13 @@ class Spec:
         return {field.name: hints[field.name] for field in fields if field.name not in left_out}
 
     @classmethod
-    def draft(cls, fields: Mapping[str, Any], settings: Mapping[str, Any]) -> Self:
+    def draft(cls, fields: Mapping[str, Any], settings: Mapping[str, Any], reads: Mapping[str, Spec]) -> Self:
         """The spec that a person asks for; what is left out is filled in.
 
         Args:
             fields: those of `study_keys`, ``inputs`` and ``study``, of the types that these have.
             settings: changes of the settings of the work; nested ones by dots.
+            reads: the specs of the runs that leave the `Pending` inputs, by input.
 
         Raises:
             UsageError: unknown or missing fields, or impossible values.

@@ -138,21 +138,34 @@ class Group:
                 raise UsageError(f"{where}: {error}") from None
         return found
 
-    def build(self, fields: Mapping[str, Any], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Spec:
+    def build(
+        self,
+        fields: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, Input | Pending],
+        specs: Mapping[str, Spec],
+    ) -> Spec:
         """One of its runs.
+
+        Args:
+            fields: of the spec, but the inputs.
+            settings: of the work.
+            inputs: what it reads.
+            specs: the runs of the study that it may read, by name.
 
         Raises:
             UsageError: an unknown name or an impossible value.
         """
         values = {**fields, "inputs": inputs} if inputs else dict(fields)
+        reads = {name: specs[one.node] for name, one in inputs.items() if isinstance(one, Pending)}
         try:
-            return self.spec.draft(values, settings)
+            return self.spec.draft(values, settings, reads)
         except UsageError as error:
             fault = error
         place = self.where
         if settings:
             try:
-                self.spec.draft(values, {})
+                self.spec.draft(values, {}, reads)
                 place += ".set"
             except UsageError as error:
                 fault = error
@@ -196,7 +209,7 @@ def expand(groups: Sequence[Group]) -> dict[str, Spec]:
     for number in order:
         group = groups[number]
         made = []
-        for label, spec, origin in _runs_of(group, runs):
+        for label, spec, origin in _runs_of(group, runs, specs):
             name, count = label, 1
             while name in specs:
                 count += 1
@@ -209,7 +222,9 @@ def expand(groups: Sequence[Group]) -> dict[str, Spec]:
     return specs
 
 
-def _runs_of(group: Group, runs: Mapping[str, list[_Node]]) -> Iterator[tuple[str, Spec, dict[str, str]]]:
+def _runs_of(
+    group: Group, runs: Mapping[str, list[_Node]], specs: Mapping[str, Spec]
+) -> Iterator[tuple[str, Spec, dict[str, str]]]:
     """Label, spec and origin of each run."""
     choices: list[list[tuple[str, Any]]] = [[(key, value) for value in values] for key, values in group.axes.items()]
     changes = [[(key, value) for value in values] for key, values in group.settings.items()]
@@ -229,7 +244,7 @@ def _runs_of(group: Group, runs: Mapping[str, list[_Node]]) -> Iterator[tuple[st
                 inputs[name] = Pending(node.name, artifact)
             else:
                 inputs |= numbered(name, [Pending(one.name, artifact) for other in names for one in runs[other]])
-        spec = group.build(dict(fields), dict(settings), inputs)
+        spec = group.build(dict(fields), dict(settings), inputs, specs)
         varied = [f"{key}={value}" for key, value in settings if key in several]
         if group.name:
             varied = [str(value) for key, value in fields if key in several] + varied

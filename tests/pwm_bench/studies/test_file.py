@@ -64,7 +64,7 @@ def test_a_graph_reads_what_belongs_together(tmp_path):
         grid = { iterations = [10, 20] }
         [[runs]]
         name = "act"
-        kind = "evaluate"
+        kind = "compare"
         tasks = ["cartpole-swingup"]
         arm = "pwm-planning"
         inputs = { model = "model", policies = "use" }
@@ -92,6 +92,31 @@ def test_a_graph_reads_what_belongs_together(tmp_path):
     assert len(acts) == 4  # each extraction with its own world model, not with the other
     for inputs in acts.values():
         assert inputs["model"] == nodes[inputs["policies"].node].inputs["model"]
+
+
+def test_policies_are_evaluated_where_they_were_trained_but_for_what_is_said(tmp_path):
+    study = load_file(write(tmp_path, '''
+        [[runs]]
+        name = "training"
+        task = ["cartpole", "double_pendulum"]
+        algorithm = "ppo"
+        seeds = [4, 5]
+        simulator_options = { substeps = 3 }
+        [[runs]]
+        name = "again"
+        kind = "evaluate"
+        inputs = { policy = "training" }
+        simulator = ["warp", "mjx"]
+        evaluation_episodes = 7
+    '''))  # fmt: skip
+    found = {name: spec for name, spec in study.nodes.items() if name.startswith("again")}
+    assert len(found) == 4
+    for spec in found.values():
+        trained = study.nodes[spec.inputs["policy"].node]
+        assert (spec.task, spec.algorithm, spec.seeds) == (trained.task, "ppo", (4, 5))
+        assert (spec.evaluation_episodes, spec.simulator_options.get("substeps")) == (
+            7, {"warp": 3, "mjx": None}[spec.simulator],
+        )  # fmt: skip
 
 
 def test_files_are_read_from_beside_the_study(tmp_path):
