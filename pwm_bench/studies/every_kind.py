@@ -18,6 +18,8 @@ def every_kind() -> Study:
     from pwm_bench.gradients.models import ModelTraining
     from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec
     from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec
+    from pwm_bench.jobs.evaluate import EvaluateSpec
+    from pwm_bench.store.inputs import Pending
     from pwm_bench.store.spec import Spec
     from pwm_bench.studies.gradient_study import model_run
     from pwm_bench.studies.gradients import comparison, landscape
@@ -46,7 +48,10 @@ def every_kind() -> Study:
         episodes=2,
     )
     nodes: dict[str, Spec] = dict(build(NAME, multitask, workers=0).nodes)
-    nodes["training"] = survival().specs[0]
+    training = survival().specs[0]
+    policy = {"policy": Pending("training", "policy")}
+    nodes["training"] = training
+    nodes["evaluation"] = EvaluateSpec.draft({"inputs": policy, "evaluation_episodes": 2}, {}, {"policy": training})
     small = ModelTraining(
         env_steps=640,
         updates=100,
