@@ -29,7 +29,7 @@ class View:
     """What a library sees of this machine's GPUs."""
 
     library: str
-    """With its version, e.g. ``"warp 1.19.0"``."""
+    """The library with its version, e.g. ``"warp 1.19.0"``."""
     gpus: int
     """Number of GPUs that it can use."""
     remedy: str
@@ -69,7 +69,7 @@ def resolve_device(name: str | torch.device | None = None, *simulators: str) -> 
 
 
 def choose_device(name: str | torch.device | None = None, *simulators: str) -> tuple[torch.device, str]:
-    """As `resolve_device`, but silent: the device, and why if the choice was left open (else "")."""
+    """Resolves like `resolve_device`, silently: the device, and why if the choice was left open (else "")."""
     import torch
 
     from pwm_bench.envs import capabilities

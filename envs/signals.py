@@ -9,7 +9,7 @@ from contextlib import contextmanager
 __all__ = ["STOPPING", "held", "ignore", "release"]
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""From a person, a batch system and a terminal that closes."""
+"""Signals from a person, a batch system and a terminal that closes."""
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Batch(NamedTuple):
     next_obs: Tensor
     terminated: Tensor
     noise: Tensor
-    """Of the policy's actions at ``next_obs`` and at ``obs``, ``(P, 2, M, action_dim)``."""
+    """Noise of the policy's actions at ``next_obs`` and at ``obs``, ``(P, 2, M, action_dim)``."""
 
 
 class Learner:

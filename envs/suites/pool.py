@@ -166,7 +166,8 @@ class _Rows:
 
 
 def _close_left_open(pool: weakref.ref[WorkerPool]) -> None:
-    """At the end of the program: otherwise multiprocessing sends SIGTERM, which workers ignore, and waits for them."""
+    """Stops the workers at the end of the program: otherwise multiprocessing sends SIGTERM, which workers ignore, and
+    waits for them."""
     if (left := pool()) is not None:
         left.close()
 

@@ -45,7 +45,7 @@ class FreeRootTask(Task):
     balls: ClassVar[tuple[int, ...]] = ()
     """Where in `posture` the quaternions of ball joints begin."""
     joint_noise: ClassVar[float] = 0.2
-    """On each joint coordinate, quaternions' included, which are not normalised."""
+    """Noise on each joint coordinate at a reset, quaternions' included, which are not normalised."""
     target_x: ClassVar[float] = 1e4
     """[m]"""
     observes_action: ClassVar[bool] = True

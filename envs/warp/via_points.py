@@ -66,10 +66,10 @@ class Paths:
     """First via point of each link (points are sorted by link), (nl,)."""
     via_num: np.ndarray
     via_position: np.ndarray
-    """In the link's frame [m], (np, 3)."""
+    """Position in the link's frame [m], (np, 3)."""
     via_link: np.ndarray
     segment_from: np.ndarray
-    """Via point at which a segment begins, (ns,)."""
+    """The via point at which a segment begins, (ns,)."""
     segment_to: np.ndarray
     segment_apart: np.ndarray
     """Whether its ends are on different trees (or the world), whose positions have different origins, (ns,)."""

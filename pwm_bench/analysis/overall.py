@@ -24,7 +24,7 @@ class Overall:
     variant: str
     tasks: tuple[str, ...]
     seeds: int
-    """Of all tasks together."""
+    """The aggregate of all tasks together."""
     iqm: float
     low: float
     high: float

@@ -60,9 +60,9 @@ class Row:
     seeds: int
     """Seeds that the scores are over."""
     diverged: int
-    """Of these, how many diverged."""
+    """Number of these that diverged."""
     mean: float
-    """Over seeds: what the row is about."""
+    """Mean over seeds: what the row is about."""
     low: float
     high: float
     """95 % interval of the mean, by Student's t; NaN with fewer than two seeds."""
@@ -71,7 +71,7 @@ class Row:
     nothing to compare, and for a single seed."""
     median: float
     scores: tuple[float, ...]
-    """Of each seed, in the order of the seeds."""
+    """The score of each seed, in the order of the seeds."""
     groups: tuple[tuple[float, ...], ...]
     """The lower and the upper group of scores, where the seeds form two; else empty."""
     area: float
@@ -80,13 +80,13 @@ class Row:
     """Environment steps of the first evaluation at the threshold, median over seeds; infinite where most seeds never
     get there, NaN without a threshold."""
     seconds_to_threshold: float
-    """Likewise in training time of the whole run."""
+    """Training time of the whole run [s] at that evaluation."""
     untrained: float
     """Mean score of the same policies before training."""
     env_steps: float
     gradient_steps: float
     policy_gradient_steps: float
-    """Per seed, at the budget; the mean where seeds differ."""
+    """Policy-gradient steps (as env steps and gradient steps) per seed at the budget; the mean where seeds differ."""
     scheduled: float
     """Share of their learning-rate schedule at which the scores are read; below 1, a run with that budget would be
     another algorithm. NaN without a schedule."""
@@ -96,7 +96,7 @@ class Row:
     evaluate_seconds: float
     """Wall time of all seeds together, at the budget."""
     compile_seconds: float
-    """Of the whole runs."""
+    """Time to compile [s], of the whole runs."""
     steps_per_second: float
     """Environment steps of all seeds together per second of training."""
     status: str

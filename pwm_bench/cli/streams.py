@@ -42,7 +42,7 @@ class GuardedStream:
         return len(text)
 
     def flush(self) -> None:
-        """Likewise."""
+        """Flushes it if that is possible."""
         with self._trying():
             self._stream.flush()
 

@@ -37,7 +37,7 @@ class Noise:
     levels: tuple[float, ...] = (0.0,)
     """Standard deviations of Gaussian noise on each action component."""
     random_share: float = 0.0
-    """Of the episodes, in [0, 1)."""
+    """Fraction of the episodes, in [0, 1)."""
 
     def __post_init__(self) -> None:
         if not self.levels or min(self.levels) < 0.0:

@@ -64,7 +64,7 @@ class Landscape(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """At which point gradients are taken.
+    """The point at which gradients are taken.
 
     Attributes:
         start: S start states.

@@ -36,7 +36,7 @@ class Estimate:
 
     @property
     def standard_error(self) -> Tensor:
-        """Of the mean, shape ``(S, D)``."""
+        """Standard error of the mean, shape ``(S, D)``."""
         return (self.variance / self.count.unsqueeze(1)).sqrt()
 
     @property

@@ -75,7 +75,7 @@ class SliceSpec(ProblemSpec):
     radius: float = 0.05
     """Largest step per parameter."""
     points: int = 81
-    """On a line."""
+    """Number of points on a line."""
     cells: int = 21
     """Points along each side of the plane."""
     arrows: int = 6

@@ -56,7 +56,7 @@ class Comparison(Spec):
     simulators: tuple[str, ...] = ("warp",)
     """Each is the truth in turn, at the same start states; those come from the first."""
     estimators: tuple[str, ...] = ("analytic", "score", "smoothed", "mixed")
-    """Of `pwm_bench.gradients.estimators.ESTIMATORS`."""
+    """Names of `pwm_bench.gradients.estimators.ESTIMATORS`."""
     loop: str = "open"
     """``"open"``: gradients by an action sequence for each start state. ``"closed"``: by the weights of a policy."""
     horizons: tuple[int, ...] = DEFAULT_HORIZONS
@@ -89,9 +89,9 @@ class Comparison(Spec):
     simulator_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of `pwm_bench.envs.make`, for all simulators."""
     seed: int = 0
-    """Of start states, parameters and all samples."""
+    """Seed of start states, parameters and all samples."""
     precision: str = "float64"
-    """Of simulators, models and sums."""
+    """Arithmetic of simulators, models and sums."""
     worlds: int = 512
     """Rollouts advanced together, at least ``states``: fewer need less memory. The score function's baseline is an
     average within them."""

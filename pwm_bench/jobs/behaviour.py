@@ -47,11 +47,11 @@ class BehaviourSpec(Spec):
     stages: int = 3
     """Policies kept, after equal shares of the steps."""
     seed: int = 0
-    """Of the learner and of the worlds."""
+    """Seed of the learner and of the worlds."""
     workers: int | None = None
     """Processes that run the worlds; 0 for none, None for one a processor."""
     device: str = "cpu"
-    """Of the learner. The worlds compute on the CPU."""
+    """Device of the learner. The worlds compute on the CPU."""
     study: str = "collect"
 
     def __post_init__(self) -> None:

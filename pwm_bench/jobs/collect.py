@@ -44,7 +44,7 @@ class CollectSpec(Spec):
     tasks: tuple[str, ...]
     """Tasks and suites, see `pwm_bench.envs.suites.spec`; a suite becomes its tasks."""
     episodes: int = 100
-    """Of each task."""
+    """Episodes of each task."""
     policy: str = "auto"
     """Who acts, see `pwm_bench.collection.behaviours.make_behaviours`."""
     noise: tuple[float, ...] = (0.0, 0.1, 0.3)
@@ -52,7 +52,7 @@ class CollectSpec(Spec):
     random_share: float = 0.0
     """Fraction of the episodes that has random actions instead."""
     seed: int = 0
-    """Of starts, goals and noise."""
+    """Seed of starts, goals and noise."""
     envs_per_task: int = 1
     """Worlds of each task that run at once. A policy from Python may see how many there are."""
     workers: int | None = None
@@ -61,7 +61,7 @@ class CollectSpec(Spec):
     """``policies`` of an extraction and its world ``model``, for ``policy="extracted"``. ``policies.TASK``: those of a
     learner in that task, see `pwm_bench.jobs.behaviour`; for ``policy="auto"``."""
     device: str = "cpu"
-    """Of a policy that an extraction has left. The worlds compute on the CPU."""
+    """Device of a policy that an extraction has left. The worlds compute on the CPU."""
     study: str = "collect"
 
     def __post_init__(self) -> None:

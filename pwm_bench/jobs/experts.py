@@ -39,7 +39,7 @@ class ExpertsSpec(SuiteSpec):
     config: Any
     """Settings of the learner; has ``iterations``."""
     evaluations: int = 6
-    """At evenly spaced iterations, the untrained and the final policy included."""
+    """Number of evaluations at evenly spaced iterations, the untrained and the final policy included."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -56,7 +56,7 @@ class PretrainSpec(Spec):
     train_seconds: float | None = None
     """Ends the training earlier."""
     seed: int = 0
-    """Of weights and batches."""
+    """Seed of weights and batches."""
     balanced: bool = False
     """Draws every task equally often, instead of every slice of the data."""
     holdout: float = 0.05

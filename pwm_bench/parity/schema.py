@@ -33,7 +33,7 @@ class SimulatorFacts(_Model):
     """[s]."""
     substeps: int | None = None
     timestep: float | None = None
-    """Of a substep [s]."""
+    """Duration of a substep [s]."""
     contact: str | None = None
     """Contact model."""
     differentiable: bool | None = None
@@ -84,7 +84,7 @@ class Air(_Model):
 
 
 class ContactPoint(_Model):
-    """After some control steps from the reset state under equal actions, each simulator in its own substeps."""
+    """How far apart simulators are after some control steps from a reset under equal actions."""
 
     steps: int
     touching: float
@@ -128,7 +128,7 @@ class Gradients(_Model):
 
 
 class Angle(_Model):
-    """Between two simulators' gradients at equal states and actions."""
+    """The angle between two simulators' gradients at equal states and actions."""
 
     first: str
     second: str

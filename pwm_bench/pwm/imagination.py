@@ -86,7 +86,7 @@ class Rollout(NamedTuple):
 
 @contextmanager
 def frozen(*modules: _HasParameters) -> Iterator[None]:
-    """Within this context modules pass gradients on but collect none, which saves a third of the backward pass."""
+    """Modules within this context pass gradients on but collect none, which saves a third of the backward pass."""
     params = [p for module in modules for p in module.parameters() if p.requires_grad]
     for p in params:
         p.requires_grad_(False)

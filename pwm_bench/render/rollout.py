@@ -22,9 +22,9 @@ class Moment:
     step: int
     """Control steps in this episode."""
     episode: int
-    """From 1."""
+    """Number of the episode, counted from 1."""
     reward: float
-    """Of the last step; 0 at the start."""
+    """Reward of the last step; 0 at the start."""
     total: float
     """Return of the episode so far."""
     velocity: float | None

@@ -36,7 +36,7 @@ class Budget:
         return min(parts, getattr(counts, self.unit) * parts // self.total)
 
     def part_within_limits(self, parts: int, counts: Counts, times: ClockTimes) -> int:
-        """Likewise, by whichever of the budget and its limits is further."""
+        """The same, by whichever of the budget and its limits is further."""
         reached = self.part(parts, counts)
         clocks = {"cpu_seconds": times.cpu, "train_seconds": times.train}
         for unit, limit in self.limits.items():

@@ -37,7 +37,7 @@ class ProgressEvent:
 
     @property
     def fraction(self) -> float:
-        """Of the budget, in [0, 1]; the piece under way counts in part."""
+        """Fraction of the budget, in [0, 1]; the piece under way counts in part."""
         if self.total == 0:
             return 0.0
         part = self.piece_done / self.piece_total if self.piece_total and self.unit == "iterations" else 0.0

@@ -73,7 +73,7 @@ class Curves:
         return cls(axes, held, means)
 
     def to_json(self) -> dict[str, Any]:
-        """For the cache; `from_json` gives the same numbers back."""
+        """Values for the cache; `from_json` gives the same numbers back."""
         return {
             "axes": {name: _nulls(values) for name, values in self.axes.items()},
             "lines": {name: list(lines) for name, lines in self.lines.items()},

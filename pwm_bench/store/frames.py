@@ -130,7 +130,7 @@ def _as_it_is(run: RunDirectory, record: RunRecord, curves: Curves) -> tuple[Run
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Of many small objects that all stay, where looking for cycles among them takes longer than reading them."""
+    """Switches garbage collection off while many objects are made that all stay: it takes longer than reading them."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

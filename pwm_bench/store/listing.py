@@ -27,7 +27,7 @@ class Entry:
     run_id: str
     path: str
     status: str
-    """As in the record; killed, if it says running and nobody holds it; damaged."""
+    """The status in the record; killed, if it says running and nobody holds it; damaged."""
     kind: str = ""
     task: str = ""
     simulator: str = ""
@@ -35,7 +35,7 @@ class Entry:
     seeds: int = 0
     diverged: int = 0
     env_steps: int = 0
-    """Per seed."""
+    """Steps per seed."""
     final_return: float | None = None
     """Mean over seeds."""
     started_at: str = ""

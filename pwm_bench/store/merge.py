@@ -109,7 +109,7 @@ def _same_numbers(a: RunDirectory, of_a: RunRecord, b: RunDirectory, of_b: RunRe
 
 
 def _copy(source: Path, target: Path) -> None:
-    """By way of a hidden folder beside the target, which lists and tables pass over."""
+    """Copies by way of a hidden folder beside the target, which lists and tables pass over."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".merge-{target.name}-") as folder:
         fresh = Path(folder) / "new"

@@ -23,7 +23,7 @@ def code_name(origin: Provenance) -> str:
 
 
 def differences(origin: Provenance | None) -> str:
-    """In what a run's code and packages differ from those here, in a few words; empty if in nothing."""
+    """How a run's code and packages differ from those here, in a few words; empty if they do not."""
     if origin is None:
         return "unknown code"
     now = package_versions()

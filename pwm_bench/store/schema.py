@@ -101,7 +101,7 @@ class PeakMemory(_Model):
     """Largest memory in use, over all attempts."""
 
     resident: int = 0
-    """Of the process [bytes]."""
+    """Peak memory of the process [bytes]."""
     gpu: int | None = None
     """Allocated by torch on the GPU [bytes]."""
 
@@ -137,7 +137,7 @@ class Schedule(_Model):
 
     unit: Literal["env_steps", "gradient_steps"]
     length: int
-    """Per member."""
+    """Its end, per member, in that unit."""
 
 
 class GradientCheck(_Model):
@@ -216,7 +216,7 @@ class Metrics(_Model):
     wall_seconds: float
     """All clocks together."""
     alive: list[bool]
-    """Per member."""
+    """Whether each member still learns."""
     values: dict[str, list[float | None]]
     """Metric name -> value per member in that iteration; null where not finite."""
 
@@ -236,10 +236,10 @@ class Evaluation(_Model):
     wall_seconds: float
     """All clocks together before this evaluation."""
     returns: Sequence[Sequence[float | None]]
-    """Per member, per episode."""
+    """One value per member and episode."""
     lengths: list[list[int]]
     """Control steps, likewise."""
     invalid: list[int]
-    """Per member: episodes that left the finite world, which ends them."""
+    """Episodes of each member that left the finite world, which ends them."""
     extras: Mapping[str, Sequence[Sequence[float | None]]] = Field(default_factory=dict)
     """Other quantities, mean over the episode; ``forward_velocity`` [m/s] where the task is about moving."""

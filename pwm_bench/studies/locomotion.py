@@ -40,7 +40,7 @@ PUBLISHED_BUDGETS = {
 }
 """Environment steps per seed of PWM's published curves, the same for every algorithm here."""
 SMALLEST_PUBLISHED_SCALE = 0.2
-"""Of these budgets, from which on learners have their published settings; below, those for a CPU."""
+"""Factor on these budgets from which on learners have their published settings; below, those for a CPU."""
 
 
 def quickstart() -> Study:

@@ -36,9 +36,9 @@ class Multitask:
     pretrain: Mapping[str, Any] | None
     """What `PretrainSpec.create` takes."""
     gradient_steps: tuple[int, ...] = ()
-    """Of the world model: before the first round, in it, in the second, and so on. In a round, policies are extracted
-    from the model as it is, episodes are added that these play, and the model trains on: what it believed wrongly, it
-    learns."""
+    """Gradient steps of the world model: before the first round, in it, in the second, and so on. In a round, policies
+    are extracted from the model as it is, episodes are added that these play, and the model trains on: what it believed
+    wrongly, it learns."""
     round_extract: Mapping[str, Any] = field(default_factory=dict)
     """Changes of `ExtractionConfig` in a round."""
     round_collect: Mapping[str, Any] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Multitask:
     planner: Mapping[str, Any] = field(default_factory=dict)
     """Changes of `PlannerConfig`."""
     episodes: int
-    """Per policy in the last evaluation, the same for all ways to act."""
+    """Episodes per policy in the last evaluation, the same for all ways to act."""
 
 
 MT10 = (

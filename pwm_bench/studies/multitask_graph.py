@@ -1,4 +1,4 @@
-"""From a multi-task experiment to the graph of its runs."""
+"""The graph of a multi-task experiment's runs."""
 
 from __future__ import annotations
 

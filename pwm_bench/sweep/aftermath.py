@@ -1,4 +1,4 @@
-"""After a run's process has ended: what became of the run, written down where the process could not do it itself."""
+"""What became of a run whose process has ended, written down where the process could not do it itself."""
 
 from __future__ import annotations
 

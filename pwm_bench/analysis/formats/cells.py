@@ -33,7 +33,7 @@ class Cell:
 
     text: str
     interval: str = ""
-    """Of the number, where it has no column of its own."""
+    """The number's interval, where it has no column of its own."""
     half: str = ""
     """``±`` and half its width, where the number is in its middle."""
     bold: bool = False
@@ -69,7 +69,7 @@ class Sheet:
     headers: tuple[str, ...]
     aligns: tuple[Align, ...]
     parts: tuple[str, ...]
-    """Per column: name, score, detail or cost."""
+    """The kind of each column: name, score, detail or cost."""
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()

@@ -35,7 +35,7 @@ class Column:
 
 
 def algorithm_name(row: Row | Overall) -> str:
-    """With what sets it apart."""
+    """The algorithm with what sets it apart."""
     return f"{row.algorithm} ({row.variant})" if row.variant else row.algorithm
 
 
@@ -45,7 +45,7 @@ def interval(low: float, high: float) -> str:
 
 
 def plain_status(row: Row) -> str:
-    """Without the reason, and without those that went well where others did not."""
+    """The status without the reason, and without those that went well where others did not."""
     text = row.status.partition(":")[0]
     first, _, rest = text.partition(" ok, ")
     return rest if rest and first.isdigit() else text

@@ -28,7 +28,7 @@ def _records(summary: Summary) -> list[dict[str, Any]]:
 
 
 def _published(task: str, entry: Published) -> dict[str, Any]:
-    """On our columns; that the simulator is another one is in the footnotes."""
+    """The values on our columns; that the simulator is another one is in the footnotes."""
     return dict.fromkeys(_FIELDS, math.nan) | {
         "origin": "published",
         "task": task,

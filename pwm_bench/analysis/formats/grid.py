@@ -99,7 +99,7 @@ def _sentence(entry: Published) -> str:
 
 
 def _overall_lines(rows: Sequence[Overall], columns: Sequence[str], one_simulator: bool) -> Block:
-    """Under a grid of tasks by algorithms: each algorithm on all tasks of a simulator."""
+    """Lines under a grid of tasks by algorithms: each algorithm on all tasks of a simulator."""
     lines = []
     for simulator, group in groupby(rows, key=lambda row: row.simulator):
         held = {algorithm_name(row): row for row in group}

@@ -86,7 +86,7 @@ def to_latex(sheet: Sheet, trace: bool, how: Print | None = None) -> str:
 
 
 def _caption(sheet: Sheet, how: Print, *, continued: bool) -> list[str]:
-    """Above the table, where booktabs wants it; article leaves no room below a caption."""
+    """The caption above the table, where booktabs wants it; article leaves no room below a caption."""
     text = how.caption or _breakable(escape_latex(sheet.title))
     label = f"\\label{{{how.label}}}" if how.label and not continued else ""
     return [
@@ -264,7 +264,7 @@ def _breakable(escaped: str) -> str:
 
 
 def _header(header: str, *, stacked: bool) -> str:
-    """In a grid, what sets an algorithm apart stands under its name: columns are as narrow as their numbers."""
+    """What sets an algorithm apart stands under its name: columns are as narrow as their numbers."""
     name, *rest = _heading(header, stacked=stacked)
     if not rest:
         return _group(escape_latex(header))

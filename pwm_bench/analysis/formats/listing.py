@@ -101,6 +101,6 @@ def _overall_blocks(rows: Sequence[Overall], names: Sequence[str]) -> list[Block
 
 
 def _published_on(summary: Summary, task: str) -> list[Published]:
-    """On a task in any simulator, each number once."""
+    """The published numbers on a task in any simulator, each once."""
     held = (entry for (name, _), entries in summary.published.items() if name == task for entry in entries)
     return list({(entry.algorithm, entry.setting, entry.selection, entry.source): entry for entry in held}.values())

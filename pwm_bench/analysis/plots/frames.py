@@ -1,4 +1,4 @@
-"""From a members frame to what is drawn: panels, labels, strata."""
+"""What is drawn of a members frame: panels, labels, strata."""
 
 from __future__ import annotations
 

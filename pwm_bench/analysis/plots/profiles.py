@@ -62,7 +62,7 @@ def profiles(frame: pd.DataFrame, *, score: str = "return", width: Width = "sing
 
 
 def improvement(frame: pd.DataFrame, *, width: Width = "single") -> Figure:
-    """For each pair of algorithms, the probability that a run of the first scores above a run of the second.
+    """The probability for each pair of algorithms that a run of the first scores above a run of the second.
 
     Args:
         frame: of `frames.members_frame`; scores are compared within tasks only, so it need not be normalised.

@@ -87,5 +87,5 @@ def draw(
 
 
 def _name(label: str) -> str:
-    """Of the algorithm, in print, without what sets it apart."""
+    """The algorithm's name in print, without what sets it apart."""
     return algorithm_name(label.split(" (")[0])

@@ -200,7 +200,7 @@ def _together(row: Published) -> int:
 
 
 def _one_each(rows: Iterable[Published]) -> list[Published]:
-    """Of each algorithm the row over the most seeds; where they are equal, the one that comes first."""
+    """The row of each algorithm over the most seeds; where they are equal, the one that comes first."""
     chosen: dict[str, Published] = {}
     for row in rows:
         held = chosen.get(row.algorithm)
@@ -210,7 +210,7 @@ def _one_each(rows: Iterable[Published]) -> list[Published]:
 
 
 def _conversion(task: str, metric: str, normalisation: Normalisation) -> Callable[[Published], Published] | None:
-    """To the units of the table; None where nothing published fits them."""
+    """The value in the units of the table; None where nothing published fits them."""
     factor = _factor(task, metric, normalisation)
     return None if factor is None else lambda row: _scaled(row, *factor)
 

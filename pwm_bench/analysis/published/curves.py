@@ -146,7 +146,7 @@ def _one(task: str, about: Mapping[str, str], rows: list[dict[str, Any]]) -> Ser
 
 
 def _seeds(rows: list[dict[str, Any]], repeat: int) -> Iterator[Seed]:
-    """Without points that are not numbers: what a source logged before any episode had ended."""
+    """The curve without points that are not numbers: what a source logged before any episode had ended."""
     for row in rows:
         value = np.array(row["value"], dtype=np.float64)
         known = np.isfinite(value)

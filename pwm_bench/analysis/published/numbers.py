@@ -61,7 +61,7 @@ class Published:
     """A published number. NaN where the source gives none."""
 
     task: str
-    """As publications name it, e.g. ``humanoidsnu``."""
+    """The name in publications, e.g. ``humanoidsnu``."""
     algorithm: str
     setting: str
     """Variant or scale, e.g. ``MT30, 48M parameters`` or ``1,024 environments``; mostly empty for the main result."""

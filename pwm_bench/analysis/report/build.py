@@ -101,7 +101,7 @@ def build(results: Results, study: str, options: Options) -> str:
 
 
 def _curves(loaded: Loaded, options: Options) -> dict[str, Any]:
-    """For all metrics; the chosen one comes first and is normalised as the table's."""
+    """Curves of all metrics; the chosen one comes first and is normalised as the table's."""
     from pwm_bench.analysis.plots.frames import score_name
 
     recorded = {name for run in loaded.runs for name in run.curves.metrics}

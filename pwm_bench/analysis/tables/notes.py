@@ -97,7 +97,7 @@ def _algorithms(loaded: Loaded, frame: pd.DataFrame) -> Iterator[tuple[LoadedRun
 
 
 def budget_note(rows: Sequence[Row], unit: str | None, budgets: Mapping[tuple[str, str], float | None]) -> str:
-    """At which budgets the rows are compared.
+    """The budgets at which the rows are compared.
 
     Args:
         rows: of the table.

@@ -40,7 +40,7 @@ class Collect:
     tasks: Annotated[tuple[str, ...], tyro.conf.Positional, option("TASK|SUITE")]
     """Tasks, or a suite: mt30, mt80, mw50."""
     episodes: Annotated[int, option("N", "100")] = 100
-    """Of each task."""
+    """Episodes of each task."""
     policy: Annotated[str, option("NAME", "auto")] = "auto"
     """random; expert: Meta-World's scripted ones; auto: experts where there are any, else what --learner trains, else
     random; the run directory of an extraction; or module:function, a Python function that takes the suite and returns
@@ -56,7 +56,7 @@ class Collect:
     random_share: Annotated[float, option("SHARE", "0")] = 0.0
     """Fraction of the episodes that has random actions instead: a world model must know what fails, too."""
     seed: Annotated[int, option("N", "0")] = 0
-    """Of starts, goals, noise, and of --learner's training."""
+    """Seed of starts, goals, noise, and of --learner's training."""
     envs_per_task: Annotated[int, option("N", "1")] = 1
     """Worlds of each task that run at once."""
     workers: Annotated[int | None, option("N", "one a processor")] = None

@@ -83,7 +83,7 @@ class Gradients:
     simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change an option of the simulators, e.g. contact_stiffness=1e5; may be given again."""
     seed: Annotated[int | None, option("N", "0")] = None
-    """Of start states, parameters and samples."""
+    """Seed of start states, parameters and samples."""
     worlds: Annotated[int | None, option("N", "512")] = None
     """Rollouts advanced together: fewer need less memory."""
     device: Annotated[str | None, option("NAME", "cpu")] = None

@@ -37,7 +37,7 @@ class Parity:
     task: Annotated[str, tyro.conf.Positional, option("TASK")]
     """See `pwm-bench list tasks`."""
     simulators: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
-    """At least two. MJX compiles for minutes where a task has contacts."""
+    """Give at least two. MJX compiles for minutes where a task has contacts."""
     golden: Annotated[Path | None, option("FILE.npz", "none")] = None
     """A recording of the published simulator; the format is described in docs/parity.md."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -45,7 +45,7 @@ class Parity:
     show: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Show the stored record instead of measuring."""
     seed: Annotated[int, option("N", "0")] = 0
-    """Of starts and actions."""
+    """Seed of starts and actions."""
     device: Annotated[str, option("NAME", "cpu")] = "cpu"
     """cpu, auto, cuda or cuda:N. Simulators that have no use for a GPU stay on the CPU."""
     results: ResultsFolder = field(default_factory=default_results)

@@ -41,7 +41,7 @@ class Plot(OfStudies):
     normalise: Annotated[str, option("NAME", "none")] = "none"
     """none, ppo, random-expert, dmc or success; see `pwm-bench table --help`."""
     threshold: Annotated[float | None, option("SCORE")] = None
-    """For the time to a threshold."""
+    """Score whose first reaching is timed."""
     width: Annotated[str, option("NAME", "double for curves and timeline, else single")] = ""
     """single (3.5 in) or double (7 in): columns of a page."""
     with_published: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -49,7 +49,7 @@ class Plot(OfStudies):
     published: Annotated[str, option("NAME", "closest")] = ""
     """Which published curves: closest (of the algorithms we have) or all; asks for them, too."""
     scale: Annotated[str, option("NAME", "auto")] = "auto"
-    """Of steps and times in learning curves: linear, log, or auto (log times where they differ much)."""
+    """Axis of steps and times in learning curves: linear, log, or auto (log times where they differ much)."""
     format: Annotated[str, option("A,B,...", "png,svg,pdf")] = "png,svg,pdf"
     """png, svg, pdf."""
     output: Annotated[Path | None, option("DIR", "figures/STUDY in the results folder")] = None

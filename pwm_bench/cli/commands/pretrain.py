@@ -57,7 +57,7 @@ class Pretrain:
     holdout: Annotated[float, option("SHARE", "0.05")] = 0.05
     """Fraction of the episodes that is kept for evaluations."""
     seed: Annotated[int, option("N", "0")] = 0
-    """Of weights and batches."""
+    """Seed of weights and batches."""
     evaluations: Annotated[int, option("N", "11")] = 11
     """Evaluations on held-out episodes, from the untrained to the final model, both included."""
     study: Annotated[str, option("NAME", "pretrain")] = "pretrain"

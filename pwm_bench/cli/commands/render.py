@@ -34,13 +34,13 @@ class Render:
     out: Annotated[Path, option("FILE")]
     """File to write: .mp4, .gif, or .png for a contact sheet."""
     policy: Annotated[str | None, option("NAME", "random")] = None
-    """For a task: random or zero actions."""
+    """Actions in a task: random or zero."""
     member: Annotated[int | None, option("SEED", "the best")] = None
-    """For a run: training seed of the policy."""
+    """Training seed of a run's policy."""
     simulator: Annotated[str | None, option("NAME", "the run's; mujoco_c for a task")] = None
     """Where to play; a run's policy may play elsewhere than it was trained."""
     seed: Annotated[int, option("N", "0")] = 0
-    """Of the start, and of random actions."""
+    """Seed of the start, and of random actions."""
     steps: Annotated[int | None, option("N", "an episode's, at most 600")] = None
     """Control steps to play."""
     fps: Annotated[float | None, option("N", "30; GIF 20")] = None

@@ -23,7 +23,7 @@ class Report:
     study: Annotated[str, tyro.conf.Positional, option("STUDY")]
     """A study that has runs; see `pwm-bench results ls`."""
     metric: Annotated[str, option("NAME", "return")] = "return"
-    """Of the table, and of the curves at first: return, length, or another quantity recorded with evaluations."""
+    """What the table shows, and the curves at first: return, length, or another quantity recorded with evaluations."""
     match: Annotated[str, option("UNIT", "env_steps")] = "env_steps"
     """Compare at equal env_steps, gradient_steps, policy_gradient_steps or cpu_seconds, or each run at its own end
     (none)."""

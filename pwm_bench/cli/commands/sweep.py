@@ -95,12 +95,12 @@ class Sweep:
     tensorboard: Tensorboard = False
     """Also write curves for tensorboard into the runs' directories."""
     data: Annotated[Path | None, option("DIR")] = None
-    """For a multi-task study: a dataset, or the folder of TD-MPC2's chunk_*.pt, instead of collecting."""
+    """A dataset for a multi-task study, or the folder of TD-MPC2's chunk_*.pt, instead of collecting."""
     model: Annotated[Path | None, option("MODEL")] = None
-    """For a multi-task study: a world model, or a TD-MPC2 checkpoint (.pt), instead of training one."""
+    """A world model for a multi-task study, or a TD-MPC2 checkpoint (.pt), instead of training one."""
 
     size: Annotated[str | None, option("SIZE")] = None
-    """For a gradient study: cpu or full."""
+    """Size of a gradient study: cpu or full."""
 
     def __call__(self) -> int:
         """Runs it."""

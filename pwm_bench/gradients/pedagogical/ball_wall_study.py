@@ -75,7 +75,7 @@ class BallWallSpec(ProblemSpec):
     starts: int = 100
     """Starts of descent, in the middle of equal parts of [-pi, pi]; -3 is one more, reported apart."""
     steps: int = 1000
-    """Of descent."""
+    """Number of steps of descent."""
     rate: float = 0.005
     """Its step size [rad^2 / m], falling linearly to 0."""
     limit: float = 0.02

@@ -42,7 +42,7 @@ def published_constants(golden: GoldenFile) -> Constants:
 
 
 def _carrier(model: dict[str, np.ndarray]) -> np.ndarray:
-    """For each link the nearest moving link that carries it rigidly (itself where its joint moves), -1 the world."""
+    """The nearest moving link that carries each link rigidly (itself where its joint moves), -1 for the world."""
     carrier = np.arange(len(model["joint_type"]))
     for link in np.flatnonzero(model["joint_type"] == FIXED):
         parent = model["joint_parent"][link]

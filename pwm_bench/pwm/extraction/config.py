@@ -63,7 +63,7 @@ class ExtractionConfig:
     imitation_best: float = 0.1
     """Share of each task's episodes that is imitated, those with the highest returns."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of all matrix products; weights, losses and optimisers stay float32."""
+    """Arithmetic of all matrix products; weights, losses and optimisers stay float32."""
 
     def __post_init__(self) -> None:
         for name in ("hidden_actor", "hidden_critic", "adam_betas"):

@@ -48,7 +48,7 @@ class Forked:
         return self._reap(os.WNOHANG)
 
     def wait(self) -> int:
-        """Likewise, once it has ended."""
+        """The exit code, once it has ended."""
         while self._reap(0) is None:
             pass
         return cast(int, self.returncode)

@@ -242,7 +242,7 @@ def _check_sizes(chunk: Chunk, obs_dim: int, action_dim: int) -> None:
 
 
 def _progress(target: Path, header: layout.Header) -> dict[str, tuple[int, int]]:
-    """For each chunk begun by an earlier call: episodes already converted, and the file's size [bytes]."""
+    """State of each chunk begun by an earlier call: episodes already converted, and the file's size [bytes]."""
     result: dict[str, tuple[int, int]] = {}
     for folder in layout.shard_folders(target):
         source = layout.open_shard(folder, header).source

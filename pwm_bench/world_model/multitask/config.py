@@ -47,7 +47,7 @@ class ModelConfig:
     bin_limit: float = 10.0
     """The bins go from minus this to this."""
     dropout: float = 0.01
-    """In the first layer of the Q functions, while training."""
+    """Fraction dropped in the first layer of the Q functions, while training."""
 
     def __post_init__(self) -> None:
         for name in ("tasks", "action_dims", "episode_lengths", "encoder_hidden", "hidden"):

@@ -45,7 +45,7 @@ class TaskErrors:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TaskErrors:
-        """From what `to_json` gave; null, which stands for what is not finite in JSON, becomes NaN."""
+        """Reads what `to_json` gave; null, which stands for what is not finite in JSON, becomes NaN."""
 
         def number(value: Any) -> Any:
             return [number(item) for item in value] if isinstance(value, list) else math.nan if value is None else value
