@@ -8,9 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PREPOSITIONS = frozenset(
-    "about above across after against along among around as at before behind below beneath beside besides between "
-    "beyond by despite down during except for from in inside into like likewise near of off on onto out outside over "
-    "per round since through throughout to toward towards under until up upon with within without".split()
+    """about above across after against along among around as at before behind below beneath beside besides between
+    beyond by despite down during except for from in inside into like likewise near of off on onto out outside over per
+    round since through throughout to toward towards under until up upon with within without""".split()  # noqa: SIM905
 )
 
 
@@ -23,13 +23,11 @@ def texts(file: Path) -> Iterator[tuple[int, str]]:
             continue
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         for before, statement in zip([None, *body], body, strict=False):
-            text = (
-                isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and statement.value.value
-            )
-            if isinstance(text, str) and (
-                documented and before is None or isinstance(before, ast.Assign | ast.AnnAssign)
-            ):
-                yield statement.lineno, text
+            match statement:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    first = before is None and documented
+                    if first or isinstance(before, ast.Assign | ast.AnnAssign):
+                        yield statement.lineno, text
 
 
 def test_no_docstring_begins_with_a_preposition() -> None:
