@@ -5,15 +5,15 @@ Importing this package is cheap; simulators and their engines are imported when 
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pwm_bench.envs.tasks  # noqa: F401  before `tasks` is defined below: a later import would put the module in its place
+from pwm_bench.envs.capability import Capabilities
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.plugins import Registry
+from pwm_bench.envs.tasks import TASKS
 
 if TYPE_CHECKING:
     import mujoco
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from pwm_bench.envs.simulator import Simulator
 
 __all__ = [
+    "SIMULATORS",
+    "TASKS",
     "Capabilities",
     "UsageError",
     "capabilities",
+    "check_gradient_of",
     "make",
     "make_simulator",
     "resolve_device",
@@ -34,67 +37,46 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Capabilities:
-    """What a simulator can do, as `pwm-bench doctor` prints it."""
-
-    forward: bool
-    gradient: str
-    """How gradients are found, or "" where there are none."""
-    devices: tuple[str, ...]
-    library: str = "torch"
-    """What computes and so must see the GPU: ``"torch"``, ``"warp"`` or ``"jax"``."""
-    contact: str
-    """Contact model."""
-    package: str
-    """Distribution whose version matters."""
-
-
-_SIMULATORS = {
-    "warp": "pwm_bench.envs.warp:SimulatorWarp",
-    "mjx": "pwm_bench.envs.mjx:SimulatorMjx",
-    "mujoco_c": "pwm_bench.envs.mujoco_c:SimulatorMujocoC",
-}
-_CAPABILITIES = {
-    "warp": Capabilities(
-        forward=True,
-        gradient="implicit (hand-derived adjoint)",
-        devices=("cpu", "cuda"),
-        library="warp",
-        contact="compliant, ground plane",
-        package="warp-lang",
-    ),
-    "mjx": Capabilities(
-        forward=True,
-        gradient="implicit (differentiated optimality)",
-        devices=("cpu", "cuda"),
-        library="jax",
-        contact="MuJoCo constraints",
-        package="mujoco-mjx",
-    ),
-    "mujoco_c": Capabilities(
-        forward=True, gradient="", devices=("cpu",), contact="MuJoCo constraints", package="mujoco"
-    ),
-}
+SIMULATORS = Registry(
+    "simulator",
+    "pwm_bench.simulators",
+    {"warp": "pwm_bench.envs.warp", "mjx": "pwm_bench.envs.mjx", "mujoco_c": "pwm_bench.envs.mujoco_c"},
+    lambda thing: "" if isinstance(getattr(thing, "capabilities", None), Capabilities) else "it has no 'capabilities'",
+)
+"""Each is a class that satisfies `pwm_bench.envs.simulator.Simulator`, or a module with ``capabilities`` whose
+attribute ``Simulator`` is that class, so that the capabilities can be known before an engine is imported."""
 
 
 def tasks() -> list[str]:
-    """Names of all tasks."""
-    from pwm_bench.envs.tasks import TASKS
-
-    return sorted(TASKS)
+    """Names of all tasks, ours first."""
+    return list(TASKS)
 
 
 def simulators() -> list[str]:
-    """Names of all simulators."""
-    return list(_SIMULATORS)
+    """Names of all simulators, ours first."""
+    return list(SIMULATORS)
 
 
 def capabilities(simulator: str) -> Capabilities:
-    """What a simulator can do, without importing it."""
-    if simulator not in _CAPABILITIES:
-        raise unknown("simulator", simulator, _CAPABILITIES)
-    return _CAPABILITIES[simulator]
+    """What a simulator can do; for ours, without importing their engines."""
+    return SIMULATORS.load(simulator).capabilities
+
+
+def check_gradient_of(simulator: str, who: str) -> None:
+    """Checks that a simulator gives gradients.
+
+    Args:
+        simulator: its name.
+        who: what needs them, for the message.
+
+    Raises:
+        UsageError: it gives none, or there is no such simulator.
+    """
+    if not capabilities(simulator).gradient:
+        able = [name for name in SIMULATORS.own if capabilities(name).gradient]
+        raise UsageError(
+            f"{who} needs the simulator's gradient, which '{simulator}' does not give: use {' or '.join(able)}"
+        )
 
 
 def make_simulator(
@@ -111,7 +93,7 @@ def make_simulator(
     """Builds a simulator of any compiled MuJoCo model.
 
     Args:
-        name: ``"warp"``, ``"mjx"`` or ``"mujoco_c"``.
+        name: one of `simulators`, or ``module:attribute``.
         model: the compiled model; it is copied.
         num_worlds: independent copies that are advanced together.
         substeps: substeps in a control step.
@@ -125,14 +107,12 @@ def make_simulator(
     """
     import torch
 
-    if name not in _SIMULATORS:
-        raise unknown("simulator", name, _SIMULATORS)
+    thing = SIMULATORS.load(name)
     dtype = torch.float32 if dtype is None else dtype
     if dtype not in (torch.float32, torch.float64):
         raise UsageError(f"dtype={dtype}: simulators run in torch.float32 or torch.float64")
     device = resolve_device(device, name)
-    module, attribute = _SIMULATORS[name].split(":")
-    cls = getattr(importlib.import_module(module), attribute)
+    cls = thing.Simulator if inspect.ismodule(thing) else thing
     fixed = {"model", "num_worlds", "timestep", "device", "dtype"}
     known = [option for option in inspect.signature(cls).parameters if option not in fixed]
     for option in options:
@@ -156,8 +136,8 @@ def make(
     """Builds a batched differentiable environment.
 
     Args:
-        task: one of `tasks`.
-        simulator: one of `simulators`.
+        task: one of `tasks`, or ``module:attribute``.
+        simulator: one of `simulators`, or ``module:attribute``.
         num_envs: number of worlds in all.
         device: of all tensors; a torch device or a name, see `resolve_device`.
         dtype: ``torch.float32`` (default) or ``torch.float64``.
@@ -176,13 +156,12 @@ def make(
 
     ground = {name: simulator_options.pop(f"contact_{name}", None) for name in ("stiffness", "damping")}
     definition = on_ground(load_task(task), **ground)
-    if simulator not in _SIMULATORS:
-        raise unknown("simulator", simulator, _SIMULATORS)
-    options = {"substeps": definition.substeps[simulator]} | definition.simulator_options(simulator) | simulator_options
+    able = capabilities(simulator)
+    options = {"substeps": definition.substeps_for(able)} | definition.simulator_options(able) | simulator_options
     substeps = options.pop("substeps")
     engine = make_simulator(
         simulator,
-        definition.model_for(simulator),
+        definition.model_for(able),
         num_worlds=num_envs,
         substeps=substeps,
         timestep=definition.control_dt / max(substeps, 1),

@@ -15,15 +15,17 @@ class UsageError(ValueError):
     """
 
 
-def unknown(kind: str, name: str, choices: Iterable[str]) -> UsageError:
+def unknown(kind: str, name: str, choices: Iterable[str], *, more: str = "") -> UsageError:
     """Builds the error for a name that is not registered, suggesting the nearest one.
 
     Args:
         kind: what the name stands for, e.g. ``"task"``.
         name: the name that was given.
         choices: the names that exist.
+        more: what else could be given, e.g. ``"or a file"``.
     """
     choices = sorted(choices)
     near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    return UsageError(f"unknown {kind} '{name}': {hint}choices: {', '.join(choices)}")
+    rest = f", {more}" if more else ""
+    return UsageError(f"unknown {kind} '{name}': {hint}choices: {', '.join(choices)}{rest}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import mujoco
 import numpy as np
 import torch
 from torch import Tensor
 
+from pwm_bench.envs.capability import Capabilities
 from pwm_bench.envs.errors import UsageError
 
 __all__ = ["ControlClamp", "Simulator", "State", "guard_gradient", "model_at_timestep"]
@@ -35,8 +36,13 @@ class State:
 
 @runtime_checkable
 class Simulator(Protocol):
-    """Advances ``num_worlds`` independent copies of one MuJoCo model by control steps."""
+    """Advances ``num_worlds`` independent copies of one MuJoCo model by control steps.
 
+    The constructor takes the model and, by keyword, ``num_worlds``, ``substeps``, ``timestep``, ``device``, ``dtype``
+    and options of the simulator's own.
+    """
+
+    capabilities: ClassVar[Capabilities]
     name: str
     model: mujoco.MjModel
     num_worlds: int

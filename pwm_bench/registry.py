@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pwm_bench import envs
-from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.plugins import Registry
 
 if TYPE_CHECKING:
     from pwm_bench.learning.acting import Policy
@@ -16,13 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["ALGORITHMS", "LearnerPackage", "algorithms", "check_names", "learner_package"]
 
-ALGORITHMS = {
-    "pwm": "pwm_bench.pwm",
-    "shac": "pwm_bench.baselines.shac",
-    "ppo": "pwm_bench.baselines.ppo",
-    "sac": "pwm_bench.baselines.sac",
-}
-"""Algorithm name -> package that offers `LearnerPackage`."""
+ALGORITHMS = Registry(
+    "algorithm",
+    "pwm_bench.algorithms",
+    {
+        "pwm": "pwm_bench.pwm",
+        "shac": "pwm_bench.baselines.shac",
+        "ppo": "pwm_bench.baselines.ppo",
+        "sac": "pwm_bench.baselines.sac",
+    },
+    lambda thing: _lack(thing),  # defined below
+)
+"""Each is a module, or anything else, that offers what `LearnerPackage` has."""
 
 
 class LearnerPackage(Protocol):
@@ -47,20 +51,23 @@ class LearnerPackage(Protocol):
         ...
 
 
+def _lack(thing: Any) -> str:
+    lacking = [name for name in (*LearnerPackage.__annotations__, "recipe") if not hasattr(thing, name)]
+    return f"it has no {', '.join(lacking)}" if lacking else ""
+
+
 def algorithms() -> list[str]:
-    """Names of all algorithms."""
-    return sorted(ALGORITHMS)
+    """Names of all algorithms, ours first."""
+    return list(ALGORITHMS)
 
 
 def learner_package(algorithm: str) -> LearnerPackage:
     """Imports an algorithm's package.
 
     Raises:
-        UsageError: if there is no such algorithm (the nearest name is suggested).
+        UsageError: if there is no such algorithm (the nearest name is suggested), or it cannot be imported.
     """
-    if algorithm not in ALGORITHMS:
-        raise unknown("algorithm", algorithm, ALGORITHMS)
-    return importlib.import_module(ALGORITHMS[algorithm])  # type: ignore[return-value]
+    return ALGORITHMS.load(algorithm)
 
 
 def check_names(task: str, simulator: str, algorithm: str) -> None:
@@ -69,13 +76,7 @@ def check_names(task: str, simulator: str, algorithm: str) -> None:
     Raises:
         UsageError: an unknown name, or an algorithm that needs gradients on a simulator that has none.
     """
-    if task not in envs.tasks():
-        raise unknown("task", task, envs.tasks())
-    if simulator not in envs.simulators():
-        raise unknown("simulator", simulator, envs.simulators())
-    if learner_package(algorithm).gradient_source == "simulator" and not envs.capabilities(simulator).gradient:
-        able = [name for name in envs.simulators() if envs.capabilities(name).gradient]
-        raise UsageError(
-            f"algorithm '{algorithm}' needs the simulator's gradient, which '{simulator}' does not give: "
-            f"use --simulator {' or '.join(able)}"
-        )
+    envs.TASKS.check(task)
+    envs.SIMULATORS.check(simulator)
+    if learner_package(algorithm).gradient_source == "simulator":
+        envs.check_gradient_of(simulator, f"algorithm '{algorithm}'")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.capability import Capabilities
 from pwm_bench.envs.simulator import State
 from pwm_bench.envs.tasks.base import Task
 
@@ -31,7 +32,6 @@ class PointMass(Task):
     noise_dim = 4
     episode_length = 20
     control_dt = 0.1
-    substeps = {"toy": 1}
     source = "tests"
 
     def model(self) -> mujoco.MjModel:
@@ -54,17 +54,29 @@ class PointMass(Task):
 class SimulatorToy:
     """Semi-implicit Euler on a unit mass pushed with ``4 x ctrl`` newtons, in plain torch."""
 
-    name = "toy"
+    capabilities = Capabilities(
+        name="toy", gradient="exact", contact="none", package="torch", stable_timestep=PointMass.control_dt
+    )
+    name = capabilities.name
     substeps = 1
     differentiable = True
     compile_seconds = 0.0
 
-    def __init__(self, model: mujoco.MjModel, *, num_worlds: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        *,
+        num_worlds: int,
+        substeps: int = 1,
+        timestep: float = PointMass.control_dt,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.model = model
         self.num_worlds = num_worlds
         self.dtype = dtype
-        self.device = torch.device("cpu")
-        self.timestep = PointMass.control_dt
+        self.device = torch.device(device)
+        self.timestep = timestep
 
     def step(self, state: State, ctrl: Tensor) -> State:
         qvel = state.qvel + self.timestep * 4.0 * ctrl

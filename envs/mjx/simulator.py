@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.mjx import capabilities
 from pwm_bench.envs.mjx.bridge import DifferentiableCall
 from pwm_bench.envs.mjx.control_step import ControlStep
 from pwm_bench.envs.mjx.program import Program
@@ -48,7 +49,8 @@ class SimulatorMjx:
             argument is out of range.
     """
 
-    name = "mjx"
+    capabilities = capabilities
+    name = capabilities.name
     differentiable = True
 
     def __init__(

@@ -13,6 +13,7 @@ from torch import Tensor
 from pwm_bench.envs.cores import usable_cores
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.mujoco_c import capabilities
 from pwm_bench.envs.simulator import ControlClamp, State, model_at_timestep
 
 __all__ = ["SimulatorMujocoC"]
@@ -37,7 +38,8 @@ class SimulatorMujocoC:
         UsageError: if the model has state beyond (qpos, qvel), or an argument is out of range.
     """
 
-    name = "mujoco_c"
+    capabilities = capabilities
+    name = capabilities.name
     differentiable = False
 
     def __init__(

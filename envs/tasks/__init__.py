@@ -2,42 +2,54 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
-from pwm_bench.envs.errors import unknown
+from pwm_bench.envs.plugins import Registry
 
 if TYPE_CHECKING:
     from pwm_bench.envs.tasks.base import Task
 
 __all__ = ["TASKS", "Task", "load_task"]
 
-TASKS = {
-    "ant": "pwm_bench.envs.tasks.ant:Ant",
-    "anymal": "pwm_bench.envs.tasks.anymal:Anymal",
-    "cartpole": "pwm_bench.envs.tasks.cartpole:Cartpole",
-    "cheetah": "pwm_bench.envs.tasks.cheetah:Cheetah",
-    "double_pendulum": "pwm_bench.envs.tasks.double_pendulum:DoublePendulum",
-    "hopper": "pwm_bench.envs.tasks.hopper:Hopper",
-    "hopper_stiff": "pwm_bench.envs.tasks.hopper_stiff:HopperStiff",
-    "humanoid": "pwm_bench.envs.tasks.humanoid:Humanoid",
-    "muscle_humanoid": "pwm_bench.envs.tasks.muscle_humanoid:MuscleHumanoid",
-    "muscle_humanoid_raw": "pwm_bench.envs.tasks.muscle_humanoid:MuscleHumanoidRaw",
-    "snu_humanoid": "pwm_bench.envs.tasks.snu_humanoid:SnuHumanoid",
-    "walker2d": "pwm_bench.envs.tasks.walker2d:Walker2d",
-}
+TASKS = Registry(
+    "task",
+    "pwm_bench.tasks",
+    {
+        "ant": "pwm_bench.envs.tasks.ant:Ant",
+        "anymal": "pwm_bench.envs.tasks.anymal:Anymal",
+        "cartpole": "pwm_bench.envs.tasks.cartpole:Cartpole",
+        "cheetah": "pwm_bench.envs.tasks.cheetah:Cheetah",
+        "double_pendulum": "pwm_bench.envs.tasks.double_pendulum:DoublePendulum",
+        "hopper": "pwm_bench.envs.tasks.hopper:Hopper",
+        "hopper_stiff": "pwm_bench.envs.tasks.hopper_stiff:HopperStiff",
+        "humanoid": "pwm_bench.envs.tasks.humanoid:Humanoid",
+        "muscle_humanoid": "pwm_bench.envs.tasks.muscle_humanoid:MuscleHumanoid",
+        "muscle_humanoid_raw": "pwm_bench.envs.tasks.muscle_humanoid:MuscleHumanoidRaw",
+        "snu_humanoid": "pwm_bench.envs.tasks.snu_humanoid:SnuHumanoid",
+        "walker2d": "pwm_bench.envs.tasks.walker2d:Walker2d",
+    },
+    lambda thing: _lack(thing),  # defined below
+)
+"""Each is a subclass of `Task`, which is made without arguments."""
 
 
 def load_task(name: str) -> Task:
     """Builds a task by name.
 
     Raises:
-        UsageError: if there is no such task (the nearest name is suggested).
+        UsageError: if there is no such task (the nearest name is suggested), or it cannot be imported.
     """
-    if name not in TASKS:
-        raise unknown("task", name, TASKS)
-    module, attribute = TASKS[name].split(":")
-    return getattr(importlib.import_module(module), attribute)()
+    return TASKS.load(name)()
+
+
+def _lack(thing: Any) -> str:
+    from pwm_bench.envs.tasks.base import Task
+
+    return (
+        ""
+        if isinstance(thing, type) and issubclass(thing, Task)
+        else "it must be a subclass of pwm_bench.envs.tasks.Task"
+    )
 
 
 def __getattr__(name: str) -> Any:

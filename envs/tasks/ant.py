@@ -26,7 +26,7 @@ class Ant(FreeRootTask):
     action_dim = 8
     noise_dim = 29
     episode_length = 1000
-    substeps = {"warp": 16, "mjx": 4, "mujoco_c": 4}
+    substeps = {"warp": 16}
     contact = CompliantContact(stiffness=4e4, damping=1e4, friction_damping=3e3, friction=0.75)
     limit = CompliantLimit(stiffness=1e3)
     integrator = DFLEX

@@ -30,7 +30,7 @@ class Anymal(FreeRootTask):
     action_dim = 12
     noise_dim = 37
     episode_length = 1000
-    substeps = {"warp": 16, "mjx": 4, "mujoco_c": 4}
+    substeps = {"warp": 16}
     contact = CompliantContact(stiffness=2e3, damping=5e2, friction_damping=1e2, friction=0.75)
     limit = CompliantLimit(stiffness=1e3)
     integrator = DFLEX

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pwm_bench.envs.assets import load_asset
+from pwm_bench.envs.capability import Capabilities
 from pwm_bench.envs.contact import CompliantContact, CompliantLimit
 from pwm_bench.envs.integrator import Integrator
 from pwm_bench.envs.simulator import State
@@ -36,8 +37,8 @@ class Task(ABC):
     """Control steps until truncation."""
     control_dt: ClassVar[float] = 1.0 / 60.0
     """Duration of a control step [s]."""
-    substeps: ClassVar[Mapping[str, int]]
-    """Simulator name -> substeps in a control step."""
+    substeps: ClassVar[Mapping[str, int]] = {}
+    """Simulator name -> substeps in a control step, where its stable timestep is not what the task needs."""
     contact: ClassVar[CompliantContact] = CompliantContact()
     """Contact constants, for simulators with compliant contacts."""
     limit: ClassVar[CompliantLimit] = CompliantLimit()
@@ -45,7 +46,8 @@ class Task(ABC):
     integrator: ClassVar[Integrator] = Integrator()
     """Choices in the integration, for the Warp simulator; the others integrate as MuJoCo does."""
     constraint_geoms: ClassVar[tuple[str, ...]] = ()
-    """Geoms that meet the ground where each contact is a constraint that costs time (MJX, MuJoCo C); empty for all."""
+    """Geoms that meet the ground where each contact is a constraint that costs time, see `Capabilities.task_constants`;
+    empty for all."""
     source: ClassVar[str]
     """Released environment that the task follows."""
 
@@ -77,10 +79,10 @@ class Task(ABC):
         """Speed along the task's direction [m/s], ``(N,)``; None where the task is not about moving forward."""
         return None
 
-    def model_for(self, simulator: str) -> mujoco.MjModel:
-        """The model as a simulator by that name is given it: `model`, or one in which only `constraint_geoms` touch."""
+    def model_for(self, able: Capabilities) -> mujoco.MjModel:
+        """The model as a simulator is given it: `model`, or one in which only `constraint_geoms` touch."""
         model = self.model()
-        if simulator == "warp" or not self.constraint_geoms:
+        if able.task_constants or not self.constraint_geoms:
             return model
         touching = [model.geom(name).id for name in self.constraint_geoms]
         masked = model.__copy__()
@@ -88,9 +90,13 @@ class Task(ABC):
         masked.geom_contype[others] = masked.geom_conaffinity[others] = 0
         return masked
 
-    def simulator_options(self, simulator: str) -> dict[str, Any]:
+    def substeps_for(self, able: Capabilities) -> int:
+        """Substeps in a control step of a simulator."""
+        return self.substeps.get(able.name) or able.substeps(self.control_dt)
+
+    def simulator_options(self, able: Capabilities) -> dict[str, Any]:
         """Constructor options of a simulator beyond model, substeps and timestep."""
-        if simulator != "warp":
+        if not able.task_constants:
             return {}
         return {"contact": self.contact, "limit": self.limit, "integrator": self.integrator}
 

@@ -33,7 +33,7 @@ class DoublePendulum(Task):
     action_dim = 1
     noise_dim = 4
     episode_length = 240
-    substeps = {"warp": 4, "mjx": 4, "mujoco_c": 4}
+    substeps = {"warp": 4}
     limit = CompliantLimit(stiffness=1e2)
     integrator = replace(DFLEX, matrix_refresh=8)
     source = "dflex (PWM)"

@@ -32,7 +32,7 @@ class Humanoid(FreeRootTask):
     action_dim = 21
     noise_dim = 55
     episode_length = 1000
-    substeps = {"warp": 48, "mjx": 4, "mujoco_c": 4}
+    substeps = {"warp": 48}
     contact = CompliantContact(stiffness=2e4, damping=2e3, friction_damping=1e3, friction=0.75)
     limit = CompliantLimit(stiffness=1e3)
     integrator = replace(DFLEX, matrix_refresh=48)

@@ -32,7 +32,7 @@ class Walker2d(Task):
     action_dim = 6
     noise_dim = 18
     episode_length = 1000
-    substeps = {"warp": 16, "mjx": 4, "mujoco_c": 4}
+    substeps = {"warp": 16}
     contact = CompliantContact(stiffness=2e4, damping=2e3, friction_damping=1e3, friction=0.9)
     limit = CompliantLimit(stiffness=1e3, damping=10.0)
     source = "Gymnasium"

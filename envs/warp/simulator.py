@@ -21,6 +21,7 @@ from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.integrator import Integrator
 from pwm_bench.envs.simulator import ControlClamp, State, model_at_timestep
+from pwm_bench.envs.warp import capabilities
 from pwm_bench.envs.warp.adjoint import build_adjoint
 from pwm_bench.envs.warp.axes import WorldAxes, in_published_axes, needs_full_inertia
 from pwm_bench.envs.warp.forward import build_forward
@@ -65,7 +66,8 @@ class SimulatorWarp:
         UsageError: if the model has an element that this simulator can't represent.
     """
 
-    name = "warp"
+    capabilities = capabilities
+    name = capabilities.name
     differentiable = True
 
     def __init__(

@@ -84,16 +84,17 @@ def make_rollout(
 ) -> Rollout:
     """A rollout of a task as its environment would run it."""
     definition = load_task(task)
-    substeps = definition.substeps[simulator]
+    able = envs.capabilities(simulator)
+    substeps = definition.substeps_for(able)
     engine = envs.make_simulator(
         simulator,
-        definition.model_for(simulator),
+        definition.model_for(able),
         num_worlds=worlds,
         substeps=substeps,
         timestep=definition.control_dt / substeps,
         device=device,
         dtype=dtype,
-        **definition.simulator_options(simulator),
+        **definition.simulator_options(able),
         **options,
     )
     generator = torch.Generator().manual_seed(1)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from pwm_bench import configs, registry
-from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.suites.single import SuiteTaskEnv
 from pwm_bench.store import checkpoint
 from pwm_bench.store.files import write_atomic
@@ -35,11 +35,9 @@ def check_learner(algorithm: str) -> None:
     Raises:
         UsageError: it doesn't exist, or needs the simulator's gradient.
     """
-    able = [a for a in registry.algorithms() if registry.learner_package(a).gradient_source != "simulator"]
-    if algorithm in registry.ALGORITHMS and algorithm not in able:
+    if registry.learner_package(algorithm).gradient_source == "simulator":
+        able = [a for a in registry.ALGORITHMS.own if registry.learner_package(a).gradient_source != "simulator"]
         raise UsageError(f"learner '{algorithm}' needs a differentiable simulator; use {' or '.join(able)}")
-    if algorithm not in able:
-        raise unknown("learner", algorithm, able)
 
 
 def build(

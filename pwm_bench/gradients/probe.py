@@ -15,7 +15,6 @@ from pwm_bench.envs.api import DifferentiableEnv
 __all__ = ["GradientCheck", "check_gradient", "check_training_gradient", "compare_with_differences"]
 
 _STEPS = {torch.float64: (1e-5, 1e-6, 2e-7), torch.float32: (3e-2, 1e-2, 3e-3)}
-_QUICK_TO_COMPILE = ("warp",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ def check_training_gradient(env: DifferentiableEnv, *, horizon: int = 8) -> Grad
 
     In float64 on worlds of its own where that compiles in seconds, else on the environment itself.
     """
-    if env.simulator.name in _QUICK_TO_COMPILE:
+    if env.simulator.capabilities.quick_to_compile:
         options = {"substeps": env.simulator.substeps}
         return check_gradient(env.task.name, env.simulator.name, horizon=horizon, device=env.device, options=options)
     saved = {name: value.clone() for name, value in env.state_dict().items()}

@@ -62,7 +62,7 @@ class SimulatedWorld:
     def require_gradient(self) -> None:
         """Raises a UsageError if the simulator has no gradient."""
         if not self.simulator.differentiable:
-            raise UsageError(f"simulator '{self.name}' has no gradient: use 'warp' or 'mjx', or another estimator")
+            raise UsageError(f"simulator '{self.name}' has no gradient: use another one, or another estimator")
 
     def rollout(self, start: State, control: Control, theta: Tensor, noise: Tensor) -> Rollout:
         """See `Landscape.rollout`."""

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from pwm_bench import envs
-from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
 from pwm_bench.gradients.keeping import Ledger, ProblemSpec, Work
@@ -109,12 +109,8 @@ class SliceSpec(ProblemSpec):
     def __post_init__(self) -> None:
         ProblemSpec.__post_init__(self)
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        if self.task not in envs.tasks():
-            raise unknown("task", self.task, envs.tasks())
-        if self.simulator not in envs.simulators():
-            raise unknown("simulator", self.simulator, envs.simulators())
-        if not envs.capabilities(self.simulator).gradient:
-            raise UsageError(f"simulator '{self.simulator}' has no gradient to draw: use 'warp' or 'mjx'")
+        envs.TASKS.check(self.task)
+        envs.check_gradient_of(self.simulator, "a slice with arrows")
         check_choice("loop", self.loop, ("open", "closed"))
         for name, least in (("horizon", 1), ("states", 1), ("samples", 1), ("points", 3), ("cells", 3), ("arrows", 1),
                             ("worlds", 1)):  # fmt: skip

@@ -143,15 +143,13 @@ class Comparison(Spec):
             raise UsageError("bootstrap=critic: takes the critic of a PWM run; name one with --model, or fit a value")
 
     def _check_names(self) -> None:
-        if self.task not in envs.tasks():
-            raise unknown("task", self.task, envs.tasks())
+        envs.TASKS.check(self.task)
         if not self.simulators or not self.estimators:
             raise UsageError("simulators and estimators: name at least one of each")
         if len(set(self.simulators)) != len(self.simulators):
             raise UsageError(f"simulators={list(self.simulators)}: must differ from each other")
         for simulator in self.simulators:
-            if simulator not in envs.simulators():
-                raise unknown("simulator", simulator, envs.simulators())
+            envs.SIMULATORS.check(simulator)
             for name in ("analytic", "mixed"):
                 if name in self.estimators and not envs.capabilities(simulator).gradient:
                     raise UsageError(

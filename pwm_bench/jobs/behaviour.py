@@ -83,6 +83,8 @@ class BehaviourJob(LearnerJob):
         folder: the run's directory; the policies go to ``policies/`` in it.
     """
 
+    spec_class = BehaviourSpec
+
     def __init__(self, spec: BehaviourSpec, folder: Path) -> None:
         self.device = resolve_device(spec.device)
         package = registry.learner_package(spec.learner)

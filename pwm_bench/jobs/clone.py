@@ -44,6 +44,8 @@ class CloneJob(ExpertsJob):
         UsageError: the device is absent, the data is damaged or has changed, or a task has no episode in it.
     """
 
+    spec_class = CloneSpec
+
     def __init__(self, spec: CloneSpec, folder: Path | None = None) -> None:
         device = resolve_device(spec.device)
         data = Dataset(spec.open_inputs("data"), best=spec.config.best)

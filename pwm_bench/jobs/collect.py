@@ -117,6 +117,8 @@ class CollectJob(Job):
         UsageError: there is no such policy, or a package is missing.
     """
 
+    spec_class = CollectSpec
+
     device = torch.device("cpu")
 
     def __init__(self, spec: CollectSpec, folder: Path) -> None:

@@ -167,6 +167,8 @@ class EvaluateJob(Job):
         UsageError: the device is absent; the policies are damaged, have changed, lack a seed, or do not fit the task.
     """
 
+    spec_class = EvaluateSpec
+
     evaluations = 1
     reports = 0
 

@@ -58,6 +58,8 @@ class ExtractJob(ExpertsJob):
             that one of them does not know.
     """
 
+    spec_class = ExtractionSpec
+
     def __init__(self, spec: ExtractionSpec, folder: Path | None = None) -> None:
         device = resolve_device(spec.device)
         paths = spec.open_inputs("data")

@@ -29,7 +29,6 @@ _CONSTRAINT_FIELDS = {
     "geom_solref": (0.02, 1.0), "geom_solimp": (0.9, 0.95, 0.001, 0.5, 2.0),
     "jnt_solref": (0.02, 1.0), "jnt_solimp": (0.9, 0.95, 0.001, 0.5, 2.0),
 }  # fmt: skip
-_OWN_CONTACTS = ("warp",)  # contacts and limits by the task's constants, whatever the model says
 _STATES = 16  # states at which the task's functions are compared
 
 
@@ -52,7 +51,7 @@ def task_hash(env: DifferentiableEnv) -> str:
     )
     action = 2.0 * random.uniform(random.fold(keys, 2), task.action_dim, torch.float64) - 1.0
     observation = task.observation(spread, action)
-    soft = {} if simulator.name in _OWN_CONTACTS else _constraints(model)
+    soft = {} if simulator.capabilities.task_constants else _constraints(model)
     content: dict[str, Any] = {
         "name": task.name,
         "simulator": simulator.name,

@@ -89,12 +89,16 @@ class PiecesJob(Job):
 class ComparisonJob(PiecesJob):
     """A comparison of estimators."""
 
+    spec_class = Comparison
+
     def __init__(self, spec: Comparison, folder: Path | None = None) -> None:
         super().__init__(spec, lambda device: ComparisonWork(spec, device), spec.precision)
 
 
 class LandscapeJob(PiecesJob):
     """Slices of the return."""
+
+    spec_class = SliceSpec
 
     def __init__(self, spec: SliceSpec, folder: Path | None = None) -> None:
         super().__init__(spec, lambda device: SliceWork(spec, device))
@@ -103,12 +107,16 @@ class LandscapeJob(PiecesJob):
 class BallWallJob(PiecesJob):
     """The toy problem with a jump."""
 
+    spec_class = BallWallSpec
+
     def __init__(self, spec: BallWallSpec, folder: Path | None = None) -> None:
         super().__init__(spec, lambda device: BallWallWork(spec, device))
 
 
 class PendulumJob(PiecesJob):
     """The chaotic toy problem."""
+
+    spec_class = PendulumSpec
 
     def __init__(self, spec: PendulumSpec, folder: Path | None = None) -> None:
         super().__init__(spec, lambda device: PendulumWork(spec, device))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
-from pwm_bench.envs.errors import unknown
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.plugins import Registry
 from pwm_bench.runs.execute import execute
 from pwm_bench.store.spec import parse_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from pwm_bench.runs.job import Job
     from pwm_bench.runs.outcome import Outcome
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "carry_out", "job_class", "read_spec", "spec_class", "spec_from"]
 
+<<<<<<< HEAD
 KINDS: Mapping[str, tuple[str, str]] = {
     "collect": ("pwm_bench.jobs.collect:CollectSpec", "pwm_bench.jobs.collect:CollectJob"),
     "train-behaviour": ("pwm_bench.jobs.behaviour:BehaviourSpec", "pwm_bench.jobs.behaviour:BehaviourJob"),
@@ -42,24 +42,52 @@ KINDS: Mapping[str, tuple[str, str]] = {
     ),
 }
 """Kind of work -> its spec and its job, as ``module:class``. A job is built from its spec and the run's directory."""
+=======
+KINDS = Registry(
+    "kind of work",
+    "pwm_bench.kinds",
+    {
+        "collect": "pwm_bench.jobs.collect:CollectJob",
+        "train-behaviour": "pwm_bench.jobs.behaviour:BehaviourJob",
+        "pretrain": "pwm_bench.jobs.pretrain:PretrainJob",
+        "train": "pwm_bench.jobs.train:TrainJob",
+        "extract": "pwm_bench.jobs.extract:ExtractJob",
+        "clone": "pwm_bench.jobs.clone:CloneJob",
+        "evaluate": "pwm_bench.jobs.evaluate:EvaluateJob",
+        "train-model": "pwm_bench.jobs.train_model:TrainModelJob",
+        "compare-gradients": "pwm_bench.jobs.gradients:ComparisonJob",
+        "landscape": "pwm_bench.jobs.gradients:LandscapeJob",
+        "ball-wall": "pwm_bench.jobs.gradients:BallWallJob",
+        "double-pendulum": "pwm_bench.jobs.gradients:PendulumJob",
+    },
+    lambda thing: "" if hasattr(thing, "spec_class") and callable(thing) else "it must be a Job with a 'spec_class'",
+)
+"""Each is a `Job` that is built from its spec and the run's directory; its ``spec_class`` has the kind's name."""
+>>>>>>> 6c1be69 (Things from outside by name: entry points and module:attribute for algorithms, tasks, simulators, studies and kinds)
 
 
 def spec_class(kind: str) -> type[Spec]:
     """The spec of a kind of work.
 
     Raises:
-        UsageError: there is no such kind.
+        UsageError: there is no such kind, or it cannot be imported.
     """
-    return _load(kind, 0)
+    return job_class(kind).spec_class
 
 
-def job_class(kind: str) -> Callable[[Any, Path], Job]:
+def job_class(kind: str) -> type[Job]:
     """The job of a kind of work.
 
     Raises:
-        UsageError: there is no such kind.
+        UsageError: there is no such kind, or it cannot be imported.
     """
-    return _load(kind, 1)
+    found: type[Job] = KINDS.load(kind)
+    if found.spec_class.kind != kind:
+        raise UsageError(
+            f"kind of work '{kind}': its spec calls itself '{found.spec_class.kind}', by which worker processes cannot "
+            f"find it; set kind = '{kind}' in {found.spec_class.__name__}"
+        )
+    return found
 
 
 def spec_from(kind: str, values: Mapping[str, Any]) -> Spec:
@@ -96,12 +124,4 @@ def carry_out(spec: Spec, results: Results, **options: Any) -> Outcome:
     Raises:
         UsageError: see `pwm_bench.runs.execute.execute`; or what the job says of its spec.
     """
-    build = job_class(spec.kind)
-    return execute(spec, results, lambda folder: build(spec, folder), **options)
-
-
-def _load(kind: str, which: int) -> Any:
-    if kind not in KINDS:
-        raise unknown("kind of work", kind, KINDS)
-    module, _, name = KINDS[kind][which].partition(":")
-    return getattr(importlib.import_module(module), name)
+    return execute(spec, results, lambda folder: job_class(spec.kind)(spec, folder), **options)  # type: ignore[call-arg]

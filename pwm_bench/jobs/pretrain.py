@@ -193,6 +193,8 @@ class PretrainJob(Job):
         UsageError: the device is absent, the data is damaged or does not fit, or its content has changed.
     """
 
+    spec_class = PretrainSpec
+
     def __init__(self, spec: PretrainSpec, folder: Path) -> None:
         self.device = resolve_device(spec.device)
         self.precision = spec.training.precision

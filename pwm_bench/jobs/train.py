@@ -33,6 +33,8 @@ class TrainJob(LearnerJob):
         UsageError: the device is absent, or a part refuses the spec.
     """
 
+    spec_class = RunSpec
+
     def __init__(self, spec: RunSpec, folder: Path | None = None) -> None:
         self.device = envs.resolve_device(spec.device, spec.simulator)
         torch.set_float32_matmul_precision("highest")  # no TF32 behind anyone's back

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from pwm_bench import configs, envs
-from pwm_bench.envs.errors import unknown
 from pwm_bench.gradients.model_files import MODEL_FILE, write_model
 from pwm_bench.gradients.models import ModelTrainer, ModelTraining
 from pwm_bench.jobs.fingerprint import task_hash
@@ -53,9 +52,8 @@ class TrainModelSpec(Spec):
     def __post_init__(self) -> None:
         self.check_place(self.device)
         check_at_least("seed", self.seed, 0)
-        for name, known, what in (("task", envs.tasks(), "task"), ("simulator", envs.simulators(), "simulator")):
-            if getattr(self, name) not in known:
-                raise unknown(what, getattr(self, name), known)
+        envs.TASKS.check(self.task)
+        envs.SIMULATORS.check(self.simulator)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
@@ -92,6 +90,8 @@ class TrainModelJob(Job):
     Raises:
         UsageError: the device is absent, or the simulator refuses the task.
     """
+
+    spec_class = TrainModelSpec
 
     def __init__(self, spec: TrainModelSpec, folder: Path | None = None) -> None:
         self.device = envs.resolve_device(spec.device, spec.simulator)

@@ -137,7 +137,7 @@ def compare_contact(
     start = start_states(task, base.num_worlds, seed)
     actions = draw_actions(task, steps, base.num_worlds, seed, _GROUND_SCALE)
     controls = task.control(actions.flatten(0, 1)).view(steps, base.num_worlds, -1)
-    substeps = task.substeps.get("mujoco_c", base.substeps)
+    substeps = task.substeps_for(envs.capabilities("mujoco_c"))
     free = first_constraint(task.model(), task.control_dt / substeps, substeps, start, controls)
     before = torch.arange(steps + 1).unsqueeze(1) <= torch.from_numpy(free)
     qpos, _, rewards = roll(base, task, start, actions)
@@ -228,7 +228,7 @@ def integrates_otherwise(simulator: Simulator) -> bool:
 
 
 def _reason(simulator: Simulator, base: Simulator, *, touched: bool) -> str:
-    mine, theirs = (envs.capabilities(s.name).contact for s in (simulator, base))
+    mine, theirs = (s.capabilities.contact for s in (simulator, base))
     reasons = [f"contact model: {mine} against {theirs}"] if touched and mine != theirs else []
     if simulator.substeps != base.substeps:
         reasons.append(f"substeps: {simulator.substeps} against {base.substeps}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from pwm_bench import envs
-from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.integrator import Integrator
 from pwm_bench.envs.simulator import Simulator
 from pwm_bench.envs.tasks import load_task
@@ -72,8 +72,7 @@ def measure(
         UsageError: unknown names, an absent device, or fewer than two simulators that run the task.
     """
     for name in simulators:
-        if name not in envs.simulators():
-            raise unknown("simulator", name, envs.simulators())
+        envs.SIMULATORS.check(name)
     simulators = list(dict.fromkeys(simulators))
     devices = {name: _place(name, device) for name in simulators}
     task = load_task(task_name)
@@ -158,15 +157,14 @@ def _build(
     integrator: Integrator | None = None,
 ) -> Simulator:
     """A task's simulator, where asked with other substeps, or (if it has a choice) another integrator."""
-    if name not in task.substeps:
-        raise UsageError(f"task '{task.name}' does not run in '{name}'")
-    substeps = substeps or task.substeps[name]
-    options = task.simulator_options(name)
+    able = envs.capabilities(name)
+    substeps = substeps or task.substeps_for(able)
+    options = task.simulator_options(able)
     if integrator is not None and "integrator" in options:
         options["integrator"] = integrator
     return envs.make_simulator(
         name,
-        task.model_for(name),
+        task.model_for(able),
         num_worlds=worlds,
         substeps=substeps,
         timestep=task.control_dt / substeps,
@@ -186,7 +184,7 @@ def _facts(task: Task, name: str, simulator: Simulator | None, refused: str | No
         control_dt=simulator.timestep * simulator.substeps,
         substeps=simulator.substeps,
         timestep=simulator.timestep,
-        contact=envs.capabilities(name).contact,
+        contact=simulator.capabilities.contact,
         differentiable=simulator.differentiable,
         compile_seconds=simulator.compile_seconds,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.plugins import noting_outsiders
 from pwm_bench.runs.clocks import Clocks
 from pwm_bench.runs.curves import CurveWriter
 from pwm_bench.runs.failures import classify
@@ -52,12 +53,12 @@ def execute(
         raise UsageError(f"checkpoint_seconds={checkpoint_seconds}: must not be negative")
     results.check_writable()
     directory = results.run(spec.study, spec.id)
-    with directory.lock(), stop_request() as stop:
+    with directory.lock(), stop_request() as stop, noting_outsiders() as plugins:
         previous = directory.read() if directory.record_file.exists() else None
         if previous is not None and previous.status in FINISHED:
             return Outcome(record=previous, skipped=True)
         announcer = Announcer(progress, abandoned=stop.request)
-        journal = _begin(spec, directory, previous)
+        journal = _begin(spec, directory, previous, plugins)
         loop = None
         try:
             loop = _prepare(journal, build, announcer, stop)
@@ -92,11 +93,11 @@ def execute(
         return Outcome(record=journal.record, stopped_by=stop.signal)
 
 
-def _begin(spec: Spec, directory: RunDirectory, previous: RunRecord | None) -> Journal:
+def _begin(spec: Spec, directory: RunDirectory, previous: RunRecord | None, plugins: Set[str]) -> Journal:
     """Opens the run's books, in a directory without what a killed process may have left half-written."""
     try:
         directory.remove_leftovers()
-        return Journal(spec, directory, previous)
+        return Journal(spec, directory, previous, plugins)
     except OSError as error:
         if previous is None:
             with suppress(OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pwm_bench.store.inputs import content_digest
 from pwm_bench.store.schema import Artifact, ClockTimes, Counts, GradientCheck, RunRecord
@@ -13,6 +13,8 @@ from pwm_bench.store.schema import Artifact, ClockTimes, Counts, GradientCheck, 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from pwm_bench.store.spec import Spec
 
 __all__ = ["Budget", "EvaluationResult", "Job", "Told", "file_artifact"]
 
@@ -66,6 +68,8 @@ class Job:
             that a piece must leave the state as it was until it is done.
     """
 
+    spec_class: ClassVar[type[Spec]]
+    """What it is built from; its ``kind`` is the name under which `pwm_bench.jobs.kinds` has the job."""
     device: torch.device
     """Where it computes."""
     budget: Budget

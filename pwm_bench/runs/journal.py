@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from pwm_bench.runs.curves import CurveWriter
@@ -28,10 +28,14 @@ class Journal:
         spec: the run.
         directory: its directory, locked by this process.
         previous: the record that an earlier attempt left.
+        plugins: modules from outside that were loaded; it may grow meanwhile.
     """
 
-    def __init__(self, spec: Spec, directory: RunDirectory, previous: RunRecord | None) -> None:
+    def __init__(
+        self, spec: Spec, directory: RunDirectory, previous: RunRecord | None, plugins: Set[str] = frozenset()
+    ) -> None:
         self.spec = spec
+        self.plugins = plugins
         self.directory = directory
         self.curves = CurveWriter()
         time_now = now()
@@ -62,7 +66,7 @@ class Journal:
     def describe(self, job: Job) -> None:
         """Notes what the run consists of, and leaves the spec beside the record."""
         job.describe(self.record)
-        self.record.provenance = provenance.collect(str(job.device), job.precision)
+        self.record.provenance = provenance.collect(str(job.device), job.precision, self.plugins)
         self.directory.traceback.unlink(missing_ok=True)
         write_atomic(self.directory.spec_file, self.spec.to_json())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pwm_bench.store.provenance import code_hash, package_versions
+from pwm_bench.store.provenance import code_hash, package_versions, plugin_version
 from pwm_bench.store.schema import Provenance
 
 __all__ = ["code_name", "differences", "origin_notes"]
@@ -30,6 +30,11 @@ def differences(origin: Provenance | None) -> str:
     found = [] if origin.code == code_hash() else [code_name(origin)]
     names = sorted((origin.packages.keys() & now.keys()) - {_OURS})
     found += [
+        f"{module} {version}, now {plugin_version(module)}"
+        for module, version in sorted(origin.plugins.items())
+        if version != plugin_version(module)
+    ]
+    found += [
         f"{name} {origin.packages[name]}, now {now[name]}" for name in names if origin.packages[name] != now[name]
     ]
     return "; ".join(found)
@@ -44,10 +49,18 @@ def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ..
     seen = set()  # few, of many runs
     code: dict[str, dict[str, None]] = {}
     versions: dict[str, dict[str, dict[str, None]]] = {}
+    plugins: dict[str, dict[str, dict[str, None]]] = {}
     for name, origin in rows:
         if origin is None:
             continue
-        known = (name, origin.code, origin.git_commit, origin.git_dirty, *origin.packages.items())
+        known = (
+            name,
+            origin.code,
+            origin.git_commit,
+            origin.git_dirty,
+            *origin.packages.items(),
+            *origin.plugins.items(),
+        )
         if known in seen:
             continue
         seen.add(known)
@@ -55,9 +68,16 @@ def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ..
         for package, version in origin.packages.items():
             if package != _OURS:
                 versions.setdefault(package, {}).setdefault(version, {})[name] = None
+        for module, version in origin.plugins.items():
+            plugins.setdefault(module, {}).setdefault(version, {})[name] = None
     notes = []
     if len(code) > 1:
         notes.append(f"Rows come from different code: {_listed(code)}.")
+    notes += [
+        f"Rows come from different code of {module}: {_listed(held)}."
+        for module, held in sorted(plugins.items())
+        if len(held) > 1
+    ]
     mixed = {package: held for package, held in sorted(versions.items()) if len(held) > 1}
     if mixed:
         shown = "; ".join(f"{package} {_listed(held)}" for package, held in mixed.items())

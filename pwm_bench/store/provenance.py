@@ -11,9 +11,11 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pwm_bench.envs.cores import usable_cores
+from pwm_bench.envs.plugins import distribution_of
 from pwm_bench.store.schema import Provenance
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "git_state",
     "gpu_driver",
     "package_versions",
+    "plugin_version",
     "processor_name",
     "source_folders",
 ]
@@ -35,12 +38,13 @@ _SOURCES = (".py", ".xml", ".c")
 _CALIBRATION_SIZE, _CALIBRATION_PRODUCTS, _CALIBRATION_TRIES = 256, 20, 3  # some 30 ms a try on one core
 
 
-def collect(device: str, precision: str) -> Provenance:
+def collect(device: str, precision: str, plugins: Iterable[str] = ()) -> Provenance:
     """Gathers everything about this process.
 
     Args:
         device: torch device that computes, e.g. ``"cpu"`` or ``"cuda:0"``.
         precision: arithmetic of the learner.
+        plugins: top-level modules that were loaded from outside, see `pwm_bench.envs.plugins.noting_outsiders`.
     """
     import torch
 
@@ -57,6 +61,7 @@ def collect(device: str, precision: str) -> Provenance:
         threads=torch.get_num_threads(),
         precision=precision,
         code=code_hash(),
+        plugins={module: plugin_version(module) for module in sorted(plugins)},
         calibration_seconds=calibrate(),
     )
 
@@ -64,14 +69,37 @@ def collect(device: str, precision: str) -> Provenance:
 @functools.cache
 def code_hash() -> str:
     """A hash over the sources of all our packages, 12 hexadecimal digits: the same for a checkout and for a wheel."""
+    return _hash_of(source_folders())
+
+
+@functools.cache
+def plugin_version(module: str) -> str:
+    """Distribution, version and a hash over the sources of a top-level module, e.g. ``"my-lab 0.3 (1a2b3c4d5e6f)"``.
+
+    Nothing is imported. A module that belongs to no distribution has its hash alone; one that is gone is "missing".
+    """
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        return "missing"
+    folders = [Path(folder).resolve() for folder in spec.submodule_search_locations or ()]
+    code = _hash_of(folders or [Path(spec.origin or "").resolve()])
+    distribution = distribution_of(module)
+    return f"{distribution.name} {distribution.version} ({code})" if distribution is not None else code
+
+
+def _hash_of(places: Sequence[Path]) -> str:
+    """A hash over the sources in folders (each with its own files alone), or over single files."""
     digest = hashlib.sha256()
-    folders = source_folders()
-    for folder in folders:
-        inner = [other for other in folders if folder in other.parents]  # in a wheel two packages lie inside the third
-        for file in sorted(path for path in folder.rglob("*") if path.suffix in _SOURCES and path.is_file()):
+    for place in places:
+        inner = [other for other in places if place in other.parents]  # in a wheel two packages lie inside the third
+        files = [place] if place.is_file() else sorted(place.rglob("*"))
+        for file in (path for path in files if path.suffix in _SOURCES and path.is_file()):
             if any(other in file.parents for other in inner):
                 continue
-            digest.update(f"{folder.name}/{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+            digest.update(f"{place.name}/{file.relative_to(place).as_posix()}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 

@@ -126,6 +126,8 @@ class Provenance(_Model):
     code: str | None = None
     """Hash over the package's sources, the same for a checkout and a wheel; null in records from before there was
     one."""
+    plugins: dict[str, str] = {}
+    """What was loaded from outside: top-level module -> distribution, version and a hash over its sources."""
     calibration_seconds: float | None = None
     """Processor seconds that a fixed small computation takes on this machine at these threads; see
     `provenance.calibrate`."""

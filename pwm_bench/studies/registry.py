@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.plugins import Registry
 from pwm_bench.sweep.graph import Study
 
-__all__ = ["describe", "is_file", "load_study", "names"]
+__all__ = ["describe", "is_file", "load_study", "names", "source"]
 
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "training": (),
@@ -19,10 +21,22 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
 """Family of studies -> what its studies are made with; whatever else is asked for changes the runs of any study."""
 _CHANGES = {"task": "tasks", "simulator": "simulators", "algorithm": "algorithms", "set": "settings"}
 """Options -> what `changed_study` calls them, where that is something else."""
+OTHERS = Registry(
+    "study",
+    "pwm_bench.studies",
+    {},
+    lambda thing: "" if callable(thing) else "it must be a function that gives a Study",
+)
+"""Studies from outside: each is a function without arguments that gives a `Study`, and whose docstring's first line
+describes it."""
 
 
 def names() -> tuple[str, ...]:
-    """Every study's name, training first."""
+    """Every study's name, ours first, and of these training."""
+    return (*_own(), *OTHERS)
+
+
+def _own() -> tuple[str, ...]:
     return tuple(name for family in _OPTIONS for name in _descriptions(family))
 
 
@@ -32,14 +46,16 @@ def describe(name: str) -> str:
     Raises:
         UsageError: there is no such study.
     """
-    return _descriptions(_family(name))[name]
+    if (family := _family(name)) != "other":
+        return _descriptions(family)[name]
+    return (inspect.getdoc(OTHERS.load(name)) or "").partition("\n")[0]
 
 
 def load_study(name: str, **options: Any) -> Study:
     """A study.
 
     Args:
-        name: one of `names`; or a study file, see `pwm_bench.studies.file.load_file`.
+        name: one of `names`, or ``module:attribute``; or a study file, see `pwm_bench.studies.file.load_file`.
         options: what is changed of it. ``data`` and ``model`` of a multi-task study, see
             `pwm_bench.studies.multitask.load_multitask`; ``size`` of a gradient study, see `pwm_bench.studies.sizes`;
             ``task``, ``simulator``, ``algorithm``, ``set``, ``scale``, ``budgets``, ``preset`` and ``seeds`` of any
@@ -77,6 +93,11 @@ def _built(family: str, name: str, options: Mapping[str, Any]) -> Study:
         from pwm_bench.studies.multitask import load_multitask as load
     elif family == "gradient":
         from pwm_bench.studies.gradients import load_graph as load
+    elif family == "other":
+        study = OTHERS.load(name)()
+        if not isinstance(study, Study):
+            raise UsageError(f"study '{name}' of {source(name)}: gave {type(study).__name__}; it must give a Study")
+        return study
     else:
         from pwm_bench.studies.every_kind import every_kind
 
@@ -89,11 +110,18 @@ def is_file(name: str) -> bool:
     return name.endswith((".toml", ".py"))
 
 
+def source(name: str) -> str:
+    """What offers a study from outside; empty for ours."""
+    return "" if name in _own() else OTHERS.source(name)
+
+
 def _family(name: str) -> str:
+    """The family of a study; ``other`` for one from outside."""
     for family in _OPTIONS:
         if name in _descriptions(family):
             return family
-    raise unknown("study", name, names())
+    OTHERS.check(name, others=_own())
+    return "other"
 
 
 def _descriptions(family: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.plugins import without_imports
 from pwm_bench.jobs.kinds import spec_from
 from pwm_bench.store.results import Results
 from pwm_bench.store.spec import Spec
@@ -42,6 +43,8 @@ def _finished(results: Results, kinds: set[str]) -> Iterable[tuple[Spec, float]]
                 record = json.loads(directory.record_file.read_bytes())
                 if record["status"] == "ok" and record["kind"] in kinds:
                     clocks = {name: seconds for name, seconds in record["clocks"].items() if name != "cpu"}
-                    yield spec_from(record["kind"], record["spec"]), sum(clocks.values())
+                    with without_imports():
+                        spec = spec_from(record["kind"], record["spec"])
+                    yield spec, sum(clocks.values())
             except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError, NotImplementedError):
                 continue  # damaged or of another version: it tells nothing

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from pwm_bench import envs, registry
-from pwm_bench.envs.tasks import TASKS
 from pwm_bench.studies import locomotion as studies
 from pwm_bench.sweep.executors import local
 from pwm_bench.world_model.multitask.product import why_plain
@@ -33,10 +32,9 @@ def _heed_signals() -> None:
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Registers the toys for one test."""
     for registry_of, name in (
-        (TASKS, "point_mass"),
-        (envs._SIMULATORS, "toy"),
-        (envs._CAPABILITIES, "toy"),
-        (registry.ALGORITHMS, "fake"),
+        (envs.TASKS.own, "point_mass"),
+        (envs.SIMULATORS.own, "toy"),
+        (registry.ALGORITHMS.own, "fake"),
         *((studies.STUDIES, name) for name in toy_cli.STUDIES),
     ):
         monkeypatch.setitem(registry_of, name, None)  # so that it is gone again after the test

@@ -46,7 +46,7 @@ def test_names_are_checked_in_turn():
 
 
 def test_gradients_through_a_simulator_without_any_are_refused():
-    with pytest.raises(UsageError, match="'mujoco_c' does not give: use --simulator warp or mjx"):
+    with pytest.raises(UsageError, match="'mujoco_c' does not give: use warp or mjx"):
         registry.check_names("hopper", "mujoco_c", "shac")
 
 

@@ -142,21 +142,26 @@ def _size(folder: Path) -> str:
 
 def _simulators(console: Console) -> bool:
     """The capability matrix. Returns whether at least one simulator is usable."""
+    from rich.markup import escape
+
     from pwm_bench import envs
     from pwm_bench.envs.devices import choose_device
 
-    table = _grid("  simulator", "forward", "gradient", "on", "auto", "package")
+    table = _grid("  simulator", "gradient", "on", "auto", "package")
     usable = False
     for name in envs.simulators():
-        able = envs.capabilities(name)
+        try:
+            able = envs.capabilities(name)
+        except UsageError as error:  # a plug-in that cannot be imported
+            table.add_row(f"  {name}", _NO, _NO, _NO, f"[red]{escape(str(error))}[/red]")
+            continue
         try:
             package = f"{able.package} {importlib.metadata.version(able.package)}"
             usable = True
         except importlib.metadata.PackageNotFoundError:
             package = f"[red]{able.package} is not installed[/red]"
-        forward = _YES if able.forward else _NO
         chosen = str(choose_device("auto", name)[0])
-        table.add_row(f"  {name}", forward, able.gradient or _NO, ", ".join(able.devices), chosen, package)
+        table.add_row(f"  {name}", able.gradient or _NO, ", ".join(able.devices), chosen, package)
     _print(console, "Simulators", table)
     return usable
 
@@ -170,7 +175,10 @@ def _trials(console: Console) -> bool:
 
     table, healthy = _grid(f"  {_TASK} in", "on", "step", "gradient", ""), True
     for name in envs.simulators():
-        able = envs.capabilities(name)
+        try:
+            able = envs.capabilities(name)
+        except UsageError:  # shown above
+            continue
         gpus = view("torch").gpus if "cuda" in able.devices else 0
         for place in ("cpu", *(f"cuda:{index}" for index in range(gpus))):
             with console.status(f"{name} on {place}"):

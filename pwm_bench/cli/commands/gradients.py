@@ -12,7 +12,7 @@ from pwm_bench.cli.commands.gradient_graph import carry_out_graph, show_figures
 from pwm_bench.cli.commands.gradient_problems import PROBLEMS, run_problem
 from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
 from pwm_bench.cli.showing import named_lines, terminal, titled
-from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -137,8 +137,7 @@ class Gradients:
             }
             seeds = self.model_seeds or (() if isinstance(changes.get("model"), Input) else study.model_seeds)
             return replace(study, comparisons=changed, model_seeds=seeds)
-        if target not in envs.tasks():
-            raise unknown("task or gradient study", target, [*envs.tasks(), *studies.STUDIES, *PROBLEMS])
+        envs.TASKS.check(target, others=(*studies.STUDIES, *PROBLEMS))
         draft = studies.comparison(target, **changes)
         draft = draft.replace(**self._sized(draft))
         return GradientStudy(

@@ -12,6 +12,8 @@ from pwm_bench.cli.showing import named_lines, terminal
 from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from pwm_bench.store.results import Results
@@ -51,14 +53,25 @@ def _names(console: Console, kind: str) -> None:
     from pwm_bench import envs, registry
     from pwm_bench.studies import registry as studies
 
-    rows = {
-        "tasks": lambda: [(name, "") for name in envs.tasks()],
-        "simulators": lambda: [(name, _simulator(name)) for name in envs.simulators()],
-        "algorithms": lambda: [(name, registry.ALGORITHMS[name]) for name in registry.algorithms()],
-        "studies": lambda: [(name, studies.describe(name)) for name in studies.names()],
-    }[kind]()
+    names, source, describe = {
+        "tasks": (envs.TASKS, envs.TASKS.source, lambda name: ""),
+        "simulators": (envs.SIMULATORS, envs.SIMULATORS.source, _simulator),
+        "algorithms": (registry.ALGORITHMS, registry.ALGORITHMS.source, _algorithm),
+        "studies": (studies.names(), studies.source, studies.describe),
+    }[kind]
     console.print(kind, style="bold")
-    console.print(named_lines(rows))
+    console.print(named_lines((name, _said(name, source(name), describe)) for name in names))
+
+
+def _said(name: str, source: str, describe: Callable[[str], str]) -> str:
+    """What there is to say of a thing, one that cannot be imported included."""
+    from rich.markup import escape
+
+    try:
+        text = describe(name)
+    except UsageError as error:
+        return escape(str(error))
+    return f"{text}{' ' if text and source else ''}{f'(from {source})' if source else ''}"
 
 
 def _tasks(console: Console) -> None:
@@ -68,7 +81,6 @@ def _tasks(console: Console) -> None:
     from pwm_bench import envs
     from pwm_bench.envs.tasks import load_task
     from pwm_bench.envs.tasks.stiffness import touches_ground
-    from pwm_bench.text import MISSING
 
     # Two tables, each of which fits into 80 columns: what a pipe or a small window has.
     sizes, contacts = (Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)) for _ in range(2))
@@ -81,8 +93,13 @@ def _tasks(console: Console) -> None:
             table.add_column(
                 header, justify="left" if text else "right", no_wrap=header != "follows", style=None if n else "cyan"
             )
+    broken = []
     for name in envs.tasks():
-        task = load_task(name)
+        try:
+            task = load_task(name)
+        except UsageError as error:
+            broken.append(str(error))
+            continue
         model, contact = task.model(), task.contact
         constants = (contact.stiffness, contact.damping, contact.friction_damping, contact.friction)
         sizes.add_row(
@@ -92,7 +109,7 @@ def _tasks(console: Console) -> None:
             str(model.nv),
             f"{model.body_mass.sum():.1f}",
             str(task.episode_length),
-            " / ".join(str(task.substeps.get(simulator, MISSING)) for simulator in ("warp", "mjx")),
+            " / ".join(str(task.substeps_for(envs.capabilities(simulator))) for simulator in ("warp", "mjx")),
             task.source,
         )
         if touches_ground(model):
@@ -110,6 +127,14 @@ def _tasks(console: Console) -> None:
         style="dim",
         highlight=False,
     )
+    for line in broken:
+        console.print(line, style="yellow", highlight=False, markup=False)
+
+
+def _algorithm(name: str) -> str:
+    from pwm_bench import registry
+
+    return f"gradient: {registry.learner_package(name).gradient_source}"
 
 
 def _simulator(name: str) -> str:

@@ -12,7 +12,7 @@ import tyro
 
 from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
 from pwm_bench.cli.showing import terminal
-from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -55,14 +55,11 @@ class Parity:
         """Measures, stores and shows."""
         from pwm_bench import envs
 
-        if self.task not in envs.tasks():
-            raise unknown("task", self.task, envs.tasks())
+        envs.TASKS.check(self.task)
         if self.golden is not None:
             return self._against(self.golden)
         names = self.simulators or tuple(envs.simulators())
-        for name in names:
-            if name not in envs.simulators():
-                raise unknown("simulator", name, envs.simulators())
+        envs.SIMULATORS.check(*names)
         if len(set(names)) < 2:
             raise UsageError(f"--simulators {' '.join(names)}: give at least two, or none for all")
 

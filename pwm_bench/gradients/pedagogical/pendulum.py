@@ -121,8 +121,7 @@ class PendulumSpec(ProblemSpec):
             check_positive("noises", noise)
         if not self.noises or not self.loops or not self.model_horizons:
             raise UsageError("noises, loops and model_horizons: name at least one of each")
-        if not envs.capabilities(self.simulator).gradient:
-            raise UsageError(f"simulator '{self.simulator}' has no gradient: use 'warp' or 'mjx'")
+        envs.check_gradient_of(self.simulator, "the double pendulum")
         self.config()
 
     def config(self) -> WorldModelConfig:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pwm_bench import envs
+from pwm_bench.envs import warp
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.simulator import Simulator, State
 from pwm_bench.envs.tasks.base import Task
@@ -56,8 +57,6 @@ def check_fit(task: Task, golden: GoldenFile) -> None:
     actions = golden.arrays["actions"].shape[-1]
     if task.action_dim != actions:
         raise UsageError(f"{golden.path}: has {actions} actions, but '{task.name}' has {task.action_dim}")
-    if "warp" not in task.substeps:
-        raise UsageError(f"task '{task.name}' does not run in the Warp simulator")
 
 
 def check_constants(task: Task, golden: GoldenFile) -> list[ConstantGroup]:
@@ -228,7 +227,7 @@ def _states(golden: GoldenFile, dtype: torch.dtype) -> tuple[np.ndarray, np.ndar
 def _simulator(
     task: Task, golden: GoldenFile, dtype: torch.dtype, worlds: int, device: str | torch.device
 ) -> Simulator:
-    substeps = task.substeps["warp"]
+    substeps = task.substeps_for(warp.capabilities)
     used = float(golden.meta["substep_dt_used"])
     return envs.make_simulator(
         "warp",
@@ -238,7 +237,7 @@ def _simulator(
         timestep=used if dtype == torch.float64 else task.control_dt / substeps,
         device=device,
         dtype=dtype,
-        **task.simulator_options("warp"),
+        **task.simulator_options(warp.capabilities),
     )
 
 

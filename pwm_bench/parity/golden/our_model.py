@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import torch
 
+from pwm_bench.envs import warp
 from pwm_bench.envs.simulator import ControlClamp
 from pwm_bench.envs.tasks.base import Task
 from pwm_bench.envs.warp.geometry import pose_matrix
@@ -38,10 +39,10 @@ def our_constants(task: Task, golden: GoldenFile) -> Constants:
             _add_link(constants, names[joint], task, tree, link, places, turns)
     _add_actuators(constants, task, tree, golden, places, turns)
     constants["gravity", "the world"] = tree.gravity
-    constants["substeps", "a control step"] = np.array([task.substeps["warp"]], float)
+    constants["substeps", "a control step"] = np.array([task.substeps_for(warp.capabilities)], float)
     constants["control step [s]", "time"] = np.array([task.control_dt])
     constants["episode length", "time"] = np.array([task.episode_length], float)
-    refresh = min(task.integrator.matrix_refresh, task.substeps["warp"])
+    refresh = min(task.integrator.matrix_refresh, task.substeps_for(warp.capabilities))
     constants["substeps a mass matrix", "the integrator"] = np.array([refresh], float)
     constants["damping scheme", "the integrator"] = task.integrator.damping
     if (tree.kind == BALL).any():

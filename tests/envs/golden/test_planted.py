@@ -8,6 +8,7 @@ import mujoco
 import pytest
 import torch
 
+from pwm_bench import envs
 from pwm_bench.envs.tasks import load_task
 from pwm_bench.envs.tasks.base import Task
 from pwm_bench.parity.golden import compare
@@ -99,7 +100,7 @@ def test_sign_of_an_observation(name: str, entry: int, words: str):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_substep_fewer(name: str):
-    substeps = load_task(name).substeps["warp"]
+    substeps = load_task(name).substeps_for(envs.capabilities("warp"))
     task = altered(name, substeps={"warp": substeps - 1})
     assert f"substeps of a control step: ours {substeps - 1}, published {substeps}" in misfits(task, name)
     assert not moves_alike(task, name)

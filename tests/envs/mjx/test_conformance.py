@@ -32,7 +32,7 @@ def simulator(task: str, dtype: torch.dtype = torch.float64) -> Simulator:
     substeps = 2
     return envs.make_simulator(
         "mjx",
-        definition.model_for("mjx"),
+        definition.model_for(envs.capabilities("mjx")),
         num_worlds=WORLDS,
         substeps=substeps,
         timestep=definition.control_dt / definition.substeps["mjx"],
@@ -61,7 +61,7 @@ def state_at(task: str, where: str) -> State:
 
 def clearance(task: str, qpos: torch.Tensor) -> torch.Tensor:
     """How far each world's robot must sink to touch the ground, to a centimetre."""
-    model = load_task(task).model_for("mjx")
+    model = load_task(task).model_for(envs.capabilities("mjx"))
     data, height = mujoco.MjData(model), 1 if task in PLANAR else 2
     distances = []
     for row in qpos:

@@ -27,7 +27,7 @@ def start(task: str, dtype: torch.dtype = torch.float64) -> tuple[State, torch.T
 def make(task: str, **options: object):
     return envs.make_simulator(
         "mujoco_c",
-        load_task(task).model_for("mujoco_c"),
+        load_task(task).model_for(envs.capabilities("mujoco_c")),
         num_worlds=WORLDS,
         substeps=4,
         timestep=1 / 240,

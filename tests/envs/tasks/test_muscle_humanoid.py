@@ -285,7 +285,7 @@ def test_gradients_in_contact(which: int) -> None:
         substeps=substeps,
         timestep=task.control_dt / 48,
         dtype=torch.float64,
-        **task.simulator_options("warp"),
+        **task.simulator_options(envs.capabilities("warp")),
     )
     generator = torch.Generator().manual_seed(0)
     noise = 2.0 * torch.rand(WORLDS, task.noise_dim, generator=generator, dtype=torch.float64) - 1.0

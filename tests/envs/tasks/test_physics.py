@@ -36,8 +36,8 @@ def simulate(
     name: str, task: Task, model: mujoco.MjModel | None = None, integrator: Integrator | None = None
 ) -> Simulator:
     """The task's model in a simulator at Warp's substeps, whichever it is; with the task's integrator by default."""
-    substeps = task.substeps["warp"]
-    options = task.simulator_options("warp") if name == "warp" else {}
+    substeps = task.substeps_for(envs.capabilities("warp"))
+    options = task.simulator_options(envs.capabilities("warp")) if name == "warp" else {}
     if options and integrator is not None:
         options["integrator"] = integrator
     return envs.make_simulator(

@@ -23,7 +23,7 @@ def test_only_what_is_given_changes() -> None:
     task = load_task("hopper")
     changed = on_ground(task, 1e5, None)
     assert (changed.contact.stiffness, changed.contact.damping) == (1e5, task.contact.damping)
-    assert changed.simulator_options("warp")["contact"] is changed.contact
+    assert changed.simulator_options(envs.capabilities("warp"))["contact"] is changed.contact
     assert (task.contact.stiffness, load_task("hopper").contact.stiffness) == (2e4, 2e4)
     assert task.model().geom_solref.min() > 0.0
 
@@ -46,7 +46,7 @@ def test_the_option_makes_the_hopper_stiff() -> None:
 
 
 def test_the_constants_of_mujocos_contacts() -> None:
-    model = load_task("hopper").model_for("mujoco_c")
+    model = load_task("hopper").model_for(envs.capabilities("mujoco_c"))
     changed = with_contact(model, load_task("hopper_stiff").contact)
     foot, ground = model.geom("foot").id, model.geom("ground").id
     weight = model.body("foot").invweight0[0]

@@ -35,7 +35,7 @@ def situation(name: str, where: str, seed: int = 0) -> State:
 
 def make(name: str, **options: object) -> envs.simulator.Simulator:
     task = load_task(name)
-    substeps = task.substeps["warp"]
+    substeps = task.substeps_for(envs.capabilities("warp"))
     return envs.make_simulator(
         "warp",
         task.model(),
@@ -43,7 +43,7 @@ def make(name: str, **options: object) -> envs.simulator.Simulator:
         substeps=substeps,
         timestep=task.control_dt / substeps,
         dtype=torch.float64,
-        **task.simulator_options("warp"),
+        **task.simulator_options(envs.capabilities("warp")),
         **options,
     )
 

@@ -22,7 +22,7 @@ def make(worlds: int = WORLDS, dtype: torch.dtype = torch.float32, device: str =
         timestep=task.control_dt / 16,
         dtype=dtype,
         device=device,
-        **task.simulator_options("warp"),
+        **task.simulator_options(envs.capabilities("warp")),
         **options,
     )
 

@@ -6,20 +6,12 @@ import sys
 from typing import Any
 
 from pwm_bench import envs, registry
-from pwm_bench.envs.tasks import TASKS
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.studies import locomotion as studies
 from pwm_bench.sweep.executors import local
 from pwm_bench.sweep.graph import Study
 
 COMMAND = (sys.executable, "-m", "tests.pwm_bench.cli.toy_cli")
-
-
-def make_simulator(model: Any, *, num_worlds: int, substeps: int, timestep: float, device: Any, dtype: Any) -> Any:
-    """The toy simulator, with the constructor that `pwm_bench.envs.make` expects."""
-    from tests.toy import SimulatorToy
-
-    return SimulatorToy(model, num_worlds=num_worlds, dtype=dtype)
 
 
 def toy_spec(**fields: Any) -> RunSpec:
@@ -70,12 +62,9 @@ STUDIES = {"toys": toy_study, "faulty": faulty_study, "shared": shared_study}
 
 def register() -> None:
     """Adds the toys to the registries."""
-    TASKS["point_mass"] = "tests.toy:PointMass"
-    envs._SIMULATORS["toy"] = "tests.pwm_bench.cli.toy_cli:make_simulator"
-    envs._CAPABILITIES["toy"] = envs.Capabilities(
-        forward=True, gradient="exact", devices=("cpu",), contact="none", package="torch"
-    )
-    registry.ALGORITHMS["fake"] = "tests.pwm_bench.fake_learner"
+    envs.TASKS.own["point_mass"] = "tests.toy:PointMass"
+    envs.SIMULATORS.own["toy"] = "tests.toy:SimulatorToy"
+    registry.ALGORITHMS.own["fake"] = "tests.pwm_bench.fake_learner"
     studies.STUDIES.update(STUDIES)
     local.COMMAND = COMMAND
 

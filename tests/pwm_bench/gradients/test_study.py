@@ -211,13 +211,7 @@ def test_two_simulators_agree_with_themselves(tmp_path: Path, monkeypatch: pytes
     """With the same simulator standing in for another, cosines between the two are 1."""
     from pwm_bench import envs
 
-    monkeypatch.setitem(envs._SIMULATORS, "twin", envs._SIMULATORS["warp"])
-    monkeypatch.setitem(envs._CAPABILITIES, "twin", envs._CAPABILITIES["warp"])
-    from pwm_bench.envs.tasks.cartpole import Cartpole
-
-    monkeypatch.setattr(Cartpole, "substeps", {**Cartpole.substeps, "twin": 4})
-    options = dict(vars(Cartpole)).get("simulator_options", Cartpole.simulator_options)
-    monkeypatch.setattr(Cartpole, "simulator_options", lambda self, name: options(self, "warp"))
+    monkeypatch.setitem(envs.SIMULATORS.own, "twin", envs.SIMULATORS.own["warp"])
     value = ValueTraining(env_steps=64, num_envs=8, rounds=1, hidden=(4,))  # one, fitted in the first, for both
     comparison = Comparison(
         task="cartpole", simulators=("warp", "twin"), estimators=("analytic",), bootstrap=value, **TINY

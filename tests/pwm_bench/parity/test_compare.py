@@ -29,7 +29,7 @@ def build(
 ):
     definition = load_task(task)
     substeps = 4
-    options = definition.simulator_options(name)
+    options = definition.simulator_options(envs.capabilities(name))
     return envs.make_simulator(
         name,
         definition.model() if model is None else model,

@@ -17,7 +17,7 @@ from pwm_bench.store.schema import Artifact, Counts
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.executors.local import ProcessEnd
 
-KINDS = {"sum": (f"{__name__}:SumSpec", f"{__name__}:SumJob")}
+KIND = f"{__name__}:SumJob"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,7 @@ class SumSpec(Spec):
 
 
 class SumJob(Job):
+    spec_class = SumSpec
     device = torch.device("cpu")
 
     def __init__(self, spec: SumSpec, folder: Path) -> None:

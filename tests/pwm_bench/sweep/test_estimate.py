@@ -7,12 +7,12 @@ from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.inputs import Pending
 from pwm_bench.store.results import Results
 from pwm_bench.sweep.estimate import expected_seconds
-from tests.pwm_bench.sweep.summing import KINDS, SumSpec
+from tests.pwm_bench.sweep.summing import KIND, SumSpec
 
 
 @pytest.fixture(autouse=True)
 def sums(monkeypatch):
-    monkeypatch.setattr(kinds, "KINDS", {**kinds.KINDS, **KINDS})
+    monkeypatch.setitem(kinds.KINDS.own, "sum", KIND)
 
 
 def finished(results: Results, numbers: tuple[int, ...], seconds: float, **fields) -> None:

@@ -12,13 +12,13 @@ from pwm_bench.store.inputs import Pending, find_input
 from pwm_bench.store.results import Results
 from pwm_bench.sweep.graph import Study, needs, resolve
 from pwm_bench.sweep.sweep import plan, sweep
-from tests.pwm_bench.sweep.summing import KINDS, Here, SumSpec, stop_at
+from tests.pwm_bench.sweep.summing import KIND, Here, SumSpec, stop_at
 from tests.pwm_bench.sweep.test_sweep import Watcher
 
 
 @pytest.fixture(autouse=True)
 def sums(monkeypatch):
-    monkeypatch.setattr(kinds, "KINDS", {**kinds.KINDS, **KINDS})
+    monkeypatch.setitem(kinds.KINDS.own, "sum", KIND)
 
 
 def chain() -> Study:

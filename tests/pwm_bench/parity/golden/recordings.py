@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pwm_bench import envs
+from pwm_bench.envs import warp
 from pwm_bench.envs.simulator import Simulator, State
 from pwm_bench.envs.tasks.base import Task
 from pwm_bench.parity.golden.file import Joint, read_golden
@@ -63,11 +64,11 @@ def recorded_from(task: Task, steps: int, worlds: int = 2) -> dict[str, np.ndarr
     start = [torch.from_numpy(arrays[name][:worlds]).double() for name in ("joint_q0", "joint_qd0")]
     kept = {name: array for name, array in arrays.items() if name == "meta" or name.startswith("model_")}
     for dtype, suffix in ((torch.float32, ""), (torch.float64, "_f64")):
-        substeps = task.substeps["warp"]
+        substeps = task.substeps_for(warp.capabilities)
         timestep = task.control_dt / substeps if dtype == torch.float32 else meta["substep_dt_used"]
         simulator = envs.make_simulator(
             "warp", task.model(), num_worlds=worlds, substeps=substeps, timestep=timestep, dtype=dtype,
-            **task.simulator_options("warp"),
+            **task.simulator_options(warp.capabilities),
         )  # fmt: skip
         state = State(*(x.to(dtype) for x in _parts(to_ours(joints, *start))))
         q, qd, _ = _play(task, simulator, state, actions.to(dtype), joints)

@@ -1,0 +1,43 @@
+"""What a simulator says of itself, without being imported as a whole."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["Capabilities"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capabilities:
+    """What a simulator is called, what it can do, and what a task must do for it."""
+
+    name: str
+    """By which a task's ``substeps`` know it."""
+    label: str = ""
+    """Its name in print; ``name`` if left out."""
+    gradient: str = ""
+    """How gradients are found; empty where there are none."""
+    devices: tuple[str, ...] = ("cpu",)
+    """``"cpu"``, ``"cuda"`` or both."""
+    library: str = "torch"
+    """What computes and so must see the GPU: ``"torch"``, ``"warp"`` or ``"jax"``."""
+    contact: str
+    """Contact model."""
+    package: str
+    """Distribution whose version matters."""
+    stable_timestep: float
+    """Longest substep that is stable for ordinary robots [s]; a task may ask for shorter ones."""
+    task_constants: bool = False
+    """Whether the constructor takes the task's constants, as ``contact``, ``limit`` and ``integrator``, and lets all
+    geoms meet the ground. Others take contacts from the model, where each one is a constraint that costs time."""
+    quick_to_compile: bool = True
+    """Whether another instance, in another precision, compiles within seconds."""
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
+
+    def substeps(self, control_dt: float) -> int:
+        """Fewest stable substeps of a control step that takes ``control_dt`` seconds."""
+        return max(1, math.ceil(control_dt / self.stable_timestep - 1e-9))
