@@ -8,6 +8,8 @@ from pwm_bench.cli.showing import terminal
 from pwm_bench.runs.stop import stop_request
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from pwm_bench.runs.outcome import Outcome
@@ -24,6 +26,7 @@ def carry_out_shown(
     console: Console | None = None,
     checkpoint_seconds: float = 60.0,
     tensorboard: bool = False,
+    reporters: Sequence[str] = (),
 ) -> Outcome:
     """Brings a run of any kind to its end, and shows how far it is: one line on a terminal, plain lines elsewhere.
 
@@ -33,28 +36,34 @@ def carry_out_shown(
         console: where to show it.
         checkpoint_seconds: time between two checkpoints.
         tensorboard: also write the curves for tensorboard.
+        reporters: names of those who are told as well, see `pwm_bench.sweep.reporters`.
 
     Raises:
-        UsageError: see `pwm_bench.jobs.kinds.carry_out`.
+        UsageError: see `pwm_bench.jobs.kinds.carry_out`; or there is no such reporter.
     """
     from pwm_bench.cli.display import make_display
+    from pwm_bench.sweep.reporters import reporting
     from pwm_bench.sweep.sweep import Item
 
     item = Item(spec, "begin" if results.run(spec.study, spec.id).status() is None else "resume")
-    with make_display(console or terminal(), [item]) as display, stop_request() as stop:
-        stop.first = lambda _: display.stopping()
-        display.began(item)
+    with (
+        make_display(console or terminal(), [item]) as display,
+        reporting(display, reporters, results.root) as observer,
+        stop_request() as stop,
+    ):
+        stop.first = lambda _: observer.stopping()
+        observer.began(item)
         from pwm_bench.jobs.kinds import carry_out  # after the first line is on the screen: this takes seconds
 
         outcome = carry_out(
             spec,
             results,
-            progress=lambda event: display.progressed(item, event),
+            progress=lambda event: observer.progressed(item, event),
             checkpoint_seconds=checkpoint_seconds,
             tensorboard=tensorboard,
         )
         item.status, item.reason = outcome.record.status, outcome.record.reason or ""
-        display.ended(item)
+        observer.ended(item)
     return outcome
 
 

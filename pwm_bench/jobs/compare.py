@@ -81,6 +81,7 @@ class CompareJob(Job):
             model or the policies do not know; the model lacks what the way to act needs.
     """
 
+    spec_class = CompareSpec
     evaluations = 1
     reports = 0
 

@@ -168,7 +168,6 @@ class EvaluateJob(Job):
     """
 
     spec_class = EvaluateSpec
-
     evaluations = 1
     reports = 0
 

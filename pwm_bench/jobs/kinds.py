@@ -19,30 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "carry_out", "job_class", "read_spec", "spec_class", "spec_from"]
 
-<<<<<<< HEAD
-KINDS: Mapping[str, tuple[str, str]] = {
-    "collect": ("pwm_bench.jobs.collect:CollectSpec", "pwm_bench.jobs.collect:CollectJob"),
-    "train-behaviour": ("pwm_bench.jobs.behaviour:BehaviourSpec", "pwm_bench.jobs.behaviour:BehaviourJob"),
-    "pretrain": ("pwm_bench.jobs.pretrain:PretrainSpec", "pwm_bench.jobs.pretrain:PretrainJob"),
-    "train": ("pwm_bench.jobs.train_spec:RunSpec", "pwm_bench.jobs.train:TrainJob"),
-    "extract": ("pwm_bench.jobs.extract:ExtractionSpec", "pwm_bench.jobs.extract:ExtractJob"),
-    "clone": ("pwm_bench.jobs.clone:CloneSpec", "pwm_bench.jobs.clone:CloneJob"),
-    "evaluate": ("pwm_bench.jobs.evaluate:EvaluateSpec", "pwm_bench.jobs.evaluate:EvaluateJob"),
-    "compare": ("pwm_bench.jobs.compare:CompareSpec", "pwm_bench.jobs.compare:CompareJob"),
-    "train-model": ("pwm_bench.jobs.train_model:TrainModelSpec", "pwm_bench.jobs.train_model:TrainModelJob"),
-    "compare-gradients": ("pwm_bench.gradients.spec:Comparison", "pwm_bench.jobs.gradients:ComparisonJob"),
-    "landscape": ("pwm_bench.gradients.slices:SliceSpec", "pwm_bench.jobs.gradients:LandscapeJob"),
-    "ball-wall": (
-        "pwm_bench.gradients.pedagogical.ball_wall_study:BallWallSpec",
-        "pwm_bench.jobs.gradients:BallWallJob",
-    ),
-    "double-pendulum": (
-        "pwm_bench.gradients.pedagogical.pendulum:PendulumSpec",
-        "pwm_bench.jobs.gradients:PendulumJob",
-    ),
-}
-"""Kind of work -> its spec and its job, as ``module:class``. A job is built from its spec and the run's directory."""
-=======
 KINDS = Registry(
     "kind of work",
     "pwm_bench.kinds",
@@ -54,6 +30,7 @@ KINDS = Registry(
         "extract": "pwm_bench.jobs.extract:ExtractJob",
         "clone": "pwm_bench.jobs.clone:CloneJob",
         "evaluate": "pwm_bench.jobs.evaluate:EvaluateJob",
+        "compare": "pwm_bench.jobs.compare:CompareJob",
         "train-model": "pwm_bench.jobs.train_model:TrainModelJob",
         "compare-gradients": "pwm_bench.jobs.gradients:ComparisonJob",
         "landscape": "pwm_bench.jobs.gradients:LandscapeJob",
@@ -63,7 +40,6 @@ KINDS = Registry(
     lambda thing: "" if hasattr(thing, "spec_class") and callable(thing) else "it must be a Job with a 'spec_class'",
 )
 """Each is a `Job` that is built from its spec and the run's directory; its ``spec_class`` has the kind's name."""
->>>>>>> 6c1be69 (Things from outside by name: entry points and module:attribute for algorithms, tasks, simulators, studies and kinds)
 
 
 def spec_class(kind: str) -> type[Spec]:

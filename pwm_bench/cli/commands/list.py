@@ -12,7 +12,7 @@ from pwm_bench.cli.showing import named_lines, terminal
 from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from rich.console import Console
 
@@ -53,12 +53,13 @@ def _names(console: Console, kind: str) -> None:
     from pwm_bench import envs, registry
     from pwm_bench.studies import registry as studies
 
-    names, source, describe = {
+    listed: dict[str, tuple[Iterable[str], Callable[[str], str], Callable[[str], str]]] = {
         "tasks": (envs.TASKS, envs.TASKS.source, lambda name: ""),
         "simulators": (envs.SIMULATORS, envs.SIMULATORS.source, _simulator),
         "algorithms": (registry.ALGORITHMS, registry.ALGORITHMS.source, _algorithm),
         "studies": (studies.names(), studies.source, studies.describe),
-    }[kind]
+    }
+    names, source, describe = listed[kind]
     console.print(kind, style="bold")
     console.print(named_lines((name, _said(name, source(name), describe)) for name in names))
 

@@ -94,13 +94,8 @@ class Render:
 
     def _actor(self) -> Actor:
         from pwm_bench import envs
-<<<<<<< HEAD
-        from pwm_bench.envs.errors import unknown
         from pwm_bench.render.policies import simple_actor, trained_actor
         from pwm_bench.store.listing import find_run
-=======
-        from pwm_bench.render.policies import find_run, simple_actor, trained_actor
->>>>>>> 6c1be69 (Things from outside by name: entry points and module:attribute for algorithms, tasks, simulators, studies and kinds)
         from pwm_bench.store.results import Results
 
         if self.simulator is not None:

@@ -94,6 +94,9 @@ class Run:
     """Also write curves for tensorboard into the run's directory."""
     write_spec: Annotated[Path | None, option("FILE")] = None
     """Write the spec to a file instead of running it."""
+    reporter: Annotated[tuple[str, ...], option("NAME"), tyro.conf.UseAppendAction] = ()
+    """Who is told how it goes besides the terminal: a reporter of an installed package, or module:attribute; may be
+    given again."""
     progress: Annotated[str, option("KIND", "auto")] = "auto"
     """auto, json (one line a snapshot, for a program: without it the run saves and stops) or none."""
 
@@ -101,6 +104,8 @@ class Run:
         """Runs it."""
         if self.progress not in _PROGRESS:
             raise unknown("progress", self.progress, _PROGRESS)
+        if self.reporter and self.progress != "auto":
+            raise UsageError(f"--progress {self.progress}: reporters need --progress auto; leave one out")
         spec = self._from_file() if self.spec is not None else self._from_options()
         if self.write_spec is not None:
             return _write(self.write_spec, spec)
@@ -122,7 +127,7 @@ class Run:
 
     def _execute(self, spec: Spec, results: Results, options: dict[str, Any]) -> int:
         if self.progress == "auto":
-            return _run_for_person(spec, results, **options)
+            return _run_for_person(spec, results, reporters=self.reporter, **options)
         from pwm_bench.jobs.kinds import carry_out
 
         outcome = carry_out(spec, results, progress=_tell_program if self.progress == "json" else None, **options)
@@ -186,13 +191,20 @@ def _tell_program(event: ProgressEvent) -> None:
         raise BrokenPipeError
 
 
-def _run_for_person(spec: Spec, results: Results, *, checkpoint_seconds: float, tensorboard: bool) -> int:
+def _run_for_person(
+    spec: Spec, results: Results, *, checkpoint_seconds: float, tensorboard: bool, reporters: tuple[str, ...]
+) -> int:
     from pwm_bench.cli.carry import carry_out_shown, show_end
     from pwm_bench.text import count, number
 
     console = terminal()
     outcome = carry_out_shown(
-        spec, results, console=console, checkpoint_seconds=checkpoint_seconds, tensorboard=tensorboard
+        spec,
+        results,
+        console=console,
+        checkpoint_seconds=checkpoint_seconds,
+        tensorboard=tensorboard,
+        reporters=reporters,
     )
     lines = []
     for member in outcome.record.members:

@@ -88,6 +88,12 @@ class Sweep:
     """Also do again what failed or ran out of memory before."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Do nothing; show what is done, what is left, what waits for what, and the time it takes where that is known."""
+    executor: Annotated[str, option("NAME", "local")] = "local"
+    """What carries runs out: local (a process on this machine for each), or one of an installed package, or
+    module:attribute."""
+    reporter: Annotated[tuple[str, ...], option("NAME"), tyro.conf.UseAppendAction] = ()
+    """Who is told how it goes besides the terminal: a reporter of an installed package, or module:attribute; may be
+    given again."""
     wait: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Don't end while other processes are at runs of the study; take over what they leave unfinished."""
     checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
@@ -106,8 +112,9 @@ class Sweep:
         """Runs it."""
         from pwm_bench.store.results import Results
         from pwm_bench.studies.registry import load_study
+        from pwm_bench.sweep.executors import EXECUTORS
         from pwm_bench.sweep.executors.capacity import Capacity
-        from pwm_bench.sweep.executors.local import LocalExecutor
+        from pwm_bench.sweep.reporters import REPORTERS, reporting
         from pwm_bench.sweep.stale import POLICIES, settle_stale
         from pwm_bench.sweep.sweep import plan, sweep
 
@@ -115,6 +122,8 @@ class Sweep:
             raise unknown("policy for stale runs", self.stale, POLICIES)
         if self.limit is not None and self.limit < 0:
             raise UsageError(f"--limit {self.limit}: must not be negative")
+        EXECUTORS.check(self.executor)
+        REPORTERS.check(*self.reporter)
         console = terminal()
         study = load_study(self.study, **self._changes())
         results = Results(self.results)
@@ -128,12 +137,12 @@ class Sweep:
         if stale:
             console.print(stale + "\n", style="yellow", highlight=False, soft_wrap=True, markup=False)
         options = ("--checkpoint-seconds", str(self.checkpoint_seconds), *(("--tensorboard",) * self.tensorboard))
-        executor, admits = LocalExecutor(self.results, options=options), Capacity(self.jobs, on_gpu)
+        executor, admits = EXECUTORS.load(self.executor)(self.results, options=options), Capacity(self.jobs, on_gpu)
         from pwm_bench.cli.display import make_display
 
-        with make_display(console, items) as display:
+        with make_display(console, items) as display, reporting(display, self.reporter, self.results) as observer:
             outcome = sweep(
-                items, results, executor, display, admits=admits, limit=self.limit, retry=self.retry, wait=self.wait
+                items, results, executor, observer, admits=admits, limit=self.limit, retry=self.retry, wait=self.wait
             )
         _conclude(console, study, outcome, results, again=self._command)
         return outcome.exit_code

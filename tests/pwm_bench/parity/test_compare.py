@@ -147,7 +147,8 @@ def test_an_engine_that_gives_nan_does_not_agree():
             return State(state.qpos * float("nan"), state.qvel)
 
     good = build("cartpole", "mujoco_c")
-    broken = Broken(name="warp", num_worlds=WORLDS, device=good.device, dtype=good.dtype, substeps=4)
+    about = {"name": "warp", "capabilities": envs.capabilities("warp")}
+    broken = Broken(**about, num_worlds=WORLDS, device=good.device, dtype=good.dtype, substeps=4)
     (air,) = compare_in_air(load_task("cartpole"), {"warp": broken, "mujoco_c": good}, "mujoco_c", steps=2, seed=0)
     assert not air.agrees
     contact = compare_contact(load_task("cartpole"), {"warp": broken, "mujoco_c": good}, "mujoco_c", steps=2, seed=0)
