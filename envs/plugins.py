@@ -48,19 +48,20 @@ class Registry:
     def __contains__(self, name: object) -> bool:
         return name in self.own or name in _entry_points(self.group) or _is_path(name)
 
-    def check(self, *names: str, others: Iterable[str] = ()) -> None:
+    def check(self, *names: str, others: Iterable[str] = (), what: str = "") -> None:
         """Checks that there are such things, without importing what has a name.
 
         Args:
             names: to look for.
             others: names that would have been accepted besides, for the message.
+            what: what the message calls such a thing then.
 
         Raises:
             UsageError: there is no such name (the nearest is suggested).
         """
         for name in names:
             if name not in self:
-                raise unknown(self.what, name, [*self, *others], more="or module:attribute of your own")
+                raise unknown(what or self.what, name, [*self, *others], more="or module:attribute of your own")
 
     def load(self, name: str) -> Any:
         """The thing of that name.
@@ -87,6 +88,19 @@ class Registry:
         if (noted := _OUTSIDERS.get()) is not None:
             noted.add(target.partition(":")[0].partition(".")[0])
         return thing
+
+    def known(self, name: str) -> Any | None:
+        """The thing that a record names, if it is ours, an installed package's, or imported already; None otherwise.
+
+        A record runs no code: what it calls ``module:attribute`` is not imported for it.
+        """
+        try:
+            if name in self.own or name in _entry_points(self.group):
+                return self.load(name)
+            with without_imports():
+                return self.load(name)
+        except UsageError:
+            return None
 
     def source(self, name: str) -> str:
         """Distribution and version that offer a name from outside, e.g. ``"my-lab 0.3"``; empty for what is ours."""

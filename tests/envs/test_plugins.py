@@ -102,5 +102,6 @@ def test_what_came_from_outside_is_noted_and_records_import_nothing(site: Path) 
         assert not found
         things.load("theirs")
     assert found == {"lab_things"}
+    assert things.known("ours").__name__ == "Fraction"
     with without_imports():  # it is there by now
         assert things.load("theirs") == 7

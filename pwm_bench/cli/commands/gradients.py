@@ -137,7 +137,7 @@ class Gradients:
             }
             seeds = self.model_seeds or (() if isinstance(changes.get("model"), Input) else study.model_seeds)
             return replace(study, comparisons=changed, model_seeds=seeds)
-        envs.TASKS.check(target, others=(*studies.STUDIES, *PROBLEMS))
+        envs.TASKS.check(target, others=(*studies.STUDIES, *PROBLEMS), what="task or gradient study")
         draft = studies.comparison(target, **changes)
         draft = draft.replace(**self._sized(draft))
         return GradientStudy(

@@ -35,7 +35,7 @@ def simulator(task: str, dtype: torch.dtype = torch.float64) -> Simulator:
         definition.model_for(envs.capabilities("mjx")),
         num_worlds=WORLDS,
         substeps=substeps,
-        timestep=definition.control_dt / definition.substeps["mjx"],
+        timestep=definition.control_dt / definition.substeps_for(envs.capabilities("mjx")),
         dtype=dtype,
     )
 

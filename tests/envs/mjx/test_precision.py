@@ -27,7 +27,7 @@ def _products(program) -> list[str]:
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_every_product_on_a_gpu_is_in_full_float32(task, direction) -> None:
     definition = load_task(task)
-    substeps = definition.substeps["mjx"]
+    substeps = definition.substeps_for(envs.capabilities("mjx"))
     simulator = envs.make_simulator(
         "mjx",
         definition.model(),
