@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pwm_bench import configs, envs
-from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.tasks.stiffness import GROUND_OPTIONS
 from pwm_bench.jobs.evaluation import Evaluator, drawn_seeds
 from pwm_bench.jobs.fingerprint import task_hash
@@ -68,9 +68,8 @@ class EvaluateSpec(Spec):
             raise UsageError(f"inputs={sorted(self.inputs)}: must be 'policy', the artifact of a run that trained one")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise UsageError(f"seeds={list(self.seeds)}: must be different training seeds of the run, at least one")
-        if self.task not in envs.tasks():
-            raise unknown("task", self.task, envs.tasks())
-        envs.capabilities(self.simulator)  # raises where there is no such simulator
+        envs.TASKS.check(self.task)
+        envs.SIMULATORS.check(self.simulator)
         check_at_least("evaluation_episodes", self.evaluation_episodes, 1)
         check_at_least("draw", self.draw, 0)
         self.check_place(self.device)
