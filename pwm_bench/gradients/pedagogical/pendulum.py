@@ -125,7 +125,7 @@ class PendulumSpec(ProblemSpec):
         self.config()
 
     def config(self) -> WorldModelConfig:
-        """The world models' settings but for the horizon: rewards and observations are scaled, as in PWM's CPU recipe."""
+        """The world models' settings but for the horizon; rewards and observations are scaled as PWM does on a CPU."""
         w = (self.width,)
         return WorldModelConfig(
             latent_dim=self.width, encoder_hidden=w, dynamics_hidden=w, reward_hidden=w, batch_size=self.batch_size,

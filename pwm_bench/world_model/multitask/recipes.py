@@ -36,7 +36,8 @@ class TrainingConfig:
     value_coef: float = 0.1
     """Weight of the Q functions' loss."""
     reward_loss: Literal["cross_entropy", "regression"] = "cross_entropy"
-    """Cross-entropy against two-hot targets (TD-MPC2), or squared difference of the mean in symlog units (PWM, Eq. 10)."""
+    """Cross-entropy against two-hot targets (TD-MPC2), or squared difference of the mean in symlog units (PWM, Eq. 10).
+    """
     learn_values: bool = True
     """Train Q functions and policy prior too. PWM does not use them; the planner does."""
     learning_rate: float = 3e-4
