@@ -21,8 +21,10 @@ from pwm_bench.cli.commands.compare import Compare
 from pwm_bench.cli.commands.convert import Convert
 from pwm_bench.cli.commands.doctor import Doctor
 from pwm_bench.cli.commands.evaluate import Evaluate
+from pwm_bench.cli.commands.export import Export
 from pwm_bench.cli.commands.extract import Extract
 from pwm_bench.cli.commands.gradients import Gradients
+from pwm_bench.cli.commands.import_released import Import
 from pwm_bench.cli.commands.list import List
 from pwm_bench.cli.commands.parity import Parity
 from pwm_bench.cli.commands.plot import Plot
@@ -54,6 +56,8 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "parity": Parity,
     "collect": Collect,
     "convert": Convert,
+    "import": Import,
+    "export": Export,
     "pretrain": Pretrain,
     "extract": Extract,
     "clone": Clone,

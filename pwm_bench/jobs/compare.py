@@ -21,6 +21,7 @@ from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.runs.job import Budget, EvaluationResult, Job
 from pwm_bench.store.inputs import Input
 from pwm_bench.store.schema import Counts, RunRecord
+from pwm_bench.world_model.multitask.config import described
 from pwm_bench.world_model.multitask.files import load_model
 from pwm_bench.world_model.multitask.planner import PlannerConfig
 
@@ -103,8 +104,9 @@ class CompareJob(Job):
         self.budget = Budget(unit="iterations", total=len(self._groups))
 
     def describe(self, record: RunRecord) -> None:
-        """Notes where the policy's gradient came from."""
+        """Notes where the policy's gradient came from, and what the world model is."""
         record.gradient_source = "learned"
+        record.details["model"] = described(self._model.config)
 
     def counts(self) -> Counts:
         """Nothing is trained."""

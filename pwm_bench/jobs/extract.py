@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-import torch
-
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.experts import ExpertsJob, ExpertsSpec
@@ -17,10 +15,10 @@ from pwm_bench.pwm.extraction.files import save_policies
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.runs.job import file_artifact
 from pwm_bench.store.inputs import Input
-from pwm_bench.store.schema import Artifact
+from pwm_bench.store.schema import Artifact, RunRecord
 from pwm_bench.world_model.dataset import Dataset, ObservationSampler, PairSampler
+from pwm_bench.world_model.multitask.config import described
 from pwm_bench.world_model.multitask.files import load_model
-from pwm_bench.world_model.multitask.networks import MultitaskModel
 
 __all__ = ["ExtractJob", "ExtractionSpec"]
 
@@ -64,7 +62,7 @@ class ExtractJob(ExpertsJob):
         device = resolve_device(spec.device)
         paths = spec.open_inputs("data")
         data = Dataset(paths)
-        model = _load(spec.open_input("model"), data, device)
+        model = load_model(spec.open_input("model"), device=device)
         if data.action_dim > model.config.action_dim or data.obs_dim > model.config.observation_dim:
             raise UsageError(
                 f"{data.name}: observations and actions of sizes {data.obs_dim} and {data.action_dim}, but the world "
@@ -74,24 +72,21 @@ class ExtractJob(ExpertsJob):
         examples = None
         if spec.config.imitation > 0.0:
             examples = PairSampler(Dataset(paths, best=spec.config.imitation_best), names)
-        starts = ObservationSampler(data, names)
+        followed = spec.config.horizon if spec.config.followed_starts else 0
+        starts = ObservationSampler(data, names, horizon=followed)
         self.extractor = Extractor(model, spec.experts, spec.config, starts=starts, examples=examples)
         source = spec.inputs["model"]
         assert isinstance(source, Input)  # it was opened
         self._model_digest = source.digest
+        self._model_config = model.config
         super().__init__(spec, self.extractor, device)
+
+    def describe(self, record: RunRecord) -> None:
+        """Notes what the world model is, beside where gradients come from."""
+        super().describe(record)
+        record.details["model"] = described(self._model_config)
 
     def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
         """Writes the policies, for planning, for collecting and for whoever wants them to act."""
         save_policies(folder / _POLICIES, self.extractor, model_digest=self._model_digest)
         return {"policies": file_artifact(folder, _POLICIES)}
-
-
-def _load(path: Path, data: Dataset, device: torch.device) -> MultitaskModel:
-    """A TD-MPC2 checkpoint names no tasks: those of the data, if they are as many, else of MT30 or MT80."""
-    try:
-        return load_model(path, tasks=data.names, device=device)
-    except UsageError as error:
-        if "tasks were named" not in str(error):
-            raise
-        return load_model(path, device=device)

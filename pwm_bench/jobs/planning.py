@@ -11,7 +11,7 @@ from torch import Tensor
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
-from pwm_bench.pwm.extraction.files import load_policies, read_policies
+from pwm_bench.pwm.extraction.files import load_policies
 from pwm_bench.pwm.extraction.guide import ExpertGuide
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.store.inputs import Input
@@ -46,8 +46,7 @@ def open_policies(
     Raises:
         UsageError: one of them is damaged or has changed, or the policies are of another world model.
     """
-    about = read_policies(policies)
-    world = load_model(model.open(), tasks=about.model_tasks, device=device)
+    world = load_model(model.open(), device=device)
     return world, load_policies(policies, world, model_digest=model.digest)
 
 

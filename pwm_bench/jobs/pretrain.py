@@ -158,6 +158,8 @@ def _sizes(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         if name in _OF_DATA:
             raise UsageError(f"model sizes: {name} follows from the data; leave it out")
     config = configs.override(ModelConfig(observation_dim=1, action_dim=1, **base), changes, where="model sizes")
+    if config.termination:
+        raise UsageError("model sizes: termination=True: no data set says when an episode ended early; leave it out")
     return {name: value for name, value in configs.to_json(config).items() if name not in _OF_DATA}
 
 
@@ -218,7 +220,9 @@ class PretrainJob(Job):
             config = model_config_of(data, spec.model)
             return MultitaskModel(config, seed=spec.seed, device=self.device)
         path = spec.open_input("continues")
-        model = load_model(path, tasks=data.names, device=self.device)
+        model = load_model(path, device=self.device)
+        if model.config.termination:
+            raise UsageError(f"{path}: predicts termination, which no data set says anything about; give another model")
         known, wanted = model.config, (data.names, data.obs_dim, data.action_dim)
         if (known.tasks, known.observation_dim, known.action_dim) != wanted:
             raise UsageError(

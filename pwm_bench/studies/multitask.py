@@ -138,8 +138,9 @@ MULTITASK: Mapping[str, Multitask] = {
     ),
     **{
         suite: Multitask(
-            description=f"Published {suite.upper()}, with --model a TD-MPC2 checkpoint and --data its dataset: all "
-            "experts with the paper's settings, beside TD-MPC2's prior and planner, and PWM with planning; for a GPU.",
+            description=f"Published {suite.upper()}, with --model an imported TD-MPC2 checkpoint and --data its "
+            "data set: all experts with the paper's settings, beside TD-MPC2's prior and planner, and PWM with "
+            "planning; for a GPU.",
             tasks=(suite,),
             collect=None,
             pretrain=None,
@@ -161,24 +162,28 @@ def load_multitask(
     Args:
         name: one of `MULTITASK`.
         data: a dataset (or the run that collected it), instead of collecting.
-        model: a world model, the run that trained it, or TD-MPC2's checkpoint, instead of training one.
+        model: a world model, or the run that trained it, instead of training one.
         workers: processes that run the real tasks; one a processor by default.
 
     Raises:
         UsageError: there is no such study, or it needs data or a model that was not given.
     """
     from pwm_bench.studies.multitask_graph import build  # imports torch, which a list of studies need not
+    from pwm_bench.world_model.multitask.files import read_config
 
     if name not in MULTITASK:
         raise unknown("multi-task study", name, MULTITASK)
     recipe = MULTITASK[name]
-    for option, given, own in (("--data DIR", data, recipe.collect), ("--model FILE", model, recipe.pretrain)):
+    for option, given, own in (("--data DIR", data, recipe.collect), ("--model FOLDER", model, recipe.pretrain)):
         if given is None and own is None:
             raise UsageError(f"'{name}' needs {option}; docs/multitask.md says where to get the published ones")
+    ready = None if model is None else find_input(model, "model")
+    if ready is not None:
+        read_config(Path(ready.path))  # a file of another program is refused before hours of work
     return build(
         name,
         recipe,
         data=None if data is None else find_input(data, "data"),
-        model=None if model is None else find_input(model, "model"),
+        model=ready,
         workers=workers,
     )

@@ -32,7 +32,7 @@ class Compare:
     stops_in_order: ClassVar[bool] = True
 
     model: Annotated[Path, tyro.conf.Positional, option("MODEL")]
-    """World model: what `pwm-bench pretrain` made, or a TD-MPC2 checkpoint (.pt)."""
+    """World model: a run of `pwm-bench pretrain`, or a folder that `pwm-bench import` made."""
     experts: Annotated[Path | None, option("RUN")] = None
     """Run directory of `pwm-bench extract`, for PWM's own ways to act."""
     tasks: Annotated[tuple[str, ...], option("TASK ..", "the experts', or the model's")] = ()
@@ -103,7 +103,7 @@ class Compare:
         if self.experts is not None:
             inputs["policies"] = find_input(self.experts, "policies")
             about = read_policies(Path(inputs["policies"].path))
-        model = read_config(Path(inputs["model"].path), tasks=None if about is None else about.model_tasks)
+        model = read_config(Path(inputs["model"].path))
         tasks = spelt_out(self.tasks) or (
             model.tasks if about is None else tuple(dict.fromkeys(expert.task for expert in about.experts))
         )

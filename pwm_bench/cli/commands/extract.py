@@ -20,11 +20,11 @@ class Extract(ExpertsOptions):
 
     Examples:
       pwm-bench extract results/runs/pretrain/MODEL results/runs/collect/DATA
-      pwm-bench extract mt30-48M.pt data/mt30 --tasks walker-run cheetah-run --precision bfloat16
+      pwm-bench extract models/mt30-48M data/mt30 --tasks walker-run cheetah-run --precision bfloat16
     """
 
     model: Annotated[Path, tyro.conf.Positional, option("MODEL")]
-    """World model: what `pwm-bench pretrain` made, or a TD-MPC2 checkpoint (.pt)."""
+    """World model: a run of `pwm-bench pretrain`, or a folder that `pwm-bench import` made."""
     data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ..")]
     """Run directories of `pwm-bench collect`, or folders of datasets; several, of the same tasks, are read as one.
     Imagined rollouts start from their observations."""
@@ -43,11 +43,8 @@ class Extract(ExpertsOptions):
         results = self.open_results()
         config = self.configured(variant(self.variant, precision=self.precision), "extraction settings")
         source, data = find_input(self.model, "model"), self.find_data(self.data)
-        model = Path(source.path)
-        shared = names_of_tasks(data[0])
-        if model.suffix != ".pt":  # a TD-MPC2 checkpoint names no tasks
-            known = read_config(model).tasks
-            shared = [task for task in known if task in shared]
+        recorded = names_of_tasks(data[0])
+        shared = [task for task in read_config(Path(source.path)).tasks if task in recorded]
         inputs = {"model": source, **numbered("data", data)}
         spec = ExtractionSpec(inputs=inputs, config=config, **self.spec_fields(shared))
         return carry_out(spec, results, checkpoint_seconds=self.checkpoint_seconds)

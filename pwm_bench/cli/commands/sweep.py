@@ -103,7 +103,7 @@ class Sweep:
     data: Annotated[Path | None, option("DIR")] = None
     """A dataset for a multi-task study, or the folder of TD-MPC2's chunk_*.pt, instead of collecting."""
     model: Annotated[Path | None, option("MODEL")] = None
-    """A world model for a multi-task study, or a TD-MPC2 checkpoint (.pt), instead of training one."""
+    """A world model for a multi-task study, instead of training one; pwm-bench import makes it of a checkpoint."""
 
     size: Annotated[str | None, option("SIZE")] = None
     """Size of a gradient study: cpu or full."""

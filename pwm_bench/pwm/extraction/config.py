@@ -39,6 +39,9 @@ class ExtractionConfig:
     """Sum imagined rewards in symlog units (released code)."""
     mask_actions: bool = True
     """Zero the components of an action that the task does not have; the released code feeds noise there."""
+    followed_starts: bool = False
+    """Start imagined rollouts only from recorded observations that H recorded transitions follow (released code, which
+    samples sequences and keeps their first observation)."""
     released_bootstrap: bool = False
     detach_policy: bool = True
     normalize_returns: bool = True
@@ -93,8 +96,9 @@ VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
             "shuffle_minibatches": False,
             "mask_actions": False,
             "discount": "fixed",
+            "followed_starts": True,
         },
-        "what the released code computes: batch 512, one-step targets, symlog rewards, gamma^(H+1)",
+        "what the released code computes: batch 512, one-step targets, symlog rewards, gamma^(H+1), starts t <= T - H",
     ),
 }
 """Name -> fields that differ from the defaults, and what they are."""

@@ -2,15 +2,15 @@
 
 A chunk is a pickled TensorDict of E episodes with L entries each (501 in MT30, 101 in MT80): ``obs`` (E, L, D),
 ``action`` (E, L, A), ``reward`` (E, L), ``task`` (E, L). Entry t holds o_t with the action and the reward that led to
-it, so entry 0 has fillers there. A pickle may name any function to be called; `torch.load` in its ``weights_only``
-mode calls none but its own list. The classes of the tensordict package are not called either: whatever a pickle names
-in there becomes an inert container of ours, so the package isn't needed to read, nor trusted.
+it, so entry 0 has fillers there. The pickle of a TensorDict has changed twice: 0.1 and 0.2 wrote the class
+``tensordict.tensordict.TensorDict`` and its attributes, 0.3 and later name classes and functions that older versions
+do not have. All versions read the first. Reading makes classes of the package inert, see `pwm_bench.world_model.inert`.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections import OrderedDict
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +18,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.serialization import (
-    add_safe_globals,
-    clear_safe_globals,
-    get_safe_globals,
-    get_unsafe_globals_in_checkpoint,
-)
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.world_model.inert import Inert, load_inert
 
-__all__ = ["Chunk", "chunk_files", "open_chunk"]
+__all__ = ["Chunk", "chunk_files", "open_chunk", "save_chunk"]
 
 _COLUMNS = {"obs": 3, "action": 3, "reward": 2, "task": 2}  # dimensions of each
 _DEPTH = 6  # levels of containers that are searched for them
@@ -54,25 +49,6 @@ class Chunk:
         return self.obs.shape[1]
 
 
-class _Inert(dict):
-    """Stands for an object of the tensordict package: keeps what it is given and does nothing."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> _Inert:
-        return dict.__new__(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__()
-        self.contents = [*args, kwargs]
-
-    def __setstate__(self, state: Any) -> None:
-        self.contents = [*getattr(self, "contents", []), state]
-
-
-def _stand_in(name: str) -> type:
-    """What a name of the package becomes; its dictionaries must be ones that torch lets a pickle fill."""
-    return OrderedDict if name.rpartition(".")[2].startswith("_String") else _Inert
-
-
 def chunk_files(folder: Path) -> list[Path]:
     """The chunks in a folder, by number.
 
@@ -94,34 +70,44 @@ def open_chunk(path: Path) -> Chunk:
         UsageError: missing, truncated, not such a chunk, or a pickle that asks for anything but tensors.
     """
     remedy = "download or write it again"
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
-    kept = get_safe_globals()  # an imported tensordict registers its own classes: set them aside
-    clear_safe_globals()
-    try:
-        wanted = get_unsafe_globals_in_checkpoint(path)
-        foreign = sorted(name for name in wanted if not name.startswith("tensordict."))
-        if foreign:
-            raise UsageError(
-                f"{path}: a pickle that asks for {', '.join(foreign[:3])}, which could run any code, so it is not "
-                "opened; TD-MPC2's chunks hold nothing but tensors"
-            )
-        add_safe_globals([(_stand_in(name), name) for name in wanted])
-        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = " ".join(str(error).partition("error: ")[2].split())[:120]
-        raise UsageError(f"{path}: refused ({reason}); TD-MPC2's chunks hold nothing but tensors") from None
-    except UsageError:
-        raise
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError, IndexError, TypeError, AttributeError):
-        raise UsageError(f"{path}: truncated, or not written by torch.save; {remedy}") from None
-    finally:
-        clear_safe_globals()
-        add_safe_globals(kept)
+    content = load_inert(path, what="a chunk of TD-MPC2's", remedy=remedy, packages=("tensordict",), mmap=True)
     columns = _find(content, _DEPTH)
     if columns is None:
         raise UsageError(f"{path}: has no tensors {', '.join(_COLUMNS)}; {remedy}")
     return _checked(path, columns, remedy)
+
+
+class _TensorDict:
+    """Pickles as a TensorDict of version 0.1."""
+
+    def __init__(self, columns: Mapping[str, Tensor]) -> None:
+        self._tensordict = dict(columns)
+        self._batch_size = columns["reward"].shape
+        self._device = None
+        self._is_shared = self._is_memmap = self._is_locked = False
+        self._td_dim_names = None
+
+
+class _Pickler(pickle._Pickler):
+    """Writes the class above under the package's name; the C implementation insists on importing what it writes."""
+
+    def save_global(self, obj: Any, name: str | None = None) -> None:
+        if obj is not _TensorDict:
+            super().save_global(obj, name)  # type: ignore[misc]
+            return
+        self.write(pickle.GLOBAL + b"tensordict.tensordict\nTensorDict\n")  # type: ignore[attr-defined]
+        self.memoize(obj)  # type: ignore[attr-defined]
+
+
+def save_chunk(path: Path, columns: Mapping[str, Tensor]) -> None:
+    """Writes a chunk that every version of tensordict reads, without needing the package.
+
+    Args:
+        path: the file.
+        columns: ``obs``, ``action``, ``reward`` and ``task``, shaped as in a chunk.
+    """
+    module = types.SimpleNamespace(__name__="pickle", Pickler=_Pickler)
+    torch.save(_TensorDict(columns), path, pickle_module=module)
 
 
 def _find(value: Any, depth: int) -> Mapping[str, Tensor] | None:
@@ -133,7 +119,7 @@ def _find(value: Any, depth: int) -> Mapping[str, Tensor] | None:
     inner: list[Any] = []
     if isinstance(value, Mapping):
         inner += value.values()
-    if isinstance(value, _Inert):
+    if isinstance(value, Inert):
         inner += value.contents
     if isinstance(value, (list, tuple)):
         inner += value

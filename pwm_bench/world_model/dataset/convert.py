@@ -6,7 +6,6 @@ episodes of which chunk it holds, so a conversion that was cut off goes on from 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ import torch
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.world_model.dataset import layout
-from pwm_bench.world_model.dataset.chunks import Chunk, chunk_files, open_chunk
+from pwm_bench.world_model.dataset.chunks import Chunk, chunk_files, open_chunk, save_chunk
 from pwm_bench.world_model.dataset.dataset import Dataset
 from pwm_bench.world_model.dataset.layout import TaskInfo
 from pwm_bench.world_model.dataset.writer import DatasetWriter
@@ -128,10 +127,8 @@ def to_chunks(
         report: called with the episodes done and all.
 
     Raises:
-        UsageError: tensordict is missing, a task is not among the names, the sizes are too small, or chunks are there.
+        UsageError: a task is not among the names, the sizes are too small, or chunks are there.
     """
-    if importlib.util.find_spec("tensordict") is None:
-        raise UsageError("--to-tdmpc2: TD-MPC2's files need tensordict: pip install 'pwm-bench[tdmpc2]'")
     missing = [name for name in dataset.names if name not in names]
     if missing:
         raise UsageError(f"{dataset.name}: task '{missing[0]}' is not in that suite; choose the one that has it")
@@ -195,8 +192,6 @@ class _Columns:
 
     def save(self, path: Path) -> None:
         """Writes the chunk in one rename and begins the next."""
-        from tensordict import TensorDict
-
         columns: dict[str, np.ndarray] = {
             "obs": self._obs,
             "action": self._action,
@@ -205,7 +200,7 @@ class _Columns:
         }
         tensors = {name: torch.from_numpy(array[: self.count].copy()) for name, array in columns.items()}
         temporary = path.with_suffix(".partial")
-        torch.save(TensorDict(tensors, batch_size=list(self._reward[: self.count].shape)), temporary)
+        save_chunk(temporary, tensors)
         os.replace(temporary, path)
         self.count = 0
 

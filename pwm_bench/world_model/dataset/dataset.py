@@ -171,6 +171,7 @@ class Dataset:
         *,
         tasks: Tensor | None = None,
         balanced: bool = False,
+        read: int | None = None,
     ) -> TaskBatch:
         """Draws slices within single episodes, each slice of the dataset with the same chance.
 
@@ -180,6 +181,7 @@ class Dataset:
             horizon: H, transitions in a slice; 0 draws single observations (of all rows, an episode's last too).
             tasks: member p draws from task ``tasks[p]`` only, int64 ``(P,)``; from all tasks if left out.
             balanced: every task that has slices with the same chance, then its slices; for ``tasks=None``.
+            read: transitions that are given of a slice, from its first; all H by default.
 
         Raises:
             UsageError: a task without an episode of that many transitions.
@@ -187,7 +189,7 @@ class Dataset:
         numbering = self._numbering(horizon)
         number = self._draw(stream, batch, numbering, horizon, tasks, balanced)
         shard, row, task = self._index.find(number.reshape(-1), numbering)
-        obs, action, reward = self._gather(shard, row, horizon)
+        obs, action, reward = self._gather(shard, row, horizon if read is None else read)
         lead = (stream.members, batch)
         tensors = (torch.from_numpy(a).view(*lead, *a.shape[1:]) for a in (obs, action, reward, task))
         return TaskBatch(*(tensor.to(self.device, non_blocking=True) for tensor in tensors))

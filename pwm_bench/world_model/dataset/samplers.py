@@ -29,11 +29,22 @@ class _Sampler:
 
 
 class ObservationSampler(_Sampler):
-    """Single observations, such as imagined rollouts start from."""
+    """Single observations, such as imagined rollouts start from.
+
+    Args:
+        data: the dataset.
+        tasks: name of each member's task.
+        horizon: H; in an episode of T transitions the observations with t <= T - H alone are drawn, which H recorded
+            transitions follow. 0 for all.
+    """
+
+    def __init__(self, data: Dataset, tasks: Sequence[str], *, horizon: int = 0) -> None:
+        super().__init__(data, tasks)
+        self._horizon = horizon
 
     def __call__(self, stream: MemberStream, batch: int) -> Tensor:
         """Observations ``(P, batch, D)``."""
-        return self._data.sample(stream, batch, 0, tasks=self._index).obs[:, :, 0]
+        return self._data.sample(stream, batch, self._horizon, tasks=self._index, read=0).obs[:, :, 0]
 
 
 class PairSampler(_Sampler):

@@ -9,7 +9,7 @@ from typing import Any
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning.checks import check_at_least, check_positive, check_unit, check_widths
 
-__all__ = ["SIZES", "ModelConfig", "sized"]
+__all__ = ["SIZES", "ModelConfig", "described", "sized"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,13 @@ class ModelConfig:
     num_bins: int = 101
     """Bins of the two-hot reward and value heads, evenly spaced in symlog units."""
     bin_limit: float = 10.0
-    """The bins go from minus this to this."""
+    """The bins go from minus this to this, in symlog units (released code: ``vmin``, ``vmax``)."""
+    log_std_min: float = -10.0
+    """Smallest log standard deviation of the policy prior."""
+    log_std_max: float = 2.0
+    """Largest one. TD-MPC2 has -10 and 2; PWM's copy of it trained with -5 and 0.5."""
+    termination: bool = False
+    """Whether the model predicts that an episode has ended for good (TD-MPC2's ``episodic``)."""
     dropout: float = 0.01
     """Fraction dropped in the first layer of the Q functions, while training."""
 
@@ -68,6 +74,8 @@ class ModelConfig:
         check_at_least("num_bins", self.num_bins, 2)
         check_positive("bin_limit", self.bin_limit)
         check_unit("dropout", self.dropout)
+        if not self.log_std_min < self.log_std_max:
+            raise UsageError(f"log_std_min={self.log_std_min}: must be less than log_std_max={self.log_std_max}")
         if len(set(self.tasks)) != len(self.tasks) or not self.tasks:
             raise UsageError("tasks: must be at least one name, each once")
         if not self.task_dim and len(self.tasks) > 1:
@@ -95,6 +103,12 @@ class ModelConfig:
     def discounts(self) -> tuple[float, ...]:
         """Each task's discount: with f = T/5 for episodes of T steps, (f - 1)/f kept within [0.95, 0.995] (TD-MPC2)."""
         return tuple(min(max(1.0 - 5.0 / length, 0.95), 0.995) for length in self.episode_lengths)
+
+
+def described(config: ModelConfig) -> dict[str, Any]:
+    """What decides what a model's weights mean, for the record of a run that reads it."""
+    names = ("tasks", "simnorm_dim", "bin_limit", "log_std_min", "log_std_max", "termination")
+    return {name: list(value) if isinstance(value := getattr(config, name), tuple) else value for name in names}
 
 
 # Hidden layers of the encoder and of the others, latent, Q functions (TD-MPC2's configuration of each size).

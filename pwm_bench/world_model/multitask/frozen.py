@@ -101,8 +101,6 @@ class TaskModel:
             on. PWM's released code does not.
     """
 
-    termination_network = None
-
     def __init__(
         self,
         model: MultitaskModel,
@@ -121,6 +119,9 @@ class TaskModel:
         self._encoder = _FrozenStack(model.encoder, config.observation_dim, embedding, dtype)
         self._dynamics = _FrozenStack(model.dynamics, config.latent_dim, embedding, dtype)
         self._reward = _FrozenStack(model.reward_network, config.latent_dim, embedding, dtype)
+        self.termination_network: _FrozenStack | None = None
+        if model.termination_network is not None:
+            self.termination_network = _FrozenStack(model.termination_network, config.latent_dim, embedding, dtype)
 
     @torch.autocast("cpu", enabled=False)
     @torch.autocast("cuda", enabled=False)
@@ -150,9 +151,17 @@ class TaskModel:
         """Predicted rewards, shape ``(P, ...)``."""
         return self.head.value(self._reward(self._join(latent, action)))
 
+    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cuda", enabled=False)
     def termination_logit(self, latent: Tensor) -> Tensor:
-        """There is none: episodes of these tasks end by time alone."""
-        raise RuntimeError("the multi-task world model does not predict termination")
+        """Logits of having ended for good, shape ``(P, ...)``.
+
+        Raises:
+            RuntimeError: the model does not predict it.
+        """
+        if self.termination_network is None:
+            raise RuntimeError("this world model does not predict termination")
+        return self.termination_network(latent).squeeze(-1)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """None that could learn."""

@@ -2,6 +2,7 @@
 
     z = E(o, e)    z' = D(z, e, a)    r = R(z, e, a)    a ~ pi(z, e)    q_k = Q_k(z, e, a)    with e = the task's row
 
+A model of a task whose episodes may end early also has P(ended at z) = sigmoid(C(z, e)).
 Every network sees the embedding between its first input and the action. All tasks, and all members of a population that
 acts in the model, share one set of weights: inputs are ``(*lead, ..., features)`` and the task index is ``(*lead)``,
 ``(B,)`` for a batch of sequences and ``(P,)`` for ``(P, B, features)``.
@@ -23,8 +24,6 @@ from pwm_bench.world_model.multitask.twohot import TwoHotHead
 
 __all__ = ["MultitaskModel", "PolicySample"]
 
-_LOG_STD_MIN, _LOG_STD_MAX = -10.0, 2.0
-
 
 class PolicySample(NamedTuple):
     """What the policy prior says.
@@ -32,7 +31,9 @@ class PolicySample(NamedTuple):
     Attributes:
         action: sampled, in [-1, 1], zero in components that the task does not have.
         mean: without noise, likewise.
-        scaled_entropy: minus the log-probability of the sample, times the task's number of components, ``(...)``.
+        scaled_entropy: minus the log-density of the Gaussian sample before tanh, times the task's number of
+            components, ``(...)``. TD-MPC2's code divides by the squashed density and multiplies by it again, so its
+            correction for tanh cancels.
     """
 
     action: Tensor
@@ -68,6 +69,9 @@ class MultitaskModel(nn.Module):
         self.encoder = Stack((config.observation_dim + e, *config.encoder_hidden, latent), last=simplices, **options)
         self.dynamics = Stack((latent + e + act, *config.hidden, latent), last=simplices, **options)
         self.reward_network = Stack((latent + e + act, *config.hidden, config.num_bins), last_zero=True, **options)
+        self.termination_network: Stack | None = None
+        if config.termination:
+            self.termination_network = Stack((latent + e, *config.hidden, 1), **options)
         self.policy_network: Stack | None = None
         self.q_networks: Stack | None = None
         self.target_q_networks: Stack | None = None
@@ -124,6 +128,11 @@ class MultitaskModel(nn.Module):
         """Predicted reward in the task's own units, shape ``(*lead, ...)``."""
         return self.head.value(self.reward_logits(latent, action, task))
 
+    def termination_logit(self, latent: Tensor, task: Tensor) -> Tensor:
+        """Logit of the probability that the episode has ended for good at a latent, shape ``(*lead, ...)``."""
+        network = self._require(self.termination_network, "termination head", "termination=False")
+        return network(self._join(latent, task)).squeeze(-1)
+
     def policy(self, latent: Tensor, task: Tensor, noise: Tensor) -> PolicySample:
         """The policy prior, a squashed Gaussian.
 
@@ -134,12 +143,12 @@ class MultitaskModel(nn.Module):
         """
         network = self._require(self.policy_network, "policy prior")
         mean, raw = network(self._join(latent, task)).to(noise.dtype).chunk(2, dim=-1)
-        log_std = _LOG_STD_MIN + 0.5 * (_LOG_STD_MAX - _LOG_STD_MIN) * (raw.tanh() + 1.0)
+        low, high = self.config.log_std_min, self.config.log_std_max
+        log_std = low + 0.5 * (high - low) * (raw.tanh() + 1.0)
         mask = _align(self.action_masks.to(noise.dtype)[task], noise)
         mean, log_std, noise = mean * mask, log_std * mask, noise * mask
         action = (mean + log_std.exp() * noise).tanh()
         log_prob = (-0.5 * noise.square() - log_std - 0.5 * math.log(2.0 * math.pi)).sum(-1)
-        log_prob = log_prob - ((1.0 - action.square()).clamp(min=0.0) + 1e-6).log().sum(-1)
         return PolicySample(action, mean.tanh(), -log_prob * mask.sum(-1))
 
     def q_logits(
@@ -198,9 +207,9 @@ class MultitaskModel(nn.Module):
         return torch.cat(parts, dim=-1)
 
     @staticmethod
-    def _require(network: Stack | None, name: str) -> Stack:
+    def _require(network: Stack | None, name: str, built: str = "num_q=0") -> Stack:
         if network is None:
-            raise RuntimeError(f"this world model has no {name}; it was built with num_q=0")
+            raise RuntimeError(f"this world model has no {name}; it was built with {built}")
         return network
 
 

@@ -5,6 +5,7 @@ instead, all are valued by
 
     sum_{t<H} gamma^t r_t + gamma^H V(z_H)
 
+(where the model finds the episode more likely ended than not at a latent, nothing from there on counts)
 and the Gaussian moves to the best ones, weighted by exp(temperature (value - best value)). The next plan begins where
 this one, shifted by a step, left off. What is executed is one of the best sequences' first action, drawn by these
 weights.
@@ -173,6 +174,8 @@ class Planner:
             total = total + discount * self._view.reward(latent, action)
             latent = self._view.next(latent, action)
             discount = discount * self._discount
+            if self._view.termination_network is not None:
+                discount = torch.where(self._view.termination_logit(latent) > 0.0, 0.0, discount)
         return total + discount * self._guide.value(latent, self._normal(latent.shape[1], self._action_dim))
 
     def _policy_rollouts(self, latent: Tensor) -> Tensor:

@@ -10,7 +10,9 @@ import pytest
 pytest.importorskip("dm_control")
 
 from pwm_bench.cli.main import main
+from pwm_bench.store.inputs import content_digest
 from pwm_bench.store.results import Results
+from pwm_bench.world_model.multitask.files import read_config
 from tests.pwm_bench.cli.test_main import refused
 from tests.pwm_bench.world_model.multitask.datasets import REAL_TASKS, write_linear_data
 
@@ -121,9 +123,36 @@ def test_extract_and_compare_follow_pretrain(place, tmp_path, capsys) -> None:
     assert "cartpole-balance" in "".join(file.read_text() for file in (tmp_path / "out").glob("*.csv"))
 
 
+def test_a_checkpoint_comes_in_and_goes_out(tmp_path, capsys) -> None:
+    from tests.pwm_bench.world_model.multitask import factories
+
+    factories.write_tdmpc2(tmp_path / "old.pt", factories.tiny_weights(), "old")
+    (tmp_path / "tasks.txt").write_text("a\nb\nc\n")
+    words = ["import", str(tmp_path / "old.pt"), str(tmp_path / "model")]
+    assert "give --log-std LOW HIGH" in refused(capsys, *words, "--tasks", tmp_path / "tasks.txt")
+    words += ["--tasks", str(tmp_path / "tasks.txt"), "--log-std", "-5", "0.5"]
+    assert "give --value-limit X" in refused(capsys, *words)
+    assert not (tmp_path / "model").exists()
+    assert main([*words, "--value-limit", "20"]) == 0
+    assert "3 tasks (a ..)" in capsys.readouterr().out
+    assert "already holds something" in refused(capsys, *words, "--value-limit", "20")
+    config = read_config(tmp_path / "model")
+    assert (config.tasks, config.log_std_min, config.log_std_max, config.bin_limit) == (("a", "b", "c"), -5, 0.5, 20)
+    for layout in ("old", "new"):
+        out = str(tmp_path / f"{layout} again.pt")
+        assert main(["export", str(tmp_path / "model"), "--layout", layout, "--output", out]) == 0
+        assert main(["import", out, str(tmp_path / layout)]) == 0  # our own files say everything
+        assert read_config(tmp_path / layout) == config
+        assert content_digest(tmp_path / layout) == content_digest(tmp_path / "model")
+    capsys.readouterr()
+    assert "is there already" in refused(capsys, "export", tmp_path / "model", "--output", out)
+    assert "unknown layout 'newer'" in refused(capsys, "export", tmp_path / "model", "--layout", "newer")
+
+
 @pytest.mark.usefixtures("toys")
 def test_bad_input_is_one_line(place, tmp_path, capsys) -> None:
-    model, data = str(place / "model"), str(place / "data")
+    model, data, released = str(place / "model"), str(place / "data"), tmp_path / "released.pt"
+    released.touch()
     for message, *arguments in (
         ("unknown model size '5G'", data, "--size", "5G"),
         ("unknown recipe 'pwn'", data, "--recipe", "pwn"),
@@ -139,6 +168,7 @@ def test_bad_input_is_one_line(place, tmp_path, capsys) -> None:
         ("unknown variant", model, data, "--variant", "x"),
         ("holds no world model", tmp_path, data),
         ("no such file", tmp_path / "x.pt", data),
+        ("first bring it in, pwm-bench import", released, data),
         ("device=cuda:99: torch", model, data, "--device", "cuda:99"),
     ):
         assert message in refused(capsys, "extract", *arguments, "--results", tmp_path)

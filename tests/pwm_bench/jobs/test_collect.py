@@ -194,7 +194,6 @@ def test_the_command_records_shows_and_converts(tmp_path, capsys):
     assert main(words) == 0
     assert "nothing to do" in capsys.readouterr().out
 
-    pytest.importorskip("tensordict")
     assert main(["convert", str(run.path), str(tmp_path / "chunks"), "--suite", "mt80"]) == 0
     assert "2 episodes of 101 entries in 1 files for TD-MPC2's mt80" in capsys.readouterr().out
     assert main(["convert", str(tmp_path / "chunks"), str(tmp_path / "again"), "--suite", "mt80"]) == 0

@@ -5,7 +5,6 @@ import json
 import shutil
 
 import pytest
-import torch
 
 pytest.importorskip("dm_control")
 
@@ -17,13 +16,13 @@ from pwm_bench.jobs.extract import ExtractionSpec, ExtractJob
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.pwm.extraction.config import variant
 from pwm_bench.store import checkpoint
 from pwm_bench.store.frames import load_study, members_frame
 from pwm_bench.store.inputs import Input, Pending, find_input, numbered
 from pwm_bench.store.results import Results
 from pwm_bench.store.verify import verify
 from pwm_bench.world_model.dataset import Dataset, ObservationSampler
-from pwm_bench.world_model.multitask.files import export_tdmpc2, load_model
 from tests.pwm_bench.jobs.multitask import TASKS, cloning, common, extraction, make_place
 from tests.pwm_bench.runs.kills import check_kills, numbers
 from tests.pwm_bench.world_model.multitask.datasets import REAL_TASKS, write_linear_data
@@ -189,17 +188,39 @@ def test_data_that_does_not_fit_the_model_is_refused(place, tmp_path):
         carry_out(extraction(tmp_path, tasks=TASKS[:1]), Results(tmp_path))
 
 
-def test_a_released_checkpoint_takes_the_names_of_its_tasks_from_the_data(place, tmp_path):
-    export_tdmpc2(tmp_path / "released.pt", load_model(place / "model"))
-    released = find_input(tmp_path / "released.pt", "model")
+def test_a_file_of_another_program_is_refused_with_the_command_that_brings_it_in(place, tmp_path):
+    (tmp_path / "released.pt").write_bytes(b"whatever it is")
     spec = extraction(place)
-    job = ExtractJob(dataclasses.replace(spec, inputs={**spec.inputs, "model": released}))
-    assert job.extractor.model_tasks == TASKS
-    obs = torch.ones(2, 3, 5)
-    torch.testing.assert_close(job.extractor.act(obs), ExtractJob(spec).extractor.act(obs))
-    (policies,) = job.artifacts(tmp_path).values()
-    source = {"model": released, "policies": find_input(tmp_path / policies.file, "policies")}
-    CompareJob(CompareSpec(arm="pwm", inputs=source, **common()))
+    model = {"model": find_input(tmp_path / "released.pt", "model")}
+    for make in (
+        lambda: ExtractJob(dataclasses.replace(spec, inputs={**spec.inputs, **model})),
+        lambda: CompareJob(CompareSpec(arm="tdmpc2-prior", inputs=model, **common())),
+    ):
+        with pytest.raises(UsageError, match=r"first bring it in, pwm-bench import .*released.pt FOLDER"):
+            make()
+
+
+def test_what_the_world_model_is_stands_in_the_record(place, tmp_path):
+    results = Results(tmp_path)
+    told = carry_out(extraction(place), results).record.details["model"]
+    assert (told["tasks"], told["log_std_min"], told["log_std_max"], told["bin_limit"]) == (list(TASKS), -10, 2, 10)
+
+
+def test_the_released_variant_starts_where_the_whole_horizon_was_recorded(place):
+    data = Dataset(place / "data")
+    length = 20
+    episode = [data.episode(0, nth) for nth in range(data.num_episodes(0))]
+    assert all(len(one.reward) == length for one in episode)
+    rows = {one.obs[t].tobytes(): t for one in episode for t in range(length + 1)}
+
+    def drawn(horizon: int) -> set[int]:
+        obs = ObservationSampler(data, TASKS[:1], horizon=horizon)(MemberStream([0]), 3000)[0]
+        return {rows[row[: data.tasks[0].obs_dim].numpy().tobytes()] for row in obs}
+
+    assert drawn(0) == set(range(length + 1))
+    assert drawn(4) == set(range(length - 4 + 1))
+    assert variant("released").followed_starts
+    assert not variant("paper").followed_starts
 
 
 def test_a_checkpoint_of_another_version_is_named(place, tmp_path):

@@ -103,8 +103,11 @@ def test_what_is_brought_along_is_not_made():
 def test_published_suites_need_data_and_a_model(name, tmp_path) -> None:
     with pytest.raises(UsageError, match=f"'{name}' needs --data DIR"):
         load_multitask(name)
-    with pytest.raises(UsageError, match=f"'{name}' needs --model FILE"):
+    with pytest.raises(UsageError, match=f"'{name}' needs --model FOLDER"):
         load_multitask(name, data=tmp_path)
+    (tmp_path / "released.pt").touch()
+    with pytest.raises(UsageError, match="first bring it in, pwm-bench import"):
+        load_multitask(name, data=tmp_path, model=tmp_path / "released.pt")
 
 
 def test_from_nothing_to_a_table_and_then_nothing_to_do(tmp_path, monkeypatch) -> None:

@@ -17,11 +17,10 @@ from pwm_bench.pwm.imagination import imagine
 from pwm_bench.world_model.multitask import product
 from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel
-from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
 from tests.company import assert_company_changes_nothing
 from tests.host_sync import no_host_sync
 from tests.pwm_bench.world_model.multitask import reference as ref
-from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_weights
+from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_model, tiny_weights
 
 SMALL = {"batch_size": 8, "horizon": 4, "hidden_actor": (12, 8), "hidden_critic": (12,), "critic_iterations": 2}
 EXPERTS = (Expert("a", 0), Expert("b", 0), Expert("c", 5))
@@ -31,8 +30,8 @@ def _starts(stream: MemberStream, batch: int) -> Tensor:
     return stream.normal(batch, OBS, dtype=torch.float64)
 
 
-def _model(seed: int = 0) -> MultitaskModel:
-    model = from_tdmpc2({k: torch.tensor(v) for k, v in tiny_weights(seed).items()}, "w", tasks=["a", "b", "c"])
+def _model(seed: int = 0, *, episodic: bool = False) -> MultitaskModel:
+    model = tiny_model(tiny_weights(seed, episodic=episodic))
     model.action_masks.copy_((torch.arange(ACT) < torch.tensor([[3], [1], [2]])).float())
     model.discounts.copy_(torch.tensor([0.99, 0.95, 0.9]))
     return model.double()
@@ -43,8 +42,9 @@ def _examples(stream: MemberStream, batch: int) -> tuple[Tensor, Tensor]:
     return _starts(stream, batch), torch.tensor([0.5, -0.25]).expand(stream.members, batch, 2)
 
 
-def _extractor(experts=EXPERTS, **changes) -> Extractor:
-    return Extractor(_model(), experts, ExtractionConfig(**(SMALL | changes)), starts=_starts, examples=_examples)
+def _extractor(experts=EXPERTS, *, episodic: bool = False, **changes) -> Extractor:
+    model, config = _model(episodic=episodic), ExtractionConfig(**(SMALL | changes))
+    return Extractor(model, experts, config, starts=_starts, examples=_examples)
 
 
 def test_the_frozen_view_equals_the_model_in_values_and_gradients() -> None:
@@ -76,10 +76,12 @@ def test_masked_components_of_an_action_change_nothing() -> None:
     assert torch.equal(view.reward(latent, action), view.reward(latent, other))
 
 
-def test_the_actor_loss_equals_its_formula_in_numpy() -> None:
-    """Eq. 6 with each task's own discount, without noise in the action and with the critics' minimum at the end."""
-    extractor = _extractor(normalize_returns=False)
-    weights, policy = tiny_weights(), extractor.policy
+@pytest.mark.parametrize("episodic", [False, True])
+def test_the_actor_loss_equals_its_formula_in_numpy(episodic) -> None:
+    """Eq. 6 with each task's own discount and the critics' minimum at the end; where the model predicts that an episode
+    ends, what follows weighs as much as the chance of getting there."""
+    extractor = _extractor(episodic=episodic, normalize_returns=False)
+    weights, policy = tiny_weights(episodic=episodic), extractor.policy
     starts = _starts(MemberStream([e.stream_seed for e in EXPERTS], name="extract/starts"), 16 * 8)[:, :8].numpy()
     noise = MemberStream([e.stream_seed for e in EXPERTS], name="extract").normal(4, 8, ACT, dtype=torch.float64)
     actor = {name: p.detach().numpy().copy() for name, p in policy.actor.named_parameters()}
@@ -98,14 +100,15 @@ def test_the_actor_loss_equals_its_formula_in_numpy() -> None:
 
     for p, gamma in enumerate((0.99, 0.95, 0.9)):
         mask = np.arange(ACT) < (3, 1, 2)[p]
-        z, total = ref.encode(weights, p, starts[p]), 0.0
+        z, total, alive = ref.encode(weights, p, starts[p]), 0.0, 1.0
         std = np.exp(np.maximum(actor["log_std"][p], -1.427))
         for t in range(4):
             a = np.tanh(network(actor, "mean", p, z, 2) + std * noise[p, t].numpy()) * mask
-            total = total + gamma**t * ref.symexp_mean(ref.reward_logits(weights, p, z, a))
+            total = total + gamma**t * alive * ref.symexp_mean(ref.reward_logits(weights, p, z, a))
             z = ref.following(weights, p, z, a)
+            alive = alive * (1.0 - ref.termination(weights, p, z)) if episodic else 1.0
         values = [network(critic, "net", 3 * p + k, z, 1)[:, 0] for k in range(3)]
-        expected = -(total + gamma**4 * np.minimum.reduce(values)).mean() / 4
+        expected = -(total + gamma**4 * alive * np.minimum.reduce(values)).mean() / 4
         assert loss[p].item() == pytest.approx(expected, rel=1e-5)
 
 

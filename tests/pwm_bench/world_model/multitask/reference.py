@@ -13,7 +13,17 @@ BINS = 101
 
 
 def random_weights(
-    seed: int, *, obs: int, act: int, latent: int, enc: tuple[int, ...], hid: int, tasks: int, e: int, num_q: int
+    seed: int,
+    *,
+    obs: int,
+    act: int,
+    latent: int,
+    enc: tuple[int, ...],
+    hid: int,
+    tasks: int,
+    e: int,
+    num_q: int,
+    episodic: bool = False,
 ) -> dict[str, np.ndarray]:
     """Random weights under TD-MPC2's names (new layout, without copies)."""
     rng = np.random.default_rng(seed)
@@ -32,6 +42,8 @@ def random_weights(
     stack("_encoder.state.", [obs + e, *enc, latent], True)
     stack("_dynamics.", [latent + e + act, hid, hid, latent], True)
     stack("_reward.", [latent + e + act, hid, hid, BINS], False)
+    if episodic:
+        stack("_termination.", [latent + e, hid, hid, 1], False)
     stack("_pi.", [latent + e, hid, hid, 2 * act], False)
     for prefix in ("_Qs.params.", "_target_Qs_params."):
         stack(prefix, [latent + e + act, hid, hid, BINS], False, (num_q,))
@@ -72,9 +84,9 @@ def embedding(weights: Weights, task: int) -> np.ndarray:
     return row / max(1.0, float(np.linalg.norm(row)))
 
 
-def symexp_mean(logits: np.ndarray) -> np.ndarray:
+def symexp_mean(logits: np.ndarray, limit: float = 10.0) -> np.ndarray:
     """Two-hot inverse."""
-    mean = _softmax(logits) @ np.linspace(-10.0, 10.0, BINS)
+    mean = _softmax(logits) @ np.linspace(-limit, limit, BINS)
     return np.sign(mean) * (np.exp(np.abs(mean)) - 1.0)
 
 
@@ -106,17 +118,28 @@ def q_logits(
     return mlp(weights, "_target_Qs_params." if target else "_Qs.params.", join(weights, task, z, a), member)
 
 
+def termination(weights: Weights, task: int, z: np.ndarray) -> np.ndarray:
+    """P(ended at z)."""
+    return 1.0 / (1.0 + np.exp(-mlp(weights, "_termination.", join(weights, task, z))[..., 0]))
+
+
 def policy(
-    weights: Weights, task: int, z: np.ndarray, noise: np.ndarray, mask: np.ndarray
+    weights: Weights,
+    task: int,
+    z: np.ndarray,
+    noise: np.ndarray,
+    mask: np.ndarray,
+    limits: tuple[float, float] = (-10.0, 2.0),
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sampled action, mean action, log-probability times the number of components."""
+    """Sampled action, mean action, and the released "scaled entropy" with the steps of its computation."""
     mean, raw = np.split(mlp(weights, "_pi.", join(weights, task, z)), 2, -1)
-    log_std = -10.0 + 0.5 * 12.0 * (np.tanh(raw) + 1.0)
+    log_std = limits[0] + 0.5 * (limits[1] - limits[0]) * (np.tanh(raw) + 1.0)
     mean, log_std, noise = mean * mask, log_std * mask, noise * mask
     action = np.tanh(mean + np.exp(log_std) * noise)
     log_prob = (-0.5 * noise**2 - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+    scaled = log_prob * mask.sum()
     log_prob -= np.log(np.maximum(1.0 - action**2, 0.0) + 1e-6).sum(-1)
-    return action, np.tanh(mean), log_prob * mask.sum()
+    return action, np.tanh(mean), -log_prob * (scaled / (log_prob + 1e-8))
 
 
 def two_hot_error(logits: np.ndarray, x: np.ndarray) -> np.ndarray:

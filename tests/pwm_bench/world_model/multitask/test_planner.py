@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,16 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.planner import Planner, PlannerConfig, PriorGuide
-from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
 from tests.pwm_bench.world_model.multitask import reference as ref
-from tests.pwm_bench.world_model.multitask.factories import ACT, LATENT, OBS, tiny_config, tiny_weights
+from tests.pwm_bench.world_model.multitask.factories import (
+    ACT,
+    LATENT,
+    OBS,
+    TOLD_OLD,
+    tiny_config,
+    tiny_model,
+    tiny_weights,
+)
 
 SMALL = PlannerConfig(samples=64, policy_samples=8, elites=8)
 TASKS = torch.tensor([0, 2])
@@ -50,9 +59,34 @@ def _planner(guide, config=SMALL, *, tasks=TASKS, seeds=(0, 1), model=None) -> P
     return Planner(model, tasks, guide, config, stream=MemberStream(seeds))
 
 
+def test_nothing_counts_from_where_the_episode_has_ended_on() -> None:
+    weights = tiny_weights(tasks=0, episodic=True)
+    rng = np.random.default_rng(0)
+    latent, actions = ref.encode(weights, 0, rng.normal(size=(40, OBS))), rng.uniform(-1, 1, size=(40, 4, ACT))
+    chances, z = [], latent
+    for t in range(4):
+        z = ref.following(weights, 0, z, actions[:, t])
+        chances.append(ref.termination(weights, 0, z))
+    usual = np.median(np.max(chances, 0))
+    weights["_termination.2.bias"] -= np.log(usual / (1.0 - usual))  # half of the sequences end
+    model = tiny_model(weights, dataclasses.replace(TOLD_OLD, tasks=("t",))).double()
+    guide = PriorGuide(model, torch.tensor([0]))
+    guide.value = lambda latent, noise: latent.new_full(latent.shape[:2], 7.0)
+    planner = _planner(guide, PlannerConfig(horizon=4), tasks=torch.tensor([0]), seeds=(0,), model=model)
+    values = planner.values(*(torch.tensor(x).unsqueeze(0) for x in (latent, actions)))[0].numpy()
+    total, alive, z, gamma = np.zeros(40), np.ones(40), latent, model.config.discounts[0]
+    for t in range(4):
+        reward = ref.symexp_mean(ref.reward_logits(weights, 0, z, actions[:, t]))
+        total += gamma**t * alive * reward
+        z = ref.following(weights, 0, z, actions[:, t])
+        alive *= ref.termination(weights, 0, z) <= 0.5
+    assert alive.sum() == 20
+    np.testing.assert_allclose(values, total + gamma**4 * alive * 7.0, rtol=1e-6)
+
+
 def test_values_of_sequences_equal_the_formula_in_numpy() -> None:
     weights = tiny_weights()
-    model = from_tdmpc2({k: torch.tensor(v) for k, v in weights.items()}, "w").double()
+    model = tiny_model(weights).double()
     model.discounts = torch.tensor([0.99, 0.97, 0.95], dtype=torch.float64)
 
     class Guide(_Nothing):

@@ -8,12 +8,11 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.world_model.multitask.loss import percentile_range
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.recipes import RECIPES, recipe
-from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
 from pwm_bench.world_model.multitask.training import Pretrainer, model_loss
 from pwm_bench.world_model.multitask.twohot import TwoHotHead
 from tests.host_sync import no_host_sync
 from tests.pwm_bench.world_model.multitask import reference as ref
-from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_config, tiny_weights
+from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_config, tiny_model, tiny_weights
 
 BATCH, HORIZON = 6, 3
 
@@ -42,7 +41,7 @@ def test_two_hot_inverse_gives_back_what_was_encoded() -> None:
 
 def test_the_tdmpc2_loss_equals_its_formula_in_numpy() -> None:
     weights = tiny_weights()
-    model = from_tdmpc2({k: torch.tensor(v) for k, v in weights.items()}, "w").double()
+    model = tiny_model(weights).double()
     model.discounts = torch.tensor([0.99, 0.95, 0.9], dtype=torch.float64)
     obs, action, reward, task = _batch(dtype=torch.float64)
     noise = torch.tensor(np.random.default_rng(5).normal(size=(BATCH, HORIZON, ACT)))
@@ -70,7 +69,7 @@ def test_the_tdmpc2_loss_equals_its_formula_in_numpy() -> None:
 
 def test_the_regression_compares_rewards_in_symlog_units() -> None:
     weights = tiny_weights()
-    model = from_tdmpc2({k: torch.tensor(v) for k, v in weights.items()}, "w").double()
+    model = tiny_model(weights).double()
     obs, action, reward, task = _batch(dtype=torch.float64)
     config = recipe("pwm-regression", horizon=HORIZON)
     loss = model_loss(model, obs, action, reward, task, config)
