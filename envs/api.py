@@ -165,6 +165,19 @@ class DifferentiableEnv:
         self.obs = self.obs.detach()
         return self.obs
 
+    def cut(self, worlds: Tensor) -> Tensor:
+        """Cuts the gradient history of some worlds; that of the others goes on.
+
+        Args:
+            worlds: which, bool ``(N,)``.
+
+        Returns:
+            the current observation, shape ``(N, observation_dim)``.
+        """
+        self.state = _select(worlds, self.state.detach(), self.state)
+        self.obs = torch.where(worlds.unsqueeze(1), self.obs.detach(), self.obs)
+        return self.obs
+
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here."""
         return {

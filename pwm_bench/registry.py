@@ -21,6 +21,9 @@ ALGORITHMS = Registry(
     {
         "pwm": "pwm_bench.pwm",
         "shac": "pwm_bench.baselines.shac",
+        "ahac": "pwm_bench.baselines.ahac",
+        "sapo": "pwm_bench.baselines.sapo",
+        "apg": "pwm_bench.baselines.apg",
         "ppo": "pwm_bench.baselines.ppo",
         "sac": "pwm_bench.baselines.sac",
     },

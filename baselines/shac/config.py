@@ -1,37 +1,79 @@
-"""Hyper-parameters of SHAC."""
+"""Hyper-parameters of SHAC, and those that it shares with all learners that roll out a few steps and differentiate."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pwm_bench.learning.checks import check_at_least, check_positive, check_unit, check_widths
+from pwm_bench.learning.checks import check_at_least, check_betas, check_positive, check_unit, check_widths
 
-__all__ = ["Config"]
+__all__ = ["Config", "PolicyConfig"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
-    """Settings of SHAC; the defaults are NVlabs' unless said otherwise."""
+class PolicyConfig:
+    """Settings of a policy that follows the gradient of short rollouts; the defaults are NVlabs' for SHAC.
+
+    Raises:
+        UsageError: if a field is out of range.
+    """
 
     num_envs: int = 64
-    """Worlds per member."""
+    """Environments per member."""
     horizon: int = 32
     """Control steps of a rollout, over which gradients flow."""
     gamma: float = 0.99
     """Discount factor."""
+    hidden_actor: tuple[int, ...] = (128, 64, 32)
+    """Hidden layers of the policy."""
+    actor_learning_rate: float = 2e-3
+    """Adam's step size for the policy, at the start."""
+    final_learning_rate: float = 1e-5
+    """Learning rates go linearly to this over the budget."""
+    adam_betas: tuple[float, float] = (0.7, 0.95)
+    """Adam's decay rates."""
+    max_grad_norm_actor: float = 1.0
+    """Clip on the global norm of the policy's gradient."""
+    initial_log_std: float = -1.0
+    """Initial logarithm of the deviation of actions before tanh; learnt, independent of the state."""
+    normalize_observations: bool = True
+    """Normalise observations by their running mean and variance."""
+    normalize_returns: bool = False
+    """Divide the actor loss by the running standard deviation of the rollouts' returns (PWM's repository)."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden_actor", "adam_betas"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists
+        for name in ("num_envs", "horizon"):
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("actor_learning_rate", "max_grad_norm_actor"):
+            check_positive(name, getattr(self, name))
+        check_unit("gamma", self.gamma)
+        check_widths("hidden_actor", self.hidden_actor)
+        check_betas("adam_betas", self.adam_betas)
+        check_at_least("final_learning_rate", self.final_learning_rate, 0.0)
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a learning rate changes over the budget."""
+        return self.actor_learning_rate != self.final_learning_rate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config(PolicyConfig):
+    """Settings of SHAC; the defaults are NVlabs' unless said otherwise.
+
+    Raises:
+        UsageError: if a field is out of range.
+    """
+
     lam: float = 0.95
     """lambda of the critic's TD(lambda) targets."""
-    hidden_actor: tuple[int, ...] = (128, 64, 32)
     hidden_critic: tuple[int, ...] = (64, 64)
-    actor_learning_rate: float = 2e-3
+    """Hidden layers of each critic."""
     critic_learning_rate: float = 2e-3
-    final_learning_rate: float = 1e-5
-    """Both learning rates go linearly to this over the budget."""
-    adam_betas: tuple[float, float] = (0.7, 0.95)
-    max_grad_norm_actor: float = 1.0
+    """Adam's step size for the critics, at the start."""
     max_grad_norm_critic: float = 1.0
-    initial_log_std: float = -1.0
-    """Initial log standard deviation of the policy."""
+    """Clip on the global norm of the critics' gradient."""
     critic_ensemble: int = 1
     """Critics per member; their minimum is the value (1: NVlabs; 3: the SHAC in PWM's repository)."""
     target_critic: bool = True
@@ -41,20 +83,18 @@ class Config:
     critic_iterations: int = 16
     """Passes over the rollout's data per iteration."""
     critic_minibatches: int = 4
-    normalize_observations: bool = True
-    normalize_returns: bool = False
-    """Divide the actor loss by the running standard deviation of the rollouts' returns (PWM's repository)."""
+    """Minibatches in a pass."""
 
     def __post_init__(self) -> None:
-        for name in ("num_envs", "horizon", "critic_ensemble", "critic_iterations", "critic_minibatches"):
-            check_at_least(f"shac.{name}", getattr(self, name), 1)
-        for name in ("actor_learning_rate", "critic_learning_rate", "max_grad_norm_actor", "max_grad_norm_critic"):
-            check_positive(f"shac.{name}", getattr(self, name))
-        for name in ("gamma", "lam", "tau"):
-            check_unit(f"shac.{name}", getattr(self, name))
-        for name in ("hidden_actor", "hidden_critic"):
-            check_widths(f"shac.{name}", getattr(self, name))
-        check_at_least("shac.final_learning_rate", self.final_learning_rate, 0.0)
+        PolicyConfig.__post_init__(self)
+        object.__setattr__(self, "hidden_critic", tuple(self.hidden_critic))
+        for name in ("critic_ensemble", "critic_iterations", "critic_minibatches"):
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("critic_learning_rate", "max_grad_norm_critic"):
+            check_positive(name, getattr(self, name))
+        for name in ("lam", "tau"):
+            check_unit(name, getattr(self, name))
+        check_widths("hidden_critic", self.hidden_critic)
 
     @property
     def scheduled(self) -> bool:

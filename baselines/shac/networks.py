@@ -1,8 +1,10 @@
-"""SHAC's policy."""
+"""The policy of SHAC, and of the learners that share it."""
 
 from __future__ import annotations
 
-from pwm_bench.baselines.shac.config import Config
+from torch import nn
+
+from pwm_bench.baselines.shac.config import PolicyConfig
 from pwm_bench.learning.acting import Policy
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.policy import GaussianActor
@@ -11,19 +13,19 @@ from pwm_bench.learning.random import MemberStream
 __all__ = ["make_actor", "make_policy", "policy_of"]
 
 
-def make_actor(config: Config, observation_dim: int, action_dim: int, *, stream: MemberStream) -> GaussianActor:
+def make_actor(config: PolicyConfig, observation_dim: int, action_dim: int, *, stream: MemberStream) -> GaussianActor:
     """Policy a = tanh(mu(o) + sigma e) with a state-independent deviation."""
     return GaussianActor(
         stream.members, observation_dim, action_dim, config.hidden_actor, stream=stream, log_std=config.initial_log_std
     )
 
 
-def policy_of(config: Config, actor: GaussianActor, observations: RunningNorm) -> Policy:
+def policy_of(config: PolicyConfig, actor: nn.Module, observations: RunningNorm) -> Policy:
     """What acts on raw observations; normalised ones are not clipped, as in the released code."""
     return Policy(actor, observations=observations if config.normalize_observations else None, clip=None)
 
 
-def make_policy(config: Config, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
+def make_policy(config: PolicyConfig, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
     """A policy of these settings, to load weights into."""
     norm = RunningNorm(stream.members, observation_dim, device=stream.device)
     return policy_of(config, make_actor(config, observation_dim, action_dim, stream=stream), norm)

@@ -4,224 +4,133 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from pwm_bench.baselines.shac.config import Config
-from pwm_bench.baselines.shac.losses import segment_returns
-from pwm_bench.baselines.shac.networks import make_actor, policy_of
+from pwm_bench.baselines.shac.short_horizon import Rollout, ShortHorizonLearner
 from pwm_bench.envs.api import DifferentiableEnv
-from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.critic import CriticEnsemble, critic_loss
-from pwm_bench.learning.episodes import EpisodeTracker
-from pwm_bench.learning.guards import MemberGuard
-from pwm_bench.learning.learner import Counters
-from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule, polyak_update
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.returns import td_lambda
 
-__all__ = ["Learner"]
+__all__ = ["Learner", "ValueLearner"]
+
+C = TypeVar("C", bound=Config)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rollout:
-    """Time-major [T, P, B, ...]; rewards and final observations carry gradients to the actor."""
+class ValueLearner(ShortHorizonLearner[C]):
+    """Short-horizon actor-critic: what SHAC and the algorithms that start from it have in common.
 
-    obs: Tensor  # raw, detached
-    rewards: Tensor
-    terminated: Tensor
-    truncated: Tensor
-    final_obs: Tensor
-
-
-class Learner:
-    """Short-horizon actor-critic for a population.
-
-    An iteration rolls the stochastic policy out for ``horizon`` steps from where the worlds are, ascends the gradient
-    of the discounted return plus a bootstrap (through simulator, rewards and value function), and fits the critic to
-    TD(lambda) targets.
+    An iteration rolls the stochastic policy out for ``horizon`` steps from where the environments are, ascends the
+    gradient of the discounted return plus a bootstrap (through simulator, rewards and value function), and fits the
+    critics to TD(lambda) targets.
 
     Args:
-        env: environment with ``len(seeds)`` members.
+        env: environment with ``len(seeds) * config.num_envs`` worlds.
         config: hyper-parameters.
         seeds: one a member.
         total_env_steps: control steps per member over which learning rates decay.
 
-    Raises:
-        UsageError: if the environment's simulator has no gradient.
-
     Source: Xu et al., "Accelerated policy learning with parallel differentiable simulation", ICLR 2022.
     """
 
-    def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
-        if not env.simulator.differentiable:
-            raise UsageError(f"algorithm 'shac' needs gradients, which simulator '{env.simulator.name}' has not")
-        self.env = env
-        self.config = config
-        self.members = len(seeds)
-        self.worlds = env.num_envs // self.members
-        self.total_env_steps = total_env_steps
-        device = env.device
-        stream = MemberStream(seeds, device, name="shac/init")
-        self.actor = make_actor(config, env.observation_dim, env.action_dim, stream=stream)
-        self.critic = CriticEnsemble(
-            self.members, config.critic_ensemble, env.observation_dim, config.hidden_critic, stream=stream
-        )
+    def __init__(self, env: DifferentiableEnv, config: C, *, seeds: Sequence[int], total_env_steps: int) -> None:
+        super().__init__(env, config, seeds=seeds, total_env_steps=total_env_steps)
+        self.critic = self.make_critic()
         self.target = copy.deepcopy(self.critic) if config.target_critic else self.critic
-        self.obs_norm = RunningNorm(self.members, env.observation_dim, device=device)
-        self.policy = policy_of(config, self.actor, self.obs_norm)
-        self.return_norm = RunningNorm(self.members, 1, device=device)
-        self.actor_optimiser = PopulationAdam(
-            self.actor.parameters(), config.actor_learning_rate, config.adam_betas, members=self.members
-        )
         self.critic_optimiser = PopulationAdam(
             self.critic.parameters(), config.critic_learning_rate, config.adam_betas, members=self.members
         )
-        self.noise = MemberStream(seeds, device, name="shac/noise")
-        self.shuffle = MemberStream(seeds, device, name="shac/shuffle")
-        self.episodes = EpisodeTracker(self.members, self.worlds, device)
-        self.guard = MemberGuard(self.members, device)
-        self.counters = Counters()
-        self.iteration = 0
-        env.reset()
+        self.shuffle = MemberStream(seeds, env.device, name="shac/shuffle")
 
-    @property
-    def alive(self) -> Tensor:
-        """Members that have not diverged, bool ``(P,)``."""
-        return self.guard.alive
-
-    def update(self) -> dict[str, Tensor]:
-        """One iteration: rollout, actor step, critic fit. Returns metrics, each ``(P,)``."""
+    def make_critic(self) -> CriticEnsemble:
+        """The critics, their weights drawn from ``self.initial`` after the policy's."""
         config = self.config
-        progress = self.counters.env_steps / self.total_env_steps
-        actor_rate = linear_schedule(config.actor_learning_rate, config.final_learning_rate, progress)
-        critic_rate = linear_schedule(config.critic_learning_rate, config.final_learning_rate, progress)
-        self.actor_optimiser.set_lr(actor_rate)
-        self.critic_optimiser.set_lr(critic_rate)
+        return CriticEnsemble(
+            self.members, config.critic_ensemble, self.env.observation_dim, config.hidden_critic, stream=self.initial
+        )
 
-        rollout = self._rollout()
-        actor_metrics, next_values = self._train_actor(rollout)
-        critic_metrics = self._train_critic(rollout, next_values)
-        if config.normalize_observations:
-            self.obs_norm.update(rollout.obs.transpose(0, 1))
-        self.counters.env_steps += self.worlds * config.horizon
-        self.counters.gradient_steps += 1 + config.critic_iterations * config.critic_minibatches
-        self.counters.policy_gradient_steps += 1
-        self.iteration += 1
-        return {
-            **self.episodes.metrics(),
-            **actor_metrics,
-            **critic_metrics,
-            "policy_std": self.actor.log_std.detach().exp().mean(dim=(1, 2)),
-            "learning_rate": torch.full((self.members,), actor_rate, device=self.env.device),
-            "invalid_worlds": self.env.invalid_count.to(torch.float32),
-        }
-
-    def act(self, obs: Tensor) -> Tensor:
-        """Acts deterministically: ``(P, B, obs)`` to ``(P, B, act)``."""
-        return self.policy(obs)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here."""
-        state = {name: part.state_dict() for name, part in self._parts().items()}
-        return state | {"iteration": self.iteration}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` saved."""
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.iteration = int(state["iteration"])
-
-    def _parts(self) -> dict[str, Any]:
-        names = "env actor critic obs_norm return_norm actor_optimiser critic_optimiser noise shuffle episodes guard"
-        parts = {name: getattr(self, name) for name in (*names.split(), "counters")}
+    def parts(self) -> dict[str, Any]:
+        """What has a state, by name."""
+        parts = super().parts() | {name: getattr(self, name) for name in ("critic", "critic_optimiser", "shuffle")}
         return parts | ({"target": self.target} if self.config.target_critic else {})
 
-    def _normalise(self, obs: Tensor) -> Tensor:
-        return self.obs_norm.normalise(obs, clip=None) if self.config.normalize_observations else obs
+    def set_learning_rates(self, progress: float) -> float:
+        """Sets the step sizes for a fraction of the budget. Returns the policy's."""
+        rate = linear_schedule(self.config.critic_learning_rate, self.config.final_learning_rate, progress)
+        self.critic_optimiser.set_lr(rate)
+        return super().set_learning_rates(progress)
 
-    def _rollout(self) -> _Rollout:
-        env, members, worlds = self.env, self.members, self.worlds
-        noise = self.noise.normal(self.config.horizon, worlds, env.action_dim)
-        obs = env.detach()
-        observations, steps = [], []
-        for t in range(self.config.horizon):
-            observations.append(obs.detach())
-            action = self.actor.sample(self._normalise(obs.view(members, worlds, -1)), noise[:, t])
-            step = env.step(action.flatten(0, 1))
-            self.episodes.update(step.reward.detach(), step.done)
-            steps.append(step)
-            obs = step.obs
+    def learn(self, rollout: Rollout) -> dict[str, Tensor]:
+        """Steps the policy, then fits the critics. Returns metrics, each ``(P,)``."""
+        next_values = self.next_values(rollout)
+        metrics = self.describe(rollout) | self.step_actor(self.actor_loss(rollout, next_values))
+        return metrics | self.fit_critic(rollout, self.value_targets(rollout, next_values.detach()))
 
-        def stack(tensors: list[Tensor]) -> Tensor:
-            return torch.stack(tensors).unflatten(1, (members, worlds))
-
-        return _Rollout(
-            obs=stack(observations),
-            rewards=stack([s.reward for s in steps]),
-            terminated=stack([s.terminated for s in steps]),
-            truncated=stack([s.truncated for s in steps]),
-            final_obs=stack([s.final_obs for s in steps]),
-        )
-
-    def _train_actor(self, rollout: _Rollout) -> tuple[dict[str, Tensor], Tensor]:
-        """One gradient step. Returns metrics and the values after each step, ``(T, P, B)``, detached."""
-        config = self.config
+    def next_values(self, rollout: Rollout) -> Tensor:
+        """V of the observation after each step and before any reset, ``(T, P, B)``, with gradient."""
         final_obs = rollout.final_obs.transpose(0, 1)  # [P, T, B, obs]
-        next_values = self.target.minimum(self._normalise(final_obs)).transpose(0, 1)
-        returns = segment_returns(
-            rollout.rewards, next_values, rollout.terminated, rollout.truncated, gamma=config.gamma
-        )
-        if config.normalize_returns:
-            self.return_norm.update(returns.detach().unsqueeze(-1))
-            returns = returns / self.return_norm.std
-        else:
-            returns = returns / config.horizon
-        loss = -returns.mean(dim=1)
-        self.actor_optimiser.zero_grad()
-        # Only the actor's gradients are asked for: the critic's weights would cost a third of the pass.
-        grads = torch.autograd.grad(loss.sum(), self.actor_optimiser.params)
-        for parameter, grad in zip(self.actor_optimiser.params, grads, strict=True):
-            parameter.grad = grad
-        norm = clip_grad_norm(self.actor_optimiser.params, config.max_grad_norm_actor, self.members)
-        self.guard.check(self.iteration, loss.detach(), norm)
-        self.actor_optimiser.step(alive=self.guard.alive)
-        self.env.detach()
-        metrics = {
-            "actor_loss": loss.detach(),
-            "actor_grad_norm": norm,
-            "reward": rollout.rewards.detach().transpose(0, 1).flatten(1).mean(dim=1),
-        }
-        return metrics, next_values.detach()
+        return self.target.minimum(self.normalise(final_obs)).transpose(0, 1)
 
-    def _train_critic(self, rollout: _Rollout, next_values: Tensor) -> dict[str, Tensor]:
-        config = self.config
-        targets = td_lambda(
+    def value_targets(self, rollout: Rollout, next_values: Tensor) -> Tensor:
+        """TD(lambda) targets ``(T, P, B)`` from values ``(T, P, B)`` after each step."""
+        return td_lambda(
             rollout.rewards.detach(),
             next_values,
             rollout.terminated,
             rollout.truncated,
-            gamma=config.gamma,
-            lam=config.lam,
+            gamma=self.config.gamma,
+            lam=self.config.lam,
         )
-        obs = self._normalise(rollout.obs.transpose(0, 1)).flatten(1, 2)  # [P, T B, obs]
+
+    def fit_critic(self, rollout: Rollout, targets: Tensor) -> dict[str, Tensor]:
+        """Regresses the critics on targets ``(T, P, B)`` over a few passes, and lets the target critic follow."""
+        config = self.config
+        obs = self.normalise(rollout.obs.transpose(0, 1)).flatten(1, 2)  # [P, T B, obs]
         targets = targets.transpose(0, 1).flatten(1, 2)
-        count = targets.shape[1]
-        loss = norm = torch.zeros(self.members, device=targets.device)
-        for _ in range(config.critic_iterations):
-            order = self.shuffle.permutation(count)
-            for index in order.chunk(config.critic_minibatches, dim=1):
-                batch = obs.gather(1, index.unsqueeze(-1).expand(-1, -1, obs.shape[-1]))
-                loss = critic_loss(self.critic(batch), targets.gather(1, index))
-                self.critic_optimiser.zero_grad()
-                loss.sum().backward()
-                norm = clip_grad_norm(self.critic_optimiser.params, config.max_grad_norm_critic, self.members)
-                self.critic_optimiser.step(alive=self.guard.alive)
-        self.guard.check(self.iteration, loss.detach(), norm)
+        metrics = self.critic_passes(obs, targets)
+        self.guard.check(self.iteration, metrics["critic_loss"], metrics["critic_grad_norm"])
         if config.target_critic:
             polyak_update(self.target.parameters(), self.critic.parameters(), config.tau)
-        return {"critic_loss": loss.detach(), "critic_grad_norm": norm, "value": targets.mean(dim=1)}
+        self.counters.gradient_steps += config.critic_iterations * config.critic_minibatches
+        return metrics | {"value": targets.mean(dim=1)}
+
+    def critic_passes(self, obs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Goes over the data ``(P, N, obs)``, ``(P, N)`` a few times. Returns loss and norm of the last step."""
+        losses = norm = torch.zeros(1, self.members, device=targets.device)
+        for _ in range(self.config.critic_iterations):
+            losses, norm = self.critic_pass(obs, targets, self.guard.alive)
+        return {"critic_loss": losses[-1], "critic_grad_norm": norm}
+
+    def critic_pass(self, obs: Tensor, targets: Tensor, alive: Tensor) -> tuple[Tensor, Tensor]:
+        """Takes the critics' gradient steps of one pass over shuffled data.
+
+        Args:
+            obs: normalised, shape ``(P, N, obs)``.
+            targets: shape ``(P, N)``.
+            alive: members whose critics move, bool ``(P,)``.
+
+        Returns:
+            losses of the minibatches, shape ``(M, P)``, and the norm of the last gradient before clipping, ``(P,)``.
+        """
+        order = self.shuffle.permutation(targets.shape[1])
+        losses, norm = [], torch.zeros(self.members, device=targets.device)
+        for index in order.chunk(self.config.critic_minibatches, dim=1):
+            batch = obs.gather(1, index.unsqueeze(-1).expand(-1, -1, obs.shape[-1]))
+            loss = critic_loss(self.critic(batch), targets.gather(1, index))
+            self.critic_optimiser.zero_grad()
+            loss.sum().backward()
+            norm = clip_grad_norm(self.critic_optimiser.params, self.config.max_grad_norm_critic, self.members)
+            self.critic_optimiser.step(alive=alive)
+            losses.append(loss.detach())
+        return torch.stack(losses), norm
+
+
+class Learner(ValueLearner[Config]):
+    """SHAC for a population; see `ValueLearner` and docs/shac.md."""
+
+    algorithm: ClassVar[str] = "shac"

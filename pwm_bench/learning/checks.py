@@ -9,6 +9,7 @@ from pwm_bench.envs.errors import UsageError, unknown
 
 __all__ = [
     "check_at_least",
+    "check_betas",
     "check_choice",
     "check_finite",
     "check_positive",
@@ -41,6 +42,12 @@ def check_unit(name: str, value: float) -> None:
     """Requires a number in [0, 1]."""
     if not 0.0 <= value <= 1.0:
         raise UsageError(f"{name}={value}: must be between 0 and 1")
+
+
+def check_betas(name: str, value: tuple[float, ...]) -> None:
+    """Requires Adam's two decay rates, each in [0, 1)."""
+    if len(value) != 2 or not all(0.0 <= beta < 1.0 for beta in value):
+        raise UsageError(f"{name}={value}: must be two numbers in [0, 1)")
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> None:

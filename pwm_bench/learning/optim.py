@@ -74,8 +74,9 @@ class PopulationAdam:
         m <- m + (1 - b1)(g - m);  v <- v + (1 - b2)(g^2 - v)
         p <- p - lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)
 
-    Everything stays on the device and changes in place, the step count t (one a member) included, so a step
-    can be captured in a CUDA graph.
+    With a weight decay w, p first shrinks to (1 - lr w) p: AdamW (Loshchilov and Hutter, "Decoupled weight decay
+    regularization", ICLR 2019). Everything stays on the device and changes in place, the step count t (one a member)
+    included, so a step can be captured in a CUDA graph.
 
     Args:
         params: parameters with a leading member axis.
@@ -83,6 +84,7 @@ class PopulationAdam:
         betas: b1 and b2.
         eps: added to the denominator.
         members: P.
+        weight_decay: w.
         fused: on a CPU, update each member's weights in one pass over memory instead of ten; equal within rounding.
             Elsewhere it changes nothing.
 
@@ -97,8 +99,10 @@ class PopulationAdam:
         eps: float = 1e-8,
         *,
         members: int,
+        weight_decay: float = 0.0,
         fused: bool = False,
     ) -> None:
+        self.weight_decay = weight_decay
         self.params: Sequence[Tensor] = [p for p in params if p.requires_grad]
         self.members = members
         self.betas = betas
@@ -164,6 +168,10 @@ class PopulationAdam:
         size, root = (x.to(params[0].dtype).unsqueeze(1) for x in (size, root))
         if alive is not None:
             size = size * live
+        if self.weight_decay:
+            shrink = (self.lr * self.weight_decay).to(params[0].dtype).unsqueeze(1)
+            kept = 1.0 - (shrink if alive is None else shrink * live)
+            torch._foreach_mul_(params, [kept] * len(params))
         denominator = torch._foreach_sqrt(self._second)
         if self.members == 1:
             torch._foreach_div_(denominator, root.view(()))
@@ -198,7 +206,7 @@ class PopulationAdam:
         stopped = None if alive is None else (~alive).float()
         step = self._step[member]
         count = (step + 1.0).float()
-        torch._fused_adam_(
+        torch._fused_adamw_(
             [self._rows(p)[member] for p in self.params],
             [g.view(-1) for g in grads],
             [m[member] for m in self._first],
@@ -208,7 +216,7 @@ class PopulationAdam:
             lr=self._rates[member],
             beta1=self.betas[0],
             beta2=self.betas[1],
-            weight_decay=0.0,
+            weight_decay=self.weight_decay,
             eps=self.eps,
             amsgrad=False,
             maximize=False,

@@ -1,4 +1,4 @@
-"""Gaussian policy with a state-independent deviation."""
+"""Gaussian policies, with a deviation that is the same in every state or depends on it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pwm_bench.learning.gaussian import squashed_log_prob
 from pwm_bench.learning.initialise import Initialiser, torch_default
 from pwm_bench.learning.layers import PopulationMLP
 from pwm_bench.learning.random import MemberStream
 
-__all__ = ["GaussianActor"]
+__all__ = ["GaussianActor", "SquashedGaussianActor"]
 
 
 class GaussianActor(nn.Module):
@@ -98,3 +99,67 @@ class GaussianActor(nn.Module):
 
     def _mean(self, obs: Tensor) -> Tensor:
         return self.mean(obs).to(self.log_std.dtype)  # leaves reduced precision, if any
+
+
+class SquashedGaussianActor(nn.Module):
+    """Policy ``a = tanh(mu(o) + sigma(o) e)`` of a population; its deviation depends on the state.
+
+    Args:
+        members: P.
+        observation_dim: features of an observation.
+        action_dim: components of an action.
+        hidden: widths of the hidden layers.
+        activation: name of their activation function.
+        norm: their layer normalisation, see `PopulationMLP`.
+        bounds: log sigma is clamped to these.
+        stream: where the initial weights are drawn from.
+        init: how.
+
+    Source: Haarnoja et al., "Soft actor-critic algorithms and applications", 2018, appendix C.
+    """
+
+    def __init__(
+        self,
+        members: int,
+        observation_dim: int,
+        action_dim: int,
+        hidden: Sequence[int],
+        *,
+        stream: MemberStream,
+        activation: str = "elu",
+        norm: Literal["none", "pre", "post"] = "none",
+        bounds: tuple[float, float] = (-5.0, 2.0),
+        init: Initialiser = torch_default,
+    ) -> None:
+        super().__init__()
+        sizes = (observation_dim, *hidden, 2 * action_dim)
+        self.net = PopulationMLP(members, sizes, activation, norm, stream=stream, init=init)
+        self._bounds = bounds
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives the Gaussian before squashing: mu and sigma, each ``(P, M, action_dim)``, from ``(P, M, obs)``."""
+        mean, log_std = self.net(obs).to(obs.dtype).chunk(2, dim=-1)
+        return mean, log_std.clamp(*self._bounds).exp()
+
+    def sample(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws actions by reparameterisation.
+
+        Args:
+            obs: normalised, shape ``(P, M, observation_dim)``.
+            noise: standard normal, shape ``(P, M, action_dim)``.
+
+        Returns:
+            actions in [-1, 1], shape ``(P, M, action_dim)``, and the logarithm of their density, ``(P, M)``.
+        """
+        mean, std = self(obs)
+        unsquashed = mean + std * noise
+        return torch.tanh(unsquashed), squashed_log_prob(mean, std, unsquashed)
+
+    def deterministic(self, obs: Tensor) -> Tensor:
+        """The action without noise, in [-1, 1], shape ``(P, M, action_dim)``."""
+        mean, _ = self(obs)
+        return torch.tanh(mean)
+
+    def explore(self, obs: Tensor, noise: Tensor) -> Tensor:
+        """The actions of `sample` alone."""
+        return self.sample(obs, noise)[0]

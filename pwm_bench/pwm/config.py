@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_unit, check_widths
+from pwm_bench.learning.checks import (
+    check_at_least,
+    check_betas,
+    check_choice,
+    check_positive,
+    check_unit,
+    check_widths,
+)
 from pwm_bench.learning.precision import PRECISIONS
 from pwm_bench.world_model.config import WorldModelConfig
 
@@ -128,8 +135,7 @@ class Config:
             check_positive(name, getattr(self, name))
         for name in ("max_grad_norm_actor", "max_grad_norm_critic"):
             check_positive(name, getattr(self, name))
-        if len(self.adam_betas) != 2 or not all(0.0 <= beta < 1.0 for beta in self.adam_betas):
-            raise UsageError(f"adam_betas={self.adam_betas}: must be two numbers in [0, 1)")
+        check_betas("adam_betas", self.adam_betas)
         check_choice("start_states", self.start_states, _START_STATES)
         check_choice("pretrain_actions", self.pretrain_actions, ("policy", "random"))
         check_choice("precision", self.precision, PRECISIONS)

@@ -13,10 +13,20 @@ from pwm_bench.learning.preset import PRESETS
 from pwm_bench.store.schema import RunRecord
 
 
-@pytest.mark.parametrize("name", ["pwm", "shac", "ppo", "sac"])
+SOURCES = {
+    "pwm": "learned", "shac": "simulator", "ahac": "simulator", "sapo": "simulator", "apg": "simulator", "ppo": "score",
+    "sac": "critic",
+}  # fmt: skip
+
+
+def test_every_algorithm_is_known_here():
+    assert registry.algorithms() == sorted(SOURCES)
+
+
+@pytest.mark.parametrize("name", SOURCES)
 def test_every_package_offers_what_the_runner_needs(name):
     package = registry.learner_package(name)
-    assert package.gradient_source == {"pwm": "learned", "shac": "simulator", "ppo": "score", "sac": "critic"}[name]
+    assert package.gradient_source == SOURCES[name]
     assert package.gradient_source in get_args(GradientSource)
     assert dataclasses.is_dataclass(package.Config)
     for task in envs.tasks():

@@ -32,14 +32,15 @@ def fill_gradients(params, step: int, scale: float = 1.0) -> None:
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.7, 0.95)])
 @pytest.mark.parametrize("alive", [None, torch.ones(P, dtype=torch.bool)], ids=["all", "mask"])
 @pytest.mark.parametrize("fused", [False, True], ids=["passes", "fused"])
-def test_adam_equals_torch_adam_member_by_member(lr, betas, alive, fused):
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_adam_equals_torch_adam_member_by_member(lr, betas, alive, fused, decay):
     params = parameters()
-    optimiser = PopulationAdam(params, lr, betas, eps=1e-5, members=P, fused=fused)
+    optimiser = PopulationAdam(params, lr, betas, eps=1e-5, members=P, weight_decay=decay, fused=fused)
     singles = []
     for p in range(P):
         own = [torch.nn.Parameter(rows(q, p).clone()) for q in params]
         rate = float(lr[p]) if isinstance(lr, torch.Tensor) else lr
-        singles.append((own, torch.optim.Adam(own, lr=rate, betas=betas, eps=1e-5)))
+        singles.append((own, torch.optim.AdamW(own, lr=rate, betas=betas, eps=1e-5, weight_decay=decay)))
     for step in range(20):
         fill_gradients(params, step)
         optimiser.step(alive)

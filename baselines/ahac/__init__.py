@@ -1,0 +1,15 @@
+"""AHAC: SHAC with a horizon that adapts to how stiff the contacts are."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pwm_bench.baselines.ahac.config import Config
+from pwm_bench.baselines.ahac.recipes import recipe
+from pwm_bench.baselines.ahac.train import Learner
+from pwm_bench.baselines.shac.networks import make_policy
+
+__all__ = ["Config", "Learner", "cpu_threads", "gradient_source", "make_policy", "recipe"]
+
+gradient_source: Final[Literal["simulator"]] = "simulator"
+cpu_threads: Final[int | None] = 1

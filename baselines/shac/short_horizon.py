@@ -1,0 +1,238 @@
+"""What learners share that roll a policy out for a few steps and follow the gradient of what it earned.
+
+An iteration rolls the stochastic policy out from where the environments are, learns from the rollout, and takes its
+observations into their statistics. APG is this and nothing more; SHAC adds a value function, and AHAC, SAPO, DMO and
+the mixtures of gradients each change one thing in SHAC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from pwm_bench.baselines.shac.config import PolicyConfig
+from pwm_bench.baselines.shac.losses import segment_returns
+from pwm_bench.baselines.shac.networks import make_actor, policy_of
+from pwm_bench.envs.api import DifferentiableEnv, Step
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.checks import check_worlds
+from pwm_bench.learning.episodes import EpisodeTracker
+from pwm_bench.learning.guards import MemberGuard
+from pwm_bench.learning.learner import Counters
+from pwm_bench.learning.normalise import RunningNorm
+from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule
+from pwm_bench.learning.random import MemberStream
+
+__all__ = ["Rollout", "ShortHorizonLearner"]
+
+C = TypeVar("C", bound=PolicyConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """T control steps, time-major ``[T, P, B, ...]``; rewards and final observations carry gradients to the actor.
+
+    Attributes:
+        obs: raw observations that the policy acted on, detached.
+        rewards: with gradient.
+        terminated: bool.
+        truncated: bool.
+        final_obs: raw observations after each step and before any reset, with gradient.
+    """
+
+    obs: Tensor
+    rewards: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    final_obs: Tensor
+
+
+class ShortHorizonLearner(Generic[C]):
+    """Base of the learners that follow the gradient of short rollouts, for a population of P members.
+
+    A subclass has `learn`, may replace `make_actor`, `take_step` and `act_noisily`, and names in `parts` what has to be
+    saved beyond what there is here.
+
+    Args:
+        env: environment with ``len(seeds) * config.num_envs`` worlds.
+        config: hyper-parameters.
+        seeds: one a member.
+        total_env_steps: control steps per member over which learning rates decay.
+
+    Raises:
+        UsageError: if the environment has other members, or its simulator has no gradient.
+    """
+
+    algorithm: ClassVar[str]
+    """How errors call the learner."""
+    differentiates: ClassVar[bool] = True
+    """Whether the simulator's gradient is used."""
+
+    def __init__(self, env: DifferentiableEnv, config: C, *, seeds: Sequence[int], total_env_steps: int) -> None:
+        if self.differentiates and not env.simulator.differentiable:
+            raise UsageError(
+                f"algorithm '{self.algorithm}' needs gradients, which simulator '{env.simulator.name}' has not"
+            )
+        check_worlds(env.num_envs, len(seeds), config.num_envs)
+        self.env = env
+        self.config = config
+        self.members = len(seeds)
+        self.worlds = config.num_envs
+        self.total_env_steps = total_env_steps
+        device = env.device
+        # All of them draw from the same streams: where two do the same thing they get the same numbers.
+        self.initial = MemberStream(seeds, device, name="shac/init")
+        self.noise = MemberStream(seeds, device, name="shac/noise")
+        self.actor = self.make_actor()
+        self.obs_norm = RunningNorm(self.members, env.observation_dim, device=device)
+        self.policy = policy_of(config, self.actor, self.obs_norm)
+        self.return_norm = RunningNorm(self.members, 1, device=device)
+        self.actor_optimiser = PopulationAdam(
+            self.actor.parameters(), config.actor_learning_rate, config.adam_betas, members=self.members
+        )
+        self.episodes = EpisodeTracker(self.members, self.worlds, device)
+        self.guard = MemberGuard(self.members, device)
+        self.counters = Counters()
+        self.iteration = 0
+        env.reset()
+
+    def make_actor(self) -> Any:
+        """The policy, its weights drawn from ``self.initial``: one with `deterministic` and `sample`."""
+        return make_actor(self.config, self.env.observation_dim, self.env.action_dim, stream=self.initial)
+
+    def learn(self, rollout: Rollout) -> dict[str, Tensor]:
+        """Improves the policy, and whatever else there is, by a rollout. Returns metrics, each ``(P,)``."""
+        raise NotImplementedError
+
+    @property
+    def alive(self) -> Tensor:
+        """Members that have not diverged, bool ``(P,)``."""
+        return self.guard.alive
+
+    def update(self) -> dict[str, Tensor]:
+        """One iteration: rollout, then learning from it. Returns metrics, each ``(P,)``."""
+        rate = self.set_learning_rates(self.counters.env_steps / self.total_env_steps)
+        rollout = self.roll_out()
+        metrics = self.learn(rollout)
+        if self.config.normalize_observations:
+            self.obs_norm.update(rollout.obs.transpose(0, 1))
+        self.counters.env_steps += self.worlds * self.config.horizon
+        self.iteration += 1
+        return {
+            **self.episodes.metrics(),
+            **metrics,
+            "learning_rate": torch.full((self.members,), rate, device=self.env.device),
+            "invalid_worlds": self.env.invalid_count.to(torch.float32),
+        }
+
+    def act(self, obs: Tensor) -> Tensor:
+        """Acts deterministically: ``(P, B, obs)`` to ``(P, B, act)``."""
+        return self.policy(obs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here."""
+        state = {name: part.state_dict() for name, part in self.parts().items()}
+        return state | {"iteration": self.iteration}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        for name, part in self.parts().items():
+            part.load_state_dict(state[name])
+        self.iteration = int(state["iteration"])
+
+    def parts(self) -> dict[str, Any]:
+        """What has a state, by name."""
+        names = "env actor obs_norm return_norm actor_optimiser noise episodes guard counters"
+        return {name: getattr(self, name) for name in names.split()}
+
+    def set_learning_rates(self, progress: float) -> float:
+        """Sets the step sizes for a fraction of the budget. Returns the policy's."""
+        rate = linear_schedule(self.config.actor_learning_rate, self.config.final_learning_rate, progress)
+        self.actor_optimiser.set_lr(rate)
+        return rate
+
+    def normalise(self, obs: Tensor) -> Tensor:
+        """Normalises observations ``(P, ..., obs)``, if that is wanted."""
+        return self.obs_norm.normalise(obs, clip=None) if self.config.normalize_observations else obs
+
+    def act_noisily(self, obs: Tensor, noise: Tensor) -> Tensor:
+        """Actions of a rollout, with gradient: ``(P, B, obs)``, normalised, and ``(P, B, act)`` to ``(P, B, act)``."""
+        action: Tensor = self.actor.sample(obs, noise)
+        return action
+
+    def take_step(self, t: int, action: Tensor) -> Step:
+        """Executes actions ``(P * B, act)`` at time ``t`` of a rollout."""
+        return self.env.step(action)
+
+    def roll_out(self) -> Rollout:
+        """Rolls the stochastic policy out for ``horizon`` steps from where the environments are."""
+        env, members, worlds = self.env, self.members, self.worlds
+        noise = self.noise.normal(self.config.horizon, worlds, env.action_dim, dtype=env.dtype)
+        obs = env.detach()
+        observations, steps = [], []
+        for t in range(self.config.horizon):
+            observations.append(obs.detach())
+            action = self.act_noisily(self.normalise(obs.view(members, worlds, -1)), noise[:, t])
+            step = self.take_step(t, action.flatten(0, 1))
+            self.episodes.update(step.reward.detach(), step.done)
+            steps.append(step)
+            obs = step.obs
+
+        def stack(tensors: list[Tensor]) -> Tensor:
+            return torch.stack(tensors).unflatten(1, (members, worlds))
+
+        return Rollout(
+            obs=stack(observations),
+            rewards=stack([s.reward for s in steps]),
+            terminated=stack([s.terminated for s in steps]),
+            truncated=stack([s.truncated for s in steps]),
+            final_obs=stack([s.final_obs for s in steps]),
+        )
+
+    def actor_loss(self, rollout: Rollout, next_values: Tensor) -> Tensor:
+        """Minus the mean return of the segments, in the units that the policy's gradient has, shape ``(P,)``.
+
+        Args:
+            rollout: with gradient.
+            next_values: value of the observation after each step, shape ``(T, P, B)``, with gradient.
+        """
+        returns = segment_returns(
+            rollout.rewards, next_values, rollout.terminated, rollout.truncated, gamma=self.config.gamma
+        )
+        if self.config.normalize_returns:
+            self.return_norm.update(returns.detach().unsqueeze(-1))
+            returns = returns / self.return_norm.std
+        else:
+            returns = returns / self.config.horizon
+        return -returns.mean(dim=1)
+
+    def step_actor(self, loss: Tensor) -> dict[str, Tensor]:
+        """Steps the policy down the gradient of its loss ``(P,)``. Returns metrics."""
+        self.actor_optimiser.zero_grad()
+        # Only the actor's gradients are asked for: the critic's weights would cost a third of the pass.
+        grads = torch.autograd.grad(loss.sum(), self.actor_optimiser.params)
+        for parameter, grad in zip(self.actor_optimiser.params, grads, strict=True):
+            parameter.grad = grad
+        norm = clip_grad_norm(self.actor_optimiser.params, self.config.max_grad_norm_actor, self.members)
+        self.guard.check(self.iteration, loss.detach(), norm)
+        self.actor_optimiser.step(alive=self.guard.alive)
+        self.env.detach()
+        self.counters.gradient_steps += 1
+        self.counters.policy_gradient_steps += 1
+        return {"actor_loss": loss.detach(), "actor_grad_norm": norm}
+
+    def describe(self, rollout: Rollout) -> dict[str, Tensor]:
+        """Metrics of a rollout and of the policy that made it."""
+        return {
+            "reward": rollout.rewards.detach().transpose(0, 1).flatten(1).mean(dim=1),
+            "policy_std": self.policy_std(),
+        }
+
+    def policy_std(self) -> Tensor:
+        """Mean deviation of actions before squashing, ``(P,)``."""
+        log_std: Tensor = self.actor.log_std
+        return log_std.detach().exp().mean(dim=(1, 2))
