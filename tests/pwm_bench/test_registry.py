@@ -12,7 +12,6 @@ from pwm_bench.learning.learner import GradientSource, Learner
 from pwm_bench.learning.preset import PRESETS
 from pwm_bench.store.schema import RunRecord
 
-
 SOURCES = {
     "pwm": "learned", "shac": "simulator", "ahac": "simulator", "sapo": "simulator", "apg": "simulator", "ppo": "score",
     "sac": "critic",
