@@ -68,6 +68,17 @@ def hopper() -> Study:
     ])  # fmt: skip
 
 
+def first_order() -> Study:
+    """What else follows first-order gradients, on hopper in Warp as in `hopper`, whose table it belongs in: APG, AHAC and
+    SAPO (`pwm-bench table hopper first-order`)."""
+    return _study("first-order", first_order, [
+        RunSpec.create(
+            task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS
+        )
+        for algorithm in ("apg", "ahac", "sapo")
+    ])  # fmt: skip
+
+
 def hopper_model_updates() -> Study:
     """PWM on hopper as in `hopper`, but with half and twice as many updates of the world model on the same data: how
     much of the policy's return is the model's training."""
@@ -146,6 +157,7 @@ def locomotion(scale: float = 1.0) -> Study:
 STUDIES: dict[str, Callable[..., Study]] = {
     "quickstart": quickstart,
     "hopper": hopper,
+    "first-order": first_order,
     "hopper-model-updates": hopper_model_updates,
     "hopper-2m": hopper_2m,
     "ant": ant,
