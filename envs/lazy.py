@@ -14,12 +14,13 @@ def lazily(package: str, **places: str) -> Callable[[str], Any]:
 
     Args:
         package: its ``__name__``.
-        places: name -> the module within the package that has it.
+        places: name -> the module that has it, by its place within the package or (with dots) in full.
     """
 
     def get(name: str) -> Any:
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{places[name]}"), name)
+        place = places[name]
+        return getattr(importlib.import_module(place if "." in place else f"{package}.{place}"), name)
 
     return get

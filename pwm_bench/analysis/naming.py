@@ -8,10 +8,7 @@ __all__ = ["algorithm_name", "look_of_algorithm"]
 
 _PUBLISHED = {
     "pwm-multitask": "PWM (multi-task)",
-    "ahac": "AHAC",
-    "sapo": "SAPO",
     "dmo": "DMO",
-    "apg": "APG",
     "rpo": "RPO",
     "bc": "BC",
     "tdmpc": "TD-MPC",
@@ -30,7 +27,7 @@ _PUBLISHED = {
     "sac-brax": "SAC (Brax)",
 }
 """What rows and publications name that is no algorithm with a package here."""
-_PUBLISHED_LOOKS = {"ahac": 3, "tdmpc2": 5}
+_PUBLISHED_LOOKS = {"tdmpc2": 5}
 
 
 def algorithm_name(name: str) -> str:

@@ -69,8 +69,8 @@ def hopper() -> Study:
 
 
 def first_order() -> Study:
-    """What else follows first-order gradients, on hopper in Warp as in `hopper`, whose table it belongs in: APG, AHAC and
-    SAPO (`pwm-bench table hopper first-order`)."""
+    """What else follows first-order gradients, on hopper in Warp as in `hopper`, whose table it belongs in: APG, AHAC
+    and SAPO (`pwm-bench table hopper first-order`)."""
     return _study("first-order", first_order, [
         RunSpec.create(
             task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS
