@@ -23,6 +23,7 @@ ALGORITHMS = Registry(
         "shac": "pwm_bench.baselines.shac",
         "ahac": "pwm_bench.baselines.ahac",
         "sapo": "pwm_bench.baselines.sapo",
+        "dmo": "pwm_bench.baselines.dmo",
         "apg": "pwm_bench.baselines.apg",
         "ppo": "pwm_bench.baselines.ppo",
         "sac": "pwm_bench.baselines.sac",
