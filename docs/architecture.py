@@ -36,7 +36,7 @@ FLOORS: tuple[Mapping[str, tuple[float, str]], ...] = (
     {"jobs": (2.0, "what a run can do")},
     {"render": (0.9, "videos of policies"), "sweep": (2.0, "a graph of runs, executors")},
     {"studies": (2.0, "named experiments")},
-    {"cli": (2.0, "what a person types")},
+    {"cli": (1.4, "what a person types"), "api": (2.6, "import pwm_bench as pb")},
     {"bench": (2.0, "benchmarks of the suite")},
 )
 """Rooms, from the ground up, each with its column in the picture and what is in it. A room imports from lower floors
@@ -48,7 +48,7 @@ _BASICS = ("configs", "hints", "names", "text")
 def room_of(module: str) -> str | None:
     """The room that a module is in; None for the package itself and for what is not ours."""
     top, *rest = module.split(".")
-    if top != "pwm_bench" or not rest:
+    if top != "pwm_bench" or not rest or rest[0] == "__init__":  # what it offers is the api's
         return None
     if rest[0] == "__main__":
         return "cli"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from pwm_bench import configs, registry
 from pwm_bench.envs.errors import UsageError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pwm_bench.envs.api import DifferentiableEnv
     from pwm_bench.jobs.train_spec import RunSpec
 
-__all__ = ["POLICY", "PolicyFile", "load_policy", "read_policy", "save_policy"]
+__all__ = ["POLICY", "PolicyFile", "load_policy", "one_member", "read_policy", "save_policy"]
 
 POLICY = "policy.safetensors"
 """The file's name in a run's directory."""
@@ -119,22 +120,38 @@ def load_policy(
         UsageError: missing, damaged, or of an algorithm or settings that this version does not know.
     """
     about = read_policy(path)
-    package = registry.learner_package(about.algorithm)
-    config = configs.override(package.recipe(about.task, about.simulator), about.config)
-    if members is not None:
-        about = about.only(members)
-    stream = MemberStream(about.seeds, device)
-    policy = package.make_policy(config, about.observation_dim, about.action_dim, stream=stream)
     try:
         with safe_open(path, "pt", device=str(device)) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         if members is not None:
+            about = about.only(members)
             tensors = {name: value[list(members)] for name, value in tensors.items()}
-        for dtype in {value.dtype for name, value in tensors.items() if name.startswith("actor.")}:
-            policy.actor.to(dtype)
-            if policy.encoder is not None:
-                policy.encoder.to(dtype)
-        policy.load_state_dict(tensors)
+        return about, _with_weights(about, tensors, device)
     except (OSError, SafetensorError, RuntimeError, IndexError) as error:
         raise UsageError(f"{path}: damaged ({error}); train the policies again") from None
-    return about, policy.eval().requires_grad_(False)
+
+
+def one_member(about: PolicyFile, policy: Policy, member: int) -> tuple[PolicyFile, Policy]:
+    """The policy of one member of a population, by itself.
+
+    Args:
+        about: what the population is.
+        policy: its policies.
+        member: which.
+    """
+    tensors = {name: value[member : member + 1].clone() for name, value in policy.state_dict().items()}
+    device = next(iter(tensors.values())).device
+    return about.only([member]), _with_weights(about.only([member]), tensors, device)
+
+
+def _with_weights(about: PolicyFile, tensors: Mapping[str, Tensor], device: torch.device | str) -> Policy:
+    package = registry.learner_package(about.algorithm)
+    config = configs.override(package.recipe(about.task, about.simulator), about.config)
+    stream = MemberStream(about.seeds, device)
+    policy = package.make_policy(config, about.observation_dim, about.action_dim, stream=stream)
+    for dtype in {value.dtype for name, value in tensors.items() if name.startswith("actor.")}:
+        policy.actor.to(dtype)
+        if policy.encoder is not None:
+            policy.encoder.to(dtype)
+    policy.load_state_dict(tensors)
+    return policy.eval().requires_grad_(False)

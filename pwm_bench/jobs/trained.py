@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.jobs.policies import PolicyFile, load_policy
+from pwm_bench.jobs.policies import PolicyFile, load_policy, one_member
 from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.learning.acting import Policy
@@ -19,7 +19,7 @@ from pwm_bench.store.inputs import find_input
 from pwm_bench.store.results import RunDirectory
 from pwm_bench.store.schema import RunRecord
 
-__all__ = ["Trained", "member_index", "trained"]
+__all__ = ["Trained", "member_index", "member_policy", "trained"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +71,25 @@ def trained(directory: RunDirectory, *, device: str | torch.device = "auto") -> 
     about = PolicyFile.of(spec, job.env, job.gradient_source)
     learner = job.learner
     return Trained(about=about, act=learner.act, policy=learner.policy, record=record, device=job.device)
+
+
+def member_policy(
+    directory: RunDirectory, seed: int | None, *, device: str | torch.device = "cpu"
+) -> tuple[PolicyFile, Policy]:
+    """The policy of one member of a run.
+
+    Args:
+        directory: the run.
+        seed: its training seed; by default that of the highest final return.
+        device: where it goes.
+
+    Raises:
+        UsageError: no such run or member, or its learner acts by something else than a network of ours.
+    """
+    found = trained(directory, device=device)
+    if found.policy is None:
+        raise UsageError(f"{directory.path}: learner '{found.about.algorithm}' leaves no policy to load")
+    return one_member(found.about, found.policy, member_index(found.record, seed, where=directory.path))
 
 
 def member_index(record: RunRecord, seed: int | None, *, where: object) -> int:

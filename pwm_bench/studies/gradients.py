@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pwm_bench import envs
 from pwm_bench.envs.errors import unknown
 from pwm_bench.gradients.models import ModelTraining, with_model
-from pwm_bench.gradients.offered import ESTIMATORS, with_prerequisites
 from pwm_bench.gradients.slices import SliceSpec
 from pwm_bench.gradients.spec import MODEL, model_input
 from pwm_bench.gradients.values import ValueTraining
@@ -18,14 +18,13 @@ from pwm_bench.studies.gradient_study import FILED_AS, Draft, GradientStudy, mod
 from pwm_bench.studies.sizes import at_size
 from pwm_bench.sweep.graph import Study
 
-__all__ = ["STUDIES", "comparison", "default_estimators", "describe", "landscape", "load", "load_graph"]
+__all__ = ["DEFAULT_ESTIMATORS", "STUDIES", "asked_for", "comparison", "describe", "landscape", "load", "load_graph"]
 
-LOOPS = ("open", "closed")
-
-
-def default_estimators(loop: str) -> tuple[str, ...]:
-    """Estimators of a comparison in which nothing else was asked for: ours that have a meaning in the loop."""
-    return tuple(name for name in ESTIMATORS.own if loop in ESTIMATORS.load(name).loops)
+DEFAULT_ESTIMATORS = {
+    "open": ("analytic", "model", "score", "smoothed", "mixed"),
+    "closed": ("analytic", "model", "model_detached", "score", "smoothed", "mixed"),
+}
+"""Estimators of a comparison in which nothing else was asked for."""
 
 
 def comparison(task: str, **fields: Any) -> Draft:
@@ -39,10 +38,10 @@ def comparison(task: str, **fields: Any) -> Draft:
         UsageError: see `pwm_bench.gradients.spec.Comparison`.
     """
     loop = fields.get("loop", "open")
-    if loop not in LOOPS:
-        raise unknown("loop", loop, LOOPS)
-    fields.setdefault("estimators", default_estimators(loop))
-    if any("model" in one.needs for one in with_prerequisites(tuple(fields["estimators"])).values()):
+    if loop not in DEFAULT_ESTIMATORS:
+        raise unknown("loop", loop, DEFAULT_ESTIMATORS)
+    fields.setdefault("estimators", DEFAULT_ESTIMATORS[loop])
+    if any(name.startswith("model") for name in fields["estimators"]):
         fields.setdefault("model", ModelTraining())
     model = fields.pop("model", None)
     return Draft({"task": task, **fields}, model)
@@ -67,6 +66,63 @@ def landscape(task: str, model: Input | ModelTraining | None = None, **fields: A
     name, pending = model_run(training)
     spec = SliceSpec(task=task, inputs={model_input(training.simulator): pending}, **fields)
     return Study(name=spec.study, description=spec.label, nodes={name: training, spec.label: spec})
+
+
+def asked_for(
+    target: str,
+    *,
+    size: str | None = None,
+    model_seeds: Sequence[int] = (),
+    others: Sequence[str] = (),
+    **changes: Any,
+) -> GradientStudy:
+    """A gradient study, or the comparison of a task, with what is changed of it.
+
+    Args:
+        target: a study of `STUDIES`, or a task.
+        size: one of `pwm_bench.studies.sizes.SIZES`; what is changed by hand takes precedence.
+        model_seeds: repeat every comparison with world models of these seeds.
+        others: names that may be meant where this is asked, for the error to suggest.
+        changes: of `pwm_bench.gradients.spec.Comparison`, and the ``model``, see `Draft`. Options of the simulator and
+            of a model's training are added to a study's own, others replace them.
+
+    Raises:
+        UsageError: unknown names, or impossible values.
+    """
+    if target not in STUDIES:
+        envs.TASKS.check(target, others=(*STUDIES, *others), what="task or gradient study")
+        draft = comparison(target, **changes)
+        draft = draft.replace(**_sized(draft, size, changes))
+        return GradientStudy(
+            name=target,
+            description=draft.comparison().label,
+            comparisons={"": draft},
+            model_seeds=tuple(model_seeds),
+        )
+    study = load(target)
+    changed = {
+        value: draft.replace(**_sized(draft, size, changes), **_merged(draft, changes))
+        for value, draft in study.comparisons.items()
+    }
+    seeds = tuple(model_seeds) or (() if isinstance(changes.get("model"), Input) else study.model_seeds)
+    return dataclasses.replace(study, comparisons=changed, model_seeds=seeds)
+
+
+def _sized(draft: Draft, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a size changes, but for what is given by hand."""
+    if size is None:
+        return {}
+    return {name: value for name, value in at_size(draft.comparison(), size).items() if name not in changes}
+
+
+def _merged(draft: Draft, changes: dict[str, Any]) -> dict[str, Any]:
+    model = changes.get("model")
+    if isinstance(model, ModelTraining) and isinstance(draft.model, ModelTraining):
+        changes = changes | {"model": dataclasses.replace(draft.model, updates=model.updates)}
+    if "simulator_options" in changes:
+        options = dict(draft.fields.get("simulator_options", {})) | changes["simulator_options"]
+        return changes | {"simulator_options": options}
+    return changes
 
 
 def exact() -> GradientStudy:

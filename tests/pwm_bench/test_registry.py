@@ -13,12 +13,9 @@ from pwm_bench.learning.preset import PRESETS
 from pwm_bench.store.schema import RunRecord
 
 SOURCES = {
-    "pwm": "learned",
-    **dict.fromkeys(("shac", "ahac", "sapo", "apg"), "simulator"),
-    "dmo": "decoupled",
-    "ppo": "score",
+    "pwm": "learned", "shac": "simulator", "ahac": "simulator", "sapo": "simulator", "apg": "simulator", "ppo": "score",
     "sac": "critic",
-}
+}  # fmt: skip
 
 
 def test_every_algorithm_is_known_here():

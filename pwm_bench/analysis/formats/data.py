@@ -15,12 +15,13 @@ from typing import Any
 from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.tables.scores import Row, Summary
 
-__all__ = ["to_csv", "to_json", "to_parquet"]
+__all__ = ["records", "to_csv", "to_json", "to_parquet"]
 
 _FIELDS = ("origin", *Row.__dataclass_fields__, "footnotes")
 
 
-def _records(summary: Summary) -> list[dict[str, Any]]:
+def records(summary: Summary) -> list[dict[str, Any]]:
+    """Rows of ours and published ones, each by the names of its columns."""
     rows = [{"origin": "here", **asdict(row), "footnotes": ""} for row in summary.rows]
     held = ((task, entry) for (task, _), entries in summary.published.items() for entry in entries)
     rows += [_published(task, entry) for task, entry in dict.fromkeys(held)]
@@ -57,7 +58,7 @@ def to_csv(summary: Summary) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=_FIELDS, lineterminator="\n")
     writer.writeheader()
-    for record in _records(summary):
+    for record in records(summary):
         scores = " ".join(map(str, record["scores"]))
         groups = " | ".join(" ".join(map(str, group)) for group in record["groups"])
         values = record | {"runs": " ".join(record["runs"]), "scores": scores, "groups": groups}
@@ -73,7 +74,7 @@ def to_json(summary: Summary) -> str:
         "normalised": summary.normalised,
         "threshold": summary.threshold,
         "match": summary.match,
-        "rows": _records(summary),
+        "rows": records(summary),
         "overall": [asdict(row) for row in summary.overall],
         "notes": summary.notes,
     }
@@ -85,7 +86,7 @@ def to_parquet(summary: Summary) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    records = [record | {"runs": list(record["runs"])} for record in _records(summary)]
+    rows = [record | {"runs": list(record["runs"])} for record in records(summary)]
     text = ("origin", "task", "simulator", "algorithm", "variant", "gradient", "status", "footnotes")
     types = {name: pa.string() for name in text} | {
         "seeds": pa.int64(),
@@ -105,7 +106,7 @@ def to_parquet(summary: Summary) -> bytes:
         },
     )
     stream = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(records, schema=schema), stream)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), stream)
     return stream.getvalue()
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from pwm_bench.store.results import Results, RunDirectory
+    from pwm_bench.store.results import Results
     from pwm_bench.store.spec import Spec
     from pwm_bench.sweep.graph import Study
 
@@ -46,27 +46,23 @@ def carry_out_graph(
         results: where they are kept.
         show: prints what a finished run that leaves gradients has found, given its spec and its directory.
     """
-    from pwm_bench.sweep.graph import needs, resolve
+    from pwm_bench.sweep.carry_out import in_order
+    from pwm_bench.sweep.graph import needs
 
     done = Done()
-    finished: dict[str, RunDirectory] = {}
-    for name, pending in study.nodes.items():
-        spec = resolve(pending, finished)
-        if spec is None:
-            missing = [node for node in needs(pending) if node not in finished]
+    finished: set[str] = set()
+    for name, spec, outcome in in_order(study, results, lambda spec: carry_out_shown(spec, results, console=console)):
+        if outcome is None:
+            missing = [node for node in needs(spec) if node not in finished]
             console.print(f"{name}: not done, since it reads {', '.join(missing)}", soft_wrap=True, highlight=False)
             continue
-        outcome = carry_out_shown(spec, results, console=console)
         done.exit_code = max(done.exit_code, outcome.exit_code)
-        directory = results.run(spec.study, spec.id)
         if outcome.record.status == "ok":
-            finished[name] = directory
+            finished.add(name)
             done.specs.append(spec)
             if show is not None and "gradients" in outcome.record.artifacts:
-                show(console, spec, directory.path)
+                show(console, spec, results.run(spec.study, spec.id).path)
         show_end(console, outcome, results)
-        if outcome.stopped_by is not None:
-            break
     return done
 
 

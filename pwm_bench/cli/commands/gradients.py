@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pwm_bench.gradients.spec import Comparison
     from pwm_bench.store.results import Results
-    from pwm_bench.studies.gradient_study import Draft, GradientStudy
+    from pwm_bench.studies.gradient_study import GradientStudy
 
 __all__ = ["Gradients"]
 
@@ -121,41 +121,11 @@ class Gradients:
         return done.exit_code
 
     def _study(self, target: str) -> GradientStudy:
-        from dataclasses import replace
+        from pwm_bench.studies.gradients import asked_for
 
-        from pwm_bench import envs
-        from pwm_bench.store.inputs import Input
-        from pwm_bench.studies import gradients as studies
-        from pwm_bench.studies.gradient_study import GradientStudy
-
-        changes = self._changes()
-        if target in studies.STUDIES:
-            study = studies.load(target)
-            changed = {
-                value: draft.replace(**self._sized(draft), **self._merged(draft, changes))
-                for value, draft in study.comparisons.items()
-            }
-            seeds = self.model_seeds or (() if isinstance(changes.get("model"), Input) else study.model_seeds)
-            return replace(study, comparisons=changed, model_seeds=seeds)
-        envs.TASKS.check(target, others=(*studies.STUDIES, *PROBLEMS), what="task or gradient study")
-        draft = studies.comparison(target, **changes)
-        draft = draft.replace(**self._sized(draft))
-        return GradientStudy(
-            name=target,
-            description=draft.comparison().label,
-            comparisons={"": draft},
-            model_seeds=self.model_seeds,
+        return asked_for(
+            target, size=self.size, model_seeds=self.model_seeds, others=tuple(PROBLEMS), **self._changes()
         )
-
-    def _sized(self, draft: Draft) -> dict[str, Any]:
-        """What ``--size`` changes, but for options given by hand."""
-        from pwm_bench.studies.sizes import at_size
-
-        if self.size is None:
-            return {}
-        return {
-            name: value for name, value in at_size(draft.comparison(), self.size).items() if not getattr(self, name)
-        }
 
     def _changes(self) -> dict[str, Any]:
         from pwm_bench import configs
@@ -178,21 +148,6 @@ class Gradients:
             changes["termination"] = False
         if self.simulator_set:
             changes["simulator_options"] = dict(configs.parse_assignment(text) for text in self.simulator_set)
-        return changes
-
-    @staticmethod
-    def _merged(draft: Draft, changes: dict[str, Any]) -> dict[str, Any]:
-        """Options of the simulator and of a model's training are added to the study's own, others replace them."""
-        from dataclasses import replace
-
-        from pwm_bench.gradients.models import ModelTraining
-
-        model = changes.get("model")
-        if isinstance(model, ModelTraining) and isinstance(draft.model, ModelTraining):
-            changes = changes | {"model": replace(draft.model, updates=model.updates)}
-        if "simulator_options" in changes:
-            options = dict(draft.fields.get("simulator_options", {})) | changes["simulator_options"]
-            return changes | {"simulator_options": options}
         return changes
 
 

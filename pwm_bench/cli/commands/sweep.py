@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -24,16 +25,14 @@ from pwm_bench.cli.commands.options import (
     parse_seeds,
 )
 from pwm_bench.cli.showing import terminal, titled
-from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.hints import at, show_hints, typed
 
 if TYPE_CHECKING:
-    import torch
     from rich.console import Console
 
     from pwm_bench.store.results import Results
     from pwm_bench.sweep.graph import Study
-    from pwm_bench.sweep.sweep import Item, SweepResult
+    from pwm_bench.sweep.sweep import Item, Observer, SweepResult
 
 __all__ = ["Sweep"]
 
@@ -112,38 +111,31 @@ class Sweep:
         """Runs it."""
         from pwm_bench.store.results import Results
         from pwm_bench.studies.registry import load_study
-        from pwm_bench.sweep.executors import EXECUTORS
-        from pwm_bench.sweep.executors.capacity import Capacity
-        from pwm_bench.sweep.reporters import REPORTERS, reporting
-        from pwm_bench.sweep.stale import POLICIES, settle_stale
-        from pwm_bench.sweep.sweep import plan, sweep
+        from pwm_bench.sweep.carry_out import carry_out_study
+        from pwm_bench.sweep.sweep import plan
 
-        if self.stale not in POLICIES:
-            raise unknown("policy for stale runs", self.stale, POLICIES)
-        if self.limit is not None and self.limit < 0:
-            raise UsageError(f"--limit {self.limit}: must not be negative")
-        EXECUTORS.check(self.executor)
-        REPORTERS.check(*self.reporter)
         console = terminal()
         study = load_study(self.study, **self._changes())
         results = Results(self.results)
-        results.check_writable()
         if self.dry_run:
+            results.check_writable()
             return _show_plan(console, study, results, plan(study, results, device=self.device, limit=self.limit))
-        stale = settle_stale(study, results, self.stale)
-        items = plan(study, results, device=self.device, limit=self.limit, retry=self.retry)
-        on_gpu = _settle_devices(items) if any(item.to_do for item in items) else set()
-        _announce(console, study, items, results)
-        if stale:
-            console.print(stale + "\n", style="yellow", highlight=False, soft_wrap=True, markup=False)
-        options = ("--checkpoint-seconds", str(self.checkpoint_seconds), *(("--tensorboard",) * self.tensorboard))
-        executor, admits = EXECUTORS.load(self.executor)(self.results, options=options), Capacity(self.jobs, on_gpu)
-        from pwm_bench.cli.display import make_display
 
-        with make_display(console, items) as display, reporting(display, self.reporter, self.results) as observer:
-            outcome = sweep(
-                items, results, executor, observer, admits=admits, limit=self.limit, retry=self.retry, wait=self.wait
-            )
+        @contextmanager
+        def shown(items: list[Item], stale: str) -> Iterator[Observer]:
+            _announce(console, study, items, results)
+            if stale:
+                console.print(stale + "\n", style="yellow", highlight=False, soft_wrap=True, markup=False)
+            from pwm_bench.cli.display import make_display
+
+            with make_display(console, items) as display:
+                yield display
+
+        outcome = carry_out_study(
+            study, results, watch=shown, device=self.device, limit=self.limit, jobs=self.jobs, retry=self.retry,
+            wait=self.wait, stale=self.stale, executor=self.executor, reporters=self.reporter,
+            checkpoint_seconds=self.checkpoint_seconds, tensorboard=self.tensorboard,
+        )  # fmt: skip
         _conclude(console, study, outcome, results, again=self._command)
         return outcome.exit_code
 
@@ -171,40 +163,6 @@ class Sweep:
 
 def _default(name: str) -> object:
     return next(f.default for f in fields(Sweep) if f.name == name)
-
-
-def _settle_devices(items: list[Item]) -> set[tuple[str, tuple[str, ...]]]:
-    """Says what the runs will compute on, or refuses an absent GPU, once and before the first run.
-
-    Returns:
-        the pairs of a spec's device and computing simulators that stand for a GPU.
-    """
-    from pwm_bench.envs.devices import remark, view
-
-    wanted = sorted(
-        {(item.spec.device, item.spec.computing_simulators) for item in items if item.to_do or item.plan == "wait"}
-    )
-    if view("torch").gpus == 0:
-        chosen = _choose(wanted)
-    else:  # a child asks, as Warp and JAX keep memory of every GPU that they see, and a GPU may admit one process only
-        from concurrent.futures import ProcessPoolExecutor
-        from multiprocessing import get_context
-
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            chosen = pool.submit(_choose, wanted).result()
-    simulators: dict[tuple[torch.device, str], list[str]] = {}
-    for (_, computing), choice in zip(wanted, chosen, strict=True):
-        simulators.setdefault(choice, []).extend(computing)
-    for (device, why), names in simulators.items():
-        if why:
-            remark(device, why, *names)
-    return {pair for pair, (device, _) in zip(wanted, chosen, strict=True) if device.type != "cpu"}
-
-
-def _choose(wanted: list[tuple[str, tuple[str, ...]]]) -> list[tuple[torch.device, str]]:
-    from pwm_bench.envs.devices import choose_device
-
-    return [choose_device(device, *simulators) for device, simulators in wanted]
 
 
 _STATES = {
@@ -271,7 +229,6 @@ def _announce(console: Console, study: Study, items: list[Item], results: Result
 def _conclude(
     console: Console, study: Study, outcome: SweepResult, results: Results, *, again: Callable[..., str]
 ) -> None:
-    from pwm_bench.cli.commands.table import show
     from pwm_bench.store.selection import Selection
 
     console.print()
@@ -284,9 +241,12 @@ def _conclude(
     steps = []
     if any(item.status not in (None, "refused", "damaged") for item in outcome.items):
         from pwm_bench.analysis.formats import Layout
+        from pwm_bench.analysis.study_table import study_table
 
-        layout = Layout(columns=study.columns) if study.columns else Layout()
-        show(console, results, Selection(studies=(study.name,)), metric=study.metric, layout=layout)
+        metric = None if study.metric == "return" else study.metric  # gradients have none
+        layout = Layout(columns=study.columns)
+        shown = study_table(results, Selection(studies=(study.name,)), metric=metric, layout=layout)
+        console.print(shown.to_rich(console.width))
         table, place = f"pwm-bench table {shlex.quote(study.name)}", at(results.root)
         if study.metric in ("return", "score"):
             steps.append(("compare each run at its own end", f"{table} --match none{place}"))

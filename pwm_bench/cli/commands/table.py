@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -13,16 +13,7 @@ from pwm_bench.cli.commands.options import OfStudies, option, published_choice, 
 from pwm_bench.cli.showing import terminal
 from pwm_bench.envs.errors import UsageError, unknown
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from pwm_bench.analysis.formats import Print
-    from pwm_bench.store.frames import Loaded
-    from pwm_bench.store.results import Results
-    from pwm_bench.store.selection import Selection
-
-__all__ = ["Table", "show"]
-
+__all__ = ["Table"]
 
 _OF_SCORES = (
     "match", "budget", "across_machines", "pairs", "rows", "columns", "normalise", "threshold", "with_published",
@@ -76,15 +67,14 @@ class Table(OfStudies):
 
     def __call__(self) -> int:
         """Prints or writes it."""
-        from pwm_bench.analysis.formats import FORMATS, Layout, Print, render
-        from pwm_bench.analysis.tables.scores import summarise
+        from pwm_bench.analysis.formats import FORMATS, Layout, Print
+        from pwm_bench.analysis.study_table import only_gradients, study_table
         from pwm_bench.store.results import Results
 
         selection = self.selection()
         format = _format(self.format, self.output, FORMATS)
         layout = Layout(rows=self.rows, columns=tuple(filter(None, self.columns.replace(" ", "").split(","))))
         options: dict[str, Any] = {
-            "metric": self.metric,
             "match": self.match,
             "budget": self.budget,
             "across_machines": self.across_machines,
@@ -95,78 +85,23 @@ class Table(OfStudies):
         }
         results = Results(self.results)
         loaded = selection.load(results)
-        if loaded.runs:
-            from pwm_bench.analysis.gradients.selected import left_out_of_scores
-
-            for message in left_out_of_scores(loaded):
-                print(message, file=sys.stderr)
-        how = Print(wide=self.wide, label=self.label, caption=self.caption)
-        if loaded.unscored and not loaded.runs:
-            content = self._gradients(results, selection, loaded, format, how)
-        elif format == "rich":
-            _print(terminal(), loaded, selection.title, trace=self.trace, layout=layout, **options)
+        metric = None if self.metric == type(self).metric else self.metric
+        if only_gradients(loaded):
+            refuse_options_of_scores(self, _OF_SCORES, selection.title)
+        table = study_table(results, selection, loaded, metric=metric, layout=layout, trace=self.trace, **options)
+        if table.scores is not None or format in ("csv", "json", "parquet"):  # the others say it below
+            for message in table.left_out:
+                print(message if table.scores is not None else f"left out: {message}", file=sys.stderr)
+        if format == "rich":
+            console = terminal()
+            console.print(table.to_rich(console.width))
             return 0
-        else:
-            summary = summarise(loaded, study=selection.title, **options)
-            content = render(summary, format, trace=self.trace, layout=layout, how=how)
-        if content is None:
-            return 0
+        content = table.render(format, how=Print(wide=self.wide, label=self.label, caption=self.caption))
         if self.output is not None:
             _write(self.output, content)
         else:
             sys.stdout.write(content if isinstance(content, str) else content.decode())
         return 0
-
-    def _gradients(
-        self, results: Results, selection: Selection, loaded: Loaded, format: str, how: Print
-    ) -> str | bytes | None:
-        """The table of comparisons of gradients; None where it has been printed on a terminal."""
-        from pwm_bench.analysis.formats import grid_to_rich, render_sheet
-        from pwm_bench.analysis.gradients.selected import selected_rows
-        from pwm_bench.analysis.gradients.table import gradient_data, gradient_sheet, metric_rows
-
-        refuse_options_of_scores(self, _OF_SCORES, selection.title)
-        frame, left_out = selected_rows(results, selection, loaded)
-        metric = "cosine" if self.metric == type(self).metric else self.metric
-        rows = metric_rows(frame, metric, study=selection.title)
-        left_out = loaded.damaged + left_out
-        if format in ("csv", "json", "parquet"):
-            for message in left_out:
-                print(f"left out: {message}", file=sys.stderr)
-            return gradient_data(rows, format)
-        sheet = gradient_sheet(rows, study=selection.title, left_out=left_out, in_print=format == "latex")
-        if format != "rich":
-            return render_sheet(sheet, format, trace=self.trace, how=how)
-        console = terminal()
-        console.print(grid_to_rich(sheet, console.width, trace=self.trace))
-        return None
-
-
-def show(console: Console, results: Results, selection: Selection, **options: Any) -> None:
-    """Prints a table of studies on a terminal; further options are ``layout`` and those of
-    `analysis.tables.scores.summarise`. Of comparisons of gradients it shows cosines."""
-    loaded = selection.load(results)
-    if loaded.unscored and not loaded.runs:
-        from pwm_bench.analysis.formats import grid_to_rich
-        from pwm_bench.analysis.gradients.selected import selected_rows
-        from pwm_bench.analysis.gradients.table import gradient_sheet, metric_rows
-
-        frame, left_out = selected_rows(results, selection, loaded)
-        rows = metric_rows(frame, "cosine", study=selection.title)
-        sheet = gradient_sheet(rows, study=selection.title, left_out=loaded.damaged + left_out)
-        console.print(grid_to_rich(sheet, console.width))
-        return
-    _print(console, loaded, selection.title, **options)
-
-
-def _print(
-    console: Console, loaded: Loaded, title: str, *, trace: bool = False, layout: Any = None, **options: Any
-) -> None:
-    from pwm_bench.analysis.formats import to_rich
-    from pwm_bench.analysis.tables.scores import summarise
-
-    summary = summarise(loaded, study=title, **options)
-    console.print(to_rich(summary, width=console.width, trace=trace, layout=layout))
 
 
 _ENDINGS = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json", ".parquet": "parquet"}

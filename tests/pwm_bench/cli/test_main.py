@@ -10,12 +10,12 @@ import torch
 import pwm_bench
 from pwm_bench import envs
 from pwm_bench.cli import main as cli
-from pwm_bench.cli.commands.sweep import _settle_devices
 from pwm_bench.cli.main import main
 from pwm_bench.envs.devices import remark
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.results import Results
+from pwm_bench.sweep.devices import settle_devices
 from pwm_bench.sweep.sweep import Item
 from tests.pwm_bench.cli.toy_cli import shared_study, toy_spec
 from tests.pwm_bench.conftest import ROOT
@@ -115,7 +115,7 @@ def test_a_sweep_says_once_for_all_runs_what_they_compute_on(capsys, tmp_path):
         assert capsys.readouterr().err == ""
         items = [Item(RunSpec.create(task="hopper", simulator=name, algorithm="ppo", env_steps=64), "begin")
                  for name in ("warp", "mjx", "warp")]  # fmt: skip
-        _settle_devices(items)
+        settle_devices(items)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("note: device of mjx, warp: cpu (torch ")
 

@@ -308,7 +308,7 @@ def test_by_default_all_figures_that_make_sense(capsys, root):
         (("--format", "jpg"), "unknown figure format 'jpg'"),
         (("--width", "triple"), "unknown width 'triple'"),
         (("--scale", "lin"), "unknown scale 'lin': did you mean 'linear'"),
-        (("--kind", "threshold"), "say which score with --threshold"),
+        (("--kind", "threshold"), "say which score with the threshold"),
         (("--normalise", "pop"), "unknown normalisation 'pop'"),
         (("--metric", "height"), "metric=height: not recorded"),
     ],

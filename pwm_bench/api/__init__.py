@@ -1,0 +1,1 @@
+"""What `import pwm_bench as pb` offers; see docs/python.md."""

@@ -1,0 +1,77 @@
+"""Gradient estimators against each other and against a trusted reference, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pwm_bench.hints import default_results
+
+if TYPE_CHECKING:
+    from pwm_bench.analysis.study_table import StudyTable
+    from pwm_bench.runs.progress import ProgressEvent
+
+__all__ = ["gradients"]
+
+
+def gradients(
+    target: str,
+    *,
+    size: str | None = None,
+    model_seeds: Sequence[int] = (),
+    metric: str | None = None,
+    results: Path | str | None = None,
+    callback: Callable[[str, ProgressEvent], None] | None = None,
+    **changes: Any,
+) -> StudyTable:
+    """Measures gradient estimators at the same states, each against a trusted reference, in this process.
+
+    Args:
+        target: a task, or one of the studies that vary one cause, see ``pwm-bench gradients``.
+        size: ``"full"``, or ``"cpu"``: fewer states, samples and horizons. What is changed by hand takes precedence.
+        model_seeds: repeat every comparison with world models of these seeds.
+        metric: what the table shows: cosine (the default), esnr, bias, norm_ratio, ...
+        results: the results folder; ``$PWM_BENCH_RESULTS``, or ``results`` here.
+        callback: told a run's name and how it goes.
+        changes: of `pwm_bench.gradients.spec.Comparison`, e.g. ``simulators``, ``estimators``, ``horizons``, ``loop``,
+            ``states``, ``samples``, ``noise``; and the ``model``, see `pwm_bench.studies.gradient_study.Draft`.
+
+    Returns:
+        the table of all comparisons of this target; all metrics and intervals are in ``pwm_bench.load(table.title)``.
+
+    Raises:
+        UsageError: unknown names, impossible values, or an unwritable folder.
+        RunFailedError: a comparison or a world model that it reads failed.
+        KeyboardInterrupt: it was stopped, and saved.
+    """
+    from pwm_bench.analysis.study_table import study_table
+    from pwm_bench.api.runs import Run, RunFailedError, threads_kept
+    from pwm_bench.jobs.kinds import carry_out
+    from pwm_bench.runs.outcome import Outcome
+    from pwm_bench.store.results import Results
+    from pwm_bench.store.selection import Selection
+    from pwm_bench.store.spec import Spec
+    from pwm_bench.studies.gradients import asked_for
+    from pwm_bench.sweep.carry_out import in_order
+
+    study = asked_for(target, size=size, model_seeds=model_seeds, **changes)
+    store = Results(default_results() if results is None else results)
+    store.check_writable()
+
+    def do(spec: Spec) -> Outcome:
+        def told(event: ProgressEvent) -> None:
+            if callback is not None:
+                callback(spec.label, event)
+
+        with threads_kept():
+            return carry_out(spec, store, progress=told)
+
+    for _, spec, outcome in in_order(study.graph(), store, do):
+        if outcome is None:
+            continue  # what it reads has failed, and was raised
+        if outcome.record.status == "interrupted":
+            raise KeyboardInterrupt(f"run {outcome.record.id}: {outcome.record.reason}")
+        if outcome.record.status in ("failed", "oom"):
+            raise RunFailedError(Run((store.run(spec.study, spec.id),), (outcome.record,)))
+    return study_table(store, Selection(studies=(study.folder,)), metric=metric)

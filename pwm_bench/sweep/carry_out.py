@@ -1,0 +1,107 @@
+"""A whole study: what is finished is skipped, what was cut off goes on, the rest is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.sweep.devices import settle_devices
+from pwm_bench.sweep.executors import EXECUTORS
+from pwm_bench.sweep.executors.capacity import Capacity
+from pwm_bench.sweep.graph import Study, resolve
+from pwm_bench.sweep.reporters import REPORTERS, reporting
+from pwm_bench.sweep.stale import POLICIES, settle_stale
+from pwm_bench.sweep.sweep import Item, Observer, SweepResult, plan, sweep
+
+if TYPE_CHECKING:
+    from pwm_bench.runs.outcome import Outcome
+    from pwm_bench.store.results import Results, RunDirectory
+    from pwm_bench.store.spec import Spec
+
+__all__ = ["Watch", "carry_out_study", "in_order"]
+
+Watch = Callable[[list[Item], str], AbstractContextManager[Observer]]
+"""Given what will be done and what there is to say of stale runs: who is told how it goes."""
+
+
+def carry_out_study(
+    study: Study,
+    results: Results,
+    *,
+    watch: Watch,
+    device: str | None = None,
+    limit: int | None = None,
+    jobs: int | None = None,
+    retry: bool = False,
+    wait: bool = False,
+    stale: str = "keep",
+    executor: str = "local",
+    reporters: Sequence[str] = (),
+    checkpoint_seconds: float = 60.0,
+    tensorboard: bool = False,
+) -> SweepResult:
+    """Does what is left of a study.
+
+    Args:
+        study: the runs.
+        results: where they lie.
+        watch: called once it is known what will be done.
+        device: replaces the specs' device.
+        limit: at most this many runs are carried out.
+        jobs: at most this many at once; by cores and memory by default.
+        retry: also carry out again what failed or ran out of memory before.
+        wait: when nothing else is left, wait for what other processes are at, and take over what they leave.
+        stale: what becomes of finished runs of other code, one of `sweep.stale.POLICIES`.
+        executor: what carries runs out, one of `sweep.executors.EXECUTORS`.
+        reporters: who is told as well, some of `sweep.reporters.REPORTERS`.
+        checkpoint_seconds: time between two checkpoints of a run.
+        tensorboard: also write curves for tensorboard.
+
+    Raises:
+        UsageError: unknown names, impossible values, an unwritable folder, or an absent GPU.
+    """
+    if stale not in POLICIES:
+        raise unknown("policy for stale runs", stale, POLICIES)
+    if limit is not None and limit < 0:
+        raise UsageError(f"--limit {limit}: must not be negative")
+    EXECUTORS.check(executor)
+    REPORTERS.check(*reporters)
+    results.check_writable()
+    said = settle_stale(study, results, stale)
+    items = plan(study, results, device=device, limit=limit, retry=retry)
+    on_gpu = settle_devices(items) if any(item.to_do for item in items) else set()
+    options = ("--checkpoint-seconds", str(checkpoint_seconds), *(("--tensorboard",) * tensorboard))
+    admits = Capacity(jobs, on_gpu)
+    with watch(items, said) as observer, reporting(observer, reporters, results.root) as everyone:
+        does = EXECUTORS.load(executor)(results.root, options=options)
+        return sweep(items, results, does, everyone, admits=admits, limit=limit, retry=retry, wait=wait)
+
+
+def in_order(
+    study: Study, results: Results, do: Callable[[Spec], Outcome]
+) -> Iterator[tuple[str, Spec, Outcome | None]]:
+    """Carries the runs of a study out in this process, one after the other; one that fails does not keep those that
+    don't read it from being done.
+
+    Args:
+        study: its runs.
+        results: where they are kept.
+        do: carries one out.
+
+    Yields:
+        name, spec and outcome of each; no outcome where what it reads is not there. It ends when one is stopped.
+    """
+    finished: dict[str, RunDirectory] = {}
+    for name, pending in study.nodes.items():
+        spec = resolve(pending, finished)
+        if spec is None:
+            yield name, pending, None
+            continue
+        outcome = do(spec)
+        if outcome.record.status == "ok":
+            finished[name] = results.run(spec.study, spec.id)
+        yield name, spec, outcome
+        if outcome.stopped_by is not None:
+            return
