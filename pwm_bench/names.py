@@ -1,39 +1,17 @@
-"""Names of algorithms, tasks and simulators as publications write them: for print, and to find published numbers.
+"""Names of tasks and simulators as publications write them: for print, and to find published numbers.
 
-Commands, records and terminals use the ids, which can be typed. This is the one table that maps an id to a name.
+Commands, records and terminals use the ids, which can be typed. Our tasks' names are here, since asking the tasks
+themselves would bring torch to every table; others say it themselves.
 """
 
 from __future__ import annotations
 
-__all__ = ["algorithm_name", "published_task", "simulator_name", "task_name"]
+from typing import Any
 
-_ALGORITHMS = {
-    "pwm": "PWM",
-    "pwm-multitask": "PWM (multi-task)",
-    "shac": "SHAC",
-    "ahac": "AHAC",
-    "sapo": "SAPO",
-    "dmo": "DMO",
-    "apg": "APG",
-    "rpo": "RPO",
-    "ppo": "PPO",
-    "sac": "SAC",
-    "bc": "BC",
-    "tdmpc": "TD-MPC",
-    "tdmpc2": "TD-MPC2",
-    "tdmpc2-pixels": "TD-MPC2 (pixels)",
-    "dreamerv3": "DreamerV3",
-    "flashsac": "FlashSAC",
-    "fasttd3": "FastTD3",
-    "fasttd3-small": "FastTD3 (small)",
-    "fasttd3-large": "FastTD3 (large)",
-    "reppo": "REPPO",
-    "reppo-small": "REPPO (small)",
-    "reppo-large": "REPPO (large)",
-    "reppo-large-klmode-full": "REPPO (large, full KL)",
-    "ppo-brax": "PPO (Brax)",
-    "sac-brax": "SAC (Brax)",
-}
+from pwm_bench import envs
+
+__all__ = ["published_task", "simulator_name", "task_name"]
+
 _TASKS = {
     "anymal": "ANYmal",
     "hopper_stiff": "Hopper (stiff)",
@@ -42,13 +20,8 @@ _TASKS = {
     "muscle_humanoid": "Muscle humanoid",
     "muscle_humanoid_raw": "Muscle humanoid (raw)",
 }
-_SIMULATORS = {"warp": "Warp", "mjx": "MJX", "mujoco_c": "MuJoCo", "dmc": "dm_control"}
+_SUITES = {"dmc": "dm_control"}  # whose own simulator the results of a suite's tasks are filed under
 _PUBLISHED_TASKS = {"snu_humanoid": "humanoidsnu"}
-
-
-def algorithm_name(name: str) -> str:
-    """The name of an algorithm in print, e.g. ``"PWM"``; an unknown one keeps its own."""
-    return _ALGORITHMS.get(name, name)
 
 
 def task_name(name: str) -> str:
@@ -56,6 +29,8 @@ def task_name(name: str) -> str:
     plain = name.rsplit("/", maxsplit=1)[-1]
     if plain in _TASKS:
         return _TASKS[plain]
+    if outside := _outside(name):
+        return outside.label or name
     words = plain.removeprefix("mw-").replace("_", " ").replace("-", " ")
     shown = words[:1].upper() + words[1:]
     return f"{shown} (Meta-World)" if plain.startswith("mw-") else shown
@@ -63,9 +38,17 @@ def task_name(name: str) -> str:
 
 def simulator_name(name: str) -> str:
     """The name of a simulator in print, e.g. ``"MuJoCo"``; an unknown one keeps its own."""
-    return _SIMULATORS.get(name, name)
+    simulator = envs.SIMULATORS.known(name)
+    return _SUITES.get(name, name) if simulator is None else simulator.capabilities.label
 
 
 def published_task(task: str) -> str:
     """The name under which publications report a task of ours: ``hopper``, ``walker-stand``, ``mw-reach``."""
+    if outside := _outside(task):
+        return outside.published or task
     return _PUBLISHED_TASKS.get(task.replace("-", "_"), task).rsplit("/", maxsplit=1)[-1]
+
+
+def _outside(name: str) -> Any | None:
+    """A task that is not ours."""
+    return None if name in envs.TASKS.own or name not in envs.TASKS else envs.TASKS.known(name)

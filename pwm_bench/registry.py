@@ -23,6 +23,7 @@ ALGORITHMS = Registry(
         "shac": "pwm_bench.baselines.shac",
         "ahac": "pwm_bench.baselines.ahac",
         "sapo": "pwm_bench.baselines.sapo",
+        "dmo": "pwm_bench.baselines.dmo",
         "apg": "pwm_bench.baselines.apg",
         "ppo": "pwm_bench.baselines.ppo",
         "sac": "pwm_bench.baselines.sac",
@@ -42,6 +43,8 @@ class LearnerPackage(Protocol):
     """Satisfies `pwm_bench.learning.learner.OnlineLearner`."""
     gradient_source: GradientSource
     """Where the policy's gradient comes from."""
+    # It may also say how it is shown: ``label``, its name in print, and ``look``, its place among the looks of figures
+    # (see `pwm_bench.analysis.plots.style`).
     cpu_threads: int | None
     """Threads that torch computes with on a CPU; None for all. Small networks are quickest on one."""
 

@@ -10,10 +10,7 @@ from pwm_bench.learning.checks import check_at_least, check_choice, check_positi
 from pwm_bench.learning.layers import activation_function
 from pwm_bench.learning.precision import PRECISIONS
 
-__all__ = ["Config", "gradient_source"]
-
-gradient_source = "score"
-"""Where the policy gradient comes from: the score function (likelihood ratio), no derivative of the dynamics."""
+__all__ = ["Config"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

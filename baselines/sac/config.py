@@ -17,10 +17,7 @@ from pwm_bench.learning.checks import (
 from pwm_bench.learning.layers import activation_function
 from pwm_bench.learning.precision import PRECISIONS
 
-__all__ = ["Config", "gradient_source"]
-
-gradient_source = "critic"
-"""Where the policy gradient comes from: back-propagation through a learned action-value function, one step deep."""
+__all__ = ["Config"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

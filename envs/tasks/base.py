@@ -29,6 +29,10 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
+    label: ClassVar[str] = ""
+    """Its name in print, for a task from outside; its name if empty."""
+    published: ClassVar[str] = ""
+    """The name under which publications report it, likewise."""
     observation_dim: ClassVar[int]
     action_dim: ClassVar[int]
     noise_dim: ClassVar[int]

@@ -23,10 +23,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.landscape import Landscape, Problem, batches, exploration, horizon_returns, partial_returns
 from pwm_bench.gradients.moments import Estimate, Moments
 
-__all__ = ["ESTIMATORS", "Progress", "first_order", "mixed", "paired_slopes", "score", "smoothed"]
-
-ESTIMATORS = ("analytic", "model", "model_detached", "score", "smoothed", "mixed")
-"""Names a comparison can ask for."""
+__all__ = ["Progress", "first_order", "mixed", "paired_slopes", "score", "smoothed"]
 
 Progress = Callable[[int], None]
 """Told the rollouts just finished."""

@@ -16,13 +16,12 @@ from pwm_bench.gradients.keeping import Ledger
 from pwm_bench.gradients.landscape import Landscape
 from pwm_bench.gradients.metrics import Measured, compare, gains, over_states, relative_error
 from pwm_bench.gradients.moments import Estimate
+from pwm_bench.gradients.offered import ESTIMATORS, Estimates, with_prerequisites
 from pwm_bench.gradients.scene import Scene
 from pwm_bench.gradients.smoothness import directional_smoothness, improvement, prediction_errors, unit_directions
 from pwm_bench.gradients.spec import Comparison
 
 __all__ = ["Measurement"]
-
-Estimates = dict[int, Estimate]
 
 _JACOBIAN_STATES = 16
 _JACOBIAN_ROWS = 200_000  # vector-Jacobian products in a latent space; fewer states where it is large
@@ -42,6 +41,7 @@ class Measurement(Scene):
         first: the measurement in the first simulator; None if this is it.
 
     Attributes:
+        estimators: those asked for, and those that they start from.
         estimates: estimator -> horizon -> what was estimated so far.
         truth: horizon -> the reference, once it is there.
 
@@ -59,6 +59,7 @@ class Measurement(Scene):
     ) -> None:
         super().__init__(spec, simulator, device, first)
         self.ledger = ledger
+        self.estimators = with_prerequisites(spec.estimators)
         self.estimates: dict[str, Estimates] = {}
         self.truth: Estimates = {}
 
@@ -68,11 +69,8 @@ class Measurement(Scene):
         found: dict[str, Callable[[], None]] = {"start states": self._begin}
         if spec.bootstrap is not None:
             found["value at the end"] = self._find_value
-        for name in self._first_orders:
-            found[f"estimate: {name}"] = partial(self._first_order, name)
-        for name, piece in (("score", self._score), ("smoothed", self._smoothed), ("mixed", self._mixed)):
-            if name in self._wanted:
-                found[f"estimate: {name}"] = piece
+        for name in self.estimators:
+            found[f"estimate: {name}"] = partial(self._estimate, name)
         found["reference"] = self._refer
         found["compare"] = self._compare
         if self._probed:
@@ -109,49 +107,20 @@ class Measurement(Scene):
         self._row("value", 0, Measured("explained_variance", explained))
         self.value = value
 
-    @cached_property
-    def _wanted(self) -> set[str]:
-        """Estimators, those included that a mixture needs."""
-        return set(self.spec.estimators) | ({"analytic", "score"} if "mixed" in self.spec.estimators else set())
+    def _estimate(self, name: str) -> None:
+        one = self.estimators[name]
 
-    @cached_property
-    def _first_orders(self) -> tuple[str, ...]:
-        """Those of them that differentiate a landscape, in the order in which they were asked for."""
-        names = dict.fromkeys("analytic" if name == "mixed" else name for name in self.spec.estimators)
-        return tuple(name for name in names if name in ("analytic", "model", "model_detached"))
+        def note(horizon: int, metric: str, values: torch.Tensor) -> None:
+            self._row(name, horizon, over_states(metric, values, seed=self.spec.seed))
 
-    def _first_order(self, name: str) -> None:
-        spec = self.spec
-        progress = self.ledger.progress(spec.states * (spec.samples if spec.noise > 0.0 else 1))
-        self.estimates[name] = estimators.first_order(
-            self.landscape(name), self.problem, spec.samples, progress=progress
-        )
-
-    def _score(self) -> None:
-        progress = self.ledger.progress(self.spec.states * self.spec.samples)
-        self.estimates["score"] = estimators.score(self.world, self.problem, self.spec.samples, progress=progress)
-
-    def _smoothed(self) -> None:
-        spec = self.spec
-        self.estimates["smoothed"] = estimators.smoothed(
-            self.world,
-            self.problem,
-            spec.samples,
-            deviation=spec.noise if spec.loop == "open" else spec.parameter_noise,
-            progress=self.ledger.progress(spec.states * spec.samples),
-        )
-
-    def _mixed(self) -> None:
-        both: Estimates = {}
-        for h in self.spec.horizons:
-            both[h], alpha = estimators.mixed(self.estimates["analytic"][h], self.estimates["score"][h])
-            self._row("mixed", h, over_states("alpha", alpha, seed=self.spec.seed))
-        self.estimates["mixed"] = both
+        progress = self.ledger.progress(one.rollouts(self.spec))
+        self.estimates[name] = one.estimate(self, self.estimates, progress, note)
 
     @property
     def ordered(self) -> dict[str, Estimates]:
-        """The estimates in the order of `estimators.ESTIMATORS`."""
-        return {name: self.estimates[name] for name in estimators.ESTIMATORS if name in self.estimates}
+        """The estimates in the order of `offered.ESTIMATORS`."""
+        names = dict.fromkeys((*ESTIMATORS, *self.estimates))
+        return {name: self.estimates[name] for name in names if name in self.estimates}
 
     def _refer(self) -> None:
         spec, problem = self.spec, self.problem
@@ -160,9 +129,8 @@ class Measurement(Scene):
             progress = self.ledger.progress(spec.states * size)
             self.truth = reference.finite_differences(self.world, problem, progress=progress)
             return
-        guess = None
-        if "analytic" in self.estimates:
-            guess = {h: estimate.mean for h, estimate in self.estimates["analytic"].items()}
+        exact = [name for name, one in self.estimators.items() if one.differentiates(self) is self.world]
+        guess = {h: estimate.mean for h, estimate in self.estimates[exact[0]].items()} if exact else None
         progress = self.ledger.progress(spec.states * spec.reference_samples)
         found = reference.smoothed_reference(
             self.world, problem, spec.reference_samples, guess=guess, progress=progress
@@ -186,11 +154,11 @@ class Measurement(Scene):
 
     def _check_implementation(self) -> None:
         """First-order gradients against differences of what they differentiate, without noise."""
-        names = [name for name in self._first_orders if name != "model_detached"]  # that one is no gradient
+        given = {name: one.differentiates(self) for name, one in self.estimators.items()}
+        exact = {name: landscape for name, landscape in given.items() if landscape is not None}
         quiet = reference.at_horizons(self.problem, self._probed)
-        advance = self.ledger.progress(len(names))
-        for name in names:
-            landscape = self.landscape(name)
+        advance = self.ledger.progress(len(exact))
+        for name, landscape in exact.items():
             found = estimators.first_order(landscape, quiet, 1)
             errors = reference.slope_error(landscape, quiet, {h: e.mean for h, e in found.items()})
             for h, error in errors.items():

@@ -11,7 +11,7 @@ import torch
 from pwm_bench import envs
 from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
-from pwm_bench.gradients.landscape import Landscape, Problem
+from pwm_bench.gradients.landscape import Problem
 from pwm_bench.gradients.learned import LearnedWorld, TrainedModel
 from pwm_bench.gradients.model_files import open_model, run_of
 from pwm_bench.gradients.simulated import SimulatedWorld
@@ -117,10 +117,6 @@ class Scene:
             dtype=self.dtype,
             device=self.device,
         )
-
-    def landscape(self, name: str) -> Landscape:
-        """What a first-order estimator differentiates."""
-        return self.world if name == "analytic" else self.learned(name == "model_detached")
 
     def _env(self, worlds: int, dtype: torch.dtype) -> envs.api.DifferentiableEnv:
         spec = self.spec

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pwm_bench import configs, envs
 from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.gradients.estimators import ESTIMATORS
+from pwm_bench.gradients.offered import ESTIMATORS, with_prerequisites
 from pwm_bench.gradients.values import ValueTraining
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.spec import Spec
@@ -20,7 +20,6 @@ __all__ = ["DEFAULT_HORIZONS", "MODEL", "Comparison", "check_models", "model_inp
 DEFAULT_HORIZONS = (2, 4, 8, 16, 32, 64)
 MODEL = "model"
 """The input that is the world model of a PWM run, for all simulators; see also `model_input`."""
-_NEED_MODEL = ("model", "model_detached")
 
 
 def model_input(simulator: str) -> str:
@@ -56,7 +55,7 @@ class Comparison(Spec):
     simulators: tuple[str, ...] = ("warp",)
     """Each is the truth in turn, at the same start states; those come from the first."""
     estimators: tuple[str, ...] = ("analytic", "score", "smoothed", "mixed")
-    """Names of `pwm_bench.gradients.estimators.ESTIMATORS`."""
+    """Names of `pwm_bench.gradients.offered.ESTIMATORS`, or ``module:attribute``."""
     loop: str = "open"
     """``"open"``: gradients by an action sequence for each start state. ``"closed"``: by the weights of a policy."""
     horizons: tuple[int, ...] = DEFAULT_HORIZONS
@@ -115,24 +114,34 @@ class Comparison(Spec):
         self._check_names()
         self._check_numbers()
         self._check_inputs()
-        if "model_detached" in self.estimators and self.loop == "open":
-            raise UsageError(
-                "estimator 'model_detached': an action sequence has no policy path to cut; use --loop closed or 'model'"
-            )
+        self._check_estimators()
         self._check_bootstrap()
-        if self.noise == 0.0:
-            for name in ("score", "smoothed", "mixed"):
-                if name in self.estimators:
-                    raise UsageError(f"noise=0: estimator '{name}' needs noise; leave it out or give noise > 0")
+
+    def _check_estimators(self) -> None:
+        for name, one in with_prerequisites(self.estimators).items():
+            if self.loop not in one.loops:
+                raise UsageError(
+                    f"estimator '{name}' has no meaning in the {self.loop} loop: use --loop {one.loops[0]}, or leave "
+                    "it out"
+                )
+            if "model" in one.needs and not self.inputs:
+                raise UsageError(
+                    f"estimator '{name}' needs a world model: name a PWM run with --model, or train a small one with "
+                    "--train-model"
+                )
+            if "noise" in one.needs and self.noise == 0.0:
+                raise UsageError(f"noise=0: estimator '{name}' needs noise; leave it out or give noise > 0")
+            if self.samples < one.least_samples:
+                raise UsageError(f"samples={self.samples}: estimator '{name}' needs at least {one.least_samples}")
+            for simulator in self.simulators:
+                if "gradient" in one.needs and not envs.capabilities(simulator).gradient:
+                    raise UsageError(
+                        f"estimator '{name}' needs the simulator's gradient, which '{simulator}' does not give: leave "
+                        "one of them out"
+                    )
 
     def _check_inputs(self) -> None:
         check_models(self.inputs, self.simulators)
-        needs_model = [e for e in self.estimators if e in _NEED_MODEL]
-        if needs_model and not self.inputs:
-            raise UsageError(
-                f"estimator '{needs_model[0]}' needs a world model: name a PWM run with --model, or train a small one "
-                "with --train-model"
-            )
 
     def _check_bootstrap(self) -> None:
         if self.bootstrap is None or isinstance(self.bootstrap, ValueTraining):
@@ -150,15 +159,7 @@ class Comparison(Spec):
             raise UsageError(f"simulators={list(self.simulators)}: must differ from each other")
         for simulator in self.simulators:
             envs.SIMULATORS.check(simulator)
-            for name in ("analytic", "mixed"):
-                if name in self.estimators and not envs.capabilities(simulator).gradient:
-                    raise UsageError(
-                        f"estimator '{name}' needs the simulator's gradient, which '{simulator}' does not give: leave "
-                        "one of them out"
-                    )
-        for estimator in self.estimators:
-            if estimator not in ESTIMATORS:
-                raise unknown("estimator", estimator, ESTIMATORS)
+        ESTIMATORS.check(*self.estimators)
         if self.loop not in ("open", "closed"):
             raise unknown("loop", self.loop, ("open", "closed"))
         if self.precision not in ("float32", "float64"):
@@ -177,8 +178,6 @@ class Comparison(Spec):
             raise UsageError(
                 f"worlds={self.worlds}: must be at least states={self.states}; fewer states need less memory"
             )
-        if "smoothed" in self.estimators and self.samples < 2:
-            raise UsageError(f"samples={self.samples}: the smoothed estimator takes pairs; give at least 2")
         for name in ("noise", "action_scale"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name}={getattr(self, name)}: must be finite and not negative")

@@ -11,9 +11,10 @@ from pwm_bench.learning.acting import Policy
 
 __all__ = ["Counters", "GradientSource", "Learner", "OnlineLearner"]
 
-GradientSource = Literal["learned", "simulator", "score", "critic"]
-"""Where a policy's gradient comes from: through a learned world model, through the simulator, from the score function
-(likelihood ratio), or through a learned action-value function."""
+GradientSource = Literal["learned", "simulator", "decoupled", "mixed", "score", "critic"]
+"""Where a policy's gradient comes from: through a learned world model, through the simulator, along the simulator's
+states by the Jacobians of a learned model ("decoupled"), from simulator and score function together ("mixed"), from the
+score function (likelihood ratio), or through a learned action-value function."""
 
 
 @dataclass(slots=True)

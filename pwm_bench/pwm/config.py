@@ -18,10 +18,7 @@ from pwm_bench.learning.checks import (
 from pwm_bench.learning.precision import PRECISIONS
 from pwm_bench.world_model.config import WorldModelConfig
 
-__all__ = ["Config", "gradient_source"]
-
-gradient_source = "learned"
-"""Where the policy gradient comes from: back-propagation through a learned world model."""
+__all__ = ["Config"]
 
 _START_STATES = ("env", "replay", "both")
 

@@ -181,9 +181,8 @@ class RunRecord(_Model):
     """Why it is not ok, or which members diverged; one line."""
     task_hash: str | None = None
     """Fingerprint of the task's model, observation, reward and termination: equal hashes, equal task."""
-    gradient_source: Literal["learned", "simulator", "score", "critic"] | None = None
-    """Where the policy's gradient comes from: a learned world model, the simulator, the score function, or a learned
-    action-value function; null for imitation."""
+    gradient_source: Literal["learned", "simulator", "decoupled", "mixed", "score", "critic"] | None = None
+    """Where the policy's gradient comes from, see `pwm_bench.learning.learner.GradientSource`; null for imitation."""
     gradient_check: GradientCheck | None = None
     """Null where the policy's gradient does not come from the simulator."""
     schedule: Schedule | None = None

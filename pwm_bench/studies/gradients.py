@@ -9,6 +9,7 @@ from typing import Any
 from pwm_bench import envs
 from pwm_bench.envs.errors import unknown
 from pwm_bench.gradients.models import ModelTraining, with_model
+from pwm_bench.gradients.offered import ESTIMATORS, with_prerequisites
 from pwm_bench.gradients.slices import SliceSpec
 from pwm_bench.gradients.spec import MODEL, model_input
 from pwm_bench.gradients.values import ValueTraining
@@ -18,13 +19,14 @@ from pwm_bench.studies.gradient_study import FILED_AS, Draft, GradientStudy, mod
 from pwm_bench.studies.sizes import at_size
 from pwm_bench.sweep.graph import Study
 
-__all__ = ["DEFAULT_ESTIMATORS", "STUDIES", "asked_for", "comparison", "describe", "landscape", "load", "load_graph"]
+__all__ = ["STUDIES", "asked_for", "comparison", "default_estimators", "describe", "landscape", "load", "load_graph"]
 
-DEFAULT_ESTIMATORS = {
-    "open": ("analytic", "model", "score", "smoothed", "mixed"),
-    "closed": ("analytic", "model", "model_detached", "score", "smoothed", "mixed"),
-}
-"""Estimators of a comparison in which nothing else was asked for."""
+LOOPS = ("open", "closed")
+
+
+def default_estimators(loop: str) -> tuple[str, ...]:
+    """Estimators of a comparison in which nothing else was asked for: ours that have a meaning in the loop."""
+    return tuple(name for name in ESTIMATORS.own if loop in ESTIMATORS.load(name).loops)
 
 
 def comparison(task: str, **fields: Any) -> Draft:
@@ -38,10 +40,10 @@ def comparison(task: str, **fields: Any) -> Draft:
         UsageError: see `pwm_bench.gradients.spec.Comparison`.
     """
     loop = fields.get("loop", "open")
-    if loop not in DEFAULT_ESTIMATORS:
-        raise unknown("loop", loop, DEFAULT_ESTIMATORS)
-    fields.setdefault("estimators", DEFAULT_ESTIMATORS[loop])
-    if any(name.startswith("model") for name in fields["estimators"]):
+    if loop not in LOOPS:
+        raise unknown("loop", loop, LOOPS)
+    fields.setdefault("estimators", default_estimators(loop))
+    if any("model" in one.needs for one in with_prerequisites(tuple(fields["estimators"])).values()):
         fields.setdefault("model", ModelTraining())
     model = fields.pop("model", None)
     return Draft({"task": task, **fields}, model)

@@ -69,13 +69,13 @@ def hopper() -> Study:
 
 
 def first_order() -> Study:
-    """What else follows first-order gradients, on hopper in Warp as in `hopper`, whose table it belongs in: APG, AHAC and
-    SAPO (`pwm-bench table hopper first-order`)."""
+    """More first-order methods on hopper in Warp, as in `hopper`, whose table they belong in (`pwm-bench table hopper
+    first-order`): APG, AHAC, SAPO, DMO."""
     return _study("first-order", first_order, [
         RunSpec.create(
             task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS
         )
-        for algorithm in ("apg", "ahac", "sapo")
+        for algorithm in ("apg", "ahac", "sapo", "dmo")
     ])  # fmt: skip
 
 

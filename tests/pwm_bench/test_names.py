@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pwm_bench import envs
+from pwm_bench.analysis.naming import algorithm_name, look_of_algorithm
 from pwm_bench.analysis.published import load_curves, load_published
-from pwm_bench.names import algorithm_name, published_task, simulator_name, task_name
+from pwm_bench.names import published_task, simulator_name, task_name
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,7 @@ def test_tasks(task, shown):
 
 def test_algorithms_and_simulators():
     assert [algorithm_name(name) for name in ("pwm", "tdmpc2", "mine")] == ["PWM", "TD-MPC2", "mine"]
+    assert [look_of_algorithm(name) for name in ("pwm", "TD-MPC2", "SHAC (gamma=0.9)", "mine")] == [0, 5, 1, None]
     assert [simulator_name(name) for name in ("warp", "mujoco_c", "mine")] == ["Warp", "MuJoCo", "mine"]
 
 

@@ -13,9 +13,12 @@ from pwm_bench.learning.preset import PRESETS
 from pwm_bench.store.schema import RunRecord
 
 SOURCES = {
-    "pwm": "learned", "shac": "simulator", "ahac": "simulator", "sapo": "simulator", "apg": "simulator", "ppo": "score",
+    "pwm": "learned",
+    **dict.fromkeys(("shac", "ahac", "sapo", "apg"), "simulator"),
+    "dmo": "decoupled",
+    "ppo": "score",
     "sac": "critic",
-}  # fmt: skip
+}
 
 
 def test_every_algorithm_is_known_here():

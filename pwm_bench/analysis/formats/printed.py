@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pwm_bench.analysis.naming import algorithm_name
 from pwm_bench.analysis.tables.scores import Summary
-from pwm_bench.names import algorithm_name, simulator_name, task_name
+from pwm_bench.names import simulator_name, task_name
 
 __all__ = ["printed"]
 

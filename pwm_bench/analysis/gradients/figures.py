@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pwm_bench.gradients.estimators import ESTIMATORS
+from pwm_bench.analysis.gradients import naming
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,21 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["figures", "summary_table"]
 
-LABELS = {
-    "analytic": "analytic (simulator)",
-    "model": "world model",
-    "model_detached": "world model, policy path cut",
-    "score": "score function",
-    "smoothed": "evolution strategies",
-    "mixed": "mixture",
-    "truth": "simulator",
-    "reference": "reference",
-}
-_LOOKS = {"analytic": 0, "model": 1, "model_detached": 2, "score": 3, "smoothed": 4, "truth": 6, "mixed": 13}
-"""Places among the looks; the mixture is broken and dark, since it often lies on the analytic gradient's line."""
 _BOUNDED = {"cosine": (-1.05, 1.05), "line_search_of_best": (-0.55, 1.2)}
 """Metrics whose axis shows 0 to 1, and less than 0 as far as needed, within these."""
-_TABLE_LABELS = LABELS | {"analytic": "simulator", "model_detached": "model, path cut", "smoothed": "evolution strat."}
 _MOST_COLUMNS = 7  # of horizons: what 80 characters hold
 _TABLE = (("cosine", "cosine"), ("esnr", "ESNR"), ("line_search_of_best", "step"))
 
@@ -54,11 +41,12 @@ def summary_table(frame: pd.DataFrame, *, title: str) -> Table:
     for h in horizons:
         table.add_column(f"H={h}", justify="right", no_wrap=True)
     overall = frame[frame.state == -1]
-    names = [name for name in ESTIMATORS if name in set(overall.estimator)]
+    names = naming.estimators_among(overall.estimator)
     noisy = _drawable(overall, "esnr", names)
     table_rows = _TABLE if noisy else (_TABLE[0], ("bias", "error"), _TABLE[2])
     for name in names:
         mine = overall[overall.estimator == name]
+        called = naming.short_label(name)
         for n, (metric, label) in enumerate(table_rows):
             cells = []
             for h in horizons:
@@ -66,7 +54,7 @@ def summary_table(frame: pd.DataFrame, *, title: str) -> Table:
                 lost = mine[(mine.metric == "nonfinite") & (mine.horizon == h)]["value"]
                 mark = "!" if len(lost) and float(lost.iloc[0]) > 0.0 else ""
                 cells.append(Text(_number(row) + (mark if n == 0 else "")))
-            table.add_row(_TABLE_LABELS[name] if n == 0 else "", label, *cells, end_section=n == len(table_rows) - 1)
+            table.add_row(called if n == 0 else "", label, *cells, end_section=n == len(table_rows) - 1)
     return table
 
 
@@ -142,7 +130,7 @@ def _estimates(rows: pd.DataFrame) -> Any:
         ("esnr", "ESNR", "log"),
         ("line_search_of_best", "gain along it / best gain", "linear"),
     )
-    return _panels(rows, panels, [n for n in ESTIMATORS if n in set(rows.estimator)])
+    return _panels(rows, panels, naming.estimators_among(rows.estimator))
 
 
 def _landscape(rows: pd.DataFrame) -> Any:
@@ -214,7 +202,7 @@ def _by_cause(rows: pd.DataFrame, cause: str, order: Sequence[str]) -> Any:
 
     horizons = sorted(int(h) for h in rows.horizon.unique())
     shown = sorted({min(horizons, key=lambda h: abs(h - 16)), horizons[-1]})
-    names = [n for n in ESTIMATORS if n in set(rows.estimator)]
+    names = naming.estimators_among(rows.estimator)
     every = (
         ("cosine", "cosine", "linear"),
         ("esnr", "ESNR", "log"),
@@ -250,17 +238,16 @@ def _by_cause(rows: pd.DataFrame, cause: str, order: Sequence[str]) -> Any:
 
 def _draw(axis: Any, name: str, rows: pd.DataFrame, along: str, *, positive: bool, joined: bool = True) -> None:
     """One estimator's line, or points, with intervals; what a logarithmic axis can't show is left out."""
-    from pwm_bench.analysis.plots import style
 
     rows = rows[rows["value"].abs() < math.inf]
     if positive:
         rows = rows[rows["value"] > 0.0]
     if not len(rows):
         return
-    appearance = style.look(name, index=_LOOKS[name])
+    appearance = naming.look(name)
     low = rows["low"].clip(lower=rows["value"].min() * 1e-2) if positive else rows["low"]
     line = appearance.line if joined else {"color": appearance.colour, "linestyle": "none"}
-    axis.plot(rows[along], rows["value"], marker=appearance.marker, label=LABELS[name], **line)
+    axis.plot(rows[along], rows["value"], marker=appearance.marker, label=naming.label(name), **line)
     if joined:
         axis.fill_between(rows[along], low, rows["high"], **appearance.band)
     else:
@@ -280,7 +267,7 @@ def _legend(figure: Any, axes: Any, names: list[str]) -> None:
     for axis in axes.flat:
         for line, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, line)
-    labels = [LABELS[n] for n in names if LABELS[n] in handles]
+    labels = [naming.label(n) for n in names if naming.label(n) in handles]
     figure.legend([handles[label] for label in labels], labels, loc="outside lower center", ncols=min(len(labels), 4))
 
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet, half, span
 from pwm_bench.analysis.formats.columns import Align
-from pwm_bench.analysis.gradients.figures import LABELS
+from pwm_bench.analysis.gradients.naming import estimators_among, label
 from pwm_bench.envs.errors import unknown
-from pwm_bench.gradients.estimators import ESTIMATORS
 from pwm_bench.gradients.rows import setting_columns
 from pwm_bench.names import simulator_name, task_name
 from pwm_bench.text import MISSING, number
@@ -83,13 +82,11 @@ def gradient_sheet(rows: pd.DataFrame, *, study: str, left_out: Sequence[str] = 
     blocks, traces = [], []
     for (folder, run_id, _), mine in rows.groupby(list(_PLACES), sort=False):
         title = _title(rows, mine, in_print=in_print)
-        there = set(mine.estimator)
-        names = [name for name in ESTIMATORS if name in there] + sorted(there - set(ESTIMATORS))
         lines = []
-        for name in names:
+        for name in estimators_among(mine.estimator):
             of_name = {int(row["horizon"]): row for _, row in mine[mine.estimator == name].iterrows()}
             cells = (_cell(of_name.get(horizon), footnotes) for horizon in horizons)
-            lines.append(Line((Cell(LABELS.get(str(name), str(name))), *cells)))
+            lines.append(Line((Cell(label(str(name))), *cells)))
         blocks.append(Block(title, tuple(lines)))
         traces.append(f"{title}: {folder}/{run_id}")
     numbers: list[Align] = ["right"] * len(horizons)

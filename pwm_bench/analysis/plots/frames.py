@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pwm_bench.names import algorithm_name, simulator_name, task_name
+from pwm_bench.analysis.naming import algorithm_name
+from pwm_bench.names import simulator_name, task_name
 from pwm_bench.store.results import FINISHED
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pwm_bench.analysis.naming import look_of_algorithm
 from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK = PALETTE = (
 GREY = "#666666"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_KNOWN = {"pwm": 0, "shac": 1, "ppo": 2, "ahac": 3, "sac": 4, "tdmpc2": 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,8 @@ def look(name: str, *, index: int = 0) -> Look:
         name: an algorithm, or a label that begins with one, such as ``"shac (gamma=0.9)"``.
         index: which look an unknown name takes; `looks` counts for you.
     """
-    place = _known(name)
+    place = look_of_algorithm(name)
     return _look(index if place is None else place)
-
-
-def _known(name: str) -> int | None:
-    """The place of a known algorithm, by its id or its name in print."""
-    return _KNOWN.get(name.split(" ")[0].lower().replace("-", ""))
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
@@ -86,11 +81,11 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     found: dict[str, Look] = {}
     taken: set[int] = set()
     for name in names:
-        place = _known(name)
+        place = look_of_algorithm(name)
         if place is not None and place not in taken:
             found[name] = _look(place)
             taken.add(place)
-    free = (place for place in range(len(names) + len(_KNOWN)) if place not in taken)
+    free = (place for place in range(len(names) + len(taken)) if place not in taken)
     for name in names:
         if name not in found:
             found[name] = _look(next(free))

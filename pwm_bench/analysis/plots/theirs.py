@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pwm_bench.analysis.naming import algorithm_name
 from pwm_bench.analysis.plots.style import GREY, Look
-from pwm_bench.names import algorithm_name
 from pwm_bench.statistics import on_axis
 
 if TYPE_CHECKING:

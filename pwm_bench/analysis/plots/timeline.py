@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pwm_bench.analysis.naming import algorithm_name
 from pwm_bench.analysis.plots import frames
 from pwm_bench.analysis.plots.style import (
     GREEN,
@@ -23,7 +24,7 @@ from pwm_bench.analysis.plots.style import (
     time_axis,
 )
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.names import algorithm_name, simulator_name, task_name
+from pwm_bench.names import simulator_name, task_name
 from pwm_bench.text import duration
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pwm_bench.analysis.naming import algorithm_name
 from pwm_bench.analysis.published.numbers import CAVEATS, data_folder
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.names import algorithm_name, published_task
+from pwm_bench.names import published_task
 from pwm_bench.statistics import on_axis
 
 __all__ = ["Seed", "Series", "load_curves"]

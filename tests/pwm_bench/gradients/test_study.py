@@ -38,7 +38,7 @@ MODEL = {"model": Input(path="m", digest="1")}
         ({"simulators": ("wrap",)}, "unknown simulator 'wrap'"),
         ({"estimators": ("analytical",)}, "unknown estimator 'analytical': did you mean 'analytic'"),
         ({"estimators": ("model",)}, "needs a world model"),
-        ({"estimators": ("model_detached",), "inputs": MODEL}, "no policy path to cut"),
+        ({"estimators": ("model_detached",), "inputs": MODEL}, "has no meaning in the open loop"),
         ({"horizons": (0, 4)}, "horizons="),
         ({"horizons": ()}, "horizons="),
         ({"samples": 0}, "samples=0"),

@@ -1,0 +1,51 @@
+"""Names and looks of algorithms in print: what each says of itself, and what publications call the others."""
+
+from __future__ import annotations
+
+from pwm_bench.registry import ALGORITHMS
+
+__all__ = ["algorithm_name", "look_of_algorithm"]
+
+_PUBLISHED = {
+    "pwm-multitask": "PWM (multi-task)",
+    "dmo": "DMO",
+    "rpo": "RPO",
+    "bc": "BC",
+    "tdmpc": "TD-MPC",
+    "tdmpc2": "TD-MPC2",
+    "tdmpc2-pixels": "TD-MPC2 (pixels)",
+    "dreamerv3": "DreamerV3",
+    "flashsac": "FlashSAC",
+    "fasttd3": "FastTD3",
+    "fasttd3-small": "FastTD3 (small)",
+    "fasttd3-large": "FastTD3 (large)",
+    "reppo": "REPPO",
+    "reppo-small": "REPPO (small)",
+    "reppo-large": "REPPO (large)",
+    "reppo-large-klmode-full": "REPPO (large, full KL)",
+    "ppo-brax": "PPO (Brax)",
+    "sac-brax": "SAC (Brax)",
+}
+"""What rows and publications name that is no algorithm with a package here."""
+_PUBLISHED_LOOKS = {"tdmpc2": 5}
+
+
+def algorithm_name(name: str) -> str:
+    """The name of an algorithm in print, e.g. ``"PWM"``; an unknown one keeps its own."""
+    own = getattr(ALGORITHMS.known(name), "label", None)
+    return own or _PUBLISHED.get(name, name)
+
+
+def look_of_algorithm(name: str) -> int | None:
+    """The place of an algorithm among the looks of figures, by its id or its name in print; None if it has none."""
+    wanted = _plain(name)
+    for known in ALGORITHMS:
+        thing = ALGORITHMS.known(known)
+        if wanted in (_plain(known), _plain(getattr(thing, "label", known))):
+            return getattr(thing, "look", None)
+    return _PUBLISHED_LOOKS.get(wanted)
+
+
+def _plain(name: str) -> str:
+    """The first word, as it is written in an id."""
+    return name.split(" ")[0].lower().replace("-", "")
