@@ -22,7 +22,7 @@ from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.config import Config
 from pwm_bench.store import checkpoint, checkpoint_files
-from pwm_bench.store.inputs import Input, content_digest
+from pwm_bench.store.inputs import Input, content_digest, find_input
 from pwm_bench.store.results import RunDirectory
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.networks import WorldModel
@@ -178,16 +178,18 @@ class LearnedWorld:
 
 
 def run_input(path: str | Path) -> Input:
-    """The weights in the checkpoint of a PWM run, as an input of a spec.
+    """A world model as an input of a spec: the artifact of a run, or the weights in the checkpoint of a PWM run.
 
     Args:
         path: run directory.
 
     Raises:
-        UsageError: not a run, or one without a checkpoint.
+        UsageError: not a run, or one without a world model.
     """
     path = Path(path)
     record = RunDirectory(path).read()
+    if "model" in record.artifacts:
+        return find_input(path, "model")
     _check_checkpoint(path)
     file = checkpoint_files.read(path / "checkpoint", spec_id=record.id).file
     return Input(path=str(file), digest=content_digest(file))

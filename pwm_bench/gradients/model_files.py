@@ -60,13 +60,35 @@ def open_model(spec: Spec, *, task: str, simulator: str, member: int) -> Trained
     own = model_input(simulator)
     if own in spec.inputs:
         return read_model(spec.open_input(own))
-    return load_run(run_of(spec), task=task, member=member)
+    path = spec.open_input(MODEL)
+    if not _is_artifact(path):
+        return load_run(path.parents[1], task=task, member=member)
+    found = read_model(path)
+    if found.description.get("task", task) != task:
+        raise UsageError(f"{path}: its world model is of task '{found.description['task']}', not '{task}'")
+    if member:
+        raise UsageError(f"member={member}: {path} holds one world model; leave the member out")
+    return found
 
 
 def run_of(spec: Spec) -> Path:
     """The directory of the PWM run whose checkpoint is the input ``model``.
 
     Raises:
-        UsageError: the weights have changed.
+        UsageError: the weights have changed, or the input is no checkpoint of a run.
     """
-    return spec.open_input(MODEL).parents[1]
+    path = spec.open_input(MODEL)
+    if _is_artifact(path):
+        raise UsageError(f"{path}: a world model alone, which has no critic; leave the bootstrap out, or fit a value")
+    return path.parents[1]
+
+
+def _is_artifact(path: Path) -> bool:
+    """Whether a file is a model by itself and not the checkpoint of a run."""
+    if path.is_dir():
+        raise UsageError(f"{path}: a world model of several tasks; give one of a single task of the simulators")
+    try:
+        with safe_open(path, "pt") as file:
+            return _ABOUT in (file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{path}: damaged ({error}); restore it, or train the model again") from None

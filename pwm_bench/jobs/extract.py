@@ -11,7 +11,7 @@ from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.experts import ExpertsJob, ExpertsSpec
 from pwm_bench.pwm.extraction.config import ExtractionConfig
-from pwm_bench.pwm.extraction.files import save_policies
+from pwm_bench.pwm.extraction.files import POLICIES, save_policies
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.runs.job import file_artifact
 from pwm_bench.store.inputs import Input
@@ -21,8 +21,6 @@ from pwm_bench.world_model.multitask.config import described
 from pwm_bench.world_model.multitask.files import load_model
 
 __all__ = ["ExtractJob", "ExtractionSpec"]
-
-_POLICIES = "policies.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,5 +86,5 @@ class ExtractJob(ExpertsJob):
 
     def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
         """Writes the policies, for planning, for collecting and for whoever wants them to act."""
-        save_policies(folder / _POLICIES, self.extractor, model_digest=self._model_digest)
-        return {"policies": file_artifact(folder, _POLICIES)}
+        save_policies(folder / POLICIES, self.extractor, model_digest=self._model_digest)
+        return {"policies": file_artifact(folder, POLICIES)}

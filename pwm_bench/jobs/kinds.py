@@ -23,6 +23,7 @@ KINDS = Registry(
     "kind of work",
     "pwm_bench.kinds",
     {
+        "import": "pwm_bench.jobs.import_released:ImportJob",
         "collect": "pwm_bench.jobs.collect:CollectJob",
         "train-behaviour": "pwm_bench.jobs.behaviour:BehaviourJob",
         "pretrain": "pwm_bench.jobs.pretrain:PretrainJob",

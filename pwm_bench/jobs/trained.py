@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.jobs.policies import PolicyFile, load_policy, one_member
+from pwm_bench.jobs.policies import PolicyFile, load_policy, one_member, read_policy
 from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.learning.acting import Policy
@@ -52,15 +52,16 @@ def trained(directory: RunDirectory, *, device: str | torch.device = "auto") -> 
         UsageError: no such run, it trains no policy, or nothing of it is left.
     """
     record = directory.read()
+    if "policy" in record.artifacts:
+        file = find_input(directory.path, "policy").open()
+        place = resolve_device(device, read_policy(file).simulator)
+        about, policy = load_policy(file, device=place)
+        return Trained(about=about, act=policy, policy=policy, record=record, device=place)
     if record.kind != "train":
         raise UsageError(
             f"{directory.path}: is of kind {record.kind}, which has no policy; name a run that trained one"
         )
     spec = RunSpec.from_dict(record.spec)
-    if "policy" in record.artifacts:
-        place = resolve_device(device, spec.simulator)
-        about, policy = load_policy(find_input(directory.path, "policy").open(), device=place)
-        return Trained(about=about, act=policy, policy=policy, record=record, device=place)
     if not checkpoint.exists(directory.checkpoint):
         raise UsageError(
             f"{directory.path}: has no checkpoint, so its policy is lost (published records leave it out); "
@@ -89,24 +90,24 @@ def member_policy(
     found = trained(directory, device=device)
     if found.policy is None:
         raise UsageError(f"{directory.path}: learner '{found.about.algorithm}' leaves no policy to load")
-    return one_member(found.about, found.policy, member_index(found.record, seed, where=directory.path))
+    return one_member(found.about, found.policy, member_index(found, seed, where=directory.path))
 
 
-def member_index(record: RunRecord, seed: int | None, *, where: object) -> int:
+def member_index(found: Trained, seed: int | None, *, where: object) -> int:
     """The place of a member in the population.
 
     Args:
-        record: of the run.
+        found: what a run has learned.
         seed: its training seed; by default that of the highest final return.
         where: how errors call the run.
 
     Raises:
         UsageError: there is no such member.
     """
-    seeds = [member.seed for member in record.members]
-    if seed is None:
-        returns = [float("-inf") if m.final_return is None else m.final_return for m in record.members]
-        return returns.index(max(returns))
+    seeds = found.about.seeds
+    if seed is None:  # what was brought in has no members whose returns are known
+        returns = [float("-inf") if m.final_return is None else m.final_return for m in found.record.members]
+        return returns.index(max(returns)) if returns else 0
     if seed not in seeds:
         raise UsageError(f"member {seed}: {where} has the seeds {', '.join(map(str, seeds))}")
     return seeds.index(seed)

@@ -75,7 +75,7 @@ def trained_actor(
         UsageError: no such run, no checkpoint in it, or no such member.
     """
     found = trained(directory)
-    about, index = found.about, member_index(found.record, member, where=directory.path)
+    about, index = found.about, member_index(found, member, where=directory.path)
     simulator = simulator or about.simulator
     elsewhere = simulator != about.simulator
     options = dict(about.simulator_options)

@@ -21,13 +21,13 @@ class Export:
 
     Examples:
       pwm-bench export results/runs/pretrain/RUN
-      pwm-bench export models/mt30-48M --layout old --output mt30-48M.pt
+      pwm-bench export results/runs/import/MODEL --layout old --output mt30-48M.pt
     """
 
     leaves_files: ClassVar[bool] = True
 
     model: Annotated[Path, tyro.conf.Positional, option("MODEL")]
-    """A run of `pwm-bench pretrain`, or a folder that `pwm-bench import` made."""
+    """A run of `pwm-bench pretrain` or `pwm-bench import`."""
     layout: Annotated[str, option("NAME", "new")] = "new"
     """new: TD-MPC2 since 2024 (its torch.compile version). old: that of 2023, which today's reads too, and PWM's."""
     output: Annotated[Path | None, option("FILE", "MODEL's name and .pt, here")] = None

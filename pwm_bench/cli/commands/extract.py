@@ -20,11 +20,11 @@ class Extract(ExpertsOptions):
 
     Examples:
       pwm-bench extract results/runs/pretrain/MODEL results/runs/collect/DATA
-      pwm-bench extract models/mt30-48M data/mt30 --tasks walker-run cheetah-run --precision bfloat16
+      pwm-bench extract results/runs/import/MODEL data/mt30 --tasks walker-run cheetah-run --precision bfloat16
     """
 
     model: Annotated[Path, tyro.conf.Positional, option("MODEL")]
-    """World model: a run of `pwm-bench pretrain`, or a folder that `pwm-bench import` made."""
+    """World model: a run of `pwm-bench pretrain` or `pwm-bench import`."""
     data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ..")]
     """Run directories of `pwm-bench collect`, or folders of datasets; several, of the same tasks, are read as one.
     Imagined rollouts start from their observations."""

@@ -69,7 +69,7 @@ class Gradients:
     noise: Annotated[float | None, option("SIGMA", "0.2")] = None
     """Exploration noise on actions; 0 compares deterministic gradients with finite differences."""
     model: Annotated[Path | None, option("RUN_DIR")] = None
-    """Directory of a PWM run whose world model to use."""
+    """Directory of a PWM run, or of an imported agent, whose world model to use."""
     member: Annotated[int | None, option("N", "0")] = None
     """Which of that run's seeds."""
     train_model: Annotated[int | None, option("UPDATES", "3000")] = None

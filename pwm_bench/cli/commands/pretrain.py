@@ -37,7 +37,7 @@ class Pretrain:
     data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ..")]
     """Run directories of `pwm-bench collect`, or folders of datasets; several, of the same tasks, are read as one."""
     continue_from: Annotated[Path | None, option("MODEL")] = None
-    """Begin from the weights of this model: a run directory, or a folder that `pwm-bench import` made."""
+    """Begin from the weights of this model: a run of `pwm-bench pretrain` or `pwm-bench import`."""
     size: Annotated[str | None, option("NAME", "5M")] = None
     """1M, 5M, 19M, 48M or 317M."""
     recipe: Annotated[str, option("NAME", "pwm")] = "pwm"

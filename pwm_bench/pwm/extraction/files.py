@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.store.files import write_atomic
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
-__all__ = ["PoliciesFile", "load_policies", "read_policies", "save_policies"]
+__all__ = ["POLICIES", "PoliciesFile", "acting_extractor", "load_policies", "read_policies", "save_policies"]
 
+POLICIES = "policies.safetensors"
+"""The file's name in a run's directory."""
 _KEY, _VERSION = "pwm_bench.policies", 1
 
 
@@ -101,8 +104,7 @@ def load_policies(path: Path, model: MultitaskModel, *, model_digest: str) -> Ex
     about = read_policies(path)
     if about.model_digest != model_digest:
         raise UsageError(f"{path}: its policies were trained in another world model; give that one")
-    config = configs.override(about.config, {"imitation": 0.0})  # nothing is trained
-    extractor = Extractor(model, about.experts, config, starts=_no_starts)
+    extractor = acting_extractor(model, about.experts, about.config)
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -113,6 +115,11 @@ def load_policies(path: Path, model: MultitaskModel, *, model_digest: str) -> Ex
     except (OSError, SafetensorError, RuntimeError) as error:
         raise UsageError(f"{path}: damaged ({error}); extract the policies again") from None
     return extractor
+
+
+def acting_extractor(model: MultitaskModel, experts: Sequence[Expert], config: ExtractionConfig) -> Extractor:
+    """A population to load weights into and to act with; it cannot be trained."""
+    return Extractor(model, experts, configs.override(config, {"imitation": 0.0}), starts=_no_starts)
 
 
 def _networks(extractor: Extractor) -> dict[str, torch.nn.Module]:

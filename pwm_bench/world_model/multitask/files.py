@@ -66,7 +66,7 @@ def read_config(folder: Path) -> ModelConfig:
     if folder.suffix == ".pt":
         raise UsageError(
             f"{folder}: a checkpoint of another program: first bring it in, "
-            f"pwm-bench import {shlex.quote(str(folder))} FOLDER, and give that folder"
+            f"pwm-bench import {shlex.quote(str(folder))}, and give that run"
         )
     description = folder / _DESCRIPTION
     if not description.is_file():

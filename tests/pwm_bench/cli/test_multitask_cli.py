@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("dm_control")
 
 from pwm_bench.cli.main import main
-from pwm_bench.store.inputs import content_digest
 from pwm_bench.store.results import Results
 from pwm_bench.world_model.multitask.files import read_config
 from tests.pwm_bench.cli.test_main import refused
@@ -128,25 +127,26 @@ def test_a_checkpoint_comes_in_and_goes_out(tmp_path, capsys) -> None:
 
     factories.write_tdmpc2(tmp_path / "old.pt", factories.tiny_weights(), "old")
     (tmp_path / "tasks.txt").write_text("a\nb\nc\n")
-    words = ["import", str(tmp_path / "old.pt"), str(tmp_path / "model")]
-    assert "give --log-std LOW HIGH" in refused(capsys, *words, "--tasks", tmp_path / "tasks.txt")
-    words += ["--tasks", str(tmp_path / "tasks.txt"), "--log-std", "-5", "0.5"]
+    words = ["import", str(tmp_path / "old.pt"), "--tasks", str(tmp_path / "tasks.txt"), "--results", str(tmp_path)]
+    assert "give --log-std LOW HIGH" in refused(capsys, *words)
+    words += ["--log-std", "-5", "0.5"]
     assert "give --value-limit X" in refused(capsys, *words)
-    assert not (tmp_path / "model").exists()
+    assert not list(tmp_path.rglob("run.json"))
     assert main([*words, "--value-limit", "20"]) == 0
-    assert "3 tasks (a ..)" in capsys.readouterr().out
-    assert "already holds something" in refused(capsys, *words, "--value-limit", "20")
-    config = read_config(tmp_path / "model")
+    (run,) = Results(tmp_path).runs("import")
+    assert f"pwm-bench extract {run.path} DATA" in capsys.readouterr().out
+    config = read_config(run.path / "model")
     assert (config.tasks, config.log_std_min, config.log_std_max, config.bin_limit) == (("a", "b", "c"), -5, 0.5, 20)
     for layout in ("old", "new"):
         out = str(tmp_path / f"{layout} again.pt")
-        assert main(["export", str(tmp_path / "model"), "--layout", layout, "--output", out]) == 0
-        assert main(["import", out, str(tmp_path / layout)]) == 0  # our own files say everything
-        assert read_config(tmp_path / layout) == config
-        assert content_digest(tmp_path / layout) == content_digest(tmp_path / "model")
+        assert main(["export", str(run.path), "--layout", layout, "--output", out]) == 0
+        again = ["import", out, "--study", layout, "--results", str(tmp_path)]
+        assert main(again) == 0  # our own files say everything
+        (other,) = Results(tmp_path).runs(layout)
+        assert other.read().artifacts["model"].digest == run.read().artifacts["model"].digest
     capsys.readouterr()
-    assert "is there already" in refused(capsys, "export", tmp_path / "model", "--output", out)
-    assert "unknown layout 'newer'" in refused(capsys, "export", tmp_path / "model", "--layout", "newer")
+    assert "is there already" in refused(capsys, "export", run.path, "--output", out)
+    assert "unknown layout 'newer'" in refused(capsys, "export", run.path, "--layout", "newer")
 
 
 @pytest.mark.usefixtures("toys")

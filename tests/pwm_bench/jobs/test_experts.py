@@ -196,7 +196,7 @@ def test_a_file_of_another_program_is_refused_with_the_command_that_brings_it_in
         lambda: ExtractJob(dataclasses.replace(spec, inputs={**spec.inputs, **model})),
         lambda: CompareJob(CompareSpec(arm="tdmpc2-prior", inputs=model, **common())),
     ):
-        with pytest.raises(UsageError, match=r"first bring it in, pwm-bench import .*released.pt FOLDER"):
+        with pytest.raises(UsageError, match=r"first bring it in, pwm-bench import .*released.pt, and give that run"):
             make()
 
 

@@ -32,7 +32,8 @@ def test_each_is_a_graph_under_its_name():
 
 
 def test_one_study_has_every_kind_of_work():
-    assert {spec.kind for spec in load_study("every-kind").specs} == set(KINDS)
+    assert {spec.kind for spec in load_study("every-kind").specs} == set(KINDS) - {"import"}  # which reads
+    # a file of another program; tests/pwm_bench/jobs/test_import.py writes some
 
 
 def test_options_reach_the_study():
