@@ -255,9 +255,14 @@ def _moments(value: Any, source: str) -> Moments | None:
         return None
     state = value.state if isinstance(value, Inert) else {}
     mean, var, count = (state.get(name) for name in ("mean", "var", "count"))
-    sound = isinstance(mean, Tensor) and isinstance(var, Tensor) and mean.shape == var.shape and mean.dim() <= 1
-    if not sound or not isinstance(count, int | float | Tensor) or not math.isfinite(float(count)):
+    if (
+        not isinstance(mean, Tensor)
+        or not isinstance(var, Tensor)
+        or mean.shape != var.shape
+        or mean.dim() > 1
+        or not isinstance(count, int | float)
+    ):
         raise UsageError(f"{source}: no running mean, variance and count; the file is damaged or of another program")
-    if not bool(mean.isfinite().all() and var.isfinite().all() and (var >= 0).all()):
-        raise UsageError(f"{source}: mean or variance is impossible; fetch it again")
+    if not (bool(mean.isfinite().all() and var.isfinite().all() and (var >= 0).all()) and math.isfinite(count)):
+        raise UsageError(f"{source}: mean, variance or count is impossible; fetch it again")
     return Moments(mean=mean.double().view(-1), var=var.double().view(-1), count=float(count))
