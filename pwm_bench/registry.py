@@ -24,6 +24,8 @@ ALGORITHMS = Registry(
         "ahac": "pwm_bench.baselines.ahac",
         "sapo": "pwm_bench.baselines.sapo",
         "dmo": "pwm_bench.baselines.dmo",
+        "rpo": "pwm_bench.baselines.rpo",
+        "ivwh": "pwm_bench.baselines.ivwh",
         "apg": "pwm_bench.baselines.apg",
         "ppo": "pwm_bench.baselines.ppo",
         "sac": "pwm_bench.baselines.sac",
@@ -84,5 +86,7 @@ def check_names(task: str, simulator: str, algorithm: str) -> None:
     """
     envs.TASKS.check(task)
     envs.SIMULATORS.check(simulator)
-    if learner_package(algorithm).gradient_source == "simulator":
+    from pwm_bench.learning.learner import differentiates_simulator  # it takes torch along
+
+    if differentiates_simulator(learner_package(algorithm).gradient_source):
         envs.check_gradient_of(simulator, f"algorithm '{algorithm}'")

@@ -205,10 +205,11 @@ class ShortHorizonLearner(Generic[C]):
         )
         if self.config.normalize_returns:
             self.return_norm.update(returns.detach().unsqueeze(-1))
-            returns = returns / self.return_norm.std
-        else:
-            returns = returns / self.config.horizon
-        return -returns.mean(dim=1)
+        return -(returns / self.loss_scale()).mean(dim=1)
+
+    def loss_scale(self) -> Tensor | float:
+        """What returns are divided by in the policy's loss: the horizon, or their running deviation, ``(P, 1)``."""
+        return self.return_norm.std if self.config.normalize_returns else float(self.config.horizon)
 
     def step_actor(self, loss: Tensor) -> dict[str, Tensor]:
         """Steps the policy down the gradient of its loss ``(P,)``. Returns metrics."""

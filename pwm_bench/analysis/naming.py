@@ -8,8 +8,6 @@ __all__ = ["algorithm_name", "look_of_algorithm"]
 
 _PUBLISHED = {
     "pwm-multitask": "PWM (multi-task)",
-    "dmo": "DMO",
-    "rpo": "RPO",
     "bc": "BC",
     "tdmpc": "TD-MPC",
     "tdmpc2": "TD-MPC2",

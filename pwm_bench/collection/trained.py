@@ -18,6 +18,7 @@ import torch
 from pwm_bench import configs, registry
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.suites.single import SuiteTaskEnv
+from pwm_bench.learning.learner import differentiates_simulator
 from pwm_bench.store import checkpoint
 from pwm_bench.store.files import write_atomic
 
@@ -35,8 +36,12 @@ def check_learner(algorithm: str) -> None:
     Raises:
         UsageError: it doesn't exist, or needs the simulator's gradient.
     """
-    if registry.learner_package(algorithm).gradient_source == "simulator":
-        able = [a for a in registry.ALGORITHMS.own if registry.learner_package(a).gradient_source != "simulator"]
+    if differentiates_simulator(registry.learner_package(algorithm).gradient_source):
+        able = [
+            a
+            for a in registry.ALGORITHMS.own
+            if not differentiates_simulator(registry.learner_package(a).gradient_source)
+        ]
         raise UsageError(f"learner '{algorithm}' needs a differentiable simulator; use {' or '.join(able)}")
 
 

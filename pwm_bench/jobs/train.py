@@ -15,7 +15,7 @@ from pwm_bench.jobs.fingerprint import task_hash
 from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.jobs.policies import POLICY, PolicyFile, save_policy
 from pwm_bench.jobs.train_spec import RunSpec
-from pwm_bench.learning.learner import OnlineLearner
+from pwm_bench.learning.learner import OnlineLearner, differentiates_simulator
 from pwm_bench.runs.job import Budget, EvaluationResult, file_artifact
 from pwm_bench.store.schema import Artifact, GradientCheck, RunRecord, Schedule
 
@@ -56,7 +56,7 @@ class TrainJob(LearnerJob):
 
     def compile(self) -> None:
         """Compiles what training and evaluation need of the simulators."""
-        self.env.simulator.compile(gradient=self.gradient_source == "simulator")
+        self.env.simulator.compile(gradient=differentiates_simulator(self.gradient_source))
         self.evaluator.env.simulator.compile(gradient=False)
 
     @property
@@ -66,7 +66,7 @@ class TrainJob(LearnerJob):
 
     def check(self) -> GradientCheck | None:
         """Checks the simulator's gradient where the learner follows it."""
-        if self.gradient_source != "simulator":
+        if not differentiates_simulator(self.gradient_source):
             return None
         return GradientCheck(**asdict(check_training_gradient(self.env)))
 

@@ -14,8 +14,9 @@ from pwm_bench.store.schema import RunRecord
 
 SOURCES = {
     "pwm": "learned",
-    **dict.fromkeys(("shac", "ahac", "sapo", "apg"), "simulator"),
+    **dict.fromkeys(("shac", "ahac", "sapo", "apg", "rpo"), "simulator"),
     "dmo": "decoupled",
+    "ivwh": "mixed",
     "ppo": "score",
     "sac": "critic",
 }

@@ -1,0 +1,75 @@
+"""The IVW-H learner: a short-horizon actor-critic whose gradient is mixed from two, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pwm_bench.baselines.ivwh.config import Config
+from pwm_bench.baselines.ivwh.losses import bias_bounded_weight, inverse_variance_weight, mixed, score_gradients
+from pwm_bench.baselines.rpo.train import ActionGradientLearner, Samples
+from pwm_bench.baselines.shac.losses import segment_discounts
+from pwm_bench.baselines.shac.short_horizon import Rollout
+from pwm_bench.envs.api import DifferentiableEnv
+
+__all__ = ["Learner"]
+
+
+class Learner(ActionGradientLearner[Config]):
+    """IVW-H for a population; see docs/ivwh.md.
+
+    Args:
+        env: environment with ``len(seeds) * config.num_envs`` worlds.
+        config: hyper-parameters.
+        seeds: one a member.
+        total_env_steps: control steps per member over which learning rates decay.
+
+    Source: Onoda et al., ICLR 2026 (arXiv 2604.18161), appendix E.
+    """
+
+    algorithm: ClassVar[str] = "ivwh"
+
+    def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
+        super().__init__(env, config, seeds=seeds, total_env_steps=total_env_steps)
+        self._gradients = (torch.empty(0), torch.empty(0))
+
+    def prepare(self, rollout: Rollout, samples: Samples, targets: Tensor) -> dict[str, Tensor]:
+        """Mixes the gradients with respect to the policy's mean and log sigma. Returns metrics."""
+        steps, worlds = self.config.horizon, self.worlds
+
+        def in_time(x: Tensor) -> Tensor:
+            return x.unflatten(1, (steps, worlds)).transpose(0, 1)  # [T, P, B, ...]
+
+        with torch.no_grad():
+            values = in_time(self.target.minimum(samples.obs))
+        done = rollout.terminated | rollout.truncated
+        discounts = segment_discounts(done, self.config.gamma).to(values.dtype)
+        noise = in_time((samples.unsquashed - samples.mean) / samples.std)
+        # Both in the units of one environment's return; the mean over environments comes back at the end.
+        scale = worlds * torch.as_tensor(self.loss_scale(), dtype=values.dtype, device=values.device).view(-1, 1, 1)
+        first = in_time(samples.gradient) * scale
+        std = samples.std.unsqueeze(0)
+        scores = score_gradients(noise, std, discounts * (targets - values))
+        pairs = list(zip((first, first * std * noise), scores, strict=True))
+        weights = [self._weight(*pair) for pair in pairs]
+        self._gradients = tuple(  # type: ignore[assignment]
+            (mixed(*pair, weight) / scale).transpose(0, 1).flatten(1, 2)
+            for pair, weight in zip(pairs, weights, strict=True)
+        )
+        return {"first_order_weight": weights[0].transpose(0, 1).flatten(1).mean(1)}
+
+    def surrogate(self, samples: Samples, mean: Tensor, std: Tensor, weight: Tensor) -> Tensor:
+        """What the policy descends: its outputs times the mixed gradients, shape ``(P,)``."""
+        of_mean, of_log_std = self._gradients
+        return (weight.unsqueeze(-1) * (of_mean * mean + of_log_std * std.log())).sum((1, 2))
+
+    def _weight(self, first: Tensor, score: Tensor) -> Tensor:
+        config = self.config
+        if config.mixing == "variance":
+            return inverse_variance_weight(first, score)
+        if config.mixing == "bias":
+            return bias_bounded_weight(first, score, tolerance=config.bias_tolerance, confidence=config.bias_confidence)
+        return torch.full_like(first[:, :, :1], 1.0 if config.mixing == "first" else 0.0)
