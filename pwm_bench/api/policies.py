@@ -72,6 +72,24 @@ class TrainedPolicy:
         noise = torch.randn(1, int(np.prod(shape, dtype=int)), self.action_dim, generator=generator)
         return self._act(obs, noise)
 
+    def export(self, path: Path | str) -> float:
+        """Writes it for use without this package, with its normaliser, and beside it a JSON file that says what it is.
+
+        Args:
+            path: ``.pt`` (TorchScript) or ``.onnx`` (needs the extra ``export``). It takes ``obs`` ``(N, D)`` and gives
+                ``action`` ``(N, A)``, both float32.
+
+        Returns:
+            the largest difference between an exported action and this policy's, on random observations.
+
+        Raises:
+            UsageError: another ending, a package that is not installed, a place that cannot be written to, or an
+                exported policy that acts otherwise.
+        """
+        from pwm_bench.jobs.export_policy import export_policy
+
+        return export_policy(self.network, self.about, Path(path))
+
     def _act(self, obs: Array, noise: Tensor | None) -> Array:
         if obs.ndim == 0 or obs.shape[-1] != self.observation_dim:
             raise UsageError(f"obs has shape {tuple(obs.shape)}: must be (..., {self.observation_dim})")

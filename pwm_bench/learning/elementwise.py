@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["aligned", "group_softmax", "mish"]
+__all__ = ["aligned", "group_softmax", "mish", "torch_alone"]
 
 _WHOLE = 64  # a multiple of all that torch takes at once: at most two vectors of 32 numbers
 
@@ -65,8 +66,22 @@ class _GroupSoftmax(torch.autograd.Function):
         return weighted.addcmul_(y, weighted.sum(-1, keepdim=True), value=-1.0)
 
 
+_alone = False
+
+
+@contextmanager
+def torch_alone() -> Iterator[None]:
+    """Within it torch's own functions compute everywhere: what is traced for use without this package needs that."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
 def _use_torch(x: Tensor) -> bool:
-    return x.device.type != "cpu" or torch.compiler.is_compiling()
+    return _alone or x.device.type != "cpu" or torch.compiler.is_compiling()
 
 
 def _full(x: Tensor) -> Tensor:

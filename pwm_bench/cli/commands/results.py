@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ACTIONS", "Results"]
 
-ACTIONS = ("ls", "show", "verify", "merge", "export", "remove")
+ACTIONS = ("ls", "show", "verify", "merge", "export", "export-policy", "remove")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,8 @@ class Results:
     action: Annotated[str, tyro.conf.Positional, option("ACTION")]
     """ls [STUDY ...]: studies, or the runs of these. show RUN: one run. verify [STUDY ...]: check files against each
     other. merge FOLDER ...: copy runs of other results folders into this one. export STUDY ...: data files.
-    remove RUN ...: set runs aside, in removed/ in the results folder."""
+    export-policy RUN: what it has trained, with its normaliser, for use without pwm-bench. remove RUN ...: set runs
+    aside, in removed/ in the results folder."""
     names: Annotated[tuple[str, ...], tyro.conf.Positional, option("NAME ...")] = ()
     """Studies, a run id or its beginning, or folders."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -42,10 +43,12 @@ class Results:
     """export: only these simulators."""
     algorithm: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
     """export: only these algorithms."""
-    format: Annotated[str, option("NAME", "parquet")] = "parquet"
-    """export: parquet or csv."""
-    output: Annotated[Path | None, option("DIR", "exports/STUDY in the results folder")] = None
-    """export: where to."""
+    member: Annotated[int | None, option("SEED", "the best")] = None
+    """export-policy: training seed of the policy."""
+    format: Annotated[str | None, option("NAME", "parquet; torchscript")] = None
+    """export: parquet or csv. export-policy: torchscript or onnx."""
+    output: Annotated[Path | None, option("PATH", "in exports/ in the results folder")] = None
+    """export: folder to write into. export-policy: file to write."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
 
@@ -69,6 +72,7 @@ class Results:
             "remove": lambda: _remove(store, self.names),
             "merge": lambda: _merge(store, self.names),
             "export": self._export,
+            "export-policy": self._export_policy,
         }[self.action]()
 
     def _export(self) -> int:
@@ -76,7 +80,8 @@ class Results:
         from pwm_bench.store.results import Results as Store
         from pwm_bench.store.selection import Selection
 
-        check_format(self.format)
+        format = self.format or "parquet"
+        check_format(format)
         selection = Selection(studies=self.names, tasks=self.task, simulators=self.simulator, algorithms=self.algorithm)
         store = Store(self.results)
         loaded = selection.load(store)
@@ -101,9 +106,29 @@ class Results:
             names = " ".join(self.names)
             raise UsageError(f"{store.root}: no run of {names} could be read; see `pwm-bench results verify {names}`")
         folder = self.output or self.results / "exports" / selection.folder
-        print("\n".join(map(str, write_frames(frames, folder, format=self.format))))
+        print("\n".join(map(str, write_frames(frames, folder, format=format))))
         for message in left_out:
             print(f"left out: {message}", file=sys.stderr)
+        return 0
+
+    def _export_policy(self) -> int:
+        from pwm_bench.jobs.export_policy import FORMATS, export_policy, format_of
+        from pwm_bench.jobs.trained import member_policy
+        from pwm_bench.store.listing import find_run
+        from pwm_bench.store.results import Results as Store
+
+        if len(self.names) != 1:
+            raise UsageError("results export-policy: give one run, by its directory or id; see `pwm-bench list runs`")
+        format = self.format or ("torchscript" if self.output is None else format_of(self.output))
+        if format not in FORMATS:
+            raise unknown("format of a policy", format, FORMATS)
+        directory = find_run(self.names[0], Store(self.results))
+        about, policy = member_policy(directory, self.member)
+        name = f"{directory.path.name}-seed{about.seeds[0]}{FORMATS[format]}"
+        path = self.output or self.results / "exports" / "policies" / name
+        difference = export_policy(policy, about, path, format=format)
+        print(path)
+        print(f"actions differ by at most {difference:.1g} from the original's, on random observations")
         return 0
 
 
