@@ -34,6 +34,7 @@ _MARKS = {
     "refused": ("✗", "red"),
 }
 _PHASES = {
+    "queue": "waiting for a machine",
     "setup": "setting up",
     "compile": "compiling",
     "check": "checking gradients",

@@ -19,7 +19,8 @@ class ProgressEvent:
     """A snapshot of a run of any kind; each one replaces the one before."""
 
     phase: str
-    """``setup``, ``compile``, ``check``, ``train`` (the work itself), ``evaluate``, ``save`` or ``done``."""
+    """``queue`` (no machine has it yet), ``setup``, ``compile``, ``check``, ``train`` (the work itself), ``evaluate``,
+    ``save`` or ``done``."""
     unit: str = "env_steps"
     """What the budget counts, see `pwm_bench.runs.job.Budget`."""
     done: int = 0

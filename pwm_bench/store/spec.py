@@ -119,6 +119,16 @@ class Spec:
         return False
 
     @property
+    def memory(self) -> int:
+        """Bytes of memory that must be free for the work to begin: about twice what small work takes, by default."""
+        return 2 * 2**30
+
+    @property
+    def gpu_share(self) -> float:
+        """Fraction of a GPU that the work takes where it computes on one."""
+        return 1.0
+
+    @property
     def amount(self) -> float:
         """How much work it is, in a unit of its kind's own: the time that it takes is about proportional to it."""
         return 1.0

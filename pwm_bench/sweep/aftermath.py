@@ -26,6 +26,8 @@ def settle(spec: Spec, directory: RunDirectory, end: ProcessEnd) -> tuple[str, s
         Status, as in the record or ``refused`` if the run could not even begin; and one line on it. What cannot be
         written down (the disk may be full) is still returned.
     """
+    if not end.began and end.asked:
+        return "interrupted", "had not begun"
     if end.code == 2:
         return "refused", end.message.removeprefix("error: ")
     try:

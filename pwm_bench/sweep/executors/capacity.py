@@ -12,8 +12,6 @@ from pwm_bench.store.spec import Spec
 
 __all__ = ["Capacity", "available_memory"]
 
-_MEMORY = 2 * 2**30
-"""Bytes that must be free for another run to begin: twice what a small one takes."""
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 
@@ -45,9 +43,9 @@ class Capacity:
         if not running:
             return True
         if self.jobs is not None:
-            return len(running) < self.jobs and _memory_suffices()
+            return len(running) < self.jobs and _memory_suffices(spec)
         wanted = sum(self._share(other) for other in (spec, *running))
-        return wanted <= self._cores and _memory_suffices()
+        return wanted <= self._cores and _memory_suffices(spec)
 
     def _share(self, spec: Spec) -> int:
         if spec.takes_the_machine or (spec.device, spec.computing_simulators) in self._on_gpu:
@@ -82,6 +80,6 @@ def _group_files() -> Iterator[tuple[Path, Path]]:
             yield folder / "memory.limit_in_bytes", folder / "memory.usage_in_bytes"
 
 
-def _memory_suffices() -> bool:
+def _memory_suffices(spec: Spec) -> bool:
     memory = available_memory()
-    return memory is None or memory >= _MEMORY
+    return memory is None or memory >= spec.memory

@@ -41,12 +41,14 @@ class ProcessEnd:
         message: its error line if it wrote one, or else the last line on stderr.
         out_of_memory: the kernel's out-of-memory killer was at work meanwhile.
         asked: it had been asked to stop.
+        began: whether there was a process at all.
     """
 
     code: int
     message: str
     out_of_memory: bool
     asked: bool = False
+    began: bool = True
 
     @property
     def signal_name(self) -> str:
