@@ -109,6 +109,7 @@ def sweep(
     wait: bool = False,
     stale: str = "keep",
     executor: str = "local",
+    executor_settings: Mapping[str, Any] | None = None,
     checkpoint_seconds: float = 60.0,
     callback: Callback | None = None,
     **changes: Any,
@@ -131,7 +132,8 @@ def sweep(
         retry: also do again what failed before.
         wait: stay until other processes are done with what they are at, and take over what they leave.
         stale: what becomes of finished runs of other code: ``"keep"``, ``"rerun"`` or ``"refuse"``.
-        executor: what carries runs out.
+        executor: what carries runs out: ``"local"``, ``"ray"``, ``"slurm"``, or one from outside.
+        executor_settings: of its own, e.g. ``{"address": "auto"}`` of Ray; see docs/cluster.md.
         checkpoint_seconds: time between two checkpoints.
         callback: told a run's name and how it goes. What it raises stops the sweep, saved, and comes out here.
         changes: others of `pwm_bench.studies.registry.load_study`: ``task``, ``simulator``, ``algorithm``, ``scale``,
@@ -167,7 +169,7 @@ def sweep(
     folder = Path(default_results() if results is None else results)
     outcome: SweepResult = carry_out_study(
         study, Results(folder), watch=watch, device=device, jobs=jobs, limit=limit, retry=retry, wait=wait,
-        stale=stale, executor=executor, checkpoint_seconds=checkpoint_seconds,
+        stale=stale, executor=executor, executor_settings=executor_settings, checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
     if told.raised:
         raise told.raised[0]

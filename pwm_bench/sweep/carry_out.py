@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.sweep.devices import settle_devices
-from pwm_bench.sweep.executors import EXECUTORS
-from pwm_bench.sweep.executors.capacity import Capacity
+from pwm_bench.sweep.executors import EXECUTORS, make_executor, opened
+from pwm_bench.sweep.executors.capacity import AtOnce, Capacity
 from pwm_bench.sweep.graph import Study, resolve
 from pwm_bench.sweep.reporters import REPORTERS, reporting
 from pwm_bench.sweep.stale import POLICIES, settle_stale
@@ -38,6 +38,7 @@ def carry_out_study(
     wait: bool = False,
     stale: str = "keep",
     executor: str = "local",
+    executor_settings: Mapping[str, Any] | None = None,
     reporters: Sequence[str] = (),
     checkpoint_seconds: float = 60.0,
     tensorboard: bool = False,
@@ -55,6 +56,7 @@ def carry_out_study(
         wait: when nothing else is left, wait for what other processes are at, and take over what they leave.
         stale: what becomes of finished runs of other code, one of `sweep.stale.POLICIES`.
         executor: what carries runs out, one of `sweep.executors.EXECUTORS`.
+        executor_settings: of its own, e.g. the ``address`` of a cluster.
         reporters: who is told as well, some of `sweep.reporters.REPORTERS`.
         checkpoint_seconds: time between two checkpoints of a run.
         tensorboard: also write curves for tensorboard.
@@ -71,11 +73,15 @@ def carry_out_study(
     results.check_writable()
     said = settle_stale(study, results, stale)
     items = plan(study, results, device=device, limit=limit, retry=retry)
-    on_gpu = settle_devices(items) if any(item.to_do for item in items) else set()
+    elsewhere = getattr(EXECUTORS.load(executor), "schedules", False)
+    on_gpu = settle_devices(items) if any(item.to_do for item in items) and not elsewhere else set()
+    admits = AtOnce(jobs) if elsewhere else Capacity(jobs, on_gpu)
     options = ("--checkpoint-seconds", str(checkpoint_seconds), *(("--tensorboard",) * tensorboard))
-    admits = Capacity(jobs, on_gpu)
-    with watch(items, said) as observer, reporting(observer, reporters, results.root) as everyone:
-        does = EXECUTORS.load(executor)(results.root, options=options)
+    with (
+        opened(make_executor(executor, results.root, options, executor_settings or {})) as does,
+        watch(items, said) as observer,
+        reporting(observer, reporters, results.root) as everyone,
+    ):
         return sweep(items, results, does, everyone, admits=admits, limit=limit, retry=retry, wait=wait)
 
 

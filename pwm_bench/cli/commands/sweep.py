@@ -82,14 +82,20 @@ class Sweep:
     limit: Annotated[int | None, option("N")] = None
     """Do at most this many runs now."""
     jobs: Annotated[int | None, option("N", "by cores and memory")] = None
-    """Do at most this many runs side by side. Numbers don't depend on it."""
+    """Do at most this many runs side by side; on a cluster, hand it at most this many at once. Numbers don't depend on
+    it."""
     retry: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also do again what failed or ran out of memory before."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Do nothing; show what is done, what is left, what waits for what, and the time it takes where that is known."""
+    """Do nothing; show what is done, what is left, what waits for what, and the time it takes where that is known; with
+    --executor slurm, also the batch files of what is ready."""
     executor: Annotated[str, option("NAME", "local")] = "local"
-    """What carries runs out: local (a process on this machine for each), or one of an installed package, or
-    module:attribute."""
+    """What carries runs out: local (a process on this machine for each), ray or slurm (on a cluster, see
+    docs/cluster.md), or one of an installed package, or module:attribute."""
+    address: Annotated[str | None, option("ADDRESS", "auto")] = None
+    """For ray: auto (the cluster that this machine belongs to), local (this machine alone), or an address."""
+    executor_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
+    """Change a setting of the executor, e.g. minutes=240 of slurm; may be given again."""
     reporter: Annotated[tuple[str, ...], option("NAME"), tyro.conf.UseAppendAction] = ()
     """Who is told how it goes besides the terminal: a reporter of an installed package, or module:attribute; may be
     given again."""
@@ -119,7 +125,9 @@ class Sweep:
         results = Results(self.results)
         if self.dry_run:
             results.check_writable()
-            return _show_plan(console, study, results, plan(study, results, device=self.device, limit=self.limit))
+            items = plan(study, results, device=self.device, limit=self.limit)
+            _show_plan(console, study, results, items)
+            return self._show_batch_files(items)
 
         @contextmanager
         def shown(items: list[Item], stale: str) -> Iterator[Observer]:
@@ -133,11 +141,28 @@ class Sweep:
 
         outcome = carry_out_study(
             study, results, watch=shown, device=self.device, limit=self.limit, jobs=self.jobs, retry=self.retry,
-            wait=self.wait, stale=self.stale, executor=self.executor, reporters=self.reporter,
+            wait=self.wait, stale=self.stale, executor=self.executor, executor_settings=self._executor_settings(),
+            reporters=self.reporter,
             checkpoint_seconds=self.checkpoint_seconds, tensorboard=self.tensorboard,
         )  # fmt: skip
         _conclude(console, study, outcome, results, again=self._command)
         return outcome.exit_code
+
+    def _executor_settings(self) -> dict[str, Any]:
+        from pwm_bench import configs
+
+        settings = {} if self.address is None else {"address": self.address}
+        return settings | dict(configs.parse_assignment(text) for text in self.executor_set)
+
+    def _show_batch_files(self, items: list[Item]) -> int:
+        """Shows what the executor would hand over to a cluster, where it can say that."""
+        from pwm_bench.sweep.executors import make_executor
+
+        executor = make_executor(self.executor, self.results, (), self._executor_settings())
+        if batch_files := getattr(executor, "batch_files", None):
+            for text in batch_files([item.spec for item in items if item.to_do]):
+                print(f"\n{text}")
+        return 0
 
     def _changes(self) -> dict[str, Any]:
         """What is asked for to be otherwise than in the study."""
@@ -176,7 +201,7 @@ _STATES = {
 }
 
 
-def _show_plan(console: Console, study: Study, results: Results, items: list[Item]) -> int:
+def _show_plan(console: Console, study: Study, results: Results, items: list[Item]) -> None:
     """Shows what a sweep would do, and about how long."""
     from pwm_bench.cli.showing import plain_table
     from pwm_bench.sweep.estimate import expected_seconds
@@ -210,7 +235,6 @@ def _show_plan(console: Console, study: Study, results: Results, items: list[Ite
     elif open_ones:
         left += "; no finished run tells how long they take"
     console.print(left, highlight=False, soft_wrap=True)
-    return 0
 
 
 def _announce(console: Console, study: Study, items: list[Item], results: Results) -> None:
@@ -235,7 +259,7 @@ def _conclude(
     for item in outcome.items:
         if item.status in ("refused", "damaged") or item.plan == "busy":  # the others are rows of the table
             console.print(
-                f"{item.spec.label}: {'busy' if item.plan == 'busy' else item.status}: {item.reason}",
+                f"{item.name}: {'busy' if item.plan == 'busy' else item.status}: {item.reason}",
                 style="yellow", soft_wrap=True, markup=False, highlight=False,
             )  # fmt: skip
     steps = []

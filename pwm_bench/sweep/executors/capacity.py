@@ -10,8 +10,9 @@ from pwm_bench.envs.cores import usable_cores
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.spec import Spec
 
-__all__ = ["Capacity", "available_memory"]
+__all__ = ["AtOnce", "Capacity", "available_memory"]
 
+_HANDED_OVER = 500
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 
@@ -52,6 +53,26 @@ class Capacity:
             return self._cores
         threads = spec.cpu_threads
         return max(1, self._cores // 2) if threads is None else threads
+
+
+class AtOnce:
+    """Admits so many runs at once, whatever they need: where a cluster decides when each begins.
+
+    Args:
+        number: of runs. Each holds a file open here.
+
+    Raises:
+        UsageError: an impossible number.
+    """
+
+    def __init__(self, number: int | None = None) -> None:
+        if number is not None and number < 1:
+            raise UsageError(f"--jobs {number}: must be at least 1")
+        self._number = _HANDED_OVER if number is None else number
+
+    def __call__(self, spec: Spec, running: Sequence[Spec]) -> bool:
+        """Whether a run may be handed over beside those that are."""
+        return len(running) < self._number
 
 
 def available_memory() -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pwm_bench.runs.progress import ProgressEvent
@@ -13,7 +13,7 @@ from pwm_bench.store.lock import BUSY
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.executors.local import LocalExecutor, ProcessEnd
 
-__all__ = ["Work"]
+__all__ = ["Work", "save"]
 
 _EVERY = 0.5  # seconds between two words with the sweep
 _PATIENCE = 120.0  # seconds that a process may hold a run's lock after its worker is gone
@@ -28,12 +28,21 @@ class Work:
         results: results folder, on a file system that all machines share.
         options: further options of `pwm-bench run`.
         command: how to start the command line interface there; None for the worker's own Python.
+        executor: that carries it out, while it does; it is not sent along.
     """
 
     spec: Spec
     results: Path
     options: tuple[str, ...] = ()
     command: tuple[str, ...] | None = None
+    executor: LocalExecutor | None = field(default=None, init=False, repr=False)
+
+    def __getstate__(self) -> tuple[Spec, Path, tuple[str, ...], tuple[str, ...] | None]:
+        return self.spec, self.results, self.options, self.command
+
+    def __setstate__(self, state: tuple[Spec, Path, tuple[str, ...], tuple[str, ...] | None]) -> None:
+        self.spec, self.results, self.options, self.command = state
+        self.executor = None
 
     def __call__(self, tell: Callable[[Sequence[ProgressEvent]], int]) -> ProcessEnd:
         """Carries it out.
@@ -53,7 +62,7 @@ class Work:
             time.sleep(_EVERY)
 
     def _once(self, tell: Callable[[Sequence[ProgressEvent]], int]) -> ProcessEnd:
-        executor = LocalExecutor(self.results, command=self.command, options=self.options)
+        executor = self.executor = LocalExecutor(self.results, command=self.command, options=self.options)
         news: list[ProgressEvent] = []
         asked = tell(())
         if asked:
@@ -66,9 +75,15 @@ class Work:
                 for _ in range(asked - before):
                     executor.stop(signal.SIGINT)
         except BaseException:  # the worker is to end, or nobody listens any more: the run saves
-            executor.stop(signal.SIGTERM)
-            while not executor.step(_EVERY):
-                pass
+            save(executor)
             raise
         tell(tuple(news))
         return ended[0][1]
+
+
+def save(executor: LocalExecutor) -> None:
+    """Asks what an executor carries out to save and stop, and waits for that."""
+    if executor.running:
+        executor.stop(signal.SIGTERM)
+    while executor.running:
+        executor.step(_EVERY)

@@ -77,6 +77,11 @@ class LocalExecutor:
         self._selector = selectors.DefaultSelector()
         self._asked: signal.Signals | None = None
 
+    @property
+    def running(self) -> int:
+        """How many runs there are."""
+        return len(self._children)
+
     def start(self, spec: Spec, progress: Callable[[ProgressEvent], None]) -> None:
         """Begins a run.
 

@@ -92,7 +92,11 @@ class RayExecutor:
         if gpu_share is not None and not 0.0 < gpu_share <= 1.0:
             raise UsageError(f"gpu_share={gpu_share}: must be above 0 and at most 1")
         self._ray = ray
-        self._work = {"results": results.resolve(), "options": tuple(options), "command": command and tuple(command)}
+        self._work: dict[str, Any] = {
+            "results": results.resolve(),
+            "options": tuple(options),
+            "command": command and tuple(command),
+        }
         self._gpu_share = gpu_share
         self._tasks: dict[Any, tuple[Spec, Callable[[ProgressEvent], None]]] = {}
         self._begun: set[str] = set()

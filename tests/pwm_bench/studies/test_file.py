@@ -162,7 +162,7 @@ WRONG = {
         TRAIN.replace("cartpole", "cartpol"),
         r"runs\[1\]: unknown task 'cartpol': did you mean 'cart",
     ),
-    "unknown algorithm": (TRAIN.replace("ppo", "poo"), r"runs\[1\]: unknown algorithm 'poo': did you mean 'ppo'"),
+    "unknown algorithm": (TRAIN.replace("ppo", "shacc"), r"runs\[1\]: unknown algorithm 'shacc': did you mean 'shac'"),
     "no task": ('[[runs]]\nalgorithm = "ppo"\n', r"runs\[1\]: task: is missing; see"),
     "number as text": (f'{TRAIN}env_steps = "many"\n', r'runs\[1\].env_steps="many": must be a whole number'),
     "impossible number": (f"{TRAIN}env_steps = -5\n", r"runs\[1\]: env_steps=-5: must be a whole number of at least 1"),
@@ -243,7 +243,7 @@ def test_a_python_file_is_run_where_its_user_says_so_and_never_from_stored_runs(
         ("def study():\n    return 3\n", r"study\(\) returned int; it must return a"),
         ("import math\n\nx = 1 / 0\n", r"mine.py, line 3: ZeroDivisionError: division by zero"),
         ("def study(:\n", r"mine.py: SyntaxError"),
-        (STUDY.replace("helper.ALGORITHM", '"pppo"'), r"mine.py: unknown algorithm 'pppo': did you mean 'ppo'"),
+        (STUDY.replace("helper.ALGORITHM", '"shacc"'), r"mine.py: unknown algorithm 'shacc': did you mean 'shac'"),
         (STUDY.replace("coded", "hopper").replace("helper.ALGORITHM", '"ppo"'), r"name='hopper'.*choose another"),
     ],
 )
