@@ -37,7 +37,7 @@ FLOORS: tuple[Mapping[str, tuple[float, str]], ...] = (
     {"render": (0.9, "videos of policies"), "sweep": (2.0, "a graph of runs, executors")},
     {"studies": (2.0, "named experiments")},
     {"cli": (1.4, "what a person types"), "api": (2.6, "import pwm_bench as pb")},
-    {"bench": (2.0, "benchmarks of the suite")},
+    {"bench": (1.4, "benchmarks of the suite"), "testing": (2.6, "what a plug-in must pass")},
 )
 """Rooms, from the ground up, each with its column in the picture and what is in it. A room imports from lower floors
 alone."""

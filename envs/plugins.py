@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -187,5 +188,12 @@ def _attribute(target: str) -> Any:
     module, _, path = target.partition(":")
     thing = importlib.import_module(module)
     for name in filter(None, path.split(".")):
+        if inspect.ismodule(thing) and not hasattr(thing, name):  # a module within it that nobody has imported
+            within = f"{thing.__name__}.{name}"
+            try:
+                importlib.import_module(within)
+            except ModuleNotFoundError as error:
+                if error.name != within:
+                    raise
         thing = getattr(thing, name)
     return thing

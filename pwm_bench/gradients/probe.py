@@ -38,13 +38,29 @@ def check_training_gradient(env: DifferentiableEnv, *, horizon: int = 8) -> Grad
     In float64 on worlds of its own where that compiles in seconds, else on the environment itself.
     """
     if env.simulator.capabilities.quick_to_compile:
-        options = {"substeps": env.simulator.substeps}
-        return check_gradient(env.task.name, env.simulator.name, horizon=horizon, device=env.device, options=options)
+        return _check(_twin(env), horizon, seed=0)
     saved = {name: value.clone() for name, value in env.state_dict().items()}
     try:
         return _check(env, horizon, seed=0)
     finally:
         env.load_state_dict(saved)
+
+
+def _twin(env: DifferentiableEnv, worlds: int = 8) -> DifferentiableEnv:
+    """The same task in the same simulator, in float64."""
+    task, one = env.task, env.simulator
+    able = one.capabilities
+    build: Any = type(one)
+    simulator = build(
+        task.model_for(able),
+        num_worlds=worlds,
+        substeps=one.substeps,
+        timestep=one.timestep,
+        device=one.device,
+        dtype=torch.float64,
+        **task.simulator_options(able),
+    )
+    return DifferentiableEnv(task, simulator, seeds=(0,))
 
 
 def check_gradient(

@@ -8,7 +8,7 @@ import torch
 from pwm_bench import envs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.simulator import guard_gradient
-from tests.toy import PointMass, toy_env
+from pwm_bench.testing.toy import PointMass, toy_env
 
 
 def test_time_limit_truncates_and_restarts() -> None:

@@ -13,8 +13,8 @@ from pwm_bench.baselines.ahac import Config, Learner, recipe
 from pwm_bench.baselines.ahac.horizon import AdaptiveHorizon, dual_step
 from pwm_bench.baselines.ahac.train import converged
 from pwm_bench.envs.errors import UsageError
-from tests.baselines import learners
-from tests.toy import mean_return
+from pwm_bench.testing import learners
+from pwm_bench.testing.toy import mean_return
 
 SMALL = Config(
     num_envs=4, horizon=6, min_horizon=2, hidden_actor=(8,), hidden_critic=(8,), critic_iterations=7,

@@ -10,8 +10,8 @@ import torch
 from pwm_bench.baselines import shac
 from pwm_bench.baselines.apg import Config, Learner, recipe
 from pwm_bench.envs.errors import UsageError
-from tests.baselines import learners
-from tests.toy import mean_return, toy_env
+from pwm_bench.testing import learners
+from pwm_bench.testing.toy import mean_return, toy_env
 
 SMALL = Config(num_envs=4, horizon=5, hidden_actor=(8,), actor_learning_rate=5e-3)
 

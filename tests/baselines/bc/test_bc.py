@@ -9,9 +9,9 @@ import torch
 from pwm_bench.baselines.bc import Cloner, Config
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.expert import Expert
+from pwm_bench.testing.company import assert_company_changes_nothing
+from pwm_bench.testing.host_sync import exempt, no_host_sync
 from pwm_bench.world_model.dataset import Dataset, DatasetWriter, TaskInfo
-from tests.company import assert_company_changes_nothing
-from tests.host_sync import exempt, no_host_sync
 
 TASKS = (
     TaskInfo(name="wide", obs_dim=3, action_dim=2, episode_length=20),

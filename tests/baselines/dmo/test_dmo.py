@@ -13,8 +13,8 @@ from pwm_bench.baselines.dmo import Config, Learner, recipe
 from pwm_bench.baselines.dmo.model import DifferenceModel, gaussian_loss, softly_bounded
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.random import MemberStream
-from tests.baselines import learners
-from tests.toy import mean_return, toy_env
+from pwm_bench.testing import learners
+from pwm_bench.testing.toy import mean_return, toy_env
 
 SMALL = Config(
     num_envs=4, horizon=5, hidden_actor=(8,), hidden_critic=(8,), critic_iterations=2, critic_minibatches=2,

@@ -9,9 +9,9 @@ import torch
 from pwm_bench.baselines.ppo import Config, Learner
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import learner
-from tests.company import assert_company_changes_nothing
-from tests.host_sync import exempt, no_host_sync
-from tests.toy import toy_env
+from pwm_bench.testing.company import assert_company_changes_nothing
+from pwm_bench.testing.host_sync import exempt, no_host_sync
+from pwm_bench.testing.toy import toy_env
 
 SMALL = Config(num_envs=8, horizon=5, epochs=2, minibatches=2, hidden_actor=(16,), hidden_critic=(16,))
 ODD = dataclasses.replace(SMALL, num_envs=7, minibatches=5, hidden_actor=(13,), hidden_critic=(9, 5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pwm_bench.baselines.sac import Config, Learner
-from tests.toy import toy_env
+from pwm_bench.testing.toy import toy_env
 
 SMALL = Config(
     num_envs=4, horizon=5, batch_size=16, seed_steps=2, replay_capacity=400, hidden_actor=(8,), hidden_critic=(8,)

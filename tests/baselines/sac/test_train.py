@@ -10,10 +10,10 @@ import torch
 from pwm_bench.baselines.sac import Config, Learner
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import learner
+from pwm_bench.testing.company import assert_company_changes_nothing
+from pwm_bench.testing.host_sync import exempt, no_host_sync
+from pwm_bench.testing.toy import Aim, PointMass, mean_return, toy_env
 from tests.baselines.sac.factories import BUDGET, SMALL, make, stored, weights
-from tests.company import assert_company_changes_nothing
-from tests.host_sync import exempt, no_host_sync
-from tests.toy import Aim, PointMass, mean_return, toy_env
 
 ODD = dataclasses.replace(SMALL, num_envs=3, batch_size=9, hidden_actor=(13, 5), hidden_critic=(7,))
 

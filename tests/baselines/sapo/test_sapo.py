@@ -15,8 +15,8 @@ from pwm_bench.baselines.sapo.losses import normalised_entropy, temperature_loss
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.gaussian import squashed_log_prob
 from pwm_bench.learning.returns import td_lambda
-from tests.baselines import learners
-from tests.toy import mean_return
+from pwm_bench.testing import learners
+from pwm_bench.testing.toy import mean_return
 
 SMALL = Config(
     num_envs=4, horizon=5, hidden_actor=(8,), hidden_critic=(8,), critic_iterations=2, critic_minibatches=2,

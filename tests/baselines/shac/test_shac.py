@@ -11,8 +11,8 @@ import torch
 from pwm_bench.baselines.shac import Config, Learner, recipe
 from pwm_bench.baselines.shac.losses import segment_discounts, segment_returns
 from pwm_bench.envs.errors import UsageError
-from tests.baselines import learners
-from tests.toy import mean_return, toy_env
+from pwm_bench.testing import learners
+from pwm_bench.testing.toy import mean_return, toy_env
 
 SMALL = Config(
     num_envs=4,

@@ -12,7 +12,7 @@ import torch
 from pwm_bench import envs
 from pwm_bench.envs.simulator import Simulator, State
 from pwm_bench.envs.tasks import load_task
-from tests.envs.gradients import directional_error, rollout_objective
+from pwm_bench.testing.differences import directional_error, rollout_objective
 
 WORLDS = 4
 PLANAR = ("hopper", "cheetah", "walker2d")  # the root's height is the second coordinate, else the third

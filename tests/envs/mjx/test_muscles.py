@@ -11,7 +11,7 @@ import torch
 
 from pwm_bench import envs
 from pwm_bench.envs.simulator import Simulator, State
-from tests.envs.gradients import directional_error, rollout_objective
+from pwm_bench.testing.differences import directional_error, rollout_objective
 
 WORLDS = 8
 MUSCLE = "dyntype='none' gaintype='muscle' biastype='muscle' gainprm='{0}' biasprm='{0}' lengthrange='{1}'"

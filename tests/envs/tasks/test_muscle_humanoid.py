@@ -16,7 +16,7 @@ from pwm_bench.envs.tasks import load_task
 from pwm_bench.envs.tasks.muscles import MUSCLES, muscle_humanoid, normalised_lengths, posture, walking_postures
 from pwm_bench.envs.tasks.muscles.skeleton import STANDING_HEIGHT
 from pwm_bench.envs.tasks.muscles.table import muscle
-from tests.envs.gradients import directional_error, rollout_objective
+from pwm_bench.testing.differences import directional_error, rollout_objective
 
 SIDE = len(MUSCLES)
 GRAVITY = 9.81

@@ -12,7 +12,7 @@ from pwm_bench.envs.integrator import Integrator
 from pwm_bench.envs.simulator import Simulator, State
 from pwm_bench.envs.tasks import TASKS, Task, load_task
 from pwm_bench.envs.tasks.stiffness import touches_ground
-from tests.envs.gradients import directional_error, rollout_objective
+from pwm_bench.testing.differences import directional_error, rollout_objective
 from tests.envs.models import with_unit_axes
 
 WORLDS = 4

@@ -9,7 +9,7 @@ import torch
 
 from pwm_bench import envs
 from pwm_bench.envs.simulator import State
-from tests.envs.gradients import directional_error, rollout_objective
+from pwm_bench.testing.differences import directional_error, rollout_objective
 from tests.envs.warp.test_dynamics import mujoco_step
 
 TIMESTEP = 1e-3

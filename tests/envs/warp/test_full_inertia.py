@@ -14,7 +14,7 @@ from pwm_bench.envs.warp.model import build_link_tree
 from pwm_bench.envs.warp.simulator import SimulatorWarp
 from pwm_bench.parity.golden.file import BALL, FREE, HINGE, Joint
 from pwm_bench.parity.golden.frames import to_ours, to_theirs
-from tests.envs.gradients import directional_error
+from pwm_bench.testing.differences import directional_error
 
 LINEAR = Integrator(matrix_refresh=2, damping="explicit", rotation="linear")
 DT = 2e-3

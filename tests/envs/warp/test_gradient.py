@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pwm_bench import envs
 from pwm_bench.envs.simulator import State
 from pwm_bench.envs.tasks import load_task
-from tests.envs.gradients import directional_error, rollout_objective
+from pwm_bench.testing.differences import directional_error, rollout_objective
 from tests.envs.warp.trees import random_states, random_tree
 
 WORLDS = 8

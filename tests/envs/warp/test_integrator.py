@@ -15,7 +15,7 @@ from pwm_bench.envs.contact import CompliantContact
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.integrator import Integrator
 from pwm_bench.envs.simulator import State
-from tests.envs.gradients import directional_error, rollout_objective
+from pwm_bench.testing.differences import directional_error, rollout_objective
 from tests.envs.warp.trees import random_states, random_tree
 
 WORLDS = 4

@@ -10,7 +10,7 @@ import torch
 from pwm_bench import envs
 from pwm_bench.envs.simulator import State
 from pwm_bench.envs.warp import SimulatorWarp
-from tests.envs.gradients import directional_error, rollout_objective
+from pwm_bench.testing.differences import directional_error, rollout_objective
 from tests.envs.warp.muscles import add_muscles
 from tests.envs.warp.test_dynamics import mujoco_step, step_errors
 from tests.envs.warp.trees import random_states, random_tree_xml

@@ -62,8 +62,8 @@ STUDIES = {"toys": toy_study, "faulty": faulty_study, "shared": shared_study}
 
 def register() -> None:
     """Adds the toys to the registries."""
-    envs.TASKS.own["point_mass"] = "tests.toy:PointMass"
-    envs.SIMULATORS.own["toy"] = "tests.toy:SimulatorToy"
+    envs.TASKS.own["point_mass"] = "pwm_bench.testing.toy:PointMass"
+    envs.SIMULATORS.own["toy"] = "pwm_bench.testing.toy:SimulatorToy"
     registry.ALGORITHMS.own["fake"] = "tests.pwm_bench.fake_learner"
     studies.STUDIES.update(STUDIES)
     local.COMMAND = COMMAND

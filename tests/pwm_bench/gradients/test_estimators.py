@@ -13,14 +13,8 @@ from pwm_bench.gradients.controls import ClosedLoop
 from pwm_bench.gradients.estimators import first_order, mixed, score, smoothed
 from pwm_bench.gradients.landscape import Problem, returns
 from pwm_bench.gradients.moments import Estimate, Moments
-from tests.pwm_bench.gradients.known import (
-    BALL_NOISE,
-    ball,
-    ball_answer,
-    point_mass,
-    quadratic_answer,
-    quadratic_problem,
-)
+from pwm_bench.testing.quadratic import point_mass, quadratic_answer, quadratic_problem
+from tests.pwm_bench.gradients.known import BALL_NOISE, ball, ball_answer
 
 
 def z_scores(estimate: Estimate, truth: torch.Tensor) -> torch.Tensor:

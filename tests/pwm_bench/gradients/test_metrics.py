@@ -17,8 +17,8 @@ from pwm_bench.gradients.landscape import Landscape
 from pwm_bench.gradients.metrics import compare, gains, over_states, relative_error
 from pwm_bench.gradients.moments import Estimate
 from pwm_bench.gradients.smoothness import directional_smoothness, improvement, unit_directions
-from tests.pwm_bench.gradients.known import point_mass, quadratic_answer, quadratic_problem
-from tests.toy import PointMass
+from pwm_bench.testing.quadratic import point_mass, quadratic_answer, quadratic_problem
+from pwm_bench.testing.toy import PointMass
 
 
 def estimate(mean: torch.Tensor, variance: float = 0.0, count: float = 1.0, rejected: float = 0.0) -> Estimate:

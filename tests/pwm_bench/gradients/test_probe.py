@@ -7,7 +7,7 @@ import torch
 
 from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.probe import check_gradient, compare_with_differences
-from tests.toy import toy_env
+from pwm_bench.testing.toy import toy_env
 
 
 @pytest.mark.parametrize("task", ["ant", "cartpole", "hopper"])

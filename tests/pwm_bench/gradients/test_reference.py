@@ -16,9 +16,9 @@ from pwm_bench.gradients.reference import finite_differences, slope_error, smoot
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.starts import visited_states
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.testing.quadratic import point_mass, quadratic_answer, quadratic_problem
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.networks import WorldModel
-from tests.pwm_bench.gradients.known import point_mass, quadratic_answer, quadratic_problem
 
 STATES = 4
 

@@ -20,10 +20,10 @@ from pwm_bench.gradients.values import ValueTraining, fit_value
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
 from pwm_bench.studies import gradients as studies
+from pwm_bench.testing.quadratic import DISCOUNT, point_mass, quadratic_answer, quadratic_problem, quadratic_value
+from pwm_bench.testing.toy import PointMass, SimulatorToy, toy_env
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL, with_models
-from tests.pwm_bench.gradients.known import DISCOUNT, point_mass, quadratic_answer, quadratic_problem, quadratic_value
 from tests.pwm_bench.gradients.test_reference import relative_error, untrained_model
-from tests.toy import PointMass, SimulatorToy, toy_env
 
 TINY_VALUE = ValueTraining(env_steps=320, num_envs=8, rounds=3, hidden=(8,), batch_size=32)
 

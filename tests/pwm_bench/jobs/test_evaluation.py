@@ -6,8 +6,8 @@ import torch
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.tasks import load_task
 from pwm_bench.jobs.evaluation import Evaluator, make_env
+from pwm_bench.testing.toy import PointMass
 from tests.pwm_bench.cli.toy_cli import toy_spec
-from tests.toy import PointMass
 
 pytestmark = pytest.mark.usefixtures("toys")
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ import pytest
 from pwm_bench import envs
 from pwm_bench.envs.tasks import load_task
 from pwm_bench.jobs.fingerprint import task_hash
-from tests.toy import PointMass, toy_env
+from pwm_bench.testing.toy import PointMass, toy_env
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "runs"
 

@@ -6,7 +6,7 @@ import torch
 from pwm_bench.learning.layers import PopulationMLP
 from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule, polyak_update
 from pwm_bench.learning.random import MemberStream
-from tests.company import one_thread
+from pwm_bench.testing.company import one_thread
 
 P, K = 3, 2
 SHAPES = ((P, 4, 3), (P, 1, 3), (P * K, 3, 2))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceReplay
-from tests.host_sync import no_host_sync
+from pwm_bench.testing.host_sync import no_host_sync
 
 P, B = 2, 3
 N = P * B

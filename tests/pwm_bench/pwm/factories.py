@@ -9,8 +9,8 @@ import torch
 
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.train import Learner
+from pwm_bench.testing.toy import toy_env
 from pwm_bench.world_model.config import WorldModelConfig
-from tests.toy import toy_env
 
 HORIZON, WORLDS = 4, 6
 

@@ -11,10 +11,10 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.learner import Learner as LearnerProtocol
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.train import Learner
-from tests.company import assert_company_changes_nothing
-from tests.host_sync import exempt, no_host_sync
+from pwm_bench.testing.company import assert_company_changes_nothing
+from pwm_bench.testing.host_sync import exempt, no_host_sync
+from pwm_bench.testing.toy import toy_env
 from tests.pwm_bench.pwm.factories import HORIZON, WORLDS, tiny_config, tiny_model, toy_learner
-from tests.toy import toy_env
 
 NOTHING = {"world_model_loss", "actor_loss", "critic_loss", "imagined_return"}
 

@@ -177,7 +177,9 @@ def test_a_run_without_memory_and_others_beside_it(start, tmp_path):
 
 def _address_space() -> int:
     """Enough for an ordinary run, and not for one that takes 4 GB more [bytes]."""
-    script = "import torch, tests.toy, pwm_bench.jobs.train; print(open('/proc/self/statm').read().split()[0])"
+    script = (
+        "import torch, pwm_bench.testing.toy, pwm_bench.jobs.train; print(open('/proc/self/statm').read().split()[0])"
+    )
     try:
         text = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):

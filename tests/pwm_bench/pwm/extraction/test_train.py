@@ -14,11 +14,11 @@ from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import VARIANTS, ExtractionConfig, variant
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.pwm.imagination import imagine
+from pwm_bench.testing.company import assert_company_changes_nothing
+from pwm_bench.testing.host_sync import no_host_sync
 from pwm_bench.world_model.multitask import product
 from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel
-from tests.company import assert_company_changes_nothing
-from tests.host_sync import no_host_sync
 from tests.pwm_bench.world_model.multitask import reference as ref
 from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_model, tiny_weights
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.testing.host_sync import no_host_sync
 from pwm_bench.world_model.multitask.loss import percentile_range
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.recipes import RECIPES, recipe
 from pwm_bench.world_model.multitask.training import Pretrainer, model_loss
 from pwm_bench.world_model.multitask.twohot import TwoHotHead
-from tests.host_sync import no_host_sync
 from tests.pwm_bench.world_model.multitask import reference as ref
 from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_config, tiny_model, tiny_weights
 

@@ -32,7 +32,7 @@ class PointMass(Task):
     noise_dim = 4
     episode_length = 20
     control_dt = 0.1
-    source = "tests"
+    source = "pwm_bench.testing"
 
     def model(self) -> mujoco.MjModel:
         return mujoco.MjModel.from_xml_string(_MJCF)
