@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import mujoco
 import numpy as np
@@ -42,7 +42,7 @@ class Simulator(Protocol):
     and options of the simulator's own.
     """
 
-    capabilities: ClassVar[Capabilities]
+    capabilities: Capabilities
     name: str
     model: mujoco.MjModel
     num_worlds: int

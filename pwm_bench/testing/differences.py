@@ -29,7 +29,7 @@ def rollout_objective(simulator: Simulator, seed: int = 0) -> Callable[[Tensor, 
         for adr in quaternions:
             unit = torch.nn.functional.normalize(qpos[:, adr : adr + 4], dim=1)
             qpos = torch.cat((qpos[:, :adr], unit, qpos[:, adr + 4 :]), dim=1)
-        state, total = State(qpos, qvel), 0.0
+        state, total = State(qpos, qvel), qpos.new_zeros(qpos.shape[0])
         for u in ctrl:
             state = simulator.step(state, u)
             total = total + state.qpos @ weight_q + state.qvel @ weight_v

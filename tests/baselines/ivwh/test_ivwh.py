@@ -12,9 +12,9 @@ from pwm_bench.baselines import shac
 from pwm_bench.baselines.ivwh import Config, Learner, recipe
 from pwm_bench.baselines.ivwh.losses import bias_bounded_weight, inverse_variance_weight, mixed, score_gradients
 from pwm_bench.envs.errors import UsageError
-from tests.baselines import learners
+from pwm_bench.testing import learners
+from pwm_bench.testing.toy import mean_return
 from tests.baselines.rpo.test_rpo import as_shac
-from tests.toy import mean_return
 
 SMALL = Config(
     num_envs=4, horizon=5, hidden_actor=(8,), hidden_critic=(8,), critic_iterations=2, critic_minibatches=2,

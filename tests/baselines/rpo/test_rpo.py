@@ -13,8 +13,8 @@ from pwm_bench.baselines import shac
 from pwm_bench.baselines.rpo import Config, Learner, recipe
 from pwm_bench.baselines.rpo.losses import reuse_weights, surrogate
 from pwm_bench.envs.errors import UsageError
-from tests.baselines import learners
-from tests.toy import mean_return
+from pwm_bench.testing import learners
+from pwm_bench.testing.toy import mean_return
 
 SMALL = Config(
     num_envs=4, horizon=5, hidden_actor=(8,), hidden_critic=(8,), critic_iterations=2, critic_minibatches=2,
