@@ -48,5 +48,5 @@ class CloneJob(ExpertsJob):
 
     def __init__(self, spec: CloneSpec, folder: Path | None = None) -> None:
         device = resolve_device(spec.device)
-        data = Dataset(spec.open_inputs("data"), best=spec.config.best)
+        data = Dataset(spec.open_inputs("data"), best=spec.config.best, verify=True)
         super().__init__(spec, Cloner(data, spec.experts, spec.config, device=device), device)

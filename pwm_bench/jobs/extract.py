@@ -59,7 +59,7 @@ class ExtractJob(ExpertsJob):
     def __init__(self, spec: ExtractionSpec, folder: Path | None = None) -> None:
         device = resolve_device(spec.device)
         paths = spec.open_inputs("data")
-        data = Dataset(paths)
+        data = Dataset(paths, verify=True)
         model = load_model(spec.open_input("model"), device=device)
         if data.action_dim > model.config.action_dim or data.obs_dim > model.config.observation_dim:
             raise UsageError(

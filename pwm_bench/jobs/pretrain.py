@@ -203,7 +203,7 @@ class PretrainJob(Job):
         self.budget = Budget(unit="gradient_steps", total=spec.gradient_steps, limits=_limits(spec))
         self._spec = spec
         paths = spec.open_inputs("data")
-        self._data = Dataset(paths, split="train", holdout=spec.holdout)
+        self._data = Dataset(paths, split="train", holdout=spec.holdout, verify=True)
         self._held_out = _held_out(paths, spec.holdout)
         self.evaluations = 0 if self._held_out is None else spec.evaluations
         self._model = self._build()

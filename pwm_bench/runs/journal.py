@@ -12,6 +12,7 @@ from pwm_bench.runs.job import EvaluationResult, Job
 from pwm_bench.runs.memory import peak_memory
 from pwm_bench.store import provenance
 from pwm_bench.store.files import write_atomic
+from pwm_bench.store.inputs import content_digest
 from pwm_bench.store.results import RunDirectory, now
 from pwm_bench.store.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord, Status
 from pwm_bench.store.spec import Spec
@@ -117,6 +118,8 @@ class Journal:
         diverged = [member for member in self.record.members if member.status == "diverged"]
         named = [f"{m.label} diverged{f' at {m.diverged_at:,} env steps' if m.diverged_at else ''}" for m in diverged]
         more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
+        logs = (log.path for log in (self.directory.metrics, self.directory.evaluations))
+        self.record.logs = {file.name: content_digest(file) for file in logs if file.exists()}
         self.write("ok" if self.any_alive else "diverged", "; ".join([*named[:_NAMED], *more]) or None)
 
     def fail(self, error: BaseException) -> None:

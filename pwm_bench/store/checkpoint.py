@@ -1,7 +1,7 @@
 """Checkpoints: nested state to safetensors and JSON and back. Nothing is ever unpickled.
 
-A checkpoint directory holds ``state.json`` (structure, plain values, and the name, size and SHA-256 of the tensor
-file) and one ``tensors-<hash>.safetensors``. Saving writes a new tensor file, then replaces ``state.json`` in one
+A checkpoint directory holds ``state.json`` (structure, plain values, name, size and SHA-256 of the tensor file, and its
+own) and one ``tensors-<hash>.safetensors``. Saving writes a new tensor file, then replaces ``state.json`` in one
 rename, and only then removes the old tensor file: a kill at any moment leaves the old or the new checkpoint, whole.
 """
 
@@ -24,6 +24,7 @@ from torch import Tensor
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.checkpoint_files import STATE, VERSION, exists, read
 from pwm_bench.store.files import sync_directory, write_atomic
+from pwm_bench.store.seal import seal
 
 __all__ = ["Checkpoint", "exists", "load", "restoring", "save"]
 
@@ -65,7 +66,7 @@ def save(path: Path, state: Any, *, spec_id: str) -> None:
         "tensors": {"file": name, "bytes": len(data), "sha256": digest},
         "state": structure,
     }
-    write_atomic(path / STATE, json.dumps(header))
+    write_atomic(path / STATE, json.dumps(seal(header)))
     for leftover in (*path.glob("tensors-*.safetensors"), *path.glob(".*.tmp")):
         if leftover.name != name:
             leftover.unlink(missing_ok=True)

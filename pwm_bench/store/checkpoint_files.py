@@ -1,6 +1,6 @@
 """The two files of a checkpoint, read and checked without torch: what loads a checkpoint and what verifies it agree.
 
-``state.json`` holds structure, plain values, and the name, size and SHA-256 of the tensor file; the tensor file is
+``state.json`` holds structure, plain values, name, size and SHA-256 of the tensor file, and its own; the tensor file is
 safetensors: eight bytes with the length of a JSON header, the header, the numbers. A file is known by that form and
 never by its first byte alone, which is the lowest one of a length and may be anything.
 """
@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.seal import SEAL, seal_of
 
 __all__ = ["STATE", "VERSION", "CheckpointFiles", "exists", "read"]
 
-VERSION = 1
+VERSION = 2
 STATE = "state.json"
 _REMEDY = "restore it, or remove the folder to begin the run again"
 _PICKLE_MAGIC = (b"\x80", b"PK\x03\x04", b"(dp", b"cos\n")  # pickle protocols 2 and up, torch.save's zip, protocol 0
@@ -61,7 +62,8 @@ def read(path: Path, *, spec_id: str) -> CheckpointFiles:
             "checkpoints are safetensors and JSON; remove the folder to begin the run again"
         )
     try:
-        header = json.loads((path / STATE).read_bytes())
+        sealed = json.loads((path / STATE).read_bytes())
+        header = {name: value for name, value in sealed.items() if name != SEAL}
         version, owner, expected, structure = (header[k] for k in ("version", "spec", "tensors", "state"))
         file = path / Path(expected["file"]).name
         data = file.read_bytes()
@@ -69,10 +71,12 @@ def read(path: Path, *, spec_id: str) -> CheckpointFiles:
         raise UsageError(f"{path}: checkpoint is incomplete, {error.filename} is missing; {_REMEDY}") from None
     except OSError as error:
         raise UsageError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError(f"{path / STATE}: not a checkpoint, or truncated; {_REMEDY}") from None
     if version != VERSION:
         raise UsageError(f"{path}: checkpoint version {version}, this pwm-bench reads {VERSION}; {_REMEDY}")
+    if sealed.get(SEAL) != seal_of(header):
+        raise UsageError(f"{path / STATE}: altered (its checksum does not match); {_REMEDY}")
     if owner != spec_id:
         raise UsageError(f"{path}: checkpoint of run {owner}, not of {spec_id}; remove it or put it back there")
     names = _tensor_names(data)

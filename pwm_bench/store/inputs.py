@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ from pwm_bench.envs.errors import UsageError, unknown
 __all__ = ["Input", "Pending", "content_digest", "find_input", "numbered"]
 
 T = TypeVar("T")
+_SETTLED = 2_000_000_000
+"""Age at which a file's time stamps tell whether it has changed since [ns]."""
+_read: dict[Path, tuple[tuple[int, ...], str]] = {}
+"""Files that were read: their state then, and their digest."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,5 +108,21 @@ def numbered(name: str, several: Sequence[T]) -> dict[str, T]:
 
 
 def _of_file(path: Path) -> str:
+    """The SHA-256 of a file. Within one process what lies unchanged is read once: an input is looked at when a run is
+    asked for and again when it begins, and data may be larger than memory."""
+    before = _state(path)
+    known = _read.get(path)
+    if known is not None and known[0] == before:
+        return known[1]
     with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    settled = time.time_ns() - before[-1] > _SETTLED  # a file's time stamps are too coarse for what changes at once
+    if settled and _state(path) == before:
+        _read[path] = before, digest
+    return digest
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What differs after a file was written to or replaced; last the time of that."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

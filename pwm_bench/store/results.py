@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.files import JsonLines, write_atomic
 from pwm_bench.store.lock import RunLock, holder
+from pwm_bench.store.seal import SEAL, seal_of
 
 if TYPE_CHECKING:
     from pwm_bench.store.schema import RunRecord
@@ -166,8 +167,9 @@ class RunDirectory:
             raise self._damaged(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
     def write(self, record: RunRecord) -> None:
-        """Replaces the record, atomically."""
+        """Replaces the record, atomically, with its checksum in it."""
         record.updated_at = now()
+        record.sha256 = seal_of(json.loads(record.model_dump_json(exclude={SEAL})))
         write_atomic(self.record_file, record.model_dump_json(indent=2) + "\n")
 
     def _damaged(self, what: str) -> UsageError:

@@ -197,6 +197,10 @@ class RunRecord(_Model):
     provenance: Provenance | None = None
     attempts: int = 1
     """Processes that worked on it: 1 plus the number of resumes."""
+    logs: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of metrics and evaluations by the files' names, once the run has finished."""
+    sha256: str | None = None
+    """Checksum of all other fields, see `pwm_bench.store.seal`; null in records from before there was one."""
     started_at: str
     """UTC, ISO 8601."""
     updated_at: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import content_digest
 from pwm_bench.store.results import FINISHED, RunDirectory
 from pwm_bench.store.schema import RunRecord
+from pwm_bench.store.seal import SEAL, seal_of
 
 __all__ = ["verify"]
 
@@ -22,8 +24,9 @@ _TOLERANCE = 1e-9
 def verify(directory: RunDirectory) -> list[str]:
     """Everything that is wrong with a run, one line each; empty if nothing is.
 
-    The record must be readable, lie under its id, and have the id that its spec has. Each file that the run leaves for
-    others must have the content that the record has the digest of. Where there is a population, the evaluations must be
+    The record must be readable and as it was written, lie under its id, and have the id that its spec has, as must the
+    spec beside it. Each file that the run leaves for others, and what it has measured, must have the content that the
+    record has the digest of. Where there is a population, the evaluations must be
     complete and end where the record says, with the returns that it says; where there is none, a finished run must have
     left a file. The checkpoint, if there is one, must be one that can be loaded.
     """
@@ -31,7 +34,7 @@ def verify(directory: RunDirectory) -> list[str]:
         record = directory.read()
     except UsageError as error:
         return [str(error)]
-    problems = _identity(directory, record) + _artifacts(directory, record)
+    problems = _identity(directory, record) + _contents(directory, record) + _artifacts(directory, record)
     if record.members:
         problems += _logs(directory, record)
     elif "algorithm" in record.spec:  # a learner trains seeds
@@ -39,6 +42,31 @@ def verify(directory: RunDirectory) -> list[str]:
     elif record.status in FINISHED and not record.artifacts:
         problems.append(f"{directory.record_file}: the run is {record.status} but has left no file")
     problems += _checkpoint(directory.checkpoint, record.id)
+    return problems
+
+
+def _contents(directory: RunDirectory, record: RunRecord) -> list[str]:
+    """What has been altered in record, spec and logs since they were written."""
+    problems = []
+    values = json.loads(directory.record_file.read_bytes())
+    said = values.pop(SEAL, None)
+    if said is not None and said != seal_of(values):
+        problems.append(f"{directory.record_file}: its checksum does not match: altered")
+    if directory.spec_file.exists():
+        try:
+            spec = json.loads(directory.spec_file.read_bytes())
+            same = identity(spec.pop("kind"), spec) == record.id
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            same = False
+        if not same:
+            problems.append(f"{directory.spec_file}: is not the spec of run {record.id}: altered")
+    for name, digest in record.logs.items():
+        file = directory.path / Path(name).name
+        try:
+            if content_digest(file) != digest:
+                problems.append(f"{file}: its content has another digest than the record says: altered")
+        except UsageError as error:
+            problems.append(f"{error}; the record has it")
     return problems
 
 

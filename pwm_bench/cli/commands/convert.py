@@ -93,7 +93,7 @@ class Convert:
 
         suite, entries = spec(self.suite), _ENTRIES[self.suite]
         done = to_chunks(
-            Dataset(find_input(self.source, "data").path),
+            Dataset(find_input(self.source, "data").path, verify=True),
             self.target,
             suite.names,
             obs_dim=suite.obs_dim,

@@ -29,10 +29,10 @@ class Results:
     """List, show, check, merge and export the runs in the results folder."""
 
     action: Annotated[str, tyro.conf.Positional, option("ACTION")]
-    """ls [STUDY ...]: studies, or the runs of these. show RUN: one run. verify [STUDY ...]: check files against each
-    other. merge FOLDER ...: copy runs of other results folders into this one. export STUDY ...: data files.
-    export-policy RUN: what it has trained, with its normaliser, for use without pwm-bench. remove RUN ...: set runs
-    aside, in removed/ in the results folder."""
+    """ls [STUDY ...]: studies, or the runs of these. show RUN: one run. verify [STUDY | FOLDER ...]: check the files of
+    studies, or of the folder of a data set or world model. merge FOLDER ...: copy runs of other results folders into
+    this one. export STUDY ...: data files. export-policy RUN: what it has trained, with its normaliser, for use without
+    pwm-bench. remove RUN ...: set runs aside, in removed/ in the results folder."""
     names: Annotated[tuple[str, ...], tyro.conf.Positional, option("NAME ...")] = ()
     """Studies, a run id or its beginning, or folders."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -59,11 +59,12 @@ class Results:
         if self.action not in ACTIONS:
             raise unknown("action", self.action, ACTIONS)
         store = Store(self.results)
-        if self.action != "merge" and not store.studies():
+        folders = [name for name in self.names if self.action == "verify" and _is_folder(Path(name))]
+        if self.action != "merge" and not store.studies() and not folders:
             raise UsageError(f"{store.root}: holds no runs yet; begin with `pwm-bench sweep quickstart`")
         if self.action in ("ls", "verify"):
             for name in self.names:
-                if name not in store.studies():
+                if name not in store.studies() and name not in folders:
                     raise unknown("study", name, store.studies())
         return {
             "ls": lambda: _ls(store, self.names, self.all),
@@ -237,7 +238,12 @@ def _verify(store: Store, studies: Sequence[str]) -> int:
     from pwm_bench.store.verify import verify
 
     checked = wrong = 0
-    for study in studies or store.studies():
+    folders = [name for name in studies if name not in store.studies()]
+    for folder in map(Path, folders):
+        problem = _folder_problem(folder)
+        wrong += problem is not None
+        print(problem or f"{folder}: sound")
+    for study in [name for name in studies if name not in folders] or ([] if folders else store.studies()):
         for directory in store.runs(study):
             checked += 1
             problems = verify(directory)
@@ -249,8 +255,28 @@ def _verify(store: Store, studies: Sequence[str]) -> int:
         except UsageError as error:
             wrong += 1
             print(error)
-    print(f"{checked} runs checked, {wrong or 'none'} with problems")
+    if checked or not folders:
+        print(f"{checked} runs checked, {wrong or 'none'} with problems")
     return 1 if wrong else 0
+
+
+def _is_folder(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("dataset.json", "model.json"))
+
+
+def _folder_problem(path: Path) -> str | None:
+    """What is wrong with a data set or a world model that lies in a folder of its own; None if nothing is."""
+    from pwm_bench.world_model.dataset import Dataset
+    from pwm_bench.world_model.multitask.files import load_model
+
+    try:
+        if (path / "dataset.json").is_file():
+            Dataset(path, verify=True)
+        else:
+            load_model(path)
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 def _remove(store: Store, names: Sequence[str]) -> int:

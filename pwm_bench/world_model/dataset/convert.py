@@ -1,7 +1,8 @@
 """Converts TD-MPC2's chunks into shards, once, and shards into chunks.
 
 Chunks are mapped, and copied a block of episodes at a time; shards are completed on the way, each noting which
-episodes of which chunk it holds, so a conversion that was cut off goes on from its last complete shard.
+episodes of which chunk it holds, so a conversion that was cut off goes on from its last complete shard. Where shards
+end depends on the chunks alone: the data is the same, to the byte, however often it was cut off.
 """
 
 from __future__ import annotations
@@ -89,15 +90,14 @@ def from_chunks(
                     last = min(first + block, chunk.episodes)
                     _copy(chunk, first, last, writer)
                     seen += last - first
+                    if writer.open_rows >= rows_per_shard or last == chunk.episodes:
+                        writer.flush(note | {"first": begin, "last": last})
+                        begin = last
                     if report is not None:
                         report(seen, total)
-                    if writer.open_rows >= rows_per_shard:
-                        done = begin + writer.open_episodes
-                        writer.flush(note | {"first": begin, "last": done})
-                        begin = done
-            finally:  # interrupted: what is whole is kept, and noted
-                done = begin + writer.open_episodes
-                writer.flush(note | {"first": begin, "last": done})
+            except BaseException:  # interrupted: the next call begins this shard again
+                writer.discard()
+                raise
     result = Dataset(target)
     return Converted(files=len(files), episodes=result.num_episodes(), skipped=dict(result.skipped))
 

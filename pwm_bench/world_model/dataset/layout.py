@@ -6,7 +6,7 @@
         action.npy          float32 (R, A), zero-padded
         reward.npy          float32 (R,)
         episodes.npy        one entry an episode: task, transitions, first row, return, success (see `EPISODE`)
-        shard.json          rows, episodes, checksums, skipped episodes, and where the data came from
+        shard.json          rows, episodes, checksums (its own too), skipped episodes, and where the data came from
     shard-000001.partial/   being written, or left by a process that died; never read
 
 An episode of T transitions has T + 1 rows: row t holds o_t, and the a_t and r_t that followed; the last row's action
@@ -28,10 +28,11 @@ from typing import Any
 import numpy as np
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.seal import seal, unsealed
 
 __all__ = ["EPISODE", "Header", "Shard", "TaskInfo", "open_shard", "read_header", "shard_folders", "write_json"]
 
-VERSION = 1
+VERSION = 2
 HEADER = "dataset.json"
 SHARD = "shard.json"
 PARTIAL = ".partial"
@@ -102,7 +103,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_header(path: Path, header: Header) -> None:
     """Creates ``dataset.json``."""
-    write_json(path / HEADER, {"format": "pwm-bench dataset", "version": VERSION, **asdict(header)})
+    write_json(path / HEADER, seal({"format": "pwm-bench dataset", "version": VERSION, **asdict(header)}))
 
 
 def read_header(path: Path) -> Header:
@@ -120,16 +121,17 @@ def read_header(path: Path) -> Header:
             raise UsageError(
                 f"{file}: dataset version {value['version']}, this pwm-bench reads {VERSION}; collect anew"
             )
+        value = unsealed(value)
         tasks = tuple(TaskInfo(**task) for task in value["tasks"])
         header = Header(tasks=tasks, obs_dim=int(value["obs_dim"]), action_dim=int(value["action_dim"]))
     except FileNotFoundError:
         raise UsageError(
             f"{path}: not a dataset ({HEADER} is missing); name a folder that collect has written"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         if isinstance(error, UsageError):
             raise
-        raise UsageError(f"{file}: damaged; restore it, or collect the data again") from None
+        raise UsageError(f"{file}: damaged ({error}); restore it, or collect the data again") from None
     check_tasks(header, file)
     return header
 
@@ -179,9 +181,14 @@ def open_shard(folder: Path, header: Header, *, verify: bool = False) -> Shard:
     remedy = "remove the shard's folder, and collect or convert again: only what is missing is made"
     try:
         info = json.loads((folder / SHARD).read_bytes())
+        if info["version"] != VERSION:
+            raise UsageError(f"{folder / SHARD}: version {info['version']}, this pwm-bench reads {VERSION}; {remedy}")
+        info = unsealed(info)
         rows, count, sums = int(info["rows"]), int(info["episodes"]), dict(info["crc32"])
         skipped, source = dict(info["skipped"]), dict(info["source"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, UsageError):
+            raise
         raise UsageError(f"{folder / SHARD}: missing or damaged; {remedy}") from None
     shapes: dict[str, tuple[int, ...]] = {
         "obs": (rows, header.obs_dim),

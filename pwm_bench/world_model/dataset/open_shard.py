@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pwm_bench.store.seal import seal
 from pwm_bench.world_model.dataset import layout
 from pwm_bench.world_model.dataset.layout import EPISODE, Header
 
@@ -48,14 +49,16 @@ class OpenShard:
             file.close()
         layout.write_json(
             self._folder / layout.SHARD,
-            {
-                "version": layout.VERSION,
-                "rows": self.rows,
-                "episodes": self.episodes,
-                "crc32": {name: file.crc32 for name, file in self._files.items()},
-                "skipped": skipped,
-                "source": source,
-            },
+            seal(
+                {
+                    "version": layout.VERSION,
+                    "rows": self.rows,
+                    "episodes": self.episodes,
+                    "crc32": {name: file.crc32 for name, file in self._files.items()},
+                    "skipped": skipped,
+                    "source": source,
+                }
+            ),
         )
         _sync(self._folder)
         os.rename(self._folder, self._final)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
 import json
 import shlex
 from pathlib import Path
@@ -12,15 +12,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
+from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import write_atomic
+from pwm_bench.store.seal import seal, unsealed
 from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.tdmpc2_format import load_checked
 
 __all__ = ["load_model", "read_config", "save_model"]
 
-_WEIGHTS, _DESCRIPTION, _VERSION = "model.safetensors", "model.json", 1
+_WEIGHTS, _DESCRIPTION, _VERSION = "model.safetensors", "model.json", 2
 
 
 def save_model(folder: Path, model: MultitaskModel) -> None:
@@ -32,9 +34,11 @@ def save_model(folder: Path, model: MultitaskModel) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    write_atomic(folder / _WEIGHTS, save_safetensors(tensors))
-    description = {"version": _VERSION, "config": dataclasses.asdict(model.config)}
-    write_atomic(folder / _DESCRIPTION, json.dumps(description, indent=2) + "\n")
+    content = save_safetensors(tensors)
+    write_atomic(folder / _WEIGHTS, content)
+    weights = hashlib.sha256(content).hexdigest()
+    description = {"version": _VERSION, "config": configs.to_json(model.config), "weights": weights}
+    write_atomic(folder / _DESCRIPTION, json.dumps(seal(description), indent=2) + "\n")
 
 
 def load_model(path: Path, *, device: torch.device | str = "cpu") -> MultitaskModel:
@@ -47,9 +51,14 @@ def load_model(path: Path, *, device: torch.device | str = "cpu") -> MultitaskMo
     Raises:
         UsageError: missing, truncated, damaged, or of another program.
     """
-    config, weights = read_config(path), path / _WEIGHTS
+    (config, digest), weights = _read_description(path), path / _WEIGHTS
     try:
-        state = load_safetensors(weights.read_bytes())
+        content = weights.read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise UsageError(
+                f"{weights}: truncated or altered (its checksum does not match); restore it, or make the model again"
+            )
+        state = load_safetensors(content)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{weights}: missing or truncated ({error}); restore it or make the model again") from None
     model = MultitaskModel(config, seed=None, device=device)
@@ -63,6 +72,11 @@ def read_config(folder: Path) -> ModelConfig:
     Raises:
         UsageError: see `load_model`.
     """
+    return _read_description(folder)[0]
+
+
+def _read_description(folder: Path) -> tuple[ModelConfig, str]:
+    """What a model consists of, and the digest of its weights."""
     if folder.suffix == ".pt":
         raise UsageError(
             f"{folder}: a checkpoint of another program: first bring it in, "
@@ -71,13 +85,17 @@ def read_config(folder: Path) -> ModelConfig:
     description = folder / _DESCRIPTION
     if not description.is_file():
         raise UsageError(f"{folder}: holds no world model ({_DESCRIPTION} is missing); give the folder of one")
+    remedy = "restore it or make the model again"
     try:
         values = json.loads(description.read_bytes())
-        version, config = values["version"], ModelConfig(**values["config"])
+        version = values["version"]
+        if version != _VERSION:
+            raise UsageError(
+                f"{description}: version {version}, this pwm-bench reads {_VERSION}; make the model again with this one"
+            )
+        values = unsealed(values)
+        return configs.from_json(ModelConfig, values["config"], where="config"), str(values["weights"])
     except UsageError as error:
-        raise UsageError(f"{description}: {error}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{description}: damaged ({error}); restore it or make the model again") from None
-    if version != _VERSION:
-        raise UsageError(f"{description}: version {version}, this pwm-bench reads {_VERSION}: update it")
-    return config
+        raise UsageError(str(error) if str(description) in str(error) else f"{description}: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(f"{description}: damaged ({error}); {remedy}") from None

@@ -18,7 +18,7 @@ from pwm_bench.store.spec import Spec
 from pwm_bench.store.verify import verify
 from tests.pwm_bench.runs.test_run import lines
 
-NOT_NUMBERS = ("clocks", "memory", "provenance", "attempts", "started_at", "updated_at")
+NOT_NUMBERS = ("clocks", "memory", "provenance", "attempts", "started_at", "updated_at", "logs", "sha256")
 
 
 def outcome(directory: RunDirectory) -> tuple:

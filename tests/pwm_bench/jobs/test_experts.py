@@ -179,6 +179,17 @@ def test_a_changed_input_is_refused_and_nothing_left(tmp_path):
     assert not results.run(spec.study, spec.id).record_file.exists()
 
 
+def test_altered_data_is_found_before_anything_is_learned_from_it(tmp_path):
+    place = make_place(tmp_path / "place")
+    file = next((place / "data").rglob("reward.npy"))
+    content = bytearray(file.read_bytes())
+    content[-70] ^= 0x40
+    file.write_bytes(content)
+    for make in SPECS.values():
+        with pytest.raises(UsageError, match=r"reward.npy: altered \(its checksum does not match\)"):
+            carry_out(make(place), Results(tmp_path / "results"))
+
+
 def test_data_that_does_not_fit_the_model_is_refused(place, tmp_path):
     with pytest.raises(UsageError, match="unknown task in the data 'walker-run'"):
         carry_out(extraction(place, tasks=(TASKS[0], "walker-run")), Results(tmp_path))
@@ -238,6 +249,14 @@ def test_a_checkpoint_of_another_version_is_named(place, tmp_path):
     checkpoint.save(path, state, spec_id=spec.id)
     with pytest.raises(UsageError, match=r"checkpoint: holds no 'starts'.*another version"):
         carry_out(spec, results)
+    directory = results.run(spec.study, spec.id)
+    kept = [file.read_bytes() for file in (directory.record_file, directory.metrics.path, directory.evaluations.path)]
+    header = path / "state.json"
+    header.write_text(header.read_text().replace('"iteration"', '"iterations"', 1))
+    with pytest.raises(UsageError, match=r"state.json: altered"):
+        carry_out(spec, results)
+    files = (directory.record_file, directory.metrics.path, directory.evaluations.path)
+    assert [file.read_bytes() for file in files] == kept  # a damaged checkpoint leaves what there is
 
 
 def test_starts_are_observations_of_the_members_task(place):

@@ -10,6 +10,7 @@ from safetensors.torch import save as save_safetensors
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store import checkpoint
+from pwm_bench.store.seal import seal
 
 SPEC = "0123456789ab"
 
@@ -114,7 +115,8 @@ def damage(path, how) -> None:
         tensors.write_bytes(data)
         values = json.loads(header.read_text())
         values["tensors"] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        header.write_text(json.dumps(values))
+        del values["sha256"]
+        header.write_text(json.dumps(seal(values)))
     elif how == "pickle instead":
         header.unlink()
         torch.save({"x": torch.ones(1)}, path / "model.pt")
@@ -122,7 +124,8 @@ def damage(path, how) -> None:
         tensors.write_bytes(data := save_safetensors({"y": torch.ones(1)}))
         values = json.loads(header.read_text())
         values["tensors"] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        header.write_text(json.dumps(values))
+        del values["sha256"]
+        header.write_text(json.dumps(seal(values)))
     elif how == "newer version":
         header.write_text(json.dumps(json.loads(header.read_text()) | {"version": 99}))
 
@@ -157,6 +160,21 @@ def test_damaged_and_dangerous_checkpoints_are_refused(tmp_path, how, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('["step", 3]', '["step", 4]'), ('["rate", 0.5]', '["rate", 0.25]'), ("a name", "a game"), ("[1, 2]", "[2, 1]"),
+     ('"state"', '"stale"'), ('["step", 3], ', "")],
+)  # fmt: skip
+def test_an_edit_of_any_plain_value_is_noticed(tmp_path, old, new):
+    state = {"x": torch.ones(1), "step": 3, "rate": 0.5, "text": "a name", "list": [1, 2]}
+    checkpoint.save(tmp_path, state, spec_id=SPEC)
+    header = tmp_path / "state.json"
+    assert header.read_text().count(old) == 1
+    header.write_text(header.read_text().replace(old, new))
+    with pytest.raises(UsageError, match=r"state.json: (altered|not a checkpoint)"):
+        checkpoint.load(tmp_path, spec_id=SPEC)
+
+
 def test_another_runs_checkpoint_is_refused(tmp_path):
     checkpoint.save(tmp_path, {"x": torch.ones(1)}, spec_id="ffffffffffff")
     with pytest.raises(UsageError, match="checkpoint of run ffffffffffff, not of 0123456789ab"):
@@ -170,7 +188,8 @@ def test_a_tensor_file_name_cannot_leave_the_directory(tmp_path):
     tensors.rename(tmp_path / tensors.name)
     header = json.loads((inside / "state.json").read_text())
     header["tensors"]["file"] = f"../{tensors.name}"
-    (inside / "state.json").write_text(json.dumps(header))
+    del header["sha256"]
+    (inside / "state.json").write_text(json.dumps(seal(header)))
     with pytest.raises(UsageError, match="incomplete"):
         checkpoint.load(inside, spec_id=SPEC)
 

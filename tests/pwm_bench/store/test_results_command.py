@@ -16,9 +16,13 @@ from pwm_bench.store.merge import merge
 from pwm_bench.store.results import Results
 from pwm_bench.store.schema import Counts
 from pwm_bench.store.verify import verify
+from pwm_bench.world_model.multitask.files import save_model
+from pwm_bench.world_model.multitask.networks import MultitaskModel
 from tests.pwm_bench.cli.toy_cli import toy_spec
 from tests.pwm_bench.conftest import ROOT
 from tests.pwm_bench.store.factories import write_run
+from tests.pwm_bench.world_model.multitask.datasets import write_linear_data
+from tests.pwm_bench.world_model.multitask.factories import tiny_config
 
 COMMITTED = ROOT / "results" / "reference"
 
@@ -171,7 +175,14 @@ WRONG = {
     "checkpoint": (lambda d: flip(checkpoint(d)), "its checksum does not match"),
     "checkpoint without a tensor": (
         lambda d: edit(checkpoint(d).parent / "state.json", lambda h: h["state"]["items"][0][1].update(name="y")),
-        "holds no 'y'"),
+        "its checksum does not match"),
+    "a count": (
+        lambda d: edit(d.record_file, lambda r: r["counts"].update(gradient_steps=7)), "run.json: its checksum"),
+    "a metric": (lambda d: d.metrics.path.write_text(d.metrics.path.read_text().replace("1.0", "1.5", 1)),
+        "metrics.jsonl: its content has another digest"),
+    "a return in the middle": (lambda d: d.evaluations.path.write_text(d.evaluations.path.read_text().replace(
+        "0.0", "0.5", 1)), "evaluations.jsonl: its content has another digest"),
+    "the spec beside it": (lambda d: d.spec_file.write_text('{"kind": "train"}'), "spec.json: is not the spec of run"),
     "record": (lambda d: d.record_file.write_text("{"), "damaged"),
 }  # fmt: skip
 
@@ -184,6 +195,18 @@ def test_verify_finds(capsys, finished, how):
     assert any(message in problem for problem in verify(finished)), verify(finished)
     text, _ = run(capsys, "verify", "--results", finished.path.parents[2], code=1)
     assert "1 runs checked, 1 with problems" in text
+
+
+def test_verify_looks_at_folders_of_data_and_models(capsys, tmp_path):
+    write_linear_data(tmp_path / "data", episodes=2)
+    save_model(tmp_path / "model", MultitaskModel(tiny_config(), seed=0))
+    folders = [str(tmp_path / name) for name in ("data", "model")]
+    text, _ = run(capsys, "verify", *folders, "--results", tmp_path)
+    assert text.splitlines() == [f"{folder}: sound" for folder in folders]
+    for file in (next((tmp_path / "data").rglob("obs.npy")), tmp_path / "model" / "model.safetensors"):
+        flip(file)
+    text, _ = run(capsys, "verify", *folders, "--results", tmp_path, code=1)
+    assert [line.partition("altered")[1] for line in text.splitlines()] == ["altered"] * 2
 
 
 def test_verify_accepts_a_sound_checkpoint(finished):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.seal import seal, unsealed
 from pwm_bench.world_model.dataset import Dataset
 from tests.pwm_bench.world_model.dataset.factories import PLAN, write
 
@@ -90,7 +91,17 @@ def test_altered_numbers_are_found_when_verifying(path):
     ],
 )
 def test_damaged_header(path, change, message):
-    header = json.loads((path / "dataset.json").read_text())
+    header = unsealed(json.loads((path / "dataset.json").read_text()))
     change(header)
-    (path / "dataset.json").write_text(json.dumps(header))
+    (path / "dataset.json").write_text(json.dumps(seal(header)))
     _fails(path, message)
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "shard-000000/shard.json"])
+def test_altered_descriptions_are_found(path, name):
+    text = (path / name).read_text()
+    digit = next(
+        place for place, sign in enumerate(text) if sign in "1234" and '"version"' not in text[place - 12 : place]
+    )
+    (path / name).write_text(text[:digit] + str(int(text[digit]) + 1) + text[digit + 1 :])
+    _fails(path, f"{name}: .*damaged")

@@ -24,7 +24,12 @@ def test_damaged_own_models_are_named(tmp_path) -> None:
     save_model(tmp_path, MultitaskModel(tiny_config(), seed=0))
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(UsageError, match=r"model.safetensors: missing or truncated"):
+    with pytest.raises(UsageError, match=r"model.safetensors: truncated or altered"):
+        load_model(tmp_path)
+    save_model(tmp_path, MultitaskModel(tiny_config(), seed=0))
+    description = tmp_path / "model.json"
+    description.write_text(description.read_text().replace('"bin_limit": 10.0', '"bin_limit": 20.0'))
+    with pytest.raises(UsageError, match=r"model.json: damaged \(altered: its checksum does not match\)"):
         load_model(tmp_path)
 
 

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.store import inputs
+from pwm_bench.store.inputs import content_digest, find_input
+
+
+def test_what_lies_unchanged_is_read_once_and_what_has_changed_again(tmp_path, monkeypatch) -> None:
+    reads, real = [], hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: (reads.append(file.name), real(file, kind))[1])
+    monkeypatch.setattr(inputs, "_SETTLED", -1)  # as if all files were old
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    found = find_input(tmp_path, "data")
+    assert found.open() == tmp_path
+    assert len(reads) == 2
+    (tmp_path / "b").write_text("other")
+    with pytest.raises(UsageError, match="its content has changed"):
+        found.open()
+    assert len(reads) == 3
+    (tmp_path / "a").rename(tmp_path / "c")
+    (tmp_path / "b").write_text("b")
+    assert content_digest(tmp_path) != found.digest  # names count
+
+
+def test_a_file_that_has_just_changed_is_read_every_time(tmp_path) -> None:
+    file = tmp_path / "a"
+    digests = set()
+    for text in ("one", "two", "six"):  # of one size, perhaps within one tick of the file system's clock
+        file.write_text(text)
+        digests.add(content_digest(file))
+    assert len(digests) == 3
