@@ -159,6 +159,17 @@ class DifferentiableEnv:
                 f"{self.dtype} on {self.device}"
             )
 
+    @property
+    def progress(self) -> Tensor:
+        """Control steps so far in each world's episode, int64 ``(N,)``; set it to begin in the middle of episodes."""
+        return self._progress
+
+    @progress.setter
+    def progress(self, steps: Tensor) -> None:
+        if steps.shape != self._progress.shape:
+            raise UsageError(f"progress has shape {tuple(steps.shape)}: must be {tuple(self._progress.shape)}")
+        self._progress = steps.to(self._progress)
+
     def detach(self) -> Tensor:
         """Cuts the gradient history. Returns the current observation, shape ``(N, observation_dim)``."""
         self.state = self.state.detach()

@@ -2,20 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pwm_bench.envs import make
+from pwm_bench.envs.errors import unknown
 
 if TYPE_CHECKING:
+    from pwm_bench.envs.bridges import RslRlVecEnv, Sb3VecEnv
     from pwm_bench.envs.vector_env import GymVectorEnv
 
 __all__ = ["make", "make_vec"]
 
 
+_INTERFACES = ("gymnasium", "stable_baselines3", "rsl_rl")
+
+
+@overload
 def make_vec(
-    task: str, simulator: str = "warp", num_envs: int = 64, seed: int = 0, device: str = "cpu", **options: Any
-) -> GymVectorEnv:
-    """Builds a `gymnasium.vector.VectorEnv`: NumPy in, NumPy out, reset within the same step.
+    task: str,
+    simulator: str = ...,
+    num_envs: int = ...,
+    seed: int = ...,
+    device: str = ...,
+    interface: Literal["gymnasium"] = ...,
+    **options: Any,
+) -> GymVectorEnv: ...
+
+
+@overload
+def make_vec(
+    task: str,
+    simulator: str = ...,
+    num_envs: int = ...,
+    seed: int = ...,
+    device: str = ...,
+    *,
+    interface: Literal["stable_baselines3"],
+    **options: Any,
+) -> Sb3VecEnv: ...
+
+
+@overload
+def make_vec(
+    task: str,
+    simulator: str = ...,
+    num_envs: int = ...,
+    seed: int = ...,
+    device: str = ...,
+    *,
+    interface: Literal["rsl_rl"],
+    **options: Any,
+) -> RslRlVecEnv: ...
+
+
+def make_vec(
+    task: str,
+    simulator: str = "warp",
+    num_envs: int = 64,
+    seed: int = 0,
+    device: str = "cpu",
+    interface: str = "gymnasium",
+    **options: Any,
+) -> Any:
+    """Builds a vector environment for another library's learner; worlds that end are reset within the same step.
 
     Args:
         task: see ``pwm-bench list tasks``.
@@ -24,11 +73,24 @@ def make_vec(
             ``(N, action_dim)`` in [-1, 1].
         seed: of the resets.
         device: where the simulator computes.
-        options: ``render_mode``, and whatever else `make` takes.
+        interface: ``"gymnasium"`` (`gymnasium.vector.VectorEnv`) or ``"stable_baselines3"`` (its ``VecEnv``), both
+            NumPy in and NumPy out; ``"rsl_rl"`` (its ``VecEnv``), tensors on the device.
+        options: ``render_mode`` (not for rsl_rl), and whatever else `make` takes.
 
     Raises:
-        UsageError: unknown names or impossible values.
+        UsageError: unknown names, impossible values, or a library that is not installed.
     """
+    if interface not in _INTERFACES:
+        raise unknown("interface", interface, _INTERFACES)
+    if interface == "rsl_rl":
+        from pwm_bench.envs.bridges import RslRlVecEnv
+
+        return RslRlVecEnv(make(task, simulator, num_envs=num_envs, seed=seed, device=device, **options))
+    from pwm_bench.envs.bridges import RslRlVecEnv, Sb3VecEnv
     from pwm_bench.envs.vector_env import GymVectorEnv
 
-    return GymVectorEnv(task, simulator, num_envs=num_envs, seed=seed, device=device, **options)
+    batch = GymVectorEnv(task, simulator, num_envs=num_envs, seed=seed, device=device, **options)
+    if interface == "gymnasium":
+        return batch
+
+    return Sb3VecEnv(batch)

@@ -30,7 +30,7 @@ def here(tmp_path, monkeypatch):
 
 
 def test_the_ten_lines_of_the_docs(here, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.S)
+    code, *_ = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.S)
     assert len([line for line in code.splitlines() if line]) <= 11
     small = code.replace("env_steps=2e4", "env_steps=512, evaluations=2, evaluation_episodes=2")
     assert small != code
@@ -235,3 +235,15 @@ def test_gradients_measures_and_shows(tmp_path):
         pb.table(table.title, results=tmp_path, match="none")
     with pytest.raises(pb.UsageError, match="unknown task or gradient study 'hoper': did you mean 'hopper'"):
         pb.gradients("hoper", results=tmp_path)
+
+
+def test_vector_environments_of_three_libraries():
+    pytest.importorskip("stable_baselines3")
+    pytest.importorskip("tensordict")
+    for interface, name in (
+        ("gymnasium", "GymVectorEnv"), ("stable_baselines3", "Sb3VecEnv"), ("rsl_rl", "RslRlVecEnv"),
+    ):  # fmt: skip
+        env = pb.make_vec("cartpole", "mujoco_c", num_envs=3, interface=interface)
+        assert (type(env).__name__, env.num_envs) == (name, 3)
+    with pytest.raises(pb.UsageError, match="unknown interface 'sb3'"):
+        pb.make_vec("cartpole", interface="sb3")
