@@ -73,7 +73,7 @@ def test_merge_keeps_the_further_of_two_copies(finished, tmp_path, monkeypatch, 
     """Two unfinished copies of one run, whichever is merged into which; resumed, it ends as the undisturbed one."""
     spec = next(item.spec for item in items(finished) if item.spec.kind == kind)
     behind, ahead = Results(tmp_path / "behind"), Results(tmp_path / "ahead")
-    in_one_piece = kind == "evaluate"  # of so few tasks: the further copy is finished
+    in_one_piece = kind in ("compare", "evaluate")  # of so few tasks: the further copy is finished
     stopped(spec, behind.root, monkeypatch, pieces=1 if in_one_piece else 2)
     shutil.copytree(behind.root, ahead.root)
     if in_one_piece:
