@@ -1,12 +1,11 @@
-"""Carrying out the graph of a gradient study: world models first, then what reads them."""
+"""Carrying out a gradient study here, with a table as soon as a run is finished."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pwm_bench.cli.carry import carry_out_shown, show_end
+from pwm_bench.cli.showing import show_extent
 from pwm_bench.envs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,54 +14,43 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pwm_bench.store.results import Results
-    from pwm_bench.store.spec import Spec
     from pwm_bench.sweep.graph import Study
+    from pwm_bench.sweep.sweep import SweepResult
 
-__all__ = ["Done", "carry_out_graph", "show_figures"]
-
-
-@dataclass
-class Done:
-    """What came of a graph.
-
-    Attributes:
-        specs: those that are finished, with their inputs.
-        exit_code: 0, or the largest of those of its runs.
-    """
-
-    specs: list[Spec] = field(default_factory=list)
-    exit_code: int = 0
+__all__ = ["carry_out_graph", "show_figures"]
 
 
 def carry_out_graph(
     console: Console, study: Study, results: Results, *, show: Callable[[Console, Any, Path], None] | None
-) -> Done:
-    """Does what is left of a study here, run by run; one that fails does not keep those that don't read it from being
-    done.
+) -> SweepResult:
+    """Does what is left of a study in this process; what failed before is tried again.
 
     Args:
         console: where to print.
         study: its runs.
         results: where they are kept.
-        show: prints what a finished run that leaves gradients has found, given its spec and its directory.
+        show: prints what a run that leaves gradients has found, given its spec and its directory.
     """
-    from pwm_bench.sweep.carry_out import in_order
-    from pwm_bench.sweep.graph import needs
+    from pwm_bench.cli.display import make_display
+    from pwm_bench.store.results import FINISHED
+    from pwm_bench.sweep.executors.inline import InlineExecutor
+    from pwm_bench.sweep.stale import settle_stale
+    from pwm_bench.sweep.sweep import plan, sweep
 
-    done = Done()
-    finished: set[str] = set()
-    for name, spec, outcome in in_order(study, results, lambda spec: carry_out_shown(spec, results, console=console)):
-        if outcome is None:
-            missing = [node for node in needs(spec) if node not in finished]
-            console.print(f"{name}: not done, since it reads {', '.join(missing)}", soft_wrap=True, highlight=False)
-            continue
-        done.exit_code = max(done.exit_code, outcome.exit_code)
-        if outcome.record.status == "ok":
-            finished.add(name)
-            done.specs.append(spec)
-            if show is not None and "gradients" in outcome.record.artifacts:
-                show(console, spec, results.run(spec.study, spec.id).path)
-        show_end(console, outcome, results)
+    stale = settle_stale(study, results, "keep")
+    items = plan(study, results, retry=True)
+    show_extent(console, study, items, results)
+    if stale:
+        console.print(stale, style="yellow", highlight=False, soft_wrap=True, markup=False)
+    with make_display(console, items) as display:
+        done = sweep(items, results, InlineExecutor(results), display, retry=True)
+    for item in done.items:
+        directory = results.run(item.spec.study, item.spec.id)
+        if item.status not in FINISHED:
+            line = f"{item.name}: {item.status or 'not done'}{': ' if item.reason else ''}{item.reason}"
+            console.print(line, style="yellow", soft_wrap=True, highlight=False, markup=False)
+        elif show is not None and "gradients" in directory.read().artifacts:
+            show(console, item.spec, directory.path)
     return done
 
 

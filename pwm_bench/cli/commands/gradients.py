@@ -116,8 +116,8 @@ class Gradients:
         done = carry_out_graph(console, study.graph(), results, show=None if study.model_seeds else _tables)
         console.print(_NOTE, style="dim")
         if done.exit_code == 0 and (self.figures or study.model_seeds):
-            _show(console, study, results, [one.id for one in done.specs if one.kind == "compare-gradients"],
-                  draw=self.figures)  # fmt: skip
+            compared = [item.spec.id for item in done.items if item.spec.kind == "compare-gradients"]
+            _show(console, study, results, compared, draw=self.figures)
         return done.exit_code
 
     def _study(self, target: str) -> GradientStudy:
