@@ -13,7 +13,7 @@ class Capabilities:
     """What a simulator is called, what it can do, and what a task must do for it."""
 
     name: str
-    """By which a task's ``substeps`` know it."""
+    """Name by which a task's ``substeps`` know it."""
     label: str = ""
     """Its name in print; ``name`` if left out."""
     gradient: str = ""

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from pwm_bench.store.results import Results
+    from pwm_bench.sweep.graph import Study
+    from pwm_bench.sweep.sweep import Item
 
-__all__ = ["described", "named_lines", "plain_table", "step_bar", "terminal", "terminal_width", "titled"]
+__all__ = ["described", "named_lines", "plain_table", "show_extent", "step_bar", "terminal", "terminal_width", "titled"]
 
 
 def terminal() -> Console:
@@ -53,6 +56,21 @@ def titled(title: str, text: str, style: str = "bold") -> Text:
     from rich.text import Text
 
     return Text.assemble((title, style), text)
+
+
+def show_extent(console: Console, study: Study, items: Sequence[Item], results: Results) -> None:
+    """Says what a study is, how many runs it has, and how many of them are left to do."""
+    to_do = sum(item.to_do or item.plan == "wait" for item in items)
+    done = sum(item.plan == "skip" for item in items)
+    runs = f"{len(items)} run{'s' if len(items) != 1 else ''}"
+    console.print(titled(study.name, f": {study.description}"))
+    console.print(
+        f"{runs}, {done} done before, {to_do} to do now; {results.study_path(study.name)}",
+        highlight=False,
+        soft_wrap=True,
+        style="dim",
+    )
+    console.print()
 
 
 def named_lines(rows: Iterable[tuple[str, str]]) -> Table:

@@ -45,12 +45,13 @@ def carry_out_graph(
     with make_display(console, items) as display:
         done = sweep(items, results, InlineExecutor(results), display, retry=True)
     for item in done.items:
-        directory = results.run(item.spec.study, item.spec.id)
-        if item.status not in FINISHED:
+        if item.status not in FINISHED:  # what waits for another run has no id yet
             line = f"{item.name}: {item.status or 'not done'}{': ' if item.reason else ''}{item.reason}"
             console.print(line, style="yellow", soft_wrap=True, highlight=False, markup=False)
-        elif show is not None and "gradients" in directory.read().artifacts:
-            show(console, item.spec, directory.path)
+        elif show is not None:
+            directory = results.run(item.spec.study, item.spec.id)
+            if "gradients" in directory.read().artifacts:
+                show(console, item.spec, directory.path)
     return done
 
 

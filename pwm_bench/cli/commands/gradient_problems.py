@@ -67,7 +67,6 @@ def run_problem(
     if name != "landscape" and task is not None:
         raise UsageError(f"'{task}': '{name}' takes no task; leave it out")
     shown = {"ball-wall": _ball_wall, "double-pendulum": _pendulum, "landscape": _landscape}[name](task, changes)
-    console.print(PROBLEMS[name], highlight=False)
 
     def show(console: Console, spec: Any, path: Path) -> None:
         import pandas as pd

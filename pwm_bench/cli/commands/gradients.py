@@ -112,7 +112,6 @@ class Gradients:
             raise UsageError(f"'{self.of}': only 'landscape' takes a task as well; leave it out")
         study = self._study(self.target)
         results.check_writable()
-        console.print(study.description, highlight=False)
         done = carry_out_graph(console, study.graph(), results, show=None if study.model_seeds else _tables)
         console.print(_NOTE, style="dim")
         if done.exit_code == 0 and (self.figures or study.model_seeds):

@@ -138,7 +138,7 @@ def test_noise_is_shared_by_all_points() -> None:
     ("fields", "message"),
     [
         ({"task": "hoper"}, "unknown task 'hoper'"),
-        ({"simulator": "mujoco_c"}, "no gradient to draw"),
+        ({"simulator": "mujoco_c"}, "needs the simulator's gradient"),
         ({"horizon": 0}, "horizon=0"),
         ({"points": 4}, "points=4: must be odd"),
         ({"radius": 0.0}, "radius=0.0"),

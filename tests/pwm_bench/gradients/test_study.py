@@ -290,13 +290,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = capsys.readouterr().out
     assert "score function" in out
     assert "cosine" in out
-    assert "time: train" in out
+    assert "1 run, 0 done before, 1 to do now" in out
     path = next((tmp_path / "runs" / "gradients-cartpole").glob("*/run.json")).parent
     figures = sorted(p.name for p in path.glob("*.*g"))
     assert figures == ["estimates-warp.png", "estimates-warp.svg", "landscape-warp.png", "landscape-warp.svg"]
     assert (path / "estimates-warp.png").stat().st_size > 10_000
     assert main(arguments) == 0
-    assert "Finished before" in capsys.readouterr().out
+    assert "1 done before, 0 to do now" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

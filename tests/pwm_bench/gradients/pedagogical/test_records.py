@@ -116,11 +116,11 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
         assert main(["gradients", *arguments, *where]) == 0
         out = capsys.readouterr().out
         assert text in " ".join(out.split()), out
-        assert "Finished before" not in out
+        assert " 0 done before" in out
         folder = next((tmp_path / "runs" / f"gradients-{arguments[0]}").glob(f"*/{FILE}")).parent
         assert {p.stem for p in folder.glob("*.png")} == figures
         assert main(["gradients", *arguments, *where, "--no-figures"]) == 0
-        assert "Finished before" in capsys.readouterr().out
+        assert " 0 to do now" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
         (("landscape",), "landscape: name a task as well"),
         (("landscape", "hoper"), "unknown task 'hoper'"),
         (("landscape", "hopper", "--horizons", "2", "4"), "a landscape has one horizon"),
-        (("landscape", "hopper", "--simulators", "mujoco_c"), "no gradient to draw"),
+        (("landscape", "hopper", "--simulators", "mujoco_c"), "needs the simulator's gradient"),
         (("landscape", "hopper", "--estimators", "score"), "--estimators: 'landscape' has no such setting"),
         (("ball-wall", "hopper"), "'ball-wall' takes no task"),
         (("ball-wall", "--loop", "open"), "--loop: 'ball-wall' has no such setting"),
