@@ -95,7 +95,7 @@ class _Package(ModuleType):
 
     @gradients.setter
     def gradients(self, module: ModuleType) -> None:
-        """Likewise."""
+        """The names that are offered, for completion."""
 
 
 sys.modules[__name__].__class__ = _Package

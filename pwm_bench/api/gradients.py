@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.hints import default_results
 
 if TYPE_CHECKING:
@@ -47,31 +48,22 @@ def gradients(
     """
     from pwm_bench.analysis.study_table import study_table
     from pwm_bench.api.runs import Run, RunFailedError, threads_kept
-    from pwm_bench.jobs.kinds import carry_out
-    from pwm_bench.runs.outcome import Outcome
+    from pwm_bench.api.sweeps import watched
     from pwm_bench.store.results import Results
     from pwm_bench.store.selection import Selection
-    from pwm_bench.store.spec import Spec
     from pwm_bench.studies.gradients import asked_for
-    from pwm_bench.sweep.carry_out import in_order
+    from pwm_bench.sweep.carry_out import carry_out_study
 
     study = asked_for(target, size=size, model_seeds=model_seeds, **changes)
     store = Results(default_results() if results is None else results)
-    store.check_writable()
-
-    def do(spec: Spec) -> Outcome:
-        def told(event: ProgressEvent) -> None:
-            if callback is not None:
-                callback(spec.label, event)
-
-        with threads_kept():
-            return carry_out(spec, store, progress=told)
-
-    for _, spec, outcome in in_order(study.graph(), store, do):
-        if outcome is None:
-            continue  # what it reads has failed, and was raised
-        if outcome.record.status == "interrupted":
-            raise KeyboardInterrupt(f"run {outcome.record.id}: {outcome.record.reason}")
-        if outcome.record.status in ("failed", "oom"):
-            raise RunFailedError(Run((store.run(spec.study, spec.id),), (outcome.record,)))
+    with threads_kept(), watched(callback) as watch:
+        outcome = carry_out_study(study.graph(), store, watch=watch, executor="inline", jobs=1, retry=True)
+    if outcome.stopped_by is not None:
+        raise KeyboardInterrupt(f"stopped by {outcome.stopped_by.name}; the same call goes on from there")
+    for item in outcome.items:
+        if item.status in ("failed", "oom"):
+            directory = store.run(item.spec.study, item.spec.id)
+            raise RunFailedError(Run((directory,), (directory.read(),)))
+        if item.status in ("refused", "damaged"):
+            raise UsageError(f"{item.name}: {item.reason}")
     return study_table(store, Selection(studies=(study.folder,)), metric=metric)

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
     from pwm_bench.analysis.study_table import StudyTable
     from pwm_bench.runs.progress import ProgressEvent
+    from pwm_bench.sweep.carry_out import Watch
     from pwm_bench.sweep.graph import Study
     from pwm_bench.sweep.sweep import Item, Observer, SweepResult
 
-__all__ = ["Swept", "sweep"]
+__all__ = ["Swept", "sweep", "watched"]
 
 Callback = Callable[[str, "ProgressEvent"], None]
 
@@ -94,6 +95,20 @@ class _Told:
     def stopping(self) -> None: ...
 
 
+@contextmanager
+def watched(callback: Callback | None) -> Iterator[Watch]:
+    """A callback as the one who watches a study being carried out; what it raised comes out at the end."""
+    told = _Told(callback)
+
+    @contextmanager
+    def watch(items: list[Item], said: str) -> Iterator[Observer]:
+        yield told
+
+    yield watch
+    if told.raised:
+        raise told.raised[0]
+
+
 def sweep(
     study: str | Path | Study,
     *,
@@ -160,19 +175,13 @@ def sweep(
         study = load_study(str(study), **changes)
     elif changes:
         raise UsageError(f"{next(iter(changes))}: a study that is given as such says what to run; change it there")
-    told = _Told(callback)
-
-    @contextmanager
-    def watch(items: list[Item], said: str) -> Iterator[Observer]:
-        yield told
-
     folder = Path(default_results() if results is None else results)
-    outcome: SweepResult = carry_out_study(
-        study, Results(folder), watch=watch, device=device, jobs=jobs, limit=limit, retry=retry, wait=wait,
-        stale=stale, executor=executor, executor_settings=executor_settings, checkpoint_seconds=checkpoint_seconds,
-    )  # fmt: skip
-    if told.raised:
-        raise told.raised[0]
+    with watched(callback) as watch:
+        outcome: SweepResult = carry_out_study(
+            study, Results(folder), watch=watch, device=device, jobs=jobs, limit=limit, retry=retry, wait=wait,
+            stale=stale, executor=executor, executor_settings=executor_settings,
+            checkpoint_seconds=checkpoint_seconds,
+        )  # fmt: skip
     if outcome.stopped_by is not None:
         raise KeyboardInterrupt(f"stopped by {outcome.stopped_by.name}; the same call goes on from there")
     return Swept(study.name, tuple(outcome.items), folder)

@@ -1,22 +1,26 @@
-"""Carrying out one run of any kind where a person watches, and saying how it ended."""
+"""Carrying out a run or a study where a person watches, and saying how it ended."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pwm_bench.cli.showing import terminal
+from pwm_bench.cli.showing import show_extent, terminal
 from pwm_bench.runs.stop import stop_request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
     from pwm_bench.runs.outcome import Outcome
     from pwm_bench.store.results import Results
     from pwm_bench.store.spec import Spec
+    from pwm_bench.sweep.carry_out import Watch
+    from pwm_bench.sweep.graph import Study
+    from pwm_bench.sweep.sweep import Item, Observer
 
-__all__ = ["carry_out_shown", "show_end"]
+__all__ = ["carry_out_shown", "show_end", "watched"]
 
 
 def carry_out_shown(
@@ -65,6 +69,28 @@ def carry_out_shown(
         item.status, item.reason = outcome.record.status, outcome.record.reason or ""
         observer.ended(item)
     return outcome
+
+
+def watched(console: Console, study: Study, results: Results) -> Watch:
+    """The display of a study for `pwm_bench.sweep.carry_out.carry_out_study`: how much is to do, then how it goes.
+
+    Args:
+        console: where to show it.
+        study: what is carried out.
+        results: where its runs lie.
+    """
+
+    @contextmanager
+    def shown(items: list[Item], stale: str) -> Iterator[Observer]:
+        from pwm_bench.cli.display import make_display
+
+        show_extent(console, study, items, results)
+        if stale:
+            console.print(stale + "\n", style="yellow", highlight=False, soft_wrap=True, markup=False)
+        with make_display(console, items) as display:
+            yield display
+
+    return shown
 
 
 def show_end(console: Console, outcome: Outcome, results: Results, *, before: tuple[str, ...] = ()) -> None:

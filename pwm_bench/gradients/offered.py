@@ -30,11 +30,11 @@ class Estimator:
     label: ClassVar[str] = ""
     """Its name in figures and tables; the name it is registered under if empty."""
     short_label: ClassVar[str] = ""
-    """Likewise, in 17 characters, for a terminal."""
+    """The same in 17 characters, for a terminal."""
     look: ClassVar[int | None] = None
     """Its place among the looks of figures, see `pwm_bench.analysis.plots.style`; None takes a free one."""
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Of ``"gradient"`` (the simulator's), ``"model"`` (a world model), ``"noise"`` (exploration)."""
+    """Any of ``"gradient"`` (the simulator's), ``"model"`` (a world model), ``"noise"`` (exploration)."""
     loops: ClassVar[tuple[str, ...]] = ("open", "closed")
     """Where it has a meaning: for sequences of actions (open), for policies (closed)."""
     least_samples: ClassVar[int] = 1
@@ -96,7 +96,7 @@ class Model(Analytic):
 
 
 class ModelDetached(Analytic):
-    """Through the world model, without the way from states through the policy to actions."""
+    """The gradient through the world model, without the way from states through the policy to actions."""
 
     label, short_label, look = "world model, policy path cut", "model, path cut", 2
     needs = frozenset({"model"})

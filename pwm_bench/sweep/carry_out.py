@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +10,15 @@ from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.sweep.devices import settle_devices
 from pwm_bench.sweep.executors import EXECUTORS, make_executor, opened
 from pwm_bench.sweep.executors.capacity import AtOnce, Capacity
-from pwm_bench.sweep.graph import Study, resolve
+from pwm_bench.sweep.graph import Study
 from pwm_bench.sweep.reporters import REPORTERS, reporting
 from pwm_bench.sweep.stale import POLICIES, settle_stale
 from pwm_bench.sweep.sweep import Item, Observer, SweepResult, plan, sweep
 
 if TYPE_CHECKING:
-    from pwm_bench.runs.outcome import Outcome
-    from pwm_bench.store.results import Results, RunDirectory
-    from pwm_bench.store.spec import Spec
+    from pwm_bench.store.results import Results
 
-__all__ = ["Watch", "carry_out_study", "in_order"]
+__all__ = ["Watch", "carry_out_study"]
 
 Watch = Callable[[list[Item], str], AbstractContextManager[Observer]]
 """Given what will be done and what there is to say of stale runs: who is told how it goes."""
@@ -83,31 +81,3 @@ def carry_out_study(
         reporting(observer, reporters, results.root) as everyone,
     ):
         return sweep(items, results, does, everyone, admits=admits, limit=limit, retry=retry, wait=wait)
-
-
-def in_order(
-    study: Study, results: Results, do: Callable[[Spec], Outcome]
-) -> Iterator[tuple[str, Spec, Outcome | None]]:
-    """Carries the runs of a study out in this process, one after the other; one that fails does not keep those that
-    don't read it from being done.
-
-    Args:
-        study: its runs.
-        results: where they are kept.
-        do: carries one out.
-
-    Yields:
-        name, spec and outcome of each; no outcome where what it reads is not there. It ends when one is stopped.
-    """
-    finished: dict[str, RunDirectory] = {}
-    for name, pending in study.nodes.items():
-        spec = resolve(pending, finished)
-        if spec is None:
-            yield name, pending, None
-            continue
-        outcome = do(spec)
-        if outcome.record.status == "ok":
-            finished[name] = results.run(spec.study, spec.id)
-        yield name, spec, outcome
-        if outcome.stopped_by is not None:
-            return

@@ -28,7 +28,7 @@ def label(name: str) -> str:
 
 
 def short_label(name: str) -> str:
-    """Likewise, in few characters."""
+    """The same in few characters."""
     known = _known(name)
     return (known.short_label if known else "") or label(name)
 

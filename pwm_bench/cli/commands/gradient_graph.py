@@ -1,11 +1,11 @@
-"""Carrying out a gradient study here, with a table as soon as a run is finished."""
+"""Carrying out a gradient study in this process, and its tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pwm_bench.cli.showing import show_extent
+from pwm_bench.cli.carry import watched
 from pwm_bench.envs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,19 +31,12 @@ def carry_out_graph(
         results: where they are kept.
         show: prints what a run that leaves gradients has found, given its spec and its directory.
     """
-    from pwm_bench.cli.display import make_display
     from pwm_bench.store.results import FINISHED
-    from pwm_bench.sweep.executors.inline import InlineExecutor
-    from pwm_bench.sweep.stale import settle_stale
-    from pwm_bench.sweep.sweep import plan, sweep
+    from pwm_bench.sweep.carry_out import carry_out_study
 
-    stale = settle_stale(study, results, "keep")
-    items = plan(study, results, retry=True)
-    show_extent(console, study, items, results)
-    if stale:
-        console.print(stale, style="yellow", highlight=False, soft_wrap=True, markup=False)
-    with make_display(console, items) as display:
-        done = sweep(items, results, InlineExecutor(results), display, retry=True)
+    done = carry_out_study(
+        study, results, watch=watched(console, study, results), executor="inline", jobs=1, retry=True
+    )
     for item in done.items:
         if item.status not in FINISHED:  # what waits for another run has no id yet
             line = f"{item.name}: {item.status or 'not done'}{': ' if item.reason else ''}{item.reason}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -24,7 +23,7 @@ from pwm_bench.cli.commands.options import (
     parse_budget,
     parse_seeds,
 )
-from pwm_bench.cli.showing import terminal, titled
+from pwm_bench.cli.showing import terminal
 from pwm_bench.hints import at, show_hints, typed
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from pwm_bench.store.results import Results
     from pwm_bench.sweep.graph import Study
-    from pwm_bench.sweep.sweep import Item, Observer, SweepResult
+    from pwm_bench.sweep.sweep import Item, SweepResult
 
 __all__ = ["Sweep"]
 
@@ -115,6 +114,7 @@ class Sweep:
 
     def __call__(self) -> int:
         """Runs it."""
+        from pwm_bench.cli.carry import watched
         from pwm_bench.store.results import Results
         from pwm_bench.studies.registry import load_study
         from pwm_bench.sweep.carry_out import carry_out_study
@@ -129,20 +129,10 @@ class Sweep:
             _show_plan(console, study, results, items)
             return self._show_batch_files(items)
 
-        @contextmanager
-        def shown(items: list[Item], stale: str) -> Iterator[Observer]:
-            _announce(console, study, items, results)
-            if stale:
-                console.print(stale + "\n", style="yellow", highlight=False, soft_wrap=True, markup=False)
-            from pwm_bench.cli.display import make_display
-
-            with make_display(console, items) as display:
-                yield display
-
         outcome = carry_out_study(
-            study, results, watch=shown, device=self.device, limit=self.limit, jobs=self.jobs, retry=self.retry,
-            wait=self.wait, stale=self.stale, executor=self.executor, executor_settings=self._executor_settings(),
-            reporters=self.reporter,
+            study, results, watch=watched(console, study, results), device=self.device, limit=self.limit,
+            jobs=self.jobs, retry=self.retry, wait=self.wait, stale=self.stale, executor=self.executor,
+            executor_settings=self._executor_settings(), reporters=self.reporter,
             checkpoint_seconds=self.checkpoint_seconds, tensorboard=self.tensorboard,
         )  # fmt: skip
         _conclude(console, study, outcome, results, again=self._command)
@@ -235,19 +225,6 @@ def _show_plan(console: Console, study: Study, results: Results, items: list[Ite
     elif open_ones:
         left += "; no finished run tells how long they take"
     console.print(left, highlight=False, soft_wrap=True)
-
-
-def _announce(console: Console, study: Study, items: list[Item], results: Results) -> None:
-    to_do = sum(item.to_do for item in items)
-    done = sum(item.plan == "skip" for item in items)
-    console.print(titled(study.name, f": {study.description}"))
-    console.print(
-        f"{len(items)} runs, {done} done before, {to_do} to do now; {results.study_path(study.name)}",
-        highlight=False,
-        soft_wrap=True,
-        style="dim",
-    )
-    console.print()
 
 
 def _conclude(

@@ -25,6 +25,7 @@ EXECUTORS = Registry(
         "local": "pwm_bench.sweep.executors.local:LocalExecutor",
         "ray": "pwm_bench.sweep.executors.ray:RayExecutor",
         "slurm": "pwm_bench.sweep.executors.slurm:SlurmExecutor",
+        "inline": "pwm_bench.sweep.executors.inline:InlineExecutor",
     },
     lambda thing: (
         "" if all(hasattr(thing, name) for name in ("start", "step", "stop")) else "it lacks start, step or stop"

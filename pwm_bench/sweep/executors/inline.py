@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
+from pwm_bench.store.results import Results
 from pwm_bench.sweep.executors.local import ProcessEnd
 
 if TYPE_CHECKING:
     from pwm_bench.runs.progress import Progress
-    from pwm_bench.store.results import Results
     from pwm_bench.store.spec import Spec
 
 __all__ = ["InlineExecutor"]
@@ -22,12 +25,15 @@ class InlineExecutor:
 
     Args:
         results: results folder.
-        checkpoint_seconds: time between two checkpoints.
+        options: further options of `pwm-bench run`: those that say when a run is saved and what else it writes.
     """
 
-    def __init__(self, results: Results, *, checkpoint_seconds: float = 60.0) -> None:
-        self._results = results
-        self._checkpoint_seconds = checkpoint_seconds
+    def __init__(self, results: Path, *, options: Sequence[str] = ()) -> None:
+        known = argparse.ArgumentParser(allow_abbrev=False, exit_on_error=False)
+        known.add_argument("--checkpoint-seconds", type=float, default=60.0)
+        known.add_argument("--tensorboard", action="store_true")
+        self._options = vars(known.parse_args(options))
+        self._results = Results(results)
         self._begun: list[tuple[Spec, Progress]] = []
 
     def start(self, spec: Spec, progress: Progress) -> None:
@@ -45,7 +51,7 @@ class InlineExecutor:
 
     def _carry_out(self, spec: Spec, progress: Progress) -> ProcessEnd:
         try:
-            outcome = carry_out(spec, self._results, progress=progress, checkpoint_seconds=self._checkpoint_seconds)
+            outcome = carry_out(spec, self._results, progress=progress, **self._options)
         except UsageError as error:
             return ProcessEnd(2, str(error), False)
         if outcome.stopped_by is not None:  # the run had the signal; whoever watches over it is told now
