@@ -95,7 +95,7 @@ class _Package(ModuleType):
 
     @gradients.setter
     def gradients(self, module: ModuleType) -> None:
-        """The names that are offered, for completion."""
+        """The import system's, after it has loaded the subpackage."""
 
 
 sys.modules[__name__].__class__ = _Package
