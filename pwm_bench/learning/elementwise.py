@@ -71,7 +71,7 @@ _alone = False
 
 @contextmanager
 def torch_alone() -> Iterator[None]:
-    """Within it torch's own functions compute everywhere: what is traced for use without this package needs that."""
+    """Torch's own functions compute everywhere: what is traced for use without this package needs that."""
     global _alone
     before, _alone = _alone, True
     try:

@@ -15,7 +15,7 @@ __all__ = ["assert_company_changes_nothing", "one_thread"]
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within this context torch computes on one thread, for which equality to the bit is promised."""
+    """Torch computes on one thread within this context, for which equality to the bit is promised."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

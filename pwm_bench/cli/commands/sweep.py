@@ -92,7 +92,7 @@ class Sweep:
     """What carries runs out: local (a process on this machine for each), ray or slurm (on a cluster, see
     docs/cluster.md), or one of an installed package, or module:attribute."""
     address: Annotated[str | None, option("ADDRESS", "auto")] = None
-    """For ray: auto (the cluster that this machine belongs to), local (this machine alone), or an address."""
+    """Address for ray: auto (the cluster that this machine belongs to), local (this machine alone), or an address."""
     executor_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change a setting of the executor, e.g. minutes=240 of slurm; may be given again."""
     reporter: Annotated[tuple[str, ...], option("NAME"), tyro.conf.UseAppendAction] = ()
