@@ -1,0 +1,171 @@
+"""What learners share that act, store, and learn from what is stored after every control step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from pwm_bench.envs.api import DifferentiableEnv, Step
+from pwm_bench.learning.acting import Policy
+from pwm_bench.learning.checks import check_worlds
+from pwm_bench.learning.episodes import EpisodeTracker
+from pwm_bench.learning.guards import MemberGuard
+from pwm_bench.learning.learner import Counters
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.replay import SequenceReplay
+
+__all__ = ["OffPolicyConfig", "OffPolicyLearner"]
+
+
+class OffPolicyConfig(Protocol):
+    """The settings that the base reads."""
+
+    @property
+    def num_envs(self) -> int:
+        """Environments per member."""
+        ...
+
+    @property
+    def horizon(self) -> int:
+        """Control steps of every environment in one iteration."""
+        ...
+
+    @property
+    def updates_per_step(self) -> int:
+        """Gradient steps after each control step."""
+        ...
+
+    @property
+    def seed_steps(self) -> int:
+        """Control steps of every environment with random actions before anything learns."""
+        ...
+
+    @property
+    def replay_capacity(self) -> int:
+        """Transitions kept."""
+        ...
+
+
+class OffPolicyLearner:
+    """Base of the off-policy learners, for a population of P members.
+
+    A subclass sets ``policy`` and has `explore` and `learn`; it may note what it needs of observations in `notice` and
+    of steps in `notice_step`, and names in `parts` what has to be saved beyond what there is here.
+
+    Args:
+        env: environment with P * B worlds; only its forward pass is used.
+        config: settings.
+        seeds: one a member.
+
+    Raises:
+        UsageError: if the environment does not have ``config.num_envs`` worlds for each seed.
+    """
+
+    algorithm: ClassVar[str]
+    """What the random streams are called after."""
+    metrics: ClassVar[tuple[str, ...]]
+    """Names of what `learn` returns."""
+    policy: Policy
+
+    def __init__(self, env: DifferentiableEnv, config: OffPolicyConfig, *, seeds: Sequence[int]) -> None:
+        members, device = len(seeds), env.device
+        check_worlds(env.num_envs, members, config.num_envs)
+        self.env = env
+        self.counters = Counters()
+        self._settings = config
+        self._shape = (members, config.num_envs)
+        self._actions, self._draws, self._noise = (
+            MemberStream(seeds, device, name=f"{self.algorithm} {name}") for name in ("actions", "replay", "noise")
+        )
+        self._replay = SequenceReplay(
+            *self._shape, config.replay_capacity, env.observation_dim, env.action_dim, device, torch.float32
+        )
+        self._episodes = EpisodeTracker(*self._shape, device)
+        self._guard = MemberGuard(members, device)
+        self._iteration = 0
+        self._obs = env.reset()
+
+    @property
+    def alive(self) -> Tensor:
+        """Members that have not diverged, bool ``(P,)``."""
+        return self._guard.alive
+
+    def act(self, obs: Tensor) -> Tensor:
+        """Acts deterministically: observations ``(P, B, obs)`` to actions ``(P, B, act)`` in [-1, 1]."""
+        return self.policy(obs)
+
+    def update(self) -> dict[str, Tensor]:
+        """Takes some control steps in every world and learns after each.
+
+        Returns:
+            metrics, each ``(P,)``: means over the gradient steps, NaN where there were none yet.
+        """
+        config = self._settings
+        sums, updates = torch.zeros(len(self.metrics), self._shape[0], device=self.env.device), 0
+        seed_steps = config.seed_steps * config.num_envs
+        for _ in range(config.horizon):
+            self._act(explore=self.counters.env_steps < seed_steps)
+            self.counters.env_steps += config.num_envs
+            if self.counters.env_steps >= seed_steps:
+                sums += self.learn()
+                updates += config.updates_per_step
+        self._iteration += 1
+        return self._episodes.metrics() | dict(zip(self.metrics, sums / updates, strict=True))
+
+    def explore(self, obs: Tensor) -> Tensor:
+        """Actions of training ``(P, B, act)`` for raw observations ``(P, B, obs)``."""
+        raise NotImplementedError
+
+    def learn(self) -> Tensor:
+        """Takes ``updates_per_step`` gradient steps. Returns the sums of `metrics` over them, ``(len(metrics), P)``."""
+        raise NotImplementedError
+
+    def notice(self, obs: Tensor) -> None:
+        """Takes note of the raw observations ``(P, B, obs)`` that are acted on."""
+
+    def notice_step(self, step: Step) -> None:
+        """Takes note of what a control step gave."""
+
+    @torch.no_grad()
+    def _act(self, *, explore: bool) -> None:
+        """Takes one control step in every world, at random or by the policy, and stores it."""
+        env = self.env
+        obs = self._obs.unflatten(0, self._shape).float()
+        self.notice(obs)
+        if explore:
+            action = 2.0 * self._actions.uniform(self._shape[1], env.action_dim) - 1.0
+        else:
+            action = self.explore(obs)
+        step = env.step(action.flatten(0, 1).to(env.dtype))
+        self.notice_step(step)
+        # What comes next is the observation before any reset.
+        self._replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)
+        self._episodes.update(step.reward, step.done)
+        self._obs = step.obs
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here, the replay included."""
+        return {"iteration": self._iteration} | {name: part.state_dict() for name, part in self.parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        self._iteration = int(state["iteration"])
+        for name, part in self.parts().items():
+            part.load_state_dict(state[name])
+        self._obs = self.env.detach()
+
+    def parts(self) -> dict[str, Any]:
+        """What has a state, by name."""
+        return {
+            "env": self.env,
+            "counters": self.counters,
+            "actions": self._actions,
+            "draws": self._draws,
+            "noise": self._noise,
+            "replay": self._replay,
+            "episodes": self._episodes,
+            "guard": self._guard,
+        }
