@@ -28,6 +28,7 @@ ALGORITHMS = Registry(
         "ivwh": "pwm_bench.baselines.ivwh",
         "apg": "pwm_bench.baselines.apg",
         "ppo": "pwm_bench.baselines.ppo",
+        "flashsac": "pwm_bench.baselines.flashsac",
         "sac": "pwm_bench.baselines.sac",
     },
     lambda thing: _lack(thing),  # defined below

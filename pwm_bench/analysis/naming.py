@@ -13,7 +13,6 @@ _PUBLISHED = {
     "tdmpc2": "TD-MPC2",
     "tdmpc2-pixels": "TD-MPC2 (pixels)",
     "dreamerv3": "DreamerV3",
-    "flashsac": "FlashSAC",
     "fasttd3": "FastTD3",
     "fasttd3-small": "FastTD3 (small)",
     "fasttd3-large": "FastTD3 (large)",

@@ -19,6 +19,7 @@ SOURCES = {
     "ivwh": "mixed",
     "ppo": "score",
     "sac": "critic",
+    "flashsac": "critic",
 }
 
 

@@ -1,0 +1,219 @@
+"""Training by FlashSAC: act, store, and learn from what is stored after every control step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pwm_bench.baselines.flashsac.config import Config
+from pwm_bench.baselines.flashsac.layers import project_weights
+from pwm_bench.baselines.flashsac.losses import (
+    cross_entropy,
+    least_distribution,
+    project,
+    target_entropy,
+    temperature_loss,
+)
+from pwm_bench.baselines.flashsac.networks import Networks
+from pwm_bench.baselines.flashsac.statistics import HeldNoise, RewardScale
+from pwm_bench.baselines.sac.losses import actor_loss
+from pwm_bench.baselines.sac.off_policy import OffPolicyLearner
+from pwm_bench.envs.api import DifferentiableEnv, Step
+from pwm_bench.learning.acting import Policy
+from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, polyak_update
+from pwm_bench.learning.precision import autocast
+from pwm_bench.learning.random import MemberStream
+
+__all__ = ["Batch", "Learner", "cosine_schedule"]
+
+
+def cosine_schedule(initial: float, final: float, progress: float) -> float:
+    """Goes from ``initial`` to ``final`` along half a cosine while ``progress`` goes from 0 to 1, and stays there."""
+    return final + 0.5 * (initial - final) * (1.0 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+
+
+class Batch(NamedTuple):
+    """Transitions to learn from, ``(P, M, ...)``; rewards are scaled."""
+
+    obs: Tensor
+    action: Tensor
+    reward: Tensor
+    next_obs: Tensor
+    terminated: Tensor
+    noise: Tensor
+    """Noise of the policy's actions at ``next_obs`` and at ``obs``, ``(P, 2, M, action_dim)``."""
+
+
+class Learner(OffPolicyLearner):
+    """FlashSAC for a population of P members; see docs/flashsac.md.
+
+    Args:
+        env: environment with P * B worlds; only its forward pass is used.
+        config: settings.
+        seeds: one a member.
+        total_env_steps: control steps per member over which learning rates fall.
+
+    Source: FlashSAC, arXiv 2604.04539; the modes of batch normalisation as in the released code.
+    """
+
+    algorithm: ClassVar[str] = "flashsac"
+    metrics: ClassVar[tuple[str, ...]] = (
+        "critic_loss", "value", "critic_grad_norm", "actor_loss", "entropy", "actor_grad_norm", "temperature",
+    )  # fmt: skip
+
+    def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
+        super().__init__(env, config, seeds=seeds)
+        members, device = len(seeds), env.device
+        self.config = config
+        self._total_env_steps = total_env_steps
+        self._target_entropy = target_entropy(env.action_dim, config.target_deviation)
+        stream = MemberStream(seeds, device, name="flashsac/init")
+        self.networks = networks = Networks(env.observation_dim, env.action_dim, config, stream)
+        self._actor_optimiser, self._critic_optimiser, self._temperature_optimiser = (
+            PopulationAdam(params, rate, members=members, fused=True)
+            for params, rate in (
+                (networks.actor.parameters(), config.actor_learning_rate),
+                (networks.critic.parameters(), config.critic_learning_rate),
+                ([networks.log_alpha], config.temperature_learning_rate),
+            )
+        )
+        self._reward_scale = RewardScale(*self._shape, config.gamma, config.largest_value, device)
+        self._held_noise = HeldNoise(*self._shape, env.action_dim, config.noise_steps, device)
+        self._updates = 0
+        self._last_actor_metrics = torch.zeros(4, members, device=device)
+        self.policy = Policy(networks.actor, precision=config.precision)
+
+    def update(self) -> dict[str, Tensor]:
+        """Takes some control steps in every world and learns after each. Returns metrics, each ``(P,)``."""
+        config, progress = self.config, self.counters.env_steps / self._total_env_steps
+        for optimiser, rate, share in (
+            (self._critic_optimiser, config.critic_learning_rate, 1),
+            (self._actor_optimiser, config.actor_learning_rate, config.policy_delay),
+            (self._temperature_optimiser, config.temperature_learning_rate, config.policy_delay),
+        ):
+            optimiser.set_lr(cosine_schedule(rate, config.final_learning_rate, progress / share))
+        return super().update() | {"learning_rate": self._critic_optimiser.lr.clone()}
+
+    def explore(self, obs: Tensor) -> Tensor:
+        """Samples the policy, by running statistics, with noise that is held for some steps."""
+        with autocast(self.config.precision, self.env.device):
+            action, _ = self.networks.actor.sample(obs, self._held_noise.next(self._actions))
+        return action
+
+    def notice_step(self, step: Step) -> None:
+        """Takes rewards into their statistics."""
+        self._reward_scale.update(*(x.unflatten(0, self._shape) for x in (step.reward.float(), step.done)))
+
+    def learn(self) -> Tensor:
+        """Steps policy, temperature and critics on ``updates_per_step`` batches. Returns sums of the metrics."""
+        sums = torch.zeros(len(self.metrics), self._shape[0], device=self.env.device)
+        for batch in self._batches():
+            if self._updates % self.config.policy_delay == 0:
+                self._last_actor_metrics = self._improve_policy(batch)
+                self.counters.gradient_steps += 1
+                self.counters.policy_gradient_steps += 1
+            sums += torch.cat((self._improve_critics(batch), self._last_actor_metrics))
+            self.counters.gradient_steps += 1
+            self._updates += 1
+        return sums
+
+    @torch.no_grad()
+    def _batches(self) -> list[Batch]:
+        """Draws the transitions and the noise of the gradient steps after a control step, all at once."""
+        parts, size = self.config.updates_per_step, self.config.batch_size
+        drawn = self._replay.sample(self._draws, parts * size, 1)
+        obs, next_obs = drawn.obs.unbind(2)
+        reward = drawn.reward[:, :, 0]
+        if self.config.normalize_rewards:
+            reward = reward / self._reward_scale.scale
+        noise = self._noise.normal(parts, 2, size, self.env.action_dim)
+        fields = (obs, drawn.action[:, :, 0], reward, next_obs, drawn.terminated[:, :, 0])
+        parted = (x.split(size, dim=1) for x in fields)
+        return [Batch(*columns) for columns in zip(*parted, noise.unbind(1), strict=True)]
+
+    def actor_losses(self, batch: Batch) -> Tensor:
+        """J_pi, J_alpha and the policy's entropy, shape ``(3, P)``.
+
+        The policy sees s and s' at once and normalises by this batch; the critics normalise by running statistics.
+        """
+        networks = self.networks
+        with autocast(self.config.precision, self.env.device):
+            both = torch.cat((batch.obs, batch.next_obs), dim=1)
+            noise = torch.cat((batch.noise[:, 1], torch.zeros_like(batch.noise[:, 1])), dim=1)
+            action, log_prob = (x[:, : batch.obs.shape[1]] for x in networks.actor.sample(both, noise, self.alive))
+            logits = networks.critic(batch.obs, action)
+        value = (logits.softmax(-1) * networks.atoms).sum(-1).amin(1)
+        loss = actor_loss(log_prob, value, networks.log_alpha.detach().exp())
+        entropy = -log_prob.detach().mean(1)
+        return torch.stack((loss, temperature_loss(networks.log_alpha, entropy, self._target_entropy), entropy))
+
+    def critic_losses(self, batch: Batch) -> Tensor:
+        """J_Q and the mean value of what the target says of s', shape ``(2, P)``.
+
+        Critics and targets see (s, a) and (s', a') at once and normalise by this batch; the policy that a' comes from
+        normalises by its running statistics.
+        """
+        networks, size = self.networks, batch.obs.shape[1]
+        with autocast(self.config.precision, self.env.device):
+            with torch.no_grad():
+                next_action, log_prob = networks.actor.sample(batch.next_obs, batch.noise[:, 0])
+                obs = torch.cat((batch.obs, batch.next_obs), dim=1)
+                action = torch.cat((batch.action, next_action), dim=1)
+                beyond = networks.target(obs, action, self.alive)[:, :, size:]
+            logits = networks.critic(obs, action, self.alive)[:, :, :size]
+        with torch.no_grad():
+            distribution = least_distribution(beyond.softmax(-1), networks.atoms)
+            entropy = (networks.log_alpha.exp() * log_prob).unsqueeze(-1)
+            discount = self.config.gamma * (~batch.terminated).to(log_prob.dtype).unsqueeze(-1)
+            values = batch.reward.unsqueeze(-1) + discount * (networks.atoms - entropy)
+            target = project(distribution, values, networks.atoms)
+            value = (distribution * networks.atoms).sum(-1).mean(1)
+        return torch.stack((cross_entropy(logits, target), value))
+
+    def _improve_policy(self, batch: Batch) -> Tensor:
+        """One step of policy and temperature. Returns loss, entropy, norm and temperature, ``(4, P)``."""
+        networks, params = self.networks, self._actor_optimiser.params
+        self._actor_optimiser.zero_grad()
+        self._temperature_optimiser.zero_grad()
+        losses = self.actor_losses(batch)
+        losses[:2].sum().backward(inputs=[*params, networks.log_alpha])
+        norm = clip_grad_norm(params, torch.inf, self._shape[0])
+        alive = self._guard.check(self._iteration, losses.detach().T, norm)
+        temperature = networks.log_alpha.detach().exp().squeeze(1)
+        self._actor_optimiser.step(alive)
+        project_weights(networks.actor)
+        self._temperature_optimiser.step(alive)
+        loss, _, entropy = losses.detach()
+        return torch.stack((loss, entropy, norm, temperature))
+
+    def _improve_critics(self, batch: Batch) -> Tensor:
+        """One step of the critics; their target follows. Returns loss, value and norm, ``(3, P)``."""
+        networks, params = self.networks, self._critic_optimiser.params
+        self._critic_optimiser.zero_grad()
+        losses = self.critic_losses(batch)
+        losses[0].sum().backward()
+        norm = clip_grad_norm(params, torch.inf, self._shape[0])
+        alive = self._guard.check(self._iteration, losses[0].detach(), norm)
+        self._critic_optimiser.step(alive)
+        project_weights(networks.critic)
+        polyak_update(networks.target.parameters(), networks.critic.parameters(), self.config.tau, alive)
+        return torch.cat((losses.detach(), norm.unsqueeze(0)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here, the replay included."""
+        return super().state_dict() | {"updates": self._updates, "actor_metrics": self._last_actor_metrics}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        super().load_state_dict(state)
+        self._updates = int(state["updates"])
+        self._last_actor_metrics = state["actor_metrics"].clone()
+
+    def parts(self) -> dict[str, Any]:
+        """What has a state, by name."""
+        names = ("actor_optimiser", "critic_optimiser", "temperature_optimiser", "reward_scale", "held_noise")
+        return super().parts() | {"networks": self.networks} | {name: getattr(self, f"_{name}") for name in names}
