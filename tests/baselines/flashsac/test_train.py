@@ -15,8 +15,8 @@ from pwm_bench.baselines.flashsac.train import cosine_schedule
 from pwm_bench.baselines.sac import recipe as sac_recipe
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.random import MemberStream
-from tests.baselines import learners
-from tests.toy import Aim, toy_env
+from pwm_bench.testing import learners
+from pwm_bench.testing.toy import Aim, toy_env
 
 SMALL = Config(
     num_envs=4, horizon=5, batch_size=16, seed_steps=5, replay_capacity=400, width_actor=8, width_critic=8, blocks=1,
