@@ -70,12 +70,12 @@ def hopper() -> Study:
 
 def first_order() -> Study:
     """More first-order methods on hopper in Warp, as in `hopper`, whose table they belong in (`pwm-bench table hopper
-    first-order`): APG, AHAC, SAPO, DMO, RPO, IVW-H."""
+    first-order`): APG, AHAC, SAPO, DMO, RPO, IVW-H; and FlashSAC, the strong model-free bar."""
     return _study("first-order", first_order, [
         RunSpec.create(
             task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS
         )
-        for algorithm in ("apg", "ahac", "sapo", "dmo", "rpo", "ivwh")
+        for algorithm in ("apg", "ahac", "sapo", "dmo", "rpo", "ivwh", "flashsac")
     ])  # fmt: skip
 
 
