@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,8 @@ class List:
 
     kind: Annotated[str | None, tyro.conf.Positional, option("[KIND]")] = None
     """tasks, simulators, algorithms, studies or runs; all but the runs if left out."""
+    name: Annotated[str | None, tyro.conf.Positional, option("[NAME]")] = None
+    """An algorithm, after `algorithms`: its settings with their defaults and meanings."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder, for runs."""
 
@@ -36,7 +39,12 @@ class List:
         """Prints it."""
         if self.kind is not None and self.kind not in _KINDS:
             raise unknown("kind of list", self.kind, _KINDS)
+        if self.name is not None and self.kind != "algorithms":
+            raise UsageError(f"'{self.name}': only an algorithm has settings to list; give it after 'algorithms'")
         console = terminal()
+        if self.name is not None:
+            _settings(console, self.name)
+            return 0
         for kind in (self.kind,) if self.kind else _KINDS[:-1]:
             if kind == "runs":
                 from pwm_bench.store.results import Results
@@ -44,6 +52,7 @@ class List:
                 _runs(Results(self.results))
             elif kind == self.kind == "tasks":
                 _tasks(console)
+                _suite_tasks(console)
             else:
                 _names(console, kind)
         return 0
@@ -54,7 +63,7 @@ def _names(console: Console, kind: str) -> None:
     from pwm_bench.studies import registry as studies
 
     listed: dict[str, tuple[Iterable[str], Callable[[str], str], Callable[[str], str]]] = {
-        "tasks": (envs.TASKS, envs.TASKS.source, lambda name: ""),
+        "tasks": (envs.TASKS, envs.TASKS.source, _task),
         "simulators": (envs.SIMULATORS, envs.SIMULATORS.source, _simulator),
         "algorithms": (registry.ALGORITHMS, registry.ALGORITHMS.source, _algorithm),
         "studies": (studies.names(), studies.source, studies.describe),
@@ -132,10 +141,59 @@ def _tasks(console: Console) -> None:
         console.print(line, style="yellow", highlight=False, markup=False)
 
 
+def _first_line(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+def _task(name: str) -> str:
+    from pwm_bench.envs.tasks import load_task
+
+    return _first_line(load_task(name))
+
+
 def _algorithm(name: str) -> str:
     from pwm_bench import registry
 
-    return f"gradient: {registry.learner_package(name).gradient_source}"
+    package = registry.learner_package(name)
+    return f"{_first_line(package)} Gradient: {package.gradient_source}."
+
+
+def _settings(console: Console, algorithm: str) -> None:
+    """The settings of an algorithm; the defaults are the published ones, from which presets differ by task."""
+    from pwm_bench import registry
+    from pwm_bench.cli.showing import plain_table
+    from pwm_bench.settings import settings
+
+    package = registry.learner_package(algorithm)
+    table = plain_table(f"{algorithm}: {_first_line(package)}", "setting", "default", "meaning")
+    for column in table.columns[1:]:
+        column.justify = "left"
+    table.columns[0].no_wrap = True
+    for one in settings(package.Config()):
+        value = " ".join(map(str, one.default)) if isinstance(one.default, tuple) else str(one.default)
+        table.add_row(one.name, value, one.meaning)
+    console.print(table)
+    console.print(
+        "Change one with --set NAME=VALUE; --preset cpu or published chooses a task's own. `pwm-bench run --help`",
+        highlight=False, style="dim",
+    )  # fmt: skip
+
+
+def _suite_tasks(console: Console) -> None:
+    """The tasks of dm_control and Meta-World, a line each."""
+    from pwm_bench.cli.showing import plain_table
+    from pwm_bench.envs import suites
+
+    table = plain_table("tasks of the suites", "task", "obs", "act", "steps", "in")
+    table.columns[-1].justify = "left"
+    for task in suites.spec(("mt80",)).tasks:
+        within = [name for name, tasks in suites.SUITES.items() if task.name in tasks]
+        table.add_row(task.name, str(task.obs_dim), str(task.action_dim), str(task.episode_length), ", ".join(within))
+    console.print(table)
+    console.print(
+        "for collect, pretrain, extract and compare (docs/suites.md); steps: of two control steps each, in an episode",
+        style="dim", highlight=False,
+    )  # fmt: skip
 
 
 def _simulator(name: str) -> str:

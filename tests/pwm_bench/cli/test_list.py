@@ -24,3 +24,15 @@ def test_table_of_tasks(width: int, capsys: pytest.CaptureFixture[str], monkeypa
         assert "".join(load_task(name).source.split()).startswith("".join(sizes[9:]))
     assert ["hopper", "11", "3", "6", "15.8", "1000", "16", "/", "4", "dflex", "(PWM)"] in cells
     assert ["hopper", "20000", "2000", "1000", "0.9"] in cells
+    assert ["walker-run", "24", "6", "500", "mt30,", "mt80"] in cells
+    assert ["mw-reach", "39", "4", "100", "mt80,", "mw50"] in cells
+
+
+def test_settings_of_an_algorithm(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["list", "algorithms", "shac"]) == 0
+    text = capsys.readouterr().out
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert ["gamma", "0.99", "Discount", "factor."] in [line.split() for line in text.splitlines()]
+    assert main(["list", "tasks", "shac"]) == 2
+    assert "only an algorithm has settings" in capsys.readouterr().err
