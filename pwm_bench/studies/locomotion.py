@@ -79,6 +79,22 @@ def first_order() -> Study:
     ])  # fmt: skip
 
 
+def ahac_parts() -> Study:
+    """AHAC on hopper as in `first-order`, with one of its parts as in SHAC: the horizon, the critics, or how long these
+    train."""
+    return _study("ahac-parts", ahac_parts, [
+        RunSpec.create(
+            task="hopper", simulator="warp", algorithm="ahac", env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS,
+            overrides=overrides,
+        )
+        for overrides in (
+            {"min_horizon": 32},
+            {"critic_ensemble": 1, "target_critic": True},
+            {"critic_tolerance": None},
+        )
+    ])  # fmt: skip
+
+
 def hopper_model_updates() -> Study:
     """PWM on hopper as in `hopper`, but with half and twice as many updates of the world model on the same data: how
     much of the policy's return is the model's training."""
@@ -158,6 +174,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "quickstart": quickstart,
     "hopper": hopper,
     "first-order": first_order,
+    "ahac-parts": ahac_parts,
     "hopper-model-updates": hopper_model_updates,
     "hopper-2m": hopper_2m,
     "ant": ant,
