@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -161,6 +162,15 @@ def _line(text: str, name: str) -> str:
 
 def lines_of(files: Sequence[Path]) -> int:
     return sum(len(file.read_text().splitlines()) for file in files)
+
+
+def test_the_page_shows_this_very_code() -> None:
+    page = (ROOT / "docs" / "extend.md").read_text()
+    for file in (HERE / "spring_lab").glob("*.py"):
+        if file.name != "__init__.py":
+            assert f"```python\n{file.read_text().rstrip()}\n```" in page, f"docs/extend.md shows another {file.name}"
+    (entries,) = re.findall(r"(?s)\[project\.entry-points.*?(?=\n\n)", (HERE / "pyproject.toml").read_text())
+    assert f"```toml\n{entries}\n```" in page
 
 
 def test_it_is_short() -> None:

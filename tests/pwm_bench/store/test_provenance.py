@@ -67,3 +67,17 @@ def test_everything_is_gathered_on_a_cpu():
     assert found.driver is None
     assert found.threads >= 1
     assert {"torch", "numpy", "mujoco"} <= found.packages.keys()
+
+
+def test_a_module_from_outside_has_its_version_and_a_hash_over_its_sources(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "lab_of_one_file.py"
+    versions = []
+    for text in ("X = 1", "X = 2"):
+        file.write_text(text)
+        provenance.plugin_version.cache_clear()
+        versions.append(provenance.plugin_version("lab_of_one_file"))
+    assert versions[0] != versions[1]
+    assert all(len(version) == 12 for version in versions)  # it belongs to no distribution
+    assert provenance.plugin_version("rich").startswith("rich ")
+    assert provenance.plugin_version("no_such_lab") == "missing"

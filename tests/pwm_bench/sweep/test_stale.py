@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pwm_bench.analysis.tables.scores import summarise
@@ -36,6 +38,10 @@ def test_a_table_says_which_rows_come_from_which_code(tmp_path):
         in notes()
     )
     assert "Rows come from different versions of packages: torch 2.11 (shac, ppo), 2.12 (sac)." in notes()
+    for run, algorithm, version in (("eee", "apg", "my-lab 0.3 (a)"), ("fff", "sapo", "my-lab 0.4 (b)")):
+        plugins = {"plugins": {"lab": version}}
+        write_run(tmp_path, run, algorithm=algorithm, curves=[[0.0, 1.0]], **same, **plugins, **FLAT)
+    assert "Rows come from different code of lab: my-lab 0.3 (a) (apg), my-lab 0.4 (b) (sapo)." in notes()
 
 
 @pytest.fixture
@@ -53,18 +59,21 @@ def test_a_run_of_todays_code_is_not_stale(finished):
         assert settle_stale(study, results, policy) == ""
 
 
-@pytest.mark.parametrize("change", ["code", "package"])
+@pytest.mark.parametrize("change", ["code", "package", "plugin"])
 def test_runs_of_other_code_are_kept_done_again_or_refused(finished, change):
     study, results = finished
     directory = results.run("toys", study.specs[0].id)
     record = directory.read()
     if change == "code":
         record.provenance.code = "other"
-    else:
+    elif change == "package":
         record.provenance.packages["numpy"] = "1.0"
+    else:
+        record.provenance.plugins["lab"] = "my-lab 0.3 (c0de)"
     directory.write(record)
-    reason = "code other" if change == "code" else "numpy 1.0, now "
-    assert reason in settle_stale(study, results, "keep")
+    found = {"code": "code other", "package": "numpy 1.0, now ", "plugin": r"lab my-lab 0.3 \(c0de\), now missing"}
+    reason = found[change]
+    assert re.search(reason, settle_stale(study, results, "keep"))
     assert plan(study, results)[0].plan == "skip"
     with pytest.raises(UsageError, match=f"1 finished run of this study .* made by other code or packages .*{reason}"):
         settle_stale(study, results, "refuse")
