@@ -120,7 +120,7 @@ def test_installed_it_is_as_good_as_ours(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     lab.run(lab.python, "-P", "-c", CHECKS)
     listed = lab.pwm_bench("list")
-    for name in ("linear", "shuttle", "plain", "shuttle-study"):
+    for name in ("linear", "shuttle", "plain", "shuttle-study", "spherical", "nice", "diary"):
         assert _line(listed, name).endswith("(from spring-lab 0.1)"), listed
     lab.pwm_bench("sweep", "shuttle-study", "--executor", "nice", "--reporter", "diary", "--jobs", "2")
     diary = [json.loads(line) for line in (tmp_path / "results" / "diary.jsonl").read_text().splitlines()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["List"]
 
-_KINDS = ("tasks", "simulators", "algorithms", "studies", "runs")
+_KINDS = ("tasks", "simulators", "algorithms", "studies", "estimators", "executors", "reporters", "runs")
 
 
 @dataclass(frozen=True, kw_only=True)
 class List:
-    """List tasks, simulators, algorithms, studies, or the runs in the results folder."""
+    """List what has a name, ours and that of installed packages; or the runs in the results folder."""
 
     kind: Annotated[str | None, tyro.conf.Positional, option("[KIND]")] = None
-    """tasks, simulators, algorithms, studies or runs; all but the runs if left out."""
+    """tasks, simulators, algorithms, studies, estimators, executors, reporters or runs; all but the runs if left
+    out."""
     name: Annotated[str | None, tyro.conf.Positional, option("[NAME]")] = None
     """An algorithm, after `algorithms`: its settings with their defaults and meanings."""
     results: ResultsFolder = field(default_factory=default_results)
@@ -60,17 +61,30 @@ class List:
 
 def _names(console: Console, kind: str) -> None:
     from pwm_bench import envs, registry
+    from pwm_bench.gradients.offered import ESTIMATORS
     from pwm_bench.studies import registry as studies
+    from pwm_bench.sweep.executors import EXECUTORS
+    from pwm_bench.sweep.reporters import REPORTERS
 
     listed: dict[str, tuple[Iterable[str], Callable[[str], str], Callable[[str], str]]] = {
         "tasks": (envs.TASKS, envs.TASKS.source, _task),
         "simulators": (envs.SIMULATORS, envs.SIMULATORS.source, _simulator),
         "algorithms": (registry.ALGORITHMS, registry.ALGORITHMS.source, _algorithm),
         "studies": (studies.names(), studies.source, studies.describe),
+        "estimators": (ESTIMATORS, ESTIMATORS.source, lambda name: _first_line(ESTIMATORS.load(name))),
+        "executors": (EXECUTORS, EXECUTORS.source, lambda name: _first_line(EXECUTORS.load(name))),
+        "reporters": (REPORTERS, REPORTERS.source, lambda name: _first_line(REPORTERS.load(name))),
     }
     names, source, describe = listed[kind]
+    names = list(names)
     console.print(kind, style="bold")
+    if not names:
+        console.print("  none here; packages may bring some, see docs/extend.md", style="dim", highlight=False)
     console.print(named_lines((name, _said(name, source(name), describe)) for name in names))
+
+
+def _first_line(thing: Any) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
 
 
 def _said(name: str, source: str, describe: Callable[[str], str]) -> str:
@@ -132,7 +146,7 @@ def _tasks(console: Console) -> None:
     )
     console.print(contacts, highlight=False)
     console.print(
-        "stiffness k_e \\[N/m], damping k_d \\[N s/m^2], friction damping k_f \\[N s/m], Coulomb coefficient mu. MJX "
+        "stiffness k_e [N/m], damping k_d [N s/m^2], friction damping k_f [N s/m], Coulomb coefficient mu. MJX "
         "and MuJoCo C have MuJoCo's contacts with the same mu, at its default softness where a task does not set it.",
         style="dim",
         highlight=False,

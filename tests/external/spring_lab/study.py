@@ -12,7 +12,7 @@ def shuttle_study():
             task="shuttle",
             simulator=simulator,
             algorithm=algorithm,
-            env_steps=12_800,
+            env_steps=6_400,
             seeds=(0, 1),
             evaluations=3,
             evaluation_episodes=4,
