@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-import tempfile
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.store.files import replacing
 
 __all__ = ["FORMATS", "Format", "format_of", "write"]
 
@@ -73,15 +73,8 @@ def format_of(path: Path) -> Format:
 
 def write(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
     """Writes frames, all uint8 of one shape ``(height, width, 3)``; the file appears when it is complete."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with replacing(path, suffix=path.suffix) as temporary:
         {".mp4": _mp4, ".gif": _gif, ".png": _sheet}[path.suffix.lower()](temporary, frames, fps)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:

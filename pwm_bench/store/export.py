@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.store.files import replacing
 from pwm_bench.store.frames import Loaded, members_frame
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import RunRecord
@@ -122,10 +123,11 @@ def write_frames(frames: Mapping[str, pd.DataFrame], folder: Path, *, format: st
 
 
 def _write(frame: pd.DataFrame, file: Path, format: str) -> Path:
-    if format == "parquet":
-        frame.to_parquet(file, index=False)
-    else:
-        frame.to_csv(file, index=False)
+    with replacing(file) as temporary:  # a kill leaves no file that looks whole and is not
+        if format == "parquet":
+            frame.to_parquet(temporary, index=False)
+        else:
+            frame.to_csv(temporary, index=False)
     return file
 
 

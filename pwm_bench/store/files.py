@@ -5,30 +5,43 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pwm_bench.envs.errors import UsageError
 
-__all__ = ["JsonLines", "finite_or_none", "prefetch", "sync_directory", "write_atomic"]
+__all__ = ["JsonLines", "finite_or_none", "prefetch", "replacing", "sync_directory", "write_atomic"]
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replaces a file so that a reader, or a crash, sees either the old content or the new one, never a part."""
     data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path, *, suffix: str = ".tmp") -> Iterator[Path]:
+    """Gives the path of a new file beside ``path``, which replaces it when the block ends without an exception.
+
+    Who may read and write the file is as the process's umask says, so that a group can share a results folder.
+
+    Args:
+        path: the file.
+        suffix: of the new file's name, where what writes it goes by that.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{suffix}")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
 

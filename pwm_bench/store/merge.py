@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,10 +63,15 @@ def merge(source: Results, target: Results) -> Iterator[Merged]:
 
 def _merge_run(study: str, source: RunDirectory, target: RunDirectory) -> Merged:
     run_id = source.path.name
+    strange = _strange(source.path)
+    if strange is not None:
+        return Merged(study, run_id, "damaged", f"{strange}: a link, device or pipe; only plain files are copied")
     try:
         theirs = source.read()
     except UsageError as error:
         return Merged(study, run_id, "damaged", str(error))
+    if (theirs.id, theirs.study) != (run_id, source.path.parent.name):
+        return Merged(study, run_id, "damaged", f"{source.record_file}: the record of run {theirs.study}/{theirs.id}")
     if not target.path.exists():
         _copy(source.path, target.path)
         return Merged(study, run_id, "copied")
@@ -106,6 +113,19 @@ def _same_numbers(a: RunDirectory, of_a: RunRecord, b: RunDirectory, of_b: RunRe
         return [line["returns"] for line in a.evaluations.read()] == [line["returns"] for line in b.evaluations.read()]
     except (UsageError, KeyError):
         return False
+
+
+def _strange(folder: Path) -> Path | None:
+    """The first thing in a run's directory, or that itself, that is neither a file nor a folder: a link would be
+    followed to whatever it points to, and reading a pipe never ends."""
+    if folder.is_symlink() or folder.parent.is_symlink():
+        return folder
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            mode = os.lstat(os.path.join(place, name)).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                return Path(place, name)
+    return None
 
 
 def _copy(source: Path, target: Path) -> None:

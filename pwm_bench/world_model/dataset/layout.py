@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
-import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.files import write_atomic
 from pwm_bench.store.seal import seal, unsealed
 
 __all__ = ["EPISODE", "Header", "Shard", "TaskInfo", "open_shard", "read_header", "shard_folders", "write_json"]
@@ -88,17 +87,7 @@ class Shard:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON in one rename, so that it is never seen half-written."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomic(path, json.dumps(value, indent=1))
 
 
 def write_header(path: Path, header: Header) -> None:

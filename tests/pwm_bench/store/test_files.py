@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 
+import pandas as pd
 import pytest
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.export import write_frames
 from pwm_bench.store.files import JsonLines, finite_or_none, prefetch, write_atomic
 
 
@@ -91,3 +94,31 @@ def test_prefetch_does_without(tmp_path, monkeypatch):
     monkeypatch.delattr(os, "posix_fadvise", raising=False)
     (tmp_path / "a").write_text("a")
     prefetch([tmp_path / "a"])
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o022, 0o644), (0o077, 0o600)])
+def test_who_may_read_and_write_is_as_the_umask_says(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_atomic(tmp_path / "run.json", "{}")
+        (written,) = write_frames({"runs": pd.DataFrame({"a": [1]})}, tmp_path / "exports", format="parquet")
+    finally:
+        os.umask(before)
+    for file in (tmp_path / "run.json", written):
+        assert stat.S_IMODE(file.stat().st_mode) == mode
+
+
+def test_an_export_that_is_cut_off_leaves_nothing_under_its_name(tmp_path, monkeypatch):
+    frame = pd.DataFrame({"a": [1, 2]})
+    (file,) = write_frames({"runs": frame}, tmp_path, format="parquet")
+    whole = file.read_bytes()
+
+    def killed(self, path, **options):
+        path.write_bytes(whole[:20])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_frames({"runs": frame}, tmp_path, format="parquet")
+    assert [one.name for one in tmp_path.iterdir()] == ["runs.parquet"]
+    assert file.read_bytes() == whole

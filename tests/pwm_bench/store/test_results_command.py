@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -212,6 +213,43 @@ def test_verify_looks_at_folders_of_data_and_models(capsys, tmp_path):
 def test_verify_accepts_a_sound_checkpoint(finished):
     checkpoint(finished)
     assert verify(finished) == []
+
+
+HOSTILE = {
+    "a link to a file": lambda run, secret: (run / "notes.txt").symlink_to(secret),
+    "a link to a folder": lambda run, secret: (run / "notes").symlink_to(secret.parent),
+    "a link in a folder": lambda run, secret: (_folder(run / "a" / "b") / "c").symlink_to(secret),
+    "a record that is a link": lambda run, secret: _moved(run / "run.json"),
+    "a pipe": lambda run, secret: os.mkfifo(run / "evaluations"),
+    "a record that is a pipe": lambda run, secret: (_moved(run / "run.json").unlink(), os.mkfifo(run / "run.json")),
+    "a run that is a link": lambda run, secret: _moved(run),
+    "a record of another run": lambda run, secret: run.rename(run.with_name("bbb")),
+}
+
+
+def _folder(path):
+    path.mkdir(parents=True)
+    return path
+
+
+def _moved(path):
+    """Moves something elsewhere and leaves a link to it."""
+    elsewhere = path.parents[3] / "elsewhere"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    return path
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+def test_merge_copies_plain_files_alone_and_goes_on_past_the_rest(capsys, tmp_path, how):
+    there, here, secret = tmp_path / "there", tmp_path / "here", tmp_path / "private" / "secret.txt"
+    _folder(secret.parent)
+    secret.write_text("a key")
+    make(there, "aaa"), make(there, "ccc")
+    HOSTILE[how](there / "runs" / "s" / "aaa", secret)
+    run(capsys, "merge", there, "--results", here, code=1)
+    assert [path.name for path in (here / "runs" / "s").iterdir() if not path.name.startswith(".")] == ["ccc"]
+    assert not [path for path in here.rglob("*") if path.is_symlink() or (path.is_file() and "key" in path.read_text())]
 
 
 def test_merge_brings_what_is_new_or_further_and_overwrites_nothing_finished(capsys, tmp_path):
