@@ -13,7 +13,7 @@ from pwm_bench import envs
 from pwm_bench.bench.timing import interleaved_medians, machine_line
 from pwm_bench.cli.showing import terminal
 from pwm_bench.learning.learner import Learner
-from pwm_bench.registry import algorithms, learner_package
+from pwm_bench.registry import ALGORITHMS, learner_package
 
 __all__ = ["main"]
 
@@ -40,7 +40,7 @@ def main(*, quick: bool = False) -> None:
         f"cost of {_POPULATION} seeds together, in single runs",
     ):
         table.add_column(column, justify="right")
-    for algorithm in algorithms():
+    for algorithm in ALGORITHMS.own:
         with console.status(f"{algorithm}"):
             table.add_row(algorithm, *_measure(algorithm, device, repeats=2 if quick else 5))
     console.print(table)

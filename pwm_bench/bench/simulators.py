@@ -30,7 +30,7 @@ def main(*, quick: bool = False) -> None:
         quick: at most 64 worlds.
     """
     console = terminal()
-    devices = {name: envs.resolve_device("auto", name) for name in envs.simulators()}
+    devices = {name: envs.resolve_device("auto", name) for name in envs.SIMULATORS.own}
     gpu = max(devices.values(), key=lambda device: device.type == "cuda")
     console.print(f"{machine_line(str(gpu))}\n", highlight=False)
     console.print(_exactness(), _speed(console, devices, quick))
@@ -42,7 +42,7 @@ def _exactness() -> Table:
     table = Table(title="Warp, float64: relative errors", title_justify="left")
     for column in ("task", "acceleration against MuJoCo C, contacts off", "action gradient against differences"):
         table.add_column(column, justify="left" if column == "task" else "right")
-    for task in envs.tasks():
+    for task in envs.TASKS.own:
         table.add_row(task, f"{_acceleration_error(task):.1e}", f"{_gradient_error(task):.1e}")
     return table
 
@@ -96,7 +96,7 @@ def _speed(console: Console, devices: dict[str, torch.device], quick: bool) -> T
     for column in ("task", "simulator", "device", "substeps", "worlds", "forward", "forward + backward", "compile [s]"):
         table.add_column(column, justify="left" if column in ("task", "simulator", "device") else "right")
     for simulator, device in devices.items():
-        for task in envs.tasks():
+        for task in envs.TASKS.own:
             for worlds in _WORLDS_QUICK[simulator] if quick else _WORLDS:
                 with console.status(f"{task} in {simulator}, {worlds} worlds"):
                     rollout = make_rollout(task, simulator, worlds, _HORIZON, device=device)
@@ -122,7 +122,7 @@ def _against_mujoco() -> Table:
     table = Table(title="Physics substeps per second, 64 worlds, one CPU thread, forward", title_justify="left")
     for column in ("task", "Warp, float32", "MuJoCo C, full step", "ratio"):
         table.add_column(column, justify="left" if column == "task" else "right")
-    for task in envs.tasks():
+    for task in envs.TASKS.own:
         rollout = make_rollout(task, "warp", 64, _HORIZON, threads=1)
         rollout.check()
         substeps = rollout.env_steps * rollout.simulator.substeps

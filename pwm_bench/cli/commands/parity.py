@@ -58,7 +58,7 @@ class Parity:
         envs.TASKS.check(self.task)
         if self.golden is not None:
             return self._against(self.golden)
-        names = self.simulators or tuple(envs.simulators())
+        names = self.simulators or tuple(name for name in envs.SIMULATORS if envs.SIMULATORS.known(name))
         envs.SIMULATORS.check(*names)
         if len(set(names)) < 2:
             raise UsageError(f"--simulators {' '.join(names)}: give at least two, or none for all")
