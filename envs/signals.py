@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 __all__ = ["STOPPING", "held", "ignore", "release"]
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals from a person, a batch system and a terminal that closes."""
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals from a person, a batch system, a terminal that closes, and a batch system that gives notice, which sends them
+to all processes of a job."""
 
 
 @contextmanager

@@ -19,7 +19,7 @@ class Stopped(Exception):  # noqa: N818 - a request that was heeded
 
 
 class StopRequest:
-    """Turns SIGINT, SIGTERM and SIGHUP into a flag while it is entered.
+    """Turns SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 into a flag while it is entered.
 
     A second SIGINT doesn't wait: it raises `KeyboardInterrupt` where the program is. Libraries may turn that into any
     other exception, so `impatient` is what tells an interruption from a failure. A signal that is ignored when it is

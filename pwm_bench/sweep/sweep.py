@@ -225,8 +225,8 @@ def sweep(
     A run that another process is at is passed over. It is looked at again whenever there is room for another run here,
     and taken over if its process was stopped or killed. No run is carried out twice by one call.
 
-    SIGINT, SIGTERM and SIGHUP are passed on to the runs, which save; a second SIGINT kills them. All leave every run
-    resumable.
+    Signals that ask to stop (`pwm_bench.envs.signals.STOPPING`) are passed on to the runs, which save; a second SIGINT
+    kills them. All leave every run resumable.
 
     Args:
         items: of `plan`.

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -29,9 +32,7 @@ __all__ = ["Job", "SlurmExecutor"]
 
 _CLUSTERS = ("slurm", "local")
 _LOOK = 0.5  # seconds between two looks at the folder
-_STATES = 10.0  # seconds between two questions to SLURM
-_OVER = ("COMPLETED", "FINISHED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL",
-         "DEADLINE", "INTERRUPTED")  # fmt: skip
+_STATES, _SOON = 10.0, 1.0  # seconds between two looks at the queue: usually, and once jobs were asked to stop
 _REQUEUES = 10_000
 
 
@@ -52,10 +53,18 @@ class Job:
         from submitit.core.job_environment import JobEnvironment
 
         save_and_requeue = signal.getsignal(JobEnvironment._usr_sig())  # submitit heeds this signal alone
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, save_and_requeue)
+        signal.signal(signal.SIGTERM, self._save_and_end)
         end = self.work(self._tell)
         write_atomic(self.folder / f"{self.work.spec.id}.end", json.dumps(dataclasses.asdict(end)).encode())
+
+    def _save_and_end(self, number: int, frame: object) -> None:
+        """Heeds SIGTERM, which SLURM sends to a job that is cancelled, and to one that it puts back into the queue
+        itself: requeued from here, a cancelled job would come back."""
+        if self.work.executor is not None:
+            save(self.work.executor)
+        sys.exit(128 + number)
 
     def checkpoint(self) -> Any:
         """Called by submitit when the job must go: the run saves, and the same job goes on with it later."""
@@ -146,7 +155,8 @@ class SlurmExecutor:
         self._jobs: dict[str, tuple[Spec, Callable[[ProgressEvent], None], Any]] = {}
         self._seen: dict[str, float] = {}
         self._asked = 0
-        self._asked_slurm = 0.0
+        self._looked = time.monotonic()
+        self._missing: tuple[set[str], set[str]] = (set(), set())
         self._lost = False
 
     def check(self) -> None:
@@ -195,10 +205,13 @@ class SlurmExecutor:
         from submitit.slurm.slurm import _make_sbatch_string
 
         command = f"python -u -m submitit.core._submit {self.folder}"
-        return [
-            _make_sbatch_string(command, self.folder, **needs, **self._common, **({"map_count": n} if n > 1 else {}))
-            for needs, n in ((needs, len(group)) for needs, group in self._arrays(specs))
-        ]
+        files = []
+        for needs, group in self._arrays(specs):
+            settings: dict[str, Any] = {**needs, **self._common}
+            if len(group) > 1:
+                settings["map_count"] = len(group)
+            files.append(_make_sbatch_string(command, self.folder, **settings))
+        return files
 
     def _submit(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -214,6 +227,7 @@ class SlurmExecutor:
                 self._jobs[spec.id] = (spec, told[spec.id], job)
 
     def _executor(self, needs: dict[str, Any]) -> Any:
+        executor: Any
         if self._cluster == "local":
             executor = self._submitit.LocalExecutor(self.folder, max_num_timeout=_REQUEUES)
             executor.update_parameters(
@@ -262,22 +276,39 @@ class SlurmExecutor:
     def _end(self, spec: Spec, job: Any) -> ProcessEnd | None:
         """How a run ended; None if it has not."""
         file = self.folder / f"{spec.id}.end"
-        end = None
+        gone = not file.exists() and spec.id in self._gone()
         if file.exists():
             end = ProcessEnd(**json.loads(file.read_text()))
-        elif time.monotonic() - self._asked_slurm > _STATES or self._asked:
-            state = str(job.state)
-            if spec.id == next(reversed(self._jobs)):
-                self._asked_slurm = time.monotonic()
-            if state.split()[0].rstrip("+") in _OVER and not file.exists():
-                asked = bool(self._asked)
-                self._lost = self._lost or not asked
-                message = f"error: job {job.job_id} of SLURM: {state}; its output is in {self.folder}"
-                memory = state.startswith("OUT_OF_ME")
-                end = ProcessEnd(-signal.SIGKILL, message, memory, asked=asked, began=self._has_begun(spec))
-        if end is not None:
-            del self._jobs[spec.id]
+        elif gone:
+            asked = bool(self._asked)
+            self._lost = self._lost or not asked
+            message = f"error: job {job.job_id} ended without a word; its output is in {self.folder}"
+            end = ProcessEnd(-signal.SIGKILL, message, False, asked=asked, began=self._has_begun(spec))
+        else:
+            return None
+        del self._jobs[spec.id]
         return end
+
+    def _gone(self) -> set[str]:
+        """Runs whose jobs were neither running nor queued at the last two looks: a file may be seen late."""
+        if time.monotonic() - self._looked < (_SOON if self._asked else _STATES):
+            return self._missing[0] & self._missing[1]
+        self._looked = time.monotonic()
+        there = self._running_or_queued()
+        missing = {run for run, (_, _, job) in self._jobs.items() if job.job_id not in there}
+        self._missing = (self._missing[1], missing)
+        return self._missing[0] & self._missing[1]
+
+    def _running_or_queued(self) -> set[str]:
+        """Ids of jobs."""
+        jobs = [job for _, _, job in self._jobs.values()]
+        if self._cluster == "local":
+            return {job.job_id for job in jobs if job.state == "RUNNING"}
+        command = ["squeue", "--noheader", "--array", "--format=%i", "--user", str(os.getuid())]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        if found.returncode:  # the controller is busy, or restarts: nothing is known
+            return {job.job_id for job in jobs}
+        return set(found.stdout.split())
 
 
 def _placed(spec: Spec, needs: dict[str, Any]) -> Spec:

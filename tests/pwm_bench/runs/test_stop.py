@@ -5,11 +5,11 @@ import signal
 
 import pytest
 
-from pwm_bench.envs.signals import held
+from pwm_bench.envs.signals import STOPPING, held
 from pwm_bench.runs.stop import Stopped, StopRequest, stop_request
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_asks_and_the_old_handlers_come_back(number):
     before = signal.getsignal(number)
     with StopRequest() as stop:

@@ -13,6 +13,7 @@ import pytest
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
+from pwm_bench.sweep.aftermath import settle
 from pwm_bench.sweep.executors import make_executor
 from pwm_bench.sweep.executors.slurm import SlurmExecutor
 from tests.pwm_bench.cli import toy_cli
@@ -63,6 +64,14 @@ def at_work(directory) -> int:
     return int(words[0]) if words and directory.checkpoint.exists() else 0
 
 
+def give_notice(directory, number) -> None:
+    """Sends a signal to all processes of a job, as SLURM does."""
+    run = at_work(directory)
+    job = int(Path(f"/proc/{run}/stat").read_text().rsplit(")", 1)[1].split()[1])  # the run's parent
+    for process in (run, job):
+        os.kill(process, number)
+
+
 def same_numbers(directory, spec, folder) -> bool:
     results = Results(folder)
     carry_out(spec, results)
@@ -85,17 +94,28 @@ def test_jobs_tell_how_far_they_are_and_how_they_ended(executor, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
 def test_a_job_whose_time_is_up_saves_and_goes_on_when_it_is_its_turn_again(executor, slow, tmp_path, number):
     executor.start(slow, lambda event: None)
     directory = run_of(executor, slow)
     step_until(executor, lambda _: at_work(directory))
-    job = int(Path(f"/proc/{at_work(directory)}/stat").read_text().rsplit(")", 1)[1].split()[1])  # its parent
-    os.kill(job, number)
+    give_notice(directory, number)
+    step_until(executor, lambda _: directory.status() == "interrupted")  # it has saved
     ((_, end),) = step_until(executor, lambda ended: len(ended) == 1)
     record = json.loads(directory.record_file.read_text())
     assert (end.code, record["status"], record["attempts"]) == (0, "ok", 2)
     assert same_numbers(directory, slow, tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_a_cancelled_job_saves_and_does_not_come_back(executor, slow):
+    executor.start(slow, lambda event: None)
+    directory = run_of(executor, slow)
+    step_until(executor, lambda _: at_work(directory))
+    give_notice(directory, signal.SIGTERM)
+    ((_, end),) = step_until(executor, lambda ended: len(ended) == 1)
+    assert "ended without a word" in end.message
+    assert settle(slow, directory, end)[0] == directory.status() == "interrupted"
 
 
 @pytest.mark.slow
