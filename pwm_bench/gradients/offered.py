@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pwm_bench.envs.plugins import Registry
 from pwm_bench.gradients import estimators
+from pwm_bench.gradients.decoupled import DecoupledWorld
 from pwm_bench.gradients.landscape import Landscape
 from pwm_bench.gradients.moments import Estimate
 
@@ -109,6 +110,19 @@ class ModelDetached(Analytic):
         return None  # it is no gradient of anything
 
 
+class Decoupled(Analytic):
+    """The simulator's states and rewards, the world model's Jacobians."""
+
+    label, short_label, look = "simulator, model's Jacobians", "decoupled", 9
+    needs = frozenset({"model"})
+
+    def landscape(self, scene: Scene) -> Landscape:
+        return DecoupledWorld(scene.world, scene.learned(False))
+
+    def differentiates(self, scene: Scene) -> Landscape | None:
+        return None  # it is no gradient of anything
+
+
 class Score(Estimator):
     """Likelihood ratio."""
 
@@ -164,6 +178,7 @@ ESTIMATORS = Registry(
         "analytic": f"{__name__}:Analytic",
         "model": f"{__name__}:Model",
         "model_detached": f"{__name__}:ModelDetached",
+        "decoupled": f"{__name__}:Decoupled",
         "score": f"{__name__}:Score",
         "smoothed": f"{__name__}:Smoothed",
         "mixed": f"{__name__}:Mixed",
