@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from pwm_bench import configs
+from pwm_bench import configs, testing
 from pwm_bench.baselines import shac
 from pwm_bench.baselines.ahac import Config, Learner, recipe
 from pwm_bench.baselines.ahac.horizon import AdaptiveHorizon, dual_step
@@ -124,10 +124,7 @@ def test_it_learns_the_toy_task_and_measures_accelerations() -> None:
 
 
 def test_what_every_learner_must_do() -> None:
-    learners.assert_population(Learner, SMALL)
-    learners.assert_resumes(Learner, SMALL)
-    learners.assert_survives_a_poisoned_member(Learner, SMALL, learners.first_weight)
-    learners.assert_never_waits(Learner, SMALL)
+    testing.check_learner("ahac", **configs.to_json(SMALL))
 
 
 def test_recipes() -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+from pwm_bench import configs, testing
 from pwm_bench.baselines import shac
 from pwm_bench.baselines.apg import Config, Learner, recipe
 from pwm_bench.envs.errors import UsageError
@@ -40,10 +41,7 @@ def test_it_learns_the_toy_task() -> None:
 
 
 def test_what_every_learner_must_do() -> None:
-    learners.assert_population(Learner, SMALL)
-    learners.assert_resumes(Learner, SMALL)
-    learners.assert_survives_a_poisoned_member(Learner, SMALL, learners.first_weight)
-    learners.assert_never_waits(Learner, SMALL)
+    testing.check_learner("apg", **configs.to_json(SMALL))
 
 
 def test_recipes() -> None:

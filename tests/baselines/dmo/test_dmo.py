@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.functional import jacobian  # torch.func does not go through our kernels
 
+from pwm_bench import configs, testing
 from pwm_bench.baselines.dmo import Config, Learner, recipe
 from pwm_bench.baselines.dmo.model import DifferenceModel, gaussian_loss, softly_bounded
 from pwm_bench.envs.errors import UsageError
@@ -154,10 +155,8 @@ def test_it_learns_the_toy_task() -> None:
 
 def test_what_every_learner_must_do() -> None:
     config = dataclasses.replace(SMALL, initial_env_steps=20, initial_model_updates=4)
-    learners.assert_population(Learner, config, updates=5)
-    learners.assert_resumes(Learner, config)
-    learners.assert_survives_a_poisoned_member(Learner, config, learners.first_weight)
-    learners.assert_never_waits(Learner, config, before=3)
+    testing.check_learner("dmo", **configs.to_json(config))
+    learners.assert_never_waits(Learner, config, before=3)  # when all of it learns
 
 
 def test_it_needs_no_differentiable_simulator() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from pwm_bench import configs, testing
 from pwm_bench.baselines.flashsac import Config, Learner, recipe
 from pwm_bench.baselines.flashsac.statistics import HeldNoise, RewardScale
 from pwm_bench.baselines.flashsac.train import cosine_schedule
@@ -160,12 +161,7 @@ def test_it_learns_to_aim() -> None:
 
 
 def test_what_every_learner_must_do() -> None:
-    learners.assert_population(Learner, SMALL, updates=4)
-    learners.assert_resumes(Learner, SMALL, before=2, after=2)
-    learners.assert_survives_a_poisoned_member(
-        Learner, dataclasses.replace(SMALL, seed_steps=1), lambda agent: agent.networks.actor.trunk.first.weight
-    )
-    learners.assert_never_waits(Learner, SMALL, before=2)
+    testing.check_learner("flashsac", **configs.to_json(dataclasses.replace(SMALL, seed_steps=3)))
 
 
 def test_recipes() -> None:

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from pwm_bench import configs, testing
 from pwm_bench.baselines import shac
 from pwm_bench.baselines.ivwh import Config, Learner, recipe
 from pwm_bench.baselines.ivwh.losses import bias_bounded_weight, inverse_variance_weight, mixed, score_gradients
@@ -107,11 +108,10 @@ def test_it_learns_the_toy_task_mostly_by_the_simulator_s_gradient() -> None:
 
 
 def test_what_every_learner_must_do() -> None:
-    for config in (SMALL, dataclasses.replace(SMALL, mixing="bias", epochs=2, bias_tolerance=5.0)):
-        learners.assert_population(Learner, config, updates=3)
-    learners.assert_resumes(Learner, SMALL)
-    learners.assert_survives_a_poisoned_member(Learner, SMALL, learners.first_weight)
-    learners.assert_never_waits(Learner, SMALL)
+    testing.check_learner("ivwh", **configs.to_json(SMALL))
+    learners.assert_population(
+        Learner, dataclasses.replace(SMALL, mixing="bias", epochs=2, bias_tolerance=5.0), updates=3
+    )
 
 
 def test_recipes() -> None:

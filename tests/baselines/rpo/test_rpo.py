@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from pwm_bench import configs
+from pwm_bench import configs, testing
 from pwm_bench.baselines import shac
 from pwm_bench.baselines.rpo import Config, Learner, recipe
 from pwm_bench.baselines.rpo.losses import reuse_weights, surrogate
@@ -95,10 +95,7 @@ def test_it_learns_the_toy_task() -> None:
 
 
 def test_what_every_learner_must_do() -> None:
-    learners.assert_population(Learner, SMALL)
-    learners.assert_resumes(Learner, SMALL)
-    learners.assert_survives_a_poisoned_member(Learner, SMALL, learners.first_weight)
-    learners.assert_never_waits(Learner, SMALL)
+    testing.check_learner("rpo", **configs.to_json(SMALL))
 
 
 def test_recipes() -> None:

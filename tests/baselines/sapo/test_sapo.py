@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from pwm_bench import configs
+from pwm_bench import configs, testing
 from pwm_bench.baselines import shac
 from pwm_bench.baselines.sapo import Config, Learner, recipe
 from pwm_bench.baselines.sapo.losses import normalised_entropy, temperature_loss
@@ -113,10 +113,7 @@ def test_it_learns_the_toy_task() -> None:
 
 
 def test_what_every_learner_must_do() -> None:
-    learners.assert_population(Learner, SMALL)
-    learners.assert_resumes(Learner, SMALL)
-    learners.assert_survives_a_poisoned_member(Learner, SMALL, lambda agent: agent.actor.net.layers[0].linear.weight)
-    learners.assert_never_waits(Learner, SMALL)
+    testing.check_learner("sapo", **configs.to_json(SMALL))
 
 
 def test_recipes() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pwm_bench import configs, testing
 from pwm_bench.baselines.shac import Config, Learner, recipe
 from pwm_bench.baselines.shac.losses import segment_discounts, segment_returns
 from pwm_bench.envs.errors import UsageError
@@ -115,9 +116,7 @@ def test_a_member_does_not_depend_on_its_company(changes: dict) -> None:
 
 
 def test_what_every_learner_must_do() -> None:
-    learners.assert_resumes(Learner, SMALL)
-    learners.assert_survives_a_poisoned_member(Learner, SMALL, learners.first_weight)
-    learners.assert_never_waits(Learner, SMALL)
+    testing.check_learner("shac", **configs.to_json(SMALL))
 
 
 def test_the_critic_of_a_diverged_member_is_frozen() -> None:
