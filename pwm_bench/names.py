@@ -30,7 +30,9 @@ def task_name(name: str) -> str:
     if plain in _TASKS:
         return _TASKS[plain]
     if outside := _outside(name):
-        return outside.label or name
+        return outside.label or outside.name
+    if ":" in plain:  # module:attribute, which is not imported for its name
+        return plain.rpartition(":")[2]
     words = plain.removeprefix("mw-").replace("_", " ").replace("-", " ")
     shown = words[:1].upper() + words[1:]
     return f"{shown} (Meta-World)" if plain.startswith("mw-") else shown
@@ -39,7 +41,7 @@ def task_name(name: str) -> str:
 def simulator_name(name: str) -> str:
     """The name of a simulator in print, e.g. ``"MuJoCo"``; an unknown one keeps its own."""
     simulator = envs.SIMULATORS.known(name)
-    return _SUITES.get(name, name) if simulator is None else simulator.capabilities.label
+    return _SUITES.get(name, name.rpartition(":")[2]) if simulator is None else simulator.capabilities.label
 
 
 def published_task(task: str) -> str:

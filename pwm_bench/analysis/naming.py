@@ -30,7 +30,7 @@ _PUBLISHED_LOOKS = {"tdmpc2": 5}
 def algorithm_name(name: str) -> str:
     """The name of an algorithm in print, e.g. ``"PWM"``; an unknown one keeps its own."""
     own = getattr(ALGORITHMS.known(name), "label", None)
-    return own or _PUBLISHED.get(name, name)
+    return own or _PUBLISHED.get(name, name.rpartition(":")[2])
 
 
 def look_of_algorithm(name: str) -> int | None:

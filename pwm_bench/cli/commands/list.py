@@ -155,10 +155,6 @@ def _tasks(console: Console) -> None:
         console.print(line, style="yellow", highlight=False, markup=False)
 
 
-def _first_line(thing: object) -> str:
-    return (inspect.getdoc(thing) or "").partition("\n")[0]
-
-
 def _task(name: str) -> str:
     from pwm_bench.envs.tasks import load_task
 
