@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,31 +21,19 @@ from pwm_bench.baselines.flashsac.losses import (
 from pwm_bench.baselines.flashsac.networks import Networks
 from pwm_bench.baselines.flashsac.statistics import HeldNoise, RewardScale
 from pwm_bench.baselines.sac.losses import actor_loss
-from pwm_bench.baselines.sac.off_policy import OffPolicyLearner
+from pwm_bench.baselines.sac.off_policy import Batch, OffPolicyLearner
 from pwm_bench.envs.api import DifferentiableEnv, Step
 from pwm_bench.learning.acting import Policy
 from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, polyak_update
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 
-__all__ = ["Batch", "Learner", "cosine_schedule"]
+__all__ = ["Learner", "cosine_schedule"]
 
 
 def cosine_schedule(initial: float, final: float, progress: float) -> float:
     """Goes from ``initial`` to ``final`` along half a cosine while ``progress`` goes from 0 to 1, and stays there."""
     return final + 0.5 * (initial - final) * (1.0 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
-
-
-class Batch(NamedTuple):
-    """Transitions to learn from, ``(P, M, ...)``; rewards are scaled."""
-
-    obs: Tensor
-    action: Tensor
-    reward: Tensor
-    next_obs: Tensor
-    terminated: Tensor
-    noise: Tensor
-    """Noise of the policy's actions at ``next_obs`` and at ``obs``, ``(P, 2, M, action_dim)``."""
 
 
 class Learner(OffPolicyLearner):
@@ -108,10 +96,14 @@ class Learner(OffPolicyLearner):
         """Takes rewards into their statistics."""
         self._reward_scale.update(*(x.unflatten(0, self._shape) for x in (step.reward.float(), step.done)))
 
+    def scale(self, reward: Tensor) -> Tensor:
+        """Divides rewards, if that is wanted."""
+        return reward / self._reward_scale.scale if self.config.normalize_rewards else reward
+
     def learn(self) -> Tensor:
         """Steps policy, temperature and critics on ``updates_per_step`` batches. Returns sums of the metrics."""
         sums = torch.zeros(len(self.metrics), self._shape[0], device=self.env.device)
-        for batch in self._batches():
+        for batch in self.batches():
             if self._updates % self.config.policy_delay == 0:
                 self._last_actor_metrics = self._improve_policy(batch)
                 self.counters.gradient_steps += 1
@@ -120,20 +112,6 @@ class Learner(OffPolicyLearner):
             self.counters.gradient_steps += 1
             self._updates += 1
         return sums
-
-    @torch.no_grad()
-    def _batches(self) -> list[Batch]:
-        """Draws the transitions and the noise of the gradient steps after a control step, all at once."""
-        parts, size = self.config.updates_per_step, self.config.batch_size
-        drawn = self._replay.sample(self._draws, parts * size, 1)
-        obs, next_obs = drawn.obs.unbind(2)
-        reward = drawn.reward[:, :, 0]
-        if self.config.normalize_rewards:
-            reward = reward / self._reward_scale.scale
-        noise = self._noise.normal(parts, 2, size, self.env.action_dim)
-        fields = (obs, drawn.action[:, :, 0], reward, next_obs, drawn.terminated[:, :, 0])
-        parted = (x.split(size, dim=1) for x in fields)
-        return [Batch(*columns) for columns in zip(*parted, noise.unbind(1), strict=True)]
 
     def actor_losses(self, batch: Batch) -> Tensor:
         """J_pi, J_alpha and the policy's entropy, shape ``(3, P)``.

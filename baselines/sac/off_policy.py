@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +17,19 @@ from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceReplay
 
-__all__ = ["OffPolicyConfig", "OffPolicyLearner"]
+__all__ = ["Batch", "OffPolicyConfig", "OffPolicyLearner"]
+
+
+class Batch(NamedTuple):
+    """Transitions to learn from, ``(P, M, ...)``, as the learner wants them."""
+
+    obs: Tensor
+    action: Tensor
+    reward: Tensor
+    next_obs: Tensor
+    terminated: Tensor
+    noise: Tensor
+    """Noise of the policy's actions at ``next_obs`` and at ``obs``, ``(P, 2, M, action_dim)``."""
 
 
 class OffPolicyConfig(Protocol):
@@ -36,6 +48,11 @@ class OffPolicyConfig(Protocol):
     @property
     def updates_per_step(self) -> int:
         """Gradient steps after each control step."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Transitions of a gradient step."""
         ...
 
     @property
@@ -122,6 +139,26 @@ class OffPolicyLearner:
     def learn(self) -> Tensor:
         """Takes ``updates_per_step`` gradient steps. Returns the sums of `metrics` over them, ``(len(metrics), P)``."""
         raise NotImplementedError
+
+    def normalise(self, obs: Tensor) -> Tensor:
+        """Observations ``(P, ..., obs)`` as the networks take them; raw by default."""
+        return obs
+
+    def scale(self, reward: Tensor) -> Tensor:
+        """Rewards ``(P, M)`` as the critics learn them; as they are by default."""
+        return reward
+
+    @torch.no_grad()
+    def batches(self) -> list[Batch]:
+        """Draws the transitions and the noise of the gradient steps after a control step, all at once."""
+        parts, size = self._settings.updates_per_step, self._settings.batch_size
+        drawn = self._replay.sample(self._draws, parts * size, 1)
+        obs, next_obs = self.normalise(drawn.obs).unbind(2)
+        reward = self.scale(drawn.reward[:, :, 0])
+        fields = (obs, drawn.action[:, :, 0], reward, next_obs, drawn.terminated[:, :, 0])
+        noise = self._noise.normal(parts, 2, size, self.env.action_dim)
+        parted = (x.split(size, dim=1) for x in fields)
+        return [Batch(*columns) for columns in zip(*parted, noise.unbind(1), strict=True)]
 
     def notice(self, obs: Tensor) -> None:
         """Takes note of the raw observations ``(P, B, obs)`` that are acted on."""

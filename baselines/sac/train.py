@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from pwm_bench.baselines.sac.config import Config
 from pwm_bench.baselines.sac.losses import actor_loss, soft_target, temperature_loss
 from pwm_bench.baselines.sac.networks import ActorCritic
-from pwm_bench.baselines.sac.off_policy import OffPolicyLearner
+from pwm_bench.baselines.sac.off_policy import Batch, OffPolicyLearner
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.learning.critic import critic_loss
 from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, polyak_update
@@ -19,18 +19,6 @@ from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 
 __all__ = ["Learner"]
-
-
-class Batch(NamedTuple):
-    """Transitions to learn from, ``(P, M, ...)``; observations are normalised."""
-
-    obs: Tensor
-    action: Tensor
-    reward: Tensor
-    next_obs: Tensor
-    terminated: Tensor
-    noise: Tensor
-    """Noise of the policy's actions at ``next_obs`` and at ``obs``, ``(P, 2, M, action_dim)``."""
 
 
 class Learner(OffPolicyLearner):
@@ -77,6 +65,10 @@ class Learner(OffPolicyLearner):
         """Takes observations into their statistics; those of a frozen member stay: they are part of its policy."""
         self.networks.observations.update(obs, self.alive.unsqueeze(1).expand(self._shape))
 
+    def normalise(self, obs: Tensor) -> Tensor:
+        """Normalises observations, if that is wanted."""
+        return self.networks.normalise(obs)
+
     def explore(self, obs: Tensor) -> Tensor:
         """Samples the policy."""
         noise = self._actions.normal(self._shape[1], self.env.action_dim)
@@ -87,22 +79,11 @@ class Learner(OffPolicyLearner):
     def learn(self) -> Tensor:
         """Steps critics, policy and temperature on ``updates_per_step`` batches. Returns sums of the metrics."""
         sums = torch.zeros(len(self.metrics), self._shape[0], device=self.env.device)
-        for batch in self._batches():
+        for batch in self.batches():
             sums += self._learn(batch)
         self.counters.gradient_steps += 2 * self.config.updates_per_step
         self.counters.policy_gradient_steps += self.config.updates_per_step
         return sums
-
-    @torch.no_grad()
-    def _batches(self) -> list[Batch]:
-        """Draws the transitions and the noise of the gradient steps after a control step, all at once."""
-        parts, size = self.config.updates_per_step, self.config.batch_size
-        drawn = self._replay.sample(self._draws, parts * size, 1)
-        obs, next_obs = self.networks.normalise(drawn.obs).unbind(2)
-        fields = (obs, drawn.action[:, :, 0], drawn.reward[:, :, 0], next_obs, drawn.terminated[:, :, 0])
-        noise = self._noise.normal(parts, 2, size, self.env.action_dim)
-        parted = (x.split(size, dim=1) for x in fields)
-        return [Batch(*columns) for columns in zip(*parted, noise.unbind(1), strict=True)]
 
     def _plain_critic_losses(self, batch: Batch) -> Tensor:
         """J_Q and the mean value of the policy's actions at the next observations, shape ``(2, P)``."""

@@ -43,7 +43,7 @@ def moved(before: dict[str, torch.Tensor], module: torch.nn.Module) -> bool:
 def test_whose_batch_statistics_move_in_the_policy_s_step() -> None:
     """The policy normalises by the batch of s and s', the critics by running statistics."""
     agent = warm()
-    (batch,) = agent._batches()
+    (batch,) = agent.batches()
     before = {name: statistics(getattr(agent.networks, name)) for name in ("actor", "critic", "target")}
     agent.actor_losses(batch)
     assert {name: moved(before[name], getattr(agent.networks, name)) for name in before} == {
@@ -58,7 +58,7 @@ def test_whose_batch_statistics_move_in_the_policy_s_step() -> None:
 def test_whose_batch_statistics_move_in_the_critics_step() -> None:
     """Critics and targets normalise by the batch of (s, a) and (s', a'); a' comes from running statistics."""
     agent = warm()
-    (batch,) = agent._batches()
+    (batch,) = agent.batches()
     before = {name: statistics(getattr(agent.networks, name)) for name in ("actor", "critic", "target")}
     agent.critic_losses(batch)
     assert {name: moved(before[name], getattr(agent.networks, name)) for name in before} == {
@@ -77,7 +77,7 @@ def test_whose_batch_statistics_move_in_the_critics_step() -> None:
 def test_targets_cut_terminations_alone_and_charge_entropy() -> None:
     """With all mass on 0 and a known log probability, the target of reward r is r - gamma alpha log pi."""
     agent = warm()
-    (batch,) = agent._batches()
+    (batch,) = agent.batches()
     atoms = agent.networks.atoms
     with torch.no_grad():
         agent.networks.log_alpha.fill_(math.log(0.1))

@@ -16,7 +16,7 @@ def test_critics_are_fitted_to_the_smaller_target_unless_the_episode_terminated(
     sac.update()
     networks = sac.networks
     networks.target.net.layers[-1].bias.data[:] = torch.tensor([1.0, 7.0, 9.0, 2.0]).view(4, 1, 1)  # by member, critic
-    (batch,) = sac._batches()
+    (batch,) = sac.batches()
     batch = batch._replace(terminated=torch.full_like(batch.terminated, terminated))
     action, log_prob = networks.actor.sample(batch.next_obs, batch.noise[:, 0])
     next_values = networks.target(torch.cat((batch.next_obs, action), dim=-1))
@@ -34,7 +34,7 @@ def test_the_policy_climbs_the_smaller_of_the_critics():
     sac.update()
     networks = sac.networks
     networks.critic.net.layers[-1].bias.data[:] = torch.tensor([9.0, -3.0]).view(2, 1, 1)
-    (batch,) = sac._batches()
+    (batch,) = sac.batches()
     assert not torch.equal(batch.noise[:, 0], batch.noise[:, 1])
     action, log_prob = networks.actor.sample(batch.obs, batch.noise[:, 1])  # not those of the target's actions
     smaller = networks.critic(torch.cat((batch.obs, action), dim=-1))[:, 1]
@@ -48,7 +48,7 @@ def test_targets_follow_the_critics_and_the_policy_gives_these_no_gradient():
     sac = make((0,), dataclasses.replace(SMALL, seed_steps=20, tau=0.1))
     sac.update()
     networks = sac.networks
-    (batch,) = sac._batches()
+    (batch,) = sac.batches()
     before = [p.detach().clone() for p in networks.target.parameters()]
     wanted = torch.autograd.grad(sac._plain_critic_losses(batch)[0].sum(), list(networks.critic.parameters()))
     actor = next(networks.actor.parameters()).detach().clone()
@@ -81,7 +81,7 @@ def test_the_target_entropy_is_minus_the_number_of_actions_unless_given():
 def test_gradients_are_clipped_when_asked():
     sac = make((0,), dataclasses.replace(SMALL, seed_steps=20, max_grad_norm_actor=1e-3, max_grad_norm_critic=1e-3))
     sac.update()
-    (batch,) = sac._batches()
+    (batch,) = sac.batches()
     sac._learn(batch)
     for parameters in (sac.networks.critic.parameters(), sac.networks.actor.parameters()):
         norm = torch.stack([p.grad.norm() for p in parameters]).norm()

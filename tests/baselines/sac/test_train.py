@@ -132,7 +132,7 @@ def test_observations_are_normalised_by_all_that_were_seen():
         sac.update()
     obs = sac._replay.state_dict()["obs"].unflatten(1, (2, 4)).transpose(0, 1).flatten(1, 2)
     torch.testing.assert_close(sac.networks.observations.mean.float(), obs.mean(1), rtol=1e-4, atol=1e-4)
-    (batch,) = sac._batches()
+    (batch,) = sac.batches()
     raw = sac.networks.observations.denormalise(batch.obs)
     nearest = (raw.unsqueeze(2) - obs.unsqueeze(1)).norm(dim=-1).amin(-1)
     assert nearest.max() < 1e-4
