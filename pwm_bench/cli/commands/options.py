@@ -38,9 +38,9 @@ def option(metavar: str, default: str = "") -> Any:
 
 ResultsFolder = Annotated[Path, option("DIR", "results, or $PWM_BENCH_RESULTS")]
 Budget = Annotated[str | None, option("UNIT=N")]
-EnvSteps = Annotated[float | None, option("N", "depends on the task")]
+EnvSteps = Annotated[float | None, option("N")]
 Seeds = Annotated[str | None, option("N|A,B,...")]
-Preset = Annotated[str | None, option("NAME", "cpu")]
+Preset = Annotated[str | None, option("NAME")]
 Tensorboard = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 

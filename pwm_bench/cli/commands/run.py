@@ -64,7 +64,7 @@ class Run:
     seeds: Seeds = None
     """Seeds, trained together as one population: how many, from 0, or a list such as 0,3,7; 1 by default."""
     env_steps: EnvSteps = None
-    """Environment steps per seed, e.g. 3e5."""
+    """Environment steps per seed, e.g. 3e5; by default it depends on the task."""
     budget: Budget = None
     """End at this budget per seed, if --env-steps does not end it before: gradient_steps=N, policy_gradient_steps=N or
     cpu_seconds=N (of training)."""
@@ -77,7 +77,7 @@ class Run:
     precision: Annotated[str | None, option("NAME", "float32")] = None
     """float32, or bfloat16 where the algorithm offers it."""
     preset: Preset = None
-    """cpu (minutes on a few cores) or published (what papers and their released code ran, on GPUs)."""
+    """cpu (minutes on a few cores; the default) or published (what papers and their released code ran, on GPUs)."""
     set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change a field of the algorithm's config; may be given again. Fields of nested configs are reached by dots."""
     simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()

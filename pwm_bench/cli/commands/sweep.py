@@ -64,7 +64,8 @@ class Sweep:
     env_steps: EnvSteps = None
     """Short for --budget env_steps=N."""
     preset: Preset = None
-    """cpu or published: settings of the learners, see `pwm-bench run --help`; filed as STUDY-PRESET."""
+    """cpu or published, instead of the study's own: settings of the learners, see `pwm-bench run --help`; filed as
+    STUDY-PRESET."""
     set: Annotated[tuple[str, ...], option("KEY=V1,V2"), tyro.conf.UseAppendAction] = ()
     """Change a setting of all learners; of several values each is a run. May be given again: all combinations are runs.
     Filed as STUDY-KEY-V1-V2."""
