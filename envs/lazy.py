@@ -14,13 +14,14 @@ def lazily(package: str, **places: str) -> Callable[[str], Any]:
 
     Args:
         package: its ``__name__``.
-        places: name -> the module that has it, by its place within the package or (with dots) in full.
+        places: name -> the module that has it, by its place within the package or (with dots) in full; followed by a
+            colon and the name there, where that is another one.
     """
 
     def get(name: str) -> Any:
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        place = places[name]
-        return getattr(importlib.import_module(place if "." in place else f"{package}.{place}"), name)
+        place, _, there = places[name].partition(":")
+        return getattr(importlib.import_module(place if "." in place else f"{package}.{place}"), there or name)
 
     return get

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pwm_bench.envs.capability import Capabilities
+from pwm_bench.envs.lazy import lazily
 
 if TYPE_CHECKING:
     from pwm_bench.envs.mujoco_c.simulator import SimulatorMujocoC
@@ -20,11 +21,4 @@ capabilities = Capabilities(
     stable_timestep=1.0 / 240.0,
 )
 
-
-def __getattr__(name: str) -> Any:
-    # Torch and MuJoCo take seconds to import: only when the simulator is asked for.
-    if name in ("Simulator", "SimulatorMujocoC"):
-        from pwm_bench.envs.mujoco_c.simulator import SimulatorMujocoC
-
-        return SimulatorMujocoC
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, Simulator="simulator:SimulatorMujocoC", SimulatorMujocoC="simulator")

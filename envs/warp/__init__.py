@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pwm_bench.envs.capability import Capabilities
+from pwm_bench.envs.lazy import lazily
 
 if TYPE_CHECKING:
     from pwm_bench.envs.warp.simulator import SimulatorWarp
@@ -24,11 +25,4 @@ capabilities = Capabilities(
     task_constants=True,
 )
 
-
-def __getattr__(name: str) -> Any:
-    # Torch and Warp take seconds to import: only when the simulator is asked for.
-    if name in ("Simulator", "SimulatorWarp"):
-        from pwm_bench.envs.warp.simulator import SimulatorWarp
-
-        return SimulatorWarp
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, Simulator="simulator:SimulatorWarp", SimulatorWarp="simulator")

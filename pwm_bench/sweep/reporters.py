@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pwm_bench.envs.plugins import Registry
+from pwm_bench.sweep.sweep import Observer
 
 if TYPE_CHECKING:
     from pwm_bench.runs.progress import ProgressEvent
-    from pwm_bench.sweep.sweep import Item, Observer
+    from pwm_bench.sweep.sweep import Item
 
 __all__ = ["REPORTERS", "Reporter", "reporting"]
 
@@ -29,10 +30,11 @@ REPORTERS = Registry(
 """Each is a subclass of `Reporter`."""
 
 
-class Reporter:
+class Reporter(Observer):
     """Is told how runs go, by `pwm-bench sweep` and `pwm-bench run`; a subclass overrides what it wants to know.
 
-    It only watches: what it raises is shown once, and it is told nothing more.
+    What there is to know, and when, `pwm_bench.sweep.sweep.Observer` says. A reporter only watches: what it raises is
+    shown once, and it is told nothing more.
 
     Args:
         results: results folder.
@@ -40,24 +42,6 @@ class Reporter:
 
     def __init__(self, results: Path) -> None:
         self.results = results
-
-    def began(self, item: Item) -> None:
-        """A run starts."""
-
-    def progressed(self, item: Item, event: ProgressEvent) -> None:
-        """A run's snapshot, a few times a second."""
-
-    def ended(self, item: Item) -> None:
-        """A run is over; ``item.status`` and ``item.reason`` say how."""
-
-    def elsewhere(self, item: Item) -> None:
-        """Another process has taken a run that was to be done here."""
-
-    def waiting(self, number: int) -> None:
-        """Nothing is left to do here but to wait for so many runs of other processes."""
-
-    def stopping(self) -> None:
-        """The sweep was asked to stop and waits for its runs to save."""
 
     def close(self) -> None:
         """Nothing more will be told."""
