@@ -23,7 +23,8 @@ def run_soak(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
 
 
-@pytest.mark.parametrize("typed", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("typed", [0.0, 0.5])
 def test_a_short_soak_loses_nothing(tmp_path, typed):
     done = run_soak(tmp_path, "shared", 12, typed)
     assert done.returncode == 0, done.stderr

@@ -39,7 +39,7 @@ def fill(disk: Path, *, leave: int) -> Path:
     return ballast
 
 
-@pytest.mark.parametrize("room", [0, 12_000])
+@pytest.mark.parametrize("room", [pytest.param(0, marks=pytest.mark.slow), 12_000])
 def test_a_full_disk(start, tmp_path, small_disk, room):
     """The first run is whole, the second is named with its reason, and goes on to the same numbers once there is room.
     ``room``: not even for a record; for a record, and not for much more."""
