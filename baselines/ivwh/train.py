@@ -49,7 +49,8 @@ class Learner(ActionGradientLearner[Config]):
         discounts = segment_discounts(done, self.config.gamma).to(values.dtype)
         noise = in_time((samples.unsquashed - samples.mean) / samples.std)
         # Both in the units of one environment's return; the mean over environments comes back at the end.
-        scale = worlds * torch.as_tensor(self.loss_scale(), dtype=values.dtype, device=values.device).view(-1, 1, 1)
+        scale = self.loss_scale()
+        scale = worlds * (scale.to(values.dtype).view(-1, 1, 1) if isinstance(scale, Tensor) else scale)
         first = in_time(samples.gradient) * scale
         std = samples.std.unsqueeze(0)
         scores = score_gradients(noise, std, discounts * (targets - values))

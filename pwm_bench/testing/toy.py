@@ -107,11 +107,12 @@ def toy_env(
     seeds: Sequence[int] = (0,),
     dtype: torch.dtype = torch.float32,
     task: Task | None = None,
+    device: torch.device | str = "cpu",
     **kwargs: Any,
 ):
     """A `DifferentiableEnv` of the point mass (or another task of its model), with ``num_envs`` worlds in all."""
     task = task or PointMass()
-    simulator = SimulatorToy(task.model(), num_worlds=num_envs, dtype=dtype)
+    simulator = SimulatorToy(task.model(), num_worlds=num_envs, dtype=dtype, device=device)
     return DifferentiableEnv(task, simulator, seeds=seeds, **kwargs)
 
 

@@ -1,0 +1,75 @@
+"""Every learner at a size that takes a second, and the launches of one of its updates.
+
+``python -m tests.rehearsal.learners`` prints the table anew: a change that adds launches must change it by hand.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pwm_bench.registry import algorithms, learner_package
+from pwm_bench.testing.learners import make
+from tests.pwm_bench.pwm.factories import tiny_config
+from tests.rehearsal.mirror import DEVICE, rehearsal
+
+__all__ = ["LAUNCHES", "UPDATES", "learner", "measured"]
+
+_SHORT: dict[str, Any] = {"num_envs": 4, "horizon": 5, "hidden_actor": (8,)}
+_CRITIC: dict[str, Any] = _SHORT | {"hidden_critic": (8,), "critic_iterations": 2, "critic_minibatches": 2}
+_STORED: dict[str, Any] = {"num_envs": 4, "horizon": 5, "batch_size": 16, "seed_steps": 2, "replay_capacity": 400}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "apg": _SHORT,
+    "shac": _CRITIC,
+    "ahac": _CRITIC | {"min_horizon": 2, "stiffness_limit": 2.0, "horizon_learning_rate": 0.5},
+    "sapo": _CRITIC,
+    "rpo": _CRITIC | {"epochs": 3},
+    "ivwh": _CRITIC,
+    "dmo": _CRITIC
+    | {"hidden_model": (16, 8), "model_batch_size": 16, "model_updates": 3, "initial_env_steps": 30}
+    | {"initial_model_updates": 7, "replay_capacity": 400},
+    "ppo": _SHORT | {"epochs": 2, "minibatches": 2, "hidden_critic": (16,)},
+    "sac": _STORED | {"hidden_actor": (8,), "hidden_critic": (8,)},
+    "flashsac": _STORED | {"width_actor": 8, "width_critic": 8, "blocks": 1, "atoms": 11},
+}
+UPDATES = 4
+"""Updates of a rehearsal; the last is watched. All learners learn by then."""
+
+LAUNCHES: dict[str, int] = {
+    "pwm": 3285,
+    "shac": 1819,
+    "ahac": 1995,
+    "sapo": 2308,
+    "dmo": 2952,
+    "rpo": 2275,
+    "ivwh": 1938,
+    "apg": 1173,
+    "ppo": 2125,
+    "flashsac": 6402,
+    "sac": 3584,
+}
+"""Kernels that a GPU launches in that update of two members on the point mass."""
+
+
+def learner(algorithm: str, device: torch.device | str = "cpu") -> Any:
+    """A learner of two members at that size."""
+    package: Any = learner_package(algorithm)
+    config = tiny_config() if algorithm == "pwm" else package.Config(**SETTINGS[algorithm])
+    return make(package.Learner, config, (0, 1), device=device)
+
+
+def measured(algorithm: str) -> int:
+    """The launches of the watched update."""
+    with rehearsal() as seen:
+        agent = learner(algorithm, DEVICE)
+        for _ in range(UPDATES - 1):
+            agent.update()
+        with seen.watching():
+            agent.update()
+        return seen.launches.total()
+
+
+if __name__ == "__main__":
+    for name in algorithms():
+        print(f'    "{name}": {measured(name)},')
