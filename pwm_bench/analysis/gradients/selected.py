@@ -51,7 +51,8 @@ def selected_rows(results: Results, selection: Selection, loaded: Loaded) -> tup
             left_out.append(f"{directory.path}: {status}, without rows")  # else it is what others read, such as a model
     if not finished:
         raise UsageError(
-            f"study '{selection.title}': no comparison is finished; see `pwm-bench results ls {selection.title}`"
+            f"study '{selection.title}': there are no scores, and no comparison is finished; see `pwm-bench results "
+            f"ls {selection.title}`"
         )
     frames = [load_rows(results, study, damaged=left_out).assign(study=study) for study in finished]
     frame = pd.concat(frames, ignore_index=True)

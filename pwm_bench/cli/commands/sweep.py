@@ -24,6 +24,7 @@ from pwm_bench.cli.commands.options import (
     parse_seeds,
 )
 from pwm_bench.cli.showing import terminal
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.hints import at, show_hints, typed
 
 if TYPE_CHECKING:
@@ -247,12 +248,16 @@ def _conclude(
 
         metric = None if study.metric == "return" else study.metric  # gradients have none
         layout = Layout(columns=study.columns)
-        shown = study_table(results, Selection(studies=(study.name,)), metric=metric, layout=layout)
-        console.print(shown.to_rich(console.width))
-        table, place = f"pwm-bench table {shlex.quote(study.name)}", at(results.root)
-        if study.metric in ("return", "score"):
-            steps.append(("compare each run at its own end", f"{table} --match none{place}"))
-        steps.append(("follow every number to its run", f"{table} --trace{place}"))
+        try:
+            shown = study_table(results, Selection(studies=(study.name,)), metric=metric, layout=layout)
+        except UsageError as error:  # what there is has no table: data, world models, comparisons that failed
+            console.print(str(error), style="dim", soft_wrap=True, markup=False, highlight=False)
+        else:
+            console.print(shown.to_rich(console.width))
+            table, place = f"pwm-bench table {shlex.quote(study.name)}", at(results.root)
+            if study.metric in ("return", "score"):
+                steps.append(("compare each run at its own end", f"{table} --match none{place}"))
+            steps.append(("follow every number to its run", f"{table} --trace{place}"))
     if outcome.stopped_by is not None or any(item.plan == "later" for item in outcome.items):
         steps.insert(0, ("go on where this stopped", again()))
     elif any(item.plan == "busy" for item in outcome.items):

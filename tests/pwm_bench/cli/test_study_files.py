@@ -60,11 +60,12 @@ def test_more_seeds_train_only_those_that_are_missing_and_tensorboard_has_curves
     pytest.importorskip("tensorboard")
     file = tmp_path / "mine.toml"
     file.write_text(GRID.format(task="point_mass", simulator="toy", algorithm="fake", grid=""))
+    common = ("sweep", str(file), "--tensorboard", "--executor", "inline", "--results", str(tmp_path / "r"))
     for seeds in ("1", "2"):
-        assert main(["sweep", str(file), "--seeds", seeds, "--tensorboard", "--results", str(tmp_path / "r")]) == 0
+        assert main([*common, "--seeds", seeds]) == 0
     assert sorted(record["spec"]["seeds"] for record in records(tmp_path / "r")) == [[0], [1]]
     assert len(list((tmp_path / "r").rglob("tensorboard/events*"))) == 2
-    assert "1 runs, 0 done before" in capsys.readouterr().out
+    assert "2 runs, 1 done before, 1 to do now" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -88,3 +89,12 @@ def test_a_grid_of_six_runs_with_two_seeds_dry_then_real_then_as_a_table(tmp_pat
     rows = output("table", "mine", "--format", "csv").strip().splitlines()
     assert len(rows) == 7
     assert all("num_envs=" in row and "horizon=" in row for row in rows[1:]), rows
+
+
+def test_a_study_without_scores_ends_well(tmp_path, capsys):
+    pytest.importorskip("dm_control")
+    file = tmp_path / "mine.toml"
+    file.write_text('[[runs]]\nkind = "collect"\ntasks = ["cartpole-swingup"]\nepisodes = 1\nworkers = 0\n')
+    assert main(["sweep", str(file), "--executor", "inline", "--results", str(tmp_path / "r")]) == 0
+    assert "there are no scores" in " ".join(capsys.readouterr().out.split())
+    assert [record["status"] for record in records(tmp_path / "r")] == ["ok"]
