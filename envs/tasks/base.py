@@ -30,9 +30,9 @@ class Task(ABC):
 
     name: ClassVar[str]
     label: ClassVar[str] = ""
-    """Its name in print, for a task from outside; its name if empty."""
+    """The name of a task from outside in print; ``name`` if empty."""
     published: ClassVar[str] = ""
-    """The name under which publications report it, likewise."""
+    """The name under which publications report it; its name if empty."""
     observation_dim: ClassVar[int]
     action_dim: ClassVar[int]
     noise_dim: ClassVar[int]

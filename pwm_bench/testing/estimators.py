@@ -1,4 +1,4 @@
-"""Whether a gradient estimator is right where the gradient is known."""
+"""Checks of a gradient estimator on a problem whose gradient is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a learner is what runs take it for, on a toy task: company, resuming, a poisoned member, its policy."""
+"""Checks of a learner on a toy task: company, resuming, a poisoned member, host reads, its policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a simulator is what learners and comparisons take it for."""
+"""Checks of a simulator: repeatable steps, independent worlds, right derivatives."""
 
 from __future__ import annotations
 

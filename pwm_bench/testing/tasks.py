@@ -1,4 +1,4 @@
-"""Whether a task is what environments take it for."""
+"""Checks of a task: spaces, resets, batched and differentiable functions."""
 
 from __future__ import annotations
 
