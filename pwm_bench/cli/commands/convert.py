@@ -72,7 +72,7 @@ class Convert:
         return 0
 
     def _way(self) -> Callable[[Callable[[int, int], None]], list[object]]:
-        """From what to what."""
+        """The conversion that fits what is there and what is wanted."""
         from pwm_bench.world_model.dataset.minari_format import is_minari
 
         if self.to not in ("chunks", "minari"):

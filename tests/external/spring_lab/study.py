@@ -1,4 +1,4 @@
-"""A study of one's own: two learners in two simulators, and what four estimators make of the gradient."""
+"""A study of one's own: two learners, two simulators, and what four estimators make of the gradient."""
 
 from pwm_bench.gradients.spec import Comparison
 from pwm_bench.jobs.train_spec import RunSpec
@@ -18,8 +18,7 @@ def shuttle_study():
             evaluation_episodes=4,
             overrides={"num_envs": 16, "horizon": 16},
         )
-        for simulator in ("linear", "warp")
-        for algorithm in ("plain", "shac")
+        for simulator, algorithm in (("linear", "plain"), ("linear", "shac"), ("warp", "plain"))
     ]
     comparison = Comparison(
         task="shuttle",
