@@ -1,8 +1,8 @@
 """A GPU made of CPU tensors: a device of its own with real values, which refuses what fails or waits on a real one.
 
 Tensors on the device ``mirror`` hold a CPU tensor each. An operation on them computes on the CPU, so that numbers can
-be compared, and takes the paths that code takes on a GPU. It raises where devices mix, and, while it is watched, where the
-host would wait for the device. It counts the kernels that a GPU would launch.
+be compared, and takes the paths that code takes on a GPU. It raises where devices mix, and, while it is watched, where
+the host would wait for the device. It counts the kernels that a GPU would launch.
 """
 
 from __future__ import annotations
