@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["coerce", "from_json", "nested", "override", "parse_assignment", "parse_grid", "to_json"]
 
 T = TypeVar("T", bound="DataclassInstance")
+_LARGEST = 1e300  # what is larger becomes infinite in the next product
 
 
 def to_json(config: Any) -> dict[str, Any]:
@@ -168,6 +169,8 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
             return int(value)
     elif hint is float:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if not -_LARGEST <= value <= _LARGEST:  # nor for NaN
+                raise UsageError(f"{where}={_show(value)}: must be a finite number")
             return float(value)
     elif hint is str:
         if isinstance(value, str):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["MISSING", "count", "duration", "number"]
+__all__ = ["MISSING", "count", "duration", "number", "printable"]
 
 MISSING = "–"
 """Stands where there is no number."""
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal would obey, or could not show, spelt out; lines stay."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def number(value: float | None) -> str:

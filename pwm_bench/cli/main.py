@@ -39,6 +39,7 @@ from pwm_bench.cli.commands.table import Table
 from pwm_bench.cli.streams import GuardedStream, OutputLost, guarded
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.runs.stop import stop_request
+from pwm_bench.text import printable
 
 __all__ = ["main"]
 
@@ -141,7 +142,7 @@ def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
             return code
         except UsageError as error:
             if not stop.impatient:
-                print(f"error: {error}", file=sys.stderr)
+                print(f"error: {printable(str(error))}", file=sys.stderr)
                 return 2
         except BaseException:
             if not stop.impatient:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
@@ -19,6 +20,8 @@ __all__ = ["LIMITS", "PRECISIONS", "RunSpec", "default_env_steps"]
 PRECISIONS = ("float32", "bfloat16")
 LIMITS = ("gradient_steps", "policy_gradient_steps", "cpu_seconds")
 """Units of `RunSpec.limits`."""
+_PLAIN = ("task", "simulator", "algorithm", "precision", "device", "study")
+"""Fields that are names."""
 _DEFAULT_ENV_STEPS = {"cartpole": 200_000, "double_pendulum": 200_000, "hopper": 300_000, "ant": 2_000_000}
 
 
@@ -199,7 +202,9 @@ class RunSpec(Spec):
         fields = dict(values)
         if not isinstance(fields.get("config", {}), Mapping):
             raise UsageError("config: must be an object of named values")
-        return cls.create(overrides=fields.pop("config", {}), **fields)
+        overrides, hints = fields.pop("config", {}), typing.get_type_hints(cls)
+        fields |= {name: configs.coerce(fields[name], hints[name], name) for name in _PLAIN if name in fields}
+        return cls.create(overrides=overrides, **fields)
 
     def until(self, unit: str, amount: float) -> RunSpec:
         """The same run with another budget.

@@ -176,6 +176,8 @@ def _tensors(content: Mapping[str, Any], part: str, source: str) -> dict[str, Te
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise UsageError(f"{source}: '{part}' holds no named tensors; the file is damaged or of another program")
     for name, value in weights.items():
+        if not value.is_floating_point() or value.dim() not in (1, 2, 3) or not value.numel():
+            raise UsageError(f"{source}: {part}: '{name}' is {value.dtype} {tuple(value.shape)}, no weight of an agent")
         if not bool(value.isfinite().all()):
             raise UsageError(f"{source}: {part}: '{name}' holds numbers that are not finite; fetch it again")
     return {str(name): value.float() for name, value in weights.items()}
@@ -191,17 +193,20 @@ def _actor_layers(weights: Mapping[str, Tensor], source: str) -> tuple[list[dict
         parts = {"weight": f"mu_net.{place}.weight", "bias": f"mu_net.{place}.bias"}
         if place < max(named):
             parts |= {"ln.weight": f"mu_net.{place + 2}.weight", "ln.bias": f"mu_net.{place + 2}.bias"}
-        layers.append({part: _get(weights, name, f"{source}: actor") for part, name in parts.items()})
-    return layers, weights["logstd"]
+        layers.append(
+            {
+                part: _get(weights, name, f"{source}: actor", dim=2 if part == "weight" else 1)
+                for part, name in parts.items()
+            }
+        )
+    return layers, _get(weights, "logstd", f"{source}: actor", dim=1)
 
 
 def _critic_layers(weights: Mapping[str, Tensor], source: str) -> list[dict[str, Tensor]]:
     count = len(weights)
     if count < 6 or count % 4 != 2:
         raise UsageError(f"{source}: critic: holds {count} tensors, no stack of layers; the file is of another program")
-    tensors = [_get(weights, f"params.{n}", f"{source}: critic") for n in range(count)]
-    if tensors[0].dim() != 3:
-        raise UsageError(f"{source}: critic: 'params.0' has shape {tuple(tensors[0].shape)}, no stack of matrices")
+    tensors = [_get(weights, f"params.{n}", f"{source}: critic", dim=2 if n % 4 else 3) for n in range(count)]
     layers = [tensors[first : first + 4] for first in range(0, count, 4)]
     return [dict(zip(_PARTS, layer, strict=False)) for layer in layers]
 
@@ -212,13 +217,23 @@ def _indexed(weights: Mapping[str, Tensor], prefix: str, source: str) -> list[di
     layers: list[dict[str, Tensor]] = []
     for index in range(count):
         needed = _PARTS[:2] if prefix == "_reward." and index == count - 1 else _PARTS
-        layers.append({part: _get(weights, f"{prefix}{index}.{part}", f"{source}: world_model") for part in needed})
-    if len(layers) < 2 or layers[0]["weight"].dim() != 2:
+        layers.append(
+            {
+                part: _get(
+                    weights, f"{prefix}{index}.{part}", f"{source}: world_model", dim=2 if part == "weight" else 1
+                )
+                for part in needed
+            }
+        )
+    if len(layers) < 2:
         raise UsageError(f"{source}: world_model: '{prefix}' is no stack of layers; the file is of another program")
     return layers
 
 
-def _get(weights: Mapping[str, Tensor], name: str, source: str) -> Tensor:
+def _get(weights: Mapping[str, Tensor], name: str, source: str, *, dim: int) -> Tensor:
+    """A weight of so many axes."""
+    if name in weights and weights[name].dim() != dim:
+        raise UsageError(f"{source}: '{name}' has shape {tuple(weights[name].shape)}: must have {dim} axes")
     if name not in weights:
         raise UsageError(
             f"{source}: lacks '{name}'; the file is incomplete, or of a network that the released configurations lack"

@@ -82,7 +82,7 @@ def load(path: Path, *, spec_id: str) -> Checkpoint:
     files = read(path, spec_id=spec_id)
     try:
         state = _unpack(files.structure, load_safetensors(files.tensors))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{files.file}: not a checkpoint's tensors ({error}); restore it, or remove the folder to begin again"
         ) from None

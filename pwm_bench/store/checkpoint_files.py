@@ -65,7 +65,7 @@ def read(path: Path, *, spec_id: str) -> CheckpointFiles:
         sealed = json.loads((path / STATE).read_bytes())
         header = {name: value for name, value in sealed.items() if name != SEAL}
         version, owner, expected, structure = (header[k] for k in ("version", "spec", "tensors", "state"))
-        file = path / Path(expected["file"]).name
+        file, size, digest = path / Path(expected["file"]).name, expected["bytes"], expected["sha256"]
         data = file.read_bytes()
     except FileNotFoundError as error:
         raise UsageError(f"{path}: checkpoint is incomplete, {error.filename} is missing; {_REMEDY}") from None
@@ -83,13 +83,13 @@ def read(path: Path, *, spec_id: str) -> CheckpointFiles:
     cut_off = data[8:9] == b"{"  # the header of a safetensors file, whose length may begin with any byte
     if names is None and data.startswith(_PICKLE_MAGIC) and not cut_off:
         raise UsageError(f"{file}: a Python pickle, which could run any code, so it is not opened; {_REMEDY}")
-    if len(data) != expected["bytes"]:
-        raise UsageError(f"{file}: truncated ({len(data)} of {expected['bytes']} bytes); {_REMEDY}")
-    if hashlib.sha256(data).hexdigest() != expected["sha256"]:
+    if len(data) != size:
+        raise UsageError(f"{file}: truncated ({len(data)} of {size} bytes); {_REMEDY}")
+    if hashlib.sha256(data).hexdigest() != digest:
         raise UsageError(f"{file}: altered (its checksum does not match); {_REMEDY}")
     try:
         missing = next((name for name in _references(structure) if name not in (names or ())), None)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError):
         raise UsageError(f"{path / STATE}: not a checkpoint's structure; {_REMEDY}") from None
     if missing is not None:
         raise UsageError(f"{file}: not a checkpoint's tensors (holds no '{missing}'); {_REMEDY}")

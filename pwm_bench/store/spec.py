@@ -187,7 +187,7 @@ def check_study_name(name: str) -> None:
     Raises:
         UsageError: it cannot.
     """
-    if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
+    if not name or name.startswith(".") or not name.isprintable() or any(c in name for c in "/\\"):
         raise UsageError(f"study={name!r}: must be a plain folder name")
 
 
@@ -203,8 +203,11 @@ def parse_spec(text: str, *, source: str) -> tuple[str | None, dict[str, Any]]:
     """
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{source}: not valid JSON ({error}); see docs/results.md for the format") from None
     if not isinstance(values, dict):
         raise UsageError(f"{source}: must be a JSON object with the fields of a run spec")
-    return values.pop("kind", None), values
+    kind = values.pop("kind", None)
+    if not isinstance(kind, str | None):
+        raise UsageError(f"{source}: kind={json.dumps(kind)}: must be the name of a kind of work")
+    return kind, values

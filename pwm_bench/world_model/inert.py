@@ -78,9 +78,9 @@ def load_inert(path: Path, *, what: str, remedy: str, packages: Sequence[str] = 
         except pickle.UnpicklingError as error:
             lines = (str(error).partition("error: ")[2] or str(error)).strip().splitlines()
             raise _refused(path, lines[0][:120] if lines else "no pickle of tensors", what) from None
-        except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
-            if isinstance(error, UsageError):
-                raise
+        except UsageError:
+            raise
+        except Exception:  # whatever the unpickler makes of a damaged file
             raise UsageError(f"{path}: truncated, or not {what}; {remedy}") from None
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pwm_bench.text import count, duration, number
+from pwm_bench.text import count, duration, number, printable
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,7 @@ def test_counts(value, text):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_what_a_terminal_would_obey_is_spelt_out():
+    assert printable("unknown task '\x1b[31m\ud800': · –\nnext") == "unknown task '\\x1b[31m\\ud800': · –\nnext"

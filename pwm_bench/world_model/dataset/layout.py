@@ -18,13 +18,14 @@ from __future__ import annotations
 import json
 import mmap
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.seal import seal, unsealed
@@ -36,6 +37,7 @@ HEADER = "dataset.json"
 SHARD = "shard.json"
 PARTIAL = ".partial"
 ARRAYS = ("obs", "action", "reward", "episodes")
+_SHARD_FIELDS = (("rows", int), ("episodes", int), ("crc32", Mapping[str, Any]))
 
 EPISODE = np.dtype(
     [("task", "<i4"), ("length", "<i4"), ("first", "<i8"), ("return", "<f4"), ("success", "<f4"), ("source", "<i4")]
@@ -111,14 +113,14 @@ def read_header(path: Path) -> Header:
                 f"{file}: dataset version {value['version']}, this pwm-bench reads {VERSION}; collect anew"
             )
         value = unsealed(value)
-        tasks = tuple(TaskInfo(**task) for task in value["tasks"])
-        header = Header(tasks=tasks, obs_dim=int(value["obs_dim"]), action_dim=int(value["action_dim"]))
+        fields = {name: item for name, item in value.items() if name not in ("format", "version")}
+        header = configs.from_json(Header, fields, where="header")
     except FileNotFoundError:
         raise UsageError(
             f"{path}: not a dataset ({HEADER} is missing); name a folder that collect has written"
         ) from None
     except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
-        if isinstance(error, UsageError):
+        if isinstance(error, UsageError) and str(file) in str(error):
             raise
         raise UsageError(f"{file}: damaged ({error}); restore it, or collect the data again") from None
     check_tasks(header, file)
@@ -173,10 +175,12 @@ def open_shard(folder: Path, header: Header, *, verify: bool = False) -> Shard:
         if info["version"] != VERSION:
             raise UsageError(f"{folder / SHARD}: version {info['version']}, this pwm-bench reads {VERSION}; {remedy}")
         info = unsealed(info)
-        rows, count, sums = int(info["rows"]), int(info["episodes"]), dict(info["crc32"])
+        rows, count, sums = (configs.coerce(info[name], hint, name) for name, hint in _SHARD_FIELDS)
         skipped, source = dict(info["skipped"]), dict(info["source"])
+        if rows < 0 or count < 0 or set(sums) != set(ARRAYS):
+            raise ValueError("impossible counts")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, UsageError):
+        if isinstance(error, UsageError) and str(folder) in str(error):
             raise
         raise UsageError(f"{folder / SHARD}: missing or damaged; {remedy}") from None
     shapes: dict[str, tuple[int, ...]] = {
@@ -190,7 +194,7 @@ def open_shard(folder: Path, header: Header, *, verify: bool = False) -> Shard:
         file = folder / f"{name}.npy"
         try:
             array = np.load(file, mmap_mode="r" if shape[0] else None, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except Exception:  # NumPy reads the header of a damaged file as Python's literals
             raise UsageError(f"{file}: missing, truncated or not a NumPy array; {remedy}") from None
         dtype = EPISODE if name == "episodes" else np.dtype("<f4")
         if array.shape != shape or array.dtype != dtype:

@@ -18,7 +18,7 @@ from pwm_bench.store.files import write_atomic
 from pwm_bench.store.seal import seal, unsealed
 from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.networks import MultitaskModel
-from pwm_bench.world_model.multitask.tdmpc2_format import load_checked
+from pwm_bench.world_model.multitask.tdmpc2_format import check_weights, load_checked
 
 __all__ = ["load_model", "read_config", "save_model"]
 
@@ -61,6 +61,7 @@ def load_model(path: Path, *, device: torch.device | str = "cpu") -> MultitaskMo
         state = load_safetensors(content)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{weights}: missing or truncated ({error}); restore it or make the model again") from None
+    check_weights(MultitaskModel(config, seed=None, device="meta"), state, str(weights))  # before memory is taken
     model = MultitaskModel(config, seed=None, device=device)
     load_checked(model, state, str(weights))
     return model

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -33,7 +34,7 @@ from pwm_bench.envs.suites import SUITES, spec
 from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
-__all__ = ["LAYOUTS", "Told", "from_tdmpc2", "load_checked", "to_tdmpc2"]
+__all__ = ["LAYOUTS", "Told", "check_weights", "from_tdmpc2", "load_checked", "to_tdmpc2"]
 
 LAYOUTS = ("old", "new")
 _PARTS = ("weight", "bias", "ln.weight", "ln.bias")
@@ -88,12 +89,12 @@ def from_tdmpc2(
             f"{source}: its encoder reads images ('_encoder.rgb.'), and there are no images here; use a checkpoint "
             "that was trained on states (obs=state)"
         )
-    found = {name: _network(weights, name) for name in _NETWORKS}
+    found = {name: _network(weights, name, source) for name in _NETWORKS}
     if not found["encoder"]:
         names = ", ".join(map(str, list(weights)[:3])) or "nothing"
         raise UsageError(f"{source}: not a TD-MPC2 checkpoint: no name begins with '_encoder.' (it holds {names} ...)")
     embedding = weights.get("_task_emb.weight")
-    if embedding is not None and not (isinstance(embedding, Tensor) and embedding.dim() == 2):
+    if embedding is not None and not (isinstance(embedding, Tensor) and _is_matrix(embedding)):
         raise UsageError(f"{source}: '_task_emb.weight' is no matrix; the file is damaged or of another program")
     try:
         config = _infer(found, embedding, _own_words(content, weights, source), told or Told(), source)
@@ -115,7 +116,18 @@ def load_checked(model: MultitaskModel, state: Mapping[str, Tensor], source: str
     """Copies weights into a model, names and shapes being exactly its own.
 
     Raises:
-        UsageError: naming the first weight that is missing, too many or of another shape.
+        UsageError: see `check_weights`.
+    """
+    check_weights(model, state, source)
+    model.load_state_dict(dict(state))
+    model.project_embedding()
+
+
+def check_weights(model: MultitaskModel, state: Mapping[str, Tensor], source: str) -> None:
+    """Checks that names and shapes are exactly a model's, which may lie on the meta device.
+
+    Raises:
+        UsageError: naming the first weight that is missing, too many, of another shape or not finite.
     """
     own = model.state_dict()
     for name, value in own.items():
@@ -133,8 +145,6 @@ def load_checked(model: MultitaskModel, state: Mapping[str, Tensor], source: str
     for name in state:
         if name not in own:
             raise UsageError(f"{source}: '{_tdmpc2_name(name)}' belongs to no layer of a model of this size")
-    model.load_state_dict(dict(state))
-    model.project_embedding()
 
 
 def to_tdmpc2(model: MultitaskModel, layout: Literal["old", "new"] = "new") -> dict[str, Any]:
@@ -185,29 +195,44 @@ def _own_words(content: Mapping[str, Any], weights: Mapping[str, Any], source: s
     names = {field.name for field in dataclasses.fields(ModelConfig)}
     if not isinstance(said, Mapping) or not set(said) <= names:
         raise UsageError(f"{source}: '{_OURS}' holds what no pwm-bench writes; export the model again")
-    own = dict(said)
+    hints = typing.get_type_hints(ModelConfig)
+    own = {name: configs.coerce(value, hints[name], f"{source}: {name}") for name, value in said.items()}
     low, span = weights.get("log_std_min"), weights.get("log_std_dif")
     if low is not None or span is not None:
-        if not all(isinstance(one, Tensor) and one.numel() == 1 and one.isfinite().all() for one in (low, span)):
+        both = (low, span)
+        sound = all(isinstance(one, Tensor) and one.numel() == 1 and not one.is_complex() for one in both)
+        if not sound or not all(bool(one.isfinite().all()) for one in both):
             raise UsageError(f"{source}: 'log_std_min' and 'log_std_dif' must be two finite numbers; fetch it again")
         assert low is not None
         own |= {"log_std_min": float(low), "log_std_max": float(low + span)}
     masks = weights.get("_action_masks")
     if masks is not None:
-        if not (isinstance(masks, Tensor) and masks.dim() == 2 and ((masks == 0) | (masks == 1)).all()):
+        if not (
+            isinstance(masks, Tensor)
+            and masks.dim() == 2
+            and not masks.is_complex()
+            and ((masks == 0) | (masks == 1)).all()
+        ):
             raise UsageError(f"{source}: '_action_masks' is no matrix of zeros and ones; fetch it again")
         own["action_dims"] = [int(n) for n in masks.sum(-1).tolist()]
     return own
 
 
-def _network(weights: Mapping[str, Any], network: str) -> dict[str, Tensor]:
-    """Weights of one network under our names, ``{layer}.{part}``."""
+def _network(weights: Mapping[str, Any], network: str, source: str) -> dict[str, Tensor]:
+    """Weights of one network under our names, ``{layer}.{part}``.
+
+    Raises:
+        UsageError: one that cannot be a weight.
+    """
+    axes = range(2, 4) if "q_networks" in network else range(1, 3)  # those of a matrix or a vector, or stacks of them
     entries: dict[str, Tensor] = {}
     for prefix in _NETWORKS[network]:
         for name, value in weights.items():
             if not name.startswith(prefix) or not isinstance(value, Tensor):
                 continue
             rest = name[len(prefix) :]
+            if not value.is_floating_point() or value.dim() not in axes or not value.numel():
+                raise UsageError(f"{source}: '{name}' is {value.dtype} {tuple(value.shape)}, no weight of such a model")
             if rest.isdigit() and "Qs" in prefix:
                 entries[f"{int(rest) // 4}.{_PARTS[int(rest) % 4]}"] = value
             elif _NAME.fullmatch(rest):
@@ -266,8 +291,7 @@ def _infer(
             f"{source}: '_dynamics.0.weight' takes {dynamics[0]} inputs and '_encoder' gives {encoder[-1]} with a task "
             f"embedding of {task_dim}, which leaves {action_dim} for the action; the parts are of different models"
         )
-    stored = own.pop("tasks", None)
-    names = _task_names(rows, None if stored is None else tuple(map(str, stored)), told.tasks, source)
+    names = _task_names(rows, own.pop("tasks", None), told.tasks, source)
     config = ModelConfig(
         observation_dim=observation_dim,
         action_dim=action_dim,
@@ -357,6 +381,10 @@ def _facts(names: Sequence[str], action_dim: int, stored: Sequence[int] | None, 
     if max(suite.action_dims) <= action_dim:
         known["action_dims"] = suite.action_dims
     return known
+
+
+def _is_matrix(value: Tensor) -> bool:
+    return value.is_floating_point() and value.dim() == 2 and value.numel() > 0
 
 
 def _tdmpc2_name(name: str) -> str:
