@@ -14,9 +14,10 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.simulator import Simulator, State, guard_gradient
 from pwm_bench.envs.tasks.base import Task
 
-__all__ = ["DifferentiableEnv", "Step"]
+__all__ = ["LARGEST_STATE", "DifferentiableEnv", "Step"]
 
-_LARGEST_STATE = 1e6  # a coordinate beyond this has left the physical world (the released code's threshold)
+LARGEST_STATE = 1e6
+"""A coordinate beyond this has left the physical world (the released code's threshold)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class DifferentiableEnv:
 
         with torch.no_grad():
             largest = torch.maximum(state.qpos.abs().amax(1), state.qvel.abs().amax(1))
-            invalid = ~(largest < _LARGEST_STATE)  # also true for NaN
+            invalid = ~(largest < LARGEST_STATE)  # also true for NaN
         progress = self._progress + 1
         next_episode = self._episode + 1
         # On a CPU asking costs nothing and saves the draw; on a GPU asking would stall the queue.

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pwm_bench.api.environments import make, make_vec
+    from pwm_bench.api.environments import make, make_functional, make_vec
     from pwm_bench.api.gradients import gradients
     from pwm_bench.api.policies import TrainedPolicy, load_policy
     from pwm_bench.api.results import load, plot, table
@@ -39,6 +39,7 @@ __all__ = [
     "load",
     "load_policy",
     "make",
+    "make_functional",
     "make_vec",
     "plot",
     "run",
@@ -59,6 +60,7 @@ _PLACES = {
     "load": "pwm_bench.api.results",
     "load_policy": "pwm_bench.api.policies",
     "make": "pwm_bench.api.environments",
+    "make_functional": "pwm_bench.api.environments",
     "make_vec": "pwm_bench.api.environments",
     "plot": "pwm_bench.api.results",
     "run": "pwm_bench.api.runs",

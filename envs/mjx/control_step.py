@@ -21,10 +21,12 @@ class ControlStep:
     Args:
         dynamics: one substep of one world.
         substeps: substeps in a control step.
+        batched: whether arrays have the worlds as their first axis N; without it they are one world's.
     """
 
-    def __init__(self, dynamics: Dynamics, substeps: int) -> None:
-        self._dynamics = dynamics
+    def __init__(self, dynamics: Dynamics, substeps: int, *, batched: bool = True) -> None:
+        self._substep = jax.vmap(dynamics.substep) if batched else dynamics.substep
+        self._adjoint = jax.vmap(dynamics.adjoint) if batched else dynamics.adjoint
         self._substeps = substeps
 
     def forward(self, qpos: Array, qvel: Array, ctrl: Array) -> tuple[Array, ...]:
@@ -38,11 +40,10 @@ class ControlStep:
         Returns:
             Next position and velocity, then the fields of `Substep` with leading axes ``(substeps, N)``.
         """
-        substep = jax.vmap(self._dynamics.substep)
 
         def advance(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], Substep]:
             qpos, qvel, warm_start = carry
-            qpos, qvel, record = substep(qpos, qvel, ctrl, warm_start)
+            qpos, qvel, record = self._substep(qpos, qvel, ctrl, warm_start)
             return (qpos, qvel, record.qacc), record
 
         # Warm starts begin afresh with every control step, so that the step is a function of its arguments alone.
@@ -61,11 +62,10 @@ class ControlStep:
             Loss gradient with respect to position, velocity and control.
         """
         *fields, ctrl, grad_qpos, grad_qvel = arrays
-        adjoint = jax.vmap(self._dynamics.adjoint)
 
         def retreat(carry: tuple[Array, Array, Array], record: Substep) -> tuple[tuple[Array, Array, Array], None]:
             grad_qpos, grad_qvel, grad_ctrl = carry
-            grad_qpos, grad_qvel, by_ctrl = adjoint(record, ctrl, grad_qpos, grad_qvel)
+            grad_qpos, grad_qvel, by_ctrl = self._adjoint(record, ctrl, grad_qpos, grad_qvel)
             return (grad_qpos, grad_qvel, grad_ctrl + by_ctrl), None
 
         end = (grad_qpos, grad_qvel, jnp.zeros_like(ctrl))

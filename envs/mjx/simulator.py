@@ -6,7 +6,6 @@ import jax
 import mujoco
 import numpy as np
 import torch
-from mujoco import mjx
 from torch import Tensor
 
 from pwm_bench.envs.devices import resolve_device
@@ -14,17 +13,12 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.mjx import capabilities
 from pwm_bench.envs.mjx.bridge import DifferentiableCall
 from pwm_bench.envs.mjx.control_step import ControlStep
+from pwm_bench.envs.mjx.prepare import Prepared, prepare
 from pwm_bench.envs.mjx.program import Program
-from pwm_bench.envs.mjx.runtime import jax_device, precision
-from pwm_bench.envs.mjx.solver import Dynamics
-from pwm_bench.envs.mjx.support import check_supported
-from pwm_bench.envs.simulator import ControlClamp, State, model_at_timestep
+from pwm_bench.envs.mjx.runtime import jax_device
+from pwm_bench.envs.simulator import ControlClamp, State
 
 __all__ = ["SimulatorMjx"]
-
-# Scaled improvement and gradient below which the solver stops (MuJoCo's option of this name): Newton's method converges
-# quadratically, so the step that falls below it leaves an error at the precision's round-off.
-_TOLERANCE = {torch.float32: 1e-10, torch.float64: 1e-14}
 
 
 class SimulatorMjx:
@@ -65,22 +59,20 @@ class SimulatorMjx:
         iterations: int = 50,
         line_search_iterations: int = 8,
     ) -> None:
-        if dtype not in _TOLERANCE:
-            raise UsageError(f"dtype={dtype}: the MJX simulator computes in torch.float32 or torch.float64")
-        for name, value in (("iterations", iterations), ("line_search_iterations", line_search_iterations)):
-            if value < 2:
-                raise UsageError(f"{name}={value}: must be at least 2")
-        self.model = model_at_timestep(model, timestep, substeps, num_worlds)
-        check_supported(self.model)
         self.num_worlds = num_worlds
         self.substeps = substeps
         self.timestep = timestep
         self.device = resolve_device(device, self.name)
         self.dtype = dtype
         self.compile_seconds = 0.0
+        prepared = prepare(
+            model, timestep=timestep, substeps=substeps, dtype=dtype, iterations=iterations,
+            line_search_iterations=line_search_iterations, device=jax_device(self.device), num_worlds=num_worlds,
+        )  # fmt: skip
+        self.model = prepared.model
         self._clamp = ControlClamp(self.model, self.device, dtype)
         self._shapes = tuple((num_worlds, size) for size in (self.model.nq, self.model.nv, self.model.nu))
-        self._call = self._build(iterations, line_search_iterations)
+        self._call = self._build(prepared)
 
     def step(self, state: State, ctrl: Tensor) -> State:
         """Advances one control step; see `pwm_bench.envs.simulator.Simulator.step`. Differentiable once."""
@@ -106,22 +98,9 @@ class SimulatorMjx:
         self.compile_seconds += seconds
         return seconds
 
-    def _build(self, iterations: int, line_search_iterations: int) -> DifferentiableCall:
-        host = self.model.__copy__()
-        host.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON  # every solver has the same solution; Newton's gets there
-        host.opt.iterations = iterations
-        host.opt.ls_iterations = line_search_iterations
-        host.opt.tolerance = _TOLERANCE[self.dtype]
-        host.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CLAMPCTRL  # done in torch, with torch's gradient
-        host.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR
-        device = jax_device(self.device)
-        with precision(self.dtype), jax.default_device(device):
-            try:
-                model, data = mjx.put_model(host, device=device, impl="jax"), mjx.make_data(host, impl="jax")
-            except (NotImplementedError, ValueError) as error:
-                raise UsageError(f"MJX can't represent this model: {error}") from error
-            control_step = ControlStep(Dynamics(host, model, data), self.substeps)
-
+    def _build(self, prepared: Prepared) -> DifferentiableCall:
+        host, device = prepared.host, jax_device(self.device)
+        control_step = ControlStep(prepared.dynamics, self.substeps)
         worlds, nq, nv = self.num_worlds, host.nq, host.nv
         number = np.float64 if self.dtype == torch.float64 else np.float32
         record = [(self.substeps, worlds, size) for size in (nq, nv, nv, nv)]  # the fields of `Substep`

@@ -9,9 +9,28 @@ from pwm_bench.envs.errors import unknown
 
 if TYPE_CHECKING:
     from pwm_bench.envs.bridges import RslRlVecEnv, Sb3VecEnv
+    from pwm_bench.envs.mjx.functional import FunctionalEnv
     from pwm_bench.envs.vector_env import GymVectorEnv
 
-__all__ = ["make", "make_vec"]
+__all__ = ["make", "make_functional", "make_vec"]
+
+
+def make_functional(task: str, **options: Any) -> FunctionalEnv:
+    """A task in MJX as pure JAX functions of one world: ``reset(key)`` and ``step(state, action)`` give its state.
+
+    They are to be mapped, compiled and differentiated.
+
+    Args:
+        task: see ``pwm-bench list tasks``.
+        options: ``substeps``, ``episode_length``, ``auto_reset``, ``contact_stiffness`` [N/m], ``contact_damping``
+            [N s/m^2], see `pwm_bench.envs.mjx.functional.make_functional`.
+
+    Raises:
+        UsageError: unknown names or impossible values.
+    """
+    from pwm_bench.envs.mjx.functional import make_functional
+
+    return make_functional(task, **options)
 
 
 _INTERFACES = ("gymnasium", "stable_baselines3", "rsl_rl")
