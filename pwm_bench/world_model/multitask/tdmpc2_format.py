@@ -199,9 +199,7 @@ def _own_words(content: Mapping[str, Any], weights: Mapping[str, Any], source: s
     own = {name: configs.coerce(value, hints[name], f"{source}: {name}") for name, value in said.items()}
     low, span = weights.get("log_std_min"), weights.get("log_std_dif")
     if low is not None or span is not None:
-        both = (low, span)
-        sound = all(isinstance(one, Tensor) and one.numel() == 1 and not one.is_complex() for one in both)
-        if not sound or not all(bool(one.isfinite().all()) for one in both):
+        if not (_is_number(low) and _is_number(span)):
             raise UsageError(f"{source}: 'log_std_min' and 'log_std_dif' must be two finite numbers; fetch it again")
         assert low is not None
         own |= {"log_std_min": float(low), "log_std_max": float(low + span)}
@@ -381,6 +379,11 @@ def _facts(names: Sequence[str], action_dim: int, stored: Sequence[int] | None, 
     if max(suite.action_dims) <= action_dim:
         known["action_dims"] = suite.action_dims
     return known
+
+
+def _is_number(value: Any) -> bool:
+    one = isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex()
+    return one and bool(value.isfinite().all())
 
 
 def _is_matrix(value: Tensor) -> bool:
