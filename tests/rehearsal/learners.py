@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -52,10 +53,20 @@ LAUNCHES: dict[str, int] = {
 """Kernels that a GPU launches in that update of two members on the point mass."""
 
 
-def learner(algorithm: str, device: torch.device | str = "cpu") -> Any:
-    """A learner of two members at that size."""
+def learner(algorithm: str, device: torch.device | str = "cpu", *, constant_rates: bool = False) -> Any:
+    """A learner of two members at that size.
+
+    Args:
+        algorithm: its name.
+        device: of everything.
+        constant_rates: without a schedule of learning rates.
+    """
     package: Any = learner_package(algorithm)
     config = tiny_config() if algorithm == "pwm" else package.Config(**SETTINGS[algorithm])
+    if constant_rates and config.scheduled:
+        names = {field.name for field in dataclasses.fields(config)}
+        rates = names & {"actor_learning_rate", "critic_learning_rate", "final_learning_rate"}
+        config = dataclasses.replace(config, **dict.fromkeys(rates, 1e-3))
     return make(package.Learner, config, (0, 1), device=device)
 
 

@@ -1,8 +1,8 @@
 """A GPU made of CPU tensors: a device of its own with real values, which refuses what fails or waits on a real one.
 
 Tensors on the device ``mirror`` hold a CPU tensor each. An operation on them computes on the CPU, so that numbers can
-be compared, and takes the paths that code takes on a GPU. It raises where devices mix, and, while it is watched, where
-the host would wait for the device. It counts the kernels that a GPU would launch.
+be compared, and takes the paths that code takes on a GPU. It raises where devices mix, and, while it is watched,
+where the host would wait for the device. It counts the kernels that a GPU would launch.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
-__all__ = ["DEVICE", "MirrorError", "Rehearsal", "rehearsal", "to_cpu"]
+__all__ = ["DEVICE", "MirrorError", "Rehearsal", "rehearsal", "replay", "to_cpu"]
 
+Tape = list[tuple[Any, Any, Any, Any]]
+"""Operations with their arguments and results, in order."""
 _NAME = "mirror"
 _ROOT = Path(__file__).parents[2]
 _WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero")
@@ -72,12 +74,23 @@ class Rehearsal:
         launches: kernels by operation.
         copies: copies between host and device by operation.
         doubles: operations in float64 by the place in our code that asked.
+        tape: operations with their arguments and results, while they are recorded.
     """
 
     watched: bool = False
     launches: Counter[str] = field(default_factory=Counter)
     copies: Counter[str] = field(default_factory=Counter)
     doubles: Counter[str] = field(default_factory=Counter)
+    tape: Tape | None = None
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[Tape]:
+        """Writes every operation down, as the capture of a CUDA graph does."""
+        self.tape = []
+        try:
+            yield self.tape
+        finally:
+            self.tape = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -140,6 +153,16 @@ def rehearsal() -> Iterator[Rehearsal]:
         torch.__future__.set_swap_module_params_on_conversion(before)
 
 
+def replay(tape: Tape) -> None:
+    """Carries out again what was recorded, from and into the same memory, as the launch of a CUDA graph does."""
+    for func, args, kwargs, out in tape:
+        again = func(*args, **kwargs)
+        taken = {x.untyped_storage().data_ptr() for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)}
+        for old, new in zip(tree_flatten(out)[0], tree_flatten(again)[0], strict=True):
+            if isinstance(old, torch.Tensor) and old.untyped_storage().data_ptr() not in taken:
+                old.copy_(new)
+
+
 def _is_ours(device: Any) -> bool:
     return device is not None and torch.device(device).type == _NAME
 
@@ -172,6 +195,8 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if "pin_memory" in real_kwargs:
         real_kwargs["pin_memory"] = False
     out = func(*real_args, **real_kwargs)
+    if _seen.tape is not None and (mirrors or made_here):
+        _seen.tape.append((func, real_args, real_kwargs, out))
     leaves = kwargs.get("device") is not None and not made_here
     inside = isinstance(args[0], MirrorTensor) if name == "copy_" else made_here or (bool(mirrors) and not leaves)
     if not inside:
