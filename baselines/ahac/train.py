@@ -71,6 +71,12 @@ class Learner(ValueLearner[Config]):
         self._horizon_rate = linear_schedule(self.config.horizon_learning_rate, 0.0, progress)
         return super().set_learning_rates(progress)
 
+    def roll_out(self) -> Rollout:
+        """Rolls the policy out, as SHAC does."""
+        self._cuts.clear()
+        self._stiffness.clear()
+        return super().roll_out()
+
     def take_step(self, t: int, action: Tensor) -> Step:
         """Executes actions, measures how stiff the step was, and cuts the history where a horizon ends."""
         if self._fixed:
@@ -102,8 +108,6 @@ class Learner(ValueLearner[Config]):
             return metrics
         stiffness = torch.stack(self._stiffness)
         self.adaptive.update(stiffness, self.config.stiffness_limit, self._horizon_rate, self.guard.alive)
-        self._cuts.clear()
-        self._stiffness.clear()
         return metrics | {"stiffness": stiffness.mean(0)}
 
     def critic_passes(self, obs: Tensor, targets: Tensor) -> dict[str, Tensor]:
