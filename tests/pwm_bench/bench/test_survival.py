@@ -75,11 +75,11 @@ def test_clocks_and_memory_are_no_loss(tmp_path):
     carry_out(spec, Results(tmp_path))
     directory = Results(tmp_path).run(spec.study, spec.id)
     expected = snapshot(directory)
-    record = json.loads(directory.record_file.read_text())
-    record["clocks"]["train"] += 5.0
-    record["memory"]["resident"] += 4096
-    record["attempts"] = 9
-    directory.record_file.write_text(json.dumps(record))
+    record = directory.read()
+    record.clocks.train += 5.0
+    record.memory.resident += 4096
+    record.attempts = 9
+    directory.write(record)
     assert compare(directory, expected) == []
 
 
