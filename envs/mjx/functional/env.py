@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,7 +87,7 @@ class FunctionalEnv:
             raise UsageError(f"episode_length={episode_length}: must be at least 1")
         self.auto_reset = auto_reset
         self.observation_size, self.action_size = task.observation_dim, task.action_dim
-        self.dtype = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
+        self.dtype = jnp.float64 if _is_64_bit() else jnp.float32
         self._torch_type = torch.float64 if self.dtype == jnp.float64 else torch.float32
         prepared = prepare(
             task.model_for(capabilities),
@@ -192,7 +193,7 @@ class FunctionalEnv:
 
         qpos, qvel = reset(example(task.noise_dim))
         action, obs = example(task.action_dim), example(task.observation_dim)
-        named = {
+        named: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
             "reset": (reset, (example(task.noise_dim),)),
             "observation": (lambda q, v, a: task.observation(State(q, v), a), (qpos, qvel, action)),
             "reward": (task.reward, (obs, action)),
@@ -206,10 +207,10 @@ class FunctionalEnv:
         }
 
     def _check_precision(self) -> None:
-        now = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
+        now = jnp.float64 if _is_64_bit() else jnp.float32
         if now != self.dtype:
             raise UsageError(
-                f"jax_enable_x64={jax.config.jax_enable_x64}: the environment was made in {self.dtype.__name__}; make "
+                f"jax_enable_x64={_is_64_bit()}: the environment was made in {self.dtype.__name__}; make "
                 "it anew, or set JAX back"
             )
 
@@ -230,6 +231,10 @@ def make_functional(
         UsageError: unknown names or impossible values.
     """
     return FunctionalEnv(on_ground(load_task(task), contact_stiffness, contact_damping), **options)
+
+
+def _is_64_bit() -> bool:
+    return bool(jax.config.read("jax_enable_x64"))
 
 
 def _clamp(x: Array, low: Any, high: Any) -> Array:
