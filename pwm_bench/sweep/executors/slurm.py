@@ -185,12 +185,13 @@ class SlurmExecutor:
             time.sleep(max(0.0, min(_LOOK, until - time.monotonic())))
 
     def stop(self, number: signal.Signals) -> None:
-        """Asks all runs to save and stop; asked again, kills them. Jobs that have not begun are cancelled."""
+        """Asks all runs to save and stop; asked again, kills them. Jobs that are queued are cancelled."""
         self._asked += 1
         if self._jobs:
             write_atomic(self.folder / "stop", str(self._asked).encode())
-        for spec, _, job in self._jobs.values():
-            if not self._has_begun(spec):
+        queue = self._queue()
+        for _, _, job in self._jobs.values():
+            if queue.get(job.job_id) == "PD":
                 job.cancel(check=False)
 
     def close(self) -> None:
@@ -294,21 +295,21 @@ class SlurmExecutor:
         if time.monotonic() - self._looked < (_SOON if self._asked else _STATES):
             return self._missing[0] & self._missing[1]
         self._looked = time.monotonic()
-        there = self._running_or_queued()
+        there = self._queue()
         missing = {run for run, (_, _, job) in self._jobs.items() if job.job_id not in there}
         self._missing = (self._missing[1], missing)
         return self._missing[0] & self._missing[1]
 
-    def _running_or_queued(self) -> set[str]:
-        """Ids of jobs."""
+    def _queue(self) -> dict[str, str]:
+        """Jobs that are running or queued -> their state, as SLURM abbreviates it."""
         jobs = [job for _, _, job in self._jobs.values()]
         if self._cluster == "local":
-            return {job.job_id for job in jobs if job.state == "RUNNING"}
-        command = ["squeue", "--noheader", "--array", "--format=%i", "--user", str(os.getuid())]
+            return {job.job_id: "R" for job in jobs if job.state == "RUNNING"}
+        command = ["squeue", "--noheader", "--array", "--format=%i %t", "--user", str(os.getuid())]
         found = subprocess.run(command, capture_output=True, text=True, check=False)
         if found.returncode:  # the controller is busy, or restarts: nothing is known
-            return {job.job_id for job in jobs}
-        return set(found.stdout.split())
+            return {job.job_id: "" for job in jobs}
+        return dict(line.split() for line in found.stdout.splitlines() if line.strip())
 
 
 def _placed(spec: Spec, needs: dict[str, Any]) -> Spec:
