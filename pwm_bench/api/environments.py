@@ -38,46 +38,21 @@ _INTERFACES = ("gymnasium", "stable_baselines3", "rsl_rl")
 
 @overload
 def make_vec(
-    task: str,
-    simulator: str = ...,
-    num_envs: int = ...,
-    seed: int = ...,
-    device: str = ...,
-    interface: Literal["gymnasium"] = ...,
-    **options: Any,
+    task: str, simulator: str = ..., num_envs: int = ..., *, interface: Literal["gymnasium"] = ..., **options: Any
 ) -> GymVectorEnv: ...
-
-
 @overload
 def make_vec(
-    task: str,
-    simulator: str = ...,
-    num_envs: int = ...,
-    seed: int = ...,
-    device: str = ...,
-    *,
-    interface: Literal["stable_baselines3"],
-    **options: Any,
+    task: str, simulator: str = ..., num_envs: int = ..., *, interface: Literal["stable_baselines3"], **options: Any
 ) -> Sb3VecEnv: ...
-
-
 @overload
 def make_vec(
-    task: str,
-    simulator: str = ...,
-    num_envs: int = ...,
-    seed: int = ...,
-    device: str = ...,
-    *,
-    interface: Literal["rsl_rl"],
-    **options: Any,
+    task: str, simulator: str = ..., num_envs: int = ..., *, interface: Literal["rsl_rl"], **options: Any
 ) -> RslRlVecEnv: ...
-
-
 def make_vec(
     task: str,
     simulator: str = "warp",
     num_envs: int = 64,
+    *,
     seed: int = 0,
     device: str = "cpu",
     interface: str = "gymnasium",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Figures", "load", "plot", "table"]
 
 Names = str | Sequence[str]
+_ORDER = ["task", "simulator", "algorithm", "variant", "seed"]
+_FIRST = ["run_id", "study", *_ORDER, "gradient", "status", "reason", "untrained", "final"]
 
 
 def load(
@@ -58,8 +60,10 @@ def load(
     if only_gradients(loaded):
         return selected_rows(store, selection, loaded)[0]
     frame = members_frame(loaded.runs, metric=metric)
-    order = ["task", "simulator", "algorithm", "variant", "seed"]
-    return frame if frame.empty else frame.sort_values(order, kind="stable", ignore_index=True)
+    if frame.empty:
+        return frame
+    first = [*_FIRST, *(name for name in frame.columns if name not in _FIRST)]
+    return frame[first].sort_values(_ORDER, kind="stable", ignore_index=True)
 
 
 def table(

@@ -15,7 +15,7 @@ def to_html(sheet: Sheet, *, trace: bool = False) -> Markup:
         sheet: the table.
         trace: also name the runs behind each row.
     """
-    sides = [f"text-align: {align}" for align in sheet.aligns]
+    sides = [f"text-align: {align}; white-space: nowrap" for align in sheet.aligns]
     head = tag("tr", *(tag("th", text, style=side) for text, side in zip(sheet.headers, sides, strict=True)))
     bodies = []
     for block in sheet.blocks:

@@ -75,7 +75,9 @@ def test_a_run_is_carried_out_resumed_and_found_finished(here):
     frame = again.frame()
     assert frame.seed.tolist() == [3, 4, 5]
     assert frame.final.tolist() == list(again.returns.values())
-    assert pb.load("single").seed.tolist() == [3, 4, 5]
+    everything = pb.load("single")
+    assert everything.seed.tolist() == [3, 4, 5]
+    assert everything.columns[:3].tolist() == ["run_id", "study", "task"]
     with pytest.raises(pb.UsageError, match=r"algorithm is missing: e\.g\. run"):
         pb.run(task="point_mass")
     with pytest.raises(pb.UsageError, match="the spec says what to run"):
