@@ -146,6 +146,8 @@ def one_member(about: PolicyFile, policy: Policy, member: int) -> tuple[PolicyFi
 
 def _with_weights(about: PolicyFile, tensors: Mapping[str, Tensor], device: torch.device | str) -> Policy:
     package = registry.learner_package(about.algorithm)
+    if not hasattr(package, "make_policy"):
+        raise UsageError(f"algorithm '{about.algorithm}': has no make_policy, so its policies cannot be loaded; add it")
     config = configs.override(package.recipe(about.task, about.simulator), about.config)
     stream = MemberStream(about.seeds, device)
     policy = package.make_policy(config, about.observation_dim, about.action_dim, stream=stream)

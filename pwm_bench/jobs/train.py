@@ -83,7 +83,8 @@ class TrainJob(LearnerJob):
 
     def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
         """The policies of all members, for evaluations, bridges and exports; see `pwm_bench.jobs.policies`."""
-        if self.learner.policy is None:
+        policy = getattr(self.learner, "policy", None)  # one from outside may say nothing of it
+        if policy is None:
             return {}
-        save_policy(folder / POLICY, self.learner.policy, PolicyFile.of(self._spec, self.env, self.gradient_source))
+        save_policy(folder / POLICY, policy, PolicyFile.of(self._spec, self.env, self.gradient_source))
         return {"policy": file_artifact(folder, POLICY)}
