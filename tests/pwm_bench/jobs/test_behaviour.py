@@ -48,7 +48,6 @@ def test_policies_of_every_stage_act(whole):
 
 def test_the_settings_are_all_in_the_spec():
     assert SPEC.config["num_envs"] == 2
-    assert "learning_rate" in SPEC.config
     assert BehaviourSpec(task=_TASK).config["num_envs"] == 16
     assert spec_from("train-behaviour", json.loads(json.dumps(SPEC.to_dict()))) == SPEC
     assert dataclasses.replace(SPEC, stages=1).id != SPEC.id == dataclasses.replace(SPEC, workers=4).id
@@ -91,9 +90,9 @@ def test_what_is_no_such_folder_is_refused(whole, tmp_path):
 def test_algorithms_that_cannot_train_here():
     check_learner("ppo")
     check_learner("pwm")
-    with pytest.raises(UsageError, match="learner 'shac' needs a differentiable simulator; use ppo or pwm"):
+    with pytest.raises(UsageError, match=r"learner 'shac' needs a differentiable simulator; use pwm or .*ppo or "):
         BehaviourSpec(task=_TASK, learner="shac")
-    with pytest.raises(UsageError, match="unknown learner 'pppo': did you mean 'ppo'"):
+    with pytest.raises(UsageError, match="unknown algorithm 'pppo': did you mean 'ppo'"):
         BehaviourSpec(task=_TASK, learner="pppo")
     with pytest.raises(UsageError, match="stages=0"):
         BehaviourSpec(task=_TASK, stages=0)

@@ -228,7 +228,7 @@ def test_the_command_trains_where_there_is_no_expert(tmp_path, capsys, monkeypat
         (["collect", "mw-reach", "--episodes", "0"], "episodes=0"),
         (["collect", "mw-reach", "--noise", "-1.0"], "--noise"),
         (["collect", "mw-reach", "--learner", "shac"], "needs a differentiable simulator"),
-        (["collect", "cheetah-run", "--learner", "pppo"], "unknown learner 'pppo': did you mean 'ppo'"),
+        (["collect", "cheetah-run", "--learner", "pppo"], "unknown algorithm 'pppo': did you mean 'ppo'"),
         (["collect", "mw-reach", "--learner", "ppo", "--policy", "random"], "goes with --policy auto"),
         (["convert", "/none", "x", "--suite", "mt30"], "/none: no such folder"),
         (["convert", ".", "x", "--suite", "mt3"], "unknown suite of TD-MPC2 'mt3'"),

@@ -103,7 +103,7 @@ def test_the_id_is_of_what_determines_the_numbers() -> None:
         ({"states": 0}, "states=0"),
         ({"noises": (0.0,)}, "noises=0.0"),
         ({"loops": ("ajar",)}, "unknown loop 'ajar'"),
-        ({"simulator": "mujoco_c"}, "no gradient"),
+        ({"simulator": "mujoco_c"}, "needs the simulator's gradient"),
         ({"width": 12}, "latent_dim=12"),
     ],
 )
