@@ -146,7 +146,7 @@ def one_member(about: PolicyFile, policy: Policy, member: int) -> tuple[PolicyFi
 
 def _with_weights(about: PolicyFile, tensors: Mapping[str, Tensor], device: torch.device | str) -> Policy:
     package = registry.learner_package(about.algorithm)
-    if not hasattr(package, "make_policy"):
+    if getattr(package, "make_policy", None) is None:
         raise UsageError(f"algorithm '{about.algorithm}': has no make_policy, so its policies cannot be loaded; add it")
     config = configs.override(package.recipe(about.task, about.simulator), about.config)
     stream = MemberStream(about.seeds, device)

@@ -70,8 +70,8 @@ def trained(directory: RunDirectory, *, device: str | torch.device = "auto") -> 
     job = TrainJob(replace(spec, device=str(device), evaluation_episodes=1))
     job.load_state_dict(checkpoint.load(directory.checkpoint, spec_id=record.id).state["job"])
     about = PolicyFile.of(spec, job.env, job.gradient_source)
-    policy = getattr(job.learner, "policy", None)
-    return Trained(about=about, act=job.learner.act, policy=policy, record=record, device=job.device)
+    own: Policy | None = getattr(job.learner, "policy", None)
+    return Trained(about=about, act=job.learner.act, policy=own, record=record, device=job.device)
 
 
 def member_policy(
