@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,17 @@ def test_the_index_has_every_page() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     missing = [page.name for page in (ROOT / "docs").glob("*.md") if f"({page.name})" not in index]
     assert missing == ["README.md"]
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    """What pages and errors tell people to install, and what tox installs."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    sources = [file for room in ("pwm_bench", "envs", "baselines") for file in (ROOT / room).rglob("*.py")]
+    named = set()
+    for file in (*PAGES, *sources, ROOT / "pyproject.toml"):
+        for names in re.findall(r"(?:pwm-bench|-e '?\.)\[([a-z,]+)\]", file.read_text(encoding="utf-8")):
+            named |= set(names.split(","))
+    for names in re.findall(r"(?m)^extras = (.*)$", (ROOT / "tox.ini").read_text(encoding="utf-8")):
+        named |= set(names.split(", "))
+    assert {"ray", "suites", "test"} <= named
+    assert named - set(extras) == set()

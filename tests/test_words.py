@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,3 +50,11 @@ def test_a_preposition_is_found(tmp_path: Path) -> None:
         '"""Of it."""\nx = 1\n"""By it."""\nclass A:\n    y: int\n    """With it."""\ndef f():\n    """In it."""\n'
     )
     assert sorted(text for _, text in texts(file)) == ["By it.", "In it.", "Of it.", "With it."]
+
+
+def test_no_command_hides_its_examples() -> None:
+    """Help leaves out what follows "Example:", as a section of a docstring; "For example:" stays."""
+    commands = sorted((ROOT / "pwm_bench" / "cli" / "commands").glob("*.py"))
+    found = [(file.name, text) for file in commands for _, text in texts(file)]
+    assert sum("For example:" in text for _, text in found) > 5
+    assert [name for name, text in found if re.search(r"(?m)^ *Examples?:$", text)] == []

@@ -18,7 +18,7 @@ __all__ = ["Clone"]
 class Clone(ExpertsOptions):
     """Imitate the actions of a dataset, a policy for each task, all together: what extraction has to beat.
 
-    Examples:
+    For example:
       pwm-bench clone results/runs/collect/DATA
       pwm-bench clone data/three data/more --best 0.1 --study three
     """

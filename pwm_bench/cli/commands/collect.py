@@ -28,9 +28,9 @@ __all__ = ["Collect"]
 
 @dataclass(frozen=True, kw_only=True)
 class Collect:
-    """Record episodes of dm_control and Meta-World tasks, or go on with what was cut off.
+    """Record episodes of dm_control and Meta-World tasks, or resume what was interrupted.
 
-    Example:
+    For example:
       pwm-bench collect mw-reach mw-push cheetah-run --episodes 100
     """
 

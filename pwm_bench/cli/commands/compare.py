@@ -24,7 +24,7 @@ __all__ = ["Compare"]
 class Compare:
     """Evaluate the ways to act with one multi-task world model on the same episodes of the real tasks.
 
-    Example:
+    For example:
       pwm-bench compare results/runs/pretrain/MODEL --experts results/runs/extract/RUN --episodes 10
     """
 
@@ -37,12 +37,12 @@ class Compare:
     """Run directory of `pwm-bench extract`, for PWM's own ways to act."""
     tasks: Annotated[tuple[str, ...], option("TASK ..", "the experts', or the model's")] = ()
     """Tasks or a suite (mt30, mt80, mw50)."""
-    arms: Annotated[tuple[str, ...], option("NAME ..", "all that can be")] = ()
+    arms: Annotated[tuple[str, ...], option("NAME ...", "all that can be")] = ()
     """Some of tdmpc2-prior, tdmpc2-planning, pwm, pwm-planning."""
     episodes: Annotated[int, option("N", "10")] = 10
     """Episodes of each task."""
     planner_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
-    """Change a constant of the planner, e.g. samples=128; may be given again."""
+    """Change a constant of the planner, e.g. samples=128; may be repeated."""
     workers: Annotated[int | None, option("N", "one a processor")] = None
     """Processes that run the real tasks."""
     study: Annotated[str, option("NAME", "compare")] = "compare"

@@ -23,15 +23,15 @@ __all__ = ["Evaluate"]
 class Evaluate:
     """Evaluate the policies of runs again: more episodes, exploring, in other worlds or another simulator.
 
-    Example:
-      pwm-bench evaluate 5f46a1 --episodes 256 --simulator mjx
+    For example:
+      pwm-bench evaluate RUN --episodes 256 --simulator mjx
     """
 
     leaves_files: ClassVar[bool] = True
     stops_in_order: ClassVar[bool] = True
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, option("RUN ...")]
-    """Directories or ids of runs that have finished training."""
+    """Finished runs of training: directories, or ids (their beginnings are enough), see `pwm-bench list runs`."""
     episodes: Annotated[int, option("N", "64")] = 64
     """Episodes of each seed's policy."""
     explore: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -43,13 +43,13 @@ class Evaluate:
     simulator: Annotated[str | None, option("NAME", "the run's")] = None
     """Another simulator than the policies were trained in."""
     simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
-    """Change an option of the environment, e.g. contact_stiffness=1e5; may be given again."""
+    """Change an option of the environment, e.g. contact_stiffness=1e5; may be repeated."""
     draw: Annotated[int, option("N", "0")] = 0
-    """Which set of start states, and of noise; evaluations during training are of the first episodes of set 0."""
+    """Number of the set of start states and noise; evaluations during training use the first episodes of set 0."""
     study: Annotated[str, option("NAME", "evaluate")] = "evaluate"
     """Folder to file the records under."""
     device: Device = None
-    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
+    """auto (a GPU if every library that computes here sees one), cpu, cuda or cuda:N."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
 

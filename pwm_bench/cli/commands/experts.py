@@ -38,7 +38,7 @@ class ExpertsOptions:
     iterations: Annotated[float | None, option("N", "10000")] = None
     """Gradient steps (of the actor, where there is more than one network)."""
     set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
-    """Change a setting, e.g. batch_size=128; may be given again."""
+    """Change a setting, e.g. batch_size=128; may be repeated."""
     evaluations: Annotated[int, option("N", "6")] = 6
     """Evaluations from the untrained to the final policy, both included."""
     evaluation_episodes: Annotated[int, option("N", "10")] = 10

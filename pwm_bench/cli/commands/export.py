@@ -19,7 +19,7 @@ __all__ = ["Export"]
 class Export:
     """Write a multi-task world model as a checkpoint that TD-MPC2 loads.
 
-    Examples:
+    For example:
       pwm-bench export results/runs/pretrain/RUN
       pwm-bench export results/runs/import/MODEL --layout old --output mt30-48M.pt
     """

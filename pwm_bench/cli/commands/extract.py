@@ -16,9 +16,9 @@ __all__ = ["Extract"]
 
 @dataclass(frozen=True, kw_only=True)
 class Extract(ExpertsOptions):
-    """Train PWM policies for the tasks of a frozen world model, all together, or go on with what was cut off.
+    """Train PWM policies for the tasks of a frozen world model, all together, or resume what was interrupted.
 
-    Examples:
+    For example:
       pwm-bench extract results/runs/pretrain/MODEL results/runs/collect/DATA
       pwm-bench extract results/runs/import/MODEL data/mt30 --tasks walker-run cheetah-run --precision bfloat16
     """

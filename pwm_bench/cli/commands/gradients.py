@@ -41,7 +41,10 @@ _FIELDS = (
 class Gradients:
     """Measure gradient estimators: at the same states, each against a trusted reference.
 
-    Give a task, or one of the studies that vary one cause. Without a target, lists both.
+    Give a task, or a gradient study, which varies one cause of error. Without either, the command lists both.
+
+    For example:
+      pwm-bench gradients hopper --size cpu
     """
 
     leaves_files: ClassVar[bool] = True
@@ -49,17 +52,17 @@ class Gradients:
     target: Annotated[str | None, tyro.conf.Positional, option("[TASK|STUDY]")] = None
     """A task (`pwm-bench list tasks`) or a gradient study."""
     of: Annotated[str | None, tyro.conf.Positional, option("[TASK]")] = None
-    """The task of `landscape`."""
+    """The task, where the first argument is `landscape`."""
     size: Annotated[str | None, option("NAME", "full")] = None
     """full, or cpu: fewer states, samples and horizons, about a CPU minute. Options given by hand take precedence."""
     simulators: Annotated[tuple[str, ...], option("NAME", "warp")] = ()
-    """Simulators that are the truth in turn, at equal start states."""
+    """Simulators whose gradients are estimated, one after the other, at equal start states."""
     estimators: Annotated[tuple[str, ...], option("NAME", "all that apply")] = ()
     """analytic, model, model_detached (closed loop), score, smoothed, mixed."""
     loop: Annotated[str | None, option("KIND", "open")] = None
     """open: gradients by an action sequence; closed: by the weights of a policy."""
     horizons: Annotated[tuple[int, ...], option("N", "2 4 8 16 32 64")] = ()
-    """Control steps."""
+    """Control steps over which returns are summed and differentiated."""
     states: Annotated[int | None, option("N", "64")] = None
     """Start states."""
     samples: Annotated[int | None, option("N", "256")] = None
@@ -79,9 +82,9 @@ class Gradients:
     bootstrap: Annotated[str | None, option("KIND", "none")] = None
     """Value at the end of each horizon, the same for all: fitted (a small network), or critic (of --model)."""
     ignore_termination: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Let rewards go on after a termination: what is left of a bias is the contacts'."""
+    """Let rewards go on after a termination; the bias that remains comes from contacts."""
     simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
-    """Change an option of the simulators, e.g. contact_stiffness=1e5; may be given again."""
+    """Change an option of the simulators, e.g. contact_stiffness=1e5; may be repeated."""
     seed: Annotated[int | None, option("N", "0")] = None
     """Seed of start states, parameters and samples."""
     worlds: Annotated[int | None, option("N", "512")] = None

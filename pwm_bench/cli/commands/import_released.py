@@ -21,7 +21,7 @@ __all__ = ["Import"]
 class Import:
     """Bring in a TD-MPC2 checkpoint, or an agent of PWM's released code, as a run that other commands read.
 
-    Nothing in the file is run. What it does not say has to be told. Examples:
+    No code in the file is run. Options say what the file does not say. For example:
       pwm-bench import mt30-48M.pt --log-std -10 2 --value-limit 10
       pwm-bench import own.pt --tasks tasks.txt --log-std -5 0.5 --value-limit 10
       pwm-bench import hopper_agent.pt --task hopper
@@ -32,14 +32,14 @@ class Import:
 
     file: Annotated[Path, tyro.conf.Positional, option("FILE")]
     """The checkpoint (.pt)."""
-    tasks: Annotated[tuple[str, ...], option("NAME ..", "those of MT30 or MT80, where there are as many")] = ()
+    tasks: Annotated[tuple[str, ...], option("NAME ...", "those of MT30 or MT80, where there are as many")] = ()
     """Its tasks in the order of the embedding's rows: names, suites, or a file with a name a line."""
     log_std: Annotated[tuple[float, float] | None, option("LOW HIGH", "what the file says")] = None
     """Limits of the policy prior's log standard deviation: -10 2 in TD-MPC2's checkpoints, -5 0.5 in PWM's own."""
     value_limit: Annotated[float | None, option("X", "what the file says")] = None
     """Bins of rewards and values go from -X to X in symlog units; 10 in the released checkpoints."""
     task: Annotated[str | None, option("NAME")] = None
-    """What an agent of PWM's was trained for."""
+    """The task that an agent of PWM's released code was trained for."""
     simulator: Annotated[str, option("NAME", "warp")] = "warp"
     """Where the policy of an agent of one task acts; Warp moves its robots as the released simulator does."""
     study: Annotated[str, option("NAME", "import")] = "import"

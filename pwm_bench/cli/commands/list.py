@@ -26,11 +26,16 @@ _KINDS = ("tasks", "simulators", "algorithms", "studies", "estimators", "executo
 
 @dataclass(frozen=True, kw_only=True)
 class List:
-    """List what has a name, ours and that of installed packages; or the runs in the results folder."""
+    """List tasks, simulators, algorithms and all else that has a name, from here and from installed packages; or runs.
+
+    For example:
+      pwm-bench list tasks
+      pwm-bench list algorithms shac
+    """
 
     kind: Annotated[str | None, tyro.conf.Positional, option("[KIND]")] = None
-    """tasks, simulators, algorithms, studies, estimators, executors, reporters or runs; all but the runs if left
-    out."""
+    """tasks, simulators, algorithms, studies, estimators, executors, reporters or runs (those in the results folder);
+    all but the runs if left out."""
     name: Annotated[str | None, tyro.conf.Positional, option("[NAME]")] = None
     """An algorithm, after `algorithms`: its settings with their defaults and meanings."""
     results: ResultsFolder = field(default_factory=default_results)

@@ -24,9 +24,9 @@ __all__ = ["Pretrain"]
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrain:
-    """Train one world model on the episodes of many tasks, or go on with what was cut off.
+    """Train one world model on the episodes of many tasks, or resume what was interrupted.
 
-    Examples:
+    For example:
       pwm-bench pretrain results/runs/collect/RUN --size 5M --steps 20000
       pwm-bench pretrain results/runs/collect/RUN data/more --continue-from results/runs/pretrain/RUN --steps 5000
     """
@@ -49,9 +49,9 @@ class Pretrain:
     precision: Annotated[str, option("NAME", "float32")] = "float32"
     """float32, or bfloat16 for matrix products."""
     set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
-    """Change a training setting, e.g. batch_size=256; may be given again."""
+    """Change a training setting, e.g. batch_size=256; may be repeated."""
     model_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
-    """Change a size of the model, e.g. task_dim=64; may be given again."""
+    """Change a size of the model, e.g. task_dim=64; may be repeated."""
     balanced: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Draw every task equally often, instead of every slice of the data."""
     holdout: Annotated[float, option("SHARE", "0.05")] = 0.05

@@ -36,7 +36,7 @@ class Report:
     published: Annotated[str, option("NAME", "closest")] = ""
     """Which published numbers: closest (one row an algorithm) or all; asks for them, too."""
     videos: Annotated[tuple[Path, ...], option("FILE"), tyro.conf.UseAppendAction] = ()
-    """Take a video or picture into the page (.mp4, .webm, .gif, .png); may be given again. Those in run directories
+    """Take a video or picture into the page (.mp4, .webm, .gif, .png); may be repeated. Those in run directories
     are taken anyway."""
     gradients: Annotated[str, option("A,B,...", "the one named like the study")] = ""
     """Gradient studies whose figures belong here."""

@@ -26,13 +26,18 @@ ACTIONS = ("ls", "show", "verify", "merge", "export", "export-policy", "remove")
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """List, show, check, merge and export the runs in the results folder."""
+    """List, show, check, merge, export and remove the runs in the results folder.
+
+    For example:
+      pwm-bench results ls
+      pwm-bench results export-policy RUN --output policy.onnx
+    """
 
     action: Annotated[str, tyro.conf.Positional, option("ACTION")]
     """ls [STUDY ...]: studies, or the runs of these. show RUN: one run. verify [STUDY | FOLDER ...]: check the files of
     studies, or of the folder of a data set or world model. merge FOLDER ...: copy runs of other results folders into
-    this one. export STUDY ...: data files. export-policy RUN: what it has trained, with its normaliser, for use without
-    pwm-bench. remove RUN ...: set runs aside, in removed/ in the results folder."""
+    this one. export STUDY ...: data files. export-policy RUN: its policy, with its normaliser, for use without
+    pwm-bench. remove RUN ...: move runs to removed/ in the results folder."""
     names: Annotated[tuple[str, ...], tyro.conf.Positional, option("NAME ...")] = ()
     """Studies, a run id or its beginning, or folders."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -46,7 +51,7 @@ class Results:
     member: Annotated[int | None, option("SEED", "the best")] = None
     """export-policy: training seed of the policy."""
     format: Annotated[str | None, option("NAME", "parquet; torchscript")] = None
-    """export: parquet or csv. export-policy: torchscript or onnx."""
+    """export: parquet or csv. export-policy: torchscript or onnx, by default as the ending of --output says."""
     output: Annotated[Path | None, option("PATH", "in exports/ in the results folder")] = None
     """export: folder to write into. export-policy: file to write."""
     results: ResultsFolder = field(default_factory=default_results)

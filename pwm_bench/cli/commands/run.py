@@ -45,9 +45,13 @@ _WHAT_TO_RUN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Train and evaluate one algorithm on one task, or go on with what was cut off.
+    """Train and evaluate one algorithm on one task, or resume what was interrupted.
 
-    Say what to run by --task and its companions, or by a spec file as every run directory holds one.
+    Say what to run with --task, --algorithm and the options that follow, or with a spec file: every run's directory
+    holds one (spec.json).
+
+    For example:
+      pwm-bench run --task hopper --algorithm shac --seeds 5 --set num_envs=32
     """
 
     leaves_files: ClassVar[bool] = True
@@ -56,11 +60,11 @@ class Run:
     spec: Annotated[Path | None, tyro.conf.Positional, option("[SPEC.json]")] = None
     """A spec file, instead of the options up to --simulator-set."""
     task: Annotated[str | None, option("TASK")] = None
-    """See `pwm-bench list tasks`."""
+    """What to train on; `pwm-bench list tasks` names them."""
     algorithm: Annotated[str | None, option("NAME")] = None
-    """See `pwm-bench list algorithms`."""
+    """What to train with; `pwm-bench list algorithms` names them."""
     simulator: Annotated[str | None, option("NAME", "warp")] = None
-    """See `pwm-bench list simulators`."""
+    """Where to train; `pwm-bench list simulators` names them."""
     seeds: Seeds = None
     """Seeds, trained together as one population: how many, from 0, or a list such as 0,3,7; 1 by default."""
     env_steps: EnvSteps = None
@@ -69,7 +73,7 @@ class Run:
     """End at this budget per seed, if --env-steps does not end it before: gradient_steps=N, policy_gradient_steps=N or
     cpu_seconds=N (of training)."""
     max_seconds: Annotated[float | None, option("S")] = None
-    """Short for --budget cpu_seconds=S: end after so many processor seconds of training."""
+    """Short for --budget cpu_seconds=S: end after this many processor seconds of training."""
     evaluations: Annotated[int | None, option("N", "11")] = None
     """Evaluations from the untrained to the final policy, both included."""
     evaluation_episodes: Annotated[int | None, option("N", "16")] = None
@@ -79,13 +83,14 @@ class Run:
     preset: Preset = None
     """cpu (minutes on a few cores; the default) or published (what papers and their released code ran, on GPUs)."""
     set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
-    """Change a field of the algorithm's config; may be given again. Fields of nested configs are reached by dots."""
+    """Change a setting of the algorithm, e.g. gamma=0.995; may be repeated. `pwm-bench list algorithms NAME` shows the
+    settings. Nested ones are reached by dots."""
     simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
-    """Change an option of the simulator, e.g. substeps=8; may be given again."""
+    """Change an option of the simulator, e.g. substeps=8; may be repeated."""
     study: Annotated[str | None, option("NAME", "single")] = None
     """Folder to file the run under."""
     device: Device = None
-    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
+    """auto (a GPU if every library that computes here sees one), cpu, cuda or cuda:N."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
     checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
@@ -95,10 +100,11 @@ class Run:
     write_spec: Annotated[Path | None, option("FILE")] = None
     """Write the spec to a file instead of running it."""
     reporter: Annotated[tuple[str, ...], option("NAME"), tyro.conf.UseAppendAction] = ()
-    """Who is told how it goes besides the terminal: a reporter of an installed package, or module:attribute; may be
-    given again."""
+    """Also send progress to this reporter, besides the terminal: one of an installed package, or module:attribute; may
+    be repeated."""
     progress: Annotated[str, option("KIND", "auto")] = "auto"
-    """auto, json (one line a snapshot, for a program: without it the run saves and stops) or none."""
+    """auto (for a person), json (a line for each report, for a program; the run saves and stops if that program ends),
+    or none."""
 
     def __call__(self) -> int:
         """Runs it."""

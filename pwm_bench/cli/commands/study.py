@@ -19,11 +19,16 @@ _ACTIONS = ("init", "check")
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Write an example of a study file, or check one and show its runs."""
+    """Write an example of a study file, or check one and show its runs.
+
+    For example:
+      pwm-bench study init my_study.toml
+      pwm-bench study check my_study.toml
+    """
 
     action: Annotated[str, tyro.conf.Positional, option("ACTION")]
     """init [FILE.toml]: write a commented example. check FILE: say what is wrong with a study file, or else show its
-    runs and what they read, as `pwm-bench sweep FILE --dry-run` does; a FILE.py is run."""
+    runs and what they read, as `pwm-bench sweep FILE --dry-run` does; the code of a FILE.py is run."""
     file: Annotated[Path | None, tyro.conf.Positional, option("FILE", "my_study.toml for init")] = None
     """The study file."""
     results: ResultsFolder = field(default_factory=default_results)

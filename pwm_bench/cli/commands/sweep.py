@@ -39,11 +39,15 @@ __all__ = ["Sweep"]
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Do all runs of a study: skip what is finished, go on with what was cut off, end with the table.
+    """Do all runs of a study: skip finished runs, resume interrupted ones, and end with the table.
 
-    Each run has a process of its own. Stop at any time with Ctrl-C; the same command goes on from there. It may run
-    several times at once, on several machines too if they share the results folder: each takes the runs that no other
-    has. A run that reads what another leaves (a world model, a dataset) begins when that one is finished.
+    Each run has a process of its own. Stop at any time with Ctrl-C; the same command resumes from there. Several such
+    commands may work at once, also on several machines that share the results folder: each takes runs that no other
+    has. A run that reads the output of another (a world model, a dataset) starts when that one is finished.
+
+    For example:
+      pwm-bench sweep quickstart
+      pwm-bench sweep hopper --algorithm shac ppo --seeds 3 --dry-run
     """
 
     leaves_files: ClassVar[bool] = True
@@ -61,47 +65,47 @@ class Sweep:
     algorithm: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
     """Only runs of these algorithms."""
     seeds: Seeds = None
-    """Other seeds: how many, from 0, or a list such as 0,3,7. Those that are there already are not trained again."""
+    """Other seeds: how many, from 0, or a list such as 0,3,7. Seeds that are finished already are not trained again."""
     env_steps: EnvSteps = None
     """Short for --budget env_steps=N."""
     preset: Preset = None
     """cpu or published, instead of the study's own: settings of the learners, see `pwm-bench run --help`; filed as
     STUDY-PRESET."""
     set: Annotated[tuple[str, ...], option("KEY=V1,V2"), tyro.conf.UseAppendAction] = ()
-    """Change a setting of all learners; of several values each is a run. May be given again: all combinations are runs.
-    Filed as STUDY-KEY-V1-V2."""
+    """Change a setting of all learners, see `pwm-bench list algorithms NAME`. Several values make a run each; may be
+    repeated: all combinations are runs. Filed as STUDY-KEY-V1-V2."""
     budget: Budget = None
     """End every run at this budget per seed, e.g. gradient_steps=5e3 or cpu_seconds=60, if it does not end before;
     filed as STUDY-UNIT-N. Units: env_steps, gradient_steps, policy_gradient_steps, cpu_seconds (of training)."""
     stale: Annotated[str, option("POLICY", "keep")] = "keep"
-    """What becomes of finished runs of other code or package versions: keep (and say so), rerun (the old ones are set
-    aside in removed/), or refuse."""
+    """What to do with finished runs of other code or package versions: keep (and say so), rerun (the old ones are moved
+    to removed/), or refuse."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
     device: Device = None
-    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
+    """auto (a GPU if every library that computes here sees one), cpu, cuda or cuda:N."""
     limit: Annotated[int | None, option("N")] = None
     """Do at most this many runs now."""
     jobs: Annotated[int | None, option("N", "by cores and memory")] = None
     """Do at most this many runs side by side; on a cluster, hand it at most this many at once. Numbers don't depend on
     it."""
     retry: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Also do again what failed or ran out of memory before."""
+    """Also repeat runs that failed or ran out of memory before."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Do nothing; show what is done, what is left, what waits for what, and the time it takes where that is known; with
     --executor slurm, also the batch files of what is ready."""
     executor: Annotated[str, option("NAME", "local")] = "local"
-    """What carries runs out: local (a process on this machine for each), ray or slurm (on a cluster, see
-    docs/cluster.md), or one of an installed package, or module:attribute."""
+    """What carries runs out: local (a process on this machine for each), inline (one after the other in this process),
+    ray or slurm (on a cluster, see docs/cluster.md), one of an installed package, or module:attribute."""
     address: Annotated[str | None, option("ADDRESS", "auto")] = None
     """Address for ray: auto (the cluster that this machine belongs to), local (this machine alone), or an address."""
     executor_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
-    """Change a setting of the executor, e.g. minutes=240 of slurm; may be given again."""
+    """Change a setting of the executor, e.g. minutes=240 of slurm; may be repeated."""
     reporter: Annotated[tuple[str, ...], option("NAME"), tyro.conf.UseAppendAction] = ()
-    """Who is told how it goes besides the terminal: a reporter of an installed package, or module:attribute; may be
-    given again."""
+    """Also send progress to this reporter, besides the terminal: one of an installed package, or module:attribute; may
+    be repeated."""
     wait: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Don't end while other processes are at runs of the study; take over what they leave unfinished."""
+    """Stay while other processes work on runs of the study, and take over what they leave unfinished."""
     checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
     """Time between two checkpoints."""
     tensorboard: Tensorboard = False

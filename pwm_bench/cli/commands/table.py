@@ -23,7 +23,11 @@ _OF_SCORES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Table(OfStudies):
-    """Show the results of studies, one row per task, simulator and algorithm; failures are rows too."""
+    """Show the results of studies, one row per task, simulator and algorithm; failures are rows too.
+
+    For example:
+      pwm-bench table hopper --results results/reference --match cpu_seconds
+    """
 
     format: Annotated[str, option("NAME", "rich")] = "rich"
     """rich, markdown, latex, csv, json or parquet."""
@@ -36,9 +40,9 @@ class Table(OfStudies):
     budget: Annotated[float | None, option("N", "the largest that all have in common")] = None
     """Compare at this budget, in the unit of --match."""
     across_machines: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Compare cpu_seconds of different machines all the same."""
+    """Compare cpu_seconds even if they come from different machines."""
     pairs: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Also say for each pair of algorithms how probable it is that a run of the first scores above the second's."""
+    """Also show for each pair of algorithms how probable it is that a run of the first scores above the second's."""
     rows: Annotated[str, option("NAME", "task")] = "task"
     """Gather rows by task, or by algorithm."""
     columns: Annotated[str, option("A,B,...", "what suits the format")] = ""
@@ -51,13 +55,13 @@ class Table(OfStudies):
     threshold: Annotated[float | None, option("SCORE")] = None
     """Also show when this score was first reached."""
     with_published: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Put published numbers beside ours, at our budget where there are curves, with a footnote for each caveat."""
+    """Put published numbers beside ours, at our budget where there are curves, with a footnote for each difference."""
     published: Annotated[str, option("NAME", "closest")] = ""
-    """Which published numbers: closest (one row an algorithm) or all; asks for them, too."""
+    """Which published numbers: closest (one row per algorithm) or all; it implies --with-published."""
     wide: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """latex: over both columns of a page (table*); the default fits one column of a two-column class."""
     label: Annotated[str, option("KEY")] = ""
-    """latex: for references, e.g. tab:hopper."""
+    """latex: the label to refer to, e.g. tab:hopper."""
     caption: Annotated[str, option("TEXT", "study and metric")] = ""
     """latex: the caption, as LaTeX."""
     trace: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

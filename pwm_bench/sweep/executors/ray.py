@@ -88,7 +88,7 @@ class RayExecutor:
         try:
             import ray
         except ImportError:
-            raise UsageError("executor ray: Ray is not installed; pip install pwm-bench[ray]") from None
+            raise UsageError("executor ray: Ray is not installed; pip install 'pwm-bench[ray]'") from None
         if gpu_share is not None and not 0.0 < gpu_share <= 1.0:
             raise UsageError(f"gpu_share={gpu_share}: must be above 0 and at most 1")
         self._ray = ray

@@ -85,8 +85,9 @@ class Job:
 
 
 class SlurmExecutor:
-    """Each run is a job that asks for the processors, GPUs and memory of its spec; runs that are ready together are one
-    array.
+    """Each run is a job with the processors, GPUs and memory that its spec needs.
+
+    Runs that are ready together are submitted as one array.
 
     Args:
         results: results folder.
@@ -130,7 +131,7 @@ class SlurmExecutor:
         try:
             import submitit
         except ImportError:
-            raise UsageError("executor slurm: submitit is not installed; pip install pwm-bench[slurm]") from None
+            raise UsageError("executor slurm: submitit is not installed; pip install 'pwm-bench[slurm]'") from None
         if cluster not in _CLUSTERS:
             raise unknown("cluster", cluster, _CLUSTERS)
         for name, value in (("minutes", minutes), ("cpus", cpus), ("parallel", parallel), ("gpus", gpus or 1)):
