@@ -43,7 +43,7 @@ from pwm_bench.text import printable
 
 __all__ = ["main"]
 
-_COMMANDS: dict[str, Callable[..., Any]] = {
+_COMMANDS: dict[str, type[Any]] = {
     "run": Run,
     "sweep": Sweep,
     "study": Study,
@@ -69,7 +69,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
 }
 _DESCRIPTION = (
     "Compares policies trained with learned, ground-truth and score-function gradients. "
-    "Begin with: pwm-bench sweep quickstart"
+    "Start with: pwm-bench sweep quickstart. Each command has its own help: pwm-bench sweep --help"
 )
 
 
@@ -119,6 +119,14 @@ def _show_notes() -> None:
         logger.setLevel(logging.INFO)
 
 
+def _overview() -> dict[str, Callable[..., Any]]:
+    """The commands with the first paragraphs of their descriptions alone: their own help has the rest."""
+    return {
+        name: type(command.__name__, (command,), {"__doc__": (command.__doc__ or "").partition("\n\n")[0]})
+        for name, command in _COMMANDS.items()
+    }
+
+
 def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
     if arguments == ["--version"]:
         print(f"pwm-bench {pwm_bench.__version__}")
@@ -126,7 +134,7 @@ def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
     _show_notes()
     try:
         command: Command = tyro.extras.subcommand_cli_from_dict(
-            _COMMANDS,
+            _overview() if arguments in ([], ["-h"], ["--help"]) else _COMMANDS,
             prog="pwm-bench",
             description=_DESCRIPTION,
             args=arguments,

@@ -27,7 +27,7 @@ _KINDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """Measure simulators, learners, or the results store on this machine; or see what sweeps survive."""
+    """Measure simulators, learners, or the results store on this machine; or try which interruptions sweeps survive."""
 
     what: Annotated[str, tyro.conf.Positional, option("WHAT")]
     """simulators, learners, extraction, results (listing and tables of many runs), statistics (whether intervals and
@@ -35,16 +35,16 @@ class Bench:
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fewer sizes and repetitions."""
     kills: Annotated[int | None, option("N", "200")] = None
-    """survival: so many kills."""
+    """survival: number of kills."""
     minutes: Annotated[float | None, option("X", "30")] = None
-    """survival: no more kills after so long."""
+    """survival: no more kills after this time."""
     interruptions: Annotated[int | None, option("N", "40")] = None
-    """interruption: so many."""
+    """interruption: number of interruptions."""
     seed: Annotated[int | None, option("N", "0")] = None
     """survival, interruption: which processes are signalled when, as far as that is in anyone's hands; statistics: of
     the draws."""
     runs: Annotated[int | None, option("N", "10000")] = None
-    """results: so many run directories."""
+    """results: number of run directories."""
 
     study: Annotated[str | None, option("STUDY", "survival")] = None
     """survival: whose runs; every-kind has one of every kind of work."""

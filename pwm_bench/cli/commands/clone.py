@@ -23,7 +23,7 @@ class Clone(ExpertsOptions):
       pwm-bench clone data/three data/more --best 0.1 --study three
     """
 
-    data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ..")]
+    data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ...")]
     """Run directories of `pwm-bench collect`, or folders of datasets; several, of the same tasks, are read as one."""
     best: Annotated[float, option("SHARE", "1")] = 1.0
     """Imitate only this share of each task's episodes, those with the highest returns."""

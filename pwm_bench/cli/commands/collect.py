@@ -59,7 +59,7 @@ class Collect:
     """Seed of starts, goals, noise, and of --learner's training."""
     envs_per_task: Annotated[int, option("N", "1")] = 1
     """Worlds of each task that run at once."""
-    workers: Annotated[int | None, option("N", "one a processor")] = None
+    workers: Annotated[int | None, option("N", "one per processor")] = None
     """Processes that run the worlds; 0 for none. The data is the same."""
     study: Annotated[str, option("NAME", "collect")] = "collect"
     """Folder to file the run under."""

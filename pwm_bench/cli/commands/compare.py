@@ -35,7 +35,7 @@ class Compare:
     """World model: a run of `pwm-bench pretrain` or `pwm-bench import`."""
     experts: Annotated[Path | None, option("RUN")] = None
     """Run directory of `pwm-bench extract`, for PWM's own ways to act."""
-    tasks: Annotated[tuple[str, ...], option("TASK ..", "the experts', or the model's")] = ()
+    tasks: Annotated[tuple[str, ...], option("TASK ...", "the experts', or the model's")] = ()
     """Tasks or a suite (mt30, mt80, mw50)."""
     arms: Annotated[tuple[str, ...], option("NAME ...", "all that can be")] = ()
     """Some of tdmpc2-prior, tdmpc2-planning, pwm, pwm-planning."""
@@ -43,12 +43,12 @@ class Compare:
     """Episodes of each task."""
     planner_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change a constant of the planner, e.g. samples=128; may be repeated."""
-    workers: Annotated[int | None, option("N", "one a processor")] = None
+    workers: Annotated[int | None, option("N", "one per processor")] = None
     """Processes that run the real tasks."""
     study: Annotated[str, option("NAME", "compare")] = "compare"
     """Folder to file the records under."""
     device: Device = None
-    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
+    """auto (a GPU if every library that computes here sees one), cpu, cuda or cuda:N."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
     checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0

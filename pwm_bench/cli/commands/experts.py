@@ -31,7 +31,7 @@ class ExpertsOptions:
     leaves_files: ClassVar[bool] = True
     stops_in_order: ClassVar[bool] = True
 
-    tasks: Annotated[tuple[str, ...], option("TASK ..", "all there are")] = ()
+    tasks: Annotated[tuple[str, ...], option("TASK ...", "all there are")] = ()
     """Tasks or a suite (mt30, mt80, mw50)."""
     seeds: Annotated[int, option("N", "1")] = 1
     """Policies for each task."""
@@ -43,12 +43,12 @@ class ExpertsOptions:
     """Evaluations from the untrained to the final policy, both included."""
     evaluation_episodes: Annotated[int, option("N", "10")] = 10
     """Episodes per policy in each."""
-    workers: Annotated[int | None, option("N", "one a processor")] = None
+    workers: Annotated[int | None, option("N", "one per processor")] = None
     """Processes that run the real tasks during evaluations."""
     study: Annotated[str, option("NAME", "extract")] = "extract"
     """Folder to file the run under."""
     device: Device = None
-    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
+    """auto (a GPU if every library that computes here sees one), cpu, cuda or cuda:N."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
     checkpoint_seconds: Annotated[float, option("S", "120")] = 120.0

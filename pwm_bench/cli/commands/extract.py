@@ -25,7 +25,7 @@ class Extract(ExpertsOptions):
 
     model: Annotated[Path, tyro.conf.Positional, option("MODEL")]
     """World model: a run of `pwm-bench pretrain` or `pwm-bench import`."""
-    data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ..")]
+    data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ...")]
     """Run directories of `pwm-bench collect`, or folders of datasets; several, of the same tasks, are read as one.
     Imagined rollouts start from their observations."""
     variant: Annotated[str, option("NAME", "paper")] = "paper"

@@ -24,7 +24,7 @@ __all__ = ["Parity"]
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """Lay a task's simulators side by side: starts, returns, trajectories, gradients. See docs/parity.md.
+    """Compare the simulators of a task: starts, returns, trajectories, gradients. See docs/parity.md.
 
     With --golden, compare the task in Warp with a recording of the published simulator: constants, states,
     observations, rewards, ends of episodes, gradients.

@@ -22,7 +22,7 @@ _OF_SCORES = ("kind", "axis", "metric", "normalise", "threshold", "width", "with
 
 @dataclass(frozen=True, kw_only=True)
 class Plot(OfStudies):
-    """Draw figures of studies for print: learning curves, profiles, comparisons, timelines; of gradients their own."""
+    """Draw figures of studies for print: learning curves, profiles, comparisons, timelines, gradients."""
 
     leaves_files: ClassVar[bool] = True
 
@@ -35,19 +35,19 @@ class Plot(OfStudies):
     normalise: Annotated[str, option("NAME", "none")] = "none"
     """none, ppo, random-expert, dmc or success; see `pwm-bench table --help`."""
     threshold: Annotated[float | None, option("SCORE")] = None
-    """Score whose first reaching is timed."""
+    """Score; the time when it was first reached is drawn."""
     width: Annotated[str, option("NAME", "double for curves and timeline, else single")] = ""
     """single (3.5 in) or double (7 in): columns of a page."""
     with_published: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Draw published curves behind ours, against environment steps."""
     published: Annotated[str, option("NAME", "closest")] = ""
-    """Which published curves: closest (of the algorithms we have) or all; asks for them, too."""
+    """Which published curves: closest (of the algorithms here) or all; it implies --with-published."""
     scale: Annotated[str, option("NAME", "auto")] = "auto"
     """Axis of steps and times in learning curves: linear, log, or auto (log times where they differ much)."""
     format: Annotated[str, option("A,B,...", "png,svg,pdf")] = "png,svg,pdf"
     """png, svg, pdf."""
     output: Annotated[Path | None, option("DIR", "figures/STUDY in the results folder")] = None
-    """Where to."""
+    """Folder or file to write."""
 
     def __call__(self) -> int:
         """Writes the figures and names the files."""

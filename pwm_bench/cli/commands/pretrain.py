@@ -34,7 +34,7 @@ class Pretrain:
     leaves_files: ClassVar[bool] = True
     stops_in_order: ClassVar[bool] = True
 
-    data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ..")]
+    data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ...")]
     """Run directories of `pwm-bench collect`, or folders of datasets; several, of the same tasks, are read as one."""
     continue_from: Annotated[Path | None, option("MODEL")] = None
     """Begin from the weights of this model: a run of `pwm-bench pretrain` or `pwm-bench import`."""
@@ -63,7 +63,7 @@ class Pretrain:
     study: Annotated[str, option("NAME", "pretrain")] = "pretrain"
     """Folder to file the run under."""
     device: Device = None
-    """auto (a GPU where all that compute see one), cpu, cuda or cuda:N."""
+    """auto (a GPU if every library that computes here sees one), cpu, cuda or cuda:N."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
     checkpoint_seconds: Annotated[float, option("S", "120")] = 120.0

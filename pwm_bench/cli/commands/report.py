@@ -32,18 +32,18 @@ class Report:
     threshold: Annotated[float | None, option("SCORE")] = None
     """Also show when this score was first reached."""
     with_published: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Put published numbers beside ours, at our budget where there are curves, with a footnote for each caveat."""
+    """Put published numbers beside ours, at our budget where there are curves, with a footnote for each difference."""
     published: Annotated[str, option("NAME", "closest")] = ""
-    """Which published numbers: closest (one row an algorithm) or all; asks for them, too."""
+    """Which published numbers: closest (one row per algorithm) or all; it implies --with-published."""
     videos: Annotated[tuple[Path, ...], option("FILE"), tyro.conf.UseAppendAction] = ()
-    """Take a video or picture into the page (.mp4, .webm, .gif, .png); may be repeated. Those in run directories
+    """Include a video or picture in the page (.mp4, .webm, .gif, .png); may be repeated. Those in run directories
     are taken anyway."""
     gradients: Annotated[str, option("A,B,...", "the one named like the study")] = ""
     """Gradient studies whose figures belong here."""
     megabytes: Annotated[float, option("MB", "20")] = 20.0
-    """Most that videos and figures may take."""
+    """Largest size of all videos and figures together."""
     output: Annotated[Path | None, option("FILE", "reports/STUDY.html in the results folder")] = None
-    """Where to."""
+    """Folder or file to write."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
 
