@@ -132,9 +132,10 @@ def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
         print(f"pwm-bench {pwm_bench.__version__}")
         return 0
     _show_notes()
+    commands = _overview() if arguments in ([], ["-h"], ["--help"]) else dict[str, Callable[..., Any]](_COMMANDS)
     try:
         command: Command = tyro.extras.subcommand_cli_from_dict(
-            _overview() if arguments in ([], ["-h"], ["--help"]) else _COMMANDS,
+            commands,
             prog="pwm-bench",
             description=_DESCRIPTION,
             args=arguments,
