@@ -30,7 +30,7 @@ _PUBLISHED_LOOKS = {"tdmpc2": 5}
 def algorithm_name(name: str) -> str:
     """The name of an algorithm in print, e.g. ``"PWM"``; an unknown one keeps its own."""
     own = getattr(ALGORITHMS.known(name), "label", None)
-    return own or _PUBLISHED.get(name, name.rpartition(":")[2])
+    return own or _PUBLISHED.get(name, _attribute(name))
 
 
 def look_of_algorithm(name: str) -> int | None:
@@ -46,3 +46,10 @@ def look_of_algorithm(name: str) -> int | None:
 def _plain(name: str) -> str:
     """The first word, as it is written in an id."""
     return name.split(" ")[0].lower().replace("-", "")
+
+
+def _attribute(name: str) -> str:
+    """The attribute of ``module:attribute``; any other text as it is."""
+    module, colon, attribute = name.partition(":")
+    outside = colon and attribute.isidentifier() and all(part.isidentifier() for part in module.split("."))
+    return attribute if outside else name

@@ -18,7 +18,8 @@ from pwm_bench.store.results import Results
 from pwm_bench.sweep.graph import Study
 from tests.pwm_bench.cli.toy_cli import toy_spec
 
-DOCS = Path(__file__).parents[3] / "docs" / "python.md"
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs" / "python.md"
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ def here(tmp_path, monkeypatch):
     """The default results folder, empty."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PWM_BENCH_RESULTS", "results")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the toys' processes start in another folder
     return tmp_path
 
 
