@@ -24,7 +24,7 @@ TOY = "pwm_bench.testing.toy:PointMass"
 
 @pytest.mark.parametrize("name", [name for name in ESTIMATORS.own if name != "decoupled"])
 def test_our_estimators(name: str) -> None:
-    """But for the one that is the gradient of no function: `tests/pwm_bench/gradients/test_decoupled.py` has its check."""
+    """The gradient of no function is left out: `tests/pwm_bench/gradients/test_decoupled.py` checks it."""
     testing.check_estimator(name)
 
 
