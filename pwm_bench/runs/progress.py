@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["Announcer", "Progress", "ProgressEvent"]
 
-_EVERY = 0.25  # seconds between two snapshots within a phase
+EVERY = 0.25  # seconds between two snapshots within a phase
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +90,7 @@ class Announcer:
         last = self._event
         new_phase = phase != last.phase or self._told == 0.0 or changes.get("piece", last.piece) != last.piece
         self._event = dataclasses.replace(self._event, phase=phase, **changes)
-        if self._progress is None or (not new_phase and time.monotonic() - self._told < _EVERY):
+        if self._progress is None or (not new_phase and time.monotonic() - self._told < EVERY):
             return
         self._told = time.monotonic()
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pwm_bench import envs, registry
+from pwm_bench.runs import progress
 from pwm_bench.studies import locomotion as studies
 from pwm_bench.sweep.executors import local
 from pwm_bench.world_model.multitask.product import why_plain
@@ -26,6 +27,12 @@ def _heed_signals() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _every_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watcher in this process sees every snapshot, so that where it stops a run is no matter of the machine's speed."""
+    monkeypatch.setattr(progress, "EVERY", 0.0)
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_optuna_prunes_a_run(tmp_path):
         trial.set_user_attr("run", spec.id)
 
         def watch(event: ProgressEvent) -> None:
-            if event.phase == "train" and event.done and event.values.get("evaluation_return") is not None:
+            if event.phase == "evaluate" and event.done:  # with the return of the evaluation before
                 trial.report(event.values["evaluation_return"], event.done)
                 if trial.should_prune():
                     raise optuna.TrialPruned
