@@ -43,7 +43,7 @@ from mujoco import mjx
 from mujoco.mjx._src.solver import Context
 
 from pwm_bench.envs.mjx.bodies import Bodies
-from pwm_bench.envs.mjx.contact import align_capsule_frames, has_capsule_on_plane
+from pwm_bench.envs.mjx.contact import align_capsule_frames, find_box_corners, has_on_plane
 from pwm_bench.envs.mjx.integration import Integrator
 from pwm_bench.envs.mjx.kinematics import Kinematics
 from pwm_bench.envs.mjx.linear import solve_positive
@@ -85,7 +85,9 @@ class Dynamics:
         self._tendons = Tendons(host)
         self._integrate = Integrator(host)
         self._constrained = data._impl.nefc > 0
-        self._capsules = data._impl.ncon > 0 and has_capsule_on_plane(host)
+        touches = data._impl.ncon > 0
+        self._capsules = touches and has_on_plane(host, mujoco.mjtGeom.mjGEOM_CAPSULE)
+        self._boxes = touches and has_on_plane(host, mujoco.mjtGeom.mjGEOM_BOX)
         self._implicit_damping = bool(host.dof_damping.any()) and not (
             host.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_EULERDAMP
         )
@@ -163,6 +165,8 @@ class Dynamics:
         d = mjx.collision(m, d)
         if self._capsules:
             d = align_capsule_frames(m, d)
+        if self._boxes:
+            d = find_box_corners(m, d)
         return mjx.transmission(m, mjx.make_constraint(m, d))
 
     def _passive(self, d: mjx.Data) -> mjx.Data:

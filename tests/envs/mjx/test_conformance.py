@@ -51,7 +51,7 @@ def state_at(task: str, where: str) -> State:
         height = 1 if task in PLANAR else 2
         pressed = {"hopper": -0.06, "ant": -0.3}.get(task)
         if where == "contact" and pressed is None:
-            qpos[:, height] -= clearance(task, qpos) + 0.01
+            qpos[:, height] -= clearance(task, qpos) + (0.04 if task == "snu_humanoid" else 0.01)  # several corners
         else:
             qpos[:, height] += {"air": 1.0, "contact": pressed, "limits": 1.0}[where]
     if where == "limits":
