@@ -31,7 +31,7 @@ def _heed_signals() -> None:
 
 @pytest.fixture(autouse=True)
 def _every_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A watcher in this process sees every snapshot, so that where it stops a run is no matter of the machine's speed."""
+    """A watcher in this process sees every snapshot, so that no run's end depends on the machine's speed."""
     monkeypatch.setattr(progress, "EVERY", 0.0)
 
 
