@@ -19,7 +19,7 @@ from pwm_bench.text import MISSING, number
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["gradient_data", "gradient_sheet", "metric_rows"]
+__all__ = ["gradient_data", "gradient_sheet", "metric_rows", "metrics_among"]
 
 _PLACES = ("study", "comparison", "simulator")
 _INTERVAL = "95 % intervals over start states, where an estimator has several"
@@ -41,14 +41,22 @@ def metric_rows(frame: pd.DataFrame, metric: str, *, study: str) -> pd.DataFrame
     Raises:
         UsageError: no such metric.
     """
-    whole = frame[(frame.state == -1) & frame["at"].isna()]
-    choices = sorted(set(whole.metric) - {"nonfinite"})
-    if metric not in choices:
-        raise unknown(f"metric of gradient study '{study}'", metric, choices)
+    whole = _over_states(frame)
+    if metric not in metrics_among(frame):
+        raise unknown(f"metric of gradient study '{study}'", metric, metrics_among(frame))
     keys = [*_PLACES, "estimator", "horizon"]
     lost = whole[whole.metric == "nonfinite"][[*keys, "value"]].rename(columns={"value": "nonfinite"})
     rows = whole[whole.metric == metric].drop(columns=["state", "at"])
     return rows.merge(lost, on=keys, how="left")
+
+
+def metrics_among(frame: pd.DataFrame) -> list[str]:
+    """Names that `metric_rows` takes for these rows, in alphabetical order."""
+    return sorted(set(_over_states(frame).metric) - {"nonfinite"})
+
+
+def _over_states(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[(frame.state == -1) & frame["at"].isna()]
 
 
 def gradient_data(rows: pd.DataFrame, format: str) -> str | bytes:

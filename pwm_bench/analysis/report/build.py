@@ -11,21 +11,25 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from pwm_bench.analysis.report.comparisons import Comparisons, records_of
 from pwm_bench.analysis.report.curves import curve_data
 from pwm_bench.analysis.report.markup import Markup, command, escape, fill, joined, script_json, tag
 from pwm_bench.analysis.report.media import Media, gradients_section
 from pwm_bench.analysis.report.runs import at, failures_section, moment, runs_section, what
 from pwm_bench.analysis.report.table import summary_section
+from pwm_bench.analysis.study_table import only_gradients
 from pwm_bench.analysis.tables.scores import Match, normalise_frame, summarise
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.frames import Loaded, load_study, members_frame
 from pwm_bench.store.results import FINISHED, Results
+from pwm_bench.store.schema import RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Options", "build"]
 
+_OF_SCORES = ("match", "normalise", "threshold", "published", "gradients")
 _SCRIPTS = ("format.js", "scale.js", "chart.js", "page.js")
 
 
@@ -55,26 +59,40 @@ def build(results: Results, study: str, options: Options) -> str:
     if not options.megabytes >= 0:
         raise UsageError(f"--megabytes {options.megabytes}: must not be negative")
     loaded = load_study(results, study)
-    summary = summarise(
-        loaded, study=study, metric=options.metric, match=options.match, normalise=options.normalise,
-        threshold=options.threshold, pairs=True, published=options.published,
-    )  # fmt: skip
     media = Media(int(options.megabytes * 1e6))
     given = media.given(options.videos)
-    gradients = gradients_section(results, options.gradients or (study,), media, required=bool(options.gradients))
-    for run in loaded.runs:
-        given += media.beside(results.study_path(study) / run.record.id, what(run.record))
-    data = _curves(loaded, options)
-    data["command"] = f"pwm-bench plot {quote(study)} --kind curves{at(results)}"
-    data["normalise"] = {"metric": options.metric, "name": options.normalise}
-    failures = failures_section(loaded, results, study)
+    records, damaged = records_of(loaded)
+    if only_gradients(loaded):
+        _refuse_options_of_scores(options, study)
+        comparisons = Comparisons(results, study, loaded)
+        damaged += comparisons.left_out
+        data: dict[str, Any] = {"panels": []}
+        first = [
+            ("summary", "Tables", comparisons.tables(None if options.metric == Options.metric else options.metric)),
+            ("figures", "Figures", comparisons.figures(media)),
+        ]
+    else:
+        summary = summarise(
+            loaded, study=study, metric=options.metric, match=options.match, normalise=options.normalise,
+            threshold=options.threshold, pairs=True, published=options.published,
+        )  # fmt: skip
+        gradients = gradients_section(results, options.gradients or (study,), media, required=bool(options.gradients))
+        for run in loaded.runs:
+            given += media.beside(results.study_path(study) / run.record.id, what(run.record))
+        data = _curves(loaded, options)
+        data["command"] = f"pwm-bench plot {quote(study)} --kind curves{at(results)}"
+        data["normalise"] = {"metric": options.metric, "name": options.normalise}
+        first = [
+            ("summary", "Summary", summary_section(summary, _table_command(results, study, options))),
+            ("curves", "Learning curves", _asset("curves.html") if data["panels"] else _nothing()),
+            ("gradients", "Gradients", gradients),
+        ]
+    failures = failures_section(records, damaged, results, study)
     sections = [
-        ("summary", "Summary", summary_section(summary, _table_command(results, study, options))),
-        ("curves", "Learning curves", _asset("curves.html") if data["panels"] else _nothing()),
-        ("gradients", "Gradients", gradients),
+        *first,
         ("videos", "Videos", tag("div", *given, class_="gallery") if given else ""),
         ("failures", "Failures and unfinished runs", failures or tag("p", "None: every run and seed ended well.")),
-        ("runs", "Runs", joined((_left_out(media), runs_section(loaded, results, study)))),
+        ("runs", "Runs", joined((_left_out(media), runs_section(records, results, study)))),
     ]
     shown = [(name, title, content) for name, title, content in sections if content]
     script = "\n".join(_asset(name) for name in _SCRIPTS)
@@ -85,7 +103,7 @@ def build(results: Results, study: str, options: Options) -> str:
             "heading": escape(study),
             "policy": _policy(script),
             "style": _asset("page.css"),
-            "subtitle": _subtitle(loaded),
+            "subtitle": _subtitle(records, damaged),
             "contents": joined(
                 tag("li", tag("a", title.partition(" and ")[0], href=f"#{name}")) for name, title, _ in shown
             ),
@@ -98,6 +116,15 @@ def build(results: Results, study: str, options: Options) -> str:
             "script": script,
         },
     )
+
+
+def _refuse_options_of_scores(options: Options, study: str) -> None:
+    """Makes sure that no option that is about scores was given, where there are none."""
+    for name in _OF_SCORES:
+        if getattr(options, name) != getattr(Options, name):
+            raise UsageError(
+                f"--{name}: is about scores, and study '{study}' has comparisons of gradients alone; leave it out"
+            )
 
 
 def _curves(loaded: Loaded, options: Options) -> dict[str, Any]:
@@ -127,15 +154,14 @@ def _left_out(media: Media) -> Markup:
     return tag("p", f"Too large to be taken in, see --megabytes: {', '.join(media.left_out)}.", class_="notes")
 
 
-def _subtitle(loaded: Loaded) -> Markup:
-    runs = [run.record for run in loaded.runs]
-    done = sum(record.status in FINISHED for record in runs)
-    members = [member for record in runs for member in record.members]
+def _subtitle(records: Sequence[RunRecord], damaged: Sequence[str]) -> Markup:
+    done = sum(record.status in FINISHED for record in records)
+    members = [member for record in records for member in record.members]
     kind = "policy" if any(member.task for member in members) else "seed"
-    last = max((record.updated_at for record in runs), default="")
-    counted = f"{_number(len(runs), 'run')}, {_number(len(members), kind)}"
-    parts = [counted, f"{done} finished" if done < len(runs) else "all finished"]
-    parts += [f"{len(loaded.damaged)} damaged"] if loaded.damaged else []
+    last = max((record.updated_at for record in records), default="")
+    parts = [", ".join([_number(len(records), "run"), *([_number(len(members), kind)] if members else [])])]
+    parts += [f"{done} finished" if done < len(records) else "all finished"]
+    parts += [f"{len(damaged)} damaged"] if damaged else []
     parts += [f"last record {moment(last)}"] if last else []
     return escape(" · ".join(parts))
 

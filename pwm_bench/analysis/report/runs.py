@@ -10,7 +10,6 @@ from typing import Any
 
 from pwm_bench.analysis.report.markup import Markup, command, joined, tag
 from pwm_bench.analysis.report.table import run_link
-from pwm_bench.store.frames import Loaded, LoadedRun
 from pwm_bench.store.results import Results
 from pwm_bench.store.schema import Provenance, RunRecord
 from pwm_bench.text import count, duration, number
@@ -22,11 +21,10 @@ _TRACEBACK_LINES = 12
 _UNSAID = {"running": "a process is at it", "killed": "its process was killed; the next sweep goes on with it"}
 
 
-def failures_section(loaded: Loaded, results: Results, study: str) -> Markup:
+def failures_section(records: Sequence[RunRecord], damaged: Sequence[str], results: Results, study: str) -> Markup:
     """Everything that did not end well or has not ended, and why; empty where all is well."""
     rows = []
-    for run in loaded.runs:
-        record = run.record
+    for record in records:
         diverged = [member for member in record.members if member.status == "diverged"]
         if record.status == "ok" and not diverged:
             continue
@@ -51,27 +49,27 @@ def failures_section(loaded: Loaded, results: Results, study: str) -> Markup:
         cells = (tag("th", text, scope="col", class_=side) for text, side in head)
         table = tag("table", tag("thead", tag("tr", *cells)), tag("tbody", *rows))
         parts.append(tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Failures"))
-    if loaded.damaged:
-        parts.append(tag("p", f"Could not be read and left out of everything here ({len(loaded.damaged)}):"))
-        parts.append(tag("ul", *(tag("li", message) for message in loaded.damaged), class_="notes"))
+    if damaged:
+        parts.append(tag("p", f"Could not be read and left out of everything here ({len(damaged)}):"))
+        parts.append(tag("ul", *(tag("li", message) for message in damaged), class_="notes"))
     return joined(parts)
 
 
-def runs_section(loaded: Loaded, results: Results, study: str) -> Markup:
+def runs_section(records: Sequence[RunRecord], results: Results, study: str) -> Markup:
     """An entry for each run, closed until it is wanted."""
-    with_config = len(loaded.runs) <= _MOST_CONFIGS
-    ordered = sorted(loaded.runs, key=lambda run: (what(run.record), run.record.spec.get("seeds", ())))
-    return joined(_entry(run, results, study, with_config) for run in ordered)
+    with_config = len(records) <= _MOST_CONFIGS
+    ordered = sorted(records, key=lambda record: (what(record), record.spec.get("seeds", ()), record.id))
+    return joined(_entry(record, results, study, with_config) for record in ordered)
 
 
-def _entry(run: LoadedRun, results: Results, study: str, with_config: bool) -> Markup:
-    record = run.record
+def _entry(record: RunRecord, results: Results, study: str, with_config: bool) -> Markup:
     directory = results.run(study, record.id)
     seeds = [member.seed for member in record.members]
+    population = f"{'seeds' if len(seeds) > 1 else 'seed'} {_ranges(seeds)}" if seeds else ""
     title = tag(
         "summary",
         tag("span", what(record), class_="what"),
-        tag("span", f"{'seeds' if len(seeds) > 1 else 'seed'} {_ranges(seeds)}", class_="detail"),
+        tag("span", population, class_="detail"),
         tag("span", record.status, class_="status" if record.status == "ok" else "status warn"),
         tag("code", record.id),
     )
@@ -79,10 +77,11 @@ def _entry(run: LoadedRun, results: Results, study: str, with_config: bool) -> M
     commands = [("Look at it", f"pwm-bench results show {record.id}{at(results)}")]
     if directory.spec_file.exists():
         commands.append(("Run it again", f"pwm-bench run {_quoted(directory.spec_file)} --results elsewhere"))
-    if directory.checkpoint.exists():
+    if record.members and directory.checkpoint.exists():
         commands.append(("Render it", f"pwm-bench render {record.id} --out {record.id}.mp4{at(results)}"))
     made = tag("dl", *(joined((tag("dt", name), tag("dd", command(text)))) for name, text in commands))
-    content: list[Markup] = [_members(record), facts, made]
+    content = [_members(record)] if record.members else []
+    content += [facts, made]
     if with_config:
         config = json.dumps({k: v for k, v in record.spec.items() if k != "study"}, indent=1)
         content.append(tag("details", tag("summary", "spec"), tag("pre", config)))
@@ -113,8 +112,9 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     facts = [
         ("reason", record.reason or ""),
         ("gradient from", record.gradient_source or ""),
-        ("per seed", f"{counts.env_steps:,} environment steps, {counts.gradient_steps:,} gradient steps, "
-                     f"{counts.imagined_steps:,} imagined steps, {counts.iterations:,} iterations"),
+        ("per seed" if record.members else "counts",
+         f"{counts.env_steps:,} environment steps, {counts.gradient_steps:,} gradient steps, "
+         f"{counts.imagined_steps:,} imagined steps, {counts.iterations:,} iterations"),
         ("clocks", ", ".join(f"{name} {duration(value)}" for name, value in clocks.items() if value >= 0.05)),
         ("peak memory", memory if record.memory.resident else ""),
         ("started", f"{moment(record.started_at)}, last written {moment(record.updated_at)}"),
@@ -143,9 +143,11 @@ def _provenance(made: Provenance) -> list[tuple[str, str]]:
 
 
 def what(record: RunRecord) -> str:
-    """Algorithm, task and simulator."""
+    """Algorithm or kind of work, task and simulators."""
     spec: Mapping[str, Any] = record.spec
-    return f"{spec['algorithm']} · {spec['task']} in {spec['simulator']}"
+    simulators = spec.get("simulators") or [spec[name] for name in ("simulator",) if spec.get(name)]
+    place = " in ".join(filter(None, (str(spec.get("task") or ""), ", ".join(simulators))))
+    return " · ".join(filter(None, (str(spec.get("algorithm") or record.kind), place)))
 
 
 def _ranges(numbers: Sequence[int]) -> str:

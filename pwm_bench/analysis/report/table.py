@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pwm_bench.analysis.formats import Layout
-from pwm_bench.analysis.formats.sheet import Block, Cell, Footnotes, Line, to_sheet
+from pwm_bench.analysis.formats.sheet import Block, Cell, Footnotes, Line, Sheet, to_sheet
 from pwm_bench.analysis.report.markup import Markup, command, joined, tag
 from pwm_bench.analysis.tables.scores import Row, Summary
 
-__all__ = ["run_link", "summary_section"]
+__all__ = ["grid", "remarks", "run_link", "summary_section"]
 
 _FIRST = ("score", "interval")
 _MANY = 5  # tasks from which on a grid of them comes first
@@ -33,16 +33,22 @@ def summary_section(summary: Summary, made_by: str) -> Markup:
     )
     bodies = [_block(block, sheet.aligns, rows) for block in sheet.blocks]
     table = tag("table", tag("thead", head), *bodies, class_="summary")
-    footnotes = [tag("li", tag("sup", letter), " ", text) for text, letter in notes.letters.items()]
     return joined(
         (
             overview,
             tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Summary table"),
-            tag("ul", *(tag("li", note) for note in sheet.notes), class_="notes"),
-            tag("ul", *footnotes, class_="notes footnotes") if footnotes else "",
+            remarks(sheet.notes, [(letter, text) for text, letter in notes.letters.items()]),
             tag("p", "The same numbers: ", command(made_by)),
         )
     )
+
+
+def remarks(notes: Sequence[str], footnotes: Sequence[tuple[str, str]]) -> Markup:
+    """Notes and footnotes, given as (letter, text), below a table."""
+    below = [tag("ul", *(tag("li", note) for note in notes), class_="notes")] if notes else []
+    lettered = [tag("li", tag("sup", letter), " ", text) for letter, text in footnotes]
+    below += [tag("ul", *lettered, class_="notes footnotes")] if lettered else []
+    return joined(below)
 
 
 def _overview(summary: Summary, notes: Footnotes) -> tuple[Markup, Footnotes]:
@@ -51,13 +57,25 @@ def _overview(summary: Summary, notes: Footnotes) -> tuple[Markup, Footnotes]:
     sheet = to_sheet(summary, Layout(columns=("algorithm",)), "html", both)
     if len(sheet.headers) < 3 or len(sheet.blocks[0].lines) < _MANY:
         return Markup(""), notes
+    return grid(sheet, "Tasks by algorithms"), both
+
+
+def grid(sheet: Sheet, name: str) -> Markup:
+    """The rows of a table, without its notes.
+
+    Args:
+        sheet: the table.
+        name: what it is called where it cannot be seen.
+    """
     sides = tuple(zip(sheet.headers, sheet.aligns, strict=True))
     head = tag("tr", *(tag("th", text, scope="col", class_=side) for text, side in sides))
-    bodies = [
-        tag("tbody", *(_cells(line, sheet.aligns) for line in block.lines)) for block in sheet.blocks if block.lines
-    ]
+    bodies = []
+    for block in sheet.blocks:
+        lines = [_heading(block, len(sides))] if block.title else []
+        lines += [_cells(line, sheet.aligns) for line in block.lines]
+        bodies += [tag("tbody", *lines)] if block.lines else []
     table = tag("table", tag("thead", head), *bodies, class_="grid")
-    return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Tasks by algorithms"), both
+    return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label=name)
 
 
 def _cells(line: Line, aligns: tuple[str, ...], *behind: Markup) -> Markup:
@@ -84,11 +102,14 @@ def run_link(run_id: str) -> Markup:
 
 
 def _block(block: Block, aligns: tuple[str, ...], rows: Iterator[Row]) -> Markup:
-    span = len(aligns) + 1
-    lines = [tag("tr", tag("th", tag("span", block.title), colspan=span, scope="rowgroup", class_="block"))]
+    lines = [_heading(block, len(aligns) + 1)]
     for line in block.lines:  # aggregates over tasks come after all rows and have none of their own
         lines.append(_line(line, aligns, None if line.published else next(rows, None)))
     return tag("tbody", *lines, class_="published" if any(line.published for line in block.lines) else None)
+
+
+def _heading(block: Block, span: int) -> Markup:
+    return tag("tr", tag("th", tag("span", block.title), colspan=span, scope="rowgroup", class_="block"))
 
 
 def _line(line: Line, aligns: tuple[str, ...], row: Row | None) -> Markup:

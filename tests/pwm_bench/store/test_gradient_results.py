@@ -10,6 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pwm_bench.analysis.gradients.selected import selected_rows
+from pwm_bench.analysis.gradients.table import metric_rows
+from pwm_bench.analysis.report.build import Options, build
 from pwm_bench.cli.main import main
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.measure import Measurement
@@ -21,8 +24,10 @@ from pwm_bench.store.frames import load_study
 from pwm_bench.store.index import StudyIndex
 from pwm_bench.store.merge import merge
 from pwm_bench.store.results import Results, RunDirectory
+from pwm_bench.store.selection import Selection
 from pwm_bench.store.verify import verify
 from pwm_bench.studies import gradients as studies
+from pwm_bench.text import number
 from tests.pwm_bench.analysis.formats.latex import check
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL
 from tests.pwm_bench.store.factories import write_run
@@ -244,9 +249,35 @@ def test_they_are_cached_as_what_they_are(root, monkeypatch, tmp_path):
     assert puts == []
 
 
+def test_a_web_page_shows_tables_figures_and_runs(capsys, root):
+    damaged = root / "runs" / STUDY / "cut"
+    damaged.mkdir()
+    (damaged / "run.json").write_text("{")
+    out, _ = run(capsys, "report", STUDY, "--results", root)
+    page = Path(out.strip()).read_text()
+    frame, _ = selected_rows(Results(root), Selection(studies=(STUDY,)), load_study(Results(root), STUDY))
+    rows = metric_rows(frame, "cosine", study=STUDY)
+    assert len(rows) > 3
+    for row in rows.itertuples():
+        assert f">{number(row.value)}<" in page
+    assert page.count('src="data:image/svg+xml') == 5
+    for seed in (0, 1):
+        assert f'id="run-{comparison(seed).id}"' in page
+    assert "Could not be read and left out of everything here (1)" in page
+    assert "2 runs · all finished · 1 damaged" in page
+    for command in (f"pwm-bench table {STUDY} --metric esnr --trace", f"pwm-bench plot {STUDY}"):
+        assert f"{command} --results" in page
+    assert page.index("<h3>cosine</h3>") < page.index("<summary>esnr</summary>")
+    chosen = build(Results(root), STUDY, Options(metric="esnr"))
+    assert chosen.index("<h3>esnr</h3>") < chosen.index("<summary>cosine</summary>")
+    assert chosen == build(Results(root), STUDY, Options(metric="esnr"))
+
+
 def test_what_needs_scores_says_so(capsys, root):
-    error = run(capsys, "report", STUDY, "--results", root, code=2)[1]
-    assert "its runs have no seeds and no scores" in error
+    error = run(capsys, "report", STUDY, "--match", "none", "--results", root, code=2)[1]
+    assert "--match: is about scores" in error
+    error = run(capsys, "report", STUDY, "--metric", "esnt", "--results", root, code=2)[1]
+    assert "did you mean 'esnr'" in error
     with pytest.raises(UsageError, match="no seeds"):
         load_study(Results(root), STUDY).check_scored(STUDY)
 
