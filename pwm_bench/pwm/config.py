@@ -46,7 +46,8 @@ class Config:
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     """Sizes and training settings of the world model."""
     world_model_updates: int = 8
-    """Gradient steps on the world model in one iteration."""
+    """Gradient steps on the world model in one iteration. 0 leaves it as pre-training left it, the statistics of its
+    observations and rewards included: a frozen model."""
     pretrain_env_steps: int = 0
     """Environment steps taken with the initial policy before anything learns. Part of the budget. The replay needs
     ``world_model.horizon`` steps of every world before it can be sampled: fewer are rounded up to that."""
@@ -93,8 +94,21 @@ class Config:
     final_learning_rate: float = 1e-5
     """All learning rates fall linearly over the budget to this."""
 
+    disagreement_penalty: float = 0.0
+    """What an imagined reward loses for each unit of the model's disagreement about the next latent (see
+    `WorldModel.disagreement`); needs ``world_model.ensemble`` above 1. 0 in all released settings."""
+
     hidden_critic: tuple[int, ...] = (400, 200)
-    """Hidden layers of each critic: Linear, Mish, LayerNorm."""
+    """Hidden layers of each critic: Linear, activation, LayerNorm."""
+    critic_activation: Literal["mish", "elu"] = "mish"
+    """Their activation function (SHAC has "elu")."""
+    critic_states: Literal["imagined", "real"] = "imagined"
+    """What the critics learn from: the imagined rollouts, or, as SHAC's do, the steps just taken in the environment:
+    encoded observations and TD(lambda) targets from the rewards that it gave."""
+    target_critic: bool = False
+    """Take values from a slowly following copy of the critics, as SHAC, instead of from the critics themselves."""
+    tau: float = 0.8
+    """Fraction of the way that this copy goes towards the critics in a policy update (SHAC's)."""
     critic_ensemble: int = 3
     """Size of the critic ensemble; its minimum is the value."""
     critic_learning_rate: float = 5e-4
@@ -126,7 +140,7 @@ class Config:
             check_at_least(name, getattr(self, name), 1)
         for name in ("world_model_updates", "pretrain_env_steps", "pretrain_updates"):
             check_at_least(name, getattr(self, name), 0)
-        for name in ("gamma", "lam"):
+        for name in ("gamma", "lam", "tau"):
             check_unit(name, getattr(self, name))
         for name in ("actor_learning_rate", "critic_learning_rate", "final_learning_rate"):
             check_positive(name, getattr(self, name))
@@ -136,6 +150,20 @@ class Config:
         check_choice("start_states", self.start_states, _START_STATES)
         check_choice("pretrain_actions", self.pretrain_actions, ("policy", "random"))
         check_choice("precision", self.precision, PRECISIONS)
+        check_choice("critic_activation", self.critic_activation, ("mish", "elu"))
+        check_choice("critic_states", self.critic_states, ("imagined", "real"))
+        check_at_least("disagreement_penalty", self.disagreement_penalty, 0.0)
+        if self.disagreement_penalty and self.world_model.ensemble == 1:
+            raise UsageError(
+                f"disagreement_penalty={self.disagreement_penalty}: one model cannot disagree with itself; set "
+                "world_model.ensemble to 2 or more, or the penalty to 0"
+            )
+        if not self.world_model_updates and not self.pretrain_updates:
+            raise UsageError(
+                "world_model_updates=0: the model would never learn; set pretrain_updates, or updates above 0"
+            )
+        if self.critic_states == "real" and self.open_loop:
+            raise UsageError("critic_states='real': needs open_loop=False, under which every observation is encoded")
         if self.open_loop and (self.start_states != "env" or self.policy_updates != 1):
             raise UsageError(
                 "open_loop=True: needs start_states='env' and policy_updates=1, one rollout acts and trains"
@@ -146,10 +174,11 @@ class Config:
                 f"replay_capacity={self.replay_capacity}: must hold world_model.horizon + 1 steps of every world "
                 f"({shortest})"
             )
-        if self._rollouts * self.horizon % self.critic_minibatches:
+        steps = self.horizon * (self.num_envs if self.critic_states == "real" else self._rollouts)
+        if steps % self.critic_minibatches:
             raise UsageError(
-                f"critic_minibatches={self.critic_minibatches}: must divide the {self._rollouts * self.horizon} "
-                "imagined steps of a policy update"
+                f"critic_minibatches={self.critic_minibatches}: must divide the {steps} {self.critic_states} steps of "
+                "a policy update"
             )
 
     @property

@@ -105,6 +105,7 @@ def imagine(
     *,
     detach_policy: bool = True,
     real_step: Callable[[Tensor], RealStep] | None = None,
+    penalty: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Rollout:
     """Rolls a policy out in a world model: a_t = pi(z_t, e_t), r_t = R(z_t, a_t), z_{t+1} = D(z_t, a_t).
 
@@ -117,6 +118,7 @@ def imagine(
             later latents and rewards, but not on from those latents into later actions.
         real_step: executes an action ``(P, B, action_dim)`` in a real environment. Where that ended an episode, the
             rollout goes on from the encoded first observation of the next.
+        penalty: what rewards lose, ``(P, H, B)``, for latents and actions ``(P, H, B, ...)``; differentiable.
     """
     latents, next_latents, actions, real = [], [], [], []
     for step_noise in noise.unbind(1):
@@ -134,6 +136,8 @@ def imagine(
             latent = torch.where(real[-1].done.unsqueeze(-1), fresh, predicted)
     start, action = torch.stack(latents, 1), torch.stack(actions, 1)
     rewards = model.reward(start, action).to(noise.dtype)  # all H in one product
+    if penalty is not None:
+        rewards = rewards - penalty(start, action).to(noise.dtype)
     predicted_latents = torch.stack(next_latents, 1)
     if real:
         ends = [torch.stack(flags, 1) for flags in zip(*(r[1:] for r in real), strict=True)]

@@ -1,6 +1,7 @@
 """PWM's actor and critic, on the world model's latents.
 
-Hidden layers are linear, Mish, LayerNorm (the activation comes before the norm, unlike in the world model).
+Hidden layers are linear, Mish, LayerNorm (the activation comes before the norm, unlike in the world model); critics may
+have another activation function.
 Source: Georgiev et al., ICLR 2025, table of hyper-parameters; initialisation as in the released code.
 """
 
@@ -38,7 +39,7 @@ def make_critic(config: Config, latent_dim: int, *, stream: MemberStream) -> Cri
         config.critic_ensemble,
         latent_dim,
         config.hidden_critic,
-        activation="mish",
+        activation=config.critic_activation,
         norm="post",
         stream=stream,
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from pwm_bench.learning import rowwise
 from pwm_bench.learning.critic import critic_loss
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.normalise import RunningNorm
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm
+from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, polyak_update
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.returns import td_lambda
@@ -22,7 +23,25 @@ from pwm_bench.pwm.imagination import LatentModel, RealStep, Rollout, frozen, im
 from pwm_bench.pwm.losses import actor_loss, imagined_return
 from pwm_bench.pwm.networks import make_actor, make_critic
 
-__all__ = ["PolicyTrainer"]
+__all__ = ["Experience", "PolicyTrainer"]
+
+
+class Experience(NamedTuple):
+    """T control steps in the environment, ``(P, T, B, ...)``.
+
+    Attributes:
+        obs: observations that were acted on.
+        rewards: in the units that the world model predicts.
+        terminated: the task ended the episode, bool.
+        truncated: time ended it, bool.
+        final_obs: observations after each step and before any reset.
+    """
+
+    obs: Tensor
+    rewards: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    final_obs: Tensor
 
 
 class PolicyTrainer:
@@ -37,6 +56,7 @@ class PolicyTrainer:
         guard: freezes the members whose losses or gradients are not finite.
         dtype: of the weights.
         gamma: discount of each member, shape ``(P,)``, instead of the settings' own.
+        disagreement: how far the model is from being sure, see `WorldModel.disagreement`; for a penalty on it.
         fused: on a CPU, use single-pass kernels where there are some; equal within rounding.
     """
 
@@ -51,6 +71,7 @@ class PolicyTrainer:
         guard: MemberGuard,
         dtype: torch.dtype,
         gamma: Tensor | None = None,
+        disagreement: Callable[[Tensor, Tensor], Tensor] | None = None,
         fused: bool = False,
     ) -> None:
         members = init.members
@@ -58,6 +79,12 @@ class PolicyTrainer:
         self.model = model
         self.actor = make_actor(config, model.latent_dim, action_dim, stream=init).to(dtype)
         self.critic = make_critic(config, model.latent_dim, stream=init).to(dtype)
+        self.target = self.critic
+        if config.target_critic:
+            self.target = copy.deepcopy(self.critic).requires_grad_(False)
+        self._penalty: Callable[[Tensor, Tensor], Tensor] | None = None
+        if disagreement is not None and config.disagreement_penalty:
+            self._penalty = lambda latent, action: config.disagreement_penalty * disagreement(latent, action)
         self.return_norm = RunningNorm(members, 1, device=init.device)
         self._gamma: float | Tensor = config.gamma if gamma is None else gamma.to(dtype).unsqueeze(1)
         self._members = members
@@ -74,7 +101,8 @@ class PolicyTrainer:
             self.actor.mean.fuse()
             self.critic.net.fuse()
         self._fit: CriticFit | None = None
-        if fused and dtype == torch.float32 and rowwise.suits(self._critic_params[0], max(config.hidden_critic)):
+        suitable = dtype == torch.float32 and config.critic_activation == "mish"
+        if fused and suitable and rowwise.suits(self._critic_params[0], max(config.hidden_critic)):
             self._fit = CriticFit(
                 self.critic,
                 self._critic_optimiser,
@@ -101,6 +129,7 @@ class PolicyTrainer:
         iteration: int,
         real_step: Callable[[Tensor], RealStep] | None = None,
         regulariser: Callable[[], Tensor] | None = None,
+        experience: Experience | None = None,
     ) -> dict[str, Tensor]:
         """Imagines rollouts from ``obs`` and steps the actor, then the critics.
 
@@ -110,6 +139,7 @@ class PolicyTrainer:
             iteration: recorded for members that diverge now.
             real_step: see `imagine`.
             regulariser: gives what is added to the actor's loss, with gradient for the actor, shape ``(P,)``.
+            experience: what the critics learn from, instead of the imagined rollouts.
 
         Returns:
             losses, norms of the gradients before clipping and the mean imagined return, each shape ``(P,)``. The
@@ -125,22 +155,29 @@ class PolicyTrainer:
                 noise,
                 detach_policy=self.config.detach_policy,
                 real_step=real_step,
+                penalty=self._penalty,
             )
             values = self._next_values(rollout)
             added = None if regulariser is None else regulariser()
         metrics = self._step_actor(rollout, values, added, iteration)
-        latents, targets = self._regression(rollout, values)
-        return metrics | self._step_critics(latents, targets, iteration)
+        if experience is None:
+            latents, targets = self._regression(rollout, values)
+        else:
+            latents, targets = self._real_regression(experience)
+        metrics |= self._step_critics(latents, targets, iteration)
+        if self.config.target_critic:
+            polyak_update(self.target.parameters(), self.critic.parameters(), self.config.tau)
+        return metrics
 
     def _next_values(self, rollout: Rollout) -> Tensor:
         """V(z_{t+1}), shape ``(H, P, B)``, with gradient where the actor's return uses it."""
         latents = rollout.next_latents
         if rollout.done is not None:
-            return self.critic.minimum(latents).to(self._dtype).transpose(0, 1)
+            return self.target.minimum(latents).to(self._dtype).transpose(0, 1)
         # Only the last value is part of the return; the others serve as targets.
         with torch.no_grad():
-            before = self.critic.minimum(latents[:, :-1])
-        last = self.critic.minimum(latents[:, -1:])
+            before = self.target.minimum(latents[:, :-1])
+        last = self.target.minimum(latents[:, -1:])
         return torch.cat((before, last), dim=1).to(self._dtype).transpose(0, 1)
 
     def _step_actor(self, rollout: Rollout, values: Tensor, added: Tensor | None, iteration: int) -> dict[str, Tensor]:
@@ -191,6 +228,18 @@ class PolicyTrainer:
         )
         return rollout.latents.detach().flatten(1, 2), targets.transpose(0, 1).flatten(1)
 
+    @torch.no_grad()
+    def _real_regression(self, experience: Experience) -> tuple[Tensor, Tensor]:
+        """The same for steps in the environment: SHAC's targets, with V on encoded observations."""
+        with autocast(self.config.precision, self._device):
+            latents = self.model.encode(experience.obs)
+            values = self.target.minimum(self.model.encode(experience.final_obs)).to(self._dtype)
+        rewards, values, terminated, truncated = (
+            x.transpose(0, 1) for x in (experience.rewards, values, experience.terminated, experience.truncated)
+        )
+        targets = td_lambda(rewards, values, terminated, truncated, gamma=self._gamma, lam=self.config.lam)
+        return latents.flatten(1, 2), targets.transpose(0, 1).flatten(1)
+
     def _step_critics(self, latents: Tensor, targets: Tensor, iteration: int) -> dict[str, Tensor]:
         config = self.config
         if self._fit is not None:
@@ -222,7 +271,8 @@ class PolicyTrainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimisers and the return's statistics."""
-        return {
+        target = {"target": self.target.state_dict()} if self.config.target_critic else {}
+        return target | {
             "actor": self.actor.state_dict(),
             "critic": self.critic.state_dict(),
             "actor_optimiser": self._actor_optimiser.state_dict(),
@@ -234,6 +284,8 @@ class PolicyTrainer:
         """Restores what `state_dict` saved."""
         self.actor.load_state_dict(state["actor"])
         self.critic.load_state_dict(state["critic"])
+        if self.config.target_critic:
+            self.target.load_state_dict(state["target"])
         self._actor_optimiser.load_state_dict(state["actor_optimiser"])
         self._critic_optimiser.load_state_dict(state["critic_optimiser"])
         self.return_norm.load_state_dict(state["return_norm"])

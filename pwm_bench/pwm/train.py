@@ -33,7 +33,7 @@ from pwm_bench.learning.replay import SequenceReplay
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.imagination import RealStep
 from pwm_bench.pwm.networks import policy_of
-from pwm_bench.pwm.policy import PolicyTrainer
+from pwm_bench.pwm.policy import Experience, PolicyTrainer
 from pwm_bench.world_model.networks import WorldModel
 from pwm_bench.world_model.training import WorldModelTrainer
 
@@ -63,6 +63,7 @@ class _Chunk(NamedTuple):
     obs: Tensor  # before the first, (P, B, observation_dim)
     noise: Tensor  # of the actions, (P, H, B, action_dim)
     steps: list[RealStep]
+    experience: list[tuple[Tensor, ...]]  # the fields of `Experience`, one step each
 
     def replay(self) -> Callable[[Tensor], RealStep]:
         """The steps again, one a call, whatever the action."""
@@ -108,7 +109,14 @@ class Learner:
             self.world_model, config.world_model, members=members, guard=self._guard, precision=config.precision
         )
         self._policy = PolicyTrainer(
-            config, self.world_model, env.action_dim, init=init, stream=self._stream, guard=self._guard, dtype=dtype
+            config,
+            self.world_model,
+            env.action_dim,
+            init=init,
+            stream=self._stream,
+            guard=self._guard,
+            dtype=dtype,
+            disagreement=self.world_model.disagreement,
         )
         self.policy = policy_of(config, self.world_model, self._policy.actor)
         self._replay = SequenceReplay(
@@ -166,8 +174,9 @@ class Learner:
         else:
             chunk = self._collect()
             metrics |= self._train_model(config.world_model_updates)
+            experience = self._experience(chunk) if config.critic_states == "real" else None
             for _ in range(config.policy_updates):
-                metrics |= self._train_policy(*self._starts(chunk))
+                metrics |= self._train_policy(*self._starts(chunk), experience)
         return metrics | self._episodes.metrics()
 
     def _ready(self) -> bool:
@@ -203,18 +212,25 @@ class Learner:
         if predicts_ends:
             return torch.cat((chunk.obs, stored), 1), torch.cat((chunk.noise, noise), 2), None
         padded = [RealStep(*(_pad(x, config.start_batch) for x in step)) for step in chunk.steps]
-        chunk = _Chunk(torch.cat((chunk.obs, stored), 1), torch.cat((chunk.noise, noise), 2), padded)
+        chunk = _Chunk(torch.cat((chunk.obs, stored), 1), torch.cat((chunk.noise, noise), 2), padded, [])
         return chunk.obs, chunk.noise, chunk.replay()
+
+    def _experience(self, chunk: _Chunk) -> Experience:
+        """The steps of a chunk for the critics, rewards in the model's units."""
+        columns = (torch.stack(column, 1) for column in zip(*chunk.experience, strict=True))
+        shape = (self._members, self._worlds)
+        experience = Experience(*(x.unflatten(0, shape).transpose(1, 2) for x in columns))
+        return experience._replace(rewards=self._model_trainer.normalise(experience.rewards))
 
     @torch.no_grad()
     def _collect(self) -> _Chunk:
         """Acts H steps, the policy looking at every observation."""
-        chunk = _Chunk(self._observations(), self._noise(self._worlds), [])
+        chunk = _Chunk(self._observations(), self._noise(self._worlds), [], [])
         for step_noise in chunk.noise.unbind(1):
             with autocast(self.config.precision, self.env.device):
                 latent = self.world_model.encode(self._observations())
                 action = self._policy.actor.sample(latent, step_noise)
-            chunk.steps.append(self._real_step(action))
+            chunk.steps.append(self._real_step(action, chunk.experience))
         return chunk
 
     @torch.no_grad()
@@ -229,16 +245,19 @@ class Learner:
             self._real_step(action)
 
     @torch.no_grad()
-    def _real_step(self, action: Tensor) -> RealStep:
+    def _real_step(self, action: Tensor, experience: list[tuple[Tensor, ...]] | None = None) -> RealStep:
         """Executes an action ``(P, B, action_dim)`` in the environment and stores what came of it."""
         obs = self.env.detach()
-        if self.world_model.observation_norm is not None:
+        frozen = self._replay_ready and not self.config.world_model_updates
+        if self.world_model.observation_norm is not None and not frozen:
             self.world_model.observation_norm.update(obs.unflatten(0, (self._members, self._worlds)))
         action = action.flatten(0, 1).to(self.env.dtype)
         step = self.env.step(action)
         self._replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)
         self._episodes.update(step.reward, step.done)
         self.counters.env_steps += self._worlds
+        if experience is not None:
+            experience.append((obs, step.reward, step.terminated, step.truncated, step.final_obs))
         return RealStep(
             *(x.unflatten(0, (self._members, self._worlds)) for x in (step.obs, step.terminated, step.done))
         )
@@ -253,9 +272,13 @@ class Learner:
         return metrics
 
     def _train_policy(
-        self, obs: Tensor, noise: Tensor, real_step: Callable[[Tensor], RealStep] | None
+        self,
+        obs: Tensor,
+        noise: Tensor,
+        real_step: Callable[[Tensor], RealStep] | None,
+        experience: Experience | None = None,
     ) -> dict[str, Tensor]:
-        metrics = self._policy.update(obs, noise, iteration=self._iteration, real_step=real_step)
+        metrics = self._policy.update(obs, noise, iteration=self._iteration, real_step=real_step, experience=experience)
         self.counters.gradient_steps += self._policy.gradient_steps
         self.counters.policy_gradient_steps += 1
         self.counters.imagined_steps += obs.shape[1] * self.config.horizon

@@ -27,6 +27,19 @@ HOPPER_SEEDS = (0, 1, 2, 3, 4)  # what it takes for an interval to tell algorith
 REFERENCE_HOPPER = 300_000  # per seed, for every algorithm: matched by environment steps
 HOPPER_LONG = 2_000_000
 MODEL_UPDATES = (12, 48)  # half and twice as many as PWM's CPU recipe has
+PRETRAINING = 61_440  # a fifth of the steps, in whole iterations
+DISAGREEMENT_PENALTY = 10.0  # pre-trained networks differ by 0.012, and the reward's deviation is 1: costs 0.12 of it
+SHAC_CRITIC = (
+    "hidden_critic",
+    "critic_ensemble",
+    "target_critic",
+    "tau",
+    "critic_learning_rate",
+    "max_grad_norm_critic",
+    "critic_iterations",
+    "critic_minibatches",
+)
+"""Settings that PWM and SHAC have both."""
 REFERENCE_ANT_SHAC = 1_000_000  # some ten minutes on two CPU cores
 SUITE_SHAC = {"cheetah": 300_000, "anymal": 300_000, "humanoid": 300_000, "muscle_humanoid": 300_000}
 
@@ -76,6 +89,29 @@ def first_order() -> Study:
             task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS
         )
         for algorithm in ("apg", "ahac", "sapo", "dmo", "rpo", "ivwh", "flashsac")
+    ])  # fmt: skip
+
+
+def pwm_variants() -> Study:
+    """PWM on hopper with one thing changed, as in `hopper`, whose table they belong in (`pwm-bench table hopper
+    pwm-variants`): a model pre-trained on a fifth of the steps and then trained on or frozen, five models with a
+    penalty on their disagreement, horizons of 3 and 8 at the same number of model updates a step, and SHAC's critic."""
+    pretrained = {"pretrain_env_steps": PRETRAINING, "pretrain_actions": "random", "pretrain_updates": 5000}
+    shac = RunSpec.create(task="hopper", simulator="warp", algorithm="shac", env_steps=1).config
+    variants: list[dict[str, Any]] = [
+        pretrained,
+        pretrained | {"world_model_updates": 0},
+        {"world_model": {"ensemble": 5}, "disagreement_penalty": DISAGREEMENT_PENALTY},
+        {"horizon": 3, "world_model_updates": 5},
+        {"horizon": 8, "world_model_updates": 12},
+        {"critic_states": "real", "critic_activation": "elu", **{name: shac[name] for name in SHAC_CRITIC}},
+    ]
+    return _study("pwm-variants", pwm_variants, [
+        RunSpec.create(
+            task="hopper", simulator="warp", algorithm="pwm", env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS,
+            overrides=overrides,
+        )
+        for overrides in variants
     ])  # fmt: skip
 
 
@@ -174,6 +210,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "quickstart": quickstart,
     "hopper": hopper,
     "first-order": first_order,
+    "pwm-variants": pwm_variants,
     "ahac-parts": ahac_parts,
     "hopper-model-updates": hopper_model_updates,
     "hopper-2m": hopper_2m,

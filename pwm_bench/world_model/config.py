@@ -29,6 +29,10 @@ class WorldModelConfig:
     """Hidden layers of the dynamics z' = D(z, a)."""
     reward_hidden: tuple[int, ...] = (512, 512)
     """Hidden layers of the reward r = R(z, a)."""
+    ensemble: int = 1
+    """K: dynamics and reward networks on the one encoder. Each learns from its own rollouts; what acts or learns in the
+    model goes by the mean of their predictions, and may keep away from where they disagree. 1 in all released
+    settings."""
     simnorm_dim: int = 8
     """Size V of each simplex in the latent (SimNorm)."""
     regularisation: Literal["simnorm", "layernorm", "relu", "spectral"] = "simnorm"
@@ -74,7 +78,7 @@ class WorldModelConfig:
         for name in ("encoder_hidden", "dynamics_hidden", "reward_hidden", "termination_hidden"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
             check_widths(name, getattr(self, name))
-        for name in ("latent_dim", "simnorm_dim", "horizon", "batch_size"):
+        for name in ("latent_dim", "ensemble", "simnorm_dim", "horizon", "batch_size"):
             check_at_least(name, getattr(self, name), 1)
         if self.latent_dim % self.simnorm_dim:
             raise UsageError(f"latent_dim={self.latent_dim}: must be a multiple of simnorm_dim={self.simnorm_dim}")

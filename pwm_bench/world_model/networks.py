@@ -4,11 +4,15 @@
 
 Every hidden layer is linear, LayerNorm, Mish; encoder and dynamics end in linear, LayerNorm, SimNorm, so a latent is
 a list of simplices (``config.regularisation`` names the alternatives). There is no decoder and no value or policy.
+With an ensemble there are K networks D_k and R_k on the one encoder, and z' and r are the means of their outputs (the
+mean of simplices is a simplex); how much the D_k differ tells where the model has seen little (Lakshminarayanan et al.,
+"Simple and scalable predictive uncertainty estimation using deep ensembles", NeurIPS 2017).
 Source: Hansen, Su and Wang, "TD-MPC2", ICLR 2024, section 3.1, with the sizes of Georgiev et al., "PWM", ICLR 2025.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -22,6 +26,8 @@ from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.heads import RewardHead, ScalarHead
 
 __all__ = ["WorldModel"]
+
+_LEAST_VARIANCE = 1e-12  # keeps the root's slope finite where all networks agree
 
 
 class WorldModel(nn.Module):
@@ -53,6 +59,7 @@ class WorldModel(nn.Module):
         if config.normalize_observations:
             self.observation_norm = RunningNorm(stream.members, observation_dim, device=stream.device)
         self.latent_dim = config.latent_dim
+        self.ensemble = config.ensemble
         members, latent = stream.members, config.latent_dim
         plain = config.regularisation == "relu"
         # Without norms a deviation of 0.02 would let signals die out layer by layer.
@@ -63,9 +70,11 @@ class WorldModel(nn.Module):
         ending: dict[str, Any] = {"last": last[config.regularisation], "simnorm_dim": config.simnorm_dim}
         transition = latent + action_dim
         self.encoder = PopulationMLP(members, (observation_dim, *config.encoder_hidden, latent), **normed, **ending)
-        self.dynamics = PopulationMLP(members, (transition, *config.dynamics_hidden, latent), **normed, **ending)
+        several = members * config.ensemble
+        each = normed if config.ensemble == 1 else normed | {"stream": stream.split(config.ensemble)}
+        self.dynamics = PopulationMLP(several, (transition, *config.dynamics_hidden, latent), **each, **ending)
         self.reward_network = PopulationMLP(
-            members, (transition, *config.reward_hidden, self.head.outputs), **normed, last_init=zeros
+            several, (transition, *config.reward_hidden, self.head.outputs), **each, last_init=zeros
         )
         self.termination_network: PopulationMLP | None = None
         if config.termination:
@@ -79,15 +88,37 @@ class WorldModel(nn.Module):
 
     def next(self, latent: Tensor, action: Tensor) -> Tensor:
         """Latent after one control step, shape ``(P, ..., latent_dim)``."""
-        return self.dynamics(torch.cat((latent, action), dim=-1))
+        return self.average(self.dynamics(self.each(torch.cat((latent, action), dim=-1))))
+
+    def disagreement(self, latent: Tensor, action: Tensor) -> Tensor:
+        """How far apart the K predictions of the next latent are, shape ``(P, ...)``.
+
+        It is the root of their variance over the K networks, averaged over the latent's dimensions.
+        """
+        each = self.dynamics(self.each(torch.cat((latent, action), dim=-1)))
+        spread = (each - self.each(self.average(each))).square().mean(-1)
+        return (self.average(spread) + _LEAST_VARIANCE).sqrt()
+
+    def each(self, x: Tensor) -> Tensor:
+        """What is given to each of the K networks, ``(P, ...)`` to ``(P K, ...)``, a member's K beside each other."""
+        if self.ensemble == 1:
+            return x
+        return x.unsqueeze(1).expand(-1, self.ensemble, *x.shape[1:]).flatten(0, 1)
+
+    def average(self, x: Tensor) -> Tensor:
+        """Means over the K networks, ``(P K, ...)`` to ``(P, ...)``."""
+        if self.ensemble == 1:
+            return x
+        # One by one: the order of torch's sum, and the layout of its gradient, depend on a member's place.
+        return functools.reduce(torch.add, x.unflatten(0, (-1, self.ensemble)).unbind(1)) / self.ensemble
 
     def reward_output(self, latent: Tensor, action: Tensor) -> Tensor:
-        """Raw output of the reward network, shape ``(P, ..., head.outputs)``."""
+        """Raw outputs of the reward networks, each at a latent of its own, ``(P K, ..., head.outputs)``."""
         return self.reward_network(torch.cat((latent, action), dim=-1))
 
     def reward(self, latent: Tensor, action: Tensor) -> Tensor:
         """Predicted reward of an action at a latent, shape ``(P, ...)``, in the units it was trained on."""
-        return self.head.value(self.reward_output(latent, action))
+        return self.average(self.head.value(self.reward_output(self.each(latent), self.each(action))))
 
     def termination_logit(self, latent: Tensor) -> Tensor:
         """Logit of the probability that the episode has ended for good at a latent, shape ``(P, ...)``.
@@ -100,16 +131,16 @@ class WorldModel(nn.Module):
         return self.termination_network(latent).squeeze(-1)
 
     def unroll(self, latent: Tensor, actions: Tensor) -> Tensor:
-        """Applies the dynamics H times without looking at observations.
+        """Applies the dynamics H times without looking at observations; each of K networks goes its own way.
 
         Args:
             latent: z_0, shape ``(P, B, latent_dim)``.
             actions: a_0..a_{H-1}, shape ``(P, H, B, action_dim)``.
 
         Returns:
-            z_0..z_H, shape ``(P, H + 1, B, latent_dim)``.
+            z_0..z_H, shape ``(P K, H + 1, B, latent_dim)``.
         """
-        latents = [latent]
-        for action in actions.unbind(1):
-            latents.append(self.next(latents[-1], action))
+        latents = [self.each(latent)]
+        for action in self.each(actions).unbind(1):
+            latents.append(self.dynamics(torch.cat((latents[-1], action), dim=-1)))
         return torch.stack(latents, dim=1)

@@ -24,6 +24,8 @@ def sequence_loss(
 ) -> WorldModelLoss:
     """Loss of a model on sequences of H steps: encodes, unrolls, predicts, compares.
 
+    In an ensemble each network has a loss of its own, and these are averaged: they differ by their initial weights.
+
     Args:
         model: the model.
         obs: o_0..o_H, shape ``(P, B, H + 1, observation_dim)``.
@@ -34,15 +36,16 @@ def sequence_loss(
     """
     obs, action, reward, terminated = (x.transpose(1, 2) for x in (obs, action, reward, terminated))  # (P, time, B ...)
     with torch.no_grad():
-        targets = model.encode(obs[:, 1:])
+        targets = model.each(model.encode(obs[:, 1:]))
     latents = model.unroll(model.encode(obs[:, 0]), action)
     # All H rewards in one product: they wait for nothing but the latents.
-    errors = model.head.error(model.reward_output(latents[:, :-1], action), reward)
+    errors = model.head.error(model.reward_output(latents[:, :-1], model.each(action)), model.each(reward))
     ends = None
     if model.termination_network is not None:
-        logits = model.termination_logit(latents[:, 1:]).to(reward.dtype)
-        ends = binary_cross_entropy_with_logits(logits, terminated.to(reward.dtype), reduction="none")
-    return world_model_loss(
+        after = latents[:, 1:].unflatten(0, (-1, model.ensemble))  # one such network for all K
+        logits = model.termination_logit(after).flatten(0, 1).to(reward.dtype)
+        ends = binary_cross_entropy_with_logits(logits, model.each(terminated).to(reward.dtype), reduction="none")
+    loss = world_model_loss(
         latents[:, 1:],
         targets,
         errors,
@@ -53,6 +56,7 @@ def sequence_loss(
         termination_errors=ends,
         termination_coef=config.termination_coef,
     )
+    return WorldModelLoss(*(model.average(part) for part in loss))
 
 
 _REWARD_CLIP = 5.0  # in deviations, as in the released code
@@ -107,7 +111,8 @@ class WorldModelTrainer:
         Returns:
             the loss, its parts and the norm of the gradient before clipping, each shape ``(P,)``.
         """
-        reward = self._normalise(reward)
+        self._note(reward)
+        reward = self.normalise(reward)
         self._optimiser.zero_grad()
         with autocast(self._precision, self._device):
             loss = sequence_loss(self.model, obs, action, reward, terminated, self.config)
@@ -124,14 +129,19 @@ class WorldModelTrainer:
             metrics["termination_loss"] = loss.termination.detach()
         return metrics
 
-    def _normalise(self, reward: Tensor) -> Tensor:
-        """Takes rewards ``(P, B, H)`` into the running moments and normalises them by these."""
+    def _note(self, reward: Tensor) -> None:
+        """Takes rewards ``(P, B, H)`` into the running moments."""
+        if self.config.reward_normalisation == "none":
+            return
+        self.reward_norm.update(reward.unsqueeze(-1))
+        if self.config.reward_memory:
+            self.reward_norm.count.clamp_(max=self.config.reward_memory * reward[0].numel())
+
+    def normalise(self, reward: Tensor) -> Tensor:
+        """Rewards ``(P, B, H)`` in the units that the model predicts, by the moments there are."""
         config, norm = self.config, self.reward_norm
         if config.reward_normalisation == "none":
             return reward
-        norm.update(reward.unsqueeze(-1))
-        if config.reward_memory:
-            norm.count.clamp_(max=config.reward_memory * reward[0].numel())
         if config.reward_normalisation == "moments":
             return norm.normalise(reward.unsqueeze(-1), clip=_REWARD_CLIP).squeeze(-1)
         scale = (norm.var + norm.eps).rsqrt().to(reward.dtype).unsqueeze(-1)

@@ -58,6 +58,18 @@ def _with_inputs_held(model, actor, critic, latent, noise, inputs: Tensor) -> Te
     return _objective(torch.stack(rewards, 1), critic(latent).min(dim=1).values)
 
 
+def test_a_penalty_is_taken_off_every_imagined_reward(parts) -> None:
+    model, actor, _, latent, noise = parts
+    plain = imagine(model, actor, latent, noise)
+    with_penalty = imagine(model, actor, latent, noise, penalty=lambda z, a: z.square().sum(-1) + a.sum(-1))
+    actions = torch.stack(
+        [actor.sample(z, e) for z, e in zip(plain.latents.unbind(1), noise.unbind(1), strict=True)], 1
+    )
+    lost = plain.latents.square().sum(-1) + actions.sum(-1)
+    torch.testing.assert_close(with_penalty.rewards, plain.rewards - lost)
+    assert torch.equal(with_penalty.next_latents, plain.next_latents)
+
+
 @pytest.mark.parametrize("detach", [False, True])
 def test_actor_gradient_matches_finite_differences(parts, detach: bool) -> None:
     model, actor, critic, latent, noise = parts

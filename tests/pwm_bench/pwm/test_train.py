@@ -7,6 +7,8 @@ import copy
 import pytest
 import torch
 
+from pwm_bench.baselines import shac
+from pwm_bench.baselines.shac.short_horizon import Rollout
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.learner import Learner as LearnerProtocol
 from pwm_bench.pwm.config import Config
@@ -16,6 +18,13 @@ from pwm_bench.testing.host_sync import exempt, no_host_sync
 from pwm_bench.testing.toy import toy_env
 from tests.pwm_bench.pwm.factories import HORIZON, WORLDS, tiny_config, tiny_model, toy_learner
 
+SHAC_CRITIC = {
+    "critic_states": "real",
+    "critic_activation": "elu",
+    "critic_ensemble": 1,
+    "target_critic": True,
+    "tau": 0.25,
+}
 NOTHING = {"world_model_loss", "actor_loss", "critic_loss", "imagined_return"}
 
 
@@ -62,6 +71,7 @@ def test_phases_first_collect_then_pretrain_then_everything() -> None:
         {"world_model": tiny_model(reward_normalisation="none", released_reward_scale=True)},
         {"world_model": tiny_model(termination=True), "start_states": "both"},
         {"world_model": tiny_model(regularisation="spectral", encoder_hidden=())},
+        {"world_model": tiny_model(ensemble=3, termination=True), "disagreement_penalty": 0.5, **SHAC_CRITIC},
     ],
     ids=lambda changes: "-".join(changes) or "default",
 )
@@ -90,6 +100,65 @@ def test_resuming_from_a_state_dict_is_exact(iterations: int) -> None:
     assert straight.counters == resumed.counters
 
 
+def test_a_frozen_model_stays_as_it_was_and_the_policy_learns_in_it() -> None:
+    collect = 3 * HORIZON * WORLDS
+    frozen = {"world_model_updates": 0, "pretrain_env_steps": collect, "pretrain_updates": 4}
+    learner = toy_learner(tiny_config(**frozen, world_model=tiny_model(normalize_observations=True)))
+    for _ in range(4):
+        learner.update()
+    assert learner.counters.gradient_steps == 4
+    model, rewards = (copy.deepcopy(x.state_dict()) for x in (learner.world_model, learner._model_trainer.reward_norm))
+    assert model["observation_norm.count"].min() >= collect
+    policy = _policy(learner)
+    for _ in range(2):
+        metrics = learner.update()
+    assert metrics["world_model_loss"].isnan().all()
+    for state, part in ((model, learner.world_model), (rewards, learner._model_trainer.reward_norm)):
+        assert all(torch.equal(value, state[name]) for name, value in part.state_dict().items())
+    assert not any(torch.equal(p, q) for p, q in zip(policy, _policy(learner), strict=True))
+
+
+def test_a_critic_of_real_steps_gets_the_targets_of_shac() -> None:
+    """The function that SHAC calls, on its own rollout of the same steps; V is the target critic on latents."""
+    learner = toy_learner(tiny_config(**SHAC_CRITIC, critic_iterations=3))
+    while not learner._ready():
+        learner.update()
+    learner.update()  # the target critic no longer equals the critic
+    chunk = learner._collect()
+    while not any((step[2] | step[3]).any() for step in chunk.experience):
+        chunk = learner._collect()
+    got = learner._experience(chunk)
+    latents, targets = learner._policy._real_regression(got)
+
+    def raw(field: int) -> torch.Tensor:  # as SHAC keeps it, [T, P, B, ...]
+        return torch.stack([step[field] for step in chunk.experience]).unflatten(1, (2, WORLDS))
+
+    scale = (learner._model_trainer.reward_norm.var + learner._model_trainer.reward_norm.eps).sqrt()
+    mean = learner._model_trainer.reward_norm.mean
+    rewards = ((raw(1).movedim(1, 0) - mean.unsqueeze(-1)) / scale.unsqueeze(-1)).clamp(-5.0, 5.0).movedim(0, 1)
+    rollout = Rollout(raw(0), rewards, raw(2), raw(3), raw(4))
+    config = shac.Config(num_envs=WORLDS, horizon=HORIZON, tau=0.25)
+    agent = shac.Learner(toy_env(2 * WORLDS, seeds=(0, 1)), config, seeds=(0, 1), total_env_steps=1)
+    agent.target, agent.normalise = learner._policy.target, learner.world_model.encode
+    with torch.no_grad():
+        wanted = agent.value_targets(rollout, agent.next_values(rollout)).transpose(0, 1).flatten(1)
+        encoded = agent.normalise(rollout.obs.transpose(0, 1)).flatten(1, 2)
+    torch.testing.assert_close(targets, wanted, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(latents, encoded)
+
+
+def test_the_target_critic_goes_a_fraction_of_the_way() -> None:
+    learner = toy_learner(tiny_config(**SHAC_CRITIC))
+    while not learner._ready():
+        learner.update()
+    before = [p.detach().clone() for p in learner._policy.target.parameters()]
+    learner.update()
+    trainer = learner._policy
+    for old, new, source in zip(before, trainer.target.parameters(), trainer.critic.parameters(), strict=True):
+        torch.testing.assert_close(new, old + 0.25 * (source.detach() - old))
+        assert not torch.equal(new, old)
+
+
 def test_open_loop_acts_on_predicted_latents_and_trains_on_the_same_rollout() -> None:
     learner = toy_learner(tiny_config(open_loop=True), seeds=(0,))
     while not learner._ready():
@@ -115,8 +184,9 @@ def test_open_loop_acts_on_predicted_latents_and_trains_on_the_same_rollout() ->
     assert going.any()
 
 
-def test_a_diverged_member_is_frozen_and_the_other_goes_on() -> None:
-    learner = toy_learner()
+@pytest.mark.parametrize("changes", [{}, {"world_model": tiny_model(ensemble=2), **SHAC_CRITIC}], ids=["", "variant"])
+def test_a_diverged_member_is_frozen_and_the_other_goes_on(changes: dict) -> None:
+    learner = toy_learner(tiny_config(**changes))
     for _ in range(2):
         learner.update()
     with torch.no_grad():

@@ -134,6 +134,54 @@ def test_targets_come_from_the_online_encoder_without_gradient() -> None:
         torch.testing.assert_close(g, w)
 
 
+def test_an_ensemble_of_equal_networks_is_one_network() -> None:
+    """Predictions, loss and the encoder's gradient are those of the single model, and nobody disagrees."""
+    config = dataclasses.replace(CONFIG, ensemble=3, termination=True, termination_hidden=(8,))
+    single = dataclasses.replace(config, ensemble=1)
+    one, three = (WorldModel(OBS, ACT, c, stream=MemberStream([0, 1])).double() for c in (single, config))
+    with torch.no_grad():
+        one.reward_network.layers[-1].weight.add_(0.1)
+        for name, p in three.named_parameters():
+            source = one.get_parameter(name)
+            p.copy_(source.repeat_interleave(p.shape[0] // 2, 0))
+    obs, action, reward, lost = _sequences(MemberStream([7, 8]), torch.float64)
+    losses = [sequence_loss(m, obs, action, reward / 100, lost, c) for m, c in ((one, single), (three, config))]
+    torch.testing.assert_close(losses[1].total, losses[0].total)
+    torch.testing.assert_close(losses[1].termination, losses[0].termination)
+    grads = [
+        torch.autograd.grad(loss.total.sum(), list(model.encoder.parameters()))
+        for loss, model in zip(losses, (one, three), strict=True)
+    ]
+    for g, w in zip(*grads, strict=True):
+        torch.testing.assert_close(g, w)
+    latent, first = one.encode(obs[:, :, 0]), action[:, :, 0]
+    torch.testing.assert_close(three.next(latent, first), one.next(latent, first))
+    torch.testing.assert_close(three.reward(latent, first), one.reward(latent, first))
+    assert three.disagreement(latent, first).max() < 2e-6
+
+
+def test_networks_of_an_ensemble_learn_apart_and_their_spread_is_the_disagreement() -> None:
+    config = dataclasses.replace(CONFIG, ensemble=2)
+    model = WorldModel(OBS, ACT, config, stream=MemberStream([0])).double()
+    obs, action, reward, lost = _sequences(MemberStream([7]), torch.float64)
+    latent, first = model.encode(obs[:, :, 0]), action[:, :, 0]
+    joined = torch.cat((latent, first), -1)
+    a, b = model.dynamics(joined.expand(2, -1, -1)).unbind(0)
+    torch.testing.assert_close(model.next(latent, first)[0], (a + b) / 2)
+    torch.testing.assert_close(model.disagreement(latent, first)[0], ((a - b) / 2).square().mean(-1).sqrt())
+    # Each network goes its own way over the whole sequence, and the loss is the mean of theirs.
+    wanted = []
+    for k in range(2):
+        alone = WorldModel(OBS, ACT, CONFIG, stream=MemberStream([0])).double()
+        with torch.no_grad():
+            for name, p in alone.named_parameters():
+                rows = model.get_parameter(name)
+                p.copy_(rows[k : k + 1] if rows.shape[0] == 2 else rows)
+        wanted.append(sequence_loss(alone, obs, action, reward / 100, lost, CONFIG).total)
+    loss = sequence_loss(model, obs, action, reward / 100, lost, config).total
+    torch.testing.assert_close(loss, (wanted[0] + wanted[1]) / 2)
+
+
 def test_a_member_whose_batch_is_not_finite_is_frozen_and_the_other_learns_on() -> None:
     trainer, alone = _trainer([0, 1]), _trainer([1])
     both, one = MemberStream([7, 8]), MemberStream([8])
