@@ -21,7 +21,7 @@ from pwm_bench.learning.imitation import imitation_loss
 from pwm_bench.learning.layers import PopulationMLP
 from pwm_bench.learning.learner import Counters, GradientSource
 from pwm_bench.learning.normalise import RunningNorm
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule
+from pwm_bench.learning.optim import PopulationAdam, linear_schedule
 from pwm_bench.learning.prefetch import Prefetch
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.dataset import Dataset, PairSampler
@@ -66,9 +66,8 @@ class Cloner:
         sizes = (data.obs_dim, *config.hidden_actor, data.action_dim)
         init = MemberStream(seeds, device, name="clone/init")
         self.network = PopulationMLP(len(experts), sizes, "mish", "post", stream=init)
-        self._params = list(self.network.parameters())
         self._optimiser = PopulationAdam(
-            self._params, config.actor_learning_rate, config.adam_betas, members=len(experts), fused=True
+            self.network.parameters(), config.actor_learning_rate, config.adam_betas, members=len(experts)
         )
 
     @property
@@ -93,7 +92,7 @@ class Cloner:
         loss = imitation_loss(self._policy(obs), action, self._mask)
         self._optimiser.zero_grad()
         loss.sum().backward()
-        norm = clip_grad_norm(self._params, config.max_grad_norm_actor, len(self.experts))
+        norm = self._optimiser.clip_grad_norm(config.max_grad_norm_actor)
         self._optimiser.step(alive=self._guard.check(self.iteration, loss, norm))
         self.counters.gradient_steps += 1
         self.counters.policy_gradient_steps += 1

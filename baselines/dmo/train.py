@@ -22,7 +22,7 @@ from pwm_bench.baselines.dmo.model import DifferenceModel, gaussian_loss
 from pwm_bench.baselines.shac.short_horizon import Rollout
 from pwm_bench.baselines.shac.train import ValueLearner
 from pwm_bench.envs.api import DifferentiableEnv, Step
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm
+from pwm_bench.learning.optim import PopulationAdam
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceReplay
 
@@ -130,7 +130,6 @@ class Learner(ValueLearner[Config]):
         """Takes gradient steps on stored transitions. Returns metrics: means over the steps."""
         sums = torch.zeros(3, self.members, device=self.env.device)
         limit = self.config.max_grad_norm_model or torch.inf
-        params = self.model_optimiser.params
         for _ in range(updates):
             batch = self.replay.sample(self.draws, self.config.model_batch_size, 1)
             obs, next_obs = batch.obs.unbind(2)
@@ -138,7 +137,7 @@ class Learner(ValueLearner[Config]):
             loss = gaussian_loss(mean, log_variance, next_obs - obs)
             self.model_optimiser.zero_grad()
             loss.sum().backward()
-            norm = clip_grad_norm(params, limit, self.members)
+            norm = self.model_optimiser.clip_grad_norm(limit)
             self.model_optimiser.step(alive=self.guard.check(self.iteration, loss.detach(), norm))
             error = (next_obs - obs - mean.detach()).square().mean((1, 2)).sqrt()
             sums += torch.stack((loss.detach(), error, norm))

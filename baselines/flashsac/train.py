@@ -24,7 +24,7 @@ from pwm_bench.baselines.sac.losses import actor_loss
 from pwm_bench.baselines.sac.off_policy import Batch, OffPolicyLearner
 from pwm_bench.envs.api import DifferentiableEnv, Step
 from pwm_bench.learning.acting import Policy
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, polyak_update
+from pwm_bench.learning.optim import PopulationAdam, polyak_update
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 
@@ -62,7 +62,7 @@ class Learner(OffPolicyLearner):
         stream = MemberStream(seeds, device, name="flashsac/init")
         self.networks = networks = Networks(env.observation_dim, env.action_dim, config, stream)
         self._actor_optimiser, self._critic_optimiser, self._temperature_optimiser = (
-            PopulationAdam(params, rate, members=members, fused=True)
+            PopulationAdam(params, rate, members=members)
             for params, rate in (
                 (networks.actor.parameters(), config.actor_learning_rate),
                 (networks.critic.parameters(), config.critic_learning_rate),
@@ -159,7 +159,7 @@ class Learner(OffPolicyLearner):
         self._temperature_optimiser.zero_grad()
         losses = self.actor_losses(batch)
         losses[:2].sum().backward(inputs=[*params, networks.log_alpha])
-        norm = clip_grad_norm(params, torch.inf, self._shape[0])
+        norm = self._actor_optimiser.clip_grad_norm(torch.inf)
         alive = self._guard.check(self._iteration, losses.detach().T, norm)
         temperature = networks.log_alpha.detach().exp().squeeze(1)
         self._actor_optimiser.step(alive)
@@ -170,11 +170,11 @@ class Learner(OffPolicyLearner):
 
     def _improve_critics(self, batch: Batch) -> Tensor:
         """One step of the critics; their target follows. Returns loss, value and norm, ``(3, P)``."""
-        networks, params = self.networks, self._critic_optimiser.params
+        networks = self.networks
         self._critic_optimiser.zero_grad()
         losses = self.critic_losses(batch)
         losses[0].sum().backward()
-        norm = clip_grad_norm(params, torch.inf, self._shape[0])
+        norm = self._critic_optimiser.clip_grad_norm(torch.inf)
         alive = self._guard.check(self._iteration, losses[0].detach(), norm)
         self._critic_optimiser.step(alive)
         project_weights(networks.critic)

@@ -17,7 +17,7 @@ from pwm_bench.learning.episodes import EpisodeTracker
 from pwm_bench.learning.gaussian import gaussian_entropy, gaussian_kl, gaussian_log_prob
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.learner import Counters
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule
+from pwm_bench.learning.optim import PopulationAdam, linear_schedule
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.returns import gae
@@ -75,10 +75,13 @@ class Learner:
         self._shape = (members, config.num_envs)
         stream = MemberStream(seeds, env.device, name="ppo initial weights")
         self.networks = ActorCritic(env.observation_dim, env.action_dim, config, stream)
-        self._actor_params = list(self.networks.actor.parameters())
-        self._critic_params = list(self.networks.critic.parameters())
-        self._actor_optimiser = PopulationAdam(self._actor_params, config.actor_learning_rate, members=members)
-        self._critic_optimiser = PopulationAdam(self._critic_params, config.critic_learning_rate, members=members)
+        self._actor_optimiser, self._critic_optimiser = (
+            PopulationAdam(network.parameters(), rate, members=members)
+            for network, rate in (
+                (self.networks.actor, config.actor_learning_rate),
+                (self.networks.critic, config.critic_learning_rate),
+            )
+        )
         self._noise = MemberStream(seeds, env.device, name="ppo actions")
         self._shuffle = MemberStream(seeds, env.device, name="ppo minibatches")
         self._episodes = EpisodeTracker(*self._shape, env.device)
@@ -191,14 +194,14 @@ class Learner:
 
     def _improve(self, batch: Batch, old_std: Tensor) -> Tensor:
         """One step of both optimisers. Returns the metrics of `update`, shape ``(8, P)``."""
-        config, members = self.config, self._shape[0]
+        config = self.config
         self._actor_optimiser.zero_grad()
         self._critic_optimiser.zero_grad()
         values = self._losses(batch, old_std)
         values[:2].sum().backward()  # members and networks share no parameter, so the sum keeps them apart
         values = values.detach()
-        actor_norm = clip_grad_norm(self._actor_params, config.max_grad_norm_actor, members)
-        critic_norm = clip_grad_norm(self._critic_params, config.max_grad_norm_critic, members)
+        actor_norm = self._actor_optimiser.clip_grad_norm(config.max_grad_norm_actor)
+        critic_norm = self._critic_optimiser.clip_grad_norm(config.max_grad_norm_critic)
         alive = self._guard.check(self._iteration, values.T, actor_norm, critic_norm)
         rate = self._actor_optimiser.lr.clone()
         if config.schedule == "adaptive":

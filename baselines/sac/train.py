@@ -14,7 +14,7 @@ from pwm_bench.baselines.sac.networks import ActorCritic
 from pwm_bench.baselines.sac.off_policy import Batch, OffPolicyLearner
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.learning.critic import critic_loss
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, polyak_update
+from pwm_bench.learning.optim import PopulationAdam, polyak_update
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 
@@ -49,7 +49,7 @@ class Learner(OffPolicyLearner):
         stream = MemberStream(seeds, env.device, name="sac initial weights")
         self.networks = networks = ActorCritic(env.observation_dim, env.action_dim, config, stream)
         self._actor_optimiser, self._critic_optimiser, self._temperature_optimiser = (
-            PopulationAdam(params, rate, members=members, fused=True)
+            PopulationAdam(params, rate, members=members)
             for params, rate in (
                 (networks.actor.parameters(), config.actor_learning_rate),
                 (networks.critic.parameters(), config.critic_learning_rate),
@@ -109,19 +109,18 @@ class Learner(OffPolicyLearner):
 
     def _learn(self, batch: Batch) -> Tensor:
         """One step of critics, policy and temperature, in this order. Returns the metrics, shape ``(7, P)``."""
-        members, networks, optimisers = self._shape[0], self.networks, self._optimisers
-        for optimiser in optimisers:
+        networks = self.networks
+        for optimiser in self._optimisers:
             optimiser.zero_grad()
         critic, value = self._critic_losses(batch)
         critic.sum().backward()  # members share no parameter, so the sum keeps them apart
-        critic_params, actor_params = self._critic_optimiser.params, self._actor_optimiser.params
-        critic_norm = clip_grad_norm(critic_params, self._max_norm_critic, members)
+        critic_norm = self._critic_optimiser.clip_grad_norm(self._max_norm_critic)
         self._critic_optimiser.step(self._guard.check(self._iteration, critic.detach(), critic_norm))
 
         losses = self._actor_losses(batch)
         # The critics' weights get no gradient here: it would cost a third of the pass.
-        losses[:2].sum().backward(inputs=[*actor_params, networks.log_alpha])
-        actor_norm = clip_grad_norm(actor_params, self._max_norm_actor, members)
+        losses[:2].sum().backward(inputs=[*self._actor_optimiser.params, networks.log_alpha])
+        actor_norm = self._actor_optimiser.clip_grad_norm(self._max_norm_actor)
         alive = self._guard.check(self._iteration, losses.detach().T, actor_norm)
         temperature = networks.log_alpha.detach().exp().squeeze(1)
         self._actor_optimiser.step(alive)

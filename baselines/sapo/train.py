@@ -18,7 +18,7 @@ from pwm_bench.baselines.shac.train import ValueLearner
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.learning.critic import CriticEnsemble
 from pwm_bench.learning.gaussian import squashed_log_prob
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm
+from pwm_bench.learning.optim import PopulationAdam
 from pwm_bench.learning.random import MemberStream
 
 __all__ = ["Learner"]
@@ -132,8 +132,7 @@ class Learner(ValueLearner[Config]):
         loss = temperature_loss(self.temperature["log_alpha"], entropy, self.target_entropy)
         self.temperature_optimiser.zero_grad()
         loss.sum().backward()
-        params = self.temperature_optimiser.params
-        norm = clip_grad_norm(params, self.config.max_grad_norm_temperature, self.members)
+        norm = self.temperature_optimiser.clip_grad_norm(self.config.max_grad_norm_temperature)
         self.temperature_optimiser.step(alive=self.guard.check(self.iteration, norm))
         self.counters.gradient_steps += 1
         return metrics

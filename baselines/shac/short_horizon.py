@@ -24,7 +24,7 @@ from pwm_bench.learning.episodes import EpisodeTracker
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.normalise import RunningNorm
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule
+from pwm_bench.learning.optim import PopulationAdam, linear_schedule
 from pwm_bench.learning.random import MemberStream
 
 __all__ = ["Rollout", "ShortHorizonLearner"]
@@ -218,7 +218,7 @@ class ShortHorizonLearner(Generic[C]):
         grads = torch.autograd.grad(loss.sum(), self.actor_optimiser.params)
         for parameter, grad in zip(self.actor_optimiser.params, grads, strict=True):
             parameter.grad = grad
-        norm = clip_grad_norm(self.actor_optimiser.params, self.config.max_grad_norm_actor, self.members)
+        norm = self.actor_optimiser.clip_grad_norm(self.config.max_grad_norm_actor)
         self.guard.check(self.iteration, loss.detach(), norm)
         self.actor_optimiser.step(alive=self.guard.alive)
         self.env.detach()

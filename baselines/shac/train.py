@@ -13,7 +13,7 @@ from pwm_bench.baselines.shac.config import Config
 from pwm_bench.baselines.shac.short_horizon import Rollout, ShortHorizonLearner
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.learning.critic import CriticEnsemble, critic_loss
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule, polyak_update
+from pwm_bench.learning.optim import PopulationAdam, linear_schedule, polyak_update
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.returns import td_lambda
 
@@ -124,7 +124,7 @@ class ValueLearner(ShortHorizonLearner[C]):
             loss = critic_loss(self.critic(batch), targets.gather(1, index))
             self.critic_optimiser.zero_grad()
             loss.sum().backward()
-            norm = clip_grad_norm(self.critic_optimiser.params, self.config.max_grad_norm_critic, self.members)
+            norm = self.critic_optimiser.clip_grad_norm(self.config.max_grad_norm_critic)
             self.critic_optimiser.step(alive=alive)
             losses.append(loss.detach())
         return torch.stack(losses), norm

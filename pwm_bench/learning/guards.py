@@ -14,8 +14,8 @@ __all__ = ["MemberGuard"]
 class MemberGuard:
     """Keeps track of which members are still sound, without asking the host.
 
-    In a learner: compute the gradients, clip them (`clip_grad_norm` returns a norm that is not finite where a
-    gradient was not), `check` the losses and norms, then step the optimiser with ``alive=guard.alive``.
+    In a learner: compute the gradients, clip them (`PopulationAdam.clip_grad_norm` returns a norm that is not finite
+    where a gradient was not), `check` the losses and norms, then step the optimiser with ``alive=guard.alive``.
 
     Args:
         members: P.

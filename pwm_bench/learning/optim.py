@@ -7,43 +7,22 @@ other), so that every parameter can be seen as ``(P, n)``.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["PopulationAdam", "clip_grad_norm", "linear_schedule", "polyak_update"]
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.adam_kernels import pieces
+
+__all__ = ["PopulationAdam", "linear_schedule", "polyak_update"]
 
 
 def linear_schedule(initial: float, final: float, progress: float) -> float:
     """Goes from ``initial`` to ``final`` while ``progress`` goes from 0 to 1, and stays there."""
     return initial + (final - initial) * min(max(progress, 0.0), 1.0)
-
-
-@torch.no_grad()
-def clip_grad_norm(params: Iterable[Tensor], max_norm: float, members: int) -> Tensor:
-    """Scales each member's gradient so that its norm over all parameters does not exceed ``max_norm``.
-
-    Args:
-        params: parameters whose ``grad`` is scaled in place; those without one are passed over.
-        max_norm: largest norm.
-        members: P.
-
-    Returns:
-        the norms before clipping, shape ``(P,)``; not finite where a gradient was not.
-    """
-    grads = [p.grad.view(members, -1) for p in params if p.grad is not None]
-    if members == 1:  # in one call, with the same bits: each norm is a sum over one row
-        norms = torch.stack(torch._foreach_norm(grads)).unsqueeze(0)
-    else:
-        norms = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads], dim=1)
-    norm = norms.norm(dim=1)
-    scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
-    torch._foreach_mul_(grads, scale.squeeze() if members == 1 else [scale.unsqueeze(1)] * len(grads))
-    return norm
 
 
 @torch.no_grad()
@@ -78,15 +57,20 @@ class PopulationAdam:
     regularization", ICLR 2019). Everything stays on the device and changes in place, the step count t (one a member)
     included, so a step can be captured in a CUDA graph.
 
+    A step goes through memory once. On a GPU the kernels of `pwm_bench.learning.adam_kernels` take all parameters in
+    two launches, three with `clip_grad_norm`. On a CPU, where these are several times slower, torch's own single-pass
+    kernel takes all parameters of a member in one call.
+
     Args:
-        params: parameters with a leading member axis.
+        params: contiguous parameters with a leading member axis.
         lr: step size, one for all or one a member (shape ``(P,)``); change it with `set_lr`.
         betas: b1 and b2.
         eps: added to the denominator.
         members: P.
         weight_decay: w.
-        fused: on a CPU, update each member's weights in one pass over memory instead of ten; equal within rounding.
-            Elsewhere it changes nothing.
+
+    Raises:
+        UsageError: a parameter that is not contiguous.
 
     Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
     """
@@ -100,20 +84,27 @@ class PopulationAdam:
         *,
         members: int,
         weight_decay: float = 0.0,
-        fused: bool = False,
     ) -> None:
         self.weight_decay = weight_decay
         self.params: Sequence[Tensor] = [p for p in params if p.requires_grad]
         self.members = members
         self.betas = betas
         self.eps = eps
-        device = self.params[0].device
-        self._fused = fused and device.type == "cpu"
+        for p in self.params:
+            if not p.is_contiguous():
+                raise UsageError(f"a parameter of shape {tuple(p.shape)} is not contiguous: give p.contiguous()")
+        device, dtype = self.params[0].device, self.params[0].dtype
+        self._on_cpu = device.type == "cpu"
         self.lr = torch.empty(members, device=device)
         self.set_lr(lr)
+        self._sizes = [p.numel() // members for p in self.params]
         self._step = torch.zeros(members, dtype=torch.float64, device=device)
-        self._first = [torch.zeros_like(self._rows(p)) for p in self.params]
-        self._second = [torch.zeros_like(self._rows(p)) for p in self.params]
+        self._moments = torch.zeros(2, members, sum(self._sizes), dtype=dtype, device=device)
+        self._clip: Tensor | None = None
+        if self._on_cpu:
+            self._rows: list[_Rows] = []
+        else:
+            self._table = pieces(self._sizes, device)
 
     def set_lr(self, lr: float | Tensor) -> None:
         """Sets the step size, one for all or one a member (shape ``(P,)``)."""
@@ -121,13 +112,36 @@ class PopulationAdam:
             self.lr.copy_(lr)
         else:
             self.lr.fill_(lr)
-        if self.lr.device.type == "cpu":  # torch's single-pass kernel wants numbers, rounded as `state_dict` has them
+        if self._on_cpu:  # torch's single-pass kernel wants numbers, rounded as `state_dict` has them
             self._rates: list[float] = lr.tolist() if isinstance(lr, Tensor) else [float(np.float32(lr))] * self.members
 
     def zero_grad(self) -> None:
         """Forgets the gradients."""
         for p in self.params:
             p.grad = None
+        self._clip = None
+
+    @torch.no_grad()
+    def clip_grad_norm(self, max_norm: float) -> Tensor:
+        """Lets the next `step` scale each member's gradient so that its norm over all parameters does not exceed a
+        bound. The gradients are read here, not changed.
+
+        Args:
+            max_norm: the bound; infinity measures only.
+
+        Returns:
+            the norms before clipping, shape ``(P,)``; not finite where a gradient was not.
+        """
+        if not self._on_cpu:
+            squares = torch.ops.pwm_bench.adam_squares(
+                self._gradients(), self._sizes, self._table, self.members, self._moments.dtype
+            )
+            norm, self._clip = self._norms(squares, max_norm)
+            return norm
+        rows = [row for member in self._gradient_rows() for row in member]
+        norm = torch.stack(torch._foreach_norm(rows)).view(self.members, -1).norm(dim=1)
+        self._clip = None if math.isinf(max_norm) else (max_norm / (norm + 1e-6)).clamp(max=1.0)
+        return norm
 
     @torch.no_grad()
     def step(self, alive: Tensor | None = None) -> None:
@@ -137,80 +151,56 @@ class PopulationAdam:
             alive: bool ``(P,)``; members where it is false keep weights, moments and step count. Whatever
                 their gradient is, it is not used. All members by default.
         """
-        if self._fused:
-            self._step_fused(alive)
-            return
-        b1, b2 = self.betas
-        params = [self._rows(p) for p in self.params]
-        grads = [
-            torch.zeros_like(r) if p.grad is None else self._rows(p.grad)
-            for p, r in zip(self.params, params, strict=True)
-        ]
-        if alive is None:
-            self._step += 1
-            torch._foreach_lerp_(self._first, grads, 1.0 - b1)
-            torch._foreach_mul_(self._second, b2)
-            torch._foreach_addcmul_(self._second, grads, grads, 1.0 - b2)
+        clip, self._clip = self._clip, None
+        if self._on_cpu:
+            every = [None] * self.members
+            counts = (self._step + 1.0).float().unbind()
+            clips = every if clip is None else clip.unbind()
+            stopped = every if alive is None else (~alive).float().unbind()
+            for member, rows in enumerate(self._gradient_rows()):
+                self._move(member, rows, counts[member], clips[member], stopped[member])
+            self._step += 1.0 if alive is None else alive
         else:
-            live = alive.unsqueeze(1)
-            self._step += alive
-            grads = [torch.where(live, g, 0.0) for g in grads]
-            weight = live.to(grads[0].dtype) * (1.0 - b1)
-            for m, g in zip(self._first, grads, strict=True):
-                m.lerp_(g, weight)
-            decay = 1.0 - live.to(grads[0].dtype) * (1.0 - b2)
-            torch._foreach_mul_(self._second, [decay] * len(grads))
-            torch._foreach_addcmul_(self._second, grads, grads, 1.0 - b2)
-        # 1 - b^t; torch's power has other last bits for the first members of many than for few.
-        first, second = (-torch.expm1(self._step * math.log(max(b, sys.float_info.min))) for b in (b1, b2))
-        size = self.lr / first.clamp(min=1e-12)
-        root = second.sqrt().clamp(min=1e-12)
-        size, root = (x.to(params[0].dtype).unsqueeze(1) for x in (size, root))
-        if alive is not None:
-            size = size * live
-        if self.weight_decay:
-            shrink = (self.lr * self.weight_decay).to(params[0].dtype).unsqueeze(1)
-            kept = 1.0 - (shrink if alive is None else shrink * live)
-            torch._foreach_mul_(params, [kept] * len(params))
-        denominator = torch._foreach_sqrt(self._second)
-        if self.members == 1:
-            torch._foreach_div_(denominator, root.view(()))
-        else:
-            torch._foreach_div_(denominator, [root] * len(params))
-        torch._foreach_add_(denominator, self.eps)
-        update = torch._foreach_div(self._first, denominator)
-        if self.members == 1:
-            torch._foreach_mul_(update, size.view(()))
-        else:
-            torch._foreach_mul_(update, [size] * len(params))
-        torch._foreach_sub_(params, update)
-
-    def _step_fused(self, alive: Tensor | None) -> None:
-        """The same by torch's single-pass kernel, member by member (their rows are contiguous)."""
-        grads = [self._rows(torch.zeros_like(p) if p.grad is None else p.grad) for p in self.params]
-        for member in range(self.members):
-            self.step_member(member, [g[member] for g in grads], None if alive is None else alive[member])
+            nothing = self._step.new_empty(self.members, 0)
+            factors = self._norms(nothing, math.inf)[1] if clip is None else clip
+            torch.ops.pwm_bench.adam_update(
+                self.params, self._gradients(), self._sizes, self._table, self._moments, self._step, factors, self.lr,
+                alive, *self.betas, self.eps, self.weight_decay,
+            )  # fmt: skip
+        torch.autograd.graph.increment_version(self.params)  # neither kernel tells autograd
 
     @torch.no_grad()
-    def step_member(
-        self, member: int, grads: Sequence[Tensor], alive: Tensor | None = None, *, clip: Tensor | None = None
-    ) -> None:
-        """Moves one member's parameters by torch's single-pass kernel, on a CPU.
+    def step_member(self, member: int, grads: list[Tensor] | tuple[Tensor, ...], alive: Tensor, clip: Tensor) -> None:
+        """Moves one member's parameters, on a CPU.
 
         Args:
             member: which.
-            grads: a gradient for each parameter; scaled in place by ``clip``.
+            grads: contiguous, a gradient for each parameter, shape ``(K, ...)``; scaled in place by ``clip``.
             alive: boolean scalar; where it is false nothing changes.
             clip: scalar that the gradients are multiplied by first.
         """
-        stopped = None if alive is None else (~alive).float()
         step = self._step[member]
-        count = (step + 1.0).float()
+        self._move(member, grads, (step + 1.0).float(), clip, (~alive).float())
+        step += alive
+
+    def _move(
+        self,
+        member: int,
+        grads: list[Tensor] | tuple[Tensor, ...],
+        count: Tensor,
+        clip: Tensor | None,
+        stopped: Tensor | None,
+    ) -> None:
+        """Applies torch's single-pass kernel to all parameters of a member; does nothing where ``stopped`` is 1."""
+        if clip is not None and clip.dtype != torch.float32:  # the kernel takes it in float32 only
+            torch._foreach_mul_(grads, clip)
+            clip = None
+        rows = self._rows_of(member)
         torch._fused_adamw_(
-            [self._rows(p)[member] for p in self.params],
-            [g.view(-1) for g in grads],
-            [m[member] for m in self._first],
-            [v[member] for v in self._second],
+            rows.params,
+            grads,
+            rows.first,
+            rows.second,
             [],
             [count] * len(grads),
             lr=self._rates[member],
@@ -223,19 +213,48 @@ class PopulationAdam:
             grad_scale=None if clip is None else clip.reciprocal(),
             found_inf=stopped,
         )
-        step += 1.0 if alive is None else alive
 
     def state_dict(self) -> dict[str, Any]:
-        """Step sizes, step counts and moments."""
-        return {"lr": self.lr, "step": self._step, "first": list(self._first), "second": list(self._second)}
+        """Step sizes, step counts and moments, both of them ``(2, P, n)``."""
+        return {"lr": self.lr, "step": self._step, "moments": self._moments}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` saved, in place."""
-        self.set_lr(state["lr"])
+        self._moments.copy_(state["moments"])
         self._step.copy_(state["step"])
-        for name, own in (("first", self._first), ("second", self._second)):
-            for mine, saved in zip(own, state[name], strict=True):
-                mine.copy_(saved)
+        self.set_lr(state["lr"])
 
-    def _rows(self, tensor: Tensor) -> Tensor:
-        return tensor.view(self.members, -1)
+    def _norms(self, squares: Tensor, max_norm: float) -> tuple[Tensor, Tensor]:
+        """Norms of the gradients, and what the kernel of the update needs of them and of the step count."""
+        norm, factors = torch.ops.pwm_bench.adam_norms(squares, self._step, self._moments.dtype, max_norm, *self.betas)
+        return norm, factors
+
+    def _gradients(self) -> list[Tensor | None]:
+        return [None if p.grad is None else p.grad.contiguous() for p in self.params]
+
+    def _gradient_rows(self) -> list[tuple[Tensor, ...]]:
+        """Each member's gradients, one of shape ``(K, ...)`` for each parameter."""
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad.contiguous() for p in self.params]
+        return list(zip(*(g.chunk(self.members) for g in grads), strict=True))
+
+    def _rows_of(self, member: int) -> _Rows:
+        """A member's parameters and moments; seen anew if a parameter's memory is another."""
+        places = [p.data_ptr() for p in self.params]
+        if not self._rows or self._rows[0].places != places:
+            params = list(zip(*(p.detach().chunk(self.members) for p in self.params), strict=True))
+
+            def moments(which: int, member: int) -> list[Tensor]:
+                parts = self._moments[which, member].split(self._sizes)
+                return [part.view_as(p) for part, p in zip(parts, params[member], strict=True)]
+
+            self._rows = [_Rows(places, list(params[m]), moments(0, m), moments(1, m)) for m in range(self.members)]
+        return self._rows[member]
+
+
+class _Rows(NamedTuple):
+    """What belongs to one member, parameter by parameter, in the shapes ``(K, ...)``."""
+
+    places: list[int]
+    params: list[Tensor]
+    first: list[Tensor]
+    second: list[Tensor]

@@ -13,7 +13,7 @@ from pwm_bench.learning import rowwise
 from pwm_bench.learning.critic import critic_loss
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.normalise import RunningNorm
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, polyak_update
+from pwm_bench.learning.optim import PopulationAdam, polyak_update
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.returns import td_lambda
@@ -87,22 +87,24 @@ class PolicyTrainer:
             self._penalty = lambda latent, action: config.disagreement_penalty * disagreement(latent, action)
         self.return_norm = RunningNorm(members, 1, device=init.device)
         self._gamma: float | Tensor = config.gamma if gamma is None else gamma.to(dtype).unsqueeze(1)
-        self._members = members
         self._dtype = dtype
         self._device = init.device
         self._stream = stream
         self._guard = guard
-        self._actor_params = list(self.actor.parameters())
-        self._critic_params = list(self.critic.parameters())
-        adam: dict[str, Any] = {"betas": config.adam_betas, "members": members, "fused": fused}
-        self._actor_optimiser = PopulationAdam(self._actor_params, config.actor_learning_rate, **adam)
-        self._critic_optimiser = PopulationAdam(self._critic_params, config.critic_learning_rate, **adam)
+        self._actor_optimiser, self._critic_optimiser = (
+            PopulationAdam(network.parameters(), rate, config.adam_betas, members=members)
+            for network, rate in (
+                (self.actor, config.actor_learning_rate),
+                (self.critic, config.critic_learning_rate),
+            )
+        )
         if fused:
             self.actor.mean.fuse()
             self.critic.net.fuse()
         self._fit: CriticFit | None = None
         suitable = dtype == torch.float32 and config.critic_activation == "mish"
-        if fused and suitable and rowwise.suits(self._critic_params[0], max(config.hidden_critic)):
+        first = self._critic_optimiser.params[0]
+        if fused and suitable and rowwise.suits(first, max(config.hidden_critic)):
             self._fit = CriticFit(
                 self.critic,
                 self._critic_optimiser,
@@ -202,7 +204,7 @@ class PolicyTrainer:
         whole = loss if added is None else loss + added
         self._actor_optimiser.zero_grad()
         whole.sum().backward()
-        norm = clip_grad_norm(self._actor_params, config.max_grad_norm_actor, self._members)
+        norm = self._actor_optimiser.clip_grad_norm(config.max_grad_norm_actor)
         self._actor_optimiser.step(alive=self._guard.check(iteration, whole, norm))
         metrics = {
             "actor_loss": loss.detach(),
@@ -262,7 +264,7 @@ class PolicyTrainer:
                 loss = critic_loss(values.to(self._dtype), y)
                 self._critic_optimiser.zero_grad()
                 loss.sum().backward()
-                norm = clip_grad_norm(self._critic_params, config.max_grad_norm_critic, self._members)
+                norm = self._critic_optimiser.clip_grad_norm(config.max_grad_norm_critic)
                 self._critic_optimiser.step(alive=self._guard.check(iteration, loss, norm))
                 losses.append(loss.detach())
                 norms.append(norm)

@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.normalise import RunningNorm
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm
+from pwm_bench.learning.optim import PopulationAdam
 from pwm_bench.learning.precision import autocast
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.loss import WorldModelLoss, world_model_loss
@@ -84,12 +84,10 @@ class WorldModelTrainer:
     ) -> None:
         self.model = model
         self.config = config
-        self._members = members
         self._guard = guard
         self._precision = precision
-        self._params = list(model.parameters())
-        self._device = self._params[0].device
-        self._optimiser = PopulationAdam(self._params, config.learning_rate, members=members)
+        self._optimiser = PopulationAdam(model.parameters(), config.learning_rate, members=members)
+        self._device = self._optimiser.lr.device
         self.reward_norm = RunningNorm(members, 1, device=self._device)
 
     def set_learning_rate(self, value: float) -> None:
@@ -117,7 +115,7 @@ class WorldModelTrainer:
         with autocast(self._precision, self._device):
             loss = sequence_loss(self.model, obs, action, reward, terminated, self.config)
         loss.total.sum().backward()
-        norm = clip_grad_norm(self._params, self.config.max_grad_norm_model, self._members)
+        norm = self._optimiser.clip_grad_norm(self.config.max_grad_norm_model)
         self._optimiser.step(alive=self._guard.check(iteration, loss.total, norm))
         metrics = {
             "world_model_loss": loss.total.detach(),

@@ -95,7 +95,6 @@ def test_going_on_gives_the_same_numbers(path) -> None:
 
 def test_an_update_does_not_wait_for_the_device(path, monkeypatch) -> None:
     cloner = _cloner(path, "wide", "narrow")
-    monkeypatch.setattr(cloner._optimiser, "_fused", False)  # the CPU's kernel takes step sizes as numbers
     monkeypatch.setattr(cloner._pairs, "_draw", exempt(cloner._pairs._draw))  # the data lies on the host
     with no_host_sync():
         cloner.update()

@@ -9,7 +9,7 @@ from pwm_bench.learning.acting import Policy
 from pwm_bench.learning.episodes import EpisodeTracker
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.learner import Counters
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm
+from pwm_bench.learning.optim import PopulationAdam
 from pwm_bench.learning.policy import GaussianActor
 from pwm_bench.learning.random import MemberStream
 
@@ -78,8 +78,7 @@ class Learner:
             obs = step.obs
         self.optimiser.zero_grad()
         (-earned.sum()).backward()
-        parameters = list(self.policy.actor.parameters())
-        norm = clip_grad_norm(parameters, 1.0, self.members)
+        norm = self.optimiser.clip_grad_norm(1.0)
         alive = self.guard.check(self.iteration, norm, earned.detach())
         self.optimiser.step(alive)
         self.iteration += 1

@@ -1,170 +1,229 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+import warp
 
+from pwm_bench.learning.adam_kernels import PIECE, _kernels
 from pwm_bench.learning.layers import PopulationMLP
-from pwm_bench.learning.optim import PopulationAdam, clip_grad_norm, linear_schedule, polyak_update
+from pwm_bench.learning.optim import PopulationAdam, linear_schedule, polyak_update
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.testing.company import one_thread
+from tests.rehearsal.mirror import DEVICE, rehearsal, to_cpu
 
 P, K = 3, 2
-SHAPES = ((P, 4, 3), (P, 1, 3), (P * K, 3, 2))
+SHAPES = ((P, 4, 3), (P, 1, 3), (P * K, 3, 2), (P, 2, PIECE))
 LR = torch.tensor([1e-2, 3e-2, 1e-3])
+DEVICES = pytest.mark.parametrize("device", ["cpu", DEVICE], ids=["torch's kernel", "our kernels"])
 
 
-def parameters(members: int = P) -> list[torch.nn.Parameter]:
+@pytest.fixture(autouse=True)
+def _rehearsal():
+    with rehearsal():
+        yield
+
+
+def parameters(device="cpu", dtype=torch.float32) -> list[torch.nn.Parameter]:
     generator = torch.Generator().manual_seed(0)
-    return [torch.nn.Parameter(torch.randn(s, generator=generator)) for s in SHAPES]
+    return [torch.nn.Parameter(torch.randn(s, generator=generator).to(device, dtype)) for s in SHAPES]
 
 
 def rows(parameter: torch.Tensor, p: int) -> torch.Tensor:
-    return parameter.detach().view(P, -1)[p]
+    return to_cpu(parameter.detach()).view(P, -1)[p]
 
 
 def fill_gradients(params, step: int, scale: float = 1.0) -> None:
     generator = torch.Generator().manual_seed(step + 1)
     for p in params:
-        p.grad = scale * torch.randn(p.shape, generator=generator)
+        p.grad = (scale * torch.randn(p.shape, generator=generator)).to(p.device, p.dtype)
 
 
-@pytest.mark.parametrize("lr", [2e-2, LR], ids=["shared", "per member"])
-@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.7, 0.95)])
-@pytest.mark.parametrize("alive", [None, torch.ones(P, dtype=torch.bool)], ids=["all", "mask"])
-@pytest.mark.parametrize("fused", [False, True], ids=["passes", "fused"])
-@pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_adam_equals_torch_adam_member_by_member(lr, betas, alive, fused, decay):
-    params = parameters()
-    optimiser = PopulationAdam(params, lr, betas, eps=1e-5, members=P, weight_decay=decay, fused=fused)
+@DEVICES
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("lr", "betas", "decay", "max_norm", "masked"),
+    [
+        (2e-2, (0.9, 0.999), 0.0, math.inf, False),
+        (LR, (0.7, 0.95), 0.3, 20.0, True),
+        (LR, (0.9, 0.999), 0.0, 20.0, False),
+        (2e-2, (0.0, 0.9), 0.3, math.inf, True),
+    ],
+)
+def test_adam_with_clipping_equals_torch_member_by_member(device, dtype, lr, betas, decay, max_norm, masked):
+    params = parameters(device, dtype)
+    optimiser = PopulationAdam(params, lr, betas, eps=1e-5, members=P, weight_decay=decay)
+    alive = torch.ones(P, dtype=torch.bool).to(device) if masked else None
     singles = []
     for p in range(P):
         own = [torch.nn.Parameter(rows(q, p).clone()) for q in params]
-        rate = float(lr[p]) if isinstance(lr, torch.Tensor) else lr
+        rate = float(lr[p] if isinstance(lr, torch.Tensor) else torch.tensor(lr))
         singles.append((own, torch.optim.AdamW(own, lr=rate, betas=betas, eps=1e-5, weight_decay=decay)))
     for step in range(20):
-        fill_gradients(params, step)
+        fill_gradients(params, step, scale=1.0 if step % 2 else 0.1)  # clipped and not
+        for p, (own, _) in enumerate(singles):
+            for q, r in zip(own, params, strict=True):
+                q.grad = rows(r.grad, p).clone()
+        norms = to_cpu(optimiser.clip_grad_norm(max_norm)) if max_norm < math.inf else None
         optimiser.step(alive)
         for p, (own, adam) in enumerate(singles):
-            for q, r in zip(own, params, strict=True):
-                q.grad = r.grad.view(P, -1)[p].clone()
+            norm = torch.nn.utils.clip_grad_norm_(own, max_norm)
+            if norms is not None:
+                torch.testing.assert_close(norms[p], norm, rtol=1e-5, atol=0.0)
             adam.step()
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-12
     for p, (own, _) in enumerate(singles):
         for q, r in zip(own, params, strict=True):
-            torch.testing.assert_close(rows(r, p), q.detach(), rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(rows(r, p), q.detach(), rtol=tolerance, atol=tolerance)
 
 
-def test_a_single_member_equals_torch_adam():
-    own = torch.nn.Parameter(torch.linspace(-1, 1, 12).view(1, 4, 3))
-    other = torch.nn.Parameter(own.detach().clone())
-    mine, torchs = PopulationAdam([own], 1e-2, members=1), torch.optim.Adam([other], lr=1e-2)
-    for step in range(10):
-        own.grad = torch.sin(own.detach() * (step + 1))
-        other.grad = own.grad.clone()
-        mine.step()
-        torchs.step()
-    torch.testing.assert_close(own, other)
-
-
-@pytest.mark.parametrize("fused", [False, True], ids=["passes", "fused"])
-def test_members_that_are_not_alive_are_left_untouched(fused):
-    params, free = parameters(), parameters()
-    optimiser = PopulationAdam(params, LR, members=P, fused=fused)
-    reference = PopulationAdam(free, LR, members=P)
-    alive = torch.tensor([True, False, True])
+@DEVICES
+def test_members_that_are_not_alive_are_left_untouched(device):
+    params, free = parameters(device), parameters(device)
+    optimiser, reference = (PopulationAdam(owner, LR, members=P) for owner in (params, free))
+    alive = torch.tensor([True, False, True]).to(device)
     before = [rows(q, 1).clone() for q in params]
     for step in range(5):
         for owner in (params, free):
             fill_gradients(owner, step)
         for q in params:
-            q.grad.view(P, -1)[1] = float("nan")
+            to_cpu(q.grad).view(P, -1)[1] = float("nan")
+        norm = to_cpu(optimiser.clip_grad_norm(1.0))
+        assert torch.isfinite(norm).tolist() == [True, False, True]
         optimiser.step(alive)
+        reference.clip_grad_norm(1.0)
         reference.step()
     for q, r, old in zip(params, free, before, strict=True):
         assert torch.equal(rows(q, 1), old)
         for p in (0, 2):
-            torch.testing.assert_close(rows(q, p), rows(r, p))
+            assert torch.equal(rows(q, p), rows(r, p))
+    state = to_cpu(optimiser.state_dict())
+    assert state["step"].tolist() == [5.0, 0.0, 5.0]
+    assert not state["moments"][:, 1].any()
+
+
+@DEVICES
+def test_no_gradient_counts_as_a_zero_one(device):
+    params, zeros = parameters(device), parameters(device)
+    optimiser, reference = (PopulationAdam(owner, LR, members=P) for owner in (params, zeros))
+    for step in range(2):
+        for owner, idle in ((params, None), (zeros, torch.zeros(SHAPES[2]).to(device))):
+            fill_gradients(owner, step)
+            owner[2].grad = idle if step else owner[2].grad
+        norms = [to_cpu(o.clip_grad_norm(1.0)) for o in (optimiser, reference)]
+        assert torch.equal(*norms)
+        optimiser.step()
+        reference.step()
+    for q, r in zip(params, zeros, strict=True):
+        assert torch.equal(to_cpu(q), to_cpu(r))
+
+
+@DEVICES
+def test_a_clip_is_of_the_next_step_only(device):
+    params, others = parameters(device), parameters(device)
+    optimiser, reference = (PopulationAdam(owner, LR, members=P) for owner in (params, others))
+    fill_gradients(params, 0)
+    optimiser.clip_grad_norm(1e-3)
+    optimiser.zero_grad()
+    for owner, steps in ((params, optimiser), (others, reference)):
+        fill_gradients(owner, 1)
+        steps.step()
+    for q, r in zip(params, others, strict=True):
+        assert torch.equal(to_cpu(q), to_cpu(r))
+
+
+def test_more_parameters_than_a_launch_takes():
+    shape = (2, 3)
+    params, others = ([torch.nn.Parameter(torch.ones(shape).to(d)) for _ in range(150)] for d in (DEVICE, "cpu"))
+    for owner in (params, others):
+        for number, p in enumerate(owner):
+            p.grad = torch.full(shape, number - 60.0).to(p.device)
+        optimiser = PopulationAdam(owner, 1e-2, members=2)
+        optimiser.clip_grad_norm(5.0)
+        optimiser.step()
+        assert to_cpu(optimiser.state_dict()["step"]).tolist() == [1.0, 1.0]
+    for q, r in zip(params, others, strict=True):
+        torch.testing.assert_close(to_cpu(q), to_cpu(r), rtol=1e-6, atol=1e-6)
+
+
+def test_a_step_takes_three_launches_on_a_gpu():
+    params = parameters(DEVICE)
+    optimiser = PopulationAdam(params, LR, members=P)
+    for clipped, expected in ((True, 3), (False, 2)):
+        fill_gradients(params, 0)
+        with rehearsal() as seen, seen.watching():
+            if clipped:
+                optimiser.clip_grad_norm(1.0)
+            optimiser.step()
+            assert seen.launches.total() == expected
+
+
+@pytest.mark.slow
+def test_the_kernels_compile_for_a_gpu(tmp_path):
+    for kernel in _kernels(torch.float32)[:3]:
+        warp.compile_aot_module(kernel.module, arch=90, module_dir=tmp_path)
+    assert len(list(tmp_path.glob("*.cubin"))) == 3
 
 
 def test_a_member_steps_by_itself_with_a_clipped_gradient():
     params, clipped = parameters(), parameters()
-    one, other = (PopulationAdam(owner, LR, members=P, fused=True) for owner in (params, clipped))
+    one, other = (PopulationAdam(owner, LR, members=P) for owner in (params, clipped))
+    alive, dead = torch.tensor([True, False]).unbind()
     for step in range(3):
         fill_gradients(params, step)
         fill_gradients(clipped, step, scale=0.25)
+        one.step_member(0, [torch.full_like(q, torch.nan).chunk(P)[0] for q in params], dead, torch.tensor(1.0))
         for member in range(P):
-            one.step_member(member, [q.grad.view(P, -1)[member] for q in params], clip=torch.tensor(0.25))
+            one.step_member(member, [q.grad.chunk(P)[member] for q in params], alive, torch.tensor(0.25))
         other.step()
     for q, r in zip(params, clipped, strict=True):
         torch.testing.assert_close(q, r)
 
 
-def test_adam_resumes_exactly():
-    params = parameters()
-    optimiser = PopulationAdam(params, LR, members=P)
-    fill_gradients(params, 0)
-    optimiser.step()
-    copies = [torch.nn.Parameter(q.detach().clone()) for q in params]
-    resumed = PopulationAdam(copies, 1.0, members=P)
-    resumed.load_state_dict(optimiser.state_dict())
-    for owner, steps in ((params, optimiser), (copies, resumed)):
-        fill_gradients(owner, 1)
-        steps.step()
-    for q, r in zip(params, copies, strict=True):
-        assert torch.equal(q, r)
+@DEVICES
+def test_parameters_that_moved_to_other_memory_are_followed(device):
+    params, others = parameters(device), parameters(device)
+    optimiser, reference = (PopulationAdam(owner, LR, members=P) for owner in (params, others))
+    for step in range(3):
+        for owner, steps in ((params, optimiser), (others, reference)):
+            fill_gradients(owner, step)
+            steps.step()
+        if device == "cpu":
+            params[0].data = params[0].data.clone()
+    for q, r in zip(params, others, strict=True):
+        assert torch.equal(to_cpu(q), to_cpu(r))
 
 
-@pytest.mark.parametrize("max_norm", [0.5, 1e3])
-def test_clipping_equals_torch_member_by_member(max_norm):
-    params = parameters()
-    fill_gradients(params, 0, scale=3.0)
-    singles = []
-    for p in range(P):
-        own = [torch.nn.Parameter(rows(q, p).clone()) for q in params]
-        for q, r in zip(own, params, strict=True):
-            q.grad = r.grad.view(P, -1)[p].clone()
-        singles.append((own, torch.nn.utils.clip_grad_norm_(own, max_norm)))
-    norms = clip_grad_norm(params, max_norm, P)
-    torch.testing.assert_close(norms, torch.stack([norm for _, norm in singles]))
-    for p, (own, _) in enumerate(singles):
-        for q, r in zip(own, params, strict=True):
-            torch.testing.assert_close(r.grad.view(P, -1)[p], q.grad)
+def test_a_step_is_a_change_that_autograd_sees():
+    for device in ("cpu", DEVICE):
+        params = parameters(device)
+        optimiser = PopulationAdam(params, LR, members=P)
+        used = params[0].square().sum()
+        optimiser.step()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            used.backward()
 
 
-def test_clipping_a_single_member_and_one_without_a_gradient():
-    own, idle = torch.nn.Parameter(torch.ones(1, 2, 2)), torch.nn.Parameter(torch.ones(1, 3))
-    own.grad = torch.full((1, 2, 2), 2.0)
-    torch.testing.assert_close(clip_grad_norm([own, idle], 1.0, 1), torch.tensor([4.0]))
-    torch.testing.assert_close(own.grad, torch.full((1, 2, 2), 0.5))
-
-
-def test_a_bad_gradient_shows_in_its_own_norm_only():
-    params = parameters()
-    fill_gradients(params, 0)
-    params[2].grad[2] = float("inf")  # row 2 is the first critic of member 1
-    norms = clip_grad_norm(params, 1.0, P)
-    assert torch.isfinite(norms).tolist() == [True, False, True]
-    assert all(torch.isfinite(q.grad.view(P, -1)[[0, 2]]).all() for q in params)
-
-
-@pytest.mark.parametrize("fused", [False, True], ids=["passes", "fused"])
-def test_a_member_trains_the_same_alone_and_in_company(fused):
+@DEVICES
+def test_a_member_trains_the_same_alone_and_in_company(device):
     """To the bit, in a crowd that fills the processor's vectors too."""
     seeds = tuple(range(20))
 
     def train(chosen: tuple[int, ...]) -> list[torch.Tensor]:
         members = len(chosen)
-        net = PopulationMLP(members, (3, 8, 1), "elu", "post", stream=MemberStream(chosen))
+        net = PopulationMLP(members, (3, 8, 1), "elu", "post", stream=MemberStream(chosen)).to(device)
         params = list(net.parameters())
-        optimiser = PopulationAdam(params, 1e-2, members=members, fused=fused)
+        optimiser = PopulationAdam(params, 1e-2, members=members)
         noise = MemberStream(chosen, name="noise")
         norms = []
         for _ in range(40):
-            x = noise.normal(16, 3)
+            x = noise.normal(16, 3).to(device)
             optimiser.zero_grad()
             (net(x).squeeze(-1) - x.sum(-1)).square().mean(1).sum().backward()
-            norms.append(clip_grad_norm(params, 1.0, members))
+            norms.append(optimiser.clip_grad_norm(1.0))
             optimiser.step()
-        return [*params, torch.stack(norms, dim=1)]
+        return to_cpu([*params, torch.stack(norms, dim=1)])
 
     with one_thread():
         together = train(seeds)
@@ -190,19 +249,25 @@ def test_polyak_update_goes_a_fraction_of_the_way_for_members_alive():
     torch.testing.assert_close(target, torch.zeros(2, 2))
 
 
-@pytest.mark.parametrize("fused", [False, True], ids=["passes", "fused"])
+@DEVICES
 @pytest.mark.parametrize("lr", [5e-4, LR], ids=["one rate", "a rate a member"])
-def test_goes_on_from_a_saved_state_to_the_same_bits(lr, fused):
+def test_goes_on_from_a_saved_state_to_the_same_bits(lr, device):
     """5e-4 is no float32, so a rate that was kept in double would come back another."""
-    params = [torch.nn.Parameter(torch.randn(P, 40, 3))]
-    copies = [torch.nn.Parameter(params[0].detach().clone())]
-    one, other = (PopulationAdam(owned, lr, members=P, fused=fused) for owned in (params, copies))
-    for resumed in (False, True):
-        if resumed:
-            other.load_state_dict(one.state_dict())
-        for _ in range(3):
-            for p in (params[0], copies[0]):
-                p.grad = p.detach().cos()
-            one.step()
-            other.step()
-        assert torch.equal(params[0], copies[0])
+    params, copies = parameters(device), parameters(device)
+    one, other = PopulationAdam(params, lr, members=P), PopulationAdam(copies, 1.0, members=P)
+
+    def train(owner, optimiser, steps):
+        for step in steps:
+            fill_gradients(owner, step)
+            optimiser.clip_grad_norm(10.0)
+            optimiser.step()
+
+    train(params, one, range(3))
+    with torch.no_grad():
+        for q, r in zip(copies, params, strict=True):
+            q.copy_(r)
+    other.load_state_dict(one.state_dict())
+    train(params, one, range(3, 6))
+    train(copies, other, range(3, 6))
+    for q, r in zip(params, copies, strict=True):
+        assert torch.equal(to_cpu(q), to_cpu(r))
