@@ -8,6 +8,9 @@ depend on how much is stored: whether a slice is sound is known once its last tr
 stays sound until its first transition is overwritten. Both happen in order of time, so the sound slices form
 a queue (a ring of their first transitions, per member), which `add` feeds at one end and expires at the other;
 `sample` picks a place in it. A queue is built, once, for each horizon that is asked for.
+
+The write head and all counts are numbers on the device that change in place: an `add` or a `sample` inside a captured
+CUDA graph goes on at every replay.
 """
 
 from __future__ import annotations
@@ -51,19 +54,19 @@ class _SliceQueue:
         self._starts_at = torch.zeros(length, members, 1, dtype=torch.int64, device=device)
         self._world = torch.arange(worlds, device=device)
 
-    def advance(self, slot: int, run: Tensor) -> None:
-        """Takes note of the time slot just written; ``run``, shape ``(P, B)``, as stored there."""
-        expired = self._starts_at[slot]
+    def advance(self, slot: Tensor, run: Tensor) -> None:
+        """Takes note of the time slot just written, int64 ``(1,)``; ``run``, shape ``(P, B)``, as stored there."""
+        expired = self._starts_at.index_select(0, slot).squeeze(0)
         self._oldest += expired
         self.count -= expired
-        expired.zero_()
-        self.append(torch.full((1,), slot, device=run.device), run.unsqueeze(0))
+        self._starts_at.index_fill_(0, slot, 0)
+        self.append(slot, run.unsqueeze(0))
 
     def append(self, slots: Tensor, run: Tensor) -> None:
         """Adds the slices that end in ``slots`` (int64 ``(F,)``, in order); ``run`` is ``(F, P, B)``."""
         sound = run >= self.horizon
         start = (slots - self.horizon + 1) % self._length
-        self._starts_at[start] = sound.sum(dim=2, keepdim=True)
+        self._starts_at.index_copy_(0, start, sound.sum(dim=2, keepdim=True))
         sound = sound.transpose(0, 1).flatten(1)
         rank = sound.cumsum(dim=1)
         place = torch.where(sound, (self._oldest + self.count + rank - 1) % self._size, self._size)
@@ -121,7 +124,7 @@ class SequenceReplay:
             "run": torch.zeros(rows, dtype=torch.int32, device=device),
         }
         self._current = torch.zeros(rows[1], dtype=torch.int32, device=device)
-        self._steps = 0
+        self._steps = torch.zeros(1, dtype=torch.int64, device=device)
         self._queues: dict[int, _SliceQueue] = {}
 
     @torch.no_grad()
@@ -149,21 +152,25 @@ class SequenceReplay:
         slot = self._steps % self.length
         row = {"obs": obs, "action": action, "reward": reward, "next_obs": next_obs, "terminated": terminated}
         for name, value in row.items():
-            target = self._data[name][slot]
-            target.copy_(value.reshape(target.shape))
+            target = self._data[name]
+            target.index_copy_(0, slot, value.reshape(1, *target.shape[1:]).to(target.dtype))
         run = self._current + 1
         if invalid is not None:
             run = torch.where(invalid.flatten(), 0, run)
-        self._data["run"][slot] = run
-        self._current = torch.where(done.flatten(), 0, run)
+        self._data["run"].index_copy_(0, slot, run.unsqueeze(0))
+        self._current.copy_(run).masked_fill_(done.flatten(), 0)
         self._steps += 1
         for queue in self._queues.values():
             queue.advance(slot, run.view(self.members, self.worlds))
 
     @property
     def stored(self) -> int:
-        """Transitions stored for each member."""
-        return min(self._steps, self.length) * self.worlds
+        """Transitions stored for each member. Asks the device."""
+        return self._filled * self.worlds
+
+    @property
+    def _filled(self) -> int:
+        return min(int(self._steps), self.length)
 
     def available(self, horizon: int) -> Tensor:
         """How many different slices of ``horizon`` transitions could be drawn now, int64 ``(P,)``."""
@@ -190,9 +197,8 @@ class SequenceReplay:
 
     def state_dict(self) -> dict[str, Any]:
         """What is stored (no more than that), and where the write head is."""
-        filled = min(self._steps, self.length)
-        data = {name: value[:filled] for name, value in self._data.items()}
-        return {"steps": self._steps, "current": self._current, **data}
+        data = {name: value[: self._filled] for name, value in self._data.items()}
+        return {"steps": int(self._steps), "current": self._current, **data}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` saved.
@@ -209,8 +215,8 @@ class SequenceReplay:
                     f"{(filled, *value.shape[1:])}: restore it with the same capacity and number of worlds"
                 )
             value[:filled] = state[name]
-        self._current = state["current"].to(self.device, copy=True)
-        self._steps = steps
+        self._current.copy_(state["current"])
+        self._steps.fill_(steps)
         self._queues.clear()
 
     def _queue(self, horizon: int) -> _SliceQueue:
@@ -218,11 +224,12 @@ class SequenceReplay:
             if not 1 <= horizon <= self.length:
                 raise UsageError(f"horizon={horizon}: must be between 1 and {self.length}, the steps kept per world")
             queue = _SliceQueue(horizon, self.members, self.worlds, self.length, self.device)
-            first = max(self._steps - self.length, 0)
-            steps = torch.arange(first, self._steps, device=self.device)
+            age = torch.arange(self.length, device=self.device)  # of a slot, from the oldest
+            steps = self._steps - self.length + age
             slots = steps % self.length
-            # A run that began before the oldest stored step is sound only from that step on.
-            run = torch.minimum(self._data["run"][slots], (steps - first + 1).unsqueeze(1))
+            # A run that began before the oldest stored step is sound only from that step on; none where nothing is.
+            longest = torch.minimum(age, steps).clamp(min=-1) + 1
+            run = torch.minimum(self._data["run"][slots], longest.unsqueeze(1))
             queue.append(slots, run.unflatten(1, (self.members, self.worlds)))
             self._queues[horizon] = queue
         return self._queues[horizon]

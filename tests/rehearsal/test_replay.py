@@ -17,13 +17,6 @@ from tests.rehearsal.learners import learner
 from tests.rehearsal.mirror import DEVICE, MirrorTensor, rehearsal, replay
 
 BEFORE = 3
-NOT_YET = {
-    "pwm": "the place in the replay buffer is a number of Python's",
-    "dmo": "the place in the replay buffer is a number of Python's",
-    "sac": "the place in the replay buffer is a number of Python's",
-    "flashsac": "the place in the replay buffer is a number of Python's",
-}
-"""Learners that no graph could replay yet, and why."""
 
 
 def held(value: Any, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, MirrorTensor]]:
@@ -75,13 +68,7 @@ def replayed(algorithm: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.T
         )
 
 
-@pytest.mark.parametrize(
-    "algorithm",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=NOT_YET[name]) if name in NOT_YET else ())
-        for name in algorithms()
-    ],
-)
+@pytest.mark.parametrize("algorithm", algorithms())
 def test_a_replay_is_the_next_update(algorithm: str) -> None:
     expected, found = replayed(algorithm)
     assert expected.keys() == found.keys()

@@ -166,7 +166,7 @@ def test_open_loop_acts_on_predicted_latents_and_trains_on_the_same_rollout() ->
     start = learner.env.detach().clone().unflatten(0, (1, WORLDS))
     stream = copy.deepcopy(learner._stream)
     model, actor = copy.deepcopy(learner.world_model), copy.deepcopy(learner._policy.actor)
-    first = learner._replay._steps
+    first = int(learner._replay._steps)
     learner.update()
     taken = learner._replay._data["action"][first : first + HORIZON]
     done = learner._replay._data["run"][first : first + HORIZON]
