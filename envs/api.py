@@ -83,6 +83,7 @@ class DifferentiableEnv:
         self.control_dt = simulator.timestep * simulator.substeps
         self.state: State
         self.obs: Tensor
+        self._kept: tuple[Tensor, ...] = ()
         self.reseed(seeds)
 
     def reseed(self, seeds: int | Sequence[int]) -> None:
@@ -175,6 +176,26 @@ class DifferentiableEnv:
         """Cuts the gradient history. Returns the current observation, shape ``(N, observation_dim)``."""
         self.state = self.state.detach()
         self.obs = self.obs.detach()
+        return self.obs
+
+    @torch.no_grad()
+    def settle(self) -> Tensor:
+        """Cuts the gradient history and puts the state where it was put last time, over what was there.
+
+        An update that ends so can be captured in a CUDA graph: the next one finds the state in the same memory.
+
+        Returns:
+            the current observation, shape ``(N, observation_dim)``.
+        """
+        now = (self.state.qpos, self.state.qvel, self.obs, self._episode, self._progress, self.invalid_count)
+        if not self._kept:
+            self._kept = tuple(x.clone() for x in now)
+        else:
+            for kept, value in zip(self._kept, now, strict=True):
+                if kept is not value:
+                    kept.copy_(value)
+        qpos, qvel, self.obs, self._episode, self._progress, self.invalid_count = self._kept
+        self.state = State(qpos, qvel)
         return self.obs
 
     def cut(self, worlds: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class Capabilities:
     task_constants: bool = False
     """Whether the constructor takes the task's constants, as ``contact``, ``limit`` and ``integrator``, and lets all
     geoms meet the ground. Others take contacts from the model, where each one is a constraint that costs time."""
+    graphable: bool = False
+    """Whether a step on a GPU, forward and backward, can be part of a captured CUDA graph."""
     quick_to_compile: bool = True
     """Whether another instance, in another precision, compiles within seconds."""
 

@@ -26,7 +26,7 @@ def dual_step(
     stiffness: Tensor,
     *,
     limit: float,
-    rate: float,
+    rate: float | Tensor,
     bounds: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
     """One step of multipliers and horizon, see above.
@@ -76,7 +76,7 @@ class AdaptiveHorizon(nn.Module):
         return (t + 1) % self.horizon.round().long() == 0
 
     @torch.no_grad()
-    def update(self, stiffness: Tensor, limit: float, rate: float, alive: Tensor) -> None:
+    def update(self, stiffness: Tensor, limit: float, rate: float | Tensor, alive: Tensor) -> None:
         """Takes in the stiffness ``(T, P)`` of a rollout; members that are not alive stay as they are."""
         horizon, multipliers = dual_step(
             self.horizon, self.multipliers, stiffness, limit=limit, rate=rate, bounds=self.bounds

@@ -56,7 +56,7 @@ class Learner(ValueLearner[Config]):
         self.adaptive = AdaptiveHorizon(self.members, (config.min_horizon, config.horizon), env.device)
         self._cuts: list[Tensor] = []
         self._stiffness: list[Tensor] = []
-        self._horizon_rate = config.horizon_learning_rate
+        self._horizon_rate = torch.zeros((), device=env.device)
 
     @property
     def _fixed(self) -> bool:
@@ -66,10 +66,10 @@ class Learner(ValueLearner[Config]):
         """What has a state, by name."""
         return super().parts() | {"adaptive": self.adaptive}
 
-    def set_learning_rates(self, progress: float) -> float:
-        """Sets the step sizes for a fraction of the budget. Returns the policy's."""
-        self._horizon_rate = linear_schedule(self.config.horizon_learning_rate, 0.0, progress)
-        return super().set_learning_rates(progress)
+    def set_learning_rates(self, progress: float) -> None:
+        """Sets the step sizes for a fraction of the budget."""
+        self._horizon_rate.fill_(linear_schedule(self.config.horizon_learning_rate, 0.0, progress))
+        super().set_learning_rates(progress)
 
     def roll_out(self) -> Rollout:
         """Rolls the policy out, as SHAC does."""

@@ -7,7 +7,7 @@ Source: Pomerleau, "ALVINN", NeurIPS 1988.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -24,12 +24,13 @@ from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, linear_schedule
 from pwm_bench.learning.prefetch import Prefetch
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.staged import StagedLearner
 from pwm_bench.world_model.dataset import Dataset, PairSampler
 
 __all__ = ["Cloner"]
 
 
-class Cloner:
+class Cloner(StagedLearner):
     """Trains the population.
 
     Args:
@@ -80,20 +81,27 @@ class Cloner:
         """Acts: ``(P, B, D)``, D at most the data's, to ``(P, B, action_dim)`` in [-1, 1], for any B."""
         return self._policy(F.pad(obs, (0, self._norm.mean.shape[1] - obs.shape[-1])).float())
 
-    def update(self) -> dict[str, Tensor]:
-        """One gradient step of every member. Returns metrics, each shape ``(P,)``."""
+    def begin(self) -> Hashable:
+        """Sets the step size and brings the data. All updates are of one kind."""
         config = self.config
         rate = linear_schedule(
             config.actor_learning_rate, config.final_learning_rate, self.iteration / config.iterations
         )
         self._optimiser.set_lr(rate)
         self.iteration += 1
-        obs, action = next(self._pairs)
+        self._guard.begin(self.iteration)
+        self._pairs.advance()
+        return "update"
+
+    def compute(self) -> dict[str, Tensor]:
+        """One gradient step of every member. Returns metrics, each shape ``(P,)``."""
+        config = self.config
+        obs, action = self._pairs.batch
         loss = imitation_loss(self._policy(obs), action, self._mask)
         self._optimiser.zero_grad()
         loss.sum().backward()
         norm = self._optimiser.clip_grad_norm(config.max_grad_norm_actor)
-        self._optimiser.step(alive=self._guard.check(self.iteration, loss, norm))
+        self._optimiser.step(alive=self._guard.check(self._guard.iteration, loss, norm))
         self.counters.gradient_steps += 1
         self.counters.policy_gradient_steps += 1
         return {"loss": loss.detach(), "grad_norm": norm}

@@ -11,7 +11,7 @@ action, and into the value at the end. All else is SHAC.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -65,6 +65,7 @@ class Learner(ValueLearner[Config]):
             env.dtype,
         )
         self.model_updates = 0
+        self._fits, self._acts = 0, True
         self._chain = env.obs
 
     def parts(self) -> dict[str, Any]:
@@ -85,25 +86,35 @@ class Learner(ValueLearner[Config]):
     def _filled(self) -> bool:
         return self.counters.env_steps >= self.config.initial_env_steps
 
-    def update(self) -> dict[str, Tensor]:
-        """Fits the model, then rolls out and learns from that. Returns metrics, each ``(P,)``.
+    def begin(self) -> Hashable:
+        """Sets the step sizes. The first iterations only act, and those after them only fit the model."""
+        super().begin()
+        missing = self.config.initial_model_updates - self.model_updates
+        self._fits = min(missing, _FIRST_UPDATES_AT_ONCE) if missing > 0 else self.config.model_updates
+        self._fits *= self._filled
+        self._acts = not self._filled or missing <= 0
+        return self._acts, self._fits
 
-        The first iterations only act, and those after them only fit the model.
-        """
+    def compute(self) -> dict[str, Tensor]:
+        """Fits the model, then rolls out and learns from that. Returns metrics, each ``(P,)``."""
         nothing = torch.full((self.members,), torch.nan, device=self.env.device)
         metrics = dict.fromkeys((*_POLICY_METRICS, *_MODEL_METRICS), nothing)
-        missing = self.config.initial_model_updates - self.model_updates
-        if self._filled and missing > 0:
-            metrics |= self.episodes.metrics() | {"invalid_worlds": self.env.invalid_count.to(torch.float32)}
-            metrics |= {"learning_rate": self.actor_optimiser.lr.clone()}
-            return metrics | self._fit_model(min(missing, _FIRST_UPDATES_AT_ONCE))
-        if self._filled:
-            metrics |= self._fit_model(self.config.model_updates)
-        return metrics | super().update()
+        if self._fits:
+            metrics |= self._fit_model(self._fits)
+        if self._acts:
+            return metrics | super().compute()
+        metrics |= self.episodes.metrics() | {"invalid_worlds": self.env.invalid_count.to(torch.float32)}
+        return metrics | {"learning_rate": self.actor_optimiser.lr.clone()}
+
+    def finish(self) -> None:
+        """Counts the model's updates, and the iteration if there was one of the policy."""
+        self.model_updates += self._fits
+        if self._acts:
+            super().finish()
 
     def learn(self, rollout: Rollout) -> dict[str, Tensor]:
         """Steps policy and critics, once the model has been fitted. Returns metrics, each ``(P,)``."""
-        return super().learn(rollout) if self._filled else {}
+        return super().learn(rollout) if self._fits else {}
 
     def take_step(self, t: int, action: Tensor) -> Step:
         """Executes actions in the simulator, without its gradient, and gives what follows the model's."""
@@ -138,9 +149,8 @@ class Learner(ValueLearner[Config]):
             self.model_optimiser.zero_grad()
             loss.sum().backward()
             norm = self.model_optimiser.clip_grad_norm(limit)
-            self.model_optimiser.step(alive=self.guard.check(self.iteration, loss.detach(), norm))
+            self.model_optimiser.step(alive=self.guard.check(self.guard.iteration, loss.detach(), norm))
             error = (next_obs - obs - mean.detach()).square().mean((1, 2)).sqrt()
             sums += torch.stack((loss.detach(), error, norm))
-        self.model_updates += updates
         self.counters.gradient_steps += updates
         return dict(zip(_MODEL_METRICS, sums / updates, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -75,8 +75,8 @@ class Learner(OffPolicyLearner):
         self._last_actor_metrics = torch.zeros(4, members, device=device)
         self.policy = Policy(networks.actor, precision=config.precision)
 
-    def update(self) -> dict[str, Tensor]:
-        """Takes some control steps in every world and learns after each. Returns metrics, each ``(P,)``."""
+    def begin(self) -> Hashable:
+        """Sets the step sizes. Kinds of updates differ in which of the gradient steps are the policy's, too."""
         config, progress = self.config, self.counters.env_steps / self._total_env_steps
         for optimiser, rate, share in (
             (self._critic_optimiser, config.critic_learning_rate, 1),
@@ -84,7 +84,12 @@ class Learner(OffPolicyLearner):
             (self._temperature_optimiser, config.temperature_learning_rate, config.policy_delay),
         ):
             optimiser.set_lr(cosine_schedule(rate, config.final_learning_rate, progress / share))
-        return super().update() | {"learning_rate": self._critic_optimiser.lr.clone()}
+        self._updates = self.counters.gradient_steps - self.counters.policy_gradient_steps  # the critics' own
+        return super().begin(), self._updates % config.policy_delay
+
+    def compute(self) -> dict[str, Tensor]:
+        """Takes some control steps in every world and learns after each. Returns metrics, each ``(P,)``."""
+        return super().compute() | {"learning_rate": self._critic_optimiser.lr.clone()}
 
     def explore(self, obs: Tensor) -> Tensor:
         """Samples the policy, by running statistics, with noise that is held for some steps."""
@@ -105,7 +110,7 @@ class Learner(OffPolicyLearner):
         sums = torch.zeros(len(self.metrics), self._shape[0], device=self.env.device)
         for batch in self.batches():
             if self._updates % self.config.policy_delay == 0:
-                self._last_actor_metrics = self._improve_policy(batch)
+                self._last_actor_metrics.copy_(self._improve_policy(batch))
                 self.counters.gradient_steps += 1
                 self.counters.policy_gradient_steps += 1
             sums += torch.cat((self._improve_critics(batch), self._last_actor_metrics))
@@ -160,7 +165,7 @@ class Learner(OffPolicyLearner):
         losses = self.actor_losses(batch)
         losses[:2].sum().backward(inputs=[*params, networks.log_alpha])
         norm = self._actor_optimiser.clip_grad_norm(torch.inf)
-        alive = self._guard.check(self._iteration, losses.detach().T, norm)
+        alive = self._guard.check(self._guard.iteration, losses.detach().T, norm)
         temperature = networks.log_alpha.detach().exp().squeeze(1)
         self._actor_optimiser.step(alive)
         project_weights(networks.actor)
@@ -175,7 +180,7 @@ class Learner(OffPolicyLearner):
         losses = self.critic_losses(batch)
         losses[0].sum().backward()
         norm = self._critic_optimiser.clip_grad_norm(torch.inf)
-        alive = self._guard.check(self._iteration, losses[0].detach(), norm)
+        alive = self._guard.check(self._guard.iteration, losses[0].detach(), norm)
         self._critic_optimiser.step(alive)
         project_weights(networks.critic)
         polyak_update(networks.target.parameters(), networks.critic.parameters(), self.config.tau, alive)
@@ -183,13 +188,12 @@ class Learner(OffPolicyLearner):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, the replay included."""
-        return super().state_dict() | {"updates": self._updates, "actor_metrics": self._last_actor_metrics}
+        return super().state_dict() | {"actor_metrics": self._last_actor_metrics}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` saved."""
         super().load_state_dict(state)
-        self._updates = int(state["updates"])
-        self._last_actor_metrics = state["actor_metrics"].clone()
+        self._last_actor_metrics.copy_(state["actor_metrics"])
 
     def parts(self) -> dict[str, Any]:
         """What has a state, by name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +21,7 @@ from pwm_bench.learning.optim import PopulationAdam, linear_schedule
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.returns import gae
+from pwm_bench.learning.staged import StagedLearner
 
 __all__ = ["Learner"]
 
@@ -52,7 +53,7 @@ class Batch(NamedTuple):
     target: Tensor
 
 
-class Learner:
+class Learner(StagedLearner):
     """PPO for a population of P members; see docs/ppo.md and `pwm_bench.learning.learner.Learner`.
 
     Args:
@@ -87,7 +88,7 @@ class Learner:
         self._episodes = EpisodeTracker(*self._shape, env.device)
         self._guard = MemberGuard(members, env.device)
         self._iteration = 0
-        self._obs = env.reset()
+        env.reset()
         self.policy = self.networks.policy(config.precision)
         # The only place where anything is compiled; the numbers are those of the plain function.
         self._losses = torch.compile(self._minibatch_losses) if config.compile else self._minibatch_losses
@@ -101,12 +102,21 @@ class Learner:
         """Acts deterministically: observations ``(P, B, obs)`` to actions ``(P, B, act)`` in [-1, 1]."""
         return self.policy(obs)
 
-    def update(self) -> dict[str, Tensor]:
+    def begin(self) -> Hashable:
+        """Sets the step size, where it is scheduled. All updates are of one kind."""
+        if self.config.schedule == "linear":
+            progress = self.counters.env_steps / self._total_env_steps
+            self._actor_optimiser.set_lr(linear_schedule(self.config.actor_learning_rate, 0.0, progress))
+        self._guard.begin(self._iteration)
+        return "update"
+
+    def finish(self) -> None:
+        """Counts the iteration."""
+        self._iteration += 1
+
+    def compute(self) -> dict[str, Tensor]:
         """Collects T steps of every world and learns from them. Returns metrics, each ``(P,)``."""
         config = self.config
-        if config.schedule == "linear":
-            progress = self.counters.env_steps / self._total_env_steps
-            self._actor_optimiser.set_lr(linear_schedule(config.actor_learning_rate, 0.0, progress))
         rollout = self._collect()
         batch, std = self._prepare(rollout)
         sums = torch.zeros(8, self._shape[0], device=self.env.device)
@@ -121,7 +131,7 @@ class Learner:
                 fields = [c if b.dim() == 3 else c.squeeze(-1) for c, b in zip(columns, batch, strict=True)]
                 sums += self._improve(Batch(*fields), std)
         self.networks.observations.update(rollout.obs)
-        self._iteration += 1
+        self.env.settle()
         steps = config.epochs * config.minibatches
         self.counters.env_steps += config.horizon * config.num_envs
         self.counters.gradient_steps += 2 * steps
@@ -144,7 +154,7 @@ class Learner:
         noise = self._noise.normal(self.config.horizon, self._shape[1], env.action_dim)
         steps = []
         for t in range(self.config.horizon):
-            obs = self._obs.unflatten(0, self._shape).float()
+            obs = env.obs.unflatten(0, self._shape).float()
             with autocast(self.config.precision, env.device):
                 mean, std = actor(self.networks.normalise(obs))
             action = mean + std * noise[:, t]
@@ -153,7 +163,6 @@ class Learner:
             rows = (step.final_obs.float(), step.reward.float(), step.terminated, step.truncated)
             final_obs, *rest = (x.unflatten(0, self._shape) for x in rows)
             steps.append(Rollout(obs, final_obs, mean, action, *rest))
-            self._obs = step.obs
         return Rollout(*(torch.stack(x, dim=1) for x in zip(*steps, strict=True)))
 
     @torch.no_grad()
@@ -202,7 +211,7 @@ class Learner:
         values = values.detach()
         actor_norm = self._actor_optimiser.clip_grad_norm(config.max_grad_norm_actor)
         critic_norm = self._critic_optimiser.clip_grad_norm(config.max_grad_norm_critic)
-        alive = self._guard.check(self._iteration, values.T, actor_norm, critic_norm)
+        alive = self._guard.check(self._guard.iteration, values.T, actor_norm, critic_norm)
         rate = self._actor_optimiser.lr.clone()
         if config.schedule == "adaptive":
             self._actor_optimiser.set_lr(self._adapted(rate, values[2]))
@@ -233,7 +242,6 @@ class Learner:
         self.env.load_state_dict(state["env"])
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        self._obs = self.env.detach()
 
     def _parts(self) -> dict[str, Any]:
         return {

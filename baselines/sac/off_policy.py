@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -16,6 +16,7 @@ from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceReplay
+from pwm_bench.learning.staged import StagedLearner
 
 __all__ = ["Batch", "OffPolicyConfig", "OffPolicyLearner"]
 
@@ -66,7 +67,7 @@ class OffPolicyConfig(Protocol):
         ...
 
 
-class OffPolicyLearner:
+class OffPolicyLearner(StagedLearner):
     """Base of the off-policy learners, for a population of P members.
 
     A subclass sets ``policy`` and has `explore` and `learn`; it may note what it needs of observations in `notice` and
@@ -103,7 +104,7 @@ class OffPolicyLearner:
         self._episodes = EpisodeTracker(*self._shape, device)
         self._guard = MemberGuard(members, device)
         self._iteration = 0
-        self._obs = env.reset()
+        env.reset()
 
     @property
     def alive(self) -> Tensor:
@@ -114,7 +115,17 @@ class OffPolicyLearner:
         """Acts deterministically: observations ``(P, B, obs)`` to actions ``(P, B, act)`` in [-1, 1]."""
         return self.policy(obs)
 
-    def update(self) -> dict[str, Tensor]:
+    def begin(self) -> Hashable:
+        """Says which iteration it is. Kinds of updates differ in how many of the steps are at random."""
+        self._guard.begin(self._iteration)
+        done = self.counters.env_steps // self._settings.num_envs
+        return max(0, min(self._settings.horizon, self._settings.seed_steps - done))
+
+    def finish(self) -> None:
+        """Counts the iteration."""
+        self._iteration += 1
+
+    def compute(self) -> dict[str, Tensor]:
         """Takes some control steps in every world and learns after each.
 
         Returns:
@@ -129,7 +140,7 @@ class OffPolicyLearner:
             if self.counters.env_steps >= seed_steps:
                 sums += self.learn()
                 updates += config.updates_per_step
-        self._iteration += 1
+        self.env.settle()
         return self._episodes.metrics() | dict(zip(self.metrics, sums / updates, strict=True))
 
     def explore(self, obs: Tensor) -> Tensor:
@@ -170,7 +181,7 @@ class OffPolicyLearner:
     def _act(self, *, explore: bool) -> None:
         """Takes one control step in every world, at random or by the policy, and stores it."""
         env = self.env
-        obs = self._obs.unflatten(0, self._shape).float()
+        obs = env.obs.unflatten(0, self._shape).float()
         self.notice(obs)
         if explore:
             action = 2.0 * self._actions.uniform(self._shape[1], env.action_dim) - 1.0
@@ -181,7 +192,6 @@ class OffPolicyLearner:
         # What comes next is the observation before any reset.
         self._replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)
         self._episodes.update(step.reward, step.done)
-        self._obs = step.obs
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, the replay included."""
@@ -192,7 +202,6 @@ class OffPolicyLearner:
         self._iteration = int(state["iteration"])
         for name, part in self.parts().items():
             part.load_state_dict(state[name])
-        self._obs = self.env.detach()
 
     def parts(self) -> dict[str, Any]:
         """What has a state, by name."""

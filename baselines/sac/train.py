@@ -115,13 +115,13 @@ class Learner(OffPolicyLearner):
         critic, value = self._critic_losses(batch)
         critic.sum().backward()  # members share no parameter, so the sum keeps them apart
         critic_norm = self._critic_optimiser.clip_grad_norm(self._max_norm_critic)
-        self._critic_optimiser.step(self._guard.check(self._iteration, critic.detach(), critic_norm))
+        self._critic_optimiser.step(self._guard.check(self._guard.iteration, critic.detach(), critic_norm))
 
         losses = self._actor_losses(batch)
         # The critics' weights get no gradient here: it would cost a third of the pass.
         losses[:2].sum().backward(inputs=[*self._actor_optimiser.params, networks.log_alpha])
         actor_norm = self._actor_optimiser.clip_grad_norm(self._max_norm_actor)
-        alive = self._guard.check(self._iteration, losses.detach().T, actor_norm)
+        alive = self._guard.check(self._guard.iteration, losses.detach().T, actor_norm)
         temperature = networks.log_alpha.detach().exp().squeeze(1)
         self._actor_optimiser.step(alive)
         self._temperature_optimiser.step(alive)

@@ -133,6 +133,6 @@ class Learner(ValueLearner[Config]):
         self.temperature_optimiser.zero_grad()
         loss.sum().backward()
         norm = self.temperature_optimiser.clip_grad_norm(self.config.max_grad_norm_temperature)
-        self.temperature_optimiser.step(alive=self.guard.check(self.iteration, norm))
+        self.temperature_optimiser.step(alive=self.guard.check(self.guard.iteration, norm))
         self.counters.gradient_steps += 1
         return metrics

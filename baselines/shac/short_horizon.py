@@ -7,7 +7,7 @@ the mixtures of gradients each change one thing in SHAC.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -26,6 +26,7 @@ from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, linear_schedule
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.staged import StagedLearner
 
 __all__ = ["Rollout", "ShortHorizonLearner"]
 
@@ -51,7 +52,7 @@ class Rollout:
     final_obs: Tensor
 
 
-class ShortHorizonLearner(Generic[C]):
+class ShortHorizonLearner(StagedLearner, Generic[C]):
     """Base of the learners that follow the gradient of short rollouts, for a population of P members.
 
     A subclass has `learn`, may replace `make_actor`, `take_step` and `act_noisily`, and names in `parts` what has to be
@@ -113,21 +114,30 @@ class ShortHorizonLearner(Generic[C]):
         """Members that have not diverged, bool ``(P,)``."""
         return self.guard.alive
 
-    def update(self) -> dict[str, Tensor]:
+    def begin(self) -> Hashable:
+        """Sets the step sizes. All updates are of one kind."""
+        self.set_learning_rates(self.counters.env_steps / self.total_env_steps)
+        self.guard.begin(self.iteration)
+        return "update"
+
+    def compute(self) -> dict[str, Tensor]:
         """One iteration: rollout, then learning from it. Returns metrics, each ``(P,)``."""
-        rate = self.set_learning_rates(self.counters.env_steps / self.total_env_steps)
         rollout = self.roll_out()
         metrics = self.learn(rollout)
         if self.config.normalize_observations:
             self.obs_norm.update(rollout.obs.transpose(0, 1))
         self.counters.env_steps += self.worlds * self.config.horizon
-        self.iteration += 1
+        self.env.settle()
         return {
             **self.episodes.metrics(),
             **metrics,
-            "learning_rate": torch.full((self.members,), rate, device=self.env.device),
+            "learning_rate": self.actor_optimiser.lr.clone(),
             "invalid_worlds": self.env.invalid_count.to(torch.float32),
         }
+
+    def finish(self) -> None:
+        """Counts the iteration."""
+        self.iteration += 1
 
     def act(self, obs: Tensor) -> Tensor:
         """Acts deterministically: ``(P, B, obs)`` to ``(P, B, act)``."""
@@ -149,11 +159,10 @@ class ShortHorizonLearner(Generic[C]):
         names = "env actor obs_norm return_norm actor_optimiser noise episodes guard counters"
         return {name: getattr(self, name) for name in names.split()}
 
-    def set_learning_rates(self, progress: float) -> float:
-        """Sets the step sizes for a fraction of the budget. Returns the policy's."""
+    def set_learning_rates(self, progress: float) -> None:
+        """Sets the step sizes for a fraction of the budget."""
         rate = linear_schedule(self.config.actor_learning_rate, self.config.final_learning_rate, progress)
         self.actor_optimiser.set_lr(rate)
-        return rate
 
     def normalise(self, obs: Tensor) -> Tensor:
         """Normalises observations ``(P, ..., obs)``, if that is wanted."""
@@ -219,7 +228,7 @@ class ShortHorizonLearner(Generic[C]):
         for parameter, grad in zip(self.actor_optimiser.params, grads, strict=True):
             parameter.grad = grad
         norm = self.actor_optimiser.clip_grad_norm(self.config.max_grad_norm_actor)
-        self.guard.check(self.iteration, loss.detach(), norm)
+        self.guard.check(self.guard.iteration, loss.detach(), norm)
         self.actor_optimiser.step(alive=self.guard.alive)
         self.env.detach()
         self.counters.gradient_steps += 1

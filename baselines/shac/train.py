@@ -59,11 +59,11 @@ class ValueLearner(ShortHorizonLearner[C]):
         parts = super().parts() | {name: getattr(self, name) for name in ("critic", "critic_optimiser", "shuffle")}
         return parts | ({"target": self.target} if self.config.target_critic else {})
 
-    def set_learning_rates(self, progress: float) -> float:
-        """Sets the step sizes for a fraction of the budget. Returns the policy's."""
+    def set_learning_rates(self, progress: float) -> None:
+        """Sets the step sizes for a fraction of the budget."""
         rate = linear_schedule(self.config.critic_learning_rate, self.config.final_learning_rate, progress)
         self.critic_optimiser.set_lr(rate)
-        return super().set_learning_rates(progress)
+        super().set_learning_rates(progress)
 
     def learn(self, rollout: Rollout) -> dict[str, Tensor]:
         """Steps the policy, then fits the critics. Returns metrics, each ``(P,)``."""
@@ -93,7 +93,7 @@ class ValueLearner(ShortHorizonLearner[C]):
         obs = self.normalise(rollout.obs.transpose(0, 1)).flatten(1, 2)  # [P, T B, obs]
         targets = targets.transpose(0, 1).flatten(1, 2)
         metrics = self.critic_passes(obs, targets)
-        self.guard.check(self.iteration, metrics["critic_loss"], metrics["critic_grad_norm"])
+        self.guard.check(self.guard.iteration, metrics["critic_loss"], metrics["critic_grad_norm"])
         if config.target_critic:
             polyak_update(self.target.parameters(), self.critic.parameters(), config.tau)
         self.counters.gradient_steps += config.critic_iterations * config.critic_minibatches

@@ -23,6 +23,7 @@ capabilities = Capabilities(
     package="warp-lang",
     stable_timestep=1.0 / 960.0,
     task_constants=True,
+    graphable=True,
 )
 
 __getattr__ = lazily(__name__, Simulator="simulator:SimulatorWarp", SimulatorWarp="simulator")

@@ -12,6 +12,7 @@ from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
 from pwm_bench.jobs.suite_spec import SuiteSpec
 from pwm_bench.learning.checks import check_at_least
+from pwm_bench.learning.graphed import check_setting, graphs_of
 from pwm_bench.learning.learner import GradientSource, Learner
 from pwm_bench.runs.job import Budget, EvaluationResult
 from pwm_bench.runs.stop import Stopped
@@ -40,9 +41,13 @@ class ExpertsSpec(SuiteSpec):
     """Settings of the learner; has ``iterations``."""
     evaluations: int = 6
     """Number of evaluations at evenly spaced iterations, the untrained and the final policy included."""
+    graphed: str = "auto"
+    """Whether updates are launched as CUDA graphs: ``"auto"``, ``"on"`` or ``"off"``; see
+    `pwm_bench.learning.graphed.graphs_of`. Not part of the id."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_setting(self.graphed)
         check_at_least("evaluations", self.evaluations, 2)
 
     @property
@@ -68,6 +73,7 @@ class ExpertsJob(LearnerJob):
     def __init__(self, spec: ExpertsSpec, learner: OfflineLearner, device: torch.device) -> None:
         self.device = device
         self.learner = learner
+        self.graphs = graphs_of(learner, spec.graphed, device)
         self.budget = Budget(unit="iterations", total=spec.config.iterations)
         self.evaluations = spec.evaluations
         self.precision = getattr(spec.config, "precision", "float32")
@@ -81,6 +87,7 @@ class ExpertsJob(LearnerJob):
 
     def describe(self, record: RunRecord) -> None:
         """Notes where gradients come from, and what learning rates change over."""
+        super().describe(record)
         record.gradient_source = self.learner.gradient_source
         if self.learner.iteration:
             length = self.learner.counters.gradient_steps * self.budget.total // self.learner.iteration

@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
+from pwm_bench.learning.graphed import Graphed
 from pwm_bench.learning.learner import Learner
 from pwm_bench.runs.job import Job
-from pwm_bench.store.schema import Counts
+from pwm_bench.store.schema import Counts, RunRecord
 
 __all__ = ["LearnerJob"]
 
@@ -20,9 +21,11 @@ class LearnerJob(Job):
 
     Attributes:
         learner: set by the subclass.
+        graphs: carries its updates out as CUDA graphs, where that is so.
     """
 
     learner: Learner
+    graphs: Graphed | None = None
 
     def counts(self) -> Counts:
         """The learner's counters."""
@@ -35,7 +38,11 @@ class LearnerJob(Job):
 
     def advance(self) -> Mapping[str, Tensor]:
         """One update of the learner."""
-        return self.learner.update()
+        return self.learner.update() if self.graphs is None else self.graphs.update()
+
+    def describe(self, record: RunRecord) -> None:
+        """Notes whether updates are launched as CUDA graphs."""
+        record.details["graphed"] = self.graphs is not None and not self.graphs.refused
 
     def state_dict(self) -> dict[str, Any]:
         """The learner's."""
@@ -44,3 +51,5 @@ class LearnerJob(Job):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores the learner."""
         self.learner.load_state_dict(dict(state))
+        if self.graphs is not None:
+            self.graphs.forget()

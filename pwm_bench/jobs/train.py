@@ -15,6 +15,7 @@ from pwm_bench.jobs.fingerprint import task_hash
 from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.jobs.policies import POLICY, PolicyFile, save_policy
 from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.learning.graphed import graphs_of
 from pwm_bench.learning.learner import OnlineLearner, differentiates_simulator
 from pwm_bench.runs.job import Budget, EvaluationResult, file_artifact
 from pwm_bench.store.schema import Artifact, GradientCheck, RunRecord, Schedule
@@ -47,6 +48,7 @@ class TrainJob(LearnerJob):
         self.learner: OnlineLearner = package.Learner(
             self.env, config, seeds=spec.seeds, total_env_steps=spec.env_steps
         )
+        self.graphs = graphs_of(self.learner, spec.graphed, self.device, self.env.simulator.capabilities)
         self.gradient_source = package.gradient_source
         self.budget = Budget(unit="env_steps", total=spec.env_steps, limits=spec.limits)
         self.evaluations = spec.evaluations
@@ -72,6 +74,7 @@ class TrainJob(LearnerJob):
 
     def describe(self, record: RunRecord) -> None:
         """Notes the task's fingerprint, where gradients come from, and what learning rates change over."""
+        super().describe(record)
         if record.task_hash is None:
             record.task_hash = task_hash(self.env)
         record.gradient_source = self.gradient_source

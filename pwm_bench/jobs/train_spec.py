@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 
 from pwm_bench import configs, registry
 from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.learning.graphed import check_setting
 from pwm_bench.learning.preset import Preset
 from pwm_bench.store.schema import Member
 from pwm_bench.store.spec import Spec
@@ -20,7 +21,7 @@ __all__ = ["LIMITS", "PRECISIONS", "RunSpec", "default_env_steps"]
 PRECISIONS = ("float32", "bfloat16")
 LIMITS = ("gradient_steps", "policy_gradient_steps", "cpu_seconds")
 """Units of `RunSpec.limits`."""
-_PLAIN = ("task", "simulator", "algorithm", "precision", "device", "study")
+_PLAIN = ("task", "simulator", "algorithm", "precision", "device", "graphed", "study")
 """Fields that are names."""
 _DEFAULT_ENV_STEPS = {"cartpole": 200_000, "double_pendulum": 200_000, "hopper": 300_000, "ant": 2_000_000}
 
@@ -66,6 +67,9 @@ class RunSpec(Spec):
     over which schedules still run. ``{"cpu_seconds": 60}`` ends after a minute of the processor's training time."""
     device: str = "auto"
     """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `pwm_bench.envs.resolve_device`."""
+    graphed: str = "auto"
+    """Whether updates are launched as CUDA graphs: ``"auto"``, ``"on"`` or ``"off"``; see
+    `pwm_bench.learning.graphed.graphs_of`. Not part of the id."""
     study: str = "single"
     """Folder that the run is filed under."""
     asked: tuple[Preset, Mapping[str, Any]] | None = field(default=None, compare=False, repr=False)
@@ -98,6 +102,7 @@ class RunSpec(Spec):
             if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0.0 < limit < math.inf:
                 raise UsageError(f"limits: {unit}={limit!r}: must be a positive number")
         self.check_place(self.device)
+        check_setting(self.graphed)
 
     @classmethod
     def create(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,36 +25,52 @@ class MemberGuard:
     Attributes:
         alive: bool ``(P,)``.
         diverged_at: iteration at which a member was frozen, int64 ``(P,)``; -1 while it is alive.
+        iteration: the present one, int64 ``()``, for learners that say it once an update, with `begin`: their updates
+            can be captured in a CUDA graph.
     """
 
     def __init__(self, members: int, device: torch.device | str = "cpu") -> None:
         self.alive = torch.ones(members, dtype=torch.bool, device=device)
         self.diverged_at = torch.full((members,), -1, dtype=torch.int64, device=device)
+        self.iteration = torch.zeros((), dtype=torch.int64, device=device)
+
+    def begin(self, iteration: int) -> None:
+        """Says which iteration it is."""
+        self.iteration.fill_(iteration)
 
     @torch.no_grad()
-    def check(self, iteration: int, *values: Tensor) -> Tensor:
+    def check(self, iteration: int | Tensor, *values: Tensor) -> Tensor:
         """Freezes the members for which any value is not finite.
 
         Args:
-            iteration: recorded for members that are frozen now.
+            iteration: recorded for members that are frozen now; a number or an int64 scalar on the device.
             values: losses, gradient norms, parameters: leading axis P (or P * K).
 
         Returns:
             `alive` after the check, bool ``(P,)``.
         """
         members = self.alive.shape[0]
-        sound = torch.stack([torch.isfinite(v.reshape(members, -1)).all(dim=1) for v in values]).all(dim=0)
-        self.diverged_at.masked_fill_(self.alive & ~sound, iteration)
+        rows = [v.reshape(members, -1) for v in values]
+        largest = torch.linalg.vector_norm(rows[0] if len(rows) == 1 else torch.cat(rows, 1), math.inf, dim=1)
+        sound = largest < math.inf  # not where it is NaN
+        self._note(self.diverged_at, self.alive > sound, iteration)
         self.alive &= sound
         return self.alive
 
     @torch.no_grad()
-    def check_member(self, member: int, iteration: int, *values: Tensor) -> Tensor:
+    def check_member(self, member: int, iteration: int | Tensor, *values: Tensor) -> Tensor:
         """`check` for one member, whose values are scalars. Returns whether it is alive, a boolean scalar."""
         alive = self.alive[member]
         sound = torch.isfinite(torch.stack(values)).all()
-        self.diverged_at[member].masked_fill_(alive & ~sound, iteration)
+        self._note(self.diverged_at[member], alive & ~sound, iteration)
         return alive.logical_and_(sound)
+
+    @staticmethod
+    def _note(diverged_at: Tensor, frozen: Tensor, iteration: int | Tensor) -> None:
+        if isinstance(iteration, Tensor):  # `masked_fill_` would read the tensor on the host
+            torch.where(frozen, iteration, diverged_at, out=diverged_at)
+        else:
+            diverged_at.masked_fill_(frozen, iteration)
 
     @torch.no_grad()
     def zero_dead_gradients(self, params: Iterable[Tensor]) -> None:

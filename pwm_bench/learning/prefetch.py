@@ -1,4 +1,7 @@
-"""Batches drawn ahead: one visit to the data serves several updates."""
+"""Batches drawn ahead: one visit to the data serves several updates.
+
+The batch in use lies in the same memory from one update to the next, so that an update can be captured in a CUDA graph.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ __all__ = ["Prefetch"]
 
 
 class Prefetch:
-    """Draws for several updates together and hands the batches out one by one.
+    """Draws for several updates together and hands the batches out one by one, in `batch`.
 
     Args:
         draw: called with the stream and B; returns tensors of shape ``(P, B, ...)``.
@@ -35,17 +38,23 @@ class Prefetch:
         dtype: torch.dtype = torch.float32,
         ahead: int = 16,
     ) -> None:
-        self._draw, self._stream, self._batch, self._ahead = draw, stream, batch, ahead
+        self._draw, self._stream, self._rows, self._ahead = draw, stream, batch, ahead
         self._device, self._dtype = device, dtype
         self._ready: list[tuple[Tensor, ...]] = []
+        self.batch: tuple[Tensor, ...] = ()
+        """The batch in use, each tensor of shape ``(P, batch, ...)``; empty before the first."""
 
-    def __next__(self) -> tuple[Tensor, ...]:
-        """The next batch, each tensor of shape ``(P, batch, ...)``."""
+    def advance(self) -> None:
+        """Puts the next batch in the place of the one in use."""
         if not self._ready:
-            drawn = self._draw(self._stream, self._ahead * self._batch)
-            columns = (x.to(self._device, self._dtype, non_blocking=True).split(self._batch, dim=1) for x in drawn)
+            drawn = self._draw(self._stream, self._ahead * self._rows)
+            columns = (x.to(self._device, self._dtype, non_blocking=True).split(self._rows, dim=1) for x in drawn)
             self._ready = list(zip(*columns, strict=True))
-        return self._ready.pop(0)
+        following = self._ready.pop(0)
+        if not self.batch:
+            self.batch = tuple(torch.empty(x.shape, device=x.device, dtype=x.dtype) for x in following)
+        for place, values in zip(self.batch, following, strict=True):
+            place.copy_(values)
 
     def state_dict(self) -> dict[str, Any]:
         """The stream, and the batches not handed out yet."""

@@ -57,7 +57,12 @@ class CriticFit:
         self._gradients = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def run(
-        self, latents: Tensor, targets: Tensor, orders: Sequence[Tensor | None], minibatches: int, iteration: int
+        self,
+        latents: Tensor,
+        targets: Tensor,
+        orders: Sequence[Tensor | None],
+        minibatches: int,
+        iteration: int | Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Goes through the states once for each order, and steps on every part of them.
 
@@ -83,7 +88,7 @@ class CriticFit:
         losses, norms = torch.stack(results, 1)
         return losses, norms
 
-    def _step(self, member: int, x: Tensor, y: Tensor, iteration: int) -> Tensor:
+    def _step(self, member: int, x: Tensor, y: Tensor, iteration: int | Tensor) -> Tensor:
         """One gradient step on states ``(n, D)``. Returns loss and norm, shape ``(2,)``."""
         loss = self._differentiate(member, x, y)
         norm = self._gradient.norm()

@@ -118,6 +118,11 @@ class PolicyTrainer:
         """Optimiser steps that one `update` takes."""
         return 1 + self.config.critic_iterations * self.config.critic_minibatches
 
+    @property
+    def learning_rates(self) -> Tensor:
+        """The actors' step sizes, shape ``(P,)``."""
+        return self._actor_optimiser.lr.clone()
+
     def set_learning_rates(self, actor: float, critic: float) -> None:
         """Changes Adam's step sizes."""
         self._actor_optimiser.set_lr(actor)
@@ -128,7 +133,7 @@ class PolicyTrainer:
         obs: Tensor,
         noise: Tensor,
         *,
-        iteration: int,
+        iteration: int | Tensor,
         real_step: Callable[[Tensor], RealStep] | None = None,
         regulariser: Callable[[], Tensor] | None = None,
         experience: Experience | None = None,
@@ -182,7 +187,9 @@ class PolicyTrainer:
         last = self.target.minimum(latents[:, -1:])
         return torch.cat((before, last), dim=1).to(self._dtype).transpose(0, 1)
 
-    def _step_actor(self, rollout: Rollout, values: Tensor, added: Tensor | None, iteration: int) -> dict[str, Tensor]:
+    def _step_actor(
+        self, rollout: Rollout, values: Tensor, added: Tensor | None, iteration: int | Tensor
+    ) -> dict[str, Tensor]:
         config = self.config
         done, terminated, survival = (
             None if x is None else x.transpose(0, 1) for x in (rollout.done, rollout.terminated, rollout.survival)
@@ -242,7 +249,7 @@ class PolicyTrainer:
         targets = td_lambda(rewards, values, terminated, truncated, gamma=self._gamma, lam=self.config.lam)
         return latents.flatten(1, 2), targets.transpose(0, 1).flatten(1)
 
-    def _step_critics(self, latents: Tensor, targets: Tensor, iteration: int) -> dict[str, Tensor]:
+    def _step_critics(self, latents: Tensor, targets: Tensor, iteration: int | Tensor) -> dict[str, Tensor]:
         config = self.config
         if self._fit is not None:
             size, passes = targets.shape[1], range(config.critic_iterations)

@@ -15,7 +15,7 @@ as in the released single-task code, which differs where `Config` says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -30,6 +30,7 @@ from pwm_bench.learning.optim import linear_schedule
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceReplay
+from pwm_bench.learning.staged import StagedLearner
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.imagination import RealStep
 from pwm_bench.pwm.networks import policy_of
@@ -76,7 +77,7 @@ def _pad(x: Tensor, rows: int) -> Tensor:
     return torch.cat((x, x.new_zeros(x.shape[0], rows, *x.shape[2:])), dim=1)
 
 
-class Learner:
+class Learner(StagedLearner):
     """Trains a population of PWM agents, each on its share of an environment's worlds.
 
     Args:
@@ -124,7 +125,7 @@ class Learner:
         )
         self._episodes = EpisodeTracker(members, worlds, device)
         self._iteration = 0
-        self._pretrained_updates = 0
+        self._pretrained_updates = self._pretrains = 0
         self._replay_ready = False
 
         # Compilation, in one place. Networks are compiled, not rollouts: unrolled over H steps the graph takes
@@ -150,22 +151,31 @@ class Learner:
         """Acts without noise: ``(P, B, observation_dim)`` to ``(P, B, action_dim)`` in [-1, 1], for any B."""
         return self.policy(obs)
 
-    def update(self) -> dict[str, Tensor]:
+    def begin(self) -> Hashable:
+        """Sets the step sizes. An iteration gathers data, only trains the model, or is a whole one."""
+        self._iteration += 1
+        self._guard.begin(self._iteration)
+        self._set_learning_rates()
+        missing = self.config.pretrain_updates - self._pretrained_updates
+        self._pretrains = min(max(missing, 0), _PRETRAIN_UPDATES_AT_ONCE) if self._ready() else 0
+        return self._replay_ready, self._pretrains
+
+    def finish(self) -> None:
+        """Counts the model's first updates."""
+        self._pretrained_updates += self._pretrains
+
+    def compute(self) -> dict[str, Tensor]:
         """Runs one iteration. Returns metrics, each shape ``(P,)``; NaN for what this iteration did not do."""
         config = self.config
-        self._iteration += 1
-        rates = self._set_learning_rates()
         nothing = torch.full((self._members,), torch.nan, device=self.env.device)
-        metrics = dict.fromkeys(_METRICS, nothing) | {"learning_rate": nothing.new_full((self._members,), rates)}
-        if not self._ready():
+        metrics = dict.fromkeys(_METRICS, nothing) | {"learning_rate": self._policy.learning_rates}
+        if not self._replay_ready:
             if config.pretrain_actions == "random":
                 self._explore()
             else:
                 self._collect()
-        elif self._pretrained_updates < config.pretrain_updates:
-            updates = min(config.pretrain_updates - self._pretrained_updates, _PRETRAIN_UPDATES_AT_ONCE)
-            metrics |= self._train_model(updates)
-            self._pretrained_updates += updates
+        elif self._pretrains:
+            metrics |= self._train_model(self._pretrains)
         elif config.open_loop:
             # The rollout that acts is the one that trains, so the model must not change in between.
             obs = self._observations()
@@ -177,6 +187,7 @@ class Learner:
             experience = self._experience(chunk) if config.critic_states == "real" else None
             for _ in range(config.policy_updates):
                 metrics |= self._train_policy(*self._starts(chunk), experience)
+        self.env.settle()
         return metrics | self._episodes.metrics()
 
     def _ready(self) -> bool:
@@ -187,14 +198,13 @@ class Learner:
             self._replay_ready = enough and bool((self._replay.available(horizon) > 0).all())
         return self._replay_ready
 
-    def _set_learning_rates(self) -> float:
+    def _set_learning_rates(self) -> None:
         config = self.config
         progress = self.counters.env_steps / self._total_env_steps
         starts = (config.world_model.learning_rate, config.actor_learning_rate, config.critic_learning_rate)
         model, actor, critic = (linear_schedule(start, config.final_learning_rate, progress) for start in starts)
         self._model_trainer.set_learning_rate(model)
         self._policy.set_learning_rates(actor, critic)
-        return actor
 
     def _observations(self) -> Tensor:
         return self.env.detach().unflatten(0, (self._members, self._worlds))
@@ -267,7 +277,7 @@ class Learner:
         metrics: dict[str, Tensor] = {}
         for _ in range(updates):
             batch = self._replay.sample(self._stream, config.batch_size, config.horizon)
-            metrics = self._model_trainer.step(*batch, iteration=self._iteration)
+            metrics = self._model_trainer.step(*batch, iteration=self._guard.iteration)
         self.counters.gradient_steps += updates
         return metrics
 
@@ -278,7 +288,9 @@ class Learner:
         real_step: Callable[[Tensor], RealStep] | None,
         experience: Experience | None = None,
     ) -> dict[str, Tensor]:
-        metrics = self._policy.update(obs, noise, iteration=self._iteration, real_step=real_step, experience=experience)
+        metrics = self._policy.update(
+            obs, noise, iteration=self._guard.iteration, real_step=real_step, experience=experience
+        )
         self.counters.gradient_steps += self._policy.gradient_steps
         self.counters.policy_gradient_steps += 1
         self.counters.imagined_steps += obs.shape[1] * self.config.horizon

@@ -55,7 +55,12 @@ class SimulatorToy:
     """Semi-implicit Euler on a unit mass pushed with ``4 x ctrl`` newtons, in plain torch."""
 
     capabilities = Capabilities(
-        name="toy", gradient="exact", contact="none", package="torch", stable_timestep=PointMass.control_dt
+        name="toy",
+        gradient="exact",
+        contact="none",
+        package="torch",
+        stable_timestep=PointMass.control_dt,
+        graphable=True,
     )
     name = capabilities.name
     substeps = 1

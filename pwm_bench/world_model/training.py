@@ -95,7 +95,7 @@ class WorldModelTrainer:
         self._optimiser.set_lr(value)
 
     def step(
-        self, obs: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, *, iteration: int
+        self, obs: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, *, iteration: int | Tensor
     ) -> dict[str, Tensor]:
         """Takes one gradient step on a batch of sequences.
 

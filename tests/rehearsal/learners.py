@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
@@ -28,45 +27,40 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "rpo": _CRITIC | {"epochs": 3},
     "ivwh": _CRITIC,
     "dmo": _CRITIC
-    | {"hidden_model": (16, 8), "model_batch_size": 16, "model_updates": 3, "initial_env_steps": 30}
+    | {"hidden_model": (16, 8), "model_batch_size": 16, "model_updates": 3, "initial_env_steps": 20}
     | {"initial_model_updates": 7, "replay_capacity": 400},
     "ppo": _SHORT | {"epochs": 2, "minibatches": 2, "hidden_critic": (16,)},
     "sac": _STORED | {"hidden_actor": (8,), "hidden_critic": (8,)},
-    "flashsac": _STORED | {"width_actor": 8, "width_critic": 8, "blocks": 1, "atoms": 11},
+    "flashsac": _STORED | {"horizon": 4, "width_actor": 8, "width_critic": 8, "blocks": 1, "atoms": 11},
 }
 UPDATES = 4
-"""Updates of a rehearsal; the last is watched. All learners learn by then."""
+"""Updates of a rehearsal; the last is watched. All learners learn by then, and all but DMO for the third time."""
 
 LAUNCHES: dict[str, int] = {
-    "pwm": 2464,
-    "shac": 1436,
-    "ahac": 1612,
-    "sapo": 1849,
-    "dmo": 2248,
-    "rpo": 1726,
-    "ivwh": 1555,
-    "apg": 1090,
-    "ppo": 1621,
-    "flashsac": 5286,
-    "sac": 2854,
+    "pwm": 2409,
+    "shac": 1423,
+    "ahac": 1600,
+    "sapo": 1830,
+    "dmo": 2215,
+    "rpo": 1693,
+    "ivwh": 1542,
+    "apg": 1087,
+    "ppo": 1568,
+    "flashsac": 4042,
+    "sac": 2771,
 }
 """Kernels that a GPU launches in that update of two members on the point mass."""
 
 
-def learner(algorithm: str, device: torch.device | str = "cpu", *, constant_rates: bool = False) -> Any:
+def learner(algorithm: str, device: torch.device | str = "cpu") -> Any:
     """A learner of two members at that size.
 
     Args:
         algorithm: its name.
         device: of everything.
-        constant_rates: without a schedule of learning rates.
     """
     package: Any = learner_package(algorithm)
     config = tiny_config() if algorithm == "pwm" else package.Config(**SETTINGS[algorithm])
-    if constant_rates and config.scheduled:
-        names = {field.name for field in dataclasses.fields(config)}
-        rates = names & {"actor_learning_rate", "critic_learning_rate", "final_learning_rate"}
-        config = dataclasses.replace(config, **dict.fromkeys(rates, 1e-3))
     return make(package.Learner, config, (0, 1), device=device)
 
 

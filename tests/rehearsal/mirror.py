@@ -8,6 +8,7 @@ where the host would wait for the device. It counts the kernels that a GPU would
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -17,14 +18,12 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
-__all__ = ["DEVICE", "MirrorError", "Rehearsal", "rehearsal", "replay", "to_cpu"]
+__all__ = ["DEVICE", "MirrorError", "RecordedGraph", "Rehearsal", "rehearsal", "to_cpu"]
 
-Tape = list[tuple[Any, Any, Any, Any]]
-"""Operations with their arguments and results, in order."""
 _NAME = "mirror"
 _ROOT = Path(__file__).parents[2]
 _OURS = ("pwm_bench", "envs", "baselines", "tests")
@@ -75,23 +74,14 @@ class Rehearsal:
         launches: kernels by operation.
         copies: copies between host and device by operation.
         doubles: operations in float64 by the place in our code that asked.
-        tape: operations with their arguments and results, while they are recorded.
+        tape: where operations are recorded, during a capture.
     """
 
     watched: bool = False
     launches: Counter[str] = field(default_factory=Counter)
     copies: Counter[str] = field(default_factory=Counter)
     doubles: Counter[str] = field(default_factory=Counter)
-    tape: Tape | None = None
-
-    @contextlib.contextmanager
-    def recording(self) -> Iterator[Tape]:
-        """Writes every operation down, as the capture of a CUDA graph does."""
-        self.tape = []
-        try:
-            yield self.tape
-        finally:
-            self.tape = None
+    tape: RecordedGraph | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -154,14 +144,85 @@ def rehearsal() -> Iterator[Rehearsal]:
         torch.__future__.set_swap_module_params_on_conversion(before)
 
 
-def replay(tape: Tape) -> None:
-    """Carries out again what was recorded, from and into the same memory, as the launch of a CUDA graph does."""
-    for func, args, kwargs, out in tape:
-        again = func(*args, **kwargs)
-        taken = {x.untyped_storage().data_ptr() for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)}
-        for old, new in zip(tree_flatten(out)[0], tree_flatten(again)[0], strict=True):
-            if isinstance(old, torch.Tensor) and old.untyped_storage().data_ptr() not in taken:
-                old.untyped_storage().copy_(new.untyped_storage())  # also where elements share memory
+class RecordedGraph:
+    """What `pwm_bench.learning.graphed` needs of a CUDA graph: operations in order, carried out on the same memory.
+
+    As with a CUDA graph, nothing has happened after the capture: what was written is as it was before, and what was
+    made in it holds nothing (NaN, -1) until the first replay. A copy between host and device is refused in it.
+    """
+
+    def __init__(self) -> None:
+        self._operations: list[tuple[Any, Any, Any, list[tuple[torch.Tensor, int]]]] = []
+        self._written: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+        self._made: dict[int, torch.UntypedStorage] = {}
+
+    def __len__(self) -> int:
+        return len(self._operations)
+
+    def warm_up(self) -> contextlib.AbstractContextManager[None]:
+        """Context of the updates before the capture."""
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def capture(self) -> Iterator[None]:
+        """Records every operation, and takes back what they did."""
+        _seen.tape = self
+        try:
+            yield
+        finally:
+            _seen.tape = None
+            for storage, before in self._written.values():
+                storage.copy_(before)
+            for storage in self._made.values():
+                torch.empty(0, dtype=torch.uint8).set_(storage).fill_(255)  # type: ignore[call-overload]
+            self._written.clear()
+
+    def carry_out(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Computes an operation and records it.
+
+        Args:
+            func: operation on CPU tensors.
+            args: its arguments.
+            kwargs: likewise.
+        """
+        inputs: list[torch.Tensor] = []
+        _unwrapped((args, *kwargs.values()), inputs)
+        given = {x.untyped_storage().data_ptr() for x in inputs}
+        for x in _written(func, args, kwargs):
+            storage = x.untyped_storage()
+            if storage.data_ptr() not in self._made:
+                self._written.setdefault(storage.data_ptr(), (storage, storage.clone()))
+        out = func(*args, **kwargs)
+        news = []
+        for place, x in enumerate(tree_flatten(out)[0]):
+            if isinstance(x, torch.Tensor) and x.untyped_storage().data_ptr() not in given:
+                self._made[x.untyped_storage().data_ptr()] = x.untyped_storage()
+                news.append((x, place))
+        if news or not hasattr(func, "_schema") or func._schema.is_mutable:  # a view stays one
+            self._operations.append((func, args, kwargs, news))
+        return out
+
+    def replay(self) -> None:
+        """Carries the operations out."""
+        for func, args, kwargs, news in self._operations:
+            again = func(*args, **kwargs)
+            if news:
+                results = tree_flatten(again)[0]
+                for made, place in news:
+                    if made.is_contiguous():
+                        made.copy_(results[place])
+                    else:  # elements may share memory
+                        made.untyped_storage().copy_(results[place].untyped_storage())
+
+
+def _written(func: Any, args: Any, kwargs: Any) -> Iterator[torch.Tensor]:
+    """The tensors that an operation writes to."""
+    if not hasattr(func, "_schema"):
+        return
+    for number, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            given = args[number] if number < len(args) else kwargs.get(argument.name)
+            yield from (x for x in tree_flatten(given)[0] if isinstance(x, torch.Tensor))
 
 
 def _is_ours(device: Any) -> bool:
@@ -172,47 +233,66 @@ def _place() -> str:
     """The line of our code that asked, or ``backward``."""
     frame = sys._getframe(2)
     while frame is not None:
-        file = Path(frame.f_code.co_filename)
-        inside = file.relative_to(_ROOT).parts if file.is_relative_to(_ROOT) else ("",)
-        if inside[0] in _OURS and "rehearsal" not in inside:
-            return f"{file.relative_to(_ROOT)}:{frame.f_lineno}"
+        file = _our_file(frame.f_code.co_filename)
+        if file:
+            return f"{file}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return "backward"
 
 
+@functools.cache
+def _our_file(name: str) -> str:
+    """The path within the project; empty for what is outside, and for the rehearsal itself."""
+    file = Path(name)
+    inside = file.relative_to(_ROOT).parts if file.is_relative_to(_ROOT) else ("",)
+    return str(file.relative_to(_ROOT)) if inside[0] in _OURS and "rehearsal" not in inside else ""
+
+
 def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    flat, _ = tree_flatten((args, kwargs))
-    mirrors = [x for x in flat if isinstance(x, MirrorTensor)]
-    host = [x for x in flat if isinstance(x, torch.Tensor) and not isinstance(x, MirrorTensor)]
-    name = func._schema.name.split("::")[1]
+    flat: list[torch.Tensor] = []
+    real_args, real_kwargs = _unwrapped(args, flat), {name: _unwrapped(x, flat) for name, x in kwargs.items()}
+    mirrors = [x for x in flat if type(x) is MirrorTensor]
+    host = [x for x in flat if type(x) is not MirrorTensor]
+    name = _name(func)
     made_here = _is_ours(kwargs.get("device"))
     crosses = name in _CROSSES
     if mirrors and not crossing_allowed(name, host, crosses):
         raise MirrorError(f"{name}: tensors on the device and on the CPU at {_place()}")
-    if _seen.watched:
+    if _seen.watched or _seen.tape is not None:
         _watch(name, args, mirrors, host, crosses, made_here)
-    real_args, real_kwargs = to_cpu(args), to_cpu(dict(kwargs))
     if made_here:
         real_kwargs["device"] = torch.device("cpu")
     if "pin_memory" in real_kwargs:
         real_kwargs["pin_memory"] = False
-    out = func(*real_args, **real_kwargs)
-    if _seen.tape is not None and (mirrors or made_here):
-        _seen.tape.append((func, real_args, real_kwargs, out))
+    recorded = _seen.tape is not None and (mirrors or made_here)
+    out = (_seen.tape.carry_out if recorded else _call)(func, real_args, real_kwargs)
     leaves = kwargs.get("device") is not None and not made_here
     inside = isinstance(args[0], MirrorTensor) if name == "copy_" else made_here or (bool(mirrors) and not leaves)
     if not inside:
         return out
     if _seen.watched:
         _count(name, args, flat, out)
-    given = {id(x.held): x for x in mirrors}  # in place: the wrapper that was given comes back
+    return _wrapped(out, {id(x.held): x for x in mirrors})
 
-    def wrapped(x: Any) -> Any:
-        if not isinstance(x, torch.Tensor):
-            return x
-        return given[id(x)] if id(x) in given else MirrorTensor(x)
 
-    return tree_map(wrapped, out)
+def _unwrapped(value: Any, found: list[torch.Tensor]) -> Any:
+    """The value with the tensors that the device holds; notes those that were given."""
+    if isinstance(value, torch.Tensor):
+        found.append(value)
+        return value.held if type(value) is MirrorTensor else value
+    return type(value)(_unwrapped(x, found) for x in value) if type(value) in (tuple, list) else value
+
+
+def _wrapped(value: Any, given: dict[int, torch.Tensor]) -> Any:
+    """The value with tensors on the device; after an operation in place the tensor that was given comes back."""
+    if isinstance(value, torch.Tensor):
+        return given.get(id(value)) if id(value) in given else MirrorTensor(value)
+    return type(value)(_wrapped(x, given) for x in value) if type(value) in (tuple, list) else value
+
+
+@functools.cache
+def _name(func: Any) -> str:
+    return func._schema.name.split("::")[1]  # type: ignore[no-any-return]
 
 
 def crossing_allowed(name: str, host: list[torch.Tensor], crosses: bool) -> bool:
@@ -225,7 +305,17 @@ def _watch(name: str, args: Any, mirrors: list[Any], host: list[Any], crosses: b
     if name in _WAITS or masked or (crosses and mirrors and not made_here and name == "_to_copy" and not _stays(args)):
         raise MirrorError(f"{name}: the host waits for the device at {_place()}")
     if crosses and host and (mirrors or made_here):
-        _seen.copies[name] += 1
+        _crossing(name)
+
+
+def _crossing(name: str) -> None:
+    if _seen.tape is not None:
+        raise MirrorError(f"{name}: a copy between host and device in a capture at {_place()}")
+    _seen.copies[name] += 1
+
+
+def _call(func: Any, args: Any, kwargs: Any) -> Any:
+    return func(*args, **kwargs)
 
 
 def _stays(args: Any) -> bool:
@@ -233,15 +323,16 @@ def _stays(args: Any) -> bool:
     return isinstance(args[0], MirrorTensor)
 
 
-def _count(name: str, args: Any, flat: list[Any], out: Any) -> None:
+def _count(name: str, args: Any, flat: list[torch.Tensor], out: Any) -> None:
     if name in _VIEWS:
         return
     launches = _SEVERAL.get(name, 1)
     if name.startswith("_foreach"):
         launches = _of_list(name, args)
     _seen.launches[name] += launches
-    outs, _ = tree_flatten(out)
-    if any(isinstance(x, torch.Tensor) and x.dtype == torch.float64 and x.dim() for x in (*flat, *outs)):
+    made: list[torch.Tensor] = []
+    _unwrapped(out, made)
+    if any(x.dtype == torch.float64 and x.dim() for x in (*flat, *made)):
         _seen.doubles[_place()] += 1
 
 
@@ -259,8 +350,7 @@ class _Dispatch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if any(issubclass(t, MirrorTensor) for t in types) or _is_ours(kwargs.get("device")):
-            with _disable_current_modes():
-                return _compute(func, args, kwargs)
+            return _compute(func, args, kwargs)
         return func(*args, **kwargs)
 
 
@@ -274,11 +364,11 @@ class _Factories(TorchFunctionMode):
             out = func(*args, **kwargs)
             if not _is_ours(device):
                 return out if device is None else out.to(device)
-            if _seen.watched:
-                _seen.copies["tensor"] += 1
+            if _seen.watched or _seen.tape is not None:
+                _crossing("tensor")
             return out if isinstance(out, MirrorTensor) else MirrorTensor(out.detach())
         if func in (torch.Tensor.tolist, torch.Tensor.numpy) and isinstance(args[0], MirrorTensor):
-            if _seen.watched:
+            if _seen.watched or _seen.tape is not None:
                 raise MirrorError(f"{func.__name__}: the host waits for the device at {_place()}")
             return func(args[0].held)
         return func(*args, **kwargs)

@@ -1,16 +1,22 @@
-"""Learners as a GPU would run them: the same numbers, no wait of the host, no more launches than the table has."""
+"""Learners as a GPU would run them: the same numbers, no wait of the host, no more launches than the table has; and as
+graphs, by the code that captures and replays them on a GPU."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 import torch
 
 from pwm_bench.baselines.shac import losses
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.graphed import GRAPHS, Graphed, check_setting, graphs_of
 from pwm_bench.registry import algorithms
+from pwm_bench.testing.toy import SimulatorToy
 from tests.rehearsal.learners import LAUNCHES, UPDATES, learner
-from tests.rehearsal.mirror import DEVICE, MirrorError, rehearsal, to_cpu
+from tests.rehearsal.mirror import DEVICE, MirrorError, RecordedGraph, rehearsal, to_cpu
+from tests.rehearsal.one_gpu import gpus
 
 IN_DOUBLE = ("learning/normalise.py", "learning/optim.py", "learning/random.py", "envs/random.py",
              "flashsac/statistics.py", "pwm/policy.py")  # fmt: skip
@@ -20,26 +26,41 @@ TOLERANCE = 1e-4
 
 @pytest.mark.parametrize("algorithm", algorithms())
 def test_an_update_on_the_device(algorithm: str) -> None:
+    """It gives the CPU's numbers, makes nobody wait, launches what the table says, and goes as a graph to the bit."""
+    updates = UPDATES + (algorithm == "dmo")
     agent = learner(algorithm)
-    expected = [agent.update() for _ in range(UPDATES)]
+    expected = [agent.update() for _ in range(updates)]
     with rehearsal() as seen:
-        mirrored = learner(algorithm, DEVICE)
-        found = [to_cpu(mirrored.update()) for _ in range(UPDATES - 1)]
+        mirrored, replayed = learner(algorithm, DEVICE), learner(algorithm, DEVICE)
+        found = [mirrored.update() for _ in range(updates - 1)]
         with seen.watching():
-            found.append(to_cpu(mirrored.update()))
+            found.append(mirrored.update())
         launches, copies, doubles = seen.launches.total(), dict(seen.copies), dict(seen.doubles)
-        weights = to_cpu(dict(mirrored.policy.state_dict()))
-    for ours, theirs in zip(found, expected, strict=True):
+        graphed = Graphed(replayed, RecordedGraph, warm_up=1)
+        again = [graphed.update() for _ in range(updates)]
+        weights = dict(mirrored.policy.state_dict())
+        assert different(to_cpu(weights), to_cpu(dict(replayed.policy.state_dict()))) == []
+        assert different(*(to_cpu(x.env.state_dict()) for x in (mirrored, replayed))) == []
+    for ours, theirs, other in zip(to_cpu(found), expected, to_cpu(again), strict=True):
         assert ours.keys() == theirs.keys()
         for name, value in theirs.items():
             torch.testing.assert_close(ours[name], value, rtol=TOLERANCE, atol=1e-6, equal_nan=True, msg=name)
+        assert different(other, ours) == []
     for name, value in agent.policy.state_dict().items():
-        torch.testing.assert_close(weights[name], value, rtol=TOLERANCE, atol=1e-6, msg=name)
+        torch.testing.assert_close(to_cpu(weights[name]), value, rtol=TOLERANCE, atol=1e-6, msg=name)
+    assert graphed.captured == 1
+    assert replayed.counters == mirrored.counters == agent.counters
     assert copies == {}, f"{algorithm}: copies between host and device in an update"
     assert [place for place in doubles if not place.split(":")[0].endswith(IN_DOUBLE)] == []
     assert launches == LAUNCHES[algorithm], (
         f"{algorithm}: {launches} launches; change the table in tests/rehearsal/learners.py if that is meant"
     )
+
+
+def different(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> list[str]:
+    """Names of the tensors that are not equal to the bit, NaN aside."""
+    assert found.keys() == expected.keys()
+    return [name for name in expected if not torch.equal(*(torch.nan_to_num(x[name]) for x in (found, expected)))]
 
 
 def planted(monkeypatch: pytest.MonkeyPatch, fault: Any) -> Any:
@@ -80,3 +101,82 @@ def test_more_launches_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.MonkeyPatch.context() as none:
         usual = planted(none, lambda returns: returns)
     assert planted(monkeypatch, more) >= usual + 50
+
+
+def test_what_stands_still_in_a_graph_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number that the host computes, and a state that moves to other memory: a replay does not go on."""
+    segment_returns, calls = losses.segment_returns, [0]
+
+    def counting(*arguments: Any, **options: Any) -> torch.Tensor:
+        calls[0] += 1
+        return segment_returns(*arguments, **options) * (1.0 + calls[0] % 4)
+
+    def differ() -> list[str]:
+        calls[0] = 0
+        with rehearsal():
+            eager, other = learner("shac", DEVICE), learner("shac", DEVICE)
+            graphed = Graphed(other, RecordedGraph, warm_up=1)
+            for agent in (eager, graphed):
+                calls[0] = 0
+                for _ in range(3):
+                    agent.update()
+            return different(*(to_cpu(dict(x.policy.state_dict())) for x in (eager, other)))
+
+    assert differ() == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pwm_bench.envs.api.DifferentiableEnv.settle", lambda env: env.detach())
+        assert differ()
+    monkeypatch.setattr("pwm_bench.baselines.shac.short_horizon.segment_returns", counting)
+    assert differ()
+
+
+def test_a_copy_from_the_host_in_a_capture_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "pwm_bench.baselines.shac.train.critic_loss", lambda v, t: (v - t.unsqueeze(1)).square().mean((1, 2)) * _one()
+    )
+    with rehearsal():
+        graphed = Graphed(learner("shac", DEVICE), RecordedGraph, warm_up=1)
+        graphed.update()
+        with pytest.raises(MirrorError, match="a copy between host and device in a capture"):
+            graphed.update()
+
+
+def _one() -> torch.Tensor:
+    return torch.tensor([1.0], device=DEVICE)
+
+
+def test_an_update_that_cannot_be_captured_goes_on_without(caplog: pytest.LogCaptureFixture) -> None:
+    class Refusing(RecordedGraph):
+        def capture(self) -> Any:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    with rehearsal():
+        eager, other = learner("apg", DEVICE), learner("apg", DEVICE)
+        graphed = Graphed(other, Refusing, warm_up=1)
+        for _ in range(3):
+            assert different(*(to_cpu(x.update()) for x in (graphed, eager))) == []
+    assert (graphed.captured, graphed.refused) == (0, 1)
+    assert other.counters == eager.counters
+    assert "could not be captured: operation not permitted" in caplog.text
+
+
+def test_where_updates_go_as_graphs() -> None:
+    agent, cpu, gpu = learner("apg"), torch.device("cpu"), torch.device("cuda", 0)
+    may = SimulatorToy.capabilities
+    may_not = dataclasses.replace(may, name="other", graphable=False)
+    with gpus(), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(GRAPHS, "cuda", lambda device: RecordedGraph)
+        assert graphs_of(agent, "auto", gpu, may) is not None
+        assert graphs_of(agent, "on", gpu) is not None
+        assert graphs_of(agent, "off", gpu, may) is None
+        assert graphs_of(agent, "auto", gpu, may_not) is None
+        assert graphs_of(object(), "auto", gpu) is None
+        with pytest.raises(UsageError, match=r"graphed=on: a step of simulator 'other' cannot be captured"):
+            graphs_of(agent, "on", gpu, may_not)
+        with pytest.raises(UsageError, match=r"graphed=on: this learner's update is not in stages"):
+            graphs_of(object(), "on", gpu)
+    assert graphs_of(agent, "auto", cpu, may) is None
+    with pytest.raises(UsageError, match=r"graphed=on: there are no CUDA graphs on 'cpu'"):
+        graphs_of(agent, "on", cpu, may)
+    with pytest.raises(UsageError, match=r"unknown setting of graphed 'onn'.*on"):
+        check_setting("onn")

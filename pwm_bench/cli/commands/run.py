@@ -91,6 +91,8 @@ class Run:
     """Folder to file the run under."""
     device: Device = None
     """auto (a GPU if every library that computes here sees one), cpu, cuda or cuda:N."""
+    graphed: Annotated[str | None, option("auto|on|off", "auto")] = None
+    """Launch updates as CUDA graphs: auto (on a GPU, where the simulator permits), on or off."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
     checkpoint_seconds: Annotated[float, option("S", "60")] = 60.0
@@ -154,7 +156,9 @@ class Run:
             reason = getattr(error, "strerror", None) or "not a text file"
             raise UsageError(f"{self.spec}: cannot be read ({reason}); give the path of a spec file") from None
         spec = read_spec(text, source=str(self.spec))
-        changes = {name: getattr(self, name) for name in ("device", "study") if getattr(self, name) is not None}
+        changes = {
+            name: getattr(self, name) for name in ("device", "graphed", "study") if getattr(self, name) is not None
+        }
         return cast("Spec", replace(cast("Any", spec), **changes)) if changes else spec
 
     def _from_options(self) -> RunSpec:
@@ -164,7 +168,7 @@ class Run:
         if self.task is None or self.algorithm is None:
             missing = "--task" if self.task is None else "--algorithm"
             raise UsageError(f"{missing} is missing: e.g. pwm-bench run --task hopper --algorithm shac")
-        names = ("precision", "study", "device", "evaluations", "evaluation_episodes", "env_steps")
+        names = ("precision", "study", "device", "graphed", "evaluations", "evaluation_episodes", "env_steps")
         budgets = [parse_budget(self.budget)] if self.budget is not None else []
         budgets += [("cpu_seconds", self.max_seconds)] if self.max_seconds is not None else []
         spec = RunSpec.create(

@@ -7,7 +7,7 @@ Source: Georgiev et al., "PWM: Policy Learning with Multi-Task World Models", IC
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -23,6 +23,7 @@ from pwm_bench.learning.optim import linear_schedule
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.prefetch import Prefetch
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.staged import StagedLearner
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.policy import PolicyTrainer
 from pwm_bench.world_model.multitask.frozen import TaskModel
@@ -50,7 +51,7 @@ class Examples(Protocol):
         ...
 
 
-class Extractor:
+class Extractor(StagedLearner):
     """Trains the population.
 
     Args:
@@ -137,8 +138,8 @@ class Extractor:
         with autocast(self.config.precision, obs.device):
             return self._policy.actor.deterministic(self.model.encode(obs.to(self._dtype)))
 
-    def update(self) -> dict[str, Tensor]:
-        """One actor step and the critics' steps of every member. Returns metrics, each shape ``(P,)``."""
+    def begin(self) -> Hashable:
+        """Sets the step sizes and brings the data. All updates are of one kind."""
         config = self.config
         progress = self.iteration / config.iterations
         actor, critic = (
@@ -147,10 +148,19 @@ class Extractor:
         )
         self._policy.set_learning_rates(actor, critic)
         self.iteration += 1
-        (obs,) = next(self._starts)
+        self._guard.begin(self.iteration)
+        self._starts.advance()
+        if self._examples is not None:
+            self._examples.advance()
+        return "update"
+
+    def compute(self) -> dict[str, Tensor]:
+        """One actor step and the critics' steps of every member. Returns metrics, each shape ``(P,)``."""
+        config = self.config
+        (obs,) = self._starts.batch
         noise = self._stream.normal(config.horizon, config.batch_size, self._action_dim, dtype=self._dtype)
-        imitated = None if self._examples is None else self._imitation(*next(self._examples))
-        metrics = self._policy.update(obs, noise, iteration=self.iteration, regulariser=imitated)
+        imitated = None if self._examples is None else self._imitation(*self._examples.batch)
+        metrics = self._policy.update(obs, noise, iteration=self._guard.iteration, regulariser=imitated)
         self.counters.gradient_steps += self._policy.gradient_steps
         self.counters.policy_gradient_steps += 1
         self.counters.imagined_steps += config.batch_size * config.horizon

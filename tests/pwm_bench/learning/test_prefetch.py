@@ -17,27 +17,43 @@ def _prefetch(calls: list[int], **options) -> Prefetch:
     return Prefetch(draw, MemberStream(SEEDS, name="test"), 4, device=torch.device("cpu"), ahead=3, **options)
 
 
+def _next(batches: Prefetch) -> tuple[torch.Tensor, ...]:
+    batches.advance()
+    return tuple(x.clone() for x in batches.batch)
+
+
 def test_batches_are_those_of_one_draw_for_several() -> None:
     calls: list[int] = []
     batches = _prefetch(calls)
-    found = [next(batches) for _ in range(4)]
+    found = [_next(batches) for _ in range(4)]
     assert calls == [12, 12]
     stream = MemberStream(SEEDS, name="test")
     whole = stream.normal(12, 2)
     assert torch.equal(torch.cat([x for x, _ in found[:3]], dim=1), whole)
     assert torch.equal(found[1][1], 10 * whole[:, 4:8, 0])
     assert torch.equal(found[3][0], stream.normal(12, 2)[:, :4])
-    assert next(_prefetch([], dtype=torch.float64))[0].dtype == torch.float64
+    assert _next(_prefetch([], dtype=torch.float64))[0].dtype == torch.float64
 
 
 def test_a_restored_one_goes_on_in_the_middle_of_a_draw() -> None:
     first, second = _prefetch([]), _prefetch([])
     for _ in range(2):
-        next(first)
+        first.advance()
     second.load_state_dict(first.state_dict())
     for _ in range(5):
-        for ours, theirs in zip(next(first), next(second), strict=True):
+        for ours, theirs in zip(_next(first), _next(second), strict=True):
             assert torch.equal(ours, theirs)
     fresh, untouched = _prefetch([]), _prefetch([])
     fresh.load_state_dict(untouched.state_dict())  # nothing drawn yet
-    assert torch.equal(next(fresh)[0], next(untouched)[0])
+    assert torch.equal(_next(fresh)[0], _next(untouched)[0])
+
+
+def test_the_batch_in_use_stays_where_it_is() -> None:
+    batches = _prefetch([])
+    batches.advance()
+    x, y = batches.batch
+    before = x.clone()
+    batches.advance()
+    assert batches.batch[0] is x
+    assert batches.batch[1] is y
+    assert not torch.equal(x, before)

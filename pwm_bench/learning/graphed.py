@@ -1,0 +1,213 @@
+"""The one place where whole updates become CUDA graphs: some updates to warm up, one capture, then replays.
+
+An update of small networks is a few thousand kernels of some microseconds each, and the host needs longer to launch
+them than the device to compute them. A graph launches all of them at once. What it computes is what the learner's
+`compute` computes, to the bit: the same kernels on the same memory.
+
+The rehearsal of the tests puts a recorder of operations where `torch.cuda.CUDAGraph` is, so that this code runs without
+a GPU.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from pwm_bench.envs.capability import Capabilities
+from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.learning.staged import StagedLearner
+
+__all__ = ["GRAPHS", "SETTINGS", "CudaGraph", "Graph", "Graphed", "check_setting", "graphs_of"]
+
+_LOG = logging.getLogger("pwm_bench")
+SETTINGS = ("auto", "on", "off")
+
+_KINDS = 16
+"""Kinds of updates with a graph of their own; each keeps the memory of an update."""
+
+
+class Graph(Protocol):
+    """Kernels that were captured and can be launched again."""
+
+    def capture(self) -> Any:
+        """Context in which kernels are captured and not carried out."""
+        ...
+
+    def warm_up(self) -> Any:
+        """Context of the updates before the capture."""
+        ...
+
+    def replay(self) -> None:
+        """Launches them, on the memory that they were captured with."""
+        ...
+
+
+class CudaGraph:
+    """A `torch.cuda.CUDAGraph`, with the streams that its capture asks for.
+
+    Args:
+        device: a GPU.
+        pool: memory that graphs share whose replays follow each other.
+    """
+
+    def __init__(self, device: torch.device, pool: Any = None) -> None:
+        self._device, self._pool = device, pool
+        self._graph = torch.cuda.CUDAGraph()
+        self._side = torch.cuda.Stream(device)
+
+    @contextmanager
+    def warm_up(self) -> Iterator[None]:
+        """Puts kernels on a stream of their own, as a capture does, and lets the present stream wait for them."""
+        side = self._side
+        side.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(side):
+            yield
+        torch.cuda.current_stream(self._device).wait_stream(side)
+
+    def capture(self) -> Any:
+        """Context in which kernels are captured and not carried out. Other threads may go on with their copies."""
+        return torch.cuda.graph(self._graph, pool=self._pool, capture_error_mode="thread_local")
+
+    def replay(self) -> None:
+        """Launches them."""
+        self._graph.replay()
+
+
+def _cuda_graphs(device: torch.device) -> Callable[[], Graph]:
+    """Makes graphs of one learner."""
+    return partial(CudaGraph, device, torch.cuda.graph_pool_handle())
+
+
+GRAPHS: dict[str, Callable[[torch.device], Callable[[], Graph]]] = {"cuda": _cuda_graphs}
+"""What makes the graphs of a device, by its type; elsewhere there are none."""
+
+
+def check_setting(graphed: str) -> None:
+    """Checks the setting that runs have.
+
+    Raises:
+        UsageError: it is none of `SETTINGS`.
+    """
+    if graphed not in SETTINGS:
+        raise unknown("setting of graphed", graphed, SETTINGS)
+
+
+def graphs_of(
+    learner: Any, graphed: str, device: torch.device, simulator: Capabilities | None = None
+) -> Graphed | None:
+    """What carries a learner's updates out as graphs.
+
+    Args:
+        learner: any; one whose update is not in stages has none.
+        graphed: ``"auto"`` (where it can be), ``"on"`` or ``"off"``.
+        device: where it computes.
+        simulator: what it acts in while it learns, if it does.
+
+    Returns:
+        None where `update` of the learner itself is to be called.
+
+    Raises:
+        UsageError: it is ``"on"`` where it cannot be.
+    """
+    obstacle = None
+    if device.type not in GRAPHS:
+        obstacle = f"there are no CUDA graphs on '{device.type}'"
+    elif simulator is not None and not simulator.graphable:
+        obstacle = f"a step of simulator '{simulator.name}' cannot be captured"
+    elif not isinstance(learner, StagedLearner):
+        obstacle = "this learner's update is not in stages (pwm_bench.learning.staged)"
+    if obstacle and graphed == "on":
+        raise UsageError(f"graphed=on: {obstacle}; leave it at auto")
+    return None if obstacle or graphed == "off" else Graphed(learner, GRAPHS[device.type](device))
+
+
+@dataclass(slots=True)
+class _Kind:
+    """Updates of one kind so far."""
+
+    graph: Graph
+    eager: int = 0
+    captured: bool = False
+    refused: bool = False
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Graphed:
+    """Carries out a learner's updates, as graphs once they repeat.
+
+    The first updates of a kind run as they are, and are updates like any other. The next is captured, which computes
+    nothing, and replayed; so are all that follow. Where an update cannot be captured, a warning says so, and updates
+    of its kind go on as they are.
+
+    Args:
+        learner: whose updates.
+        graph: makes an empty graph; that of the learner's GPU.
+        warm_up: eager updates of a kind before its capture, at least 1: libraries take their workspaces in them.
+    """
+
+    def __init__(self, learner: StagedLearner, graph: Callable[[], Graph], *, warm_up: int = 3) -> None:
+        self._learner = learner
+        self._warm_up = warm_up
+        self._new_graph = graph
+        self._kinds: dict[Hashable, _Kind] = {}
+
+    @property
+    def captured(self) -> int:
+        """How many kinds of updates have a graph."""
+        return sum(kind.captured for kind in self._kinds.values())
+
+    @property
+    def refused(self) -> int:
+        """How many kinds of updates could not be captured and go on without."""
+        return sum(kind.refused for kind in self._kinds.values())
+
+    def update(self) -> dict[str, Tensor]:
+        """Runs one iteration. Returns metrics, each of shape ``(P,)``, left on the device."""
+        name = self._learner.begin()
+        metrics = self._compute(name)
+        self._learner.finish()
+        return metrics
+
+    def forget(self) -> None:
+        """Drops all graphs, after something has put the learner's state elsewhere."""
+        self._kinds.clear()
+
+    def _compute(self, name: Hashable) -> dict[str, Tensor]:
+        learner = self._learner
+        if name is None or (name not in self._kinds and len(self._kinds) == _KINDS):
+            return learner.compute()
+        kind = self._kinds.setdefault(name, _Kind(self._new_graph()))
+        if kind.eager < self._warm_up:
+            kind.eager += 1
+            with kind.graph.warm_up():
+                return learner.compute()
+        before = asdict(learner.counters)
+        if not kind.captured and not kind.refused:
+            self._capture(kind, before)
+        if kind.refused:
+            return learner.compute()
+        learner.counters.load_state_dict({count: before[count] + raised for count, raised in kind.counts.items()})
+        kind.graph.replay()
+        return {name: metric.clone() for name, metric in kind.metrics.items()}  # the next replay writes over them
+
+    def _capture(self, kind: _Kind, before: dict[str, int]) -> None:
+        """Captures an update, which changes nothing on the device, and notes by how much it raises the counters."""
+        counters = self._learner.counters
+        try:
+            with kind.graph.capture():
+                kind.metrics = self._learner.compute()
+        except RuntimeError as error:  # what CUDA says of an operation that cannot be captured
+            kind.refused = True
+            counters.load_state_dict(before)
+            _LOG.warning("updates go on without CUDA graphs, since one could not be captured: %s", error)
+            return
+        kind.counts = {name: value - before[name] for name, value in asdict(counters).items()}
+        kind.captured = True

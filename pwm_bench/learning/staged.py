@@ -1,0 +1,51 @@
+"""An update in three stages, so that the middle one can be captured in a CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from torch import Tensor
+
+from pwm_bench.learning.learner import Counters
+
+__all__ = ["StagedLearner"]
+
+
+class StagedLearner:
+    """Base of learners whose update is what the host decides, what the device computes, and what the host notes.
+
+    A captured `compute` is replayed as it was, so all that changes from one update to the next must be a tensor that
+    changes in place: weights, moments, random counters, the place in a replay. What the host knows (step sizes, the
+    iteration) `begin` writes into such tensors.
+
+    Attributes:
+        counters: `compute` may raise them; a replay raises them by as much.
+    """
+
+    counters: Counters
+
+    def begin(self) -> Hashable:
+        """Brings what the host decides to the device.
+
+        Returns:
+            the kind of the update: updates of one kind launch the same kernels. None for one that is not repeated.
+        """
+        return "update"
+
+    def compute(self) -> dict[str, Tensor]:
+        """Carries the update out. It reads nothing back from the device, and leaves every state where it found it.
+
+        Returns:
+            metrics, each of shape ``(P,)``.
+        """
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Notes on the host that the update has been carried out."""
+
+    def update(self) -> dict[str, Tensor]:
+        """Runs one iteration. Returns metrics, each of shape ``(P,)``, left on the device."""
+        self.begin()
+        metrics = self.compute()
+        self.finish()
+        return metrics
