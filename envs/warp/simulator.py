@@ -35,6 +35,8 @@ __all__ = ["SimulatorWarp"]
 _SMALLEST_SHARE = (
     500  # (links + path segments) x substeps (about 0.2 ms) below which another thread costs more than it saves
 )
+_BLOCKS = (32, 64, 128, 256)
+_MULTIPROCESSORS = 132  # of an H100 or H200; it matters little where there are fewer
 
 
 class SimulatorWarp:
@@ -59,6 +61,8 @@ class SimulatorWarp:
         recompute: keep only the state at the start of each control step and repeat its forward pass during the
             backward pass: memory does not grow with substeps, for about a third more time.
         threads: CPU threads; all available cores by default.
+        block_dim: threads of a block on a GPU; by default the fewest that occupy every multiprocessor. Kernels are
+            compiled for each number.
         coalesced: lay memory out world-fastest with working memory for every world, as a GPU wants it. By default on a
             GPU only; settable so that a CPU can test that layout.
 
@@ -84,6 +88,7 @@ class SimulatorWarp:
         integrator: Integrator | None = None,
         recompute: bool = False,
         threads: int | None = None,
+        block_dim: int | None = None,
         coalesced: bool | None = None,
     ) -> None:
         self.model = model_at_timestep(model, timestep, substeps, num_worlds)
@@ -101,6 +106,9 @@ class SimulatorWarp:
         self._coalesced = self._on_gpu if coalesced is None else coalesced
         if threads is not None and threads < 1:
             raise UsageError(f"threads={threads}: must be at least 1")
+        if block_dim is not None and block_dim not in _BLOCKS:
+            raise UsageError(f"block_dim={block_dim}: must be one of {', '.join(map(str, _BLOCKS))}")
+        self.block_dim = (block_dim or _block_for(num_worlds)) if self._on_gpu else 1
         work = self.tree.num_links + self.tree.paths.num_segments
         useful = num_worlds * work * substeps // _SMALLEST_SHARE
         shares = 1 if self._coalesced else max(1, min(threads or usable_cores(), num_worlds, useful))
@@ -173,10 +181,25 @@ class SimulatorWarp:
         start = time.perf_counter()
         for kernel in (self._forward, self._adjoint) if gradient else (self._forward,):
             with alone(Path(wp.config.kernel_cache_dir or "") / f"{kernel.module.name}.lock"):
-                wp.load_module(kernel.module, device=self._wp_device)
+                wp.load_module(kernel.module, device=self._wp_device, block_dim=self.block_dim)
         seconds = time.perf_counter() - start
         self.compile_seconds += seconds
         return seconds
+
+    def compile_for(self, arch: int) -> None:
+        """Compiles both kernels for GPUs of a compute capability, none of which need be here, into the kernel cache.
+
+        Args:
+            arch: the capability, e.g. 90 for an H100 or H200.
+        """
+        block = self.block_dim if self._on_gpu else _block_for(self.num_worlds)
+        for kernel in (self._forward, self._adjoint):
+            before = kernel.module.options["block_dim"]
+            wp.set_module_options({"block_dim": block}, module=kernel.module)
+            try:
+                wp.compile_aot_module(kernel.module, arch=arch)
+            finally:
+                wp.set_module_options({"block_dim": before}, module=kernel.module)
 
     def _new_trajectory(self, rows: int, substeps: int) -> tuple[Tensor, Tensor]:
         """Uninitialised memory for states and accelerations [rows, substeps + 1, nq + 2 nv], and for the factors of the
@@ -215,6 +238,7 @@ class SimulatorWarp:
                 ],
                 device=self._wp_device,
                 stream=self._stream(),
+                block_dim=self.block_dim,
             )
 
         self._for_shares(share)
@@ -242,6 +266,7 @@ class SimulatorWarp:
                 ],
                 device=self._wp_device,
                 stream=self._stream(),
+                block_dim=self.block_dim,
             )
 
         self._for_shares(share)
@@ -290,3 +315,8 @@ class _ControlStep(torch.autograd.Function):
         else:
             q, u, *trajectory = ctx.saved_tensors
         return None, *simulator._run_adjoint(q, u, trajectory, adj_q1.contiguous(), adj_v1.contiguous())
+
+
+def _block_for(worlds: int) -> int:
+    """Threads of a block: a warp where there are few worlds, so that they are spread over all multiprocessors."""
+    return next((block for block in _BLOCKS if worlds <= 4 * block * _MULTIPROCESSORS), _BLOCKS[-1])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pwm_bench import envs
 from pwm_bench.bench.plain_extraction import PlainExtraction, ReleasedExtraction
-from pwm_bench.bench.timing import interleaved_medians, machine_line
+from pwm_bench.bench.timing import interleaved, machine_line
 from pwm_bench.cli.showing import plain_table, terminal
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
@@ -21,7 +20,7 @@ from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.world_model.multitask.config import sized
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
-__all__ = ["actor_gradient_cosine", "main", "matrix_work", "measure"]
+__all__ = ["actor_gradient_cosine", "main", "make_extractor", "make_model", "matrix_work", "measure"]
 
 _OBS, _ACT, _TASKS = 39, 6, 30
 
@@ -61,10 +60,17 @@ def main(*, quick: bool = False) -> None:
     )
 
 
-def make_model(size: str, device: torch.device | str) -> MultitaskModel:
-    """A model of MT80's shapes with 30 tasks and random weights, the reward's last layer included."""
+def make_model(size: str, device: torch.device | str, *, values: bool = False) -> MultitaskModel:
+    """A model of MT80's shapes with 30 tasks and random weights, the reward's last layer included.
+
+    Args:
+        size: one of `pwm_bench.world_model.multitask.config.SIZES`.
+        device: of all weights.
+        values: with the Q functions and the policy prior, which extraction does not use.
+    """
     names = [f"task-{k}" for k in range(_TASKS)]
-    model = MultitaskModel(sized(size, observation_dim=_OBS, action_dim=_ACT, tasks=names, num_q=0), device=device)
+    without: dict[str, int] = {} if values else {"num_q": 0}
+    model = MultitaskModel(sized(size, observation_dim=_OBS, action_dim=_ACT, tasks=names, **without), device=device)
     with torch.no_grad():
         for layer in (*model.encoder, *model.dynamics, *model.reward_network):
             layer.weight.normal_(std=layer.weight.shape[-1] ** -0.5)  # as spread as those of a trained model
@@ -85,8 +91,10 @@ def measure(
         works["released float32|1"] = lambda: released.update(obs)
     for precision in ("float32", "bfloat16"):
         for tasks in populations:
-            works[f"{precision}|{tasks}"] = _extractor(model, tasks, precision, config).update
-    seconds = interleaved_medians(works, repeats=repeats, at_least=0.0)
+            works[f"{precision}|{tasks}"] = make_extractor(
+                model, tasks, dataclasses.replace(config, precision=precision)
+            ).update
+    seconds = interleaved(works, repeats=repeats, at_least=0.0)
     split = {tuple(key.split("|")): value for key, value in seconds.items()}
     found = {(name, int(tasks)): value for (name, tasks), value in split.items()}
     for name in ("plain", "released"):
@@ -98,7 +106,7 @@ def actor_gradient_cosine(model: MultitaskModel, config: ExtractionConfig | None
     """Cosine between one task's actor gradients computed in bfloat16 and in float32 from equal weights and noise."""
     gradients = []
     for precision in ("float32", "bfloat16"):
-        extractor = _extractor(model, 1, precision, config or ExtractionConfig())
+        extractor = make_extractor(model, 1, dataclasses.replace(config or ExtractionConfig(), precision=precision))
         extractor.update()
         gradients.append(
             torch.cat([p.grad.flatten() for p in extractor.policy.actor.parameters() if p.grad is not None])
@@ -134,13 +142,14 @@ def ceiling(device: torch.device | str, dtype: torch.dtype) -> float:
     """GFLOP/s of a large square matrix product."""
     n = 2048
     x, y = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
-    return 2.0 * n**3 / interleaved_medians({"": lambda: x @ y}, repeats=3)[""] / 1e9
+    return 2.0 * n**3 / interleaved({"": lambda: x @ y}, repeats=3)[""] / 1e9
 
 
-def _extractor(model: MultitaskModel, tasks: int, precision: str, config: ExtractionConfig) -> Extractor:
+def make_extractor(model: MultitaskModel, tasks: int, config: ExtractionConfig) -> Extractor:
+    """An extractor of the model's first tasks, from start states that cost nothing to draw."""
+
     def starts(stream: MemberStream, batch: int) -> Tensor:
         return stream.normal(batch, _OBS)
 
-    kind: Literal["float32", "bfloat16"] = "bfloat16" if precision == "bfloat16" else "float32"
     experts = [Expert(name, 0) for name in model.config.tasks[:tasks]]
-    return Extractor(model, experts, dataclasses.replace(config, precision=kind), starts=starts)
+    return Extractor(model, experts, config, starts=starts)

@@ -1,80 +1,182 @@
-"""``pwm-bench bench learners``: what an iteration of each learner costs, and what a population saves."""
+"""``pwm-bench bench learners``: how near its limit each learner is, and what a population saves."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from rich.table import Table
 
 from pwm_bench import envs
-from pwm_bench.bench.timing import interleaved_medians, machine_line
+from pwm_bench.bench.extraction import make_extractor, make_model
+from pwm_bench.bench.ledger import Ledger, Value, as_table
+from pwm_bench.bench.limits import measure
+from pwm_bench.bench.timing import machine_line, median_seconds, quiet_clock
 from pwm_bench.cli.showing import terminal
+from pwm_bench.envs.devices import resolve_device
+from pwm_bench.envs.simulator import Simulator
 from pwm_bench.learning.learner import Learner
-from pwm_bench.registry import ALGORITHMS, learner_package
+from pwm_bench.learning.threads import one_thread
+from pwm_bench.pwm.extraction.config import ExtractionConfig
+from pwm_bench.registry import learner_package
+from pwm_bench.world_model.multitask.recipes import recipe
+from pwm_bench.world_model.multitask.training import Pretrainer
 
-__all__ = ["main"]
+__all__ = ["Subject", "main", "make_learner", "population_row", "subjects"]
 
 _TASK, _SIMULATOR = "hopper", "warp"
+_ALGORITHMS = ("pwm", "shac", "ppo", "sac")
 _POPULATION = 5
 _MOST_WARM_UP = 100
+_SMALL: dict[str, Any] = {
+    "num_envs": 4, "horizon": 4, "seed_steps": 1, "batch_size": 8, "pretrain_env_steps": 0, "world_model_updates": 1,
+}  # fmt: skip
 
 
-def main(*, quick: bool = False) -> None:
-    """Prints environment steps per second alone and as a population of five.
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A learner that is past its beginning.
+
+    Attributes:
+        unit: what its speed is counted in, e.g. ``"env steps"``.
+        amount: of these in an update.
+        update: trains once.
+        simulator: that it steps, if there is one.
+    """
+
+    unit: str
+    amount: int
+    update: Callable[[], object]
+    simulator: Simulator | None = None
+
+
+def main(*, quick: bool = False, device: str | None = None, output: Path | None = None) -> None:
+    """Prints how near each learner is to its limit, then the speed with one seed and five.
 
     Args:
-        quick: fewer repetitions.
+        quick: fewer repetitions, and no large world model.
+        device: where to compute; a GPU if there is one.
+        output: file for the rows.
     """
-    console = terminal()
-    device = envs.resolve_device("auto", _SIMULATOR)
-    console.print(f"{machine_line(str(device))}\n", highlight=False)
-    table = Table(title=f"Training on {_TASK} in {_SIMULATOR}, recipe settings", title_justify="left")
-    table.add_column("algorithm")
-    for column in (
-        "worlds",
-        "env steps/s, 1 seed",
-        f"env steps/s, {_POPULATION} seeds together",
-        f"cost of {_POPULATION} seeds together, in single runs",
-    ):
-        table.add_column(column, justify="right")
-    for algorithm in ALGORITHMS.own:
-        with console.status(f"{algorithm}"):
-            table.add_row(algorithm, *_measure(algorithm, device, repeats=2 if quick else 5))
-    console.print(table)
+    console, ledger = terminal(), Ledger(output)
+    where = resolve_device(device or "auto", _SIMULATOR)
+    console.print(f"{machine_line(str(where))}\n", highlight=False)
+    with one_thread():  # as the recipes of small networks ask for on a CPU
+        clock = quiet_clock(where)
+        for name, make in subjects(where, quick=quick).items():
+            with console.status(name):
+                subject = make()
+                found = measure(subject.update, subject.simulator, repeats=3 if quick else 9, clock=clock, pick=min)
+            row: dict[str, Value] = {"learner": name, "unit": subject.unit}
+            ledger.add("limits", **row, **{"unit/s": subject.amount / found.update}, **found.row())
+        seconds = "processor seconds of one thread" if clock == "processor" else "seconds"
+        title = f"Limits: {_TASK} in {_SIMULATOR}, recipe settings, one seed; {seconds}, the least of interleaved runs"
+        console.print(as_table(title, ledger.tables()["limits"]))
+        for algorithm in _ALGORITHMS:
+            with console.status(algorithm):
+                ledger.add("populations", **_population(algorithm, str(where), repeats=2 if quick else 5))
+    title = f"Populations: {_TASK} in {_SIMULATOR}, recipe settings, {seconds}"
+    console.print(as_table(title, ledger.tables()["populations"]))
 
 
-def _measure(algorithm: str, device: torch.device, repeats: int) -> tuple[str, str, str, str]:
-    package = learner_package(algorithm)
-    if device.type == "cpu" and package.cpu_threads is not None:
-        torch.set_num_threads(package.cpu_threads)
+def subjects(device: torch.device, *, quick: bool = False, small: bool = False) -> dict[str, Callable[[], Subject]]:
+    """Makers of all that is measured against its limit, by name.
+
+    Args:
+        device: of everything.
+        quick: without the largest world model.
+        small: of sizes for tests.
+    """
+    makers: dict[str, Callable[[], Subject]] = {}
+    for algorithm in _ALGORITHMS:
+        makers[algorithm] = partial(_online, algorithm, device, small)
+    for size in ("1M",) if small else ("5M",) if quick else ("5M", "48M"):
+        makers[f"extraction, {size}"] = partial(_extraction, size, device, small)
+    size = "1M" if small else "5M"
+    makers[f"pre-training, {size}"] = partial(_pretraining, size, device, small)
+    return makers
+
+
+def make_learner(algorithm: str, seeds: int, device: str | torch.device, *, small: bool = False) -> Any:
+    """A learner on the benchmarks' task, past the iterations that do not train everything.
+
+    Args:
+        algorithm: its name.
+        seeds: how many members.
+        device: of everything.
+        small: with a few worlds and steps.
+    """
+    package: Any = learner_package(algorithm)
     config = package.recipe(_TASK, _SIMULATOR)
-    works: dict[str, Callable[[], object]] = {}
-    steps = {}
-    for seeds in (1, _POPULATION):
-        learner = _learner(algorithm, config, tuple(range(seeds)), device)
-        before = learner.counters.env_steps
-        learner.update()
-        steps[str(seeds)] = (learner.counters.env_steps - before) * seeds
-        works[str(seeds)] = learner.update
-    seconds = interleaved_medians(works, repeats=repeats, at_least=0.0)
-    single, together = seconds["1"], seconds[str(_POPULATION)]
-    return (
-        str(config.num_envs),
-        f"{steps['1'] / single:,.0f}",
-        f"{steps[str(_POPULATION)] / together:,.0f}",
-        f"{together / single:.2f}",
+    names = {field.name for field in dataclasses.fields(config)}
+    changes = {name: value for name, value in _SMALL.items() if small and name in names}
+    if "pretrain_updates" in names:
+        changes |= {"pretrain_updates": 0}
+    config = dataclasses.replace(config, **changes)
+    where = resolve_device(device, _SIMULATOR)
+    options: dict[str, Any] = {"threads": torch.get_num_threads()} if where.type == "cpu" else {}
+    env = envs.make(
+        _TASK, _SIMULATOR, num_envs=config.num_envs * seeds, seed=tuple(range(seeds)), device=where, **options
     )
-
-
-def _learner(algorithm: str, config: Any, seeds: tuple[int, ...], device: torch.device) -> Learner:
-    env = envs.make(_TASK, _SIMULATOR, num_envs=config.num_envs * len(seeds), seed=seeds, device=device)
-    if hasattr(config, "pretrain_updates"):
-        config = dataclasses.replace(config, pretrain_updates=0)
-    learner = learner_package(algorithm).Learner(env, config, seeds=seeds, total_env_steps=10_000_000)
-    for _ in range(_MOST_WARM_UP):  # until an iteration trains everything
+    learner: Learner = package.Learner(env, config, seeds=tuple(range(seeds)), total_env_steps=10_000_000)
+    for _ in range(_MOST_WARM_UP):
         if bool(torch.isfinite(learner.update()["actor_loss"]).all()):
             break
     return learner
+
+
+def population_row(algorithm: str, learner: Any, seeds: int, **timing: Any) -> dict[str, Value]:
+    """The speed of a learner of so many seeds."""
+    steps = _env_steps(learner) * seeds
+    seconds = median_seconds(learner.update, **timing)
+    return {"algorithm": algorithm, "seeds": seeds, "env steps/s": steps / seconds, "ms/update": 1e3 * seconds}
+
+
+def _population(algorithm: str, device: str, *, repeats: int) -> dict[str, Value]:
+    timing: dict[str, Any] = {"repeats": repeats, "at_least": 0.0, "clock": quiet_clock(device)}
+    alone, together = (
+        population_row(algorithm, make_learner(algorithm, n, device), n, **timing) for n in (1, _POPULATION)
+    )
+    return {
+        "algorithm": algorithm,
+        "env steps/s, 1 seed": alone["env steps/s"],
+        f"env steps/s, {_POPULATION} seeds": together["env steps/s"],
+        "cost in single runs": float(together["ms/update"] or 0) / float(alone["ms/update"] or 1),
+    }
+
+
+def _online(algorithm: str, device: torch.device, small: bool) -> Subject:
+    learner = make_learner(algorithm, 1, device, small=small)
+    return Subject("env steps", _env_steps(learner), learner.update, learner.env.simulator)
+
+
+def _env_steps(learner: Any) -> int:
+    """Environment steps of a member in an update."""
+    before = learner.counters.env_steps
+    learner.update()
+    return int(learner.counters.env_steps - before)
+
+
+def _extraction(size: str, device: torch.device, small: bool) -> Subject:
+    sizes: dict[str, Any] = {"batch_size": 4, "horizon": 2, "critic_iterations": 1} if small else {}
+    extractor = make_extractor(make_model(size, device), 1, ExtractionConfig(**sizes))
+    return Subject("updates", 1, extractor.update)
+
+
+def _pretraining(size: str, device: torch.device, small: bool) -> Subject:
+    model = make_model(size, device, values=True)
+    changes: dict[str, Any] = {"batch_size": 4, "horizon": 2} if small else {"batch_size": 256}
+    config = dataclasses.replace(recipe("tdmpc2"), **changes)
+    trainer, sizes = Pretrainer(model, config), model.config
+    generator = torch.Generator().manual_seed(0)
+    shape = (config.batch_size, config.horizon)
+    obs = torch.randn(shape[0], shape[1] + 1, sizes.observation_dim, generator=generator)
+    action = 2.0 * torch.rand(*shape, sizes.action_dim, generator=generator) - 1.0
+    reward = torch.rand(*shape, generator=generator)
+    task = torch.randint(len(sizes.tasks), shape[:1], generator=generator)
+    batch = [x.to(device) for x in (obs, action, reward, task)]
+    return Subject("updates", 1, lambda: trainer.step(*batch))

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pwm_bench import envs
 from pwm_bench.bench.peers import newton_gradient, newton_version
-from pwm_bench.bench.timing import interleaved_medians, machine_line, median_seconds
+from pwm_bench.bench.timing import interleaved, machine_line, median_seconds
 from pwm_bench.bench.workloads import Rollout, make_rollout, mujoco_rollout
 from pwm_bench.cli.showing import terminal
 from pwm_bench.envs.simulator import State
@@ -127,7 +127,7 @@ def _against_mujoco() -> Table:
         rollout.check()
         substeps = rollout.env_steps * rollout.simulator.substeps
         reference = mujoco_rollout(task, 64, substeps // 64, rollout.simulator.timestep)
-        seconds = interleaved_medians({"warp": rollout.forward, "mujoco": reference})
+        seconds = interleaved({"warp": rollout.forward, "mujoco": reference})
         table.add_row(
             task,
             f"{substeps / seconds['warp']:,.0f}",
@@ -160,7 +160,7 @@ def _against_newton(quick: bool) -> Table:
             "ant", 64, horizon, 16, timestep, mass_matrix_interval=16
         ),
     }
-    seconds = interleaved_medians(works, repeats=3)
+    seconds = interleaved(works, repeats=3)
     for name, value in seconds.items():
         table.add_row(name, f"{own.env_steps / value:,.0f}", f"{value / seconds['Warp simulator']:.0f}x")
     return table

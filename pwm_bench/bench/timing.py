@@ -5,35 +5,62 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
 
 from pwm_bench.store.provenance import collect
 
-__all__ = ["interleaved_medians", "machine_line", "median_seconds"]
+__all__ = ["Clock", "interleaved", "machine_line", "median_seconds", "quiet_clock"]
 
 _NAMED = ("torch", "warp-lang", "mujoco", "jax")
 
+Clock = Literal["wall", "processor"]
+"""What is measured: time that passes, or processor time of all threads of this process, in which others' work on the
+machine does not count."""
+_CLOCKS: dict[Clock, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.process_time}
 
-def median_seconds(work: Callable[[], object], *, repeats: int = 5, at_least: float = 0.2) -> float:
+
+def median_seconds(
+    work: Callable[[], object], *, repeats: int = 5, at_least: float = 0.2, clock: Clock = "wall"
+) -> float:
     """Median duration [s] of ``work`` after one warm-up; short work is repeated within a measurement."""
-    return interleaved_medians({"": work}, repeats=repeats, at_least=at_least)[""]
+    return interleaved({"": work}, repeats=repeats, at_least=at_least, clock=clock)[""]
 
 
-def interleaved_medians(
-    works: Mapping[str, Callable[[], object]], *, repeats: int = 5, at_least: float = 0.2
+def interleaved(
+    works: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int = 5,
+    at_least: float = 0.2,
+    clock: Clock = "wall",
+    pick: Callable[[list[float]], float] = statistics.median,
 ) -> dict[str, float]:
-    """Median durations [s] of several workloads measured in turn, so that drift of the machine hits all alike."""
+    """Durations [s] of several workloads measured in turn, so that drift of the machine hits all alike.
+
+    Args:
+        works: what is timed, by name.
+        repeats: measurements of each.
+        at_least: duration of a measurement [s]; short work is repeated within one.
+        clock: what is measured.
+        pick: of the measurements: their median; or ``min``, on a machine that others work on too.
+    """
     counts = {}
     for name, work in works.items():
         work()
-        seconds = _timed(work, 1)
+        seconds = _timed(work, 1, clock)
         counts[name] = max(1, min(1000, round(at_least / max(seconds, 1e-6))))
     samples: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(repeats):
         for name, work in works.items():
-            samples[name].append(_timed(work, counts[name]))
-    return {name: statistics.median(values) for name, values in samples.items()}
+            samples[name].append(_timed(work, counts[name], clock))
+    return {name: pick(values) for name, values in samples.items()}
+
+
+def quiet_clock(device: torch.device | str) -> Clock:
+    """The clock that others' work disturbs least: processor time where one thread of a CPU computes, else wall time."""
+    single = torch.device(device).type == "cpu" and torch.get_num_threads() == 1
+    return "processor" if single else "wall"
 
 
 def machine_line(device: str = "cpu") -> str:
@@ -44,13 +71,14 @@ def machine_line(device: str = "cpu") -> str:
     return f"{where}; Python {facts.python}, {packages}"
 
 
-def _timed(work: Callable[[], object], count: int) -> float:
+def _timed(work: Callable[[], object], count: int, clock: Clock) -> float:
+    now = _CLOCKS[clock]
     _wait()
-    start = time.perf_counter()
+    start = now()
     for _ in range(count):
         work()
     _wait()
-    return (time.perf_counter() - start) / count
+    return (now() - start) / count
 
 
 def _wait() -> None:

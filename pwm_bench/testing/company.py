@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 
-__all__ = ["assert_company_changes_nothing", "one_thread"]
+from pwm_bench.learning.threads import one_thread
 
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch computes on one thread within this context, for which equality to the bit is promised."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+__all__ = ["assert_company_changes_nothing"]
 
 
 def assert_company_changes_nothing(

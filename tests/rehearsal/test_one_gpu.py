@@ -46,7 +46,7 @@ def test_simulators_and_environments(name) -> None:
             make_rollout("cartpole", "warp", 2, 1, device=name).simulator,
         ]
     assert {simulator.device for simulator in made} == {GPU}
-    assert all(simulator._coalesced for simulator in made)
+    assert all(simulator._coalesced and simulator.block_dim == 32 for simulator in made)
 
 
 @pytest.mark.parametrize("algorithm", registry.algorithms())

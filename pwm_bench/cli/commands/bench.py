@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from pwm_bench.cli.commands.options import option
+from pwm_bench.cli.commands.options import Device, option
 from pwm_bench.envs.errors import UsageError, unknown
 
 __all__ = ["Bench"]
@@ -18,6 +19,8 @@ _KINDS = {
     "simulators": "pwm_bench.bench.simulators",
     "learners": "pwm_bench.bench.learners",
     "extraction": "pwm_bench.bench.extraction",
+    "peers": "pwm_bench.bench.peers",
+    "gpu": "pwm_bench.bench.gpu",
     "survival": "pwm_bench.bench.survival",
     "interruption": "pwm_bench.bench.interruption",
     "results": "pwm_bench.bench.results",
@@ -30,14 +33,22 @@ class Bench:
     """Measure simulators, learners, or the results store on this machine; or try which interruptions sweeps survive."""
 
     what: Annotated[str, tyro.conf.Positional, option("WHAT")]
-    """simulators, learners, extraction, results (listing and tables of many runs), statistics (whether intervals and
-    comparisons hold, by simulation), survival (random kills), or interruption (signals in the first seconds)."""
+    """simulators, learners (how near their limits they are), extraction, peers (others' simulators and learners on our
+    tasks), gpu (what a GPU that is there for minutes can tell), results (listing and tables of many runs), statistics
+    (whether intervals and comparisons hold, by simulation), survival (random kills), or interruption (signals in the
+    first seconds)."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fewer sizes and repetitions."""
     kills: Annotated[int | None, option("N", "200")] = None
     """survival: number of kills."""
-    minutes: Annotated[float | None, option("X", "30")] = None
-    """survival: no more kills after this time."""
+    minutes: Annotated[float | None, option("X", "30; gpu: 7")] = None
+    """survival: no more kills after this time; gpu: the budget, whatever does not fit into it is cut or left out."""
+    device: Device = None
+    """learners, gpu: where to compute; gpu is rehearsed on cpu."""
+    output: Annotated[Path | None, option("FILE", "gpu: bench-gpu.jsonl; else none")] = None
+    """learners, peers, gpu: file of JSON lines that each row is written to as soon as it is known."""
+    compile_for: Annotated[int | None, option("ARCH")] = None
+    """gpu: only compile the Warp kernels for a compute capability, such as 90 for an H100 or H200, without a GPU."""
     interruptions: Annotated[int | None, option("N", "40")] = None
     """interruption: number of interruptions."""
     seed: Annotated[int | None, option("N", "0")] = None
@@ -55,13 +66,13 @@ class Bench:
             raise unknown("benchmark", self.what, _KINDS)
         main = importlib.import_module(_KINDS[self.what]).main
         options: dict[str, Any] = {"quick": self.quick}
-        for name in ("kills", "minutes", "interruptions", "seed", "runs", "study"):
+        for name in ("kills", "minutes", "device", "output", "compile_for", "interruptions", "seed", "runs", "study"):
             value = getattr(self, name)
             if value is None:
                 continue
             if name not in inspect.signature(main).parameters:
-                raise UsageError(f"--{name} {value}: is no option of `bench {self.what}`")
-            if not isinstance(value, str) and (value < 0 or (value == 0 and name != "seed")):
-                raise UsageError(f"--{name} {value}: must be positive")
+                raise UsageError(f"--{name.replace('_', '-')} {value}: is no option of `bench {self.what}`")
+            if isinstance(value, (int, float)) and (value < 0 or (value == 0 and name != "seed")):
+                raise UsageError(f"--{name.replace('_', '-')} {value}: must be positive")
             options[name] = value
         return int(main(**options) or 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
@@ -42,14 +43,38 @@ def test_every_product_on_a_gpu_is_in_full_float32(task, direction) -> None:
 
 
 @pytest.mark.gpu
-def test_a_gpu_agrees_with_the_cpu() -> None:
-    found = []
-    for name in ("cpu", "cuda"):
-        env = envs.make("hopper", "mjx", num_envs=4, device=envs.resolve_device(name, "mjx"), seed=0)
+def test_a_gpu_agrees_with_the_cpu(gpu_of_simulators: str, rehearsed: bool) -> None:
+    task, found = "cartpole" if rehearsed else "hopper", []
+    for name in ("cpu", gpu_of_simulators):
+        env = envs.make(task, "mjx", num_envs=2, device=envs.resolve_device(name, "mjx"), seed=0)
         generator = torch.Generator().manual_seed(0)
-        action = (2 * torch.rand(4, env.action_dim, generator=generator) - 1).to(env.device).requires_grad_()
+        action = (2 * torch.rand(2, env.action_dim, generator=generator) - 1).to(env.device).requires_grad_()
         reward = sum(env.step(action).reward.sum() for _ in range(4))
         (gradient,) = torch.autograd.grad(reward, action)
+        found.append((reward.detach().cpu(), gradient.cpu()))
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.gpu
+def test_torch_and_jax_wait_for_each_other(gpu_of_simulators: str, rehearsed: bool) -> None:
+    """Each side's work is queued before the other's is done, and what torch frees it fills with something else."""
+    found, size = [], 8 if rehearsed else 2048
+    for name in ("cpu", gpu_of_simulators):
+        env = envs.make("cartpole", "mjx", num_envs=2, device=envs.resolve_device(name, "mjx"), seed=0)
+        weight = torch.linspace(-1.0, 1.0, 2, device=env.device).requires_grad_()
+        stream = torch.cuda.stream(torch.cuda.Stream()) if env.device.type == "cuda" else contextlib.nullcontext()
+        with stream:
+            reward = torch.zeros((), device=env.device)
+            for t in range(6):
+                action = weight.unsqueeze(1) * (0.5 if t % 2 else -0.5)
+                late = torch.eye(size, device=env.device)
+                for _ in range(20):  # the action is there long after it was asked for
+                    late = late @ late
+                reward = reward + env.step(action * late[0, 0]).reward.sum()
+                del action, late
+                torch.full((2, 1), torch.nan, device=env.device)
+            (gradient,) = torch.autograd.grad(reward, weight)
         found.append((reward.detach().cpu(), gradient.cpu()))
     for mine, theirs in zip(*found, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)

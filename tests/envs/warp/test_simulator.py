@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import warp as wp
 
 from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.simulator import State
 from pwm_bench.envs.tasks import load_task
+from pwm_bench.envs.warp.simulator import _block_for
 
 WORLDS = 12
 
@@ -111,12 +114,32 @@ def test_recomputation_stores_no_trajectory() -> None:
     assert held[1] < held[0] / 15
 
 
+def test_the_blocks_of_a_gpu() -> None:
+    """Few worlds are spread over all multiprocessors; many take larger blocks."""
+    assert [_block_for(worlds) for worlds in (1, 4096, 16_896, 16_897, 40_000, 1_000_000)] == [32, 32, 32, 64, 128, 256]
+    assert make(block_dim=64).block_dim == 1  # a CPU has none
+    with pytest.raises(UsageError, match="block_dim=48: must be one of 32, 64, 128, 256"):
+        make(block_dim=48)
+
+
+@pytest.mark.slow
+def test_kernels_are_compiled_for_a_gpu_that_is_not_here(tmp_path, monkeypatch) -> None:
+    """They lie in the cache under the names by which a machine with such a GPU looks for them."""
+    monkeypatch.setattr(wp.config, "kernel_cache_dir", str(tmp_path))
+    simulator = make()
+    simulator.compile_for(90)
+    for kernel in (simulator._forward, simulator._adjoint):
+        name = kernel.module.get_module_identifier(block_dim=32)
+        assert name != kernel.module.get_module_identifier(block_dim=256)
+        assert (tmp_path / name / f"{name}.sm90.cubin").stat().st_size > 10_000
+
+
 @pytest.mark.gpu
-def test_gpu_agrees_with_cpu_and_captures_in_a_graph() -> None:
+def test_gpu_agrees_with_cpu_and_captures_in_a_graph(gpu_of_simulators: str, rehearsed: bool) -> None:
     state, ctrl = start(dtype=torch.float64)
     expected = gradients(make(dtype=torch.float64), state, ctrl)
-    device = envs.resolve_device("cuda", "warp")
-    simulator = make(dtype=torch.float64, device=device)
+    device = envs.resolve_device(gpu_of_simulators, "warp")
+    simulator = make(dtype=torch.float64, device=device, coalesced=True)
     simulator.compile(gradient=True)
     leaves = [x.to(device).requires_grad_() for x in (state.qpos, state.qvel, ctrl)]
 
@@ -126,6 +149,8 @@ def test_gpu_agrees_with_cpu_and_captures_in_a_graph() -> None:
 
     for mine, theirs in zip(run(), expected, strict=True):
         assert torch.allclose(mine.cpu(), theirs, rtol=1e-8, atol=1e-8)
+    if rehearsed:
+        return  # there is no graph on a CPU
     side = torch.cuda.Stream()
     with torch.cuda.stream(side):
         run()

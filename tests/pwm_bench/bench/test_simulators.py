@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from pwm_bench.bench import learners, peers, simulators
+from pwm_bench.bench import peers, simulators
 
 
 def test_exactness_of_hopper() -> None:
@@ -19,10 +18,3 @@ def test_newton_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     table = simulators._against_newton(quick=True)
     assert table.row_count == 1
     assert "tox -e peers" in str(next(iter(table.columns[0].cells)))
-
-
-def test_population_cost_of_ppo() -> None:
-    worlds, single, together, cost = learners._measure("ppo", torch.device("cpu"), repeats=1)
-    assert int(worlds) > 0
-    alone, five = (float(x.replace(",", "")) for x in (single, together))
-    assert float(cost) == pytest.approx(5 * alone / five, rel=0.02)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pwm_bench.bench.timing import interleaved_medians, machine_line, median_seconds
+from pwm_bench.bench.timing import interleaved, machine_line, median_seconds
 
 
 def test_medians_of_sleeping_work() -> None:
@@ -19,7 +19,7 @@ def test_medians_of_sleeping_work() -> None:
 
         return run
 
-    medians = interleaved_medians({"long": work("long", 0.02), "short": work("short", 0.01)}, repeats=3, at_least=0.0)
+    medians = interleaved({"long": work("long", 0.02), "short": work("short", 0.01)}, repeats=3, at_least=0.0)
     assert medians["short"] >= 0.01
     assert medians["long"] >= 0.02
     assert medians["long"] > medians["short"]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from pwm_bench.learning.elementwise import aligned, group_softmax, mish
-from pwm_bench.testing.company import one_thread
+from pwm_bench.learning.threads import one_thread
 
 EXTREMES = torch.tensor([-1e4, -100.0, -88.0, -20.0, -1.0, 0.0, 1.0, 20.0, 88.0, 100.0, 1e4])
 

@@ -15,7 +15,7 @@ from pwm_bench.learning.layers import (
     activation_function,
 )
 from pwm_bench.learning.random import MemberStream
-from pwm_bench.testing.company import one_thread
+from pwm_bench.learning.threads import one_thread
 
 SEEDS = (0, 5, 9)
 INITS = {

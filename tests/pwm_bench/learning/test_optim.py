@@ -10,7 +10,7 @@ from pwm_bench.learning.adam_kernels import PIECE, _kernels
 from pwm_bench.learning.layers import PopulationMLP
 from pwm_bench.learning.optim import PopulationAdam, linear_schedule, polyak_update
 from pwm_bench.learning.random import MemberStream
-from pwm_bench.testing.company import one_thread
+from pwm_bench.learning.threads import one_thread
 from tests.rehearsal.mirror import DEVICE, rehearsal, to_cpu
 
 P, K = 3, 2

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pwm_bench.learning.returns import gae, sum_over_time, td_lambda
-from pwm_bench.testing.company import one_thread
+from pwm_bench.learning.threads import one_thread
 
 T, N = 9, 64
 GAMMA = 0.97

@@ -1,0 +1,60 @@
+"""`pwm-bench bench gpu`, end to end on the CPU: the same steps in processes of their own, at sizes of seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pwm_bench.bench import gpu
+from pwm_bench.bench.gpu_tests import LAUNCHES, find_gpu_tests
+from pwm_bench.bench.ledger import read
+from pwm_bench.bench.steps import STEPS
+from pwm_bench.envs.errors import UsageError
+from tests.pwm_bench.conftest import ROOT
+from tests.rehearsal.learners import LAUNCHES as TABLE
+
+
+def test_all_steps_are_rehearsed(start, tmp_path: Path) -> None:
+    path = tmp_path / "gpu.jsonl"
+    words = ("bench", "gpu", "--device", "cpu", "--quick", "--minutes", "9", "--output", path)
+    process = start(*words, toys=False)
+    printed, problems = process.communicate(timeout=550)
+    assert process.returncode == 0, printed + problems
+    tables = read(path)
+    names = [step.name for step in gpu.steps("cpu", quick=True)]
+    assert [(row["step"], row["status"]) for row in tables[STEPS]] == [(name, "done") for name in names]
+    assert tables["machine"][0]["device"] == "cpu"
+    passed = {str(row["test"]).partition("[")[0] for row in tables["tests"] if row["outcome"] == "passed"}
+    assert passed == {
+        "a_gpu_agrees_with_the_cpu",
+        "gpu_agrees_with_cpu_and_captures_in_a_graph",
+        "twenty_updates_against_the_cpu",
+        "resuming_on_another_device",
+        "extraction_against_the_cpu",
+    }
+    counted = [row for row in tables["launches"] if row["outcome"] == "passed"]
+    assert [row["algorithm"] for row in counted] == ["apg"]
+    assert counted[0]["launches"] == counted[0]["rehearsed"] == TABLE["apg"]
+    assert [row["block"] for row in tables["simulators"]] == [None, 32]
+    assert {(row["tasks"], row["precision"]) for row in tables["extraction"]} >= {(1, "float32"), (2, "bfloat16")}
+    assert [(row["algorithm"], row["seeds"]) for row in tables["learners"]] == [("shac", 1)]
+    for table, figure in (("simulators", "forward + backward [steps/s]"), ("extraction", "ms/update"),
+                          ("learners", "env steps/s")):  # fmt: skip
+        assert all(float(row[figure]) > 0.0 for row in tables[table])
+    assert not list(tmp_path.glob("*.log"))
+
+
+def test_the_plan_for_a_gpu() -> None:
+    steps = gpu.steps("cuda")
+    assert [step.name for step in steps] == ["machine", "tests", "launches", "simulators", "extraction", "learners"]
+    assert sum(step.seconds for step in steps) <= 7 * 60 + 20
+    files = [path.relative_to(ROOT / "tests").as_posix() for path in find_gpu_tests(ROOT)]
+    assert files[0].startswith("envs/warp/")
+    assert files[-1] == "envs/mjx/test_precision.py"
+    assert f"rehearsal/{LAUNCHES}" in files
+
+
+def test_a_device_that_is_none() -> None:
+    with pytest.raises(UsageError, match="--device tpu: must be cuda, cuda:N, or cpu"):
+        gpu.main(device="tpu")
