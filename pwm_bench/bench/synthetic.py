@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pwm_bench.store.identity import identity
+from pwm_bench.store.results import record_text
 from pwm_bench.store.schema import ClockTimes, Counts, Member, Provenance, RunRecord
 
 TASKS, SIMULATORS, ALGORITHMS = ("ant", "hopper", "humanoid", "anymal"), ("warp", "mjx"), ("pwm", "shac", "ppo")
@@ -60,7 +61,7 @@ def make_runs(
             ),
             started_at="2026-01-01T00:00:00+00:00", updated_at="2026-01-01T00:10:00+00:00",
         )  # fmt: skip
-        (path / "run.json").write_text(record.model_dump_json(indent=2) + "\n")
+        (path / "run.json").write_text(record_text(record))
         (path / "spec.json").write_text(json.dumps(spec, indent=2) + "\n")
         ids.append(run_id)
     return ids

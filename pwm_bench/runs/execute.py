@@ -78,7 +78,7 @@ def execute(
                 if previous is None:
                     directory.discard_beginning()
                 raise
-            if loop is not None:
+            if loop is not None and not stop.impatient:  # else what was done since the last checkpoint is lost
                 loop.count()
             journal.fail(KeyboardInterrupt() if stop.impatient else error)  # it may come out as any exception
             if isinstance(error, UsageError) and not stop.impatient:  # bad input is for the caller to show

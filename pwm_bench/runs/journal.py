@@ -118,7 +118,7 @@ class Journal:
         diverged = [member for member in self.record.members if member.status == "diverged"]
         named = [f"{m.label} diverged{f' at {m.diverged_at:,} env steps' if m.diverged_at else ''}" for m in diverged]
         more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
-        logs = (log.path for log in (self.directory.metrics, self.directory.evaluations))
+        logs = (log.path for log in self.directory.logs)
         self.record.logs = {file.name: content_digest(file) for file in logs if file.exists()}
         self.write("ok" if self.any_alive else "diverged", "; ".join([*named[:_NAMED], *more]) or None)
 
@@ -129,16 +129,15 @@ class Journal:
     def position(self) -> dict[str, Any]:
         """What a checkpoint must hold to `rewind` to this point."""
         return {
-            "metrics_bytes": self.directory.metrics.sync(),
-            "evaluations_bytes": self.directory.evaluations.sync(),
+            "logs": {log.path.name: log.position() for log in self.directory.logs},
             "members": [member.model_dump() for member in self.record.members],
             "memory": self.record.memory.model_dump(),
         }
 
     def rewind(self, position: Mapping[str, Any] | None) -> None:
         """Goes back to a `position`, or to the beginning; lines written after it are cut."""
-        self.directory.metrics.truncate(position["metrics_bytes"] if position else 0)
-        self.directory.evaluations.truncate(position["evaluations_bytes"] if position else 0)
+        for log in self.directory.logs:
+            log.truncate(position["logs"][log.path.name] if position else None)
         if position:
             self.record.members = [Member(**member) for member in position["members"]]
             self.record.memory = PeakMemory(**position["memory"])

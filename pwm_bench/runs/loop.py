@@ -65,7 +65,7 @@ class Loop:
         state = checkpoint.load(path, spec_id=self.journal.spec.id).state
         with checkpoint.restoring(path):
             self.job.load_state_dict(state["job"])
-        self.journal.rewind(state["journal"])
+            self.journal.rewind(state["journal"])
         self.clocks.add(ClockTimes(**state["clocks"]))
         self.iteration = state["iteration"]
         self.next_evaluation = state["next_evaluation"]

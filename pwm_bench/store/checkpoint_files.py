@@ -17,7 +17,7 @@ from typing import Any
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.seal import SEAL, seal_of
 
-__all__ = ["STATE", "VERSION", "CheckpointFiles", "exists", "read"]
+__all__ = ["STATE", "VERSION", "CheckpointFiles", "exists", "plain", "read"]
 
 VERSION = 2
 STATE = "state.json"
@@ -94,6 +94,17 @@ def read(path: Path, *, spec_id: str) -> CheckpointFiles:
     if missing is not None:
         raise UsageError(f"{file}: not a checkpoint's tensors (holds no '{missing}'); {_REMEDY}")
     return CheckpointFiles(structure=structure, tensors=data, file=file)
+
+
+def plain(structure: Any) -> Any:
+    """A structure's mappings, lists and plain values, without its tensors (None in their places)."""
+    if isinstance(structure, list):
+        return [plain(item) for item in structure]
+    if not isinstance(structure, dict):
+        return structure
+    if structure["$"] == "mapping":
+        return {key: plain(item) for key, item in structure["items"]}
+    return None if structure["$"] == "tensor" else tuple(plain(item) for item in structure["items"])
 
 
 def _pickles(path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -9,11 +10,11 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pwm_bench.envs.errors import UsageError
 
-__all__ = ["JsonLines", "finite_or_none", "prefetch", "replacing", "sync_directory", "write_atomic"]
+__all__ = ["JsonLines", "LogPosition", "finite_or_none", "prefetch", "replacing", "sync_directory", "write_atomic"]
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -83,6 +84,14 @@ def finite_or_none(value: Any) -> Any:
     return value
 
 
+class LogPosition(TypedDict):
+    """How far a file with one JSON object a line was written."""
+
+    bytes: int
+    sha256: str
+    """The checksum of these bytes."""
+
+
 class JsonLines:
     """An append-only file with one JSON object a line, each flushed as it is written.
 
@@ -111,34 +120,65 @@ class JsonLines:
             os.fsync(file.fileno())
         return self.size
 
-    def truncate(self, size: int) -> None:
-        """Cuts what was written after the file had ``size`` bytes.
+    def position(self) -> LogPosition:
+        """What `truncate` needs to bring the file back to what it is now, once all of it is on the disk."""
+        size = self.sync()
+        return {"bytes": size, "sha256": self._digest(size)}
+
+    def problem(self, position: LogPosition) -> str | None:
+        """What is wrong with the part of the file that was there at a `position`; None if nothing is."""
+        size, remedy = position["bytes"], "restore the file, or remove the run's directory to begin again"
+        try:
+            if self.size < size:
+                held = f"{self.size} bytes, but the checkpoint was taken at {size}"
+                return f"{self.path}: {held}: lines are missing; {remedy}"
+            if self._digest(size) != position["sha256"]:
+                return f"{self.path}: altered since the checkpoint was taken (its checksum does not match); {remedy}"
+        except OSError as error:
+            return f"{self.path}: cannot be read ({error.strerror}); check its permissions"
+        return None
+
+    def truncate(self, position: LogPosition | None) -> None:
+        """Cuts what was written after a `position`; everything, where there is none.
 
         Raises:
-            UsageError: if the file is shorter than that, so lines are missing.
+            UsageError: what was there at that position is no longer there, or has been altered.
         """
-        if self.size < size:
-            raise UsageError(
-                f"{self.path}: {self.size} bytes, but the checkpoint was taken at {size}: lines are missing; "
-                "restore the file, or remove the run's directory to begin again"
-            )
+        if position is not None and (problem := self.problem(position)) is not None:
+            raise UsageError(problem)
         if self.path.exists():
-            os.truncate(self.path, size)
+            os.truncate(self.path, 0 if position is None else position["bytes"])
 
-    def read(self) -> list[dict[str, Any]]:
+    def _digest(self, size: int) -> str:
+        """SHA-256 of the first bytes."""
+        if not self.path.exists():
+            return hashlib.sha256().hexdigest()
+        with open(self.path, "rb") as file:
+            return hashlib.sha256(file.read(size)).hexdigest()
+
+    def read(self, digest: str | None = None) -> list[dict[str, Any]]:
         """All complete lines.
 
+        Args:
+            digest: SHA-256 that the content must have, where that is known.
+
         Raises:
-            UsageError: if it cannot be read, or a line other than a torn last one is not JSON.
+            UsageError: if it cannot be read, has another digest, or a line other than a torn last one is not JSON.
         """
         from pydantic_core import from_json  # the same numbers as json.loads in half the time
 
-        if not self.path.exists():
+        if digest is None and not self.path.exists():
             return []
         try:
-            *lines, torn = self.path.read_bytes().split(b"\n")
+            content = self.path.read_bytes()
         except OSError as error:
             raise UsageError(f"{self.path}: cannot be read ({error.strerror}); check its permissions") from None
+        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+            raise UsageError(
+                f"{self.path}: its content has another digest than the record says: altered; restore the file, or "
+                "remove the run's directory"
+            )
+        *lines, torn = content.split(b"\n")
         del torn  # empty after a complete last line
         rows = []
         for number, line in enumerate(lines, start=1):

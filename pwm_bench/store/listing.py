@@ -13,6 +13,7 @@ from pathlib import Path
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import prefetch
 from pwm_bench.store.results import Results, RunDirectory
+from pwm_bench.store.seal import unsealed
 
 __all__ = ["Entry", "find", "find_run", "scan", "summaries"]
 
@@ -71,7 +72,7 @@ def _read(study: str, run_id: str, path: str) -> Entry | None:
     except OSError:
         return Entry(study, run_id, path, "damaged")
     try:
-        record = json.loads(content)
+        record = unsealed(json.loads(content))
         spec, members = record["spec"], record["members"]
         returns = [m["final_return"] for m in members if m["final_return"] is not None]
         status = record["status"]
@@ -93,7 +94,7 @@ def _read(study: str, run_id: str, path: str) -> Entry | None:
             started_at=record["started_at"],
             updated_at=record["updated_at"],
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Entry(study, run_id, path, "damaged")
 
 

@@ -57,7 +57,8 @@ def read_run(run: RunDirectory) -> Found:
                 f"{run.record_file}: damaged (spec lacks {', '.join(missing)}); restore it, or remove the run's "
                 "directory"
             )
-        lines, source = run.evaluations.read(), run.evaluations.path
+        source = run.evaluations.path
+        lines = run.evaluations.read(values.get("logs", {}).get(source.name))
         return values, Curves.from_lines(lines, members=len(values["members"]), source=source).to_json()
     except UsageError as error:
         return str(error)

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.files import JsonLines, write_atomic
 from pwm_bench.store.lock import RunLock, holder
-from pwm_bench.store.seal import SEAL, seal_of
+from pwm_bench.store.seal import SEAL, AlteredError, seal_of, unsealed
 
 if TYPE_CHECKING:
     from pwm_bench.store.schema import RunRecord
 
-__all__ = ["FINISHED", "RESUMABLE", "Results", "RunDirectory", "now", "unwritable"]
+__all__ = ["FINISHED", "RESUMABLE", "Results", "RunDirectory", "now", "record_text", "unwritable"]
 
 FINISHED = ("ok", "diverged")
 """Statuses with nothing left to do."""
@@ -49,6 +49,11 @@ class RunDirectory:
     @cached_property
     def metrics(self) -> JsonLines:
         return JsonLines(self.path / "metrics.jsonl")
+
+    @property
+    def logs(self) -> tuple[JsonLines, JsonLines]:
+        """What is written line by line while the run is at work."""
+        return self.metrics, self.evaluations
 
     @property
     def read_by_tables(self) -> tuple[str, str]:
@@ -110,13 +115,15 @@ class RunDirectory:
             UsageError: the record is damaged or cannot be read.
         """
         try:
-            record = json.loads(self.record_file.read_bytes())
+            record = unsealed(json.loads(self.record_file.read_bytes()))
             status, attempts = record["status"], int(record.get("attempts", 1))
         except FileNotFoundError:
             return None, 0
         except OSError as error:
             raise UsageError(f"{self.record_file}: cannot be read ({error.strerror}); check its permissions") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except AlteredError as error:
+            raise self._damaged(str(error)) from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self._damaged("not a run record") from None
         return ("killed" if status == "running" and not self.busy else status), attempts
 
@@ -124,7 +131,7 @@ class RunDirectory:
         """The record as it is on disk.
 
         Raises:
-            UsageError: there is none, it cannot be read, it is damaged, or a newer version wrote it.
+            UsageError: there is none, it cannot be read, it is damaged or altered, or a newer version wrote it.
         """
         return self.validated(self.read_values())
 
@@ -140,13 +147,18 @@ class RunDirectory:
         from pwm_bench.store.schema import SCHEMA_VERSION
 
         try:
-            return migrate(from_json(self.record_file.read_bytes()), current=SCHEMA_VERSION, source=self.record_file)
+            values = from_json(self.record_file.read_bytes())
+            found = migrate(values, current=SCHEMA_VERSION, source=self.record_file)
+            unsealed(values)
+            return found
         except FileNotFoundError:
             raise UsageError(f"{self.path}: holds no run.json, so it is not a run; check the path") from None
         except OSError as error:
             raise UsageError(f"{self.record_file}: cannot be read ({error.strerror}); check its permissions") from None
         except UsageError:
             raise
+        except AlteredError as error:
+            raise self._damaged(str(error)) from None
         except (ValueError, KeyError, TypeError):
             raise self._damaged("not a run record") from None
 
@@ -169,11 +181,16 @@ class RunDirectory:
     def write(self, record: RunRecord) -> None:
         """Replaces the record, atomically, with its checksum in it."""
         record.updated_at = now()
-        record.sha256 = seal_of(json.loads(record.model_dump_json(exclude={SEAL})))
-        write_atomic(self.record_file, record.model_dump_json(indent=2) + "\n")
+        write_atomic(self.record_file, record_text(record))
 
     def _damaged(self, what: str) -> UsageError:
         return UsageError(f"{self.record_file}: damaged ({what}); restore it, or remove the run's directory")
+
+
+def record_text(record: RunRecord) -> str:
+    """The content of ``run.json``, with its checksum, which the record has from then on."""
+    record.sha256 = seal_of(json.loads(record.model_dump_json(exclude={SEAL})))
+    return record.model_dump_json(indent=2) + "\n"
 
 
 class Results:

@@ -7,10 +7,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["SEAL", "seal", "seal_of", "unsealed"]
+__all__ = ["SEAL", "AlteredError", "seal", "seal_of", "unsealed"]
 
 SEAL = "sha256"
 """The key; its value is a SHA-256 over all others."""
+
+
+class AlteredError(ValueError):
+    """Values are not those that were written."""
 
 
 def seal_of(values: Mapping[str, Any]) -> str:
@@ -28,9 +32,9 @@ def unsealed(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values without their checksum.
 
     Raises:
-        ValueError: there is none, or they have been altered.
+        AlteredError: there is none, or they have been altered.
     """
     rest = dict(values)
     if rest.pop(SEAL, None) != seal_of(rest):
-        raise ValueError("altered: its checksum does not match")
+        raise AlteredError("altered: its checksum does not match")
     return rest

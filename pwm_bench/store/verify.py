@@ -4,149 +4,165 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store import checkpoint_files
 from pwm_bench.store.curves import Curves
 from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import content_digest
-from pwm_bench.store.results import FINISHED, RunDirectory
+from pwm_bench.store.results import FINISHED, Results, RunDirectory
 from pwm_bench.store.schema import RunRecord
-from pwm_bench.store.seal import SEAL, seal_of
 
-__all__ = ["verify"]
+__all__ = ["verify", "verify_study"]
 
 _AXES = {"env_steps": "environment steps", "gradient_steps": "gradient steps"}
 _TOLERANCE = 1e-9
+_WITH_CHECKPOINT = ("running", "killed", "interrupted")  # their records are written after the checkpoint
+
+
+def verify_study(results: Results, study: str) -> Iterator[tuple[Path, list[str]]]:
+    """Everything that lies in a study's folder and should be a run, each with what is wrong with it; see `verify`."""
+    with_record = {run.path for run in results.runs(study)}
+    for path in sorted(results.study_path(study).iterdir()):
+        if path in with_record:
+            yield path, verify(RunDirectory(path))
+        elif not path.name.startswith(".") and (files := _left_in(path)):
+            yield path, [f"{path}: holds no run.json but {', '.join(files)}; restore it, or remove what is there"]
 
 
 def verify(directory: RunDirectory) -> list[str]:
     """Everything that is wrong with a run, one line each; empty if nothing is.
 
-    The record must be readable and as it was written, lie under its id, and have the id that its spec has, as must the
-    spec beside it. Each file that the run leaves for others, and what it has measured, must have the content that the
-    record has the digest of. Where there is a population, the evaluations must be
-    complete and end where the record says, with the returns that it says; where there is none, a finished run must have
-    left a file. The checkpoint, if there is one, must be one that can be loaded.
+    The record must be readable and as it was written, lie under its id, and have the id that its spec has; the spec
+    beside it must be the same. Each file that the run leaves for others, and what a finished run has measured, must
+    have the content that the record has the digest of. Where there is a population, the evaluations must be complete
+    and end where the record says, with the returns that it says; where there is none, a finished run must have
+    left a file. The checkpoint must be one that can be loaded, and the logs must still begin with what they held when
+    it was taken; a run that is to go on must have one.
     """
     try:
         record = directory.read()
     except UsageError as error:
         return [str(error)]
-    problems = _identity(directory, record) + _contents(directory, record) + _artifacts(directory, record)
+    problems = [*_identity(directory, record), *_spec(directory, record), *_logs(directory, record)]
+    problems += _artifacts(directory, record)
     if record.members:
-        problems += _logs(directory, record)
+        problems += _scores(directory, record)
     elif "algorithm" in record.spec:  # a learner trains seeds
         problems.append(f"{directory.record_file}: its spec names a learner, and the record has no seeds")
     elif record.status in FINISHED and not record.artifacts:
         problems.append(f"{directory.record_file}: the run is {record.status} but has left no file")
-    problems += _checkpoint(directory.checkpoint, record.id)
-    return problems
+    return [*problems, *_checkpoint(directory, record)]
 
 
-def _contents(directory: RunDirectory, record: RunRecord) -> list[str]:
-    """What has been altered in record, spec and logs since they were written."""
-    problems = []
-    values = json.loads(directory.record_file.read_bytes())
-    said = values.pop(SEAL, None)
-    if said is not None and said != seal_of(values):
-        problems.append(f"{directory.record_file}: its checksum does not match: altered")
-    if directory.spec_file.exists():
+def _left_in(path: Path) -> list[str]:
+    """What lies in a study's folder under a name that is no run's, by name; locks alone say nothing."""
+    if not path.is_dir():
+        return ["is no folder"] if path.name != "lock" else []
+    return sorted(entry.name for entry in path.iterdir() if entry.name != "lock" and not entry.name.startswith("."))
+
+
+def _identity(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
+    """Whether the record lies where it belongs."""
+    if record.id != directory.path.name:
+        yield f"{directory.path}: holds the record of run {record.id}"
+    if record.study != directory.path.parent.name:
+        yield f"{directory.path}: its record says study {record.study}; tables go by the folder"
+    try:
+        spec_id = identity(record.kind, record.spec)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        yield f"{directory.record_file}: its spec has no id ({error})"
+        return
+    if spec_id != record.id:
+        yield f"{directory.record_file}: its spec has the id {spec_id}: altered"
+
+
+def _spec(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
+    """Whether the spec beside the record is the record's."""
+    try:
+        spec = json.loads(directory.spec_file.read_bytes())
+    except FileNotFoundError:
+        return  # nothing is lost: the record has its content
+    except (OSError, ValueError, RecursionError):
+        spec = None
+    if spec != {"kind": record.kind, **record.spec}:
+        yield f"{directory.spec_file}: is not the spec of run {record.id}: altered"
+
+
+def _logs(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
+    """Whether each log of a finished run is as it was then, and each can be read."""
+    for log in directory.logs:
+        name = log.path.name
         try:
-            spec = json.loads(directory.spec_file.read_bytes())
-            same = identity(spec.pop("kind"), spec) == record.id
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            same = False
-        if not same:
-            problems.append(f"{directory.spec_file}: is not the spec of run {record.id}: altered")
-    for name, digest in record.logs.items():
-        file = directory.path / Path(name).name
-        try:
-            if content_digest(file) != digest:
-                problems.append(f"{file}: its content has another digest than the record says: altered")
+            log.read(record.logs.get(name))
         except UsageError as error:
-            problems.append(f"{error}; the record has it")
-    return problems
+            yield str(error)
+            continue
+        if record.status in FINISHED and name not in record.logs and log.path.exists():
+            yield f"{log.path}: the run is {record.status}, and its record knows of no such file"
 
 
-def _artifacts(directory: RunDirectory, record: RunRecord) -> list[str]:
+def _artifacts(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
     """What is wrong with the files that others read."""
-    problems = []
     for name, artifact in record.artifacts.items():
         file = directory.path / artifact.file
         if not file.resolve().is_relative_to(directory.path.resolve()):
-            problems.append(f"{directory.record_file}: artifact {name}: {artifact.file} is outside the run's directory")
+            yield f"{directory.record_file}: artifact {name}: {artifact.file} is outside the run's directory"
             continue
         try:
             digest = content_digest(file)
         except UsageError as error:
-            problems.append(f"{error}; the record has it as artifact {name}")
+            yield f"{error}; the record has it as artifact {name}"
             continue
         if digest != artifact.digest:
-            problems.append(f"{file}: its content has another digest than the record says: altered")
-    return problems
+            yield f"{file}: its content has another digest than the record says: altered"
 
 
-def _logs(directory: RunDirectory, record: RunRecord) -> list[str]:
-    """What is wrong with evaluations and metrics."""
-    problems = []
-    try:
-        lines = directory.evaluations.read()
-        curves = Curves.from_lines(lines, members=len(record.members), source=directory.evaluations.path)
-        problems += _evaluations(directory, record, curves)
-    except UsageError as error:
-        problems.append(str(error))
-    try:
-        directory.metrics.read()
-    except UsageError as error:
-        problems.append(str(error))
-    return problems
-
-
-def _identity(directory: RunDirectory, record: RunRecord) -> list[str]:
-    problems = []
-    if record.id != directory.path.name:
-        problems.append(f"{directory.path}: holds the record of run {record.id}")
-    if record.study != directory.path.parent.name:
-        problems.append(f"{directory.path}: its record says study {record.study}; tables go by the folder")
-    try:
-        spec_id = identity(record.kind, record.spec)
-    except (ValueError, TypeError, KeyError) as error:
-        return [*problems, f"{directory.record_file}: its spec has no id ({error})"]
-    if spec_id != record.id:
-        problems.append(f"{directory.record_file}: its spec has the id {spec_id}: altered")
-    return problems
-
-
-def _evaluations(directory: RunDirectory, record: RunRecord, curves: Curves) -> list[str]:
+def _scores(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
+    """What is wrong with the evaluations of a population."""
     file = directory.evaluations.path
+    try:
+        curves = Curves.from_lines(directory.evaluations.read(), members=len(record.members), source=file)
+    except UsageError as error:
+        yield str(error)
+        return
     # Policies extracted from a world model take no environment steps.
     axis = "env_steps" if record.spec.get("env_steps") else "gradient_steps"
     steps, counted = curves.axis(axis, "return"), getattr(record.counts, axis)
-    problems = []
     if (steps[1:] <= steps[:-1]).any():
-        problems.append(f"{file}: {_AXES[axis]} do not increase")
+        yield f"{file}: {_AXES[axis]} do not increase"
     if record.status not in FINISHED:
-        return problems
+        return
     if not steps.size:
-        return [*problems, f"{file}: the run is {record.status} but has no evaluations"]
+        yield f"{file}: the run is {record.status} but has no evaluations"
+        return
     if record.status == "ok" and steps[-1] != counted:
-        problems.append(f"{file}: ends at {steps[-1]:,.0f} {_AXES[axis]}, the record says {counted:,}")
+        yield f"{file}: ends at {steps[-1]:,.0f} {_AXES[axis]}, the record says {counted:,}"
     for index, member in enumerate(record.members):
         last = curves.values("return", index)[-1]
         said = math.nan if member.final_return is None else member.final_return
         if math.isfinite(last) and not math.isclose(last, said, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
-            problems.append(f"{file}: seed {member.seed} ends with return {last:g}, the record says {said:g}")
-    return problems
+            yield f"{file}: seed {member.seed} ends with return {last:g}, the record says {said:g}"
 
 
-def _checkpoint(folder: Path, run_id: str) -> list[str]:
+def _checkpoint(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
     """What would keep a checkpoint from being loaded, found without loading torch."""
+    folder = directory.checkpoint
     if not checkpoint_files.exists(folder):
-        return []
+        if record.status in _WITH_CHECKPOINT and record.counts.iterations:
+            yield f"{folder}: no checkpoint is there, and the run is {record.status}; it would begin again"
+        return
     try:
-        checkpoint_files.read(folder, spec_id=run_id)
+        files = checkpoint_files.read(folder, spec_id=record.id)
     except UsageError as error:
-        return [str(error)]
-    return []
+        yield str(error)
+        return
+    logs: Any = checkpoint_files.plain(files.structure).get("journal", {}).get("logs", {})
+    for log in directory.logs:
+        if log.path.name not in logs:
+            yield f"{folder}: its checkpoint knows nothing of {log.path.name}; another version wrote it"
+        elif (problem := log.problem(logs[log.path.name])) is not None:
+            yield problem

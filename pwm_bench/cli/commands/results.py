@@ -240,7 +240,7 @@ def _brief(value: Any, *, inner: bool = False) -> str:
 
 def _verify(store: Store, studies: Sequence[str]) -> int:
     from pwm_bench.store.frames import load_study, members_frame
-    from pwm_bench.store.verify import verify
+    from pwm_bench.store.verify import verify_study
 
     checked = wrong = 0
     folders = [name for name in studies if name not in store.studies()]
@@ -249,9 +249,8 @@ def _verify(store: Store, studies: Sequence[str]) -> int:
         wrong += problem is not None
         print(problem or f"{folder}: sound")
     for study in [name for name in studies if name not in folders] or ([] if folders else store.studies()):
-        for directory in store.runs(study):
+        for _, problems in verify_study(store, study):
             checked += 1
-            problems = verify(directory)
             wrong += bool(problems)
             for problem in problems:
                 print(problem)

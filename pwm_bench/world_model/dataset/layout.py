@@ -6,7 +6,7 @@
         action.npy          float32 (R, A), zero-padded
         reward.npy          float32 (R,)
         episodes.npy        one entry an episode: task, transitions, first row, return, success (see `EPISODE`)
-        shard.json          rows, episodes, checksums (its own too), skipped episodes, and where the data came from
+        shard.json          number, rows, episodes, checksums (its own too), skipped episodes, where the data came from
     shard-000001.partial/   being written, or left by a process that died; never read
 
 An episode of T transitions has T + 1 rows: row t holds o_t, and the a_t and r_t that followed; the last row's action
@@ -158,6 +158,11 @@ def shard_folders(path: Path) -> list[Path]:
     return sorted(folder for folder in path.glob("shard-*") if folder.is_dir() and folder.suffix != PARTIAL)
 
 
+def shard_number(folder: Path) -> int:
+    """Which of a dataset's shards a folder is."""
+    return int(folder.name.removeprefix("shard-"))
+
+
 def open_shard(folder: Path, header: Header, *, verify: bool = False) -> Shard:
     """Maps a shard after checking that its files are whole and fit each other.
 
@@ -179,6 +184,9 @@ def open_shard(folder: Path, header: Header, *, verify: bool = False) -> Shard:
         skipped, source = dict(info["skipped"]), dict(info["source"])
         if rows < 0 or count < 0 or set(sums) != set(ARRAYS):
             raise ValueError("impossible counts")
+        number = info.get("number", shard_number(folder))  # older shards do not say
+        if number != shard_number(folder):
+            raise UsageError(f"{folder / SHARD}: is that of shard {number}; {remedy}")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, UsageError) and str(folder) in str(error):
             raise
@@ -199,6 +207,8 @@ def open_shard(folder: Path, header: Header, *, verify: bool = False) -> Shard:
         dtype = EPISODE if name == "episodes" else np.dtype("<f4")
         if array.shape != shape or array.dtype != dtype:
             raise UsageError(f"{file}: holds {array.dtype} {array.shape}, but {SHARD} says {dtype} {shape}; {remedy}")
+        if isinstance(array, np.memmap) and file.stat().st_size != array.offset + array.nbytes:
+            raise UsageError(f"{file}: longer than the array that it holds; {remedy}")
         if verify and checksum(array) != sums.get(name):
             raise UsageError(f"{file}: altered (its checksum does not match); {remedy}")
         _expect_random_access(array)

@@ -52,6 +52,7 @@ class OpenShard:
             seal(
                 {
                     "version": layout.VERSION,
+                    "number": layout.shard_number(self._final),
                     "rows": self.rows,
                     "episodes": self.episodes,
                     "crc32": {name: file.crc32 for name, file in self._files.items()},

@@ -187,7 +187,7 @@ class DatasetWriter:
 
     def _next_number(self) -> int:
         folders = layout.shard_folders(self.path)
-        return int(folders[-1].name.removeprefix("shard-")) + 1 if folders else 0
+        return layout.shard_number(folders[-1]) + 1 if folders else 0
 
     def _fail(self, error: OSError) -> None:
         try:

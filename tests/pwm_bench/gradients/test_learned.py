@@ -26,6 +26,7 @@ from pwm_bench.pwm.networks import make_critic
 from pwm_bench.store import checkpoint
 from pwm_bench.store.results import Results
 from pwm_bench.world_model.config import WorldModelConfig
+from tests.pwm_bench.store.factories import edit
 
 SMALL = {
     "latent_dim": 16,
@@ -157,9 +158,7 @@ def test_runs_without_a_usable_world_model_are_refused(pwm_run: Path, tmp_path: 
     for read in (lambda: load_run(copy, task="cartpole"), lambda: run_input(copy)):
         with pytest.raises(UsageError, match="no checkpoint"):
             read()
-    record = json.loads((copy / "run.json").read_text())
-    record["spec"]["algorithm"] = "shac"
-    (copy / "run.json").write_text(json.dumps(record))
+    edit(copy / "run.json", lambda record: record["spec"].update(algorithm="shac"))
     with pytest.raises(UsageError, match="'shac', which has no world model"):
         load_run(copy, task="cartpole")
 

@@ -40,7 +40,7 @@ def test_lines_survive_a_torn_last_one(tmp_path):
     assert lines.size == 0
     lines.append({"a": 1})
     lines.append({"a": 2})
-    whole = lines.size
+    whole = lines.position()
     with open(lines.path, "a") as file:
         file.write('{"a": 3')
     assert lines.read() == [{"a": 1}, {"a": 2}]
@@ -59,8 +59,24 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path):
 def test_missing_lines_are_noticed(tmp_path):
     lines = JsonLines(tmp_path / "m.jsonl")
     lines.append({"a": 1})
+    whole = lines.position()
+    lines.path.write_bytes(lines.path.read_bytes()[:-1])
     with pytest.raises(UsageError, match="lines are missing"):
-        lines.truncate(lines.size + 1)
+        lines.truncate(whole)
+
+
+def test_lines_that_were_altered_are_noticed(tmp_path):
+    lines = JsonLines(tmp_path / "m.jsonl")
+    lines.append({"a": 1})
+    whole = lines.position()
+    lines.append({"a": 2})
+    content = lines.path.read_bytes()
+    lines.path.write_bytes(content.replace(b"1", b"7"))
+    with pytest.raises(UsageError, match="altered since the checkpoint was taken"):
+        lines.truncate(whole)
+    assert lines.path.read_bytes() == content.replace(b"1", b"7")  # nothing is cut
+    with pytest.raises(UsageError, match="another digest than the record says"):
+        lines.read(whole["sha256"])
 
 
 def test_numbers_that_json_cannot_hold_become_null(tmp_path):

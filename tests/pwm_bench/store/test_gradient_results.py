@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import shutil
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from pwm_bench.studies import gradients as studies
 from pwm_bench.text import number
 from tests.pwm_bench.analysis.formats.latex import check
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL
-from tests.pwm_bench.store.factories import write_run
+from tests.pwm_bench.store.factories import edit, write_run
 
 STUDY = "gradients-tiny"
 
@@ -83,12 +82,6 @@ def run(capsys, *arguments, code: int = 0) -> tuple[str, str]:
     captured = capsys.readouterr()
     assert "Traceback (" not in captured.err
     return captured.out, captured.err
-
-
-def edit(file: Path, change) -> None:
-    values = json.loads(file.read_text())
-    change(values)
-    file.write_text(json.dumps(values))
 
 
 def test_ls_shows_the_kind_and_how_it_ended(capsys, root, monkeypatch):

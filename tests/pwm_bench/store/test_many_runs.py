@@ -18,7 +18,7 @@ from pwm_bench.store.curves import Curves
 from pwm_bench.store.frames import load_study, members_frame
 from pwm_bench.store.listing import find, scan, summaries
 from pwm_bench.store.results import Results
-from tests.pwm_bench.store.factories import write_run
+from tests.pwm_bench.store.factories import edit, write_run
 
 MANY = 240
 
@@ -41,7 +41,7 @@ def table(root):
 
 
 def refuse_to_read(monkeypatch):
-    def fail(self):
+    def fail(self, digest=None):
         raise AssertionError("read although it is in the cache")
 
     monkeypatch.setattr("pwm_bench.store.files.JsonLines.read", fail)
@@ -86,9 +86,7 @@ def test_what_changed_is_read_again(tmp_path, change):
     directory = Results(root).run("many", ids[0])
     line = json.loads(directory.evaluations.path.read_text().splitlines()[-1])
     if change == "record":
-        directory.record_file.write_text(
-            directory.record_file.read_text().replace('"status": "ok"', '"status": "oom"', 1)
-        )
+        edit(directory.record_file, lambda record: record.update(status="oom"))
     elif change == "evaluations":
         directory.evaluations.append(line | {"index": 3, "returns": [[9.0, 9.0]] * 3})
     else:
@@ -114,9 +112,7 @@ def test_a_cached_running_run_whose_process_died_is_killed(tmp_path):
     root = tmp_path / "results"
     ids = make_runs(root, MANY, episodes=2, evaluations=3)
     directory = Results(root).run("many", ids[0])
-    directory.record_file.write_text(
-        directory.record_file.read_text().replace('"status": "ok"', '"status": "running"', 1)
-    )
+    edit(directory.record_file, lambda record: record.update(status="running"))
 
     def status():
         return next(r.record.status for r in load_study(Results(root), "many").runs if r.record.id == ids[0])
@@ -153,7 +149,13 @@ def test_curves_survive_the_cache(tmp_path):
 DAMAGE = {
     "record": lambda d: d.record_file.write_bytes(b"\xff\x00"),
     "record is a folder": lambda d: (d.record_file.unlink(), d.record_file.mkdir()),
-    "no task": lambda d: d.record_file.write_text(d.record_file.read_text().replace('"task": ', '"tusk": ')),
+    "a number": lambda d: edit(d.record_file, lambda r: r["members"][0].update(final_return=9.0), sealed=False),
+    "no checksum": lambda d: edit(d.record_file, lambda r: r.pop("sha256"), sealed=False),
+    "no task": lambda d: edit(d.record_file, lambda r: r["spec"].pop("task")),
+    "a return": lambda d: (
+        edit(d.record_file, lambda r: r.update(logs={d.evaluations.path.name: d.evaluations.position()["sha256"]})),
+        d.evaluations.path.write_text(d.evaluations.path.read_text().replace("6.0", "6.5", 1)),
+    ),
     "evaluation lacks returns": lambda d: d.evaluations.append({"index": 9}),
     "another number of members": lambda d: d.evaluations.append(
         {"env_steps": 9, "gradient_steps": 9, "train_seconds": 9.0, "returns": [[1.0]] * 5, "lengths": [[1]] * 5,

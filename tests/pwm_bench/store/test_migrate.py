@@ -10,7 +10,7 @@ from pwm_bench.store import schema
 from pwm_bench.store.frames import load_study
 from pwm_bench.store.migrate import migrate
 from pwm_bench.store.results import Results
-from tests.pwm_bench.store.factories import write_run
+from tests.pwm_bench.store.factories import edit, write_run
 
 STEPS = {  # an imagined past: version -1 called the algorithm a method, version 0 counted steps in thousands
     -1: lambda values: {k: v for k, v in values.items() if k != "method"} | {"algorithm": values["method"]},
@@ -44,11 +44,9 @@ def test_an_older_record_on_disk_is_read_and_left_as_it_is(monkeypatch, tmp_path
     """Version 2 as it is, read by a program whose schema is at 3 and calls the study's field differently before."""
     new = write_run(tmp_path, "new", curves=[[0.0, 5.0]], steps=[0, 10], seconds=[0.0, 1.0])
     old = write_run(tmp_path, "old", curves=[[0.0, 7.0]], steps=[0, 10], seconds=[0.0, 1.0], first_seed=1)
-    values = json.loads(old.record_file.read_text())
-    values["method"] = values.pop("gradient_source")
-    before = json.dumps(values)
-    old.record_file.write_text(before)
-    new.record_file.write_text(json.dumps(json.loads(new.record_file.read_text()) | {"schema_version": 3}))
+    edit(old.record_file, lambda record: record.update(method=record.pop("gradient_source")))
+    before = old.record_file.read_text()
+    edit(new.record_file, lambda record: record.update(schema_version=3))
     monkeypatch.setattr(schema, "SCHEMA_VERSION", 3)
     monkeypatch.setitem(
         module.MIGRATIONS, 2, lambda v: {k: x for k, x in v.items() if k != "method"} | {"gradient_source": v["method"]}

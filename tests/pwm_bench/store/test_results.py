@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import pytest
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import Member, RunRecord
+from tests.pwm_bench.store.factories import edit
 
 
 def record(**fields) -> RunRecord:
@@ -67,8 +67,7 @@ def test_damaged_records_are_named(directory, content, message):
 
 
 def test_unknown_fields_are_refused(directory):
-    values = json.loads(directory.record_file.read_text()) | {"statuss": "ok"}
-    directory.record_file.write_text(json.dumps(values))
+    edit(directory.record_file, lambda record: record.update(statuss="ok"))
     with pytest.raises(UsageError, match="statuss"):
         directory.read()
 

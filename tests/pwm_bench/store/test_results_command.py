@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 from pathlib import Path
@@ -21,7 +20,7 @@ from pwm_bench.world_model.multitask.files import save_model
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from tests.pwm_bench.cli.toy_cli import toy_spec
 from tests.pwm_bench.conftest import ROOT
-from tests.pwm_bench.store.factories import write_run
+from tests.pwm_bench.store.factories import edit, write_run
 from tests.pwm_bench.world_model.multitask.datasets import write_linear_data
 from tests.pwm_bench.world_model.multitask.factories import tiny_config
 
@@ -138,16 +137,12 @@ def finished(toys, tmp_path):
     return Results(tmp_path).run("s", spec.id)
 
 
-def edit(file, change):
-    values = json.loads(file.read_text())
-    change(values)
-    file.write_text(json.dumps(values))
-
-
 def checkpoint(directory) -> Path:
     """A sound checkpoint, whose file begins as a pickle does. Returns that file."""
     for length in range(1, 300):
-        store.save(directory.checkpoint, {"x" * length: torch.ones(3)}, spec_id=directory.path.name)
+        logs = {log.path.name: log.position() for log in directory.logs}
+        state = {"x" * length: torch.ones(3), "journal": {"logs": logs}}
+        store.save(directory.checkpoint, state, spec_id=directory.path.name)
         (file,) = directory.checkpoint.glob("*.safetensors")
         if file.read_bytes()[0] == 0x80:
             return file
@@ -172,13 +167,15 @@ WRONG = {
     "no evaluations": (lambda d: d.evaluations.path.unlink(), "has no evaluations"),
     "lines twice": (
         lambda d: d.evaluations.path.write_text(d.evaluations.path.read_text() * 2), "do not increase"),
-    "metrics": (lambda d: d.metrics.path.write_text("{\n{}\n"), "line 1 is damaged"),
+    "metrics": (lambda d: d.metrics.path.write_text("{\n{}\n"), "another digest"),
     "checkpoint": (lambda d: flip(checkpoint(d)), "its checksum does not match"),
     "checkpoint without a tensor": (
-        lambda d: edit(checkpoint(d).parent / "state.json", lambda h: h["state"]["items"][0][1].update(name="y")),
+        lambda d: edit(
+            checkpoint(d).parent / "state.json", lambda h: h["state"]["items"][0][1].update(name="y"), sealed=False),
         "its checksum does not match"),
     "a count": (
-        lambda d: edit(d.record_file, lambda r: r["counts"].update(gradient_steps=7)), "run.json: its checksum"),
+        lambda d: edit(d.record_file, lambda r: r["counts"].update(gradient_steps=7), sealed=False),
+        "its checksum does not match"),
     "a metric": (lambda d: d.metrics.path.write_text(d.metrics.path.read_text().replace("1.0", "1.5", 1)),
         "metrics.jsonl: its content has another digest"),
     "a return in the middle": (lambda d: d.evaluations.path.write_text(d.evaluations.path.read_text().replace(

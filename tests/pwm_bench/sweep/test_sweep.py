@@ -8,6 +8,7 @@ import pytest
 
 from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store.results import Results
+from pwm_bench.store.seal import seal
 from pwm_bench.sweep.executors.local import LocalExecutor, ProcessEnd
 from pwm_bench.sweep.graph import Study
 from pwm_bench.sweep.sweep import Item, plan, sweep
@@ -73,7 +74,7 @@ class Pretender:
                 "started_at": "",
                 "updated_at": "",
             }
-            directory.record_file.write_text(json.dumps(record))
+            directory.record_file.write_text(json.dumps(seal(record)))
         return end
 
     def stop(self, number) -> None:

@@ -18,7 +18,7 @@ from pwm_bench.cli.main import main
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import normalisation
 from pwm_bench.store.frames import load_study, members_frame
-from pwm_bench.store.results import Results
+from pwm_bench.store.results import Results, record_text
 from pwm_bench.store.schema import ClockTimes
 from tests.pwm_bench.store.factories import write_run
 
@@ -141,8 +141,8 @@ def test_timeline(root):
         directory = Results(root).run("s", name)
         record = directory.read()
         record.started_at = start
-        text = record.model_copy(update={"updated_at": "2026-01-01T00:05:00+00:00"}).model_dump_json()
-        directory.record_file.write_text(text)
+        record.updated_at = "2026-01-01T00:05:00+00:00"
+        directory.record_file.write_text(record_text(record))
     figure = timeline(load_study(Results(root), "s"))
     nothing_is_cut_off(figure)
     (panel,) = figure.axes
@@ -164,7 +164,7 @@ def test_long_pauses_are_cut_from_a_timeline(root):
         record = directory.read()
         record.clocks = ClockTimes(train=record.clocks.train)
         record.started_at = record.updated_at = start
-        directory.record_file.write_text(record.model_dump_json())
+        directory.record_file.write_text(record_text(record))
     figure = timeline(load_study(Results(root), "s"))
     nothing_is_cut_off(figure)
     (panel,) = figure.axes

@@ -205,7 +205,7 @@ def test_scores_of_different_tasks_are_averaged_as_they_are(tmp_path):
     for task, score in (("mw-reach", 0.5), ("walker-walk", 1.0)):
         directory = write_run(tmp_path, task, task=task, curves=[[0.0], [0.0]], steps=[0], seconds=[0.0])
         line = directory.evaluations.read()[0]
-        directory.evaluations.truncate(0)
+        directory.evaluations.truncate(None)
         directory.evaluations.append(line | {"extras": {"score": [[score, score], [0.0, score]]}})
     (row,) = rows(tmp_path, metric="score")[1].overall
     assert (row.tasks, row.seeds) == (("mw-reach", "walker-walk"), 4)
