@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pwm_bench import envs
 from pwm_bench.bench.gpu_tests import LAUNCHES, run_gpu_tests
 from pwm_bench.bench.ledger import Ledger, as_table
@@ -20,6 +22,7 @@ from pwm_bench.bench.steps import STEPS, Step, carry_out
 from pwm_bench.bench.timing import interleaved, machine_line, median_seconds
 from pwm_bench.cli.showing import terminal
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.graphed import GRAPHS
 
 __all__ = ["main", "steps"]
 
@@ -95,7 +98,6 @@ def steps(device: str, *, quick: bool = False) -> list[Step]:
 
 def _compile_for(arch: int) -> int:
     """Compiles the kernels that the steps launch, and says where they are."""
-    import torch
     import warp as wp
 
     from pwm_bench.bench.workloads import make_rollout
@@ -153,6 +155,7 @@ def _cases(quick: bool) -> Iterator[tuple[str, str, int, int | None]]:
 def _extraction(ledger: Ledger, *, device: str, quick: bool) -> None:
     """Updates per second of extraction for one task and thirty, in each precision, as captured graph and eager."""
     from pwm_bench.bench.extraction import make_extractor, make_model, matrix_work
+    from pwm_bench.bench.workloads import updater
     from pwm_bench.learning.precision import PRECISIONS
     from pwm_bench.pwm.extraction.config import ExtractionConfig
 
@@ -161,25 +164,33 @@ def _extraction(ledger: Ledger, *, device: str, quick: bool) -> None:
     sizes: dict[str, Any] = {"batch_size": 4, "horizon": 2, "critic_iterations": 1} if quick else {}
     for tasks in (1, 2) if quick else (30, 1):
         for precision in PRECISIONS:
-            config = ExtractionConfig(**sizes | {"precision": precision})
-            extractor = make_extractor(model, tasks, config)
-            seconds = median_seconds(extractor.update, **_effort(quick))
-            ledger.add(
-                "extraction", tasks=tasks, precision=precision,
-                **{"ms/update": 1e3 * seconds, "updates/s": 1.0 / seconds},
-                **{"GFLOP/s": tasks * matrix_work(model, config) / seconds / 1e9},
-            )  # fmt: skip
-            del extractor
+            for graphed in _graphed(found):
+                config = ExtractionConfig(**sizes | {"precision": precision})
+                extractor = make_extractor(model, tasks, config)
+                seconds = median_seconds(updater(extractor, graphed, found), **_effort(quick))
+                ledger.add(
+                    "extraction", tasks=tasks, precision=precision, graph=graphed == "on",
+                    **{"ms/update": 1e3 * seconds, "updates/s": 1.0 / seconds},
+                    **{"GFLOP/s": tasks * matrix_work(model, config) / seconds / 1e9},
+                )  # fmt: skip
+                del extractor
 
 
 def _learners(ledger: Ledger, *, device: str, quick: bool) -> None:
     """Environment steps per second of learners with one seed and five."""
     from pwm_bench.bench.learners import make_learner, population_row
 
+    found = envs.resolve_device(device)
     for seeds in _SEEDS[:1] if quick else _SEEDS:
         for algorithm in _LEARNERS[:1] if quick else _LEARNERS:
-            learner = make_learner(algorithm, seeds, device, small=quick)
-            ledger.add("learners", **population_row(algorithm, learner, seeds, **_effort(quick)))
+            for graphed in _graphed(found):
+                learner = make_learner(algorithm, seeds, device, small=quick)
+                ledger.add("learners", **population_row(algorithm, learner, seeds, graphed=graphed, **_effort(quick)))
+
+
+def _graphed(device: torch.device) -> tuple[str, ...]:
+    """Settings of `pwm_bench.learning.graphed.graphs_of` that are compared there."""
+    return ("on", "off") if device.type in GRAPHS else ("off",)
 
 
 def _effort(quick: bool) -> dict[str, Any]:

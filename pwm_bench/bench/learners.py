@@ -16,9 +16,11 @@ from pwm_bench.bench.extraction import make_extractor, make_model
 from pwm_bench.bench.ledger import Ledger, Value, as_table
 from pwm_bench.bench.limits import measure
 from pwm_bench.bench.timing import machine_line, median_seconds, quiet_clock
+from pwm_bench.bench.workloads import updater
 from pwm_bench.cli.showing import terminal
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.simulator import Simulator
+from pwm_bench.learning.graphed import GRAPHS
 from pwm_bench.learning.learner import Learner
 from pwm_bench.learning.threads import one_thread
 from pwm_bench.pwm.extraction.config import ExtractionConfig
@@ -44,13 +46,15 @@ class Subject:
     Attributes:
         unit: what its speed is counted in, e.g. ``"env steps"``.
         amount: of these in an update.
-        update: trains once.
+        update: trains once, as a run does.
+        eager: the same without CUDA graphs.
         simulator: that it steps, if there is one.
     """
 
     unit: str
     amount: int
     update: Callable[[], object]
+    eager: Callable[[], object]
     simulator: Simulator | None = None
 
 
@@ -70,7 +74,10 @@ def main(*, quick: bool = False, device: str | None = None, output: Path | None 
         for name, make in subjects(where, quick=quick).items():
             with console.status(name):
                 subject = make()
-                found = measure(subject.update, subject.simulator, repeats=3 if quick else 9, clock=clock, pick=min)
+                found = measure(
+                    subject.update, subject.simulator, eager=subject.eager, device=where,
+                    repeats=3 if quick else 9, clock=clock, pick=min,
+                )  # fmt: skip
             row: dict[str, Value] = {"learner": name, "unit": subject.unit}
             ledger.add("limits", **row, **{"unit/s": subject.amount / found.update}, **found.row())
         seconds = "processor seconds of one thread" if clock == "processor" else "seconds"
@@ -129,11 +136,19 @@ def make_learner(algorithm: str, seeds: int, device: str | torch.device, *, smal
     return learner
 
 
-def population_row(algorithm: str, learner: Any, seeds: int, **timing: Any) -> dict[str, Value]:
-    """The speed of a learner of so many seeds."""
-    steps = _env_steps(learner) * seeds
-    seconds = median_seconds(learner.update, **timing)
-    return {"algorithm": algorithm, "seeds": seeds, "env steps/s": steps / seconds, "ms/update": 1e3 * seconds}
+def population_row(
+    algorithm: str, learner: Any, seeds: int, *, graphed: str = "auto", **timing: Any
+) -> dict[str, Value]:
+    """The speed of a learner of so many seeds, its updates launched as `updater` does."""
+    steps, device = _env_steps(learner) * seeds, learner.env.device
+    seconds = median_seconds(updater(learner, graphed, device), **timing)
+    return {
+        "algorithm": algorithm,
+        "seeds": seeds,
+        "graph": graphed == "on" or (graphed == "auto" and device.type in GRAPHS),
+        "env steps/s": steps / seconds,
+        "ms/update": 1e3 * seconds,
+    }
 
 
 def _population(algorithm: str, device: str, *, repeats: int) -> dict[str, Value]:
@@ -151,7 +166,8 @@ def _population(algorithm: str, device: str, *, repeats: int) -> dict[str, Value
 
 def _online(algorithm: str, device: torch.device, small: bool) -> Subject:
     learner = make_learner(algorithm, 1, device, small=small)
-    return Subject("env steps", _env_steps(learner), learner.update, learner.env.simulator)
+    update = updater(learner, "auto", device)
+    return Subject("env steps", _env_steps(learner), update, learner.update, learner.env.simulator)
 
 
 def _env_steps(learner: Any) -> int:
@@ -164,7 +180,7 @@ def _env_steps(learner: Any) -> int:
 def _extraction(size: str, device: torch.device, small: bool) -> Subject:
     sizes: dict[str, Any] = {"batch_size": 4, "horizon": 2, "critic_iterations": 1} if small else {}
     extractor = make_extractor(make_model(size, device), 1, ExtractionConfig(**sizes))
-    return Subject("updates", 1, extractor.update)
+    return Subject("updates", 1, updater(extractor, "auto", device), extractor.update)
 
 
 def _pretraining(size: str, device: torch.device, small: bool) -> Subject:
@@ -179,4 +195,8 @@ def _pretraining(size: str, device: torch.device, small: bool) -> Subject:
     reward = torch.rand(*shape, generator=generator)
     task = torch.randint(len(sizes.tasks), shape[:1], generator=generator)
     batch = [x.to(device) for x in (obs, action, reward, task)]
-    return Subject("updates", 1, lambda: trainer.step(*batch))
+
+    def update() -> object:
+        return trainer.step(*batch)
+
+    return Subject("updates", 1, update, update)

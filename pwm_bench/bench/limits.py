@@ -20,6 +20,7 @@ from torch.utils.flop_counter import flop_registry
 from pwm_bench.bench.ledger import Value
 from pwm_bench.bench.timing import interleaved
 from pwm_bench.envs.simulator import Simulator, State
+from pwm_bench.learning.graphed import GRAPHS
 
 __all__ = ["Limit", "Watched", "measure", "watch"]
 
@@ -153,18 +154,39 @@ class Limit:
         return row
 
 
-def measure(update: Callable[[], object], simulator: Simulator | None = None, *, repeats: int, **timing: Any) -> Limit:
+def measure(
+    update: Callable[[], object],
+    simulator: Simulator | None = None,
+    *,
+    eager: Callable[[], object] | None = None,
+    device: torch.device | None = None,
+    repeats: int,
+    **timing: Any,
+) -> Limit:
     """Times an update and its parts in turn.
 
     Args:
         update: of a learner that is past its beginning; called several times.
         simulator: that it steps.
+        eager: the same without CUDA graphs, which is what is watched; ``update`` itself by default.
+        device: where it computes; where there are CUDA graphs the products are launched as one.
         repeats: measurements of each.
         timing: further options of `interleaved`.
     """
-    seen = watch(update, simulator)
-    works: dict[str, Callable[[], object]] = {"update": update, "products": seen.multiply}
+    seen = watch(eager or update, simulator)
+    works: dict[str, Callable[[], object]] = {"update": update, "products": _launched(seen.multiply, device)}
     if seen.steps:
         works["simulator"] = seen.simulate
     seconds = interleaved(works, repeats=repeats, at_least=0.0, **timing)
     return Limit(seconds["update"], seconds.get("simulator", 0.0), seconds["products"], seen.flops)
+
+
+def _launched(work: Callable[[], object], device: torch.device | None) -> Callable[[], object]:
+    if device is None or device.type not in GRAPHS:
+        return work
+    graph = GRAPHS[device.type](device)()
+    with graph.warm_up():
+        work()
+    with graph.capture():
+        work()
+    return graph.replay

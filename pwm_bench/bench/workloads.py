@@ -1,4 +1,4 @@
-"""What the simulator benchmarks run: rollouts of a task's simulator under fixed random controls."""
+"""What benchmarks run: rollouts of a task's simulator under fixed random controls, and updates as runs make them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from torch import Tensor
 from pwm_bench import envs
 from pwm_bench.envs.simulator import Simulator, State
 from pwm_bench.envs.tasks import load_task
+from pwm_bench.learning.graphed import graphs_of
 
-__all__ = ["Rollout", "make_rollout", "mujoco_rollout", "start_states"]
+__all__ = ["Rollout", "make_rollout", "mujoco_rollout", "start_states", "updater"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,20 @@ def make_rollout(
     generator = torch.Generator().manual_seed(1)
     ctrl = 2.0 * torch.rand(horizon, worlds, engine.model.nu, generator=generator, dtype=torch.float64) - 1.0
     return Rollout(engine, start_states(task, worlds, dtype, engine.device), ctrl.to(engine.device, dtype))
+
+
+def updater(learner: Any, graphed: str, device: torch.device) -> Callable[[], object]:
+    """A learner's update, launched as a run launches it.
+
+    Args:
+        learner: any.
+        graphed: ``"auto"``, ``"on"`` or ``"off"``; see `pwm_bench.learning.graphed.graphs_of`.
+        device: where it computes.
+    """
+    env = getattr(learner, "env", None)
+    graphs = graphs_of(learner, graphed, device, None if env is None else env.simulator.capabilities)
+    update: Callable[[], object] = learner.update if graphs is None else graphs.update
+    return update
 
 
 def mujoco_rollout(task: str, worlds: int, steps: int, timestep: float) -> Callable[[], np.ndarray]:

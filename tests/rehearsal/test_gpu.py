@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pwm_bench.learning.expert import Expert
+from pwm_bench.learning.graphed import GRAPHS, graphs_of
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
@@ -85,21 +86,63 @@ def test_resuming_on_another_device(algorithm: str, gpu: torch.device, rehearsed
         assert first.counters == second.counters
 
 
+@pytest.fixture
+def graphs(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Updates can be captured on the device; when rehearsed, by writing operations down."""
+    if gpu.type != "cuda":
+        from tests.rehearsal.mirror import RecordedGraph
+
+        monkeypatch.setitem(GRAPHS, gpu.type, lambda device: RecordedGraph)
+
+
+def as_graph(agent: Any, device: torch.device, updates: int) -> list[dict[str, Tensor]]:
+    """The metrics of so many updates after the capture of one, and of those before it."""
+    graphed = graphs_of(agent, "on", device)
+    assert graphed is not None
+    metrics = [graphed.update() for _ in range(updates)]
+    assert (graphed.captured, graphed.refused) == (1, 0)
+    return metrics
+
+
+def assert_equal(found: list[dict[str, Tensor]], expected: list[dict[str, Tensor]]) -> None:
+    """Metrics are the same to the bit, NaN aside."""
+    for number, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        for name, value in theirs.items():
+            same = torch.equal(*(x.to("cpu", copy=True).nan_to_num() for x in (ours[name], value)))
+            assert same, f"{name} after update {number}"
+
+
+@pytest.mark.parametrize("algorithm", algorithms())
+def test_a_captured_update_is_the_eager_one(algorithm: str, gpu: torch.device, rehearsed: bool, graphs: None) -> None:
+    if rehearsed and algorithm not in REHEARSED:
+        pytest.skip(f"rehearsed with {', '.join(REHEARSED)}")
+    updates = 5 if rehearsed else 8
+    eager, other = learner(algorithm, gpu), learner(algorithm, gpu)
+    assert_equal(as_graph(other, gpu, updates), [eager.update() for _ in range(updates)])
+    assert distance(weights(other), weights(eager)) == 0.0
+    assert other.counters == eager.counters
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_captured_extraction_is_the_eager_one(
+    precision: str, gpu: torch.device, rehearsed: bool, graphs: None
+) -> None:
+    if rehearsed and precision == "bfloat16":
+        pytest.skip("the mirror device has no autocast of all operations")
+    updates = 5 if rehearsed else 8
+    eager, other = (extractor(gpu, 2, precision) for _ in range(2))
+    assert_equal(as_graph(other, gpu, updates), [eager.update() for _ in range(updates)])
+
+
 @pytest.mark.parametrize("tasks", [1, 3])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_extraction_against_the_cpu(tasks: int, precision: str, gpu: torch.device, rehearsed: bool) -> None:
     if rehearsed and precision == "bfloat16":
         pytest.skip("the CPU rounds bfloat16 products in places of its own")
-    config = ExtractionConfig(
-        batch_size=16, horizon=4, hidden_actor=(24, 16), hidden_critic=(24,), critic_iterations=2,
-        precision=precision,  # type: ignore[arg-type]
-    )  # fmt: skip
     found = {}
     for device in (torch.device("cpu"), gpu):
-        model = tiny_model(tiny_weights(0)).to(device)
-        experts = [Expert(name, 0) for name in "abc"[:tasks]]
-        extractor = Extractor(model, experts, config, starts=starts)
-        metrics = [extractor.update() for _ in range(2 if rehearsed else UPDATES)]
+        agent = extractor(device, tasks, precision)
+        metrics = [agent.update() for _ in range(2 if rehearsed else UPDATES)]
         found[device.type] = {
             name: torch.stack([values[name].to("cpu") for values in metrics]).float()
             for name in ("actor_loss", "critic_loss", "actor_grad_norm")
@@ -107,6 +150,16 @@ def test_extraction_against_the_cpu(tasks: int, precision: str, gpu: torch.devic
     tolerance = 1e-3 if precision == "float32" else 0.1
     for name, values in found["cpu"].items():
         torch.testing.assert_close(found[gpu.type][name], values, rtol=tolerance, atol=tolerance, msg=name)
+
+
+def extractor(device: torch.device, tasks: int, precision: str) -> Extractor:
+    """An extraction of a second."""
+    config = ExtractionConfig(
+        batch_size=16, horizon=4, hidden_actor=(24, 16), hidden_critic=(24,), critic_iterations=2,
+        precision=precision,  # type: ignore[arg-type]
+    )  # fmt: skip
+    model = tiny_model(tiny_weights(0)).to(device)
+    return Extractor(model, [Expert(name, 0) for name in "abc"[:tasks]], config, starts=starts)
 
 
 def starts(stream: MemberStream, batch: int) -> Tensor:

@@ -30,6 +30,8 @@ def test_all_steps_are_rehearsed(start, tmp_path: Path) -> None:
         "a_gpu_agrees_with_the_cpu",
         "gpu_agrees_with_cpu_and_captures_in_a_graph",
         "twenty_updates_against_the_cpu",
+        "a_captured_update_is_the_eager_one",
+        "a_captured_extraction_is_the_eager_one",
         "resuming_on_another_device",
         "extraction_against_the_cpu",
     }
