@@ -29,6 +29,7 @@ ALGORITHMS = Registry(
         "apg": "pwm_bench.baselines.apg",
         "ppo": "pwm_bench.baselines.ppo",
         "flashsac": "pwm_bench.baselines.flashsac",
+        "tdmpc2": "pwm_bench.baselines.tdmpc2",
         "sac": "pwm_bench.baselines.sac",
     },
     lambda thing: _lack(thing),  # defined below

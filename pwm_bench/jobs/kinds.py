@@ -26,6 +26,7 @@ KINDS = Registry(
         "import": "pwm_bench.jobs.import_released:ImportJob",
         "collect": "pwm_bench.jobs.collect:CollectJob",
         "train-behaviour": "pwm_bench.jobs.behaviour:BehaviourJob",
+        "train-suite": "pwm_bench.jobs.train_suite:TrainSuiteJob",
         "pretrain": "pwm_bench.jobs.pretrain:PretrainJob",
         "train": "pwm_bench.jobs.train:TrainJob",
         "extract": "pwm_bench.jobs.extract:ExtractJob",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -107,5 +108,6 @@ class SuiteSpec(Spec):
         Raises:
             UsageError: unknown or missing fields, or impossible values.
         """
-        derived = ("task", "simulator", "algorithm", "env_steps")
+        own = {field.name for field in dataclasses.fields(cls)}
+        derived = {"task", "simulator", "algorithm", "env_steps"} - own
         return configs.from_json(cls, {name: value for name, value in values.items() if name not in derived})

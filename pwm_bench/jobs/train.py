@@ -16,7 +16,7 @@ from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.jobs.policies import POLICY, PolicyFile, save_policy
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.learning.graphed import graphs_of
-from pwm_bench.learning.learner import OnlineLearner, differentiates_simulator
+from pwm_bench.learning.learner import OnlineLearner, acting, differentiates_simulator
 from pwm_bench.runs.job import Budget, EvaluationResult, file_artifact
 from pwm_bench.store.schema import Artifact, GradientCheck, RunRecord, Schedule
 
@@ -82,7 +82,7 @@ class TrainJob(LearnerJob):
 
     def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:
         """Plays episodes with the deterministic policy."""
-        return self.evaluator(self.learner.act, stop=stop)
+        return self.evaluator(acting(self.learner), stop=stop)
 
     def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
         """The policies of all members, for evaluations, bridges and exports; see `pwm_bench.jobs.policies`."""

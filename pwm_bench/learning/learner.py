@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from pwm_bench.learning.acting import Policy
 
-__all__ = ["Counters", "GradientSource", "Learner", "OnlineLearner", "differentiates_simulator"]
+__all__ = ["Counters", "GradientSource", "Learner", "OnlineLearner", "acting", "differentiates_simulator"]
 
 GradientSource = Literal["learned", "simulator", "decoupled", "mixed", "score", "critic"]
 """Where a policy's gradient comes from: through a learned world model, through the simulator, along the simulator's
@@ -83,3 +84,10 @@ class OnlineLearner(Learner, Protocol):
     policy: Policy | None
     """What `act` acts by, as it is at any time, for others to load. None if the learner acts otherwise: its runs leave
     no policy then."""
+
+
+def acting(learner: Learner) -> Callable[[Tensor], Tensor]:
+    """What plays episodes that begin together now: the learner's `act`, or what its own ``acting()`` gives, if it has
+    one because it remembers something from step to step."""
+    own: Callable[[], Callable[[Tensor], Tensor]] | None = getattr(learner, "acting", None)
+    return learner.act if own is None else own()

@@ -74,9 +74,13 @@ class _SliceQueue:
         self._places.scatter_(1, place, first.expand_as(place))
         self.count += sound.sum(dim=1, keepdim=True)
 
-    def draw(self, stream: MemberStream, batch: int) -> tuple[Tensor, Tensor]:
-        """Picks ``batch`` slices a member: first time slot and world, int64, each ``(P, batch)``."""
-        nth = stream.integers(self.count.squeeze(1), batch)
+    def draw(self, stream: MemberStream, batch: int, number: Tensor) -> tuple[Tensor, Tensor]:
+        """Picks ``batch`` slices a member, of the ``number`` (int64 ``(P,)``) that are oldest.
+
+        Returns:
+            first time slot and world, int64, each ``(P, batch)``.
+        """
+        nth = stream.integers(number, batch)
         start = self._places.gather(1, (self._oldest + nth) % self._size)
         return start // self._worlds, start % self._worlds
 
@@ -92,9 +96,11 @@ class SequenceReplay:
         act_dim: components of an action.
         device: where everything is stored.
         dtype: of observations, actions and rewards.
+        whole_episodes: draw nothing of an episode that still runs (TD-MPC2's buffer gets whole ones). One world a
+            member: of several, one with an old episode would withhold what the others have finished since.
 
     Raises:
-        UsageError: if not even one step of every world fits.
+        UsageError: if not even one step of every world fits, or several worlds are to give whole episodes.
     """
 
     def __init__(
@@ -106,7 +112,12 @@ class SequenceReplay:
         act_dim: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        *,
+        whole_episodes: bool = False,
     ) -> None:
+        if whole_episodes and worlds_per_member != 1:
+            raise UsageError(f"worlds_per_member={worlds_per_member}: whole_episodes needs 1")
+        self.whole_episodes = whole_episodes
         self.length = capacity // worlds_per_member
         if self.length < 1:
             raise UsageError(f"capacity={capacity}: must be at least the number of worlds ({worlds_per_member})")
@@ -174,7 +185,11 @@ class SequenceReplay:
 
     def available(self, horizon: int) -> Tensor:
         """How many different slices of ``horizon`` transitions could be drawn now, int64 ``(P,)``."""
-        return self._queue(horizon).count.squeeze(1)
+        count = self._queue(horizon).count.squeeze(1)
+        if not self.whole_episodes:
+            return count
+        running = (self._current.long() - (horizon - 1)).clamp(min=0)
+        return (count - running).clamp(min=0)
 
     @torch.no_grad()
     def sample(self, stream: MemberStream, batch: int, horizon: int) -> SequenceBatch:
@@ -187,7 +202,7 @@ class SequenceReplay:
             batch: S, slices a member.
             horizon: H, transitions a slice.
         """
-        slot, world = self._queue(horizon).draw(stream, batch)
+        slot, world = self._queue(horizon).draw(stream, batch, self.available(horizon))
         world = world + torch.arange(self.members, device=self.device).unsqueeze(1) * self.worlds
         time = (slot.unsqueeze(-1) + torch.arange(horizon, device=self.device)) % self.length
         rows = time * (self.members * self.worlds) + world.unsqueeze(-1)

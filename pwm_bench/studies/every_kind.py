@@ -19,6 +19,7 @@ def every_kind() -> Study:
     from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec
     from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec
     from pwm_bench.jobs.evaluate import EvaluateSpec
+    from pwm_bench.jobs.train_suite import TrainSuiteSpec
     from pwm_bench.store.inputs import Pending
     from pwm_bench.store.spec import Spec
     from pwm_bench.studies.gradient_study import model_run
@@ -48,6 +49,10 @@ def every_kind() -> Study:
         episodes=2,
     )
     nodes: dict[str, Spec] = dict(build(NAME, multitask, workers=0).nodes)
+    nodes["suite"] = TrainSuiteSpec.create(
+        task="cartpole-swingup", learner="ppo", env_steps=2000, evaluations=2, evaluation_episodes=1, workers=0,
+        overrides={"num_envs": 2, "hidden_actor": (8,), "hidden_critic": (8,), "epochs": 1},
+    )  # fmt: skip
     training = survival().specs[0]
     policy = {"policy": Pending("training", "policy")}
     nodes["training"] = training

@@ -14,6 +14,7 @@ __all__ = ["describe", "is_file", "load_study", "names", "source"]
 
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "training": (),
+    "suite": (),
     "multi-task": ("data", "model"),
     "gradient": ("size",),
     "small": (),
@@ -93,6 +94,8 @@ def _built(family: str, name: str, options: Mapping[str, Any]) -> Study:
         from pwm_bench.studies.multitask import load_multitask as load
     elif family == "gradient":
         from pwm_bench.studies.gradients import load_graph as load
+    elif family == "suite":
+        from pwm_bench.studies.suite_training import load_study as load
     elif family == "other":
         study = OTHERS.load(name)()
         if not isinstance(study, Study):
@@ -129,6 +132,10 @@ def _descriptions(family: str) -> dict[str, str]:
         from pwm_bench.studies import locomotion
 
         return {name: locomotion.describe(name) for name in locomotion.STUDIES}
+    if family == "suite":
+        from pwm_bench.studies import suite_training
+
+        return {name: suite_training.describe(name) for name in suite_training.STUDIES}
     if family == "gradient":
         from pwm_bench.studies import gradients
 

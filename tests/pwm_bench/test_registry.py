@@ -20,6 +20,7 @@ SOURCES = {
     "ppo": "score",
     "sac": "critic",
     "flashsac": "critic",
+    "tdmpc2": "critic",
 }
 
 

@@ -15,10 +15,9 @@ from pwm_bench.learning.graphed import GRAPHS, graphs_of
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
-from pwm_bench.registry import algorithms
 from pwm_bench.store import checkpoint
 from tests.pwm_bench.world_model.multitask.factories import OBS, tiny_model, tiny_weights
-from tests.rehearsal.learners import learner
+from tests.rehearsal.learners import learner, mirrored
 
 pytestmark = pytest.mark.gpu
 
@@ -54,7 +53,7 @@ def train(agent: Any, updates: int) -> Any:
     return agent
 
 
-@pytest.mark.parametrize("algorithm", algorithms())
+@pytest.mark.parametrize("algorithm", mirrored())
 def test_twenty_updates_against_the_cpu(algorithm: str, gpu: torch.device, rehearsed: bool) -> None:
     """They may differ by no more than roundings make of themselves in so many updates on the CPU."""
     if rehearsed and algorithm not in REHEARSED:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from pwm_bench.registry import algorithms
-from tests.rehearsal.learners import LAUNCHES, UPDATES, learner, measured
+from tests.rehearsal.learners import LAUNCHES, UPDATES, learner, measured, mirrored
 from tests.rehearsal.test_gpu import REHEARSED
 
 pytestmark = pytest.mark.gpu
@@ -35,7 +34,7 @@ def profiled(device: torch.device, algorithm: str) -> tuple[int, float]:
     return len(kernels), sum(event.self_device_time_total for event in kernels) / 1e6
 
 
-@pytest.mark.parametrize("algorithm", algorithms())
+@pytest.mark.parametrize("algorithm", mirrored())
 def test_launches_of_an_update(
     algorithm: str, gpu: torch.device, rehearsed: bool, record_property: Callable[[str, object], None]
 ) -> None:

@@ -12,9 +12,8 @@ import torch
 from pwm_bench.baselines.shac import losses
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.graphed import GRAPHS, Graphed, check_setting, graphs_of
-from pwm_bench.registry import algorithms
 from pwm_bench.testing.toy import SimulatorToy
-from tests.rehearsal.learners import LAUNCHES, UPDATES, learner
+from tests.rehearsal.learners import LAUNCHES, UPDATES, learner, mirrored
 from tests.rehearsal.mirror import DEVICE, MirrorError, RecordedGraph, rehearsal, to_cpu
 from tests.rehearsal.one_gpu import gpus
 
@@ -24,7 +23,7 @@ IN_DOUBLE = ("learning/normalise.py", "learning/optim.py", "learning/random.py",
 TOLERANCE = 1e-4
 
 
-@pytest.mark.parametrize("algorithm", algorithms())
+@pytest.mark.parametrize("algorithm", mirrored())
 def test_an_update_on_the_device(algorithm: str) -> None:
     """It gives the CPU's numbers, makes nobody wait, launches what the table says, and goes as a graph to the bit."""
     updates = UPDATES + (algorithm == "dmo")

@@ -6,7 +6,9 @@ With predicted latents z_t (z_0 = E(o_0), z_{t+1} = D(z_t, a_t)), for H steps fr
                           + c_q 1/K sum_k CE(Q_k(z_t, a_t), y_t) ]
     y_t = r_t + gamma min(two random target Qs at E(o_{t+1}) and the policy prior's action there)
 
-where means run over the batch, CE is the cross-entropy against two-hot targets, and sg stops the gradient. The policy
+In a model that predicts termination, gamma counts only where step t did not end the episode for good, and the plain
+mean over time of the cross-entropies BCE(C(z_{t+1}), ended_t) is added.
+Means run over the batch, CE is the cross-entropy against two-hot targets, and sg stops the gradient. The policy
 prior minimises - mean_t rho^t mean [ c_e h + q / S ], with h its scaled entropy, q the mean of two random Qs and S the
 running range of q between its 5th and 95th percentile, at least 1.
 Source: Hansen, Su and Wang, ICLR 2024, eq. 3 to 5, with the constants of the released code.
@@ -37,15 +39,17 @@ def consistency_loss(latents: Tensor, targets: Tensor, rho: float) -> Tensor:
     return weighted((difference - targets.detach().to(difference.dtype)).square().mean(-1), rho)
 
 
-def td_target(reward: Tensor, discount: Tensor, target_q: Tensor) -> Tensor:
+def td_target(reward: Tensor, discount: Tensor, target_q: Tensor, terminated: Tensor | None = None) -> Tensor:
     """y, shape ``(B, H)``.
 
     Args:
         reward: shape ``(B, H)``.
         discount: of each sequence's task, shape ``(B,)``.
         target_q: two random target Qs at the next states, shape ``(2, B, H)``.
+        terminated: whether the step ended the episode for good, bool ``(B, H)``; never by default.
     """
-    return reward + discount.unsqueeze(-1) * target_q.amin(0)
+    beyond = discount.unsqueeze(-1) * target_q.amin(0)
+    return reward + (beyond if terminated is None else torch.where(terminated, 0.0, beyond))
 
 
 def percentile_range(q: Tensor) -> Tensor:

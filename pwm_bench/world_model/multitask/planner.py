@@ -16,7 +16,7 @@ Williams, Aldrich and Theodorou, "Model predictive path integral control", 2015.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
-__all__ = ["Guide", "Planner", "PlannerConfig", "PriorGuide"]
+__all__ = ["Guide", "Planner", "PlannerConfig", "PriorGuide", "View"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,9 +49,11 @@ class PlannerConfig:
     elites: int = 64
     """Best sequences that the Gaussian moves to."""
     temperature: float = 0.5
+    """Factor of values in the weights of the best sequences (the released code multiplies by it)."""
     min_std: float = 0.05
+    """Smallest deviation of actions in a plan."""
     max_std: float = 2.0
-    """Deviation of actions at the start, and its bounds."""
+    """Largest one, with which every plan begins."""
 
     def __post_init__(self) -> None:
         for name in ("horizon", "iterations", "elites"):
@@ -72,6 +74,29 @@ class Guide(Protocol):
 
     def value(self, latent: Tensor, noise: Tensor) -> Tensor:
         """Values of latents ``(W, S, L)``, shape ``(W, S)``."""
+        ...
+
+
+class View(Protocol):
+    """A world model for W worlds, each in a task of its own."""
+
+    termination_network: Any
+    """None for a model that does not predict termination."""
+
+    def encode(self, obs: Tensor) -> Tensor:
+        """Latents of observations, ``(W, S, D)`` to ``(W, S, L)``."""
+        ...
+
+    def next(self, latent: Tensor, action: Tensor) -> Tensor:
+        """Latents after one control step, ``(W, S, L)``."""
+        ...
+
+    def reward(self, latent: Tensor, action: Tensor) -> Tensor:
+        """Predicted rewards, ``(W, S)``."""
+        ...
+
+    def termination_logit(self, latent: Tensor) -> Tensor:
+        """Logits of having ended for good, ``(W, S)``."""
         ...
 
 
@@ -99,6 +124,14 @@ class PriorGuide:
         rows = torch.randperm(self._model.config.num_q, generator=self._choice)[:2].tolist()
         return self._model.q_values(latent, self.act(latent, noise), self._tasks, rows=rows).mean(0)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the choice of Q functions is."""
+        return {"choice": self._choice.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        self._choice.set_state(state["choice"].cpu())
+
 
 class Planner:
     """Plans for W worlds at once.
@@ -109,6 +142,7 @@ class Planner:
         guide: policy and value.
         config: constants.
         stream: random numbers of the W worlds.
+        view: the model as the planner sees it; with the weights that it has now by default, whatever becomes of them.
     """
 
     def __init__(
@@ -119,9 +153,10 @@ class Planner:
         config: PlannerConfig | None = None,
         *,
         stream: MemberStream,
+        view: View | None = None,
     ) -> None:
         self.config = config or PlannerConfig()
-        self._view = TaskModel(model, tasks)
+        self._view: View = TaskModel(model, tasks) if view is None else view
         self._guide = guide
         self._stream = stream
         self._dtype = next(model.parameters()).dtype
@@ -135,9 +170,30 @@ class Planner:
         """Forgets the last plan; call it when all worlds begin a new episode."""
         self._mean = None
 
+    def forget(self, worlds: Tensor) -> None:
+        """Forgets the last plan of some worlds, bool ``(W,)``."""
+        if self._mean is not None:
+            self._mean = torch.where(worlds.view(-1, 1, 1, 1), 0.0, self._mean)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last plan and the random numbers."""
+        plan = {} if self._mean is None else {"mean": self._mean}
+        return plan | {"stream": self._stream.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        mean = state.get("mean")
+        self._mean = None if mean is None else mean.to(self._mask.device, copy=True)
+        self._stream.load_state_dict(state["stream"])
+
     @torch.no_grad()
-    def plan(self, obs: Tensor) -> Tensor:
-        """The next action of every world, ``(W, D)`` to ``(W, A)`` in [-1, 1], without exploration noise."""
+    def plan(self, obs: Tensor, *, explore: bool = False) -> Tensor:
+        """The next action of every world, ``(W, D)`` to ``(W, A)`` in [-1, 1].
+
+        Args:
+            obs: observations.
+            explore: add noise of the deviation that the plan ended with, as TD-MPC2 does while it trains.
+        """
         config = self.config
         horizon, act = config.horizon, self._action_dim
         latent = self._view.encode(obs.to(self._dtype).unsqueeze(1))  # (W, 1, L)
@@ -163,7 +219,10 @@ class Planner:
         uniform = self._stream.uniform(config.elites).to(score).clamp(1e-9, 1.0 - 1e-7)
         gumbel = -(-uniform.log()).log()
         chosen = (score.log() + gumbel).argmax(1)
-        return elites[torch.arange(len(obs), device=obs.device), chosen, 0].clamp(-1.0, 1.0)
+        action = elites[torch.arange(len(obs), device=obs.device), chosen, 0]
+        if explore:
+            action = action + std[:, 0, 0] * self._normal(act)
+        return action.clamp(-1.0, 1.0)
 
     @torch.no_grad()
     def values(self, latent: Tensor, actions: Tensor) -> Tensor:

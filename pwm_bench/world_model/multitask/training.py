@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pwm_bench.learning.precision import autocast
 from pwm_bench.world_model.multitask.loss import consistency_loss, percentile_range, policy_loss, td_target, weighted
@@ -23,6 +24,7 @@ class ModelLoss(NamedTuple):
     consistency: Tensor
     reward: Tensor
     value: Tensor
+    termination: Tensor
     latents: Tensor
 
 
@@ -37,6 +39,7 @@ def model_loss(
     noise: Tensor | None = None,
     rows: list[int] | None = None,
     dropout: torch.Generator | None = None,
+    terminated: Tensor | None = None,
 ) -> ModelLoss:
     """The model's loss on sequences of H steps; see `pwm_bench.world_model.multitask.loss`.
 
@@ -50,6 +53,7 @@ def model_loss(
         noise: of the policy prior's actions at the next states, ``(B, H, action_dim)``; needed to learn values.
         rows: the two target Q functions used; likewise.
         dropout: draws what the Q functions drop.
+        terminated: whether each step ended the episode for good, bool ``(B, H)``; for a model that predicts it.
     """
     rho = config.temporal_weight
     with torch.no_grad():
@@ -65,11 +69,17 @@ def model_loss(
         with torch.no_grad():
             proposed = model.policy(targets, task, noise).action
             target_q = model.q_values(targets, proposed, task, target=True, rows=rows)
-            wanted = td_target(reward, model.discounts.to(reward.dtype)[task], target_q.to(reward.dtype))
+            discount = model.discounts.to(reward.dtype)[task]
+            wanted = td_target(reward, discount, target_q.to(reward.dtype), terminated)
         q_logits = model.q_logits(latents[:, :-1], action, task, dropout=dropout)
         errors = model.head.error(q_logits, wanted.expand(q_logits.shape[:-1]))
         value_part = config.value_coef * weighted(errors, rho)
-    return ModelLoss(consistency + reward_part + value_part, consistency, reward_part, value_part, latents)
+    ends = torch.zeros_like(reward_part)
+    if terminated is not None:
+        logits = model.termination_logit(latents[:, 1:], task).to(reward.dtype)
+        ends = binary_cross_entropy_with_logits(logits, terminated.to(reward.dtype))
+    total = consistency + reward_part + value_part + ends
+    return ModelLoss(total, consistency, reward_part, value_part, ends, latents)
 
 
 class Pretrainer:
@@ -93,6 +103,8 @@ class Pretrainer:
         self._skipped = torch.zeros((), dtype=torch.int64, device=self._device)
         encoder = list(model.encoder.parameters())
         rest = [*model.dynamics.parameters(), *model.reward_network.parameters()]
+        if model.termination_network is not None:
+            rest += model.termination_network.parameters()
         if model.task_embedding is not None:
             rest.append(model.task_embedding)
         if config.learn_values and model.q_networks is not None:
@@ -116,11 +128,28 @@ class Pretrainer:
         """Steps that changed nothing because something was not finite. Waits for the device."""
         return int(self._skipped)
 
-    def step(self, obs: Tensor, action: Tensor, reward: Tensor, task: Tensor) -> dict[str, Tensor]:
+    def step(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        task: Tensor,
+        *,
+        terminated: Tensor | None = None,
+        alive: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Takes one gradient step on sequences, shaped as for `model_loss`.
 
         A step whose loss or gradient is not finite changes nothing and is counted in `skipped`. The device decides
         that by itself; the host never waits.
+
+        Args:
+            obs: as the other three and ``terminated``, see `model_loss`.
+            action: likewise.
+            reward: likewise.
+            task: likewise.
+            terminated: likewise.
+            alive: boolean scalar; where it is false nothing changes.
 
         Returns:
             scalars: losses and the norms of the gradients before clipping.
@@ -132,7 +161,18 @@ class Pretrainer:
             rows = self._two()
         self._optimiser.zero_grad(set_to_none=True)
         with autocast(config.precision, self._device):
-            loss = model_loss(model, obs, action, reward, task, config, noise=noise, rows=rows, dropout=self._generator)
+            loss = model_loss(
+                model,
+                obs,
+                action,
+                reward,
+                task,
+                config,
+                noise=noise,
+                rows=rows,
+                dropout=self._generator,
+                terminated=terminated,
+            )
         loss.total.backward()
         norm = self._clip(self._params)
         metrics = {
@@ -142,7 +182,11 @@ class Pretrainer:
             "value_loss": loss.value.detach(),
             "grad_norm": norm,
         }
+        if terminated is not None:
+            metrics["termination_loss"] = loss.termination.detach()
         sound = torch.isfinite(norm) & torch.isfinite(metrics["loss"])
+        if alive is not None:
+            sound = sound & alive
         self._skipped += ~sound
         _step_where(sound, self._optimiser)
         model.project_embedding(sound)

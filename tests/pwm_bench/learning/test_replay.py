@@ -204,3 +204,29 @@ def test_bad_sizes_are_refused():
         replay.available(5)
     with pytest.raises(UsageError, match="same capacity"):
         replay.load_state_dict(Recorder(length=10, seed=0, end=0.1).run(3).replay.state_dict())
+
+
+def test_whole_episodes_alone_are_drawn() -> None:
+    """Member 0 has episodes of 4 steps, member 1 one of 3 and then one of 8."""
+    replay = SequenceReplay(2, 1, 20, obs_dim=1, act_dim=1, whole_episodes=True)
+    ends = {0: {4, 8, 12}, 1: {3, 11}}
+    expected = {0: 0, 1: 0}
+    begun = {0: 0, 1: 0}
+    for t in range(1, 13):
+        done = torch.tensor([t in ends[0], t in ends[1]])
+        step = torch.full((2, 1), float(t))
+        replay.add(step, step, step.squeeze(1), done, done, step)
+        for member in (0, 1):
+            if t in ends[member]:
+                expected[member] += t - begun[member] - 1  # slices of two steps
+                begun[member] = t
+        assert replay.available(2).tolist() == [expected[0], expected[1]], t
+    replay.add(step, step, step.squeeze(1), done, torch.tensor([False, False]), step)
+    copy = SequenceReplay(2, 1, 20, obs_dim=1, act_dim=1, whole_episodes=True)
+    copy.load_state_dict(replay.state_dict())
+    assert copy.available(2).tolist() == replay.available(2).tolist() == [9, 9]
+    drawn = copy.sample(MemberStream([0, 1]), 500, 2).reward[..., 0]
+    assert sorted(set(drawn[0].tolist())) == [1, 2, 3, 5, 6, 7, 9, 10, 11]
+    assert sorted(set(drawn[1].tolist())) == [1, 2, *range(4, 11)]
+    with pytest.raises(UsageError, match="needs 1"):
+        SequenceReplay(2, 3, 20, obs_dim=1, act_dim=1, whole_episodes=True)

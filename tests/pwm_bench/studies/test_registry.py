@@ -4,7 +4,7 @@ import pytest
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import KINDS
-from pwm_bench.studies import gradients, locomotion, multitask
+from pwm_bench.studies import gradients, locomotion, multitask, suite_training
 from pwm_bench.studies.registry import describe, load_study, names
 from pwm_bench.sweep.graph import needs
 
@@ -15,6 +15,7 @@ def test_studies_of_every_kind_are_there_once():
     known = [
         "every-kind",
         *locomotion.STUDIES,
+        *suite_training.STUDIES,
         *multitask.MULTITASK,
         *(f"gradients-{name}" for name in gradients.STUDIES),
     ]

@@ -138,6 +138,39 @@ def test_plans_begin_where_the_last_one_left_off() -> None:
     assert seen[0][:, 20].abs().max() < 1e-4
 
 
+def test_a_world_whose_episode_ended_begins_anew_and_exploring_adds_the_plans_deviation() -> None:
+    planner = _planner(_Nothing())
+    planner.plan(torch.zeros(2, OBS))
+    kept = planner._mean[1].clone()
+    planner.forget(torch.tensor([True, False]))
+    assert not planner._mean[0].any()
+    assert torch.equal(planner._mean[1], kept)
+    saved = planner.state_dict()
+    saved = {"mean": saved["mean"].clone(), "stream": dict(saved["stream"])}
+    plain = planner.plan(torch.zeros(2, OBS))
+    planner.load_state_dict(saved)
+    again = planner.plan(torch.zeros(2, OBS), explore=True)
+    planner.load_state_dict(saved)
+    assert torch.equal(planner.plan(torch.zeros(2, OBS)), plain)
+    assert not torch.equal(again, plain)
+    # With a deviation held at one value, what is added is that times a standard normal number.
+    planner = _planner(
+        _Nothing(), PlannerConfig(samples=64, policy_samples=8, elites=8, iterations=1, min_std=0.1, max_std=0.1)
+    )
+    planner._view = _Towards(torch.zeros(2, ACT))  # type: ignore[assignment]
+    added = []
+    for _ in range(200):
+        state = planner.state_dict()
+        planner._mean = None
+        before = {"stream": {"counter": state["stream"]["counter"].clone()}}
+        noisy = planner.plan(torch.zeros(2, OBS), explore=True)
+        after = {"stream": {"counter": planner.state_dict()["stream"]["counter"].clone()}}
+        planner.load_state_dict(before)
+        added.append((noisy - planner.plan(torch.zeros(2, OBS)))[0])
+        planner.load_state_dict(after)
+    assert torch.stack(added).std().item() == pytest.approx(0.1, rel=0.12)
+
+
 def test_a_world_plans_alike_alone_and_in_company() -> None:
     model = MultitaskModel(tiny_config(), seed=0).double()
     with torch.no_grad():

@@ -1,0 +1,117 @@
+"""Settings of TD-MPC2 learning online."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.checks import check_at_least, check_widths
+from pwm_bench.world_model.multitask.config import SIZES, ModelConfig
+from pwm_bench.world_model.multitask.planner import PlannerConfig
+from pwm_bench.world_model.multitask.recipes import TrainingConfig
+
+__all__ = ["Config"]
+
+_LEAST_SEED_STEPS = 1000
+_SEED_EPISODES = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """One experiment of TD-MPC2. Everything counts per member. Defaults are released: a single task, 5M weights.
+
+    Tuples may be given as lists, and ``training`` and ``planner`` as mappings, as JSON has them.
+
+    Raises:
+        UsageError: if a field is out of range.
+    """
+
+    num_envs: int = 1
+    """Environments per member: one, as released. The buffer gets an episode when it is over, and the updates of a step
+    see the episodes before it."""
+    horizon: int = 25
+    """Control steps in one iteration; groups work for the runner and changes nothing learned."""
+    seed_steps: int | None = None
+    """Control steps with uniformly random actions; after them as many updates fall due at once. None for the released
+    rule: five episodes, and at least 1000."""
+    updates_per_step: int = 1
+    """Updates after each later control step."""
+    replay_capacity: int = 1_000_000
+    """Transitions kept; no more than the budget has."""
+    episodic: bool = False
+    """Whether episodes may end for good before their time: the model then learns to predict it, values end there, and
+    so do plans. Where the task terminates and this is off, a termination counts as an end in time."""
+
+    latent_dim: int = 512
+    """Size of the latent."""
+    encoder_hidden: tuple[int, ...] = (256,)
+    """Hidden layers of the encoder."""
+    hidden: tuple[int, ...] = (512, 512)
+    """Hidden layers of dynamics, reward, policy prior and every Q function."""
+    critic_ensemble: int = 5
+    """Q functions; a random two of them value an action."""
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(batch_size=256))
+    """Losses and optimisers."""
+    planner: PlannerConfig = field(default_factory=PlannerConfig)
+    """The planner that acts."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.training, Mapping):
+            object.__setattr__(self, "training", TrainingConfig(**({"batch_size": 256} | dict(self.training))))
+        if isinstance(self.planner, Mapping):
+            object.__setattr__(self, "planner", PlannerConfig(**self.planner))
+        for name in ("encoder_hidden", "hidden"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            check_widths(name, getattr(self, name))
+        if self.num_envs != 1:
+            raise UsageError(f"num_envs={self.num_envs}: must be 1; TD-MPC2 acts in one world a member")
+        for name in ("horizon", "updates_per_step", "replay_capacity", "critic_ensemble", "latent_dim"):
+            check_at_least(name, getattr(self, name), 1)
+        if self.seed_steps is not None:
+            check_at_least("seed_steps", self.seed_steps, 1)
+        if not self.training.learn_values:
+            raise UsageError("training.learn_values=False: the planner needs values and a policy prior; leave it out")
+        self.model(1, 1, 1)  # checks the rest
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a learning rate changes over the budget: none does."""
+        return False
+
+    def model(self, observation_dim: int, action_dim: int, episode_length: int) -> ModelConfig:
+        """The model of a task, whose discount follows from the length of its episodes."""
+        return ModelConfig(
+            observation_dim=observation_dim,
+            action_dim=action_dim,
+            episode_lengths=(episode_length,),
+            task_dim=0,
+            latent_dim=self.latent_dim,
+            encoder_hidden=self.encoder_hidden,
+            hidden=self.hidden,
+            num_q=self.critic_ensemble,
+            termination=self.episodic,
+        )
+
+    def random_steps(self, episode_length: int) -> int:
+        """Control steps with random actions, for episodes of so many steps.
+
+        Raises:
+            UsageError: fewer than an episode has: there would be nothing to learn from.
+        """
+        if self.seed_steps is None:
+            return max(_LEAST_SEED_STEPS, _SEED_EPISODES * episode_length)
+        if self.seed_steps < episode_length:
+            raise UsageError(
+                f"seed_steps={self.seed_steps}: the first episode may last {episode_length} steps, and only then is "
+                f"there something to learn from; set at least {episode_length}"
+            )
+        return self.seed_steps
+
+
+def sized(size: str) -> dict[str, object]:
+    """The fields of a `Config` for a released size of the model, see `SIZES`."""
+    known = SIZES[size]
+    return {name: known[name] for name in ("latent_dim", "encoder_hidden", "hidden")} | {
+        "critic_ensemble": known["num_q"]
+    }

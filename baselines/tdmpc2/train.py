@@ -1,0 +1,216 @@
+"""TD-MPC2 learning online: the released loop over the multi-task model, with a single task.
+
+With t counting control steps from 0 and S = ``seed_steps``, step t
+
+1. acts at random if t <= S, else by the planner with its exploration noise,
+2. takes the S updates that fall due at once if t = S, else ``updates_per_step`` of them if t > S,
+3. stores the transition; an episode may be drawn from once it is over, so the updates of its last step do not see it.
+
+A control step is one of the environment: in the suites it is two control steps of the simulator, and published curves
+count the latter.
+Source: Hansen, Su and Wang, "TD-MPC2: scalable, robust world models for continuous control", ICLR 2024, with the loop
+and the constants of the released code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pwm_bench.baselines.tdmpc2.agent import Agent
+from pwm_bench.baselines.tdmpc2.config import Config
+from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.learning.checks import check_worlds
+from pwm_bench.learning.episodes import EpisodeTracker
+from pwm_bench.learning.guards import MemberGuard
+from pwm_bench.learning.learner import Counters
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.replay import SequenceReplay
+
+__all__ = ["Learner"]
+
+_AT_ONCE = 25  # of the updates that fall due after the seed steps: an iteration stays short
+_METRICS = (
+    "loss",
+    "consistency_loss",
+    "reward_loss",
+    "value_loss",
+    "grad_norm",
+    "policy_loss",
+    "policy_grad_norm",
+    "q_scale",
+)
+
+
+class Learner:
+    """A population of P members. Each has a model of its own, and these are updated one after the other: the weights of
+    the multi-task model have no axis for members.
+
+    Args:
+        env: environment with one world for each seed; only its forward pass is used.
+        config: settings.
+        seeds: one a member.
+        total_env_steps: budget per member; nothing but the size of the replay depends on it.
+
+    Raises:
+        UsageError: if the environment has other worlds, or the seed steps are fewer than an episode's.
+    """
+
+    policy = None
+    """What acts is the planner, which remembers its last plan."""
+
+    def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
+        members, device = len(seeds), env.device
+        check_worlds(env.num_envs, members, config.num_envs)
+        self.env = env
+        self.config = config
+        self.counters = Counters()
+        self.seed_steps = config.random_steps(env.episode_length)
+        sizes = config.model(env.observation_dim, env.action_dim, env.episode_length)
+        self.agents = [Agent(config, sizes, seed=seed, device=device) for seed in seeds]
+        self.replay = SequenceReplay(
+            members,
+            1,
+            min(config.replay_capacity, max(total_env_steps, self.seed_steps) + config.horizon),
+            env.observation_dim,
+            env.action_dim,
+            device,
+            torch.float32,
+            whole_episodes=True,
+        )
+        self._actions, self._draws = (MemberStream(seeds, device, name=f"tdmpc2/{x}") for x in ("actions", "replay"))
+        self._episodes = EpisodeTracker(members, 1, device)
+        self._guard = MemberGuard(members, device)
+        self._iteration = 0
+        self._due = 0  # of the updates after the seed steps
+        self._metrics = (*_METRICS, *(("termination_loss",) if config.episodic else ()))
+        self._obs = env.reset()
+
+    @property
+    def alive(self) -> Tensor:
+        """Members that have not diverged, bool ``(P,)``."""
+        return self._guard.alive
+
+    def act(self, obs: Tensor) -> Tensor:
+        """Plans anew, from no earlier plan: observations ``(P, B, obs)`` to actions ``(P, B, act)``."""
+        return self.acting()(obs)
+
+    def acting(self) -> Callable[[Tensor], Tensor]:
+        """What acts in episodes that begin together now, ``(P, B, obs)`` to ``(P, B, act)``; each plan begins where the
+        last one left off."""
+        planners: list[Any] = []
+
+        @torch.no_grad()
+        def act(obs: Tensor) -> Tensor:
+            if not planners:
+                planners.extend(agent.plan_for(obs.shape[1], "evaluation")[1] for agent in self.agents)
+            return torch.stack([planner.plan(own) for planner, own in zip(planners, obs.float(), strict=True)])
+
+        return act
+
+    def update(self) -> dict[str, Tensor]:
+        """Takes some control steps and learns after each, or takes some of the updates that fell due at once.
+
+        Returns:
+            metrics, each ``(P,)``: means over the updates, NaN where there were none.
+        """
+        self._iteration += 1
+        losses: list[Tensor] = []
+        if self._due:
+            losses += [self._learn() for _ in range(min(_AT_ONCE, self._due))]
+            self._due -= len(losses)
+        else:
+            for _ in range(self.config.horizon):
+                losses += self._step()
+                if self._due:
+                    break
+        nothing = torch.full((len(self._metrics), len(self.agents)), torch.nan, device=self.env.device)
+        means = torch.stack(losses).mean(0) if losses else nothing
+        return self._episodes.metrics() | dict(zip(self._metrics, means, strict=True))
+
+    @torch.no_grad()
+    def _plan(self) -> Tensor:
+        """The next action of every member ``(P, act)``, with noise."""
+        rows = self._obs.float().unsqueeze(1)
+        return torch.cat([agent.planner.plan(row, explore=True) for agent, row in zip(self.agents, rows, strict=True)])
+
+    def _step(self) -> list[Tensor]:
+        """One control step of every member and its updates. Returns their metrics."""
+        t, obs = self.counters.env_steps, self._obs
+        if t <= self.seed_steps:
+            action = 2.0 * self._actions.uniform(self.env.action_dim) - 1.0
+        else:
+            action = self._plan()
+        step = self.env.step(action.to(self.env.dtype))
+        losses = []
+        if t > self.seed_steps:
+            losses = [self._learn() for _ in range(self.config.updates_per_step)]
+        elif t == self.seed_steps:
+            self._due = self.seed_steps
+        self.replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)
+        self._episodes.update(step.reward, step.done)
+        for agent, done in zip(self.agents, step.done.unsqueeze(1), strict=True):
+            agent.planner.forget(done)
+        self.counters.env_steps += 1
+        self._obs = step.obs
+        return losses
+
+    def _learn(self) -> Tensor:
+        """One update of every member. Returns its metrics, shape ``(M, P)``."""
+        training = self.config.training
+        batch = self.replay.sample(self._draws, training.batch_size, training.horizon)
+        found = []
+        for member, agent in enumerate(self.agents):
+            rows = (x[member] for x in batch)
+            metrics = agent.learn(*rows, alive=self._guard.alive[member])
+            checked = (metrics[name] for name in ("loss", "grad_norm", "policy_grad_norm"))
+            self._guard.check_member(member, self._iteration, *checked)
+            found.append(torch.stack([metrics[name].float() for name in self._metrics]))
+        self.counters.gradient_steps += 2
+        self.counters.policy_gradient_steps += 1
+        return torch.stack(found, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here, the environment and the replay included."""
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        members = [agent.state_dict() for agent in self.agents]
+        return state | {"agents": _together(members), "iteration": self._iteration, "due": self._due}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        for member, agent in enumerate(self.agents):
+            agent.load_state_dict(_apart(state["agents"], member))
+        self._iteration, self._due = int(state["iteration"]), int(state["due"])
+        self._obs = self.env.detach()
+
+    def _parts(self) -> dict[str, Any]:
+        """What has a state, by name."""
+        return {
+            "env": self.env,
+            "counters": self.counters,
+            "replay": self.replay,
+            "actions": self._actions,
+            "draws": self._draws,
+            "episodes": self._episodes,
+            "guard": self._guard,
+        }
+
+
+def _together(states: Sequence[Any]) -> Any:
+    """States of the same shape as one, whose tensors have the members as their first axis; numbers become tensors."""
+    first = states[0]
+    if isinstance(first, dict):
+        return {name: _together([state[name] for state in states]) for name in first}
+    return torch.stack([torch.as_tensor(state) for state in states])
+
+
+def _apart(state: Any, member: int) -> Any:
+    """One of the states that `_together` joined; its numbers remain tensors."""
+    if isinstance(state, dict):
+        return {name: _apart(value, member) for name, value in state.items()}
+    return state[member].clone()

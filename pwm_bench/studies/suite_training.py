@@ -1,0 +1,41 @@
+"""Named experiments in which learners train online in tasks of the suites."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pwm_bench.jobs.train_suite import TrainSuiteSpec
+from pwm_bench.sweep.graph import Study
+
+__all__ = ["STUDIES", "describe", "load_study"]
+
+_STEPS = 50_000  # 100,000 control steps of the simulator
+
+
+def tdmpc2_dmc() -> Study:
+    """TD-MPC2 online on two tasks of dm_control to 100,000 control steps of the simulator (50,000 of the suites), two
+    seeds, with the model of 1M weights: to stand beside its published curves."""
+    return _study("tdmpc2-dmc", [
+        TrainSuiteSpec.create(
+            task=task, learner="tdmpc2", env_steps=_STEPS, seeds=(0, 1), evaluations=3, evaluation_episodes=5,
+            study="tdmpc2-dmc",
+        )
+        for task in ("cartpole-swingup", "cup-catch")
+    ])  # fmt: skip
+
+
+STUDIES: dict[str, Callable[[], Study]] = {"tdmpc2-dmc": tdmpc2_dmc}
+
+
+def describe(name: str) -> str:
+    """One line about a study, without building it."""
+    return " ".join((STUDIES[name].__doc__ or "").split())
+
+
+def load_study(name: str) -> Study:
+    """Builds a study by name, one of `STUDIES`."""
+    return STUDIES[name]()
+
+
+def _study(name: str, specs: list[TrainSuiteSpec]) -> Study:
+    return Study(name=name, description=describe(name), specs=tuple(specs))
