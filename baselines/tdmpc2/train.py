@@ -164,8 +164,7 @@ class Learner:
         batch = self.replay.sample(self._draws, training.batch_size, training.horizon)
         found = []
         for member, agent in enumerate(self.agents):
-            rows = (x[member] for x in batch)
-            metrics = agent.learn(*rows, alive=self._guard.alive[member])
+            metrics = agent.learn(*(x[member] for x in batch), self._guard.alive[member])
             checked = (metrics[name] for name in ("loss", "grad_norm", "policy_grad_norm"))
             self._guard.check_member(member, self._iteration, *checked)
             found.append(torch.stack([metrics[name].float() for name in self._metrics]))
