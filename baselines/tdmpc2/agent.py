@@ -65,7 +65,8 @@ class Agent:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimisers, plan and random numbers."""
-        parts: dict[str, Any] = {"model": self.model, "trainer": self.trainer, "planner": self.planner, "guide": self._guide}
+        parts: dict[str, Any] = {"model": self.model, "trainer": self.trainer, "planner": self.planner}
+        parts["guide"] = self._guide
         return {name: part.state_dict() for name, part in parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -107,6 +107,10 @@ class SuiteTaskEnv:
         """Returns the current observation, shape ``(N, observation_dim)``; there is no gradient to cut."""
         return self.obs
 
+    def settle(self) -> Tensor:
+        """Returns the same: the worlds are on the host, where nothing is captured."""
+        return self.obs
+
     def state_dict(self) -> dict[str, Any]:
         """What is needed to go on exactly from here: which episodes run, and the actions taken in them."""
         return {

@@ -111,7 +111,7 @@ def assert_equal(found: list[dict[str, Tensor]], expected: list[dict[str, Tensor
             assert same, f"{name} after update {number}"
 
 
-@pytest.mark.parametrize("algorithm", algorithms())
+@pytest.mark.parametrize("algorithm", mirrored())
 def test_a_captured_update_is_the_eager_one(algorithm: str, gpu: torch.device, rehearsed: bool, graphs: None) -> None:
     if rehearsed and algorithm not in REHEARSED:
         pytest.skip(f"rehearsed with {', '.join(REHEARSED)}")
