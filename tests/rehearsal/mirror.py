@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
-__all__ = ["DEVICE", "MirrorError", "RecordedGraph", "Rehearsal", "rehearsal", "to_cpu"]
+__all__ = ["DEVICE", "MirrorError", "RecordedGraph", "Rehearsal", "on_device", "rehearsal", "to_cpu"]
 
 _NAME = "mirror"
 _ROOT = Path(__file__).parents[2]
@@ -130,6 +130,18 @@ class MirrorTensor(torch.Tensor):
 def to_cpu(value: Any) -> Any:
     """The numbers of all tensors in a nested value, as CPU tensors."""
     return tree_map(lambda x: x.held if isinstance(x, MirrorTensor) else x, value)
+
+
+def on_device(kernel: Any, *arguments: Any) -> Any:
+    """Launches one kernel that torch does not know: a function of CPU tensors that gives tensors, on the device."""
+    if _seen.watched:
+        _seen.launches["kernel"] += 1
+    made: list[torch.Tensor] = []
+    real = _unwrapped(arguments, made)
+    if any(type(x) is not MirrorTensor for x in made):
+        raise MirrorError(f"a kernel on the device gets a tensor of the CPU at {_place()}")
+    out = (_call if _seen.tape is None else _seen.tape.carry_out)(kernel, real, {})
+    return _wrapped(out, {})
 
 
 @contextlib.contextmanager

@@ -1,0 +1,68 @@
+"""A machine whose GPU is the mirror device: whole runs go on it with ``device="auto"``, Warp's simulator included.
+
+Warp's kernels run on the CPU, in the memory layout that they have on a GPU, on the numbers that the tensors hold.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+import warp as wp
+
+from pwm_bench.envs import devices
+from pwm_bench.envs.warp.simulator import SimulatorWarp
+from pwm_bench.learning import graphed
+from tests.rehearsal.mirror import DEVICE, RecordedGraph, Rehearsal, on_device, rehearsal, to_cpu
+
+__all__ = ["machine"]
+
+
+@contextmanager
+def machine(*, graphs: bool = False) -> Iterator[Rehearsal]:
+    """Within this context ``"auto"`` is the mirror device, wherever a library is not asked for more.
+
+    Args:
+        graphs: whether learners' updates go as graphs there, after one update.
+    """
+    choose, known = devices.choose_device, wp.device_from_torch
+    construct = SimulatorWarp.__init__
+
+    def choose_device(name: Any = None, *simulators: str) -> tuple[torch.device, str]:
+        return (DEVICE, "") if name in (None, "auto", DEVICE) else choose(name, *simulators)
+
+    def device_from_torch(device: torch.device) -> Any:
+        return known(torch.device("cpu") if device == DEVICE else device)
+
+    def init(self: SimulatorWarp, *args: Any, device: Any = "cpu", coalesced: bool | None = None, **options: Any) -> None:
+        mirrored = devices.resolve_device(device) == DEVICE
+        construct(self, *args, device=device, coalesced=True if mirrored else coalesced, **options)
+        self._single_slot = to_cpu(self._single_slot)
+
+    with (
+        rehearsal() as seen,
+        mock.patch.object(devices, "choose_device", choose_device),
+        mock.patch.object(wp, "device_from_torch", device_from_torch),
+        mock.patch.object(SimulatorWarp, "__init__", functools.wraps(construct)(init)),
+        mock.patch.object(SimulatorWarp, "_run_forward", _launched(SimulatorWarp._run_forward)),
+        mock.patch.object(SimulatorWarp, "_run_adjoint", _launched(SimulatorWarp._run_adjoint)),
+        mock.patch.object(graphed.Graphed.__init__, "__kwdefaults__", {"warm_up": 1}),
+        mock.patch.dict(graphed.GRAPHS, {DEVICE.type: lambda device: RecordedGraph} if graphs else {}),
+    ):
+        yield seen
+
+
+def _launched(method: Any) -> Any:
+    """A method that launches one kernel: on the device if the tensors are there."""
+
+    @functools.wraps(method)
+    def launch(self: SimulatorWarp, *tensors: Any) -> Any:
+        if self.device != DEVICE:
+            return method(self, *tensors)
+        return on_device(functools.partial(method, self), *tensors)
+
+    return launch

@@ -1,0 +1,74 @@
+"""Whole runs of each kind on the mirror device: what they come to is what the same runs come to on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pwm_bench.jobs.kinds import carry_out
+from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.store.results import Results, RunDirectory
+from pwm_bench.store.spec import Spec
+from tests.pwm_bench.jobs.kills import stopped
+from tests.pwm_bench.runs.test_run import lines
+from tests.rehearsal.machine import machine
+
+SMALL: dict[str, Any] = {"num_envs": 4, "horizon": 4, "hidden_actor": [8], "hidden_critic": [8]}
+
+
+def train(algorithm: str, **settings: Any) -> RunSpec:
+    """A run of five updates with two evaluations."""
+    return RunSpec.create(
+        task="hopper", simulator="warp", algorithm=algorithm, env_steps=5 * 16, seeds=(0, 1), evaluations=2,
+        evaluation_episodes=2, overrides=SMALL | settings,
+    )  # fmt: skip
+
+
+def finished(spec: Spec, root: Path, **options: Any) -> RunDirectory:
+    """The run, carried out."""
+    outcome = carry_out(spec, Results(root), **options)
+    assert outcome.record.status == "ok", outcome.record.reason
+    return Results(root).run(spec.study, spec.id)
+
+
+def assert_same(found: RunDirectory, expected: RunDirectory, *, tolerance: float = 1e-4) -> None:
+    """Compares metrics, evaluations, and the policies and models that two runs have left."""
+    for ours, theirs in zip(lines(found), lines(expected), strict=True):
+        assert len(theirs) > 1
+        assert ours == approximately(theirs, tolerance)
+    for file in expected.path.rglob("*.safetensors"):
+        if "checkpoint" not in file.parts:
+            ours, theirs = (load_file(run.path / file.relative_to(expected.path)) for run in (found, expected))
+            torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def approximately(value: Any, tolerance: float) -> Any:
+    """The value, equal to others whose numbers are close."""
+    if isinstance(value, dict):
+        return {name: approximately(x, tolerance) for name, x in value.items()}
+    if isinstance(value, list):
+        return [approximately(x, tolerance) for x in value]
+    return pytest.approx(value, rel=tolerance, abs=tolerance) if isinstance(value, float) else value
+
+
+@pytest.mark.parametrize("algorithm", ["shac", "ppo"])
+def test_a_training_run(algorithm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built, checked, trained, evaluated, stopped; the other device goes on from the checkpoint."""
+    spec = train(algorithm)
+    expected = finished(spec, tmp_path / "cpu")
+    stopped(spec, tmp_path / "ends on it", monkeypatch, pieces=2)
+    with machine(graphs=True):
+        stopped(spec, tmp_path / "begins on it", monkeypatch, pieces=4)
+        ends = finished(spec, tmp_path / "ends on it", checkpoint_seconds=0.0)
+    begins = finished(spec, tmp_path / "begins on it")
+    for run in (ends, begins):
+        assert_same(run, expected)
+        check, wanted = run.read().gradient_check, expected.read().gradient_check
+        assert (check is None) == (wanted is None) == (algorithm == "ppo")
+        if check is not None and wanted is not None:
+            assert check.cosine == pytest.approx(wanted.cosine, abs=1e-6)
+    assert [run.read().details["graphed"] for run in (ends, begins, expected)] == [True, False, False]
