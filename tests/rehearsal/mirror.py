@@ -65,6 +65,28 @@ _setup_privateuseone_for_python_backend(_NAME, backend_module=_Backend())
 DEVICE = torch.device(_NAME, 0)
 
 
+def _autocast_to(operation: Any, dtype: torch.dtype) -> Any:
+    def cast(x: Any) -> Any:
+        floats = isinstance(x, torch.Tensor) and x.is_floating_point() and x.dtype != torch.float64
+        return x.to(dtype) if floats else x
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)):
+            return operation(*tree_map(cast, args), **tree_map(cast, kwargs))
+
+    return call
+
+
+# Autocast as CUDA has it: products in the lower precision, norms and softmaxes in float32.
+_FALLBACK, _AUTOCAST = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
+_FALLBACK.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
+for _one in ("mm", "bmm", "addmm", "baddbmm", "linear", "matmul"):
+    _AUTOCAST.impl(_one, _autocast_to(getattr(torch.ops.aten, _one).default, torch.bfloat16), "AutocastPrivateUse1")
+for _one in ("softmax", "log_softmax"):
+    _AUTOCAST.impl(f"{_one}.int", _autocast_to(getattr(torch.ops.aten, _one).int, torch.float32), "AutocastPrivateUse1")
+_AUTOCAST.impl("layer_norm", _autocast_to(torch.ops.aten.layer_norm.default, torch.float32), "AutocastPrivateUse1")
+
+
 @dataclass
 class Rehearsal:
     """What is seen of the device.
@@ -376,9 +398,11 @@ class _Factories(TorchFunctionMode):
             out = func(*args, **kwargs)
             if not _is_ours(device):
                 return out if device is None else out.to(device)
+            if isinstance(out, MirrorTensor):
+                return out
             if _seen.watched or _seen.tape is not None:
                 _crossing("tensor")
-            return out if isinstance(out, MirrorTensor) else MirrorTensor(out.detach())
+            return MirrorTensor(out.detach())
         if func in (torch.Tensor.tolist, torch.Tensor.numpy) and isinstance(args[0], MirrorTensor):
             if _seen.watched or _seen.tape is not None:
                 raise MirrorError(f"{func.__name__}: the host waits for the device at {_place()}")
