@@ -38,7 +38,9 @@ def machine(*, graphs: bool = False) -> Iterator[Rehearsal]:
     def device_from_torch(device: torch.device) -> Any:
         return known(torch.device("cpu") if device == DEVICE else device)
 
-    def init(self: SimulatorWarp, *args: Any, device: Any = "cpu", coalesced: bool | None = None, **options: Any) -> None:
+    def init(
+        self: SimulatorWarp, *args: Any, device: Any = "cpu", coalesced: bool | None = None, **options: Any
+    ) -> None:
         mirrored = devices.resolve_device(device) == DEVICE
         construct(self, *args, device=device, coalesced=True if mirrored else coalesced, **options)
         self._single_slot = to_cpu(self._single_slot)
