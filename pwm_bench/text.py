@@ -1,18 +1,37 @@
-"""Numbers as people read them."""
+"""Numbers as people read them, and names as a terminal can show them."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["MISSING", "count", "duration", "number", "printable"]
+__all__ = ["MISSING", "count", "duration", "number", "printable", "shows_as_it_is"]
 
 MISSING = "–"
 """Stands where there is no number."""
 
 
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, but for tabs and ends of lines
+    "\u200e\u200f\u2028-\u202e\u2066-\u2069"  # directions and separators, which put text in another place
+    "\ud800-\udfff]"  # halves of characters
+)
+
+
 def printable(text: str) -> str:
-    """The text with what a terminal would obey, or could not show, spelt out; lines stay."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    """The text with what a terminal would obey, or could not show, spelt out; lines and tabs stay."""
+    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def shows_as_it_is(value: Any) -> bool:
+    """Whether `printable` changes no text in JSON values, keys included."""
+    if isinstance(value, str):
+        return _OBEYED.search(value) is None
+    if isinstance(value, Mapping):
+        return all(shows_as_it_is(key) and shows_as_it_is(item) for key, item in value.items())
+    return not isinstance(value, list) or all(map(shows_as_it_is, value))
 
 
 def number(value: float | None) -> str:

@@ -36,10 +36,9 @@ from pwm_bench.cli.commands.run import Run
 from pwm_bench.cli.commands.study import Study
 from pwm_bench.cli.commands.sweep import Sweep
 from pwm_bench.cli.commands.table import Table
-from pwm_bench.cli.streams import GuardedStream, OutputLost, guarded
+from pwm_bench.cli.streams import GuardedStream, OutputLost, guarded, verbatim
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.runs.stop import stop_request
-from pwm_bench.text import printable
 
 __all__ = ["main"]
 
@@ -134,13 +133,14 @@ def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
     _show_notes()
     commands = _overview() if arguments in ([], ["-h"], ["--help"]) else dict[str, Callable[..., Any]](_COMMANDS)
     try:
-        command: Command = tyro.extras.subcommand_cli_from_dict(
-            commands,
-            prog="pwm-bench",
-            description=_DESCRIPTION,
-            args=arguments,
-            config=(tyro.conf.OmitArgPrefixes,),
-        )
+        with verbatim():  # help has colours; what is shown of the arguments, their author knows
+            command: Command = tyro.extras.subcommand_cli_from_dict(
+                commands,
+                prog="pwm-bench",
+                description=_DESCRIPTION,
+                args=arguments,
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
     except SystemExit as end:  # tyro has printed help or what is wrong
         return end.code if isinstance(end.code, int) else 2
     output.needed = not getattr(command, "leaves_files", False)
@@ -151,7 +151,7 @@ def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
             return code
         except UsageError as error:
             if not stop.impatient:
-                print(f"error: {printable(str(error))}", file=sys.stderr)
+                print(f"error: {error}", file=sys.stderr)
                 return 2
         except BaseException:
             if not stop.impatient:

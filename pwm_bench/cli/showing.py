@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from pwm_bench.text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -19,15 +21,36 @@ if TYPE_CHECKING:
     from pwm_bench.sweep.graph import Study
     from pwm_bench.sweep.sweep import Item
 
-__all__ = ["described", "named_lines", "plain_table", "show_extent", "step_bar", "terminal", "terminal_width", "titled"]
+__all__ = [
+    "described",
+    "named_lines",
+    "plain_table",
+    "show_extent",
+    "show_left_out",
+    "step_bar",
+    "terminal",
+    "terminal_width",
+    "titled",
+]
 
 
-def terminal() -> Console:
+def terminal(*, markup: bool = False) -> Console:
     """The console that commands print on. Text is shown as it is: a path may hold what rich takes for markup; for
     styles, give ``style`` or a `rich.text.Text`."""
     from rich.console import Console
+    from rich.segment import Segment
 
-    return Console(markup=False, highlight=False)
+    from pwm_bench.cli.streams import console_stream
+
+    class Terminal(Console):
+        """A console whose own codes reach the terminal, and none that a text holds."""
+
+        def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+            return super()._render_buffer(
+                segment if segment.control else Segment(printable(segment.text), segment.style) for segment in buffer
+            )
+
+    return Terminal(markup=markup, highlight=False, file=console_stream())
 
 
 def step_bar(console: Console, label: str) -> Progress:
@@ -49,6 +72,12 @@ def step_bar(console: Console, label: str) -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
+
+
+def show_left_out(messages: Iterable[str]) -> None:
+    """Says on standard error what a command leaves out of what it makes."""
+    for message in messages:
+        print(message if message.startswith("left out: ") else f"left out: {message}", file=sys.stderr)
 
 
 def titled(title: str, text: str, style: str = "bold") -> Text:

@@ -6,11 +6,13 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["GuardedStream", "OutputLost", "guarded", "reader_is_gone"]
+from pwm_bench.text import printable
+
+__all__ = ["GuardedStream", "OutputLost", "console_stream", "guarded", "reader_is_gone", "verbatim"]
 
 
 class OutputLost(Exception):  # noqa: N818 - what has happened, and no fault of the program
@@ -20,7 +22,8 @@ class OutputLost(Exception):  # noqa: N818 - what has happened, and no fault of 
 class GuardedStream:
     """A text stream that goes on where it can't be written: full disk, closed pipe, terminal that is gone.
 
-    What is written after the first failure is dropped. A character that the stream's encoding lacks becomes ``?``.
+    What is written after the first failure is dropped. A character that the stream's encoding lacks becomes ``?``, and
+    what a terminal would obey is spelt out: names and messages come from files that others may have written.
 
     Args:
         stream: what is guarded.
@@ -28,15 +31,22 @@ class GuardedStream:
 
     Attributes:
         lost: the first failure.
+        verbatim: nothing is spelt out; for `console_stream`, and for what makes colours of its own.
     """
 
     def __init__(self, stream: Any, *, needed: bool = False) -> None:
         self._stream = stream
         self.needed = needed
         self.lost: Exception | None = None
+        self.verbatim = False
 
     def write(self, text: str) -> int:
         """Writes it if that is possible."""
+        self.write_verbatim(text if self.verbatim else printable(text))
+        return len(text)
+
+    def write_verbatim(self, text: str) -> int:
+        """Writes it, whatever a terminal makes of it, if that is possible."""
         with self._trying():
             self._stream.write(text)
         return len(text)
@@ -61,6 +71,39 @@ class GuardedStream:
                 _open_null(self._stream.fileno())
             if self.needed:
                 raise OutputLost from error
+
+
+class _Console:
+    """A stream for a console, which moves the cursor and makes text printable itself."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        write: Callable[[str], int] = getattr(self._stream, "write_verbatim", self._stream.write)
+        return write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def console_stream() -> Any:
+    """Standard output as a file for `rich.console.Console`; see `showing.terminal`."""
+    return _Console(sys.stdout)
+
+
+@contextmanager
+def verbatim() -> Iterator[None]:
+    """Lets everything through both streams while it is entered."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, GuardedStream)]
+    before = [stream.verbatim for stream in streams]
+    for stream in streams:
+        stream.verbatim = True
+    try:
+        yield
+    finally:
+        for stream, value in zip(streams, before, strict=True):
+            stream.verbatim = value
 
 
 @contextmanager

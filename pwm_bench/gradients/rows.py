@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
+import hashlib
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.store.files import replacing
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
+from pwm_bench.text import shows_as_it_is
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pwm_bench.store.schema import RunRecord
 
 __all__ = ["COLUMNS", "FILE", "gradient_runs", "load_rows", "setting_columns", "write_table"]
 
 FILE = "gradients.parquet"
 COLUMNS = ("estimator", "simulator", "horizon", "state", "metric", "at", "value", "low", "high")
 """Columns of the table; docs/gradients.md says what they mean."""
+_KINDS = {"horizon": "iu", "state": "iu", "value": "f", "low": "f", "high": "f"}
+"""Kinds of NumPy's types that numbers have."""
+_NAMES = ("estimator", "simulator", "metric")
 _OF_RUN = ("study", "comparison", "kind", "task", "loop")
 
 
@@ -29,13 +36,8 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     frame = frame.astype(
         {"horizon": "int32", "state": "int32", "value": "float64", "low": "float64", "high": "float64"}
     )
-    temporary = path.with_name(f".{path.name}.{time.monotonic_ns()}.tmp")
-    try:
+    with replacing(path) as temporary:
         frame.to_parquet(temporary, index=False)
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def gradient_runs(results: Results, study: str) -> list[RunDirectory]:
@@ -51,6 +53,29 @@ def gradient_runs(results: Results, study: str) -> list[RunDirectory]:
     if there:
         raise unknown("gradient study", study, there)
     raise UsageError(f"{results.root}: holds no gradient studies yet; begin with `pwm-bench gradients cartpole`")
+
+
+def _read_table(path: Path, record: RunRecord) -> pd.DataFrame:
+    """A run's table, once it is what the record has the digest of.
+
+    Raises:
+        OSError, ValueError: it is not, or is no such table.
+    """
+    import pandas as pd
+
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if any(one.file == FILE and one.digest != digest for one in record.artifacts.values()):
+        raise ValueError("altered")
+    frame = pd.read_parquet(io.BytesIO(content))
+    if list(frame) != list(COLUMNS):
+        raise ValueError("other columns")
+    for name, kinds in _KINDS.items():
+        if frame[name].dtype.kind not in kinds:
+            raise ValueError(f"{name}: of another type")
+    if not all(shows_as_it_is(str(text)) for name in _NAMES for text in frame[name].unique()):
+        raise ValueError("control characters")
+    return frame
 
 
 def load_rows(results: Results, study: str, *, damaged: list[str] | None = None) -> pd.DataFrame:
@@ -71,7 +96,7 @@ def load_rows(results: Results, study: str, *, damaged: list[str] | None = None)
     for run in gradient_runs(results, study):
         try:
             record = run.read()
-            frame = pd.read_parquet(run.path / FILE)
+            frame = _read_table(run.path / FILE, record)
         except (OSError, ValueError) as error:  # pyarrow's errors are of both kinds
             if isinstance(error, UsageError):
                 lost.append(str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from shlex import quote
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ def trained(directory: RunDirectory, *, device: str | torch.device = "auto") -> 
     if not checkpoint.exists(directory.checkpoint):
         raise UsageError(
             f"{directory.path}: has no checkpoint, so its policy is lost (published records leave it out); "
-            f"train it again: pwm-bench run {directory.spec_file}"
+            f"train it again: pwm-bench run {quote(str(directory.spec_file))}"
         )
     job = TrainJob(replace(spec, device=str(device), evaluation_episodes=1))
     job.load_state_dict(checkpoint.load(directory.checkpoint, spec_id=record.id).state["job"])

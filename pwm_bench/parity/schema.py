@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from pydantic import BaseModel, ConfigDict
 
@@ -187,4 +188,4 @@ def read(path: Path) -> ParityRecord:
     Raises:
         UsageError: there is none, it is damaged, or a newer version wrote it.
     """
-    return read_record(path, ParityRecord, SCHEMA_VERSION, f"measure it with: pwm-bench parity {path.stem}")
+    return read_record(path, ParityRecord, SCHEMA_VERSION, f"measure it with: pwm-bench parity {quote(path.stem)}")

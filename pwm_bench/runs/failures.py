@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from pwm_bench.store.schema import Status
+from pwm_bench.text import printable
 
 __all__ = ["classify"]
 
@@ -19,7 +20,7 @@ _MEMORY_MESSAGES = (
 
 def classify(error: BaseException) -> tuple[Status, str]:
     """The status and one-line reason to record for an exception."""
-    message = " ".join(str(error).split())
+    message = printable(" ".join(str(error).split()))
     name = type(error).__name__
     reason = f"{name}: {message}" if message else name
     reason = reason if len(reason) <= 300 else reason[:297] + "..."

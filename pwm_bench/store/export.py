@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.store.files import replacing
+from pwm_bench.store.files import JsonLines, replacing
 from pwm_bench.store.frames import Loaded, members_frame
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import RunRecord
@@ -31,72 +32,94 @@ def check_format(format: str) -> None:
         raise unknown("export format", format, FORMATS)
 
 
-def score_frames(results: Results, selection: Selection, loaded: Loaded) -> dict[str, pd.DataFrame]:
+def score_frames(
+    results: Results, selection: Selection, loaded: Loaded, *, left_out: list[str]
+) -> dict[str, pd.DataFrame]:
     """The frames ``members`` (a row per run and seed), ``episodes`` (per evaluation, seed and episode) and ``metrics``.
 
     Args:
         results: the results folder.
         selection: which runs.
         loaded: what it selects.
+        left_out: takes a message for each file that cannot be read; the others' rows are returned.
     """
     import pandas as pd
 
     members = members_frame(loaded.runs)
     members = members.drop(columns=[name for name in members if str(name).startswith("curve_")])
-    places = [(run.study, run.record.id) for run in loaded.runs]
+    directories = [results.run(run.study, run.record.id) for run in loaded.runs]
     return {
         "members": members,
-        "episodes": pd.DataFrame(_episodes(results, selection, places)),
-        "metrics": pd.DataFrame(_metrics(results, selection, places)),
+        "episodes": pd.DataFrame(_of_each(directories, partial(_episodes, selection), left_out)),
+        "metrics": pd.DataFrame(_of_each(directories, partial(_metrics, selection), left_out)),
     }
 
 
-def stage_frames(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
+def stage_frames(paths: Sequence[Path], *, left_out: list[str]) -> dict[str, pd.DataFrame]:
     """What there is to say of runs that have no population, such as collections and world models: the frames ``runs``
     (a row per run), ``run_metrics`` (per run and report) and ``evaluations`` (per evaluation, quantity, task and step).
     Frames without a row are left out.
 
     Args:
         paths: directories of the runs.
+        left_out: takes a message for each file that cannot be read; the others' rows are returned.
     """
     import pandas as pd
 
     directories = [RunDirectory(path) for path in paths]
     frames = {
-        "runs": pd.DataFrame(_runs(directories)),
-        "run_metrics": pd.DataFrame(_run_metrics(directories)),
-        "evaluations": pd.DataFrame(_evaluations(directories)),
+        name: pd.DataFrame(_of_each(directories, rows, left_out))
+        for name, rows in (("runs", _runs), ("run_metrics", _run_metrics), ("evaluations", _evaluations))
     }
     return {name: frame for name, frame in frames.items() if len(frame)}
 
 
-def _runs(directories: Sequence[RunDirectory]) -> Iterator[dict[str, Any]]:
+_Rows = Callable[[RunDirectory], Iterator[dict[str, Any]]]
+
+
+def _of_each(directories: Sequence[RunDirectory], rows_of: _Rows, left_out: list[str]) -> list[dict[str, Any]]:
+    """Rows of all runs but those whose file cannot be read, or holds something else than such rows."""
+    found: list[dict[str, Any]] = []
     for directory in directories:
-        record = directory.read()
-        clocks = {f"{name}_seconds": value for name, value in record.clocks.model_dump().items()}
-        artifacts = {f"artifact_{name}": one.digest for name, one in record.artifacts.items()}
-        known = {name: getattr(record, name) for name in ("kind", "reason", "attempts", "started_at", "updated_at")}
-        yield {**_place(directory), "status": directory.status(), **known, **record.counts.model_dump(), **clocks,
-               **artifacts}  # fmt: skip
+        try:
+            found += list(rows_of(directory))
+        except UsageError as error:
+            left_out.append(str(error))
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            left_out.append(f"{directory.path}: its logs hold lines of another form; see `pwm-bench results verify`")
+    return found
 
 
-def _run_metrics(directories: Sequence[RunDirectory]) -> Iterator[dict[str, Any]]:
-    for directory in directories:
-        for line in directory.metrics.read():
-            counts = {key: value for key, value in line.items() if key not in ("alive", "values")}
-            yield {**_place(directory), **counts, **{name: column[0] for name, column in line["values"].items()}}
+def _runs(directory: RunDirectory) -> Iterator[dict[str, Any]]:
+    record = directory.read()
+    clocks = {f"{name}_seconds": value for name, value in record.clocks.model_dump().items()}
+    artifacts = {f"artifact_{name}": one.digest for name, one in record.artifacts.items()}
+    known = {name: getattr(record, name) for name in ("kind", "reason", "attempts", "started_at", "updated_at")}
+    yield {**_place(directory), "status": directory.status(), **known, **record.counts.model_dump(), **clocks,
+           **artifacts}  # fmt: skip
 
 
-def _evaluations(directories: Sequence[RunDirectory]) -> Iterator[dict[str, Any]]:
-    for directory in directories:
-        tasks = directory.read().details.get("tasks", ())
-        for line in directory.evaluations.read():
-            counts = {name: line[name] for name in ("index", "env_steps", "gradient_steps", "train_seconds")}
-            for quantity, rows in line["extras"].items():
-                for task, row in zip(tasks, rows, strict=True):
-                    for step, value in enumerate(row, 1):
-                        yield {**_place(directory), **counts, "quantity": quantity, "task": task, "step": step,
-                               "value": value}  # fmt: skip
+def _run_metrics(directory: RunDirectory) -> Iterator[dict[str, Any]]:
+    for line in _lines(directory.metrics, directory.read()):
+        counts = {key: value for key, value in line.items() if key not in ("alive", "values")}
+        yield {**_place(directory), **counts, **{name: column[0] for name, column in line["values"].items()}}
+
+
+def _evaluations(directory: RunDirectory) -> Iterator[dict[str, Any]]:
+    record = directory.read()
+    tasks = record.details.get("tasks", ())
+    for line in _lines(directory.evaluations, record):
+        counts = {name: line[name] for name in ("index", "env_steps", "gradient_steps", "train_seconds")}
+        for quantity, rows in line["extras"].items():
+            for task, row in zip(tasks, rows, strict=True):
+                for step, value in enumerate(row, 1):
+                    yield {**_place(directory), **counts, "quantity": quantity, "task": task, "step": step,
+                           "value": value}  # fmt: skip
+
+
+def _lines(log: JsonLines, record: RunRecord) -> list[dict[str, Any]]:
+    """The lines of a log, once they are what the record says, if it does."""
+    return log.read(record.logs.get(log.path.name))
 
 
 def _place(directory: RunDirectory) -> dict[str, str]:
@@ -131,30 +154,25 @@ def _write(frame: pd.DataFrame, file: Path, format: str) -> Path:
     return file
 
 
-def _episodes(results: Results, selection: Selection, places: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    for study, run_id in places:
-        directory = results.run(study, run_id)
-        members = _members(directory.read(), selection)
-        for line in directory.evaluations.read():
-            place = {name: line[name] for name in ("index", "env_steps", "gradient_steps", "train_seconds")}
-            for member, seed in members:
-                for episode, value in enumerate(line["returns"][member]):
-                    extras = {name: values[member][episode] for name, values in line["extras"].items()}
-                    length = line["lengths"][member][episode]
-                    yield {"study": study, "run_id": run_id, "seed": seed, **place, "episode": episode, "return": value,
-                           "length": length, **extras}  # fmt: skip
+def _episodes(selection: Selection, directory: RunDirectory) -> Iterator[dict[str, Any]]:
+    record = directory.read()
+    for line in _lines(directory.evaluations, record):
+        place = {name: line[name] for name in ("index", "env_steps", "gradient_steps", "train_seconds")}
+        for member, seed in _members(record, selection):
+            for episode, value in enumerate(line["returns"][member]):
+                extras = {name: values[member][episode] for name, values in line["extras"].items()}
+                length = line["lengths"][member][episode]
+                yield {**_place(directory), "seed": seed, **place, "episode": episode, "return": value,
+                       "length": length, **extras}  # fmt: skip
 
 
-def _metrics(results: Results, selection: Selection, places: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    for study, run_id in places:
-        directory = results.run(study, run_id)
-        members = _members(directory.read(), selection)
-        for line in directory.metrics.read():
-            place = {key: value for key, value in line.items() if key not in ("alive", "values")}
-            for member, seed in members:
-                values = {name: of_members[member] for name, of_members in line["values"].items()}
-                yield {"study": study, "run_id": run_id, "seed": seed, **place, "alive": line["alive"][member],
-                       **values}  # fmt: skip
+def _metrics(selection: Selection, directory: RunDirectory) -> Iterator[dict[str, Any]]:
+    record = directory.read()
+    for line in _lines(directory.metrics, record):
+        place = {key: value for key, value in line.items() if key not in ("alive", "values")}
+        for member, seed in _members(record, selection):
+            values = {name: of_members[member] for name, of_members in line["values"].items()}
+            yield {**_place(directory), "seed": seed, **place, "alive": line["alive"][member], **values}
 
 
 def _members(record: RunRecord, selection: Selection) -> list[tuple[int, int]]:

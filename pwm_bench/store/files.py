@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import hashlib
 import json
 import math
 import os
 import secrets
+import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +18,35 @@ from typing import Any, TypedDict
 
 from pwm_bench.envs.errors import UsageError
 
-__all__ = ["JsonLines", "LogPosition", "finite_or_none", "prefetch", "replacing", "sync_directory", "write_atomic"]
+__all__ = [
+    "JsonLines",
+    "LogPosition",
+    "finite_or_none",
+    "is_left",
+    "locked",
+    "own_file",
+    "prefetch",
+    "replacing",
+    "sync_directory",
+    "write_atomic",
+]
+
+
+_YOUNG = 1.0  # seconds between making a file and locking it, at the very most
+
+
+def own_file(path: Path, folder: Path) -> bool:
+    """Whether a path is a plain file that really lies in a folder: no link, no pipe, and not by way of a link.
+
+    Args:
+        path: within the folder, by its name.
+        folder: which may be reached by links.
+    """
+    try:
+        inside = path.resolve() == folder.resolve() / path.relative_to(folder)
+        return inside and stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError, RuntimeError):  # it is not there, not within, or a link to itself
+        return False
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -28,15 +60,22 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 def replacing(path: Path, *, suffix: str = ".tmp") -> Iterator[Path]:
     """Gives the path of a new file beside ``path``, which replaces it when the block ends without an exception.
 
-    Who may read and write the file is as the process's umask says, so that a group can share a results folder.
+    Who may read and write the file is as the process's umask says, so that a group can share a results folder. The new
+    file is locked meanwhile: one that nobody holds was left by a process that was killed, and is removed by the next
+    that writes the same file.
 
     Args:
         path: the file.
         suffix: of the new file's name, where what writes it goes by that.
     """
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{suffix}"):
+        if is_left(leftover):
+            leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{suffix}")
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
+        with suppress(OSError):  # where a file system has no locks, leftovers stay
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -44,7 +83,35 @@ def replacing(path: Path, *, suffix: str = ".tmp") -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(descriptor)
     sync_directory(path.parent)
+
+
+def is_left(path: Path) -> bool:
+    """Whether nobody holds a lock of a file or folder that is only there while someone does: a process was killed."""
+    try:
+        if path.is_symlink() or time.time() - path.stat().st_mtime < _YOUNG:  # it may be about to be locked
+            return False
+        with locked(path, wait=False):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Holds the kernel's lock of a file or folder, which ends with the process however that ends.
+
+    Raises:
+        OSError: it is held and shall not be waited for, or there is no such thing.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_directory(path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from pwm_bench.store.curves import AXES, Curves
 from pwm_bench.store.identity import NOT_HASHED
 from pwm_bench.store.index import StudyIndex, fingerprint
 from pwm_bench.store.reading import Found, read_all
-from pwm_bench.store.results import Results, RunDirectory
+from pwm_bench.store.results import Results, RunDirectory, no_record
 from pwm_bench.store.schema import SCHEMA_VERSION, ClockTimes, RunRecord
 from pwm_bench.store.seeds import check_seeds
 
@@ -75,7 +76,8 @@ class Loaded:
         if self.unscored and not self.runs and not self.damaged:
             raise UsageError(
                 f"study '{study}': its runs have no seeds and no scores; for comparisons of gradients there are "
-                f"`pwm-bench table {study}`, `pwm-bench plot {study}` and `pwm-bench results export {study}`"
+                f"`pwm-bench table {quote(study)}`, `pwm-bench plot {quote(study)}` and `pwm-bench results export "
+                f"{quote(study)}`"
             )
 
 
@@ -100,6 +102,7 @@ def load_study(results: Results, study: str) -> Loaded:
                     loaded.runs.append(LoadedRun(*found, study, run.path))
             except UsageError as error:
                 loaded.damaged.append(str(error))
+        loaded.damaged += map(no_record, results.lost(study))
         index.save()
     return loaded
 

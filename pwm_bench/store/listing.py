@@ -12,8 +12,7 @@ from pathlib import Path
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import prefetch
-from pwm_bench.store.results import Results, RunDirectory
-from pwm_bench.store.seal import unsealed
+from pwm_bench.store.results import Results, RunDirectory, checked_values
 
 __all__ = ["Entry", "find", "find_run", "scan", "summaries"]
 
@@ -72,7 +71,7 @@ def _read(study: str, run_id: str, path: str) -> Entry | None:
     except OSError:
         return Entry(study, run_id, path, "damaged")
     try:
-        record = unsealed(json.loads(content))
+        record = checked_values(content, json.loads(content))
         spec, members = record["spec"], record["members"]
         returns = [m["final_return"] for m in members if m["final_return"] is not None]
         status = record["status"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.files import is_left, locked
 from pwm_bench.store.lock import HeldError
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
 from pwm_bench.store.schema import Counts, RunRecord
@@ -131,7 +132,12 @@ def _strange(folder: Path) -> Path | None:
 def _copy(source: Path, target: Path) -> None:
     """Copies by way of a hidden folder beside the target, which lists and tables pass over."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".merge-{target.name}-") as folder:
+    prefix = f".merge-{target.name}-"
+    for leftover in filter(is_left, target.parent.glob(f"{prefix}*")):
+        if (leftover / "old").exists() and not target.exists():  # killed between two renames
+            (leftover / "old").rename(target)
+        shutil.rmtree(leftover)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as folder, locked(Path(folder)):
         fresh = Path(folder) / "new"
         shutil.copytree(source, fresh, ignore=shutil.ignore_patterns("lock", "*.tmp"))
         if target.exists():

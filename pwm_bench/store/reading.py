@@ -48,6 +48,8 @@ def read_run(run: RunDirectory) -> Found:
         spec, members = values.get("spec"), values.get("members")
         if not isinstance(spec, dict) or not isinstance(members, list):
             run.validated(values)  # says what is wrong
+        if values["id"] != run.path.name:
+            return f"{run.path}: holds the record of run {values['id']}; put it back into its place"
         if not members:
             run.validated(values)
             return None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,11 +20,22 @@ from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.files import JsonLines, write_atomic
 from pwm_bench.store.lock import RunLock, holder
 from pwm_bench.store.seal import SEAL, AlteredError, seal_of, unsealed
+from pwm_bench.text import shows_as_it_is
 
 if TYPE_CHECKING:
     from pwm_bench.store.schema import RunRecord
 
-__all__ = ["FINISHED", "RESUMABLE", "Results", "RunDirectory", "now", "record_text", "unwritable"]
+__all__ = [
+    "FINISHED",
+    "RESUMABLE",
+    "Results",
+    "RunDirectory",
+    "checked_values",
+    "no_record",
+    "now",
+    "record_text",
+    "unwritable",
+]
 
 FINISHED = ("ok", "diverged")
 """Statuses with nothing left to do."""
@@ -115,7 +128,8 @@ class RunDirectory:
             UsageError: the record is damaged or cannot be read.
         """
         try:
-            record = unsealed(json.loads(self.record_file.read_bytes()))
+            content = self.record_file.read_bytes()
+            record = checked_values(content, json.loads(content))
             status, attempts = record["status"], int(record.get("attempts", 1))
         except FileNotFoundError:
             return None, 0
@@ -147,9 +161,10 @@ class RunDirectory:
         from pwm_bench.store.schema import SCHEMA_VERSION
 
         try:
-            values = from_json(self.record_file.read_bytes())
+            content = self.record_file.read_bytes()
+            values = from_json(content)
             found = migrate(values, current=SCHEMA_VERSION, source=self.record_file)
-            unsealed(values)
+            checked_values(content, values)
             return found
         except FileNotFoundError:
             raise UsageError(f"{self.path}: holds no run.json, so it is not a run; check the path") from None
@@ -185,6 +200,25 @@ class RunDirectory:
 
     def _damaged(self, what: str) -> UsageError:
         return UsageError(f"{self.record_file}: damaged ({what}); restore it, or remove the run's directory")
+
+
+_SUSPECT = re.compile(rb"\\u|\\[bfr]|\x7f|\xc2[\x80-\x9f]|\xe2[\x80\x81]|\xed")  # what may be such a text in JSON
+
+
+def checked_values(content: bytes, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values of a record, once they are as they were written, and all text in them is fit to be shown.
+
+    Args:
+        content: of the file.
+        values: what it is as JSON.
+
+    Raises:
+        AlteredError: they are not.
+    """
+    unsealed(values)
+    if _SUSPECT.search(content) and not shows_as_it_is(values):
+        raise AlteredError("holds control characters, or halves of characters")
+    return values
 
 
 def record_text(record: RunRecord) -> str:
@@ -257,17 +291,24 @@ class Results:
             if os.path.exists(f"{entry}/run.json"):
                 yield RunDirectory(entry)
 
+    def lost(self, study: str) -> Iterator[Path]:
+        """What lies in a study's folder, is no empty folder, and has no record: a run whose record was lost."""
+        for path in sorted(self.study_path(study).iterdir()):
+            if path.name.startswith(".") or os.path.lexists(path / "run.json"):
+                continue
+            if not path.is_dir() or any(x.name != "lock" and not x.name.startswith(".") for x in path.iterdir()):
+                yield path
+
     def check_writable(self) -> None:
         """Makes sure that a run could be stored here.
 
         Raises:
             UsageError: naming the folder and the reason.
         """
-        probe = self.root / f".writable-{os.getpid()}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.root):  # one without a name, which no kill leaves behind
+                pass
         except OSError as error:
             raise unwritable(self.root, error) from None
 
@@ -278,6 +319,11 @@ def _folders(path: Path) -> list[Path]:
     with os.scandir(path) as entries:
         names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
     return [path / name for name in names]
+
+
+def no_record(path: Path) -> str:
+    """What to say of what `Results.lost` gives."""
+    return f"{path}: lies among runs and holds no run.json; restore it, or remove what is there"
 
 
 def unwritable(path: Path, error: OSError) -> UsageError:

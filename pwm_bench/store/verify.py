@@ -13,7 +13,7 @@ from pwm_bench.store import checkpoint_files
 from pwm_bench.store.curves import Curves
 from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import content_digest
-from pwm_bench.store.results import FINISHED, Results, RunDirectory
+from pwm_bench.store.results import FINISHED, Results, RunDirectory, no_record
 from pwm_bench.store.schema import RunRecord
 
 __all__ = ["verify", "verify_study"]
@@ -25,12 +25,10 @@ _WITH_CHECKPOINT = ("running", "killed", "interrupted")  # their records are wri
 
 def verify_study(results: Results, study: str) -> Iterator[tuple[Path, list[str]]]:
     """Everything that lies in a study's folder and should be a run, each with what is wrong with it; see `verify`."""
-    with_record = {run.path for run in results.runs(study)}
-    for path in sorted(results.study_path(study).iterdir()):
-        if path in with_record:
-            yield path, verify(RunDirectory(path))
-        elif not path.name.startswith(".") and (files := _left_in(path)):
-            yield path, [f"{path}: holds no run.json but {', '.join(files)}; restore it, or remove what is there"]
+    for run in results.runs(study):
+        yield run.path, verify(run)
+    for path in results.lost(study):
+        yield path, [no_record(path)]
 
 
 def verify(directory: RunDirectory) -> list[str]:
@@ -56,13 +54,6 @@ def verify(directory: RunDirectory) -> list[str]:
     elif record.status in FINISHED and not record.artifacts:
         problems.append(f"{directory.record_file}: the run is {record.status} but has left no file")
     return [*problems, *_checkpoint(directory, record)]
-
-
-def _left_in(path: Path) -> list[str]:
-    """What lies in a study's folder under a name that is no run's, by name; locks alone say nothing."""
-    if not path.is_dir():
-        return ["is no folder"] if path.name != "lock" else []
-    return sorted(entry.name for entry in path.iterdir() if entry.name != "lock" and not entry.name.startswith("."))
 
 
 def _identity(directory: RunDirectory, record: RunRecord) -> Iterator[str]:

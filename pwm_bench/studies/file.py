@@ -7,6 +7,7 @@ import tomllib
 import traceback
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pwm_bench import configs
@@ -38,7 +39,7 @@ def load_file(path: str | Path) -> Study:
     """
     path = Path(path)
     if not path.is_file():
-        raise UsageError(f"{path}: no such study file; `pwm-bench study init {path}` writes an example")
+        raise UsageError(f"{path}: no such study file; `pwm-bench study init {quote(str(path))}` writes an example")
     return _from_python(path) if path.suffix == ".py" else _from_toml(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ def selected_rows(results: Results, selection: Selection, loaded: Loaded) -> tup
     if not finished:
         raise UsageError(
             f"study '{selection.title}': there are no scores, and no comparison is finished; see `pwm-bench results "
-            f"ls {selection.title}`"
+            f"ls {shlex.join(selection.studies)}`"
         )
     frames = [load_rows(results, study, damaged=left_out).assign(study=study) for study in finished]
     frame = pd.concat(frames, ignore_index=True)

@@ -73,7 +73,7 @@ class StudyFigures:
             UsageError: the metric or the normalisation does not suit the runs.
         """
         frame, scales = normalise_frame(members_frame(loaded.runs, metric=self.metric), self.normalise)
-        notes = [frames.CAPTION, scales.note, *(f"Left out: {message}" for message in loaded.damaged)]
+        notes = [frames.CAPTION, scales.note]
         kinds, behind = self.kinds or self._suitable(frame), {}
         if self.published and "curves" in kinds:
             behind = theirs.behind(frame, metric=self.metric, scales=scales, choice=self.published)

@@ -50,8 +50,14 @@ class Options:
     """Most that videos and figures may take [MB]."""
 
 
-def build(results: Results, study: str, options: Options) -> str:
+def build(results: Results, study: str, options: Options, *, left_out: list[str] | None = None) -> str:
     """A study as one HTML page. The same records give the same text.
+
+    Args:
+        results: the results folder.
+        study: its name.
+        options: what the page shows.
+        left_out: takes a message for each run that is not in the page, which says so too.
 
     Raises:
         UsageError: no such study, an impossible option, or a file that cannot be read.
@@ -78,7 +84,7 @@ def build(results: Results, study: str, options: Options) -> str:
         )  # fmt: skip
         gradients = gradients_section(results, options.gradients or (study,), media, required=bool(options.gradients))
         for run in loaded.runs:
-            given += media.beside(results.study_path(study) / run.record.id, what(run.record))
+            given += media.beside(run.path, what(run.record))
         data = _curves(loaded, options)
         data["command"] = f"pwm-bench plot {quote(study)} --kind curves{at(results)}"
         data["normalise"] = {"metric": options.metric, "name": options.normalise}
@@ -87,6 +93,8 @@ def build(results: Results, study: str, options: Options) -> str:
             ("curves", "Learning curves", _asset("curves.html") if data["panels"] else _nothing()),
             ("gradients", "Gradients", gradients),
         ]
+    if left_out is not None:
+        left_out += damaged
     failures = failures_section(records, damaged, results, study)
     sections = [
         *first,
@@ -184,7 +192,7 @@ def _flags(options: Options) -> str:
         if getattr(options, name) != getattr(Options, name)
     ]
     flags += [f" --threshold {options.threshold:g}"] if options.threshold is not None else []
-    flags += [f" --published {options.published}"] if options.published is not None else []
+    flags += [f" --published {quote(options.published)}"] if options.published is not None else []
     return "".join(flags)
 
 

@@ -13,6 +13,7 @@ from pwm_bench.analysis.report.markup import Markup, command, joined, tag
 from pwm_bench.analysis.report.runs import at
 from pwm_bench.analysis.report.table import run_link
 from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.store.files import own_file
 from pwm_bench.store.results import Results
 
 __all__ = ["VIDEOS", "Media", "gradients_section"]
@@ -41,8 +42,9 @@ class Media:
     left_out: list[str] = field(default_factory=list)
 
     def beside(self, folder: Path, what: str) -> list[Markup]:
-        """What lies in a run's directory; nothing is said of files that cannot be read."""
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEOS) if folder.is_dir() else []
+        """What lies in a run's directory; nothing is said of files that cannot be read, nor of links."""
+        found_there = sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+        files = [path for path in found_there if path.suffix.lower() in VIDEOS and own_file(path, folder)]
         found = (self._figure(path, f"{what}: {path.name}", fatal=False, run=folder.name) for path in files)
         return [figure for figure in found if figure]
 
@@ -112,14 +114,15 @@ def gradients_section(results: Results, studies: Iterable[str], media: Media, *,
             parts.append(tag("section", tag("h3", name), intro, tag("div", *found, class_="gallery")))
         elif required:
             raise UsageError(
-                f"--gradients {name}: no figures in {folder}; make them with `pwm-bench gradients {name}`"
+                f"--gradients {name}: no figures in {folder}; make them with `pwm-bench gradients {quote(name)}`"
                 " (extra 'plots')"
             )
     return joined(parts)
 
 
 def _drawings(folder: Path) -> list[Path]:
-    return [*sorted(folder.glob("*.svg")), *sorted(folder.glob("*/*.svg"))]
+    found = [*sorted(folder.glob("*.svg")), *sorted(folder.glob("*/*.svg"))]
+    return [path for path in found if own_file(path, folder)]
 
 
 def _caption(path: Path, folder: Path) -> str:
@@ -132,6 +135,8 @@ def _origin(folder: Path) -> list[str]:
     commits, devices, number = set(), set(), 0
     for file in sorted(folder.glob("*/run.json")):
         try:
+            if not own_file(file, folder):
+                continue
             made = json.loads(file.read_text())["provenance"]
             commits.add((made["git_commit"] or "unknown")[:12] + ("+changes" if made["git_dirty"] else ""))
             devices.add(made["device"])

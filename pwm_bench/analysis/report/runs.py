@@ -10,6 +10,7 @@ from typing import Any
 
 from pwm_bench.analysis.report.markup import Markup, command, joined, tag
 from pwm_bench.analysis.report.table import run_link
+from pwm_bench.store.files import own_file
 from pwm_bench.store.results import Results
 from pwm_bench.store.schema import Provenance, RunRecord
 from pwm_bench.text import count, duration, number
@@ -74,11 +75,11 @@ def _entry(record: RunRecord, results: Results, study: str, with_config: bool) -
         tag("code", record.id),
     )
     facts = tag("dl", *(joined((tag("dt", name), tag("dd", value))) for name, value in _facts(record)))
-    commands = [("Look at it", f"pwm-bench results show {record.id}{at(results)}")]
+    commands = [("Look at it", f"pwm-bench results show {quote(record.id)}{at(results)}")]
     if directory.spec_file.exists():
         commands.append(("Run it again", f"pwm-bench run {_quoted(directory.spec_file)} --results elsewhere"))
     if record.members and directory.checkpoint.exists():
-        commands.append(("Render it", f"pwm-bench render {record.id} --out {record.id}.mp4{at(results)}"))
+        commands.append(("Render it", f"pwm-bench render {quote(record.id)} --out {quote(record.id)}.mp4{at(results)}"))
     made = tag("dl", *(joined((tag("dt", name), tag("dd", command(text)))) for name, text in commands))
     content = [_members(record)] if record.members else []
     content += [facts, made]
@@ -162,6 +163,8 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _traceback(path: Path) -> str:
+    if not own_file(path, path.parent):
+        return ""
     try:
         lines = path.read_text(errors="replace").rstrip().splitlines()
     except OSError:

@@ -40,12 +40,12 @@ class Doctor:
 
     def __call__(self) -> int:
         """Prints it. Returns 1 if something would keep runs from working."""
-        from rich.console import Console
         from rich.markup import escape
 
+        from pwm_bench.cli.showing import terminal
         from pwm_bench.store.results import Results
 
-        console = Console()
+        console = terminal(markup=True)
         for title, section in (("Devices", _devices), ("GPUs", _views), ("Versions", _versions), ("Caches", _caches)):
             _section(console, title, section)
         healthy = _simulators(console)

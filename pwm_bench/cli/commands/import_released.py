@@ -77,7 +77,7 @@ class Import:
             if "policy" in record.artifacts:
                 follow = [
                     f"pwm-bench evaluate {run}{at(results.root)}",
-                    f"pwm-bench gradients {spec.task} --model {run}",
+                    f"pwm-bench gradients {quote(spec.task)} --model {run}",
                 ]
             show_hints(console, list(zip(("next", "or"), follow, strict=False)))
         return outcome.exit_code

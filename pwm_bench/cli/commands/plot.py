@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import tyro
 
 from pwm_bench.cli.commands.options import OfStudies, option, published_choice, refuse_options_of_scores
+from pwm_bench.cli.showing import show_left_out
 from pwm_bench.envs.errors import unknown
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Plot(OfStudies):
                     print(file)
         for note in notes:
             print(note)
+        show_left_out(loaded.damaged)
         return 0
 
     def _gradients(self, selection: Selection, loaded: Loaded, formats: list[str]) -> int:
@@ -96,8 +98,7 @@ class Plot(OfStudies):
         folder = self.output or self.results / "figures" / selection.folder
         for file in draw(frame, folder, formats=formats):
             print(file)
-        for message in loaded.damaged + left_out:
-            print(f"Left out: {message}")
+        show_left_out(loaded.damaged + left_out)
         return 0
 
 

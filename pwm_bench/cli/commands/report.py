@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 import tyro
 
 from pwm_bench.cli.commands.options import ResultsFolder, default_results, option, published_choice
+from pwm_bench.cli.showing import show_left_out
 from pwm_bench.envs.errors import UsageError
 
 __all__ = ["Report"]
@@ -60,7 +61,8 @@ class Report:
             videos=self.videos, megabytes=self.megabytes,
             gradients=tuple(filter(None, self.gradients.replace(" ", "").split(","))),
         )  # fmt: skip
-        page = build(Results(self.results), self.study, options)
+        left_out: list[str] = []
+        page = build(Results(self.results), self.study, options, left_out=left_out)
         output = self.output or self.results / "reports" / f"{self.study}.html"
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
@@ -68,4 +70,5 @@ class Report:
         except OSError as error:
             raise UsageError(f"--output {output}: cannot be written ({error.strerror}); choose another place") from None
         print(output)
+        show_left_out(left_out)
         return 0

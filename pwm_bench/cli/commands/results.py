@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from pwm_bench.cli.commands.options import ResultsFolder, default_results, option
+from pwm_bench.cli.showing import show_left_out
 from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -92,9 +94,9 @@ class Results:
         store = Store(self.results)
         loaded = selection.load(store)
         frames: dict[str, pd.DataFrame] = {}
-        left_out = loaded.damaged
+        left_out = list(loaded.damaged)
         if loaded.runs:
-            frames |= score_frames(store, selection, loaded)
+            frames |= score_frames(store, selection, loaded, left_out=left_out)
         if loaded.unscored:
             from pwm_bench.analysis.gradients.selected import selected_rows
             from pwm_bench.gradients.rows import FILE
@@ -102,19 +104,18 @@ class Results:
 
             rest = {path: RunDirectory(path).status() for path in loaded.unscored if not (path / FILE).exists()}
             stages = [path for path, status in rest.items() if status in FINISHED]
-            frames |= stage_frames(stages)
+            frames |= stage_frames(stages, left_out=left_out)
             if len(rest) < len(loaded.unscored) or not frames:
                 frames["gradients"], more = selected_rows(store, selection, loaded)
             else:
                 more = [f"{path}: {status}" for path, status in rest.items() if path not in stages]
             left_out = left_out + more
         if not frames:
-            names = " ".join(self.names)
+            names = shlex.join(self.names)
             raise UsageError(f"{store.root}: no run of {names} could be read; see `pwm-bench results verify {names}`")
         folder = self.output or self.results / "exports" / selection.folder
         print("\n".join(map(str, write_frames(frames, folder, format=format))))
-        for message in left_out:
-            print(f"left out: {message}", file=sys.stderr)
+        show_left_out(left_out)
         return 0
 
     def _export_policy(self) -> int:
@@ -212,7 +213,7 @@ def _show(store: Store, names: Sequence[str]) -> int:
         lines.append((f"artifact {name}", f"{directory.path / artifact.file}, SHA-256 {artifact.digest[:12]}"))
     lines.append(("files", str(directory.path)))
     if directory.spec_file.exists():
-        lines.append(("again", f"pwm-bench run {directory.spec_file} --results elsewhere"))
+        lines.append(("again", f"pwm-bench run {shlex.quote(str(directory.spec_file))} --results elsewhere"))
     print(described(lines, width=terminal_width()))
     return 0
 

@@ -191,7 +191,7 @@ def _write(path: Path, spec: Spec) -> int:
         path.write_text(spec.to_json())
     except OSError as error:
         raise UsageError(f"--write-spec {path}: cannot be written ({error.strerror}); choose another path") from None
-    print(f"{path}: run {spec.id}, start it with: pwm-bench run {path}")
+    print(f"{path}: run {spec.id}, start it with: pwm-bench run {shlex.quote(str(path))}")
     return 0
 
 

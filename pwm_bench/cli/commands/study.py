@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import tyro
@@ -66,6 +67,9 @@ def _init(file: Path) -> int:
     console.print(f"{file}: an example, with two runs; change it", highlight=False, soft_wrap=True)
     show_hints(
         console,
-        [("see what it stands for", f"pwm-bench study check {file}"), ("do its runs", f"pwm-bench sweep {file}")],
+        [
+            ("see what it stands for", f"pwm-bench study check {quote(str(file))}"),
+            ("do its runs", f"pwm-bench sweep {quote(str(file))}"),
+        ],
     )
     return 0

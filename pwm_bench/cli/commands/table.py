@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from pwm_bench.cli.commands.options import OfStudies, option, published_choice, refuse_options_of_scores
-from pwm_bench.cli.showing import terminal
+from pwm_bench.cli.showing import show_left_out, terminal
 from pwm_bench.envs.errors import UsageError, unknown
 
 __all__ = ["Table"]
@@ -93,9 +93,10 @@ class Table(OfStudies):
         if only_gradients(loaded):
             refuse_options_of_scores(self, _OF_SCORES, selection.title)
         table = study_table(results, selection, loaded, metric=metric, layout=layout, trace=self.trace, **options)
-        if table.scores is not None or format in ("csv", "json", "parquet"):  # the others say it below
-            for message in table.left_out:
-                print(message if table.scores is not None else f"left out: {message}", file=sys.stderr)
+        if table.scores is not None or format != "rich":  # which says it below
+            show_left_out(table.left_out)
+        if table.scores is not None and format != "rich":
+            show_left_out(loaded.damaged)
         if format == "rich":
             console = terminal()
             console.print(table.to_rich(console.width))

@@ -103,6 +103,11 @@ ANY_JSON: dict[str, Damage] = {
 }
 
 
+def as_fields(changes: dict[str, Callable[[Any], Any]]) -> dict[str, Damage]:
+    """A kind of damage for each field."""
+    return {f"{path} changed": _at(path, change) for path, change in changes.items()}
+
+
 def _plus(amount: float) -> Callable[[Any], Any]:
     return lambda value: value + amount
 
@@ -351,12 +356,9 @@ def kinds(pairs: dict[str, Pair]) -> dict[str, Callable[[Path], None]]:
                 place(root / pair.one), place(root / pair.other)
             )
 
-    def fields(of: dict[str, Callable[[Any], Any]]) -> dict[str, Damage]:
-        return {f"{path} changed": _at(path, change) for path, change in of.items()}
-
     own = {how: damage for how, damage in ANY_FILE.items() if how != "that of another"}  # which is the same
-    add("finished", "run.json", ANY_FILE | ANY_JSON | fields(RECORD))
-    add("finished", "spec.json", ANY_FILE | ANY_JSON | fields(SPEC))
+    add("finished", "run.json", ANY_FILE | ANY_JSON | as_fields(RECORD))
+    add("finished", "spec.json", ANY_FILE | ANY_JSON | as_fields(SPEC))
     add("finished", "metrics.jsonl", ANY_FILE | LOG)
     add("finished", "evaluations.jsonl", ANY_FILE | LOG | EVALUATIONS)
     add("finished", "checkpoint/state.json", {"a bit turned": ANY_FILE["a bit turned"]})
@@ -364,7 +366,7 @@ def kinds(pairs: dict[str, Pair]) -> dict[str, Callable[[Path], None]]:
     add("stopped", "run.json", {"a bit turned": ANY_FILE["a bit turned"]})
     add("stopped", "metrics.jsonl", LOG)
     add("stopped", "evaluations.jsonl", {"a return a little larger": EVALUATIONS["a return a little larger"]})
-    add("stopped", "checkpoint/state.json", ANY_FILE | ANY_JSON | fields(STATE))
+    add("stopped", "checkpoint/state.json", ANY_FILE | ANY_JSON | as_fields(STATE))
     add("stopped", "checkpoint tensors", ANY_FILE | TENSORS, lambda folder: _tensor_file(folder / "checkpoint"))
     add("stopped", "checkpoint", CHECKPOINT)
     add("gradients", "gradients.parquet", ANY_FILE | PARQUET)
@@ -373,12 +375,12 @@ def kinds(pairs: dict[str, Pair]) -> dict[str, Callable[[Path], None]]:
     add("collected", "data/shard-000000/obs.npy", {"a bit turned": ANY_FILE["a bit turned"]})
     add("trained", "model/model.json", ANY_FILE)
     add("trained", "model/model.safetensors", ANY_FILE | TENSORS)
-    add("data", "dataset.json", own | ANY_JSON | fields(HEADER))
-    add("data", "shard-000000/shard.json", ANY_FILE | ANY_JSON | fields(SHARD))
+    add("data", "dataset.json", own | ANY_JSON | as_fields(HEADER))
+    add("data", "shard-000000/shard.json", ANY_FILE | ANY_JSON | as_fields(SHARD))
     for name in ("obs", "action", "reward"):
         add("data", f"shard-000000/{name}.npy", ANY_FILE | ARRAY if name == "obs" else ARRAY)
     add("data", "shard-000000/episodes.npy", EPISODES)
     add("data", "shard-000000", SHARDS)
-    add("model", "model.json", ANY_FILE | ANY_JSON | fields(MODEL))
+    add("model", "model.json", ANY_FILE | ANY_JSON | as_fields(MODEL))
     add("model", "model.safetensors", ANY_FILE | TENSORS)
     return found

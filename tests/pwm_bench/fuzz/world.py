@@ -70,10 +70,11 @@ def build(root: Path, monkeypatch: pytest.MonkeyPatch, wanted: Sequence[str]) ->
     def data(seed: int) -> Spec:
         return CollectSpec(tasks=("pendulum-swingup",), episodes=3, noise=(0.1,), workers=0, seed=seed)
 
-    for name, episodes in (("data", (3, 2)), ("other-data", (4, 1))):
+    with_data = bool({"data", "model", "trained"} & set(wanted))
+    for name, episodes in (("data", (3, 2)), ("other-data", (4, 1))) if with_data else ():
         for number in episodes:  # a shard each
             write_linear_data(root / name, episodes=number)
-    for seed, name in enumerate(("model", "other-model")):
+    for seed, name in enumerate(("model", "other-model") if with_data else ()):
         save_model(root / name, MultitaskModel(tiny_config(), seed=seed))
 
     def model(seed: int) -> Spec:
