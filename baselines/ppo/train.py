@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +22,7 @@ from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.returns import gae
 from pwm_bench.learning.staged import StagedLearner
+from pwm_bench.learning.tunable import Tunable
 
 __all__ = ["Learner"]
 
@@ -53,7 +54,7 @@ class Batch(NamedTuple):
     target: Tensor
 
 
-class Learner(StagedLearner):
+class Learner(StagedLearner, Tunable):
     """PPO for a population of P members; see docs/ppo.md and `pwm_bench.learning.learner.Learner`.
 
     Args:
@@ -65,6 +66,8 @@ class Learner(StagedLearner):
     Raises:
         UsageError: if the environment does not have ``config.num_envs`` worlds for each seed.
     """
+
+    tunable = ("actor_learning_rate", "critic_learning_rate", "gamma", "lam")
 
     def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
         members = len(seeds)
@@ -98,6 +101,12 @@ class Learner(StagedLearner):
         """Members that have not diverged, bool ``(P,)``."""
         return self._guard.alive
 
+    def vary(self, values: Mapping[str, Sequence[float]]) -> None:
+        """Gives each member values of its own, see `Tunable.vary`."""
+        super().vary(values)
+        self._actor_optimiser.set_lr(self.setting("actor_learning_rate"))
+        self._critic_optimiser.set_lr(self.setting("critic_learning_rate"))
+
     def act(self, obs: Tensor) -> Tensor:
         """Acts deterministically: observations ``(P, B, obs)`` to actions ``(P, B, act)`` in [-1, 1]."""
         return self.policy(obs)
@@ -106,7 +115,7 @@ class Learner(StagedLearner):
         """Sets the step size, where it is scheduled. All updates are of one kind."""
         if self.config.schedule == "linear":
             progress = self.counters.env_steps / self._total_env_steps
-            self._actor_optimiser.set_lr(linear_schedule(self.config.actor_learning_rate, 0.0, progress))
+            self._actor_optimiser.set_lr(linear_schedule(self.setting("actor_learning_rate"), 0.0, progress))
         self._guard.begin(self._iteration)
         return "update"
 
@@ -174,7 +183,8 @@ class Learner(StagedLearner):
         with autocast(config.precision, self.env.device):
             values, next_values = (networks.value(x).view(rollout.reward.shape) for x in (obs, next_obs))
         in_time = [x.transpose(0, 1) for x in (rollout.reward, values, next_values, *rollout[-2:])]
-        advantages, targets = gae(*in_time, gamma=config.gamma, lam=config.lam)
+        gamma, lam = (self.setting_per_world(name, values.dtype) for name in ("gamma", "lam"))
+        advantages, targets = gae(*in_time, gamma=gamma, lam=lam)
         advantages, targets = (x.transpose(0, 1).flatten(1, 2) for x in (advantages, targets))
         networks.returns.update(targets.unsqueeze(-1))
         old_value, target = (

@@ -10,12 +10,12 @@ from pwm_bench.learning.returns import sum_over_time
 __all__ = ["segment_discounts", "segment_returns"]
 
 
-def segment_discounts(done: Tensor, gamma: float) -> Tensor:
+def segment_discounts(done: Tensor, gamma: float | Tensor) -> Tensor:
     """gamma^(t - t_0), where t_0 is the step at which the episode segment that contains t begins.
 
     Args:
         done: episodes that ended at step t, bool ``(T, ...)``.
-        gamma: discount factor.
+        gamma: discount factor, one for all or one a member, ``(P, 1)``.
     """
     discount = torch.ones(done.shape[1:], dtype=torch.get_default_dtype(), device=done.device)
     discounts = [discount]
@@ -26,7 +26,7 @@ def segment_discounts(done: Tensor, gamma: float) -> Tensor:
 
 
 def segment_returns(
-    rewards: Tensor, next_values: Tensor, terminated: Tensor, truncated: Tensor, *, gamma: float
+    rewards: Tensor, next_values: Tensor, terminated: Tensor, truncated: Tensor, *, gamma: float | Tensor
 ) -> Tensor:
     """Discounted returns of a rollout's segments, each with a bootstrap where it was cut, added up.
 
@@ -39,7 +39,7 @@ def segment_returns(
         next_values: V of the observation after each step and before resets, ``(T, P, B)``, with gradient.
         terminated: bool ``(T, P, B)``.
         truncated: bool ``(T, P, B)``.
-        gamma: discount factor.
+        gamma: discount factor, one for all or one a member, ``(P, 1)``.
 
     Returns:
         ``(P, B)``.

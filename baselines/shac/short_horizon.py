@@ -27,6 +27,7 @@ from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, linear_schedule
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.staged import StagedLearner
+from pwm_bench.learning.tunable import Tunable
 
 __all__ = ["Rollout", "ShortHorizonLearner"]
 
@@ -52,7 +53,7 @@ class Rollout:
     final_obs: Tensor
 
 
-class ShortHorizonLearner(StagedLearner, Generic[C]):
+class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
     """Base of the learners that follow the gradient of short rollouts, for a population of P members.
 
     A subclass has `learn`, may replace `make_actor`, `take_step` and `act_noisily`, and names in `parts` what has to be
@@ -70,6 +71,7 @@ class ShortHorizonLearner(StagedLearner, Generic[C]):
 
     algorithm: ClassVar[str]
     """How errors call the learner."""
+    tunable: ClassVar[tuple[str, ...]] = ("actor_learning_rate", "gamma")
     differentiates: ClassVar[bool] = True
     """Whether the simulator's gradient is used."""
 
@@ -161,7 +163,7 @@ class ShortHorizonLearner(StagedLearner, Generic[C]):
 
     def set_learning_rates(self, progress: float) -> None:
         """Sets the step sizes for a fraction of the budget."""
-        rate = linear_schedule(self.config.actor_learning_rate, self.config.final_learning_rate, progress)
+        rate = linear_schedule(self.setting("actor_learning_rate"), self.config.final_learning_rate, progress)
         self.actor_optimiser.set_lr(rate)
 
     def normalise(self, obs: Tensor) -> Tensor:
@@ -209,9 +211,8 @@ class ShortHorizonLearner(StagedLearner, Generic[C]):
             rollout: with gradient.
             next_values: value of the observation after each step, shape ``(T, P, B)``, with gradient.
         """
-        returns = segment_returns(
-            rollout.rewards, next_values, rollout.terminated, rollout.truncated, gamma=self.config.gamma
-        )
+        gamma = self.setting_per_world("gamma", rollout.rewards.dtype)
+        returns = segment_returns(rollout.rewards, next_values, rollout.terminated, rollout.truncated, gamma=gamma)
         if self.config.normalize_returns:
             self.return_norm.update(returns.detach().unsqueeze(-1))
         return -(returns / self.loss_scale()).mean(dim=1)

@@ -38,6 +38,8 @@ class ValueLearner(ShortHorizonLearner[C]):
     Source: Xu et al., "Accelerated policy learning with parallel differentiable simulation", ICLR 2022.
     """
 
+    tunable: ClassVar[tuple[str, ...]] = ("actor_learning_rate", "critic_learning_rate", "gamma", "lam")
+
     def __init__(self, env: DifferentiableEnv, config: C, *, seeds: Sequence[int], total_env_steps: int) -> None:
         super().__init__(env, config, seeds=seeds, total_env_steps=total_env_steps)
         self.critic = self.make_critic()
@@ -61,7 +63,7 @@ class ValueLearner(ShortHorizonLearner[C]):
 
     def set_learning_rates(self, progress: float) -> None:
         """Sets the step sizes for a fraction of the budget."""
-        rate = linear_schedule(self.config.critic_learning_rate, self.config.final_learning_rate, progress)
+        rate = linear_schedule(self.setting("critic_learning_rate"), self.config.final_learning_rate, progress)
         self.critic_optimiser.set_lr(rate)
         super().set_learning_rates(progress)
 
@@ -83,8 +85,8 @@ class ValueLearner(ShortHorizonLearner[C]):
             next_values,
             rollout.terminated,
             rollout.truncated,
-            gamma=self.config.gamma,
-            lam=self.config.lam,
+            gamma=self.setting_per_world("gamma", next_values.dtype),
+            lam=self.setting_per_world("lam", next_values.dtype),
         )
 
     def fit_critic(self, rollout: Rollout, targets: Tensor) -> dict[str, Tensor]:

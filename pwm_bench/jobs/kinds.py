@@ -29,6 +29,7 @@ KINDS = Registry(
         "train-suite": "pwm_bench.jobs.train_suite:TrainSuiteJob",
         "pretrain": "pwm_bench.jobs.pretrain:PretrainJob",
         "train": "pwm_bench.jobs.train:TrainJob",
+        "tune": "pwm_bench.jobs.tune:TuneJob",
         "extract": "pwm_bench.jobs.extract:ExtractJob",
         "clone": "pwm_bench.jobs.clone:CloneJob",
         "evaluate": "pwm_bench.jobs.evaluate:EvaluateJob",

@@ -15,6 +15,7 @@ from pwm_bench.jobs.fingerprint import task_hash
 from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.jobs.policies import POLICY, PolicyFile, save_policy
 from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.jobs.tuning import tuned_setting
 from pwm_bench.learning.graphed import graphs_of
 from pwm_bench.learning.learner import OnlineLearner, acting, differentiates_simulator
 from pwm_bench.runs.job import Budget, EvaluationResult, file_artifact
@@ -43,6 +44,8 @@ class TrainJob(LearnerJob):
         if self.device.type == "cpu" and package.cpu_threads is not None:
             torch.set_num_threads(package.cpu_threads)
         config = configs.override(package.recipe(spec.task, spec.simulator), spec.config)
+        self._tuned = tuned_setting(spec)
+        config = configs.override(config, self._tuned.get("setting", {}))
         self.env = make_env(spec, self.device, seeds=spec.seeds, worlds=config.num_envs)
         self.evaluator = Evaluator(spec, self.device)
         self.learner: OnlineLearner = package.Learner(
@@ -78,6 +81,8 @@ class TrainJob(LearnerJob):
         if record.task_hash is None:
             record.task_hash = task_hash(self.env)
         record.gradient_source = self.gradient_source
+        if self._tuned:
+            record.details["tuned"] = self._tuned
         record.schedule = Schedule(unit="env_steps", length=self.budget.total) if self._scheduled else None
 
     def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:

@@ -13,6 +13,7 @@ from pwm_bench import configs, registry
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning.graphed import check_setting
 from pwm_bench.learning.preset import Preset
+from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.schema import Member
 from pwm_bench.store.spec import Spec
 
@@ -23,6 +24,7 @@ LIMITS = ("gradient_steps", "policy_gradient_steps", "cpu_seconds")
 """Units of `RunSpec.limits`."""
 _PLAIN = ("task", "simulator", "algorithm", "precision", "device", "graphed", "study")
 """Fields that are names."""
+_TYPED = (*_PLAIN, "inputs")
 _DEFAULT_ENV_STEPS = {"cartpole": 200_000, "double_pendulum": 200_000, "hopper": 300_000, "ant": 2_000_000}
 
 
@@ -72,6 +74,9 @@ class RunSpec(Spec):
     `pwm_bench.learning.graphed.graphs_of`. Not part of the id."""
     study: str = "single"
     """Folder that the run is filed under."""
+    inputs: Mapping[str, Input | Pending] = field(default_factory=dict)
+    """``tuning``, or ``tuning.0``, ``tuning.1`` ...: what runs of kind ``tune`` have left. The setting that did best
+    there, over all of them, takes the place of the config's values."""
     asked: tuple[Preset, Mapping[str, Any]] | None = field(default=None, compare=False, repr=False)
     """Preset and changes that the config was made of, so that it can be made again with another one. It is not part of
     what `to_dict` gives."""
@@ -90,6 +95,9 @@ class RunSpec(Spec):
                 object.__setattr__(self, name, value)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UsageError(f"{name}={value}: must be a whole number of at least {least}")
+        for name in self.inputs:
+            if name.partition(".")[0] != "tuning":
+                raise unknown("input", name, ("tuning",))
         for name in ("config", "simulator_options"):
             if not isinstance(getattr(self, name), Mapping):
                 raise UsageError(f"{name}={getattr(self, name)!r}: must be an object of named values")
@@ -144,8 +152,9 @@ class RunSpec(Spec):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "asked"}
-        return values | {"seeds": list(self.seeds)}
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("asked", "inputs")}
+        inputs = {"inputs": configs.to_json(dict(self.inputs))} if self.inputs else {}
+        return values | {"seeds": list(self.seeds)} | inputs
 
     @classmethod
     def study_keys(cls) -> Mapping[str, Any]:
@@ -208,7 +217,7 @@ class RunSpec(Spec):
         if not isinstance(fields.get("config", {}), Mapping):
             raise UsageError("config: must be an object of named values")
         overrides, hints = fields.pop("config", {}), typing.get_type_hints(cls)
-        fields |= {name: configs.coerce(fields[name], hints[name], name) for name in _PLAIN if name in fields}
+        fields |= {name: configs.coerce(fields[name], hints[name], name) for name in _TYPED if name in fields}
         return cls.create(overrides=overrides, **fields)
 
     def until(self, unit: str, amount: float) -> RunSpec:

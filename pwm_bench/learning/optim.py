@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,9 +19,11 @@ from pwm_bench.learning.adam_kernels import pieces
 
 __all__ = ["PopulationAdam", "linear_schedule", "polyak_update"]
 
+R = TypeVar("R", float, Tensor, float | Tensor)
 
-def linear_schedule(initial: float, final: float, progress: float) -> float:
-    """Goes from ``initial`` to ``final`` while ``progress`` goes from 0 to 1, and stays there."""
+
+def linear_schedule(initial: R, final: float, progress: float) -> R:
+    """Goes from ``initial``, one or one a member, to ``final`` while ``progress`` goes from 0 to 1, and stays there."""
     return initial + (final - initial) * min(max(progress, 0.0), 1.0)
 
 

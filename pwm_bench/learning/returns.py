@@ -29,7 +29,7 @@ def td_lambda(
     truncated: Tensor,
     *,
     gamma: float | Tensor,
-    lam: float,
+    lam: float | Tensor,
     survival: Tensor | None = None,
 ) -> Tensor:
     """Value targets of truncated TD(lambda).
@@ -48,7 +48,7 @@ def td_lambda(
         terminated: bool ``(T, ...)``.
         truncated: bool ``(T, ...)``.
         gamma: discount factor; a tensor that broadcasts with one time step where members differ in it.
-        lam: lambda; 0 gives one-step targets, 1 Monte-Carlo returns with a bootstrap at the end.
+        lam: lambda, likewise; 0 gives one-step targets, 1 Monte-Carlo returns with a bootstrap at the end.
         survival: probability of not having terminated in step t, where a model predicts it, shape ``(T, ...)``: what
             lies beyond the step is worth that much less.
 
@@ -75,8 +75,8 @@ def gae(
     terminated: Tensor,
     truncated: Tensor,
     *,
-    gamma: float,
-    lam: float,
+    gamma: float | Tensor,
+    lam: float | Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Generalised advantage estimates and the matching value targets.
 
@@ -89,8 +89,8 @@ def gae(
         next_values: V(s_{t+1}), shape ``(T, ...)``.
         terminated: bool ``(T, ...)``.
         truncated: bool ``(T, ...)``.
-        gamma: discount factor.
-        lam: lambda.
+        gamma: discount factor; a tensor that broadcasts with one time step where members differ in it.
+        lam: lambda, likewise.
 
     Returns:
         advantages A_t and targets A_t + V(s_t), each shape ``(T, ...)``.

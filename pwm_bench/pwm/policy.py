@@ -86,7 +86,8 @@ class PolicyTrainer:
         if disagreement is not None and config.disagreement_penalty:
             self._penalty = lambda latent, action: config.disagreement_penalty * disagreement(latent, action)
         self.return_norm = RunningNorm(members, 1, device=init.device)
-        self._gamma: float | Tensor = config.gamma if gamma is None else gamma.to(dtype).unsqueeze(1)
+        self.gamma: float | Tensor = config.gamma if gamma is None else gamma.to(dtype).unsqueeze(1)
+        self.lam: float | Tensor = config.lam
         self._dtype = dtype
         self._device = init.device
         self._stream = stream
@@ -123,8 +124,8 @@ class PolicyTrainer:
         """The actors' step sizes, shape ``(P,)``."""
         return self._actor_optimiser.lr.clone()
 
-    def set_learning_rates(self, actor: float, critic: float) -> None:
-        """Changes Adam's step sizes."""
+    def set_learning_rates(self, actor: float | Tensor, critic: float | Tensor) -> None:
+        """Changes Adam's step sizes, one for all or one a member."""
         self._actor_optimiser.set_lr(actor)
         self._critic_optimiser.set_lr(critic)
 
@@ -197,7 +198,7 @@ class PolicyTrainer:
         returns = imagined_return(
             rollout.rewards.transpose(0, 1),
             values,
-            gamma=self._gamma,
+            gamma=self.gamma,
             terminated=terminated,
             done=done,
             survival=survival,
@@ -231,8 +232,8 @@ class PolicyTrainer:
             values.detach(),
             terminated,
             done & ~terminated,
-            gamma=self._gamma,
-            lam=self.config.lam,
+            gamma=self.gamma,
+            lam=self.lam,
             survival=None if rollout.survival is None else rollout.survival.detach().transpose(0, 1),
         )
         return rollout.latents.detach().flatten(1, 2), targets.transpose(0, 1).flatten(1)
@@ -246,7 +247,7 @@ class PolicyTrainer:
         rewards, values, terminated, truncated = (
             x.transpose(0, 1) for x in (experience.rewards, values, experience.terminated, experience.truncated)
         )
-        targets = td_lambda(rewards, values, terminated, truncated, gamma=self._gamma, lam=self.config.lam)
+        targets = td_lambda(rewards, values, terminated, truncated, gamma=self.gamma, lam=self.lam)
         return latents.flatten(1, 2), targets.transpose(0, 1).flatten(1)
 
     def _step_critics(self, latents: Tensor, targets: Tensor, iteration: int | Tensor) -> dict[str, Tensor]:

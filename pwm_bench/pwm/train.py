@@ -15,7 +15,7 @@ as in the released single-task code, which differs where `Config` says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -31,6 +31,7 @@ from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceReplay
 from pwm_bench.learning.staged import StagedLearner
+from pwm_bench.learning.tunable import Tunable
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.imagination import RealStep
 from pwm_bench.pwm.networks import policy_of
@@ -77,7 +78,7 @@ def _pad(x: Tensor, rows: int) -> Tensor:
     return torch.cat((x, x.new_zeros(x.shape[0], rows, *x.shape[2:])), dim=1)
 
 
-class Learner(StagedLearner):
+class Learner(StagedLearner, Tunable):
     """Trains a population of PWM agents, each on its share of an environment's worlds.
 
     Args:
@@ -89,6 +90,8 @@ class Learner(StagedLearner):
     Raises:
         UsageError: if the environment's members or worlds are not those of the seeds and the configuration.
     """
+
+    tunable = ("actor_learning_rate", "critic_learning_rate", "gamma", "lam", "world_model.learning_rate")
 
     def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
         members, worlds = len(seeds), config.num_envs
@@ -151,6 +154,13 @@ class Learner(StagedLearner):
         """Acts without noise: ``(P, B, observation_dim)`` to ``(P, B, action_dim)`` in [-1, 1], for any B."""
         return self.policy(obs)
 
+    def vary(self, values: Mapping[str, Sequence[float]]) -> None:
+        """Gives each member values of its own, see `Tunable.vary`."""
+        super().vary(values)
+        self._policy.gamma, self._policy.lam = (
+            self.setting_per_world(name, self.env.dtype) for name in ("gamma", "lam")
+        )
+
     def begin(self) -> Hashable:
         """Sets the step sizes. An iteration gathers data, only trains the model, or is a whole one."""
         self._iteration += 1
@@ -201,7 +211,8 @@ class Learner(StagedLearner):
     def _set_learning_rates(self) -> None:
         config = self.config
         progress = self.counters.env_steps / self._total_env_steps
-        starts = (config.world_model.learning_rate, config.actor_learning_rate, config.critic_learning_rate)
+        names = ("world_model.learning_rate", "actor_learning_rate", "critic_learning_rate")
+        starts = (self.setting(name) for name in names)
         model, actor, critic = (linear_schedule(start, config.final_learning_rate, progress) for start in starts)
         self._model_trainer.set_learning_rate(model)
         self._policy.set_learning_rates(actor, critic)

@@ -20,6 +20,8 @@ def every_kind() -> Study:
     from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec
     from pwm_bench.jobs.evaluate import EvaluateSpec
     from pwm_bench.jobs.train_suite import TrainSuiteSpec
+    from pwm_bench.jobs.tune import TuneSpec
+    from pwm_bench.jobs.tuning import Range
     from pwm_bench.store.inputs import Pending
     from pwm_bench.store.spec import Spec
     from pwm_bench.studies.gradient_study import model_run
@@ -54,6 +56,11 @@ def every_kind() -> Study:
         overrides={"num_envs": 2, "hidden_actor": (8,), "hidden_critic": (8,), "epochs": 1},
     )  # fmt: skip
     training = survival().specs[0]
+    nodes["tuning"] = TuneSpec.create(
+        task="cartpole", simulator="warp", algorithm="shac", env_steps=1024, seeds=(0, 1), evaluations=2,
+        evaluation_episodes=1, device="cpu", overrides={"num_envs": 4, "horizon": 16, "critic_iterations": 1},
+        space={"gamma": Range(low=0.9, high=0.99, scale="log1m")},
+    )  # fmt: skip
     policy = {"policy": Pending("training", "policy")}
     nodes["training"] = training
     nodes["evaluation"] = EvaluateSpec.draft({"inputs": policy, "evaluation_episodes": 2}, {}, {"policy": training})

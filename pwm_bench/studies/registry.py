@@ -15,6 +15,7 @@ __all__ = ["describe", "is_file", "load_study", "names", "source"]
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "training": (),
     "suite": (),
+    "tuning": (),
     "multi-task": ("data", "model"),
     "gradient": ("size",),
     "small": (),
@@ -96,6 +97,10 @@ def _built(family: str, name: str, options: Mapping[str, Any]) -> Study:
         from pwm_bench.studies.gradients import load_graph as load
     elif family == "suite":
         from pwm_bench.studies.suite_training import load_study as load
+    elif family == "tuning":
+        from pwm_bench.studies.tuning import tuning
+
+        return tuning()
     elif family == "other":
         study = OTHERS.load(name)()
         if not isinstance(study, Study):
@@ -132,6 +137,10 @@ def _descriptions(family: str) -> dict[str, str]:
         from pwm_bench.studies import locomotion
 
         return {name: locomotion.describe(name) for name in locomotion.STUDIES}
+    if family == "tuning":
+        from pwm_bench.studies import tuning
+
+        return {tuning.NAME: tuning.DESCRIPTION}
     if family == "suite":
         from pwm_bench.studies import suite_training
 

@@ -90,8 +90,8 @@ class WorldModelTrainer:
         self._device = self._optimiser.lr.device
         self.reward_norm = RunningNorm(members, 1, device=self._device)
 
-    def set_learning_rate(self, value: float) -> None:
-        """Changes Adam's step size."""
+    def set_learning_rate(self, value: float | Tensor) -> None:
+        """Changes Adam's step size, one for all or one a member."""
         self._optimiser.set_lr(value)
 
     def step(

@@ -16,6 +16,7 @@ def test_studies_of_every_kind_are_there_once():
         "every-kind",
         *locomotion.STUDIES,
         *suite_training.STUDIES,
+        "tuning",
         *multitask.MULTITASK,
         *(f"gradients-{name}" for name in gradients.STUDIES),
     ]

@@ -1,0 +1,218 @@
+"""Settings tried by a tuning, how each of them did, and which is chosen.
+
+A tuning leaves ``tuning.json``. What it leaves of two tasks, drawn alike, is compared by scores that are normalised
+within each task: with q5 and q95 the 5th and 95th percentiles over the settings,
+
+    (p - q5) / (q95 - q5)
+
+so that no task counts for more because its returns are larger.
+Source: Adkins, Bowling and White, "A method for evaluating hyperparameter sensitivity in reinforcement learning",
+NeurIPS 2024 (one setting for all tasks, the best setting of each); Jordan et al., "Evaluating the performance of
+reinforcement learning algorithms", ICML 2020 (the distribution of scores over settings that are drawn).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pwm_bench import configs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.checks import check_choice, check_finite
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.store.files import write_atomic
+from pwm_bench.store.spec import Spec
+
+__all__ = [
+    "FILE",
+    "PERCENTILES",
+    "Range",
+    "Tuning",
+    "best",
+    "drawn",
+    "percentiles",
+    "read_tuning",
+    "tuned_setting",
+    "write_tuning",
+]
+
+FILE = "tuning.json"
+PERCENTILES = (5, 25, 50, 75, 95)
+_SCALES = ("linear", "log", "log1m")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Range:
+    """Where a scalar setting is drawn from.
+
+    Raises:
+        UsageError: it is empty, or has values that the scale does not have.
+    """
+
+    low: float
+    """Smallest value."""
+    high: float
+    """Largest value."""
+    scale: str = "linear"
+    """Evenly in the value (``"linear"``), its logarithm (``"log"``), or the logarithm of its distance from 1
+    (``"log1m"``, for discounts)."""
+
+    def __post_init__(self) -> None:
+        check_choice("scale", self.scale, _SCALES)
+        for name in ("low", "high"):
+            check_finite(name, getattr(self, name))
+        if not self.low < self.high:
+            raise UsageError(f"low={self.low}, high={self.high}: low must be less than high")
+        if self.scale == "log" and self.low <= 0.0:
+            raise UsageError(f"low={self.low}: must be positive where the scale is 'log'")
+        if self.scale == "log1m" and self.high >= 1.0:
+            raise UsageError(f"high={self.high}: must be less than 1 where the scale is 'log1m'")
+
+    def at(self, share: float) -> float:
+        """The value at a share of the range, from 0 to 1."""
+        if self.scale == "log":
+            return float(math.exp(math.log(self.low) + share * math.log(self.high / self.low)))
+        if self.scale == "log1m":
+            low, high = 1.0 - self.low, 1.0 - self.high
+            return 1.0 - float(math.exp(math.log(low) + share * math.log(high / low)))
+        return self.low + share * (self.high - self.low)
+
+
+def drawn(space: Mapping[str, Range], count: int, draw: int) -> dict[str, list[float]]:
+    """So many settings, each value drawn evenly from its range: name -> a value a setting.
+
+    A name is drawn alike whatever other names there are, so that algorithms that share it share its values.
+
+    Args:
+        space: name -> range.
+        count: how many.
+        draw: which of the many draws there are.
+    """
+    values = {}
+    for name, where in space.items():
+        shares = MemberStream([draw], name=f"tune/{name}").uniform(count)[0].tolist()
+        values[name] = [where.at(share) for share in shares]
+    return values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tuning:
+    """What a tuning tried and found.
+
+    Raises:
+        UsageError: numbers that do not belong together.
+    """
+
+    task: str
+    """Where it was tried."""
+    simulator: str
+    """Likewise."""
+    algorithm: str
+    """Whose settings they are."""
+    space: Mapping[str, Range]
+    """What they were drawn from."""
+    values: Mapping[str, tuple[float, ...]]
+    """Name -> a value for each setting tried."""
+    scores: tuple[float | None, ...]
+    """Mean return of the evaluations after the first, of each; None for one that diverged."""
+    env_steps: int
+    """Environment steps that each was tried for."""
+
+    def __post_init__(self) -> None:
+        if not self.scores or not self.values or self.env_steps < 1:
+            raise UsageError("a tuning needs settings, their scores, and environment steps")
+        for name, several in self.values.items():
+            if len(several) != len(self.scores):
+                raise UsageError(f"{name}: {len(several)} values, but {len(self.scores)} scores")
+
+    def setting(self, index: int) -> dict[str, float]:
+        """One of the settings tried."""
+        return {name: several[index] for name, several in self.values.items()}
+
+    def found(self) -> np.ndarray:
+        """Scores, minus infinity for settings that diverged."""
+        return np.array([-np.inf if score is None else score for score in self.scores])
+
+
+def write_tuning(path: Path, tuning: Tuning) -> None:
+    """Writes it as JSON."""
+    write_atomic(path, json.dumps(configs.to_json(tuning), indent=2, sort_keys=True) + "\n")
+
+
+def read_tuning(path: Path) -> Tuning:
+    """Reads what `write_tuning` wrote.
+
+    Raises:
+        UsageError: it is not such a file.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+        if not isinstance(values, Mapping):
+            raise UsageError("is no object of named values")
+        return configs.from_json(Tuning, values, where="tuning")
+    except (OSError, ValueError, RecursionError) as error:  # a UsageError is a ValueError
+        raise UsageError(f"{path}: holds no tuning ({error}); name what a run of kind 'tune' has left") from None
+
+
+def best(tunings: Sequence[Tuning]) -> int:
+    """Which setting does best: the highest score of one tuning, or the highest mean of normalised scores of several.
+
+    A setting that diverged in any of them is not chosen.
+
+    Raises:
+        UsageError: the tunings are of different algorithms or settings, or every setting diverged somewhere.
+    """
+    first = tunings[0]
+    for other in tunings[1:]:
+        if (other.algorithm, dict(other.values)) != (first.algorithm, dict(first.values)):
+            raise UsageError(
+                f"the tunings on {first.task} and {other.task} tried other settings or algorithms; tune with the same "
+                "space, number of settings and draw"
+            )
+    total = np.zeros(len(first.scores))
+    for tuning in tunings:
+        scores = tuning.found()
+        if len(tunings) > 1:
+            low, high = np.percentile(scores[np.isfinite(scores)], (5, 95)) if np.isfinite(scores).any() else (0.0, 0.0)
+            scores = (scores - low) / max(high - low, 1e-12)
+        total = total + scores
+    if not np.isfinite(total).any():
+        raise UsageError("every setting that was tried diverged; tune in a smaller space")
+    return int(np.argmax(total))
+
+
+def percentiles(tuning: Tuning) -> dict[str, float | None]:
+    """Percentiles of the scores over the settings drawn; None where these did not learn (they count as the worst)."""
+    values = np.percentile(tuning.found(), PERCENTILES, method="lower")
+    return {str(p): float(v) if math.isfinite(v) else None for p, v in zip(PERCENTILES, values, strict=True)}
+
+
+def tuned_setting(spec: Spec) -> dict[str, Any]:
+    """What a run of tuned settings goes by, and what finding it has cost; empty for a run that reads no tuning.
+
+    Args:
+        spec: with the inputs ``tuning`` or ``tuning.0`` ....
+
+    Raises:
+        UsageError: an input is missing, has changed, or is of another algorithm; or as `best`.
+    """
+    if not spec.inputs:
+        return {}
+    tunings = [read_tuning(path) for path in spec.open_inputs("tuning")]
+    algorithm = getattr(spec, "algorithm", None)
+    if any(one.algorithm != algorithm for one in tunings):
+        raise UsageError(f"inputs.tuning: was done for '{tunings[0].algorithm}', not for '{algorithm}'")
+    index = best(tunings)
+    return {
+        "setting": tunings[0].setting(index),
+        "space": configs.to_json(dict(tunings[0].space)),
+        "settings_tried": len(tunings[0].scores),
+        "tasks": [one.task for one in tunings],
+        "env_steps_of_tuning": sum(one.env_steps * len(one.scores) for one in tunings),
+    }

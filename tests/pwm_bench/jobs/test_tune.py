@@ -1,0 +1,151 @@
+"""Tuning: what is drawn, how members train, what is chosen, and runs that go by it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from pwm_bench import configs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.jobs.kinds import spec_from
+from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.jobs.tune import TuneSpec
+from pwm_bench.jobs.tuning import Range, Tuning, best, drawn, percentiles, read_tuning, write_tuning
+from pwm_bench.store.inputs import find_input
+from pwm_bench.store.verify import verify
+from pwm_bench.studies.tuning import tuning
+from tests.pwm_bench.gradients.carrying import carry_out_study
+from tests.pwm_bench.jobs.kills import outcome, undisturbed
+
+ROWS = (" · one setting for all tasks", " · tuned for the task")
+
+SMALL = {"num_envs": 4, "horizon": 8, "epochs": 1, "minibatches": 2, "hidden_actor": (8,), "hidden_critic": (8,)}
+SPEC = TuneSpec.create(
+    task="cartpole", simulator="mujoco_c", algorithm="ppo", env_steps=256, seeds=(0, 1, 2), evaluations=3,
+    evaluation_episodes=1, overrides=SMALL, device="cpu",
+    space={"actor_learning_rate": Range(low=1e-4, high=1e-2, scale="log"), "gamma": Range(low=0.9, high=0.99)},
+)  # fmt: skip
+RUN = RunSpec.create(
+    task="cartpole", simulator="mujoco_c", algorithm="ppo", env_steps=256, seeds=(7,), evaluations=2,
+    evaluation_episodes=1, overrides=SMALL, device="cpu",
+)  # fmt: skip
+
+
+def _tuning(scores: list[float | None], task: str = "a", **changes) -> Tuning:
+    fields = {
+        "task": task, "simulator": "warp", "algorithm": "ppo", "space": {"gamma": Range(low=0.0, high=1.0)},
+        "values": {"gamma": tuple(range(len(scores)))}, "scores": tuple(scores), "env_steps": 10,
+    }  # fmt: skip
+    return Tuning(**(fields | changes))
+
+
+def test_values_are_drawn_evenly_on_their_scale_and_alike_for_every_algorithm() -> None:
+    space = {
+        "rate": Range(low=1e-4, high=1e-2, scale="log"),
+        "gamma": Range(low=0.9, high=0.999, scale="log1m"),
+        "lam": Range(low=-1.0, high=3.0),
+    }
+    values = {name: np.array(several) for name, several in drawn(space, 4000, 0).items()}
+    for name, share in (
+        ("rate", np.log(values["rate"] / 1e-4) / np.log(100.0)),
+        ("gamma", np.log(0.1 / (1.0 - values["gamma"])) / np.log(100.0)),
+        ("lam", (values["lam"] + 1.0) / 4.0),
+    ):
+        assert np.abs(np.sort(share) - (np.arange(4000) + 0.5) / 4000).max() < 0.03, name
+    assert abs(np.corrcoef(values["rate"], values["lam"])[0, 1]) < 0.05
+    few = drawn({"lam": space["lam"]}, 16, 0)["lam"]
+    assert few == pytest.approx(values["lam"][:16].tolist())
+    assert drawn({"lam": space["lam"]}, 16, 1)["lam"] != few
+
+
+def test_what_does_best_is_chosen_and_several_tasks_count_alike() -> None:
+    assert best([_tuning([1.0, None, 3.0, 2.0])]) == 2
+    # In returns the second task alone would decide; normalised, setting 1 is second best in both.
+    both = [_tuning([0.0, 9.0, 10.0]), _tuning([1000.0, 900.0, 0.0], task="b")]
+    assert best(both) == 1
+    low, high = np.percentile([0.0, 9.0, 10.0], (5, 95)), np.percentile([1000.0, 900.0, 0.0], (5, 95))
+    total = [(a - low[0]) / (low[1] - low[0]) + (b - high[0]) / (high[1] - high[0])
+             for a, b in ((0, 1000), (9, 900), (10, 0))]  # fmt: skip
+    assert np.argmax(total) == 1
+    assert best([_tuning([1.0, 9.0]), _tuning([1.0, None], task="b")]) == 0
+    with pytest.raises(UsageError, match="every setting that was tried diverged"):
+        best([_tuning([None, None])])
+    with pytest.raises(UsageError, match="on a and b tried other settings"):
+        best([_tuning([1.0]), _tuning([1.0, 2.0], task="b")])
+    assert percentiles(_tuning([None, 1.0, 2.0, 3.0, 4.0])) == {"5": None, "25": 1.0, "50": 2.0, "75": 3.0, "95": 3.0}
+
+
+def test_a_tuning_trains_a_member_for_each_setting_and_leaves_what_it_found(tmp_path) -> None:
+    run = undisturbed(SPEC, tmp_path / "tune")
+    assert verify(run) == []
+    found, record = read_tuning(find_input(run.path, "tuning").open()), run.read()
+    assert {name: list(several) for name, several in found.values.items()} == SPEC.values()
+    rows = [row["returns"] for row in run.evaluations.read()]
+    assert len(rows) == 3
+    assert found.scores == pytest.approx([np.mean([row[m][0] for row in rows[1:]]) for m in range(3)])
+    assert record.details["best"] == found.setting(int(np.argmax(found.scores)))
+    assert set(record.details["percentiles"]) == {"5", "25", "50", "75", "95"}
+    rates = run.metrics.read()[0]["values"]["learning_rate"]
+    assert len({round(rate, 8) for rate in rates}) == 3
+
+    tuned = dataclasses.replace(RUN, inputs={"tuning": find_input(run.path, "tuning")})
+    assert tuned.id != RUN.id
+    assert spec_from("train", tuned.to_dict()) == tuned
+    again = undisturbed(tuned, tmp_path / "tuned")
+    # It is the run whose config has the chosen setting, but for where the setting came from.
+    chosen = configs.override(RUN, {"config": dict(RUN.config) | record.details["best"]})
+    plain = undisturbed(chosen, tmp_path / "plain")
+    assert outcome(again)[1:] == outcome(plain)[1:]
+    noted = again.read().details["tuned"]
+    assert noted["setting"] == record.details["best"]
+    assert (noted["settings_tried"], noted["env_steps_of_tuning"], noted["tasks"]) == (3, 768, ["cartpole"])
+
+
+def test_files_that_hold_no_tuning_are_refused(tmp_path) -> None:
+    path = tmp_path / "tuning.json"
+    write_tuning(path, _tuning([1.0, None]))
+    assert read_tuning(path) == _tuning([1.0, None])
+    good = json.loads(path.read_text())
+    for damaged in ("", "[]", "{}", json.dumps(good | {"scores": [1.0]}), json.dumps(good | {"space": {"gamma": 3}})):
+        path.write_text(damaged)
+        with pytest.raises(UsageError, match=r"tuning\.json: holds no tuning"):
+            read_tuning(path)
+
+
+def test_impossible_tunings_are_refused() -> None:
+    for space, message in (
+        ({}, "space: is empty"),
+        ({"horizon": {"low": 1, "high": 2}}, "members may differ in 'horizon'"),
+        ({"gamma": {"low": 0.9, "high": 0.8}}, "low must be less than high"),
+        ({"gamma": {"low": 0.9, "high": 1.0, "scale": "log1m"}}, "must be less than 1"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            dataclasses.replace(SPEC, space=space)
+    with pytest.raises(UsageError, match="unknown input 'policy'"):
+        dataclasses.replace(RUN, inputs={"policy": None})
+    assert TuneSpec.from_dict(SPEC.to_dict()) == SPEC
+
+
+def test_the_study_tunes_once_and_reads_it_in_every_run(tmp_path) -> None:
+    fields = {"evaluations": 2, "evaluation_episodes": 1, "device": "cpu"}
+    study = tuning(
+        ("cartpole", "double_pendulum"), ("ppo",), name="small", settings=2, env_steps=64, seeds=(5,),
+        overrides={"ppo": SMALL}, **fields,
+    )  # fmt: skip
+    study = dataclasses.replace(
+        study, specs=(), nodes={n: dataclasses.replace(s, simulator="mujoco_c") for n, s in study.nodes.items()}
+    )
+    done = {name: run.read() for name, run in carry_out_study(study, tmp_path).items()}
+    for task in ("cartpole", "double_pendulum"):
+        plain, shared, own = (done[f"{task} · ppo{rest}"] for rest in ("", *ROWS))
+        assert "tuned" not in plain.details
+        assert shared.details["tuned"]["tasks"] == ["cartpole", "double_pendulum"]
+        assert own.details["tuned"]["tasks"] == [task]
+        assert own.details["tuned"]["setting"] == done[f"{task} · tuning of ppo"].details["best"]
+    assert (
+        len({str(done[f"{t} · ppo{ROWS[0]}"].details["tuned"]["setting"]) for t in ("cartpole", "double_pendulum")})
+        == 1
+    )
