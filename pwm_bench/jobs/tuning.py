@@ -110,9 +110,9 @@ class Tuning:
     """
 
     task: str
-    """Where it was tried."""
+    """What it was tried on."""
     simulator: str
-    """Likewise."""
+    """What it was tried in."""
     algorithm: str
     """Whose settings they are."""
     space: Mapping[str, Range]

@@ -61,7 +61,7 @@ def test_every_field_is_hashed_or_known_not_to_be():
     names.remove("asked")  # how the settings were chosen; they themselves are hashed
     assert names == {
         "task", "simulator", "algorithm", "config", "env_steps", "seeds", "simulator_options", "precision",
-        "evaluations", "evaluation_episodes", "limits", "device", "graphed", "study",
+        "evaluations", "evaluation_episodes", "limits", "device", "graphed", "study", "inputs",
     }  # fmt: skip
 
 

@@ -11,14 +11,15 @@ import pytest
 from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import spec_from
+from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.jobs.tune import TuneSpec
-from pwm_bench.jobs.tuning import Range, Tuning, best, drawn, percentiles, read_tuning, write_tuning
-from pwm_bench.store.inputs import find_input
+from pwm_bench.jobs.tuning import Range, Tuning, best, drawn, percentiles, read_tuning, tuned_setting, write_tuning
+from pwm_bench.store.inputs import Input, content_digest, find_input, numbered
 from pwm_bench.store.verify import verify
 from pwm_bench.studies.tuning import tuning
-from tests.pwm_bench.gradients.carrying import carry_out_study
-from tests.pwm_bench.jobs.kills import outcome, undisturbed
+from pwm_bench.sweep.graph import needs
+from tests.pwm_bench.jobs.kills import undisturbed
 
 ROWS = (" · one setting for all tasks", " · tuned for the task")
 
@@ -94,12 +95,11 @@ def test_a_tuning_trains_a_member_for_each_setting_and_leaves_what_it_found(tmp_
     tuned = dataclasses.replace(RUN, inputs={"tuning": find_input(run.path, "tuning")})
     assert tuned.id != RUN.id
     assert spec_from("train", tuned.to_dict()) == tuned
-    again = undisturbed(tuned, tmp_path / "tuned")
-    # It is the run whose config has the chosen setting, but for where the setting came from.
-    chosen = configs.override(RUN, {"config": dict(RUN.config) | record.details["best"]})
-    plain = undisturbed(chosen, tmp_path / "plain")
-    assert outcome(again)[1:] == outcome(plain)[1:]
-    noted = again.read().details["tuned"]
+    job = TrainJob(tuned)
+    assert job.learner.config == configs.override(TrainJob(RUN).learner.config, record.details["best"])
+    noted = run.read()
+    job.describe(noted)
+    noted = noted.details["tuned"]
     assert noted["setting"] == record.details["best"]
     assert (noted["settings_tried"], noted["env_steps_of_tuning"], noted["tasks"]) == (3, 768, ["cartpole"])
 
@@ -129,23 +129,30 @@ def test_impossible_tunings_are_refused() -> None:
     assert TuneSpec.from_dict(SPEC.to_dict()) == SPEC
 
 
-def test_the_study_tunes_once_and_reads_it_in_every_run(tmp_path) -> None:
-    fields = {"evaluations": 2, "evaluation_episodes": 1, "device": "cpu"}
-    study = tuning(
-        ("cartpole", "double_pendulum"), ("ppo",), name="small", settings=2, env_steps=64, seeds=(5,),
-        overrides={"ppo": SMALL}, **fields,
-    )  # fmt: skip
-    study = dataclasses.replace(
-        study, specs=(), nodes={n: dataclasses.replace(s, simulator="mujoco_c") for n, s in study.nodes.items()}
-    )
-    done = {name: run.read() for name, run in carry_out_study(study, tmp_path).items()}
-    for task in ("cartpole", "double_pendulum"):
-        plain, shared, own = (done[f"{task} · ppo{rest}"] for rest in ("", *ROWS))
-        assert "tuned" not in plain.details
-        assert shared.details["tuned"]["tasks"] == ["cartpole", "double_pendulum"]
-        assert own.details["tuned"]["tasks"] == [task]
-        assert own.details["tuned"]["setting"] == done[f"{task} · tuning of ppo"].details["best"]
-    assert (
-        len({str(done[f"{t} · ppo{ROWS[0]}"].details["tuned"]["setting"]) for t in ("cartpole", "double_pendulum")})
-        == 1
-    )
+def test_a_run_may_read_the_tunings_of_several_tasks(tmp_path) -> None:
+    for task, scores in (("a", [0.0, 9.0, 10.0]), ("b", [1000.0, 900.0, 0.0])):
+        write_tuning(tmp_path / f"{task}.json", _tuning(scores, task, values={"gamma": (0.7, 0.8, 0.9)}))
+    files = [Input(path=str(p), digest=content_digest(p)) for p in (tmp_path / "a.json", tmp_path / "b.json")]
+    found = tuned_setting(dataclasses.replace(RUN, inputs=numbered("tuning", files)))
+    assert found["setting"] == {"gamma": 0.8}
+    assert (found["tasks"], found["env_steps_of_tuning"]) == (["a", "b"], 60)
+    with pytest.raises(UsageError, match="was done for 'ppo', not for 'shac'"):
+        tuned_setting(RunSpec.create(
+            task="cartpole", simulator="warp", algorithm="shac", inputs={"tuning": files[0]}, env_steps=1
+        ))  # fmt: skip
+    assert tuned_setting(RUN) == {}
+
+
+def test_the_study_tunes_each_once_alike_and_has_three_rows_of_fresh_seeds() -> None:
+    study = tuning(("cartpole", "hopper"), ("ppo", "shac"))
+    tunings = [spec for spec in study.specs if spec.kind == "tune"]
+    assert len(tunings) == 4
+    assert len({(len(spec.seeds), spec.env_steps) for spec in tunings}) == 1
+    assert len({str(spec.values()) for spec in tunings}) == 1
+    for task in ("cartpole", "hopper"):
+        plain, shared, own = (study.nodes[f"{task} · ppo{rest}"] for rest in ("", *ROWS))
+        assert needs(plain) == ()
+        assert needs(shared) == ("cartpole · tuning of ppo", "hopper · tuning of ppo")
+        assert needs(own) == (f"{task} · tuning of ppo",)
+        assert not {*plain.seeds} & {*tunings[0].seeds}
+        assert plain.config == shared.config == own.config
