@@ -28,7 +28,7 @@ from pwm_bench.learning.episodes import EpisodeTracker
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.random import MemberStream
-from pwm_bench.learning.replay import SequenceReplay
+from pwm_bench.learning.replay import SequenceBatch, SequenceReplay
 
 __all__ = ["Learner"]
 
@@ -164,7 +164,8 @@ class Learner:
         batch = self.replay.sample(self._draws, training.batch_size, training.horizon)
         found = []
         for member, agent in enumerate(self.agents):
-            metrics = agent.learn(*(x[member] for x in batch), self._guard.alive[member])
+            own = SequenceBatch(*(x[member] for x in batch))
+            metrics = agent.learn(own.obs, own.action, own.reward, own.terminated, self._guard.alive[member])
             checked = (metrics[name] for name in ("loss", "grad_norm", "policy_grad_norm"))
             self._guard.check_member(member, self._iteration, *checked)
             found.append(torch.stack([metrics[name].float() for name in self._metrics]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -35,7 +36,7 @@ class TrainJob(LearnerJob):
         UsageError: the device is absent, or a part refuses the spec.
     """
 
-    spec_class = RunSpec
+    spec_class: ClassVar[type[RunSpec]] = RunSpec
 
     def __init__(self, spec: RunSpec, folder: Path | None = None) -> None:
         self.device = envs.resolve_device(spec.device, spec.simulator)
