@@ -5,7 +5,7 @@ things a shared generator can't: what one population member draws never depends 
 resuming is exact, and rows can be redrawn on a GPU without asking the host which ones.
 
 The hash is the SplitMix64 finaliser (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
-OOPSLA 2014) in wrapping int64 arithmetic.
+OOPSLA 2014) in wrapping int64 arithmetic. On a GPU a draw takes one launch or two, see `pwm_bench.envs.random_kernels`.
 """
 
 from __future__ import annotations
@@ -50,11 +50,19 @@ def fold(key: Tensor, data: int | Tensor) -> Tensor:
     """Derives a new key from ``key`` and ``data`` (int64, broadcast against each other)."""
     if isinstance(data, int):
         return _mix(key ^ _signed((data * 0xD1342543DE82EF95 + 0x632BE59BD9B4E019) % (1 << 64)))
+    if key.device.type != "cpu" and (data.numel() == 1 or data.shape == key.shape):
+        from pwm_bench.envs import random_kernels  # noqa: F401 - defines the operator
+
+        return torch.ops.pwm_bench.hash_fold(key.contiguous(), data.contiguous())  # type: ignore[no-any-return]
     return _mix(key ^ (data * _signed(0xD1342543DE82EF95) + 0x632BE59BD9B4E019))
 
 
 def uniform(key: Tensor, dim: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Draws uniform numbers in [0, 1) with 24 random bits. Returns shape ``(*key.shape, dim)``."""
+    if key.device.type != "cpu" and dtype in (torch.float32, torch.float64):
+        from pwm_bench.envs import random_kernels  # noqa: F401 - defines the operator
+
+        return torch.ops.pwm_bench.hash_uniform(key.contiguous(), dim, dtype)  # type: ignore[no-any-return]
     counter = torch.arange(1, dim + 1, dtype=torch.int64, device=key.device) * _GOLDEN
     bits = _shift_right(_mix(key.unsqueeze(-1) + counter), 40)
     return bits.to(dtype) * (1.0 / (1 << 24))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -104,8 +105,9 @@ class _GuardGradient(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, *grads: Tensor):
-        finite = torch.stack([torch.isfinite(g).all(dim=1) for g in grads]).all(dim=0).unsqueeze(1)
-        return tuple(torch.where(finite, g, 0.0) for g in grads)
+        largest = torch.linalg.vector_norm(torch.cat(grads, dim=1), math.inf, dim=1, keepdim=True)
+        lost = ~(largest < math.inf)  # also where it is NaN
+        return tuple(g.masked_fill(lost, 0.0) for g in grads)
 
 
 def guard_gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -114,7 +116,7 @@ def guard_gradient(*tensors: Tensor) -> tuple[Tensor, ...]:
     One world that blows up would otherwise turn the gradient of the whole batch into NaN.
 
     Args:
-        tensors: shapes ``(N, ...)``, one row a world.
+        tensors: shapes ``(N, ...)``, one row a world, with two dimensions and of one type.
     """
     if not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
         return tensors

@@ -161,11 +161,13 @@ class Learner(StagedLearner, Tunable):
     def _collect(self) -> Rollout:
         env, actor = self.env, self.networks.actor
         noise = self._noise.normal(self.config.horizon, self._shape[1], env.action_dim)
+        wanted, networks = self.config.normalize_observations, self.networks
+        normalise = networks.observations.fixed(torch.float32) if wanted else networks.normalise
         steps = []
         for t in range(self.config.horizon):
             obs = env.obs.unflatten(0, self._shape).float()
             with autocast(self.config.precision, env.device):
-                mean, std = actor(self.networks.normalise(obs))
+                mean, std = actor(normalise(obs))
             action = mean + std * noise[:, t]
             step = env.step(action.flatten(0, 1).to(env.dtype))
             self._episodes.update(step.reward, step.done)

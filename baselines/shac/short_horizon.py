@@ -183,11 +183,13 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         """Rolls the stochastic policy out for ``horizon`` steps from where the environments are."""
         env, members, worlds = self.env, self.members, self.worlds
         noise = self.noise.normal(self.config.horizon, worlds, env.action_dim, dtype=env.dtype)
+        wanted = self.config.normalize_observations
+        normalise = self.obs_norm.fixed(env.dtype, clip=None) if wanted else self.normalise
         obs = env.detach()
         observations, steps = [], []
         for t in range(self.config.horizon):
             observations.append(obs.detach())
-            action = self.act_noisily(self.normalise(obs.view(members, worlds, -1)), noise[:, t])
+            action = self.act_noisily(normalise(obs.view(members, worlds, -1)), noise[:, t])
             step = self.take_step(t, action.flatten(0, 1))
             self.episodes.update(step.reward.detach(), step.done)
             steps.append(step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pwm_bench.learning.initialise import Initialiser, orthogonal
@@ -84,4 +85,5 @@ def critic_loss(values: Tensor, targets: Tensor) -> Tensor:
 
     Source: Georgiev et al., "PWM: Policy Learning with Multi-Task World Models", ICLR 2025, eq. 9.
     """
-    return (values - targets.unsqueeze(1)).square().mean(dim=(1, 2))
+    errors = F.mse_loss(values, targets.unsqueeze(1).expand_as(values), reduction="none")
+    return errors.mean(dim=(1, 2))

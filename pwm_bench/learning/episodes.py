@@ -29,6 +29,8 @@ class EpisodeTracker:
         # One more slot than the window, where worlds that did not finish write.
         self._finished = torch.zeros(members, self.window + 1, 2, device=device)
         self._count = torch.zeros(members, 1, dtype=torch.int64, device=device)
+        self._one = torch.ones(shape, device=device)
+        self._nowhere = torch.full((), self.window, device=device)
 
     @torch.no_grad()
     def update(self, reward: Tensor, done: Tensor) -> None:
@@ -40,9 +42,9 @@ class EpisodeTracker:
         """
         shape = self._running.shape[:2]
         reward, done = reward.detach().view(shape), done.view(shape)
-        self._running += torch.stack((reward, torch.ones_like(reward)), dim=-1)
+        self._running += torch.stack((reward.to(self._one.dtype), self._one), dim=-1)
         rank = done.cumsum(dim=1)
-        slot = torch.where(done, (self._count + rank - 1) % self.window, self.window)
+        slot = torch.where(done, (self._count + rank - 1) % self.window, self._nowhere)
         self._finished.scatter_(1, slot.unsqueeze(-1).expand(-1, -1, 2), self._running)
         self._count += rank[:, -1:]
         self._running.masked_fill_(done.unsqueeze(-1), 0.0)

@@ -50,20 +50,24 @@ def activation_function(name: str) -> Callable[[Tensor], Tensor]:
     return _ACTIVATIONS[name]
 
 
+def _sums(x: Tensor, weight: Tensor) -> bool:
+    return 1 in (x.shape[1], *weight.shape[1:]) and x.device.type == "cpu"
+
+
 def _product(x: Tensor, weight: Tensor) -> Tensor:
     """Each member's product of ``(P, n, in)`` and ``(P, in, out)``, shape ``(P, n, out)``.
 
     BLAS multiplies a matrix and a vector by other kernels than two matrices, and takes them for a lone product only;
-    so what involves a vector is summed up here instead, alike for any P.
+    so on a CPU what involves a vector is summed up here instead, alike for any P.
     """
-    if 1 in (x.shape[1], *weight.shape[1:]):
+    if _sums(x, weight):
         return (x.unsqueeze(-1) * weight.unsqueeze(1)).sum(-2)
     return torch.bmm(x, weight)
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """`_product` plus each member's bias, shape ``(P, 1, out)``."""
-    if 1 in (x.shape[1], *weight.shape[1:]):
+    if _sums(x, weight):
         return _product(x, weight) + bias
     return torch.baddbmm(bias, x, weight)
 

@@ -9,6 +9,8 @@ Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sam
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -77,6 +79,16 @@ class RunningNorm(nn.Module):
         scale = (self.var + self.eps).rsqrt().to(x.dtype).view(shape)
         y = (x - mean) * scale
         return y if clip is None else y.clamp(-clip, clip)
+
+    def fixed(self, dtype: torch.dtype, clip: float | None = 5.0) -> Callable[[Tensor], Tensor]:
+        """`normalise` by the statistics as they are now, for many calls: ``(P, B, dim)`` of ``dtype``."""
+        mean, scale = self.mean.to(dtype).unsqueeze(1), (self.var + self.eps).rsqrt().to(dtype).unsqueeze(1)
+
+        def normalise(x: Tensor) -> Tensor:
+            y = (x - mean) * scale
+            return y if clip is None else y.clamp(-clip, clip)
+
+        return normalise
 
     def denormalise(self, y: Tensor) -> Tensor:
         """Inverts `normalise` (where it did not clip), shape ``(P, ..., dim)``."""

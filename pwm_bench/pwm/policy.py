@@ -211,7 +211,7 @@ class PolicyTrainer:
         loss = actor_loss(returns, scale)
         whole = loss if added is None else loss + added
         self._actor_optimiser.zero_grad()
-        whole.sum().backward()
+        whole.backward(torch.ones_like(whole))
         norm = self._actor_optimiser.clip_grad_norm(config.max_grad_norm_actor)
         self._actor_optimiser.step(alive=self._guard.check(iteration, whole, norm))
         metrics = {
@@ -271,7 +271,7 @@ class PolicyTrainer:
                     values = self.critic(x)
                 loss = critic_loss(values.to(self._dtype), y)
                 self._critic_optimiser.zero_grad()
-                loss.sum().backward()
+                loss.backward(torch.ones_like(loss))  # members share no parameter
                 norm = self._critic_optimiser.clip_grad_norm(config.max_grad_norm_critic)
                 self._critic_optimiser.step(alive=self._guard.check(iteration, loss, norm))
                 losses.append(loss.detach())

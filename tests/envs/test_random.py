@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from pwm_bench.envs import random_kernels  # noqa: F401 - defines the operators
 from pwm_bench.envs.random import fold, normal, seed_keys, uniform
 
 
@@ -43,3 +45,15 @@ def test_a_row_depends_on_its_own_key_only() -> None:
 def test_neighbouring_seeds_and_counters_differ() -> None:
     keys = torch.cat([fold(seed_keys(range(100)), n) for n in range(100)])
     assert keys.unique().numel() == 10_000
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_kernels_for_a_gpu_give_the_same_bits(dtype: torch.dtype) -> None:
+    keys = fold(seed_keys([0, 7, 2**31 - 1]).unsqueeze(1), torch.arange(5))
+    counts = torch.arange(15).view(3, 5) * 10**12
+    one = torch.tensor(3)
+    assert torch.equal(torch.ops.pwm_bench.hash_fold(keys, counts), fold(keys, counts))
+    assert torch.equal(torch.ops.pwm_bench.hash_fold(keys, one), fold(keys, one))
+    drawn = torch.ops.pwm_bench.hash_uniform(keys, 7, dtype)
+    assert drawn.dtype == dtype
+    assert torch.equal(drawn, uniform(keys, 7, dtype))

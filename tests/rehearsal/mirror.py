@@ -38,8 +38,8 @@ _VIEWS = frozenset(
     _unsafe_view""".split()  # noqa: SIM905
 )
 # Kernels of an operation that is more than one, as torch launches them on a GPU.
-_SEVERAL = {"argsort": 8, "cumsum": 2, "index_put": 6, "linalg_qr": 20, "native_layer_norm_backward": 2,
-            "select_backward": 2, "slice_backward": 2, "sort": 8}  # fmt: skip
+_SEVERAL = {"argsort": 8, "cumsum": 2, "index_put": 6, "linalg_qr": 20, "select_backward": 2, "slice_backward": 2,
+            "sort": 8}  # fmt: skip
 _FOREACH = 110  # tensors of a list that one launch takes
 
 
@@ -84,6 +84,8 @@ for _one in ("mm", "bmm", "addmm", "baddbmm", "linear", "matmul"):
     _AUTOCAST.impl(_one, _autocast_to(getattr(torch.ops.aten, _one).default, torch.bfloat16), "AutocastPrivateUse1")
 for _one in ("softmax", "log_softmax"):
     _AUTOCAST.impl(f"{_one}.int", _autocast_to(getattr(torch.ops.aten, _one).int, torch.float32), "AutocastPrivateUse1")
+# One kernel, as CUDA has it; without an implementation of its own torch would put a dozen operations in its place.
+_AUTOCAST.impl("mish_backward", torch.ops.aten.mish_backward.default, "PrivateUse1")
 _AUTOCAST.impl("layer_norm", _autocast_to(torch.ops.aten.layer_norm.default, torch.float32), "AutocastPrivateUse1")
 
 
@@ -363,6 +365,8 @@ def _count(name: str, args: Any, flat: list[torch.Tensor], out: Any) -> None:
     launches = _SEVERAL.get(name, 1)
     if name.startswith("_foreach"):
         launches = _of_list(name, args)
+    elif name == "native_layer_norm_backward":
+        launches += any(args[7][1:])  # gradients of scale and shift take another
     _seen.launches[name] += launches
     made: list[torch.Tensor] = []
     _unwrapped(out, made)

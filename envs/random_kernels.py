@@ -1,0 +1,84 @@
+"""The hash of `pwm_bench.envs.random` in one launch, for a GPU, where torch would need a dozen for every draw.
+
+The kernels are called as operators of torch (``torch.ops.pwm_bench.hash_uniform`` and so on), so that they take part in
+what torch does between a call and its kernel. They give the bits that torch's operations give, on a CPU too, where
+`pwm_bench.envs.random` leaves draws to torch.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__: list[str] = []
+
+
+class _Kernels(NamedTuple):
+    fold: Any
+    uniform: Any
+
+
+@functools.cache
+def _kernels(dtype: torch.dtype) -> _Kernels:
+    import warp as wp
+
+    from pwm_bench.envs.warp.runtime import start_warp
+
+    start_warp()
+    real = {torch.float32: wp.float32, torch.float64: wp.float64}[dtype]
+    golden, step, offset = (
+        wp.constant(wp.uint64(x)) for x in (0x9E3779B97F4A7C15, 0xD1342543DE82EF95, 0x632BE59BD9B4E019)
+    )
+    mix_a, mix_b = wp.constant(wp.uint64(0xBF58476D1CE4E5B9)), wp.constant(wp.uint64(0x94D049BB133111EB))
+
+    @wp.func
+    def mixed(value: wp.uint64) -> wp.uint64:
+        x = (value ^ (value >> wp.uint64(30))) * mix_a
+        x = (x ^ (x >> wp.uint64(27))) * mix_b
+        return x ^ (x >> wp.uint64(31))
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def fold(
+        key: wp.array(dtype=wp.int64), data: wp.array(dtype=wp.int64), every: int, folded: wp.array(dtype=wp.int64)
+    ):
+        i = wp.tid()
+        folded[i] = wp.int64(mixed(wp.uint64(key[i]) ^ (wp.uint64(data[i * every]) * step + offset)))
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def uniform(key: wp.array(dtype=wp.int64), drawn: wp.array2d(dtype=real)):
+        i, j = wp.tid()
+        bits = mixed(wp.uint64(key[i]) + wp.uint64(j + 1) * golden) >> wp.uint64(40)
+        drawn[i, j] = real(bits) * real(1.0 / 16777216.0)
+
+    return _Kernels(fold, uniform)
+
+
+def _launch(kernel: Any, dim: Any, tensors: list[Any], device: torch.device) -> None:
+    import warp as wp
+
+    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
+    inputs = [wp.from_torch(x, return_ctype=True) if isinstance(x, Tensor) else x for x in tensors]
+    wp.launch(kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream)
+
+
+def _fold(key: Tensor, data: Tensor) -> Tensor:
+    """New keys like ``key``, int64, from contiguous ``data`` of as many numbers or of one."""
+    folded = torch.empty_like(key)
+    tensors = [key.view(-1), data.view(-1), int(data.numel() > 1), folded.view(-1)]
+    _launch(_kernels(torch.float32).fold, key.numel(), tensors, key.device)
+    return folded
+
+
+def _uniform(key: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
+    """Uniform numbers, ``(*key.shape, dim)``, from contiguous keys."""
+    drawn = torch.empty(*key.shape, dim, dtype=dtype, device=key.device)
+    _launch(_kernels(dtype).uniform, (key.numel(), dim), [key.view(-1), drawn.view(-1, dim)], key.device)
+    return drawn
+
+
+_library = torch.library.Library("pwm_bench", "FRAGMENT")
+_library.define("hash_fold(Tensor key, Tensor data) -> Tensor")
+_library.define("hash_uniform(Tensor key, int dim, ScalarType dtype) -> Tensor")
+_library.impl("hash_fold", _fold, "CompositeExplicitAutograd")
+_library.impl("hash_uniform", _uniform, "CompositeExplicitAutograd")

@@ -1,0 +1,137 @@
+"""Launches of an update at the sizes of the recipes, which would take too long to rehearse as a whole.
+
+How many kernels a GPU launches does not depend on the numbers of worlds, tasks, rows and features, but on the numbers
+of steps: linearly. So an update is counted at a few steps, and each number of steps in turn is raised to find its slope.
+
+``python -m tests.rehearsal.recipes`` prints the table anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from pwm_bench import configs, envs, registry
+from pwm_bench.learning.expert import Expert
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.pwm.extraction.config import ExtractionConfig, variant
+from pwm_bench.pwm.extraction.train import Extractor
+from tests.pwm_bench.world_model.multitask.factories import OBS, tiny_model, tiny_weights
+from tests.rehearsal.machine import machine
+from tests.rehearsal.mirror import DEVICE, Rehearsal
+
+__all__ = ["CASES", "LAUNCHES", "Case", "count", "extrapolated"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An update of a recipe.
+
+    Attributes:
+        config: the recipe.
+        make: the learner, with settings that are changes of the recipe.
+        steps: numbers of steps, by setting, at which it is counted, and those that are added to find the slope.
+        small: further changes, of what does not matter.
+        before: updates before the one that is counted.
+    """
+
+    config: Any
+    make: Callable[[Any], Any]
+    steps: Mapping[str, tuple[int, int]]
+    small: Mapping[str, Any] = field(default_factory=dict)
+    before: int = 1
+
+
+def _online(algorithm: str, task: str, **fields: Any) -> Case:
+    package: Any = registry.learner_package(algorithm)
+
+    def make(config: Any) -> Any:
+        env = envs.make(task, "warp", num_envs=config.num_envs, device="auto", seed=(0,))
+        return package.Learner(env, config, seeds=(0,), total_env_steps=1_000_000)
+
+    return Case(package.recipe(task, "warp"), make, **fields)
+
+
+def _narrow(config: Any) -> dict[str, Any]:
+    """Layers of a few features, as many as the recipe has."""
+    names = [f.name for f in dataclasses.fields(config) if f.name.startswith("hidden_")]
+    return {name: [8] * len(getattr(config, name)) for name in names if isinstance(getattr(config, name), tuple)}
+
+
+def _extraction() -> Case:
+    def starts(stream: MemberStream, batch: int) -> torch.Tensor:
+        return stream.normal(batch, OBS)
+
+    def make(config: ExtractionConfig) -> Extractor:
+        experts = tuple(Expert(task, seed) for task in "abc" for seed in range(10))
+        return Extractor(tiny_model(tiny_weights()).to(DEVICE), experts, config, starts=starts)
+
+    steps = {"horizon": (3, 2), "critic_iterations": (1, 1)}
+    return Case(variant("paper"), make, steps, small={"batch_size": 8})
+
+
+def _stored(**more: Any) -> dict[str, Any]:
+    return {"num_envs": 4, "batch_size": 8, "replay_capacity": 400, "seed_steps": 1, **more}
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "shac, ant": lambda: _online(
+        "shac", "ant", steps={"horizon": (2, 1), "critic_iterations": (1, 1)}, small={"num_envs": 4}
+    ),
+    "ppo, ant": lambda: _online("ppo", "ant", steps={"horizon": (2, 1), "epochs": (1, 1)}, small={"num_envs": 4}),
+    "sac, hopper": lambda: _online("sac", "hopper", steps={"horizon": (1, 1)}, small=_stored()),
+    "pwm, ant": lambda: _online(
+        "pwm",
+        "ant",
+        steps={"world_model_updates": (1, 1), "critic_iterations": (1, 1)},
+        small={"num_envs": 4, "replay_capacity": 400, "pretrain_env_steps": 0, "pretrain_updates": 0},
+        before=3,
+    ),
+    "extraction, 30 tasks": _extraction,
+}
+
+LAUNCHES: dict[str, dict[str, int]] = {
+    "shac, ant": {"update": 15876, "horizon": 405, "critic_iterations": 176},
+    "ppo, ant": {"update": 10409, "horizon": 189, "epochs": 842},
+    "sac, hopper": {"update": 16671, "horizon": 2082},
+    "pwm, ant": {"update": 17789, "world_model_updates": 463, "critic_iterations": 195},
+    "extraction, 30 tasks": {"update": 3331, "horizon": 99, "critic_iterations": 199},
+}
+"""Kernels of an update, and how many more there are with one more of these steps."""
+
+
+def count(case: Case, seen: Rehearsal, **steps: int) -> int:
+    """Launches of an update with so many steps."""
+    agent = case.make(configs.override(case.config, {**_narrow(case.config), **case.small, **steps}))
+    for _ in range(case.before):
+        agent.update()
+    agent.begin()
+    with seen.watching():
+        agent.compute()
+    return seen.launches.total()
+
+
+def extrapolated(case: Case) -> dict[str, int]:
+    """Launches of an update of the recipe and of each step of it; checks that they are linear in the steps."""
+    with machine() as seen:
+        least = {name: first for name, (first, _) in case.steps.items()}
+        base = count(case, seen, **least)
+        slopes = {}
+        for name, (first, more) in case.steps.items():
+            slope, rest = divmod(count(case, seen, **least | {name: first + more}) - base, more)
+            assert rest == 0, f"launches are not linear in {name}"
+            slopes[name] = slope
+        twice = {name: first + 2 * more for name, (first, more) in case.steps.items()}
+        expected = base + sum(slope * (twice[name] - least[name]) for name, slope in slopes.items())
+        assert count(case, seen, **twice) == expected, "launches are not linear in the steps together"
+    total = base + sum(slope * (getattr(case.config, name) - least[name]) for name, slope in slopes.items())
+    return {"update": total, **slopes}
+
+
+if __name__ == "__main__":
+    for name, case in CASES.items():
+        print(f'    "{name}": {extrapolated(case())},'.replace("'", chr(34)))
