@@ -1,7 +1,7 @@
 """Launches of an update at the sizes of the recipes, which would take too long to rehearse as a whole.
 
 How many kernels a GPU launches does not depend on the numbers of worlds, tasks, rows and features, but on the numbers
-of steps: linearly. So an update is counted at a few steps, and each number of steps in turn is raised to find its slope.
+of steps: linearly. So an update is counted at a few steps, and each number of steps is raised to find its slope.
 
 ``python -m tests.rehearsal.recipes`` prints the table anew.
 """
