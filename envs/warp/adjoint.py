@@ -47,7 +47,7 @@ from pwm_bench.envs.warp.held_matrix import build_held_matrix
 from pwm_bench.envs.warp.integration import build_integration
 from pwm_bench.envs.warp.kinematics import build_kinematics
 from pwm_bench.envs.warp.layout import Layout
-from pwm_bench.envs.warp.model import BALL, WORLD
+from pwm_bench.envs.warp.model import BALL
 from pwm_bench.envs.warp.path import build_path
 from pwm_bench.envs.warp.spatial import (
     force_cross_angular,
@@ -90,8 +90,10 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
         integration.integrate_adjoint,
         integration.load_adjoint,
     )
+    place_world = forward.place_world
     collect_weights, differentiate_matrix = held.collect_weights, held.differentiate_matrix
-    add_path_adjoints = build_path(layout).add_path_adjoints
+    path = build_path(layout)
+    place_point_virtually, add_path_adjoint = path.place_point_virtually, path.add_path_adjoint
 
     @wp.func
     def add_contacts(i: int, w: int, m: Model, s: Scratch):
@@ -127,8 +129,8 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
                 s.adj_pose_f[w, i] = s.adj_pose_f[w, i] + pb + wp.cross(vw, ub) - wp.cross(lw, push)
 
     @wp.func
-    def differentiate(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
-        """Subtracts dS/dq and dS/dv from ``adj_q`` and ``adj_v``; lam is in ``solution``."""
+    def differentiate_outwards(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
+        """From the root to the leaves: motions, and what each link adds to the sums; lam is in ``solution``."""
         own = real(1.0)  # whether S has the accelerations in it
         if m.matrix_refresh > 1:
             own = real(0.0)
@@ -184,9 +186,9 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
                 s.adj_velocity_n[w, i] = vec3()
                 s.adj_velocity_f[w, i] = vec3()
 
-        if m.num_path_actuators > 0:
-            add_path_adjoints(w, m, s)
-
+    @wp.func
+    def differentiate_inwards(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
+        """From the leaves to the root: subtracts dS/dq and dS/dv from ``adj_q`` and ``adj_v``."""
         for ii in range(1, m.num_links):
             i2 = m.num_links - ii
             p2 = m.parent[i2]
@@ -261,6 +263,74 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
                 s.adj_pose_n[w, p2] = s.adj_pose_n[w, p2] + gbn
                 s.adj_pose_f[w, p2] = s.adj_pose_f[w, p2] + gbf
 
+    @wp.func
+    def begin_adjoint(
+        e: int,
+        w: int,
+        last: int,
+        m: Model,
+        s: Scratch,
+        traj: wp.array3d(dtype=real),
+        q: wp.array2d(dtype=real),
+        u: wp.array2d(dtype=real),
+        adj_q1: wp.array2d(dtype=real),
+        adj_v1: wp.array2d(dtype=real),
+    ):
+        """Takes in the gradient of a world's last state; ``last`` is its slot."""
+        fix_origins(e, w, m, s, q)
+        store_adjoint(e, w, last, m, s, traj, adj_q1, adj_v1)
+        for k in range(m.nv):
+            s.adj_force[w, k] = real(0.0)
+        for b in range(m.num_path_actuators):
+            s.path_control[w, b] = u[e, m.path_actuators[b].control]
+            s.adj_path_control[w, b] = real(0.0)
+
+    @wp.func
+    def solve_adjoint(
+        e: int,
+        w: int,
+        r: int,
+        r1: int,
+        f: int,
+        dt: real,
+        m: Model,
+        s: Scratch,
+        traj: wp.array3d(dtype=real),
+        factor: wp.array3d(dtype=real),
+    ):
+        """Carries the gradient through the integration from slot ``r1`` to ``r``, and fills lam."""
+        integrate_adjoint(w, e, r, r1, dt, m, s, traj)
+        for k3 in range(m.nv):
+            s.solution[w, k3] = dt * s.adj_v[w, k3]
+        solve(w, e, f, m, s, factor)
+        for k4 in range(m.nv):
+            s.adj_force[w, k4] = s.adj_force[w, k4] + s.solution[w, k4]
+        if m.matrix_refresh > 1:
+            collect_weights(w, e, r, m, s, traj)
+
+    @wp.func
+    def finish_adjoint(
+        e: int,
+        w: int,
+        m: Model,
+        s: Scratch,
+        traj: wp.array3d(dtype=real),
+        q: wp.array2d(dtype=real),
+        adj_q: wp.array2d(dtype=real),
+        adj_v: wp.array2d(dtype=real),
+        adj_u: wp.array2d(dtype=real),
+    ):
+        """Gives out the gradients by a world's first state and by its control."""
+        load_adjoint(e, w, m, s, traj, q, adj_q, adj_v)
+        for a in range(m.nu):
+            d3 = m.actuator_dof[a]
+            if d3 >= 0:
+                adj_u[e, a] = m.actuator_gain[a] * s.adj_force[w, d3]
+            else:
+                adj_u[e, a] = real(0.0)
+        for b2 in range(m.num_path_actuators):
+            adj_u[e, m.path_actuators[b2].control] = s.adj_path_control[w, b2]
+
     @wp.kernel(enable_backward=False, module="unique")
     def control_step_adjoint(
         q: wp.array2d(dtype=real),
@@ -280,37 +350,31 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
     ):
         e = wp.tid()
         w = e * separate
-        fix_origins(e, w, m, s, q)
-        store_adjoint(e, w, substeps, m, s, traj, adj_q1, adj_v1)
-        for k in range(m.nv):
-            s.adj_force[w, k] = real(0.0)
-        for b in range(m.num_path_actuators):
-            s.path_control[w, b] = u[e, m.path_actuators[b].control]
-            s.adj_path_control[w, b] = real(0.0)
-        s.rotation[w, WORLD] = wp.quat_identity(dtype=real)
-        s.acceleration_v[w, WORLD] = -m.gravity
+        begin_adjoint(e, w, substeps, m, s, traj, q, u, adj_q1, adj_v1)
+        place_world(w, m, s)
         for n in range(substeps):
             r = substeps - 1 - n
-            integrate_adjoint(w, e, r, r + 1, dt, m, s, traj)
-            for k3 in range(m.nv):
-                s.solution[w, k3] = dt * s.adj_v[w, k3]
-            solve(w, e, r / m.matrix_refresh, m, s, factor)
-            for k4 in range(m.nv):
-                s.adj_force[w, k4] = s.adj_force[w, k4] + s.solution[w, k4]
-            differentiate(w, e, r, m, s, traj)
+            solve_adjoint(e, w, r, r + 1, r / m.matrix_refresh, dt, m, s, traj, factor)
+            differentiate_outwards(w, e, r, m, s, traj)
+            for c in range(m.num_via_points):
+                place_point_virtually(c, w, m, s)
+            for b in range(m.num_path_actuators):
+                add_path_adjoint(b, w, m, s)
+            differentiate_inwards(w, e, r, m, s, traj)
             if m.matrix_refresh > 1:
-                collect_weights(w, e, r, m, s, traj)
                 if r % m.matrix_refresh == 0:
                     differentiate_matrix(w, e, r, m, s, traj)
-        load_adjoint(e, w, m, s, traj, q, adj_q, adj_v)
-        for a in range(m.nu):
-            d3 = m.actuator_dof[a]
-            if d3 >= 0:
-                adj_u[e, a] = m.actuator_gain[a] * s.adj_force[w, d3]
-            else:
-                adj_u[e, a] = real(0.0)
-        for b2 in range(m.num_path_actuators):
-            adj_u[e, m.path_actuators[b2].control] = s.adj_path_control[w, b2]
+        finish_adjoint(e, w, m, s, traj, q, adj_q, adj_v, adj_u)
 
-    _cache[real] = SimpleNamespace(control_step_adjoint=control_step_adjoint)
+    _cache[real] = SimpleNamespace(
+        control_step_adjoint=control_step_adjoint,
+        begin_adjoint=begin_adjoint,
+        solve_adjoint=solve_adjoint,
+        differentiate_outwards=differentiate_outwards,
+        place_point_virtually=place_point_virtually,
+        add_path_adjoint=add_path_adjoint,
+        differentiate_inwards=differentiate_inwards,
+        differentiate_matrix=differentiate_matrix,
+        finish_adjoint=finish_adjoint,
+    )
     return _cache[real]

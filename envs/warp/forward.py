@@ -65,7 +65,8 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         integration.store,
     )
     turn_at = integration.turn_at
-    add_path_forces = build_path(layout).add_path_forces
+    path = build_path(layout)
+    place_point, add_path_force = path.place_point, path.add_path_force
 
     @wp.func
     def passive_force(i: int, q: real, v: real, m: Model):
@@ -125,23 +126,8 @@ def build_forward(layout: Layout) -> SimpleNamespace:
             factor[t, f, adr] = inverse
 
     @wp.func
-    def accelerate(
-        w: int,
-        t: int,
-        r: int,
-        f: int,
-        refresh: int,
-        full: int,
-        m: Model,
-        s: Scratch,
-        traj: wp.array3d(dtype=real),
-        factor: wp.array3d(dtype=real),
-    ):
-        """Fills the acceleration of slot ``traj[t, r]`` from its positions and velocities.
-
-        If ``refresh`` is 1 it makes the factor ``factor[t, f]`` from the same positions, else it takes it as it is. If
-        ``full`` is 1 (and then ``refresh`` too) inertias are those of `pwm_bench.envs.warp.full_inertia`.
-        """
+    def place(w: int, t: int, r: int, full: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
+        """From the root to the leaves: places all links of slot ``traj[t, r]``, with the force that each needs."""
         for i in range(1, m.num_links):
             place_link(i, w, t, r, m, s, traj)
             p = m.parent[i]
@@ -185,9 +171,20 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                 s.force_n[w, i] = vec3()
                 s.force_f[w, i] = vec3()
 
-        if m.num_path_actuators > 0:
-            add_path_forces(w, m, s)
-
+    @wp.func
+    def fall(
+        w: int,
+        t: int,
+        r: int,
+        f: int,
+        refresh: int,
+        full: int,
+        m: Model,
+        s: Scratch,
+        traj: wp.array3d(dtype=real),
+        factor: wp.array3d(dtype=real),
+    ):
+        """From the leaves to the root, then the equation's solution: see `accelerate`."""
         for ii in range(1, m.num_links):
             i2 = m.num_links - ii
             p2 = m.parent[i2]
@@ -242,6 +239,61 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         for k3 in range(m.nv):
             traj[t, r, m.nq + m.nv + k3] = s.solution[w, k3]
 
+    @wp.func
+    def accelerate(
+        w: int,
+        t: int,
+        r: int,
+        f: int,
+        refresh: int,
+        full: int,
+        m: Model,
+        s: Scratch,
+        traj: wp.array3d(dtype=real),
+        factor: wp.array3d(dtype=real),
+    ):
+        """Fills the acceleration of slot ``traj[t, r]`` from its positions and velocities.
+
+        If ``refresh`` is 1 it makes the factor ``factor[t, f]`` from the same positions, else it takes it as it is. If
+        ``full`` is 1 (and then ``refresh`` too) inertias are those of `pwm_bench.envs.warp.full_inertia`.
+        """
+        place(w, t, r, full, m, s, traj)
+        for c in range(m.num_via_points):
+            place_point(c, w, m, s)
+        for n in range(m.num_path_actuators):
+            add_path_force(n, w, m, s)
+        fall(w, t, r, f, refresh, full, m, s, traj, factor)
+
+    @wp.func
+    def place_world(w: int, m: Model, s: Scratch):
+        """Fills the link that is the world, which falls upwards: accelerations count from there."""
+        s.rotation[w, WORLD] = wp.quat_identity(dtype=real)
+        s.acceleration_v[w, WORLD] = -m.gravity
+
+    @wp.func
+    def begin(
+        e: int,
+        w: int,
+        t: int,
+        m: Model,
+        s: Scratch,
+        traj: wp.array3d(dtype=real),
+        q: wp.array2d(dtype=real),
+        v: wp.array2d(dtype=real),
+        u: wp.array2d(dtype=real),
+    ):
+        """Takes in a world's state and control."""
+        fix_origins(e, w, m, s, q)
+        load(e, t, m, traj, q, v)
+        for k in range(m.nv):
+            s.force[w, k] = real(0.0)
+        for a in range(m.nu):
+            d = m.actuator_dof[a]
+            if d >= 0:
+                s.force[w, d] = s.force[w, d] + m.actuator_gain[a] * u[e, a]
+        for b in range(m.num_path_actuators):
+            s.path_control[w, b] = u[e, m.path_actuators[b].control]
+
     @wp.kernel(enable_backward=False, module="unique")
     def control_step(
         q: wp.array2d(dtype=real),
@@ -261,18 +313,8 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         e = wp.tid()
         w = e * separate
         t = e * wp.max(separate, stored)
-        fix_origins(e, w, m, s, q)
-        load(e, t, m, traj, q, v)
-        for k in range(m.nv):
-            s.force[w, k] = real(0.0)
-        for a in range(m.nu):
-            d = m.actuator_dof[a]
-            if d >= 0:
-                s.force[w, d] = s.force[w, d] + m.actuator_gain[a] * u[e, a]
-        for b in range(m.num_path_actuators):
-            s.path_control[w, b] = u[e, m.path_actuators[b].control]
-        s.rotation[w, WORLD] = wp.quat_identity(dtype=real)
-        s.acceleration_v[w, WORLD] = -m.gravity
+        begin(e, w, t, m, s, traj, q, v, u)
+        place_world(w, m, s)
         for n in range(substeps):
             r = n * stored
             refresh = 0
@@ -286,6 +328,17 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         store(e, w, t, substeps * stored, m, s, traj, q1, v1)
 
     _cache[real] = SimpleNamespace(
-        control_step=control_step, solve=solve, ball_stretch=ball_stretch, ball_turn=ball_turn
+        control_step=control_step,
+        solve=solve,
+        ball_stretch=ball_stretch,
+        ball_turn=ball_turn,
+        place_world=place_world,
+        begin=begin,
+        place=place,
+        place_point=place_point,
+        add_path_force=add_path_force,
+        fall=fall,
+        integrate=integrate,
+        store=store,
     )
     return _cache[real]

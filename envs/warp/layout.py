@@ -10,7 +10,7 @@ from pwm_bench.envs.contact import CompliantContact, CompliantLimit
 from pwm_bench.envs.integrator import Integrator
 from pwm_bench.envs.warp.model import LinkTree
 
-__all__ = ["Layout", "layout_for", "model_struct", "scratch_struct"]
+__all__ = ["Layout", "layout_for", "model_struct", "scratch_struct", "scratch_widths"]
 
 _FIELDS_INT = ("parent", "kind", "qpos_adr", "dof_adr", "dof_num", "tree", "limited", "point_adr", "point_num")
 _FIELDS_VECTOR = ("position", "anchor", "axis", "center", "point_position")
@@ -126,6 +126,7 @@ def layout_for(real: Any) -> Layout:
         actuator_gain: wp.array(dtype=real)
         # paths
         num_path_actuators: int
+        num_via_points: int
         via_adr: wp.array(dtype=int)
         via_num: wp.array(dtype=int)
         via_link: wp.array(dtype=int)
@@ -225,6 +226,7 @@ def model_struct(
         for name in names:
             setattr(model, name, put(getattr(source, name), dtype))
     model.num_path_actuators = len(tree.paths.actuators)
+    model.num_via_points = tree.paths.num_points
     model.path_actuators = wp.array(tree.paths.table(numpy_real), dtype=layout.PathActuator, device=device)
     model.quaternion = put(tree.quaternion[:, [1, 2, 3, 0]], layout.quat)
     model.rest_turn = put(tree.rest_turn[:, [1, 2, 3, 0]], layout.quat)
@@ -247,20 +249,28 @@ def model_struct(
     return model
 
 
-def scratch_struct(
-    tree: LinkTree, layout: Layout, *, rows: int, device: Any, coalesced: bool, full_inertia: bool
-) -> Any:
-    """Allocates working memory for ``rows`` worlds, world-fastest (``coalesced``) or world-slowest."""
-    scratch = layout.Scratch()
-    widths = {"origin": tree.num_trees}
+def scratch_widths(tree: LinkTree, layout: Layout, *, full_inertia: bool) -> dict[str, int]:
+    """Entries of each field of the working memory of a world."""
+    widths = dict.fromkeys(layout.Scratch.vars, tree.num_links)
+    widths["origin"] = tree.num_trees
     widths |= dict.fromkeys(_SCRATCH_DOF, tree.nv)
     widths["adj_matrix"] = tree.num_packed
     widths |= dict.fromkeys(_SCRATCH_VIA, tree.paths.num_points)
     widths |= dict.fromkeys(_SCRATCH_SEGMENT, tree.paths.num_segments)
     widths |= dict.fromkeys(_SCRATCH_PATH, len(tree.paths.actuators))
-    widths |= dict.fromkeys(_SCRATCH_FULL, tree.num_links if full_inertia else 0)
+    if not full_inertia:
+        widths |= dict.fromkeys(_SCRATCH_FULL, 0)
+    return widths
+
+
+def scratch_struct(
+    tree: LinkTree, layout: Layout, *, rows: int, device: Any, coalesced: bool, full_inertia: bool
+) -> Any:
+    """Allocates working memory for ``rows`` worlds, world-fastest (``coalesced``) or world-slowest."""
+    scratch = layout.Scratch()
+    widths = scratch_widths(tree, layout, full_inertia=full_inertia)
     for name, field in layout.Scratch.vars.items():
-        width = widths.get(name, tree.num_links)
+        width = widths[name]
         shape = (width, rows) if coalesced else (rows, width)
         array = wp.zeros(shape, dtype=field.type.dtype, device=device)
         setattr(scratch, name, array.transpose() if coalesced else array)

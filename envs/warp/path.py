@@ -66,52 +66,53 @@ def build_path(layout: Layout) -> SimpleNamespace:
         return d
 
     @wp.func
-    def place_points(w: int, m: Model, s: Scratch):
-        """Fills position and velocity of all via points, from those of their links."""
-        for i in range(m.num_links):
-            if m.via_num[i] > 0:
-                rotation = wp.quat_to_matrix(s.rotation[w, i])
-                for cc in range(m.via_num[i]):
-                    c = m.via_adr[i] + cc
-                    p = s.position[w, i] + rotation * m.via_position[c]
-                    s.via_position[w, c] = p
-                    s.via_velocity[w, c] = s.velocity_v[w, i] + wp.cross(s.velocity_w[w, i], p)
+    def place_point(c: int, w: int, m: Model, s: Scratch):
+        """Fills position and velocity of via point ``c``, from those of its link."""
+        i = m.via_link[c]
+        p = s.position[w, i] + wp.quat_rotate(s.rotation[w, i], m.via_position[c])
+        s.via_position[w, c] = p
+        s.via_velocity[w, c] = s.velocity_v[w, i] + wp.cross(s.velocity_w[w, i], p)
 
     @wp.func
-    def add_path_forces(w: int, m: Model, s: Scratch):
-        """Subtracts the forces of all paths from the net forces of the links (placed, with velocities)."""
-        place_points(w, m, s)
-        for n in range(m.num_path_actuators):
-            actuator = m.path_actuators[n]
-            length = actuator.length
-            speed = real(0.0)
-            for kk in range(actuator.segment_num):
-                k = actuator.segment_adr + kk
-                d = span(k, w, m, s)
-                size = wp.length(d)
-                e = vec3(real(1.0), real(0.0), real(0.0))
-                if size > real(_SHORTEST):
-                    e = d / size
-                s.direction[w, k] = e
-                length = length + size
-                speed = speed + wp.dot(e, s.via_velocity[w, m.segment_to[k]] - s.via_velocity[w, m.segment_from[k]])
-            force, _by_length, _by_speed, _by_control = path_force(length, speed, s.path_control[w, n], actuator)
-            s.path_length[w, n] = length
-            s.path_speed[w, n] = speed
-            s.path_force[w, n] = force
-            for kk2 in range(actuator.segment_num):
-                k2 = actuator.segment_adr + kk2
-                a = m.segment_from[k2]
-                b = m.segment_to[k2]
-                f = s.direction[w, k2] * force
-                ia = m.via_link[a]
-                ib = m.via_link[b]
-                if ia > 0:
-                    s.force_n[w, ia] = s.force_n[w, ia] + wp.cross(s.via_position[w, a], f)
-                    s.force_f[w, ia] = s.force_f[w, ia] + f
-                if ib > 0:
-                    s.force_n[w, ib] = s.force_n[w, ib] - wp.cross(s.via_position[w, b], f)
-                    s.force_f[w, ib] = s.force_f[w, ib] - f
+    def place_point_virtually(c: int, w: int, m: Model, s: Scratch):
+        """The same, and its virtual velocity."""
+        place_point(c, w, m, s)
+        i = m.via_link[c]
+        s.via_virtual[w, c] = s.virtual_v[w, i] + wp.cross(s.virtual_w[w, i], s.via_position[w, c])
+
+    @wp.func
+    def add_path_force(n: int, w: int, m: Model, s: Scratch):
+        """Subtracts the forces of path ``n`` from the net forces of the links (placed, with velocities)."""
+        actuator = m.path_actuators[n]
+        length = actuator.length
+        speed = real(0.0)
+        for kk in range(actuator.segment_num):
+            k = actuator.segment_adr + kk
+            d = span(k, w, m, s)
+            size = wp.length(d)
+            e = vec3(real(1.0), real(0.0), real(0.0))
+            if size > real(_SHORTEST):
+                e = d / size
+            s.direction[w, k] = e
+            length = length + size
+            speed = speed + wp.dot(e, s.via_velocity[w, m.segment_to[k]] - s.via_velocity[w, m.segment_from[k]])
+        force, _by_length, _by_speed, _by_control = path_force(length, speed, s.path_control[w, n], actuator)
+        s.path_length[w, n] = length
+        s.path_speed[w, n] = speed
+        s.path_force[w, n] = force
+        for kk2 in range(actuator.segment_num):
+            k2 = actuator.segment_adr + kk2
+            a = m.segment_from[k2]
+            b = m.segment_to[k2]
+            f = s.direction[w, k2] * force
+            ia = m.via_link[a]
+            ib = m.via_link[b]
+            if ia > 0:
+                s.force_n[w, ia] = s.force_n[w, ia] + wp.cross(s.via_position[w, a], f)
+                s.force_f[w, ia] = s.force_f[w, ia] + f
+            if ib > 0:
+                s.force_n[w, ib] = s.force_n[w, ib] - wp.cross(s.via_position[w, b], f)
+                s.force_f[w, ib] = s.force_f[w, ib] - f
 
     @wp.func
     def add_end(a: int, w: int, f: vec3, ub: vec3, db: vec3, m: Model, s: Scratch):
@@ -128,49 +129,48 @@ def build_path(layout: Layout) -> SimpleNamespace:
             s.adj_pose_f[w, i] = s.adj_pose_f[w, i] + db
 
     @wp.func
-    def add_path_adjoints(w: int, m: Model, s: Scratch):
-        """Adds all paths to the links' net forces and to the adjoints of velocity, pose and control."""
-        place_points(w, m, s)
-        for i in range(m.num_links):
-            for cc in range(m.via_num[i]):
-                c = m.via_adr[i] + cc
-                s.via_virtual[w, c] = s.virtual_v[w, i] + wp.cross(s.virtual_w[w, i], s.via_position[w, c])
-        for n in range(m.num_path_actuators):
-            actuator = m.path_actuators[n]
-            length = actuator.length
-            speed = real(0.0)
-            virtual = real(0.0)
-            for kk in range(actuator.segment_num):
-                k = actuator.segment_adr + kk
-                a = m.segment_from[k]
-                b = m.segment_to[k]
-                d = span(k, w, m, s)
-                size = wp.length(d)
-                e = vec3(real(1.0), real(0.0), real(0.0))
-                inverse = real(0.0)
-                if size > real(_SHORTEST):
-                    inverse = real(1.0) / size
-                    e = d * inverse
-                s.direction[w, k] = e
-                s.inverse_length[w, k] = inverse
-                length = length + size
-                speed = speed + wp.dot(e, s.via_velocity[w, b] - s.via_velocity[w, a])
-                virtual = virtual + wp.dot(e, s.via_virtual[w, b] - s.via_virtual[w, a])
-            force, by_length, by_speed, by_control = path_force(length, speed, s.path_control[w, n], actuator)
-            s.adj_path_control[w, n] = s.adj_path_control[w, n] + virtual * by_control
-            adj_length = -by_length * virtual
-            adj_speed = -by_speed * virtual
-            for kk2 in range(actuator.segment_num):
-                k2 = actuator.segment_adr + kk2
-                a2 = m.segment_from[k2]
-                b2 = m.segment_to[k2]
-                e2 = s.direction[w, k2]
-                bend = (s.via_velocity[w, b2] - s.via_velocity[w, a2]) * adj_speed - (
-                    s.via_virtual[w, b2] - s.via_virtual[w, a2]
-                ) * force
-                db = e2 * adj_length + (bend - e2 * wp.dot(e2, bend)) * s.inverse_length[w, k2]
-                add_end(b2, w, e2 * force, e2 * adj_speed, db, m, s)
-                add_end(a2, w, -e2 * force, -e2 * adj_speed, -db, m, s)
+    def add_path_adjoint(n: int, w: int, m: Model, s: Scratch):
+        """Adds path ``n`` to the links' net forces and to the adjoints of velocity, pose and control."""
+        actuator = m.path_actuators[n]
+        length = actuator.length
+        speed = real(0.0)
+        virtual = real(0.0)
+        for kk in range(actuator.segment_num):
+            k = actuator.segment_adr + kk
+            a = m.segment_from[k]
+            b = m.segment_to[k]
+            d = span(k, w, m, s)
+            size = wp.length(d)
+            e = vec3(real(1.0), real(0.0), real(0.0))
+            inverse = real(0.0)
+            if size > real(_SHORTEST):
+                inverse = real(1.0) / size
+                e = d * inverse
+            s.direction[w, k] = e
+            s.inverse_length[w, k] = inverse
+            length = length + size
+            speed = speed + wp.dot(e, s.via_velocity[w, b] - s.via_velocity[w, a])
+            virtual = virtual + wp.dot(e, s.via_virtual[w, b] - s.via_virtual[w, a])
+        force, by_length, by_speed, by_control = path_force(length, speed, s.path_control[w, n], actuator)
+        s.adj_path_control[w, n] = s.adj_path_control[w, n] + virtual * by_control
+        adj_length = -by_length * virtual
+        adj_speed = -by_speed * virtual
+        for kk2 in range(actuator.segment_num):
+            k2 = actuator.segment_adr + kk2
+            a2 = m.segment_from[k2]
+            b2 = m.segment_to[k2]
+            e2 = s.direction[w, k2]
+            bend = (s.via_velocity[w, b2] - s.via_velocity[w, a2]) * adj_speed - (
+                s.via_virtual[w, b2] - s.via_virtual[w, a2]
+            ) * force
+            db = e2 * adj_length + (bend - e2 * wp.dot(e2, bend)) * s.inverse_length[w, k2]
+            add_end(b2, w, e2 * force, e2 * adj_speed, db, m, s)
+            add_end(a2, w, -e2 * force, -e2 * adj_speed, -db, m, s)
 
-    _cache[real] = SimpleNamespace(add_path_forces=add_path_forces, add_path_adjoints=add_path_adjoints)
+    _cache[real] = SimpleNamespace(
+        place_point=place_point,
+        place_point_virtually=place_point_virtually,
+        add_path_force=add_path_force,
+        add_path_adjoint=add_path_adjoint,
+    )
     return _cache[real]

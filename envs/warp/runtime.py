@@ -1,4 +1,4 @@
-"""Starts Warp once, quietly."""
+"""Starts Warp once, quietly, and hands it torch's memory."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import torch
 import warp as wp
+from torch import Tensor
 
-__all__ = ["start_warp"]
+__all__ = ["start_warp", "views"]
 
 
 @cache
@@ -20,6 +22,11 @@ def start_warp() -> None:
     wp.config.log_level = wp.LOG_WARNING
     with contextlib.nullcontext() if torch.cuda.is_available() else _native_stderr_muted():
         wp.init()
+
+
+def views(*tensors: Tensor, lo: int, hi: int) -> list[Any]:
+    """Rows lo..hi of contiguous tensors as kernel arguments."""
+    return [wp.from_torch(t[lo:hi], return_ctype=True) for t in tensors]
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,19 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.integrator import Integrator
 from pwm_bench.envs.simulator import ControlClamp, State, model_at_timestep
 from pwm_bench.envs.warp import capabilities
-from pwm_bench.envs.warp.adjoint import build_adjoint
 from pwm_bench.envs.warp.axes import WorldAxes, in_published_axes, needs_full_inertia
-from pwm_bench.envs.warp.forward import build_forward
-from pwm_bench.envs.warp.layout import layout_for, model_struct, scratch_struct
+from pwm_bench.envs.warp.general import GeneralKernels
+from pwm_bench.envs.warp.layout import layout_for, model_struct
 from pwm_bench.envs.warp.model import build_link_tree
 from pwm_bench.envs.warp.runtime import start_warp
+from pwm_bench.envs.warp.specialise.engine import SpecialisedKernels
+from pwm_bench.envs.warp.specialise.kernels import LANES
 from pwm_bench.envs.warp.support import check_integrator
 
 __all__ = ["SimulatorWarp"]
 
-_SMALLEST_SHARE = (
-    500  # (links + path segments) x substeps (about 0.2 ms) below which another thread costs more than it saves
-)
+_SMALLEST_SHARE = 500  # (links + path segments) x substeps (about 0.2 ms) a lane, below which a thread costs more
+_SPECIALISED_FROM = 16  # worlds; a function of what is simulated alone, so that a resumed run repeats to the bit
 _BLOCKS = (32, 64, 128, 256)
 _MULTIPROCESSORS = 132  # of an H100 or H200; it matters little where there are fewer
 
@@ -61,10 +62,13 @@ class SimulatorWarp:
         recompute: keep only the state at the start of each control step and repeat its forward pass during the
             backward pass: memory does not grow with substeps, for about a third more time.
         threads: CPU threads; all available cores by default.
-        block_dim: threads of a block on a GPU; by default the fewest that occupy every multiprocessor. Kernels are
-            compiled for each number.
         coalesced: lay memory out world-fastest with working memory for every world, as a GPU wants it. By default on a
             GPU only; settable so that a CPU can test that layout.
+        specialised: use kernels written for this model (`pwm_bench.envs.warp.specialise`) rather than the general ones,
+            which read the links from arrays. By default from 16 worlds on: below, their compilation costs more than
+            it saves. The two agree to rounding.
+        block_dim: threads of a block on a GPU; by default the fewest that occupy every multiprocessor. Kernels are
+            compiled for each number.
 
     Raises:
         UsageError: if the model has an element that this simulator can't represent.
@@ -88,8 +92,9 @@ class SimulatorWarp:
         integrator: Integrator | None = None,
         recompute: bool = False,
         threads: int | None = None,
-        block_dim: int | None = None,
         coalesced: bool | None = None,
+        specialised: bool | None = None,
+        block_dim: int | None = None,
     ) -> None:
         self.model = model_at_timestep(model, timestep, substeps, num_worlds)
         self.num_worlds = num_worlds
@@ -109,23 +114,18 @@ class SimulatorWarp:
         if block_dim is not None and block_dim not in _BLOCKS:
             raise UsageError(f"block_dim={block_dim}: must be one of {', '.join(map(str, _BLOCKS))}")
         self.block_dim = (block_dim or _block_for(num_worlds)) if self._on_gpu else 1
-        work = self.tree.num_links + self.tree.paths.num_segments
-        useful = num_worlds * work * substeps // _SMALLEST_SHARE
-        shares = 1 if self._coalesced else max(1, min(threads or usable_cores(), num_worlds, useful))
-        bounds = [num_worlds * n // shares for n in range(shares + 1)]
-        self._shares = list(itertools.pairwise(bounds))
-        self._pool = ThreadPoolExecutor(shares - 1, "warp") if shares > 1 else None
+        self.specialised = num_worlds >= _SPECIALISED_FROM if specialised is None else specialised
+        self._shares = self._split(threads or usable_cores(), LANES if self.specialised else 1)
+        self._pool = ThreadPoolExecutor(len(self._shares) - 1, "warp") if len(self._shares) > 1 else None
 
         start_warp()
         layout = layout_for(wp.float32 if dtype == torch.float32 else wp.float64)
-        self._real = layout.real
         self._wp_device = wp.device_from_torch(self.device)
-        self._forward = build_forward(layout).control_step
-        self._adjoint = build_adjoint(layout).control_step_adjoint
         full_inertia = needs_full_inertia(self.tree, self.integrator)
         self._axes = WorldAxes(self.tree, self.device, dtype) if full_inertia else None
-        self._model = model_struct(
-            in_published_axes(self.tree) if full_inertia else self.tree,
+        tree = in_published_axes(self.tree) if full_inertia else self.tree
+        model_numbers = model_struct(
+            tree,
             layout,
             timestep=timestep,
             contact=contact or CompliantContact(),
@@ -134,20 +134,17 @@ class SimulatorWarp:
             full_inertia=full_inertia,
             device=self._wp_device,
         )
-        # Worlds of one share run one after another on a CPU, so they can share memory that stays in the cache.
-        rows = num_worlds if self._coalesced else 1
-        self._scratch = [
-            scratch_struct(
-                self.tree,
-                layout,
-                rows=rows,
-                device=self._wp_device,
-                coalesced=self._coalesced,
-                full_inertia=full_inertia,
-            )
-            for _ in self._shares
-        ]
-        self._single_slot = self._new_trajectory(rows * len(self._shares), substeps=0)
+        self._make_kernels = partial(
+            SpecialisedKernels if self.specialised else GeneralKernels,
+            tree,
+            layout,
+            model_numbers,
+            timestep=timestep,
+            substeps=substeps,
+            shares=self._shares,
+            device=self.device,
+        )
+        self._kernels: GeneralKernels | SpecialisedKernels = self._make_kernels(coalesced=self._coalesced)
         self._workspace: tuple[Tensor, Tensor] | None = None
         self._clamp = ControlClamp(self.model, self.device, dtype)
 
@@ -179,7 +176,8 @@ class SimulatorWarp:
     def compile(self, *, gradient: bool) -> float:
         """Loads the kernels, compiling them if the cache has none. Returns the seconds it took."""
         start = time.perf_counter()
-        for kernel in (self._forward, self._adjoint) if gradient else (self._forward,):
+        kernels = self._kernels
+        for kernel in (kernels.forward_kernel, kernels.adjoint_kernel) if gradient else (kernels.forward_kernel,):
             with alone(Path(wp.config.kernel_cache_dir or "") / f"{kernel.module.name}.lock"):
                 wp.load_module(kernel.module, device=self._wp_device, block_dim=self.block_dim)
         seconds = time.perf_counter() - start
@@ -193,7 +191,8 @@ class SimulatorWarp:
             arch: the capability, e.g. 90 for an H100 or H200.
         """
         block = self.block_dim if self._on_gpu else _block_for(self.num_worlds)
-        for kernel in (self._forward, self._adjoint):
+        kernels = self._kernels if self._coalesced else self._make_kernels(coalesced=True)
+        for kernel in (kernels.forward_kernel, kernels.adjoint_kernel):
             before = kernel.module.options["block_dim"]
             wp.set_module_options({"block_dim": block}, module=kernel.module)
             try:
@@ -201,76 +200,55 @@ class SimulatorWarp:
             finally:
                 wp.set_module_options({"block_dim": before}, module=kernel.module)
 
-    def _new_trajectory(self, rows: int, substeps: int) -> tuple[Tensor, Tensor]:
-        """Uninitialised memory for states and accelerations [rows, substeps + 1, nq + 2 nv], and for the factors of the
-        mass matrices [rows, refreshes, packed entries]; one slot each that is used again if ``substeps`` is 0."""
-        refreshes = -(-max(substeps, 1) // self.integrator.matrix_refresh)
+    def _split(self, threads: int, lanes: int) -> list[tuple[int, int]]:
+        """Ranges of worlds, in whole groups of ``lanes``, that threads advance at the same time."""
+        if self._coalesced:
+            return [(0, self.num_worlds)]
+        work = (self.tree.num_links + self.tree.paths.num_segments) * self.substeps * self.num_worlds
+        groups = -(-self.num_worlds // lanes)
+        shares = max(1, min(threads, groups, work // (_SMALLEST_SHARE * lanes)))
+        bounds = [min(self.num_worlds, lanes * (groups * n // shares)) for n in range(shares + 1)]
+        return list(itertools.pairwise(bounds))
 
-        def new(slots: int, size: int) -> Tensor:
-            if self._coalesced:
-                return torch.empty(slots, size, rows, dtype=self.dtype, device=self.device).permute(2, 0, 1)
-            return torch.empty(rows, slots, size, dtype=self.dtype, device=self.device)
-
-        return new(substeps + 1, self.tree.nq + 2 * self.tree.nv), new(refreshes, self.tree.num_packed)
+    def _new_trajectory(self) -> tuple[Tensor, Tensor]:
+        return self._kernels.new_trajectory(self.num_worlds, self.substeps)
 
     def _run_forward(
         self, q: Tensor, v: Tensor, u: Tensor, trajectory: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        q1, v1 = torch.empty_like(q), torch.empty_like(v)
-        stored = trajectory is not None
-        memory = self._single_slot if trajectory is None else trajectory
+        out = torch.empty_like(q), torch.empty_like(v)
 
         def share(n: int, lo: int, hi: int) -> None:
-            rows = slice(lo, hi) if stored or self._coalesced else slice(n, n + 1)
-            wp.launch(
-                self._forward,
-                dim=hi - lo,
-                inputs=[
-                    *_views(q, v, u, lo=lo, hi=hi),
-                    self._model,
-                    self._scratch[n],
-                    *(wp.from_torch(part[rows], return_ctype=True) for part in memory),
-                    int(self._coalesced),
-                    int(stored),
-                    self.substeps,
-                    self._real(self.timestep),
-                    *_views(q1, v1, lo=lo, hi=hi),
-                ],
-                device=self._wp_device,
-                stream=self._stream(),
-                block_dim=self.block_dim,
+            self._launch(
+                self._kernels.forward_kernel, *self._kernels.forward_inputs(n, lo, hi, (q, v, u), trajectory, out)
             )
 
         self._for_shares(share)
-        return q1, v1
+        return out
 
     def _run_adjoint(
         self, q: Tensor, u: Tensor, trajectory: tuple[Tensor, Tensor], adj_q1: Tensor, adj_v1: Tensor
     ) -> tuple[Tensor, ...]:
-        adj_q, adj_v = torch.empty_like(adj_q1), torch.empty_like(adj_v1)
-        adj_u = q.new_empty(self.num_worlds, self.tree.nu)
+        out = torch.empty_like(adj_q1), torch.empty_like(adj_v1), q.new_empty(self.num_worlds, self.tree.nu)
+        gradients = (adj_q1, adj_v1, *out)
 
         def share(n: int, lo: int, hi: int) -> None:
-            wp.launch(
-                self._adjoint,
-                dim=hi - lo,
-                inputs=[
-                    *_views(q, u, lo=lo, hi=hi),
-                    self._model,
-                    self._scratch[n],
-                    *(wp.from_torch(part[lo:hi], return_ctype=True) for part in trajectory),
-                    int(self._coalesced),
-                    self.substeps,
-                    self._real(self.timestep),
-                    *_views(adj_q1, adj_v1, adj_q, adj_v, adj_u, lo=lo, hi=hi),
-                ],
-                device=self._wp_device,
-                stream=self._stream(),
-                block_dim=self.block_dim,
+            self._launch(
+                self._kernels.adjoint_kernel, *self._kernels.adjoint_inputs(n, lo, hi, (q, u), trajectory, gradients)
             )
 
         self._for_shares(share)
-        return adj_q, adj_v, adj_u
+        return out
+
+    def _launch(self, kernel: Any, threads: int, inputs: list[Any]) -> None:
+        wp.launch(
+            kernel,
+            dim=threads,
+            inputs=inputs,
+            device=self._wp_device,
+            stream=self._stream(),
+            block_dim=self.block_dim,
+        )
 
     def _for_shares(self, work: Callable[[int, int, int], None]) -> None:
         if self._pool is None:
@@ -286,8 +264,9 @@ class SimulatorWarp:
         return wp.stream_from_torch(torch.cuda.current_stream(self.device)) if self._on_gpu else None
 
 
-def _views(*tensors: Tensor, lo: int, hi: int) -> list[Any]:
-    return [wp.from_torch(t[lo:hi], return_ctype=True) for t in tensors]
+def _block_for(worlds: int) -> int:
+    """Threads of a block: a warp where there are few worlds, so that they are spread over all multiprocessors."""
+    return next((block for block in _BLOCKS if worlds <= 4 * block * _MULTIPROCESSORS), _BLOCKS[-1])
 
 
 class _ControlStep(torch.autograd.Function):
@@ -296,7 +275,7 @@ class _ControlStep(torch.autograd.Function):
         q, v, u = (x.detach().contiguous() for x in (q, v, u))
         trajectory = None
         if any(ctx.needs_input_grad[1:]) and not simulator.recompute:
-            trajectory = simulator._new_trajectory(simulator.num_worlds, simulator.substeps)
+            trajectory = simulator._new_trajectory()
         out = simulator._run_forward(q, v, u, trajectory)
         ctx.simulator = simulator
         ctx.save_for_backward(q, u, *((v,) if trajectory is None else trajectory))
@@ -309,14 +288,9 @@ class _ControlStep(torch.autograd.Function):
         if simulator.recompute:
             q, u, v = ctx.saved_tensors
             if simulator._workspace is None:
-                simulator._workspace = simulator._new_trajectory(simulator.num_worlds, simulator.substeps)
+                simulator._workspace = simulator._new_trajectory()
             trajectory = simulator._workspace
             simulator._run_forward(q, v, u, trajectory)
         else:
             q, u, *trajectory = ctx.saved_tensors
         return None, *simulator._run_adjoint(q, u, trajectory, adj_q1.contiguous(), adj_v1.contiguous())
-
-
-def _block_for(worlds: int) -> int:
-    """Threads of a block: a warp where there are few worlds, so that they are spread over all multiprocessors."""
-    return next((block for block in _BLOCKS if worlds <= 4 * block * _MULTIPROCESSORS), _BLOCKS[-1])

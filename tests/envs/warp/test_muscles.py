@@ -59,7 +59,7 @@ def measured(model: mujoco.MjModel, state: State, ctrl: torch.Tensor) -> dict[st
     warp = simulator(model, coalesced=True)
     warp.step(state, ctrl)
     gear = np.array([a.gear for a in warp.tree.paths.actuators])
-    scratch = warp._scratch[0]
+    scratch = warp._kernels._scratch[0]
     return {
         "length": scratch.path_length.numpy() * gear,
         "velocity": scratch.path_speed.numpy() * gear,
@@ -210,7 +210,7 @@ def test_a_cable_pulls_as_worked_out_by_hand() -> None:
 def measured_alone(model: mujoco.MjModel, *arguments: torch.Tensor) -> list[float]:
     warp = simulator(model, num_worlds=1, coalesced=True)
     warp.step(State(*arguments[:2]), arguments[2])
-    scratch = warp._scratch[0]
+    scratch = warp._kernels._scratch[0]
     return [getattr(scratch, f"path_{name}").numpy().item() for name in ("length", "speed", "force")]
 
 

@@ -128,7 +128,7 @@ def test_kernels_are_compiled_for_a_gpu_that_is_not_here(tmp_path, monkeypatch) 
     monkeypatch.setattr(wp.config, "kernel_cache_dir", str(tmp_path))
     simulator = make()
     simulator.compile_for(90)
-    for kernel in (simulator._forward, simulator._adjoint):
+    for kernel in (simulator._kernels.forward_kernel, simulator._kernels.adjoint_kernel):
         name = kernel.module.get_module_identifier(block_dim=32)
         assert name != kernel.module.get_module_identifier(block_dim=256)
         assert (tmp_path / name / f"{name}.sm90.cubin").stat().st_size > 10_000

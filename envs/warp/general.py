@@ -1,0 +1,109 @@
+"""The kernels that read the link tree from arrays: one compilation for all models, one world a thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from pwm_bench.envs.warp.adjoint import build_adjoint
+from pwm_bench.envs.warp.forward import build_forward
+from pwm_bench.envs.warp.layout import Layout, scratch_struct
+from pwm_bench.envs.warp.model import LinkTree
+from pwm_bench.envs.warp.runtime import views
+
+__all__ = ["GeneralKernels"]
+
+
+class GeneralKernels:
+    """Launches the general kernels, for one simulator.
+
+    Args:
+        tree: the model's links.
+        layout: types of the kernels.
+        model: the model's struct.
+        shares: ranges of worlds that are launched on their own, at the same time.
+        coalesced: memory world-fastest, with working memory for every world.
+    """
+
+    lanes = 1
+
+    def __init__(
+        self,
+        tree: LinkTree,
+        layout: Layout,
+        model: Any,
+        *,
+        timestep: float,
+        substeps: int,
+        shares: list[tuple[int, int]],
+        device: torch.device,
+        coalesced: bool,
+    ) -> None:
+        self.forward_kernel = build_forward(layout).control_step
+        self.adjoint_kernel = build_adjoint(layout).control_step_adjoint
+        self._tree, self._model = tree, model
+        self._timestep, self._substeps = layout.real(timestep), substeps
+        self._coalesced = coalesced
+        self._device, self._dtype = device, torch.float32 if layout.real is wp.float32 else torch.float64
+        # Worlds of one share run one after another on a CPU, so they can share memory that stays in the cache.
+        rows = shares[-1][1] if coalesced else 1
+        self._scratch = [
+            scratch_struct(
+                tree,
+                layout,
+                rows=rows,
+                device=wp.device_from_torch(device),
+                coalesced=coalesced,
+                full_inertia=bool(model.full_inertia),
+            )
+            for _ in shares
+        ]
+        self._single_slot = self.new_trajectory(rows * len(shares), substeps=0)
+
+    def new_trajectory(self, worlds: int, substeps: int) -> tuple[Tensor, Tensor]:
+        """Uninitialised memory for states and accelerations [worlds, substeps + 1, nq + 2 nv], and for the factors of
+        the mass matrices [worlds, refreshes, packed entries]; one slot each that is used again if ``substeps`` is 0."""
+        refreshes = -(-max(substeps, 1) // self._model.matrix_refresh)
+
+        def new(slots: int, size: int) -> Tensor:
+            if self._coalesced:
+                return torch.empty(slots, size, worlds, dtype=self._dtype, device=self._device).permute(2, 0, 1)
+            return torch.empty(worlds, slots, size, dtype=self._dtype, device=self._device)
+
+        return new(substeps + 1, self._tree.nq + 2 * self._tree.nv), new(refreshes, self._tree.num_packed)
+
+    def forward_inputs(
+        self, n: int, lo: int, hi: int, before: tuple[Tensor, ...], memory: Any, after: tuple[Tensor, ...]
+    ) -> tuple[int, list[Any]]:
+        """Threads and arguments of the forward kernel for share ``n``, worlds lo..hi."""
+        stored = memory is not None
+        rows = slice(lo, hi) if stored or self._coalesced else slice(n, n + 1)
+        return hi - lo, [
+            *views(*before, lo=lo, hi=hi),
+            self._model,
+            self._scratch[n],
+            *(wp.from_torch(part[rows], return_ctype=True) for part in memory or self._single_slot),
+            int(self._coalesced),
+            int(stored),
+            self._substeps,
+            self._timestep,
+            *views(*after, lo=lo, hi=hi),
+        ]
+
+    def adjoint_inputs(
+        self, n: int, lo: int, hi: int, before: tuple[Tensor, ...], memory: Any, gradients: tuple[Tensor, ...]
+    ) -> tuple[int, list[Any]]:
+        """Threads and arguments of the adjoint kernel."""
+        return hi - lo, [
+            *views(*before, lo=lo, hi=hi),
+            self._model,
+            self._scratch[n],
+            *(wp.from_torch(part[lo:hi], return_ctype=True) for part in memory),
+            int(self._coalesced),
+            self._substeps,
+            self._timestep,
+            *views(*gradients, lo=lo, hi=hi),
+        ]

@@ -1,0 +1,94 @@
+"""Launches the kernels of one model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from pwm_bench.envs.warp.layout import Layout
+from pwm_bench.envs.warp.model import LinkTree
+from pwm_bench.envs.warp.runtime import views
+from pwm_bench.envs.warp.specialise.kernels import LANES, Dialect, specialise
+
+__all__ = ["SpecialisedKernels"]
+
+_COALESCED_BLOCK = 32  # worlds whose numbers lie side by side on a GPU: a warp
+
+
+class SpecialisedKernels:
+    """Launches specialised kernels, for one simulator; the arguments are those of `GeneralKernels`."""
+
+    def __init__(
+        self,
+        tree: LinkTree,
+        layout: Layout,
+        model: Any,
+        *,
+        timestep: float,
+        substeps: int,
+        shares: list[tuple[int, int]],
+        device: torch.device,
+        coalesced: bool,
+    ) -> None:
+        self._block = _COALESCED_BLOCK if coalesced else LANES
+        self.lanes = 1 if coalesced else LANES
+        dialect = Dialect(lanes=self.lanes, block=self._block)
+        made = specialise(tree, layout, model, timestep=timestep, dialect=dialect)
+        self.forward_kernel, self.adjoint_kernel, self.texts = made.forward, made.adjoint, made.texts
+        self._tree, self._substeps, self._coalesced = tree, substeps, coalesced
+        self._refreshes = -(-substeps // model.matrix_refresh)
+        self._device, self._dtype = device, torch.float32 if layout.real is wp.float32 else torch.float64
+        self._numbers = torch.as_tensor(made.parameters, dtype=self._dtype, device=device)
+        self._adjoint_numbers = torch.as_tensor(made.adjoint_parameters, dtype=self._dtype, device=device)
+        self._single_slots = [self.new_trajectory(shares[-1][1] if coalesced else 1, substeps=0) for _ in shares]
+
+    def new_trajectory(self, worlds: int, substeps: int) -> tuple[Tensor, Tensor]:
+        """Uninitialised memory for states and accelerations [blocks, substeps + 1, nq + 2 nv, block], and for the
+        factors of the mass matrices [blocks, refreshes, packed entries, block]; one slot each if ``substeps`` is 0."""
+        blocks = -(-worlds // self._block)
+
+        def new(slots: int, size: int) -> Tensor:
+            return torch.empty(blocks, slots, size, self._block, dtype=self._dtype, device=self._device)
+
+        size, packed = self._tree.nq + 2 * self._tree.nv, self._tree.num_packed
+        return new(substeps + 1, size), new(self._refreshes if substeps else 1, packed)
+
+    def forward_inputs(
+        self, n: int, lo: int, hi: int, before: tuple[Tensor, ...], memory: Any, after: tuple[Tensor, ...]
+    ) -> tuple[int, list[Any]]:
+        """Threads and arguments of the forward kernel for share ``n``, worlds lo..hi."""
+        stored = memory is not None
+        slots = self._part(memory, lo, hi) if stored else self._single_slots[n]
+        return -(-(hi - lo) // self.lanes), [
+            *views(*before, lo=lo, hi=hi),
+            *(_flat(part) for part in (self._numbers, *slots)),
+            hi - lo,
+            self._substeps,
+            self._refreshes,
+            int(stored),
+            int(self._coalesced and not stored),
+            *views(*after, lo=lo, hi=hi),
+        ]
+
+    def adjoint_inputs(
+        self, n: int, lo: int, hi: int, before: tuple[Tensor, ...], memory: Any, gradients: tuple[Tensor, ...]
+    ) -> tuple[int, list[Any]]:
+        """Threads and arguments of the adjoint kernel."""
+        return -(-(hi - lo) // self.lanes), [
+            *views(*before, lo=lo, hi=hi),
+            *(_flat(part) for part in (self._adjoint_numbers, *self._part(memory, lo, hi))),
+            hi - lo,
+            self._substeps,
+            self._refreshes,
+            *views(*gradients, lo=lo, hi=hi),
+        ]
+
+    def _part(self, memory: tuple[Tensor, ...], lo: int, hi: int) -> list[Tensor]:
+        return [part[lo // self._block : -(-hi // self._block)] for part in memory]
+
+
+def _flat(x: Tensor) -> Any:
+    return wp.from_torch(x.view(-1), return_ctype=True)

@@ -1,0 +1,331 @@
+"""The kernels of one model: its control step and the adjoint, with all loops over links, joints and contacts undone.
+
+The text of a kernel depends on the link tree's shape, the integrator, and which entries of the geometry are 0, 1 or -1;
+physical numbers are read from an array. On a CPU a thread advances `LANES` worlds at once, each in a lane of the vector
+registers; on a GPU it advances one. Lanes never mix, so a world's numbers do not depend on its neighbours.
+
+Trajectories are stored by blocks of worlds, number by number: ``[block, slot, number, world in block]``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import warp as wp
+
+from pwm_bench.envs.warp.adjoint import build_adjoint
+from pwm_bench.envs.warp.forward import build_forward
+from pwm_bench.envs.warp.layout import Layout, scratch_widths
+from pwm_bench.envs.warp.model import LinkTree
+from pwm_bench.envs.warp.specialise.entry import adjoint_kernel, forward_kernel
+from pwm_bench.envs.warp.specialise.memory import Array, ModelView, ScratchView
+from pwm_bench.envs.warp.specialise.source import Recorder
+from pwm_bench.envs.warp.specialise.symbols import Program, Real
+
+__all__ = ["LANES", "Dialect", "Recorded", "specialise"]
+
+LANES = 8
+_LOCAL = ("direction", "inverse_length", "path_length", "path_speed", "path_force")  # of a path, within its piece
+_ADDRESS = re.compile(r"\[(\d+)\]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dialect:
+    """How the recorded program is written down for a kind of processor."""
+
+    lanes: int
+    """Worlds that a thread advances."""
+    block: int
+    """Worlds whose numbers lie side by side."""
+
+    @property
+    def functions(self) -> dict[str, str]:
+        if self.lanes == 1:
+            return {n: f"wp::{n}({{}})" for n in ("sqrt", "sin", "cos", "abs")} | {"atan2": "wp::atan2({}, {})"}
+        return {
+            "sqrt": "__builtin_elementwise_sqrt({})",
+            "abs": "__builtin_elementwise_abs({})",
+            "sin": "sine({})",
+            "cos": "cosine({})",
+            "atan2": "angle({}, {})",
+        }
+
+    @property
+    def some(self) -> str:
+        return "{}" if self.lanes == 1 else "__builtin_reduce_or({})"
+
+    def prelude(self, real: str) -> str:
+        """Types and helpers."""
+        if self.lanes == 1:
+            return f"""
+typedef {real} R;
+typedef R P;
+typedef bool M;
+constexpr int S = {self.block};
+const int world = thread < num ? thread : num - 1;
+const size_t block = thread / S, lane = thread % S;
+const auto gather = [&](const R* x, int width, int n) {{ return x[size_t(world) * width + n]; }};
+const auto scatter = [&](R* x, int width, int n, P y) {{ x[size_t(world) * width + n] = y; }};
+"""
+        return f"""
+#pragma clang fp contract(fast)
+typedef {real} R;
+typedef R P __attribute__((ext_vector_type({self.lanes}), aligned(sizeof(R))));
+typedef decltype(P() < P()) M;
+constexpr int L = {self.lanes}, S = {self.block};
+const size_t block = size_t(thread) * L / S, lane = size_t(thread) * L % S;
+int world[L];
+for (int l = 0; l < L; ++l) world[l] = thread * L + l < num ? thread * L + l : num - 1;
+const auto gather = [&](const R* x, int width, int n) {{
+    P y;
+    for (int l = 0; l < L; ++l) y[l] = x[size_t(world[l]) * width + n];
+    return y;
+}};
+const auto scatter = [&](R* x, int width, int n, P y) {{
+    for (int l = 0; l < L && thread * L + l < num; ++l) x[size_t(world[l]) * width + n] = y[l];
+}};
+const auto sine = [](P x) {{ P y; for (int l = 0; l < L; ++l) y[l] = wp::sin(x[l]); return y; }};
+const auto cosine = [](P x) {{ P y; for (int l = 0; l < L; ++l) y[l] = wp::cos(x[l]); return y; }};
+const auto angle = [](P a, P b) {{ P y; for (int l = 0; l < L; ++l) y[l] = wp::atan2(a[l], b[l]); return y; }};
+"""
+
+    def at(self, pointer: str, n: int) -> str:
+        return f"{pointer}[{n} * S]" if self.lanes == 1 else f"*(P*)({pointer} + {n} * S)"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """Kernels of a model and the numbers they read."""
+
+    forward: Any
+    adjoint: Any
+    parameters: np.ndarray
+    adjoint_parameters: np.ndarray
+    texts: tuple[str, str]
+
+
+def specialise(tree: LinkTree, layout: Layout, model: Any, *, timestep: float, dialect: Dialect) -> Recorded:
+    """Writes and registers both kernels of a model.
+
+    Args:
+        tree: the model's links.
+        layout: types for its floating-point type.
+        model: the struct that the general kernels read (`pwm_bench.envs.warp.layout.model_struct`).
+        timestep: duration of a substep [s].
+        dialect: the kind of processor.
+    """
+    forward = _Writer(tree, layout, model, timestep, dialect)
+    ahead = forward.forward_text()
+    adjoint = _Writer(tree, layout, model, timestep, dialect)
+    back = adjoint.adjoint_text()
+    return Recorded(
+        forward=forward_kernel(layout.real, ahead),
+        adjoint=adjoint_kernel(layout.real, back),
+        parameters=np.array(forward.program.parameters),
+        adjoint_parameters=np.array(adjoint.program.parameters),
+        texts=(ahead, back),
+    )
+
+
+class _Writer:
+    def __init__(self, tree: LinkTree, layout: Layout, model: Any, timestep: float, dialect: Dialect) -> None:
+        self.program = Program(dialect.functions, dialect.some)
+        self._tree, self._layout, self._dialect = tree, layout, dialect
+        self._recorded = Recorder(self.program, layout)
+        self._m = ModelView(self.program, layout, model)
+        self._timestep = self.program.parameter("timestep", timestep)
+        self._slots: list[Array] = []
+
+    def forward_text(self) -> str:
+        """The control step."""
+        tree, m, f = self._tree, self._m, self._functions(build_forward(self._layout))
+        s = self._working_memory("force", "path_control", "origin")
+        traj, factor = self._slotted("traj"), self._slotted("factor")
+        q, v, u = self._rows("q", tree.nq), self._rows("v", tree.nv), self._rows("u", tree.nu)
+        q1, v1 = self._rows("q1", tree.nq), self._rows("v1", tree.nv)
+
+        def outwards(full: int) -> None:
+            f.place_world(0, m, s)
+            f.place(0, 0, "here", full, m, s, traj)
+
+        def inwards(refresh: int, full: int) -> None:
+            f.place_world(0, m, s)
+            f.fall(0, 0, "here", "held", refresh, full, m, s, traj, factor)
+            f.integrate(0, "here", "next", self._timestep, m, traj)
+
+        begin = self._piece(lambda: f.begin(0, 0, 0, m, s, traj, q, v, u))
+        if tree.paths.actuators:
+            substep = [
+                self._cases(lambda refresh, full: outwards(full), of_refresh=False),
+                self._rolled(m.num_via_points, lambda c: f.place_point(c, 0, m, s)),
+                self._rolled(m.num_path_actuators, lambda n: f.add_path_force(n, 0, m, s)),
+                self._cases(inwards),
+            ]
+        else:
+            substep = [self._cases(lambda refresh, full: (outwards(full), inwards(refresh, full)))]
+        finish = self._piece(lambda: f.store(0, 0, 0, "last", m, s, traj, q1, v1))
+        size, packed = tree.nq + 2 * tree.nv, tree.num_packed
+        return self._assemble(
+            f"R* const first = traj.data + block * (stored * (substeps + 1) + own) * {size} * S + lane;",
+            f"R* const factors = factor.data + block * (stored * refreshes + own) * {packed} * S + lane;",
+            begin,
+            "for (int n = 0; n < substeps; ++n) {",
+            f"R* const here = first + size_t(stored * n) * {size} * S;",
+            f"R* const next = here + size_t(stored) * {size} * S;",
+            f"R* const held = factors + size_t(stored * (n / {m.matrix_refresh})) * {packed} * S;",
+            *substep,
+            "}",
+            f"R* const last = first + size_t(stored * substeps) * {size} * S;",
+            finish,
+        )
+
+    def adjoint_text(self) -> str:
+        """The gradient of a control step."""
+        tree, m = self._tree, self._m
+        f, g = self._functions(build_adjoint(self._layout)), self._functions(build_forward(self._layout))
+        s = self._working_memory(
+            "origin", "adj_q", "adj_v", "adj_force", "adj_path_control", "adj_matrix", "path_control"
+        )
+        traj, factor = self._slotted("traj"), self._slotted("factor")
+        q, u = self._rows("q", tree.nq), self._rows("u", tree.nu)
+        adj_q1, adj_v1 = self._rows("adj_q1", tree.nq), self._rows("adj_v1", tree.nv)
+        out_q, out_v, out_u = self._rows("out_q", tree.nq), self._rows("out_v", tree.nv), self._rows("out_u", tree.nu)
+
+        def outwards() -> None:
+            g.place_world(0, m, s)
+            f.solve_adjoint(0, 0, "here", "next", "held", self._timestep, m, s, traj, factor)
+            f.differentiate_outwards(0, 0, "here", m, s, traj)
+
+        def inwards() -> None:
+            g.place_world(0, m, s)
+            f.differentiate_inwards(0, 0, "here", m, s, traj)
+
+        def matrix() -> None:
+            g.place_world(0, m, s)
+            f.differentiate_matrix(0, 0, "here", m, s, traj)
+
+        begin = self._piece(lambda: f.begin_adjoint(0, 0, "last", m, s, traj, q, u, adj_q1, adj_v1))
+        if tree.paths.actuators:
+            substep = [
+                self._piece(outwards),
+                self._rolled(m.num_via_points, lambda c: f.place_point_virtually(c, 0, m, s)),
+                self._rolled(m.num_path_actuators, lambda n: f.add_path_adjoint(n, 0, m, s)),
+                self._piece(inwards),
+            ]
+        else:
+            substep = [self._piece(lambda: (outwards(), inwards()))]
+        if m.matrix_refresh > 1:
+            substep.append(f"if (n % {m.matrix_refresh} == 0) {self._piece(matrix)}")
+        finish = self._piece(lambda: f.finish_adjoint(0, 0, m, s, traj, q, out_q, out_v, out_u))
+        size, packed = tree.nq + 2 * tree.nv, tree.num_packed
+        return self._assemble(
+            f"R* const first = traj.data + block * (substeps + 1) * {size} * S + lane;",
+            f"R* const factors = factor.data + block * refreshes * {packed} * S + lane;",
+            f"R* const last = first + size_t(substeps) * {size} * S;",
+            begin,
+            "for (int n = substeps - 1; n >= 0; --n) {",
+            f"R* const here = first + size_t(n) * {size} * S;",
+            f"R* const next = here + {size} * S;",
+            f"R* const held = factors + size_t(n / {m.matrix_refresh}) * {packed} * S;",
+            *substep,
+            "}",
+            finish,
+        )
+
+    def _working_memory(self, *kept: str) -> ScratchView:
+        """Fields ``kept`` outlive a piece; where paths split a substep into pieces, nearly all do."""
+        widths = scratch_widths(self._tree, self._layout, full_inertia=bool(self._m.full_inertia))
+        names = [n for n in widths if n not in _LOCAL] if self._tree.paths.actuators else kept
+        self._s = ScratchView(self.program, self._layout, {name: widths[name] for name in names})
+        return self._s
+
+    def _cases(self, record: Callable[[int, int], Any], *, of_refresh: bool = True) -> str:
+        """Pieces for a substep whose matrix is made with full inertias, or made, or held."""
+        m = self._m
+        cases = []
+        if m.full_inertia:
+            cases.append(("n == 0", 1, 1))
+        if m.matrix_refresh > 1 and of_refresh:
+            cases.append((f"n % {m.matrix_refresh} == 0", 1, 0))
+        cases.append(("true", 0 if m.matrix_refresh > 1 else 1, 0))
+        return " else ".join(
+            f"if ({condition}) {self._piece(lambda: record(refresh, full))}"  # noqa: B023
+            for condition, refresh, full in cases
+        )
+
+    def _rolled(self, count: int, record: Callable[[int], None]) -> str:
+        """A loop over pieces that differ only in the addresses they use; one loop for each kind of piece."""
+        kinds: dict[str, list[list[str]]] = {}
+        for n in range(count):
+            piece = self._piece(lambda: record(n))  # noqa: B023
+            kinds.setdefault(_ADDRESS.sub("[]", piece), []).append(_ADDRESS.findall(piece))
+        return "\n".join(_loop(kind, addresses) for kind, addresses in kinds.items())
+
+    def _assemble(self, *body: str) -> str:
+        real = "float" if self._layout.real is wp.float32 else "double"
+        parts = [
+            self._dialect.prelude(real),
+            f"const R* const p = parameters.data;\nR h[{max(1, self.program.num_hoisted)}];",
+            *self._s.declarations,
+            *self.program.preamble,
+            *body,
+        ]
+        return "\n".join(parts)
+
+    def _functions(self, functions: SimpleNamespace) -> SimpleNamespace:
+        return SimpleNamespace(
+            **{n: self._recorded(f) for n, f in vars(functions).items() if not isinstance(f, wp.Kernel)}
+        )
+
+    def _piece(self, record: Callable[[], None]) -> str:
+        self.program.begin_piece()
+        record()
+        self._s.finish_piece()
+        for array in self._slots:
+            array.finish_piece()
+        return "{\n" + "\n".join(self.program.lines) + "\n}"
+
+    def _slotted(self, name: str) -> Array:
+        def place(key: tuple) -> str:
+            pointer = "first" if key[0] == 0 else key[0]
+            return self._dialect.at(pointer, key[1])
+
+        return self._array(
+            lambda key: self.program.load(place(key)), lambda key, value: [f"{place(key)} = (P)({value.text});"]
+        )
+
+    def _rows(self, name: str, width: int) -> Array:
+        return self._array(
+            lambda key: self.program.load(f"gather({name}.data, {width}, {key[0]})"),
+            lambda key, value: [f"scatter({name}.data, {width}, {key[0]}, (P)({value.text}));"],
+        )
+
+    def _array(self, initial: Callable[[Any], Real], store: Callable[[Any, Any], list[str]]) -> Array:
+        array = Array(self.program, initial, store)
+        self._slots.append(array)
+        return array
+
+
+def _loop(kind: str, addresses: list[list[str]]) -> str:
+    """The text of like pieces, whose addresses come from a table where they differ."""
+    columns = list(zip(*addresses, strict=True))
+    varying = list(dict.fromkeys(column for column in columns if len(set(column)) > 1))
+    texts = [f"[c[{varying.index(column)}]]" if column in varying else f"[{column[0]}]" for column in columns]
+    parts = kind.split("[]")
+    piece = "".join(a + b for a, b in zip(parts, [*texts, ""], strict=True))
+    if not varying:
+        return piece * len(addresses)
+    rows = ",\n".join("{" + ", ".join(row) + "}" for row in zip(*varying, strict=True))
+    count, width = len(addresses), len(varying)
+    return f"""{{
+static const int table[{count}][{width}] = {{{rows}}};
+for (int j = 0; j < {count}; ++j) {{
+const int* const c = table[j];
+{piece}
+}}
+}}"""
