@@ -96,37 +96,36 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
     place_point_virtually, add_path_adjoint = path.place_point_virtually, path.add_path_adjoint
 
     @wp.func
-    def add_contacts(i: int, w: int, m: Model, s: Scratch):
-        """Adds the contacts of link ``i`` to its force and to the adjoints of its velocity and pose."""
+    def add_contact_adjoint(c: int, w: int, m: Model, s: Scratch):
+        """Adds contact point ``c`` to its link's force and to the adjoints of its velocity and pose."""
+        i = m.point_link[c]
         vw = s.velocity_w[w, i]
         vv = s.velocity_v[w, i]
         lw = s.virtual_w[w, i]
         lv = s.virtual_v[w, i]
-        for cc in range(m.point_num[i]):
-            c = m.point_adr[i] + cc
-            center = s.position[w, i] + wp.quat_rotate(s.rotation[w, i], m.point_position[c])
-            height = contact_height(c, i, w, m, s, center)
-            if height < real(0.0):
-                point = center - m.normal * m.point_radius[c]
-                u = vv + wp.cross(vw, point)
-                virtual = lv + wp.cross(lw, point)
-                push = contact_force(height, u, m)
-                ub = contact_force_adjoint_velocity(height, u, virtual, m)
-                zb = contact_force_adjoint_height(height, u, virtual, m)
-                pb = m.normal * zb + wp.cross(ub, vw) - wp.cross(push, lw)
-                moment = wp.cross(point, push)
-                turn = wp.cross(point, ub)
-                s.force_n[w, i] = s.force_n[w, i] - moment
-                s.force_f[w, i] = s.force_f[w, i] - push
-                s.adj_velocity_n[w, i] = s.adj_velocity_n[w, i] + turn
-                s.adj_velocity_f[w, i] = s.adj_velocity_f[w, i] + ub
-                s.adj_pose_n[w, i] = (
-                    s.adj_pose_n[w, i]
-                    + wp.cross(center, pb)
-                    + force_cross_angular(vw, vv, turn, ub)
-                    - force_cross_angular(lw, lv, moment, push)
-                )
-                s.adj_pose_f[w, i] = s.adj_pose_f[w, i] + pb + wp.cross(vw, ub) - wp.cross(lw, push)
+        center = s.position[w, i] + wp.quat_rotate(s.rotation[w, i], m.point_position[c])
+        height = contact_height(c, i, w, m, s, center)
+        if height < real(0.0):
+            point = center - m.normal * m.point_radius[c]
+            u = vv + wp.cross(vw, point)
+            virtual = lv + wp.cross(lw, point)
+            push = contact_force(height, u, m)
+            ub = contact_force_adjoint_velocity(height, u, virtual, m)
+            zb = contact_force_adjoint_height(height, u, virtual, m)
+            pb = m.normal * zb + wp.cross(ub, vw) - wp.cross(push, lw)
+            moment = wp.cross(point, push)
+            turn = wp.cross(point, ub)
+            s.force_n[w, i] = s.force_n[w, i] - moment
+            s.force_f[w, i] = s.force_f[w, i] - push
+            s.adj_velocity_n[w, i] = s.adj_velocity_n[w, i] + turn
+            s.adj_velocity_f[w, i] = s.adj_velocity_f[w, i] + ub
+            s.adj_pose_n[w, i] = (
+                s.adj_pose_n[w, i]
+                + wp.cross(center, pb)
+                + force_cross_angular(vw, vv, turn, ub)
+                - force_cross_angular(lw, lv, moment, push)
+            )
+            s.adj_pose_f[w, i] = s.adj_pose_f[w, i] + pb + wp.cross(vw, ub) - wp.cross(lw, push)
 
     @wp.func
     def differentiate_outwards(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
@@ -177,7 +176,6 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
                 s.adj_acceleration_f[w, i] = inertia_linear(mass, first, lw, lv)
                 s.adj_velocity_n[w, i] = -force_cross_angular(lw, lv, pn, pf) - inertia_angular(first, second, cw, cv)
                 s.adj_velocity_f[w, i] = -wp.cross(lw, pf) - inertia_linear(mass, first, cw, cv)
-                add_contacts(i, w, m, s)
             else:
                 s.force_n[w, i] = vec3()
                 s.force_f[w, i] = vec3()
@@ -356,6 +354,8 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
             r = substeps - 1 - n
             solve_adjoint(e, w, r, r + 1, r / m.matrix_refresh, dt, m, s, traj, factor)
             differentiate_outwards(w, e, r, m, s, traj)
+            for a in range(m.num_points):
+                add_contact_adjoint(a, w, m, s)
             for c in range(m.num_via_points):
                 place_point_virtually(c, w, m, s)
             for b in range(m.num_path_actuators):
@@ -371,6 +371,7 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
         begin_adjoint=begin_adjoint,
         solve_adjoint=solve_adjoint,
         differentiate_outwards=differentiate_outwards,
+        add_contact_adjoint=add_contact_adjoint,
         place_point_virtually=place_point_virtually,
         add_path_adjoint=add_path_adjoint,
         differentiate_inwards=differentiate_inwards,

@@ -127,7 +127,8 @@ def build_forward(layout: Layout) -> SimpleNamespace:
 
     @wp.func
     def place(w: int, t: int, r: int, full: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
-        """From the root to the leaves: places all links of slot ``traj[t, r]``, with the force that each needs."""
+        """From the root to the leaves: places all links of slot ``traj[t, r]``, with the force that each
+        needs. Contacts and paths are added by the next functions."""
         for i in range(1, m.num_links):
             place_link(i, w, t, r, m, s, traj)
             p = m.parent[i]
@@ -151,15 +152,6 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                 if full == 1:
                     place_full_inertia(i, w, m, s)
                     fn, ff = full_net_force(i, w, m, s)
-                for cc in range(m.point_num[i]):
-                    c = m.point_adr[i] + cc
-                    center = s.position[w, i] + wp.quat_rotate(s.rotation[w, i], m.point_position[c])
-                    height = contact_height(c, i, w, m, s, center)
-                    if height < real(0.0):
-                        point = center - m.normal * m.point_radius[c]
-                        push = contact_force(height, vv + wp.cross(vw, point), m)
-                        fn = fn - wp.cross(point, push)
-                        ff = ff - push
                 s.force_n[w, i] = fn
                 s.force_f[w, i] = ff
             else:
@@ -170,6 +162,18 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                     clear_full_inertia(i, w, s)
                 s.force_n[w, i] = vec3()
                 s.force_f[w, i] = vec3()
+
+    @wp.func
+    def add_contact(c: int, w: int, m: Model, s: Scratch):
+        """Subtracts the force of contact point ``c`` from the net force of its link (placed, with velocities)."""
+        i = m.point_link[c]
+        center = s.position[w, i] + wp.quat_rotate(s.rotation[w, i], m.point_position[c])
+        height = contact_height(c, i, w, m, s, center)
+        if height < real(0.0):
+            point = center - m.normal * m.point_radius[c]
+            push = contact_force(height, s.velocity_v[w, i] + wp.cross(s.velocity_w[w, i], point), m)
+            s.force_n[w, i] = s.force_n[w, i] - wp.cross(point, push)
+            s.force_f[w, i] = s.force_f[w, i] - push
 
     @wp.func
     def fall(
@@ -258,6 +262,8 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         ``full`` is 1 (and then ``refresh`` too) inertias are those of `pwm_bench.envs.warp.full_inertia`.
         """
         place(w, t, r, full, m, s, traj)
+        for b in range(m.num_points):
+            add_contact(b, w, m, s)
         for c in range(m.num_via_points):
             place_point(c, w, m, s)
         for n in range(m.num_path_actuators):
@@ -335,6 +341,7 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         place_world=place_world,
         begin=begin,
         place=place,
+        add_contact=add_contact,
         place_point=place_point,
         add_path_force=add_path_force,
         fall=fall,

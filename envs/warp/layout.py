@@ -12,7 +12,7 @@ from pwm_bench.envs.warp.model import LinkTree
 
 __all__ = ["Layout", "layout_for", "model_struct", "scratch_struct", "scratch_widths"]
 
-_FIELDS_INT = ("parent", "kind", "qpos_adr", "dof_adr", "dof_num", "tree", "limited", "point_adr", "point_num")
+_FIELDS_INT = ("parent", "kind", "qpos_adr", "dof_adr", "dof_num", "tree", "limited", "point_link")
 _FIELDS_VECTOR = ("position", "anchor", "axis", "center", "point_position")
 _FIELDS_SCALAR = ("mass", "qpos0", "stiffness", "spring_rest", "damping", "point_radius", "actuator_gain")
 _FIELDS_INDEX = ("row_adr", "row_num", "row_col", "actuator_dof")
@@ -86,8 +86,6 @@ def layout_for(real: Any) -> Layout:
         dof_num: wp.array(dtype=int)
         tree: wp.array(dtype=int)
         limited: wp.array(dtype=int)
-        point_adr: wp.array(dtype=int)
-        point_num: wp.array(dtype=int)
         position: wp.array(dtype=vec3t)
         quaternion: wp.array(dtype=quatt)
         anchor: wp.array(dtype=vec3t)
@@ -108,6 +106,8 @@ def layout_for(real: Any) -> Layout:
         row_num: wp.array(dtype=int)
         row_col: wp.array(dtype=int)
         # contact points and the plane
+        num_points: int
+        point_link: wp.array(dtype=int)
         point_position: wp.array(dtype=vec3t)
         point_radius: wp.array(dtype=real)
         normal: vec3t
@@ -225,6 +225,7 @@ def model_struct(
     ):
         for name in names:
             setattr(model, name, put(getattr(source, name), dtype))
+    model.num_points = len(tree.point_link)
     model.num_path_actuators = len(tree.paths.actuators)
     model.num_via_points = tree.paths.num_points
     model.path_actuators = wp.array(tree.paths.table(numpy_real), dtype=layout.PathActuator, device=device)

@@ -82,9 +82,8 @@ class LinkTree:
     row_col: np.ndarray
     """Dof of each packed entry, (num_packed,)."""
 
-    point_adr: np.ndarray
-    """First contact point of each link, (nl,)."""
-    point_num: np.ndarray
+    point_link: np.ndarray
+    """Link of each contact point, (nc,)."""
     point_position: np.ndarray
     """Centre of each contact sphere [m], (nc, 3)."""
     point_radius: np.ndarray
@@ -163,7 +162,6 @@ def build_link_tree(model: mujoco.MjModel) -> LinkTree:
         for link, position, radius in contact_points(model, frames):
             points[link].append((position, radius))
     flat_points = [p for group in points for p in group]
-    point_num = np.array([len(p) for p in points], np.int32)
 
     rows = [_ancestors(model, dof) for dof in range(model.nv)]
     row_num = np.array([len(r) for r in rows], np.int32)
@@ -220,8 +218,7 @@ def build_link_tree(model: mujoco.MjModel) -> LinkTree:
         row_adr=_starts(row_num),
         row_num=row_num,
         row_col=np.array([dof for row in rows for dof in row], np.int32),
-        point_adr=_starts(point_num),
-        point_num=point_num,
+        point_link=np.repeat(np.arange(len(links)), [len(p) for p in points]).astype(np.int32),
         point_position=np.array([p for p, _ in flat_points]).reshape(-1, 3),
         point_radius=np.array([r for _, r in flat_points]).reshape(-1),
         plane_normal=np.array([0.0, 0.0, 1.0]) if plane is None else plane[0],

@@ -31,6 +31,7 @@ __all__ = ["LANES", "Dialect", "Recorded", "specialise"]
 
 LANES = 8
 _LOCAL = ("direction", "inverse_length", "path_length", "path_speed", "path_force")  # of a path, within its piece
+_MANY_POINTS = 64  # contacts from which on they are a loop, as paths are: compilation is shorter
 _ADDRESS = re.compile(r"\[(\d+)\]")
 
 
@@ -140,6 +141,7 @@ class _Writer:
         self._m = ModelView(self.program, layout, model)
         self._timestep = self.program.parameter("timestep", timestep)
         self._slots: list[Array] = []
+        self._split = bool(tree.paths.actuators) or len(tree.point_link) >= _MANY_POINTS
 
     def forward_text(self) -> str:
         """The control step."""
@@ -159,15 +161,23 @@ class _Writer:
             f.integrate(0, "here", "next", self._timestep, m, traj)
 
         begin = self._piece(lambda: f.begin(0, 0, 0, m, s, traj, q, v, u))
-        if tree.paths.actuators:
+        if self._split:
             substep = [
                 self._cases(lambda refresh, full: outwards(full), of_refresh=False),
+                self._rolled(m.num_points, lambda c: f.add_contact(c, 0, m, s)),
                 self._rolled(m.num_via_points, lambda c: f.place_point(c, 0, m, s)),
                 self._rolled(m.num_path_actuators, lambda n: f.add_path_force(n, 0, m, s)),
                 self._cases(inwards),
             ]
         else:
-            substep = [self._cases(lambda refresh, full: (outwards(full), inwards(refresh, full)))]
+
+            def whole(refresh: int, full: int) -> None:
+                outwards(full)
+                for c in range(m.num_points):
+                    f.add_contact(c, 0, m, s)
+                inwards(refresh, full)
+
+            substep = [self._cases(whole)]
         finish = self._piece(lambda: f.store(0, 0, 0, "last", m, s, traj, q1, v1))
         size, packed = tree.nq + 2 * tree.nv, tree.num_packed
         return self._assemble(
@@ -210,15 +220,23 @@ class _Writer:
             f.differentiate_matrix(0, 0, "here", m, s, traj)
 
         begin = self._piece(lambda: f.begin_adjoint(0, 0, "last", m, s, traj, q, u, adj_q1, adj_v1))
-        if tree.paths.actuators:
+        if self._split:
             substep = [
                 self._piece(outwards),
+                self._rolled(m.num_points, lambda c: f.add_contact_adjoint(c, 0, m, s)),
                 self._rolled(m.num_via_points, lambda c: f.place_point_virtually(c, 0, m, s)),
                 self._rolled(m.num_path_actuators, lambda n: f.add_path_adjoint(n, 0, m, s)),
                 self._piece(inwards),
             ]
         else:
-            substep = [self._piece(lambda: (outwards(), inwards()))]
+
+            def whole() -> None:
+                outwards()
+                for c in range(m.num_points):
+                    f.add_contact_adjoint(c, 0, m, s)
+                inwards()
+
+            substep = [self._piece(whole)]
         if m.matrix_refresh > 1:
             substep.append(f"if (n % {m.matrix_refresh} == 0) {self._piece(matrix)}")
         finish = self._piece(lambda: f.finish_adjoint(0, 0, m, s, traj, q, out_q, out_v, out_u))
@@ -238,9 +256,9 @@ class _Writer:
         )
 
     def _working_memory(self, *kept: str) -> ScratchView:
-        """Fields ``kept`` outlive a piece; where paths split a substep into pieces, nearly all do."""
+        """Fields ``kept`` outlive a piece; where loops split a substep into pieces, nearly all do."""
         widths = scratch_widths(self._tree, self._layout, full_inertia=bool(self._m.full_inertia))
-        names = [n for n in widths if n not in _LOCAL] if self._tree.paths.actuators else kept
+        names = [n for n in widths if n not in _LOCAL] if self._split else kept
         self._s = ScratchView(self.program, self._layout, {name: widths[name] for name in names})
         return self._s
 

@@ -122,6 +122,7 @@ class Branch:
         self._writes.append(program.take_back_writes())
         ones, others = self._writes
         places = list(dict.fromkeys([*ones, *others]))
+        program.leave_region()
         pairs = list(zip(first, second, strict=True))
         for array, key in places:
             old = array.peek(key)
@@ -150,6 +151,7 @@ class Program:
         self._scopes: list[dict[Any, Any]] = [{}]
         self._outer: list[list[str]] = []
         self._undo: list[dict] = []
+        self._left: list[tuple[list[str], dict]] = []
         self.count = 0
         self._num_hoisted = 0
 
@@ -304,15 +306,21 @@ class Program:
         return new
 
     def open_region(self) -> None:
+        """Begins statements that matter only where a condition holds."""
         self._outer.append(self.lines)
         self.lines = []
         self._scopes.append({})
         self._undo.append({})
 
-    def close_region(self, mask: Mask, pairs: list[tuple[Any, Any]]) -> list[Any]:
-        inner, self.lines = self.lines, self._outer.pop()
-        scope = self._scopes.pop()
+    def leave_region(self) -> None:
+        """What is recorded next stands before the region."""
+        self._left.append((self.lines, self._scopes.pop()))
+        self.lines = self._outer.pop()
         self._undo.pop()
+
+    def close_region(self, mask: Mask, pairs: list[tuple[Any, Any]]) -> list[Any]:
+        """Adds the region's statements, and selects between pairs of values at the end of its two arms."""
+        inner, scope = self._left.pop()
         if len(inner) < _BRANCH_PAYS:
             self.lines += inner
             self._scopes[-1].update(scope)

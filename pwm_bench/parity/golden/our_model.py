@@ -114,12 +114,12 @@ def _add_link(
     constants["inertia", name] = turn @ tree.inertia[link] @ turn.T
     if tree.mass[link]:
         constants["centre of mass", name] = places[link] + turn @ tree.center[link]
-    points = slice(tree.point_adr[link], tree.point_adr[link] + tree.point_num[link])
+    points = tree.point_link == link
     spots = places[link] + tree.point_position[points] @ turn.T
     # Heights count from the ground, which is at zero in the published simulator.
     spots = spots - tree.plane_normal * (tree.plane_normal @ tree.plane_position)
     constants["contact points", name] = np.column_stack((spots, tree.point_radius[points]))
-    if tree.point_num[link]:
+    if points.any():
         contact = task.contact
         constants["contact stiffness", name] = np.array([contact.stiffness])
         constants["contact damping", name] = np.array([contact.damping])

@@ -115,4 +115,4 @@ def test_welded_bodies_share_a_link() -> None:
     assert tree.mass.tolist() == [0.0, 0.0, 3.0, 4.0]
     assert tree.center[2] == pytest.approx([0.2, 0.0, 0.0])
     assert tree.position[3] == pytest.approx([0.9, 0.0, 0.0])
-    assert tree.point_num.tolist() == [0, 0, 2, 0]
+    assert tree.point_link.tolist() == [2, 2]
