@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pwm_bench import envs
+from pwm_bench.bench import kernels
 from pwm_bench.bench.peers import newton_gradient, newton_version
 from pwm_bench.bench.timing import interleaved, machine_line, median_seconds
 from pwm_bench.bench.workloads import Rollout, make_rollout, mujoco_rollout
@@ -35,7 +36,7 @@ def main(*, quick: bool = False) -> None:
     console.print(f"{machine_line(str(gpu))}\n", highlight=False)
     console.print(_exactness(), _speed(console, devices, quick))
     if gpu.type == "cpu":
-        console.print(_against_mujoco(), _against_newton(quick))
+        console.print(kernels.table(console, quick=quick), _against_mujoco(), _against_newton(quick))
 
 
 def _exactness() -> Table:

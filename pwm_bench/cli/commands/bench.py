@@ -17,6 +17,7 @@ __all__ = ["Bench"]
 
 _KINDS = {
     "simulators": "pwm_bench.bench.simulators",
+    "kernels": "pwm_bench.bench.kernels",
     "learners": "pwm_bench.bench.learners",
     "extraction": "pwm_bench.bench.extraction",
     "peers": "pwm_bench.bench.peers",
@@ -33,10 +34,10 @@ class Bench:
     """Measure simulators, learners, or the results store on this machine; or try which interruptions sweeps survive."""
 
     what: Annotated[str, tyro.conf.Positional, option("WHAT")]
-    """simulators, learners (how near their limits they are), extraction, peers (others' simulators and learners on our
-    tasks), gpu (what a GPU that is there for minutes can tell), results (listing and tables of many runs), statistics
-    (whether intervals and comparisons hold, by simulation), survival (random kills), or interruption (signals in the
-    first seconds)."""
+    """simulators, kernels (Warp's own for a task against the general ones), learners (how near their limits they are),
+    extraction, peers (others' simulators and learners on our tasks), gpu (what a GPU that is there for minutes can
+    tell), results (listing and tables of many runs), statistics (whether intervals and comparisons hold, by
+    simulation), survival (random kills), or interruption (signals in the first seconds)."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fewer sizes and repetitions."""
     kills: Annotated[int | None, option("N", "200")] = None
