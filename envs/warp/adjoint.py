@@ -129,7 +129,7 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
 
     @wp.func
     def differentiate_outwards(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
-        """From the root to the leaves: motions, and what each link adds to the sums; lam is in ``solution``."""
+        """Goes from the root to the leaves: motions, and what each link adds to the sums; lam is in ``solution``."""
         own = real(1.0)  # whether S has the accelerations in it
         if m.matrix_refresh > 1:
             own = real(0.0)
@@ -186,7 +186,7 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
 
     @wp.func
     def differentiate_inwards(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
-        """From the leaves to the root: subtracts dS/dq and dS/dv from ``adj_q`` and ``adj_v``."""
+        """Goes from the leaves to the root, and subtracts dS/dq and dS/dv from ``adj_q`` and ``adj_v``."""
         for ii in range(1, m.num_links):
             i2 = m.num_links - ii
             p2 = m.parent[i2]

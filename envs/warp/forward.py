@@ -127,7 +127,7 @@ def build_forward(layout: Layout) -> SimpleNamespace:
 
     @wp.func
     def place(w: int, t: int, r: int, full: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
-        """From the root to the leaves: places all links of slot ``traj[t, r]``, with the force that each
+        """Goes from the root to the leaves and places all links of slot ``traj[t, r]``, with the force that each
         needs. Contacts and paths are added by the next functions."""
         for i in range(1, m.num_links):
             place_link(i, w, t, r, m, s, traj)
@@ -188,7 +188,7 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         traj: wp.array3d(dtype=real),
         factor: wp.array3d(dtype=real),
     ):
-        """From the leaves to the root, then the equation's solution: see `accelerate`."""
+        """Goes from the leaves to the root, then solves the equation: see `accelerate`."""
         for ii in range(1, m.num_links):
             i2 = m.num_links - ii
             p2 = m.parent[i2]

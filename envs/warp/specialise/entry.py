@@ -8,7 +8,8 @@ __all__ = ["adjoint_kernel", "forward_kernel"]
 
 
 def forward_kernel(real: Any, text: str) -> Any:
-    rows, flat = wp.array2d(dtype=real), wp.array(dtype=real)
+    rows: Any = wp.array2d(dtype=real)
+    flat: Any = wp.array(dtype=real)
 
     @wp.func_native(text)
     def run(
@@ -28,7 +29,8 @@ def forward_kernel(real: Any, text: str) -> Any:
 
 
 def adjoint_kernel(real: Any, text: str) -> Any:
-    rows, flat = wp.array2d(dtype=real), wp.array(dtype=real)
+    rows: Any = wp.array2d(dtype=real)
+    flat: Any = wp.array(dtype=real)
 
     @wp.func_native(text)
     def run(

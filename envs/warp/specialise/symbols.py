@@ -361,7 +361,7 @@ class Program:
 
     @staticmethod
     def _ordered(a: Real, b: Real) -> tuple[Real, Real]:
-        """By when they were made, so that like computations have like texts."""
+        """The two in the order in which they were made, so that like computations have like texts."""
         return (a, b) if (a.uniform, a.number, a.text) <= (b.uniform, b.number, b.text) else (b, a)
 
     def _binary(self, sign: str, a: Real, b: Real) -> Real:
