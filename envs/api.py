@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,11 @@ from pwm_bench.envs import random
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.simulator import Simulator, State, guard_gradient
 from pwm_bench.envs.tasks.base import Task
+
+if TYPE_CHECKING:
+    from pwm_bench.envs.fused.step import FusedStep
+
+_log = logging.getLogger("pwm_bench.envs")
 
 __all__ = ["LARGEST_STATE", "DifferentiableEnv", "Step"]
 
@@ -58,13 +64,22 @@ class DifferentiableEnv:
         simulator: dynamics of ``task.model()``.
         seeds: one seed a member; world e belongs to member ``e // (N / P)``.
         episode_length: control steps until truncation; the task's own by default.
+        fused: compute what surrounds the simulator's step by kernels generated from the task's functions
+            (`pwm_bench.envs.fused`); by default where the simulator's capabilities say so and the task can be followed.
 
     Raises:
-        UsageError: if the number of worlds is not a multiple of the number of members.
+        UsageError: if the number of worlds is not a multiple of the number of members, or for ``fused=True`` and a
+            task that cannot be followed.
     """
 
     def __init__(
-        self, task: Task, simulator: Simulator, *, seeds: Sequence[int] = (0,), episode_length: int | None = None
+        self,
+        task: Task,
+        simulator: Simulator,
+        *,
+        seeds: Sequence[int] = (0,),
+        episode_length: int | None = None,
+        fused: bool | None = None,
     ) -> None:
         worlds = simulator.num_worlds
         if not seeds or worlds % len(seeds):
@@ -72,7 +87,6 @@ class DifferentiableEnv:
         self.episode_length = task.episode_length if episode_length is None else episode_length
         if self.episode_length < 1:
             raise UsageError(f"episode_length={episode_length}: must be at least 1")
-        self.task = task
         self.simulator = simulator
         self.num_envs = worlds
         self.num_members = len(seeds)
@@ -81,6 +95,8 @@ class DifferentiableEnv:
         self.observation_dim = task.observation_dim
         self.action_dim = task.action_dim
         self.control_dt = simulator.timestep * simulator.substeps
+        self._wants_fused = fused
+        self.task = task
         self.state: State
         self.obs: Tensor
         self._kept: tuple[Tensor, ...] = ()
@@ -115,6 +131,20 @@ class DifferentiableEnv:
             UsageError: an action of another shape, type or device.
         """
         self._check(action)
+        return self._step_by_functions(action) if self._fused is None else self._step_by_kernels(self._fused, action)
+
+    def _step_by_kernels(self, fused: FusedStep, action: Tensor) -> Step:
+        """Computes the same with all around the simulator's step in one launch before it and one after."""
+        action, before, ctrl = fused.before(action, self.state)
+        state = self.simulator.step(before, ctrl)
+        made = fused.after(self.obs, action, state, self._world_keys, self._episode, self._progress)
+        if self.device.type != "cpu" or bool(made.invalid.any()):
+            self.invalid_count = self.invalid_count + made.invalid.view(self.num_members, -1).sum(1)
+        self.state, self.obs = State(made.qpos, made.qvel), made.obs
+        self._progress, self._episode = made.progress, made.episode
+        return Step(made.obs, made.reward, made.terminated, made.truncated, made.final_obs, made.invalid)
+
+    def _step_by_functions(self, action: Tensor) -> Step:
         action = torch.clamp(action, -1.0, 1.0)
         reward = self.task.reward(self.obs, action)
         qpos, qvel, ctrl = guard_gradient(self.state.qpos, self.state.qvel, self.task.control(action))
@@ -149,6 +179,35 @@ class DifferentiableEnv:
         self.state = state
         self.obs = obs
         return Step(obs, reward, terminated, truncated, final_obs, invalid)
+
+    @property
+    def task(self) -> Task:
+        """What the worlds are to do; another task of the same sizes can take its place."""
+        return self._task
+
+    @task.setter
+    def task(self, task: Task) -> None:
+        self._task = task
+        self._fused = self._make_fused(task)
+
+    def _make_fused(self, task: Task) -> FusedStep | None:
+        if not (self.simulator.capabilities.fuses_tasks if self._wants_fused is None else self._wants_fused):
+            return None
+        from pwm_bench.envs.fused.step import FusedStep, why_not
+
+        reason = why_not(task)
+        if reason and self._wants_fused:
+            raise UsageError(f"fused=True: task '{task.name}' cannot be followed ({reason}); leave it out")
+        if reason:
+            _log.info("task %s is computed by torch: its functions cannot be followed (%s)", task.name, reason)
+            return None
+        length, largest = self.episode_length, LARGEST_STATE
+        return FusedStep(task, episode_length=length, dtype=self.dtype, device=self.device, largest=largest)
+
+    @property
+    def fused(self) -> bool:
+        """Whether kernels compute what surrounds the simulator's step, or torch the task's functions."""
+        return self._fused is not None
 
     def _check(self, action: Tensor) -> None:
         """Refuses what isn't a tensor of this environment's shape, type and device; looks at no values."""

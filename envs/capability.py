@@ -33,6 +33,10 @@ class Capabilities:
     geoms meet the ground. Others take contacts from the model, where each one is a constraint that costs time."""
     graphable: bool = False
     """Whether a step on a GPU, forward and backward, can be part of a captured CUDA graph."""
+    fuses_tasks: bool = False
+    """Whether its environments compute what surrounds the simulator's step (observation, reward, termination, resets)
+    by kernels generated from the task's functions, see `pwm_bench.envs.fused`. It is so where kernels are compiled
+    anyway; elsewhere, and for tasks that cannot be followed, torch computes the functions."""
     quick_to_compile: bool = True
     """Whether another instance, in another precision, compiles within seconds."""
 

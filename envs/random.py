@@ -16,16 +16,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["fold", "normal", "seed_keys", "uniform"]
+__all__ = ["GOLDEN", "MIX", "PER_FOLD", "fold", "normal", "seed_keys", "uniform"]
+
+GOLDEN = 0x9E3779B97F4A7C15
+"""What a counter is multiplied by."""
+MIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+"""Factors of the finaliser."""
+PER_FOLD = (0xD1342543DE82EF95, 0x632BE59BD9B4E019)
+"""Factor and summand of what is folded into a key."""
 
 
 def _signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-_GOLDEN = _signed(0x9E3779B97F4A7C15)
-_MIX_A = _signed(0xBF58476D1CE4E5B9)
-_MIX_B = _signed(0x94D049BB133111EB)
+_GOLDEN, _MIX_A, _MIX_B, _FACTOR, _SUMMAND = (_signed(value) for value in (GOLDEN, *MIX, *PER_FOLD))
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
@@ -49,12 +54,12 @@ def seed_keys(seeds: Sequence[int], device: torch.device | str = "cpu") -> Tenso
 def fold(key: Tensor, data: int | Tensor) -> Tensor:
     """Derives a new key from ``key`` and ``data`` (int64, broadcast against each other)."""
     if isinstance(data, int):
-        return _mix(key ^ _signed((data * 0xD1342543DE82EF95 + 0x632BE59BD9B4E019) % (1 << 64)))
+        return _mix(key ^ _signed((data * PER_FOLD[0] + PER_FOLD[1]) % (1 << 64)))
     if key.device.type != "cpu" and (data.numel() == 1 or data.shape == key.shape):
         from pwm_bench.envs import random_kernels  # noqa: F401 - defines the operator
 
         return torch.ops.pwm_bench.hash_fold(key.contiguous(), data.contiguous())  # type: ignore[no-any-return]
-    return _mix(key ^ (data * _signed(0xD1342543DE82EF95) + 0x632BE59BD9B4E019))
+    return _mix(key ^ (data * _FACTOR + _SUMMAND))
 
 
 def uniform(key: Tensor, dim: int, dtype: torch.dtype = torch.float32) -> Tensor:

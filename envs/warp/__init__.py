@@ -24,6 +24,7 @@ capabilities = Capabilities(
     stable_timestep=1.0 / 960.0,
     task_constants=True,
     graphable=True,
+    fuses_tasks=True,
 )
 
 __getattr__ = lazily(__name__, Simulator="simulator:SimulatorWarp", SimulatorWarp="simulator")

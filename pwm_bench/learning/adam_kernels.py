@@ -10,6 +10,7 @@ kernel of torch's own.
 """
 
 import functools
+import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -186,7 +187,7 @@ def _groups(sizes: Sequence[int]) -> list[tuple[int, int, int]]:
 
 def _places(tensors: Sequence[Tensor | None], first: int, many: Any) -> Any:
     found = [0 if x is None else x.data_ptr() for x in tensors[first : first + _TENSORS]]
-    return many(*found, *[0] * (_TENSORS - len(found)))
+    return many.from_buffer_copy(struct.pack(f"{_TENSORS}Q", *found, *[0] * (_TENSORS - len(found))))
 
 
 def _squares(grads: list[Tensor | None], sizes: list[int], table: Tensor, members: int, dtype: torch.dtype) -> Tensor:
@@ -241,7 +242,7 @@ def _update(
         _launch(kernels.update, (members, end - begin), inputs, step.device)
 
 
-_library = torch.library.Library("pwm_bench", "DEF")
+_library = torch.library.Library("pwm_bench", "FRAGMENT")
 _library.define("adam_squares(Tensor?[] grads, int[] sizes, Tensor table, int members, ScalarType dtype) -> Tensor")
 _library.define(
     "adam_norms(Tensor partial, Tensor step, ScalarType dtype, float max_norm, float beta1, float beta2) "

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from pwm_bench import envs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.simulator import guard_gradient
-from pwm_bench.testing.toy import PointMass, toy_env
+from pwm_bench.testing.toy import PointMass, SimulatorToy, toy_env
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["functions", "kernels"])
+def _fused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    able = dataclasses.replace(SimulatorToy.capabilities, fuses_tasks=request.param)
+    monkeypatch.setattr(SimulatorToy, "capabilities", able)
 
 
 def test_time_limit_truncates_and_restarts() -> None:

@@ -1,0 +1,148 @@
+"""Compiles what `pwm_bench.envs.fused.generate` wrote, for CPU and GPU, and launches it: one thread a world.
+
+The kernels are called through an operator of torch, ``torch.ops.pwm_bench.env_kernel``, so that they take part in what
+torch does between a call and its kernel. Warp keeps what is compiled in its cache, under a hash of the sources.
+"""
+
+import functools
+import hashlib
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pwm_bench.envs.compiling import alone
+from pwm_bench.envs.fused import generate
+from pwm_bench.envs.fused.generate import Sources
+
+__all__ = ["Kernels"]
+
+_MOST = 20  # arguments of a kernel
+_BLOCK = 32
+_INTEGERS = ("key", "episode", "progress", "progress2", "episode2")
+_TRUTHS = ("terminated", "truncated", "invalid")
+_CALLS = {
+    "before": generate.BEFORE,
+    "before_back": generate.BEFORE_BACK,
+    "after": generate.AFTER,
+    "after_back": generate.AFTER_BACK,
+}
+
+
+class Kernels:
+    """The four kernels of a task in one precision.
+
+    Args:
+        sources: what they compute.
+        dtype: ``torch.float32`` or ``torch.float64``.
+        largest: a coordinate beyond this makes a world invalid.
+    """
+
+    def __init__(self, sources: Sources, dtype: torch.dtype, largest: float) -> None:
+        self._handle = _build(sources, dtype, largest)
+
+    def load(self, device: torch.device) -> None:
+        """Loads the kernels, compiling them if the cache has none."""
+        import warp as wp
+
+        module = _built[self._handle]["after"].module
+        with alone(Path(wp.config.kernel_cache_dir or "") / f"{module.name}.lock"):
+            wp.load_module(module, device=wp.device_from_torch(device))
+
+    def launch(self, name: str, given: Sequence[Tensor | None], made: Sequence[Tensor], length: int = 0) -> None:
+        """Runs a kernel, one of ``"before"``, ``"before_back"``, ``"after"``, ``"after_back"``.
+
+        Args:
+            name: which.
+            given: what it reads, contiguous, in the order of its arguments.
+            made: what it writes.
+            length: control steps until truncation.
+        """
+        torch.ops.pwm_bench.env_kernel(self._handle, name, given, made, length)
+
+
+_built: list[dict[str, Any]] = []
+
+
+@functools.cache
+def _build(sources: Sources, dtype: torch.dtype, largest: float) -> int:
+    """Makes the kernels known to Warp. Returns where `_built` has them."""
+    texts = {name: _text(name, sources, dtype, largest) for name in _CALLS}
+    mark = hashlib.sha256("".join(texts.values()).encode()).hexdigest()[:12]
+    _built.append({name: _kernel(f"{name}_{mark}", text, f"pwm_bench_fused_{mark}") for name, text in texts.items()})
+    return len(_built) - 1
+
+
+def _kernel(name: str, text: str, module: str) -> Any:
+    import warp as wp
+
+    from pwm_bench.envs.warp.runtime import start_warp
+
+    start_warp()
+    places = _places()
+
+    def compute(i: int, p: places, length: int): ...  # type: ignore[valid-type]
+
+    compute.__qualname__ = f"compute_{name}"
+    function = wp.func_native(text)(compute)
+
+    def run(p: places, length: int):  # type: ignore[valid-type]
+        i = wp.tid()
+        function(i, p, length)
+
+    run.__qualname__ = name
+    return wp.kernel(run, enable_backward=False, module=module)
+
+
+@functools.cache
+def _places() -> Any:
+    import warp as wp
+
+    return wp.types.vector(length=_MOST, dtype=wp.uint64)
+
+
+def _text(name: str, sources: Sources, dtype: torch.dtype, largest: float) -> str:
+    """The body of a kernel's function: its arguments for world ``i``, then what is computed."""
+    sizes = sources.sizes
+    widths = {
+        **dict.fromkeys(("obs", "final", "g_final", "g_obs", "obs0", "adj_obs0"), sizes.obs),
+        **dict.fromkeys(("action", "clamped", "g_clamped", "adj_action"), sizes.action),
+        **dict.fromkeys(("ctrl", "g_ctrl"), sizes.ctrl),
+        **dict.fromkeys(("q1", "q2", "g_q", "g_q2", "adj_q", "adj_q1"), sizes.q),
+        **dict.fromkeys(("v1", "v2", "g_v", "g_v2", "adj_v", "adj_v1"), sizes.v),
+    }
+    lines = [f"using real = {'float' if dtype == torch.float32 else 'double'};"]
+    constants = {"O": sizes.obs, "A": sizes.action, "U": sizes.ctrl, "NQ": sizes.q, "NV": sizes.v}
+    lines += [f"const int {constant} = {size};" for constant, size in constants.items()]
+    for place, argument in enumerate(_CALLS[name]):
+        kind = "wp::int64" if argument in _INTEGERS else ("bool" if argument in _TRUTHS else "real")
+        begin = f"({kind}*)p[{place}]"
+        offset = f"(wp::int64)i * {widths.get(argument, 1)}"
+        lines.append(f"{kind}* const {argument} = p[{place}] ? {begin} + {offset} : nullptr;")
+    body = getattr(sources, name).replace("LARGEST", repr(float(largest)))
+    return "\n".join(lines) + body
+
+
+def _launch(handle: int, name: str, given: list[Tensor | None], made: list[Tensor], length: int) -> None:
+    import warp as wp
+
+    tensors = [*given, *made]
+    places = [0 if x is None else x.data_ptr() for x in tensors]
+    device = made[0].device
+    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
+    wp.launch(
+        _built[handle][name],
+        dim=made[0].shape[0],
+        inputs=[_places().from_buffer_copy(struct.pack(f"{_MOST}Q", *places, *[0] * (_MOST - len(places)))), length],
+        device=wp.device_from_torch(device),
+        stream=stream,
+        block_dim=_BLOCK,
+    )
+
+
+_library = torch.library.Library("pwm_bench", "FRAGMENT")
+_library.define("env_kernel(int handle, str name, Tensor?[] given, Tensor(a!)[] made, int length) -> ()")
+_library.impl("env_kernel", _launch, "CompositeExplicitAutograd")

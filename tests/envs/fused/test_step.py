@@ -1,0 +1,195 @@
+"""Kernels against the task's functions in torch: values, gradients, resets, devices."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import pytest
+import torch
+
+from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.fused.generate import generate
+from pwm_bench.envs.fused.step import why_not
+from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks import load_task
+from pwm_bench.testing.toy import Aim, PointMass
+from tests.envs.fused.factories import Push, push_env
+from tests.rehearsal.mirror import DEVICE, rehearsal, to_cpu
+
+STEPS = 8
+
+
+def rollout(env, dtype=torch.float64):
+    """Everything that some steps give, and the gradient of a function of it."""
+    generator = torch.Generator().manual_seed(0)
+    env.state = State(*(x.detach().clone().requires_grad_() for x in (env.state.qpos, env.state.qvel)))
+    leaves = [env.state.qpos, env.state.qvel]
+    total, values = torch.zeros((), dtype=dtype, device=env.device), []
+    for _ in range(STEPS):
+        action = 1.3 * torch.randn(env.num_envs, env.action_dim, generator=generator, dtype=torch.float64)
+        leaves.append(action.to(env.device, dtype).requires_grad_())
+        step = env.step(leaves[-1])
+        weights = torch.linspace(-1.0, 1.0, step.obs.numel(), dtype=dtype).view(step.obs.shape).to(env.device)
+        rewards = torch.linspace(1.0, 2.0, env.num_envs, dtype=dtype).to(env.device)
+        total = total + (rewards * step.reward).sum()
+        total = total + (weights * step.final_obs).sum() + (weights.flip(0) * step.obs).sum()
+        flags = (step.terminated, step.truncated, step.invalid)
+        values += [step.reward, step.obs, step.final_obs, *flags, env.state.qpos, env.progress, env.invalid_count]
+    return to_cpu([x.detach() for x in values]), to_cpu(list(torch.autograd.grad(total, leaves)))
+
+
+@pytest.mark.parametrize("name", ["hopper", "ant"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_kernels_compute_what_the_functions_do(name, dtype):
+    task = load_task(name)
+    expected, slopes = rollout(push_env(task, fused=False, dtype=dtype), dtype)
+    found, gradient = rollout(push_env(task, fused=True, dtype=dtype), dtype)
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+    for ours, exact in zip((*found, *gradient), (*expected, *slopes), strict=True):
+        torch.testing.assert_close(ours, exact, rtol=tolerance, atol=tolerance)
+    assert found[5::9][2].tolist() == [False, True, False, False, False, False]
+    assert found[-1].tolist() == [1, 0]
+    assert sum(int(flag.sum()) for flag in (*found[3::9], *found[4::9])) > 6
+
+
+@pytest.mark.parametrize("name", ["ant"])
+def test_the_gradient_agrees_with_central_differences(name):
+    task = load_task(name)
+    generator = torch.Generator().manual_seed(1)
+    action = 0.5 * torch.rand(6, task.action_dim, generator=generator, dtype=torch.float64)
+    direction = torch.randn(action.shape, generator=generator, dtype=torch.float64)
+
+    def value(action):
+        env = push_env(task, fused=True, lost=-1)
+        steps = [env.step(action) for _ in range(3)]
+        return sum(step.reward.sum() + step.obs.sin().sum() for step in steps)
+
+    (gradient,) = torch.autograd.grad(value(leaf := action.clone().requires_grad_()), leaf)
+    size = 1e-6
+    with torch.no_grad():
+        difference = (value(action + size * direction) - value(action - size * direction)) / (2 * size)
+    torch.testing.assert_close((gradient * direction).sum(), difference, rtol=1e-6, atol=1e-8)
+
+
+def test_a_gradient_that_is_not_finite_concerns_its_world_alone():
+    env = push_env(load_task("hopper"), fused=True)
+    action = torch.zeros(6, 3, dtype=torch.float64, requires_grad=True)
+    env.step(action)
+    step = env.step(action)
+    factor = torch.ones(6, dtype=torch.float64)
+    factor[2] = torch.inf
+    (gradient,) = torch.autograd.grad((step.final_obs.sum(1) * factor).sum(), action)
+    assert not gradient[2].any()
+    assert (gradient[[0, 1, 3, 4, 5]] != 0.0).all()
+
+
+@pytest.mark.parametrize("name", envs.tasks())
+def test_every_task_can_be_followed(name):
+    """Following compares values and gradients with torch's, on other states."""
+    sources = generate(load_task(name))
+    assert sources.sizes.obs == load_task(name).observation_dim
+
+
+def test_the_same_on_a_gpu_in_four_launches():
+    task = load_task("hopper")
+    expected, slopes = rollout(push_env(task, fused=True))
+    with rehearsal() as seen:
+        found, gradient = rollout(push_env(task, fused=True, device=DEVICE))
+        counts = {}
+        for fused in (False, True):
+            env = push_env(task, fused=fused, device=DEVICE, lost=-1)
+            action = torch.zeros(6, 3, dtype=torch.float64).to(DEVICE).requires_grad_()
+            env.step(action)
+            env.detach()
+            with seen.watching():
+                step = env.step(action)
+                (step.reward.sum() + step.obs.sum()).backward()
+                counts[fused] = seen.launches.total()
+            kernels = seen.launches["env_kernel"]
+    for ours, exact in zip((*found, *gradient), (*expected, *slopes), strict=True):
+        torch.testing.assert_close(ours, exact, rtol=1e-12, atol=1e-12)
+    assert kernels == 4
+    assert counts == {False: 145, True: 27}  # 22 of them in the stand-in for the simulator and in the sums
+
+
+def test_the_warp_simulator_has_kernels_and_goes_on_to_the_same_bits():
+    env, other = (envs.make("hopper", num_envs=3, seed=s, episode_length=4, threads=1) for s in (1, 2))
+    assert env.fused
+    assert not envs.make("cartpole", "mujoco_c", num_envs=1).fused
+    actions = torch.rand(9, 3, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    for action in actions[:3]:
+        env.step(action)
+    other.reseed(1)
+    other.load_state_dict(env.state_dict())
+    for action in actions[3:]:
+        ours, theirs = env.step(action), other.step(action)
+        assert torch.equal(ours.obs, theirs.obs)
+        assert torch.equal(ours.reward, theirs.reward)
+
+
+class Mixed(PointMass):
+    def reward(self, observation, action):
+        return super().reward(observation, action) - action.mean()
+
+
+class Decides(PointMass):
+    def observation(self, state, action):
+        return torch.cat((state.qpos, state.qvel if state.qpos.sum() > 0 else -state.qvel), dim=1)
+
+
+class Unusual(PointMass):
+    def reward(self, observation, action):
+        return torch.erfinv(0.1 * observation).sum(1)
+
+
+class _Straight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.abs()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+class Straight(PointMass):
+    def reward(self, observation, action):
+        return _Straight.apply(observation).sum(1)
+
+
+class Detached(PointMass):
+    def reward(self, observation, action):
+        return (observation * observation.detach()).sum(1) + action.clamp(min=-0.5, max=0.5).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        (Mixed(), "reward: other values on other worlds"),
+        (Decides(), "_local_scalar_dense"),
+        (Unusual(), "erfinv"),
+        (Straight(), "reward: other values on other worlds"),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_what_cannot_be_followed_is_computed_by_torch(task, reason, caplog, monkeypatch):
+    assert reason in why_not(task)
+    with pytest.raises(UsageError, match=r"fused=True: task 'point_mass' cannot be followed \("):
+        push_env(task, fused=True)
+    monkeypatch.setattr(Push, "capabilities", dataclasses.replace(Push.capabilities, fuses_tasks=True))
+    with caplog.at_level(logging.INFO, "pwm_bench.envs"):
+        env = push_env(task, fused=None)
+    assert not env.fused
+    assert reason in caplog.text
+    env.task = PointMass()
+    assert env.fused
+
+
+@pytest.mark.parametrize("task", [Aim(), Detached()], ids=lambda x: type(x).__name__)
+def test_a_task_of_ones_own_is_followed(task):
+    expected, slopes = rollout(push_env(task, fused=False))
+    found, gradient = rollout(push_env(task, fused=True))
+    for ours, exact in zip((*found, *gradient), (*expected, *slopes), strict=True):
+        torch.testing.assert_close(ours, exact, rtol=1e-12, atol=1e-12)
