@@ -109,7 +109,8 @@ def _follow(function: Callable[..., Tensor], differentiable: bool, **arguments: 
         slopes = torch.linspace(-1.0, 1.0, expected.numel(), dtype=torch.float64).view(expected.shape)
         grads: tuple[Tensor | None, ...] = (None,) * len(leaves)
         if expected.requires_grad:
-            grads = torch.autograd.grad(expected, list(leaves.values()), slopes, allow_unused=True)
+            # Slopes given to `grad` itself would make torch import a computer algebra system, for a second.
+            grads = torch.autograd.grad((slopes * expected).sum(), list(leaves.values()), allow_unused=True)
         arrays["g"] = slopes.reshape(len(slopes), -1).numpy()
         for (name, value), grad in zip(arguments.items(), grads, strict=True):
             exact = torch.zeros_like(value) if grad is None else grad

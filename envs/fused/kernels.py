@@ -71,7 +71,7 @@ _built: list[dict[str, Any]] = []
 def _build(sources: Sources, dtype: torch.dtype, largest: float) -> int:
     """Makes the kernels known to Warp. Returns where `_built` has them."""
     texts = {name: _text(name, sources, dtype, largest) for name in _CALLS}
-    mark = hashlib.sha256("".join(texts.values()).encode()).hexdigest()[:12]
+    mark = hashlib.sha256("".join(texts.values()).encode()).hexdigest()[:16]
     _built.append({name: _kernel(f"{name}_{mark}", text, f"pwm_bench_fused_{mark}") for name, text in texts.items()})
     return len(_built) - 1
 

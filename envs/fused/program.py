@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +51,12 @@ _LOGICAL: dict[str, tuple[str, Callable[..., np.ndarray]]] = {
     "or": ("{0} || {1}", np.logical_or),
     "not": ("!{0}", np.logical_not),
 }
-_WHERE = ("({0} ? {1} : {2})", np.where)
-_OPERATIONS = {**_UNARY, **_BINARY, **_LOGICAL, "where": _WHERE}
+_OPERATIONS: dict[str, tuple[str, Callable[..., Any]]] = {
+    **_UNARY,
+    **_BINARY,
+    **_LOGICAL,
+    "where": ("({0} ? {1} : {2})", np.where),
+}
 
 
 class Program:

@@ -43,6 +43,8 @@ def _generated(task: Task) -> Sources | str:
             _known[task] = generate(task)
         except UnsupportedError as reason:
             _known[task] = str(reason)
+        except Exception as error:  # whatever a user's function makes of one world, in double precision, on a CPU
+            _known[task] = f"{type(error).__name__}: {error}"
     return _known[task]
 
 

@@ -52,6 +52,11 @@ class _Tracer(TorchDispatchMode):
         self.program = program
         self.known: dict[int, tuple[Tensor, np.ndarray]] = {}  # tensors are kept, so that none has another's id
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Says no: torch would import its compiler, which takes seconds, only to keep it away from here."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.removeprefix("aten::")
         out = func(*args, **(kwargs or {}))

@@ -144,6 +144,13 @@ class Unusual(PointMass):
         return torch.erfinv(0.1 * observation).sum(1)
 
 
+class Picky(PointMass):
+    def observation(self, state, action):
+        if state.qpos.shape[0] == 1:
+            raise ValueError("one world is none")
+        return super().observation(state, action)
+
+
 class _Straight(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
@@ -170,6 +177,7 @@ class Detached(PointMass):
         (Mixed(), "reward: other values on other worlds"),
         (Decides(), "_local_scalar_dense"),
         (Unusual(), "erfinv"),
+        (Picky(), "ValueError: one world is none"),
         (Straight(), "reward: other values on other worlds"),
     ],
     ids=lambda x: type(x).__name__,
