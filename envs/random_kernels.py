@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pwm_bench.envs.random import GOLDEN, MIX, PER_FOLD
+
 __all__: list[str] = []
 
 
@@ -27,10 +29,7 @@ def _kernels(dtype: torch.dtype) -> _Kernels:
 
     start_warp()
     real = {torch.float32: wp.float32, torch.float64: wp.float64}[dtype]
-    golden, step, offset = (
-        wp.constant(wp.uint64(x)) for x in (0x9E3779B97F4A7C15, 0xD1342543DE82EF95, 0x632BE59BD9B4E019)
-    )
-    mix_a, mix_b = wp.constant(wp.uint64(0xBF58476D1CE4E5B9)), wp.constant(wp.uint64(0x94D049BB133111EB))
+    golden, step, offset, mix_a, mix_b = (wp.constant(wp.uint64(x)) for x in (GOLDEN, *PER_FOLD, *MIX))
 
     @wp.func
     def mixed(value: wp.uint64) -> wp.uint64:

@@ -95,10 +95,10 @@ CASES: dict[str, Callable[[], Case]] = {
 }
 
 LAUNCHES: dict[str, dict[str, int]] = {
-    "shac, ant": {"update": 15876, "horizon": 405, "critic_iterations": 176},
-    "ppo, ant": {"update": 10409, "horizon": 189, "epochs": 842},
-    "sac, hopper": {"update": 16671, "horizon": 2082},
-    "pwm, ant": {"update": 17789, "world_model_updates": 463, "critic_iterations": 195},
+    "shac, ant": {"update": 6299, "horizon": 105, "critic_iterations": 176},
+    "ppo, ant": {"update": 5417, "horizon": 33, "epochs": 842},
+    "sac, hopper": {"update": 16287, "horizon": 2034},
+    "pwm, ant": {"update": 15293, "world_model_updates": 463, "critic_iterations": 195},
     "extraction, 30 tasks": {"update": 3331, "horizon": 99, "critic_iterations": 199},
 }
 """Kernels of an update, and how many more there are with one more of these steps."""
