@@ -48,6 +48,7 @@ class Learner(OffPolicyLearner):
         self._max_norm_actor, self._max_norm_critic = (torch.inf if x is None else x for x in norms)
         stream = MemberStream(seeds, env.device, name="sac initial weights")
         self.networks = networks = ActorCritic(env.observation_dim, env.action_dim, config, stream)
+        self._target_params = list(networks.target.parameters())
         self._actor_optimiser, self._critic_optimiser, self._temperature_optimiser = (
             PopulationAdam(params, rate, members=members)
             for params, rate in (
@@ -125,7 +126,7 @@ class Learner(OffPolicyLearner):
         temperature = networks.log_alpha.detach().exp().squeeze(1)
         self._actor_optimiser.step(alive)
         self._temperature_optimiser.step(alive)
-        polyak_update(networks.target.parameters(), networks.critic.parameters(), self.config.tau, alive)
+        polyak_update(self._target_params, self._critic_optimiser.params, self.config.tau, alive)
         actor, _, entropy = losses.detach()
         return torch.stack((critic.detach(), value.detach(), critic_norm, actor, entropy, actor_norm, temperature))
 

@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from pwm_bench import envs, registry
+from pwm_bench.envs.suites import catalogue
 from pwm_bench.runs import progress
 from pwm_bench.studies import locomotion as studies
 from pwm_bench.sweep.executors import local
@@ -57,6 +58,15 @@ def bfloat16_products(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     why_plain.cache_clear()
     yield request.param
     why_plain.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def short_episodes() -> Iterator[None]:
+    """Episodes of the suites' tasks are a tenth and a quarter as long in this process: tests play dozens of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "_DMC_LENGTH", 50)
+        patch.setattr(catalogue, "_META_WORLD_LENGTH", 25)
+        yield
 
 
 @pytest.fixture

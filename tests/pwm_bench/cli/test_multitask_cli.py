@@ -15,6 +15,8 @@ from pwm_bench.world_model.multitask.files import read_config
 from tests.pwm_bench.cli.test_main import refused
 from tests.pwm_bench.world_model.multitask.datasets import REAL_TASKS, write_linear_data
 
+pytestmark = pytest.mark.usefixtures("short_episodes")
+
 TINY = ("latent_dim=16", "encoder_hidden=[16]", "hidden=[24,24]", "num_q=2", "task_dim=4")
 
 

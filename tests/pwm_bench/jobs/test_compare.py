@@ -19,6 +19,8 @@ from pwm_bench.store.verify import verify
 from tests.pwm_bench.jobs.multitask import PLANNER, TASKS, evaluation, extraction, make_place
 from tests.pwm_bench.runs.kills import check_kills, numbers
 
+pytestmark = pytest.mark.usefixtures("short_episodes")
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):

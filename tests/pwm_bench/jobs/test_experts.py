@@ -27,6 +27,8 @@ from tests.pwm_bench.jobs.multitask import TASKS, cloning, common, extraction, m
 from tests.pwm_bench.runs.kills import check_kills, numbers
 from tests.pwm_bench.world_model.multitask.datasets import REAL_TASKS, write_linear_data
 
+pytestmark = pytest.mark.usefixtures("short_episodes")
+
 SPECS = {"extract": extraction, "clone": cloning}
 both = pytest.mark.parametrize("make", SPECS.values(), ids=SPECS)
 

@@ -110,6 +110,7 @@ def test_published_suites_need_data_and_a_model(name, tmp_path) -> None:
         load_multitask(name, data=tmp_path, model=tmp_path / "released.pt")
 
 
+@pytest.mark.usefixtures("short_episodes")
 def test_from_nothing_to_a_table_and_then_nothing_to_do(tmp_path, monkeypatch) -> None:
     pytest.importorskip("metaworld")
     monkeypatch.setattr(multitask, "MULTITASK", {"tiny": TINY})
