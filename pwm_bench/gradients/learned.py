@@ -55,8 +55,8 @@ class TrainedModel:
         model = copy.deepcopy(self.model).to(device)
         for module in model.modules():  # the running statistics stay in float64
             if not isinstance(module, RunningNorm):
-                for p in module.parameters(recurse=False):
-                    p.data = p.data.to(dtype)
+                for name, p in list(module.named_parameters(recurse=False)):
+                    setattr(module, name, nn.Parameter(p.detach().to(dtype), requires_grad=False))
                 for name, buffer in module.named_buffers(recurse=False):
                     if buffer.is_floating_point():
                         setattr(module, name, buffer.to(dtype))

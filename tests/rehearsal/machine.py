@@ -33,7 +33,7 @@ def machine(*, graphs: bool = False) -> Iterator[Rehearsal]:
     construct = SimulatorWarp.__init__
 
     def choose_device(name: Any = None, *simulators: str) -> tuple[torch.device, str]:
-        return (DEVICE, "") if name in (None, "auto", DEVICE) else choose(name, *simulators)
+        return (DEVICE, "") if str(name) in ("None", "auto", str(DEVICE)) else choose(name, *simulators)
 
     def device_from_torch(device: torch.device) -> Any:
         return known(torch.device("cpu") if device == DEVICE else device)

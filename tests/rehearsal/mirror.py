@@ -94,6 +94,7 @@ class Rehearsal:
     """What is seen of the device.
 
     Attributes:
+        operations: all that the device has carried out.
         watched: refuse what makes the host wait.
         launches: kernels by operation.
         copies: copies between host and device by operation.
@@ -101,6 +102,7 @@ class Rehearsal:
         tape: where operations are recorded, during a capture.
     """
 
+    operations: int = 0
     watched: bool = False
     launches: Counter[str] = field(default_factory=Counter)
     copies: Counter[str] = field(default_factory=Counter)
@@ -306,6 +308,7 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     inside = isinstance(args[0], MirrorTensor) if name == "copy_" else made_here or (bool(mirrors) and not leaves)
     if not inside:
         return out
+    _seen.operations += 1
     if _seen.watched:
         _count(name, args, flat, out)
     return _wrapped(out, {id(x.held): x for x in mirrors})
