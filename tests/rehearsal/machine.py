@@ -43,7 +43,9 @@ def machine(*, graphs: bool = False) -> Iterator[Rehearsal]:
     ) -> None:
         mirrored = devices.resolve_device(device) == DEVICE
         construct(self, *args, device=device, coalesced=True if mirrored else coalesced, **options)
-        self._single_slot = to_cpu(self._single_slot)
+        if mirrored:  # the kernels run on the CPU, with memory of their own there
+            kernels = vars(self._kernels)
+            kernels.update({name: to_cpu(value) for name, value in kernels.items()}, _device=torch.device("cpu"))
 
     with (
         rehearsal() as seen,
@@ -52,19 +54,20 @@ def machine(*, graphs: bool = False) -> Iterator[Rehearsal]:
         mock.patch.object(SimulatorWarp, "__init__", functools.wraps(construct)(init)),
         mock.patch.object(SimulatorWarp, "_run_forward", _launched(SimulatorWarp._run_forward)),
         mock.patch.object(SimulatorWarp, "_run_adjoint", _launched(SimulatorWarp._run_adjoint)),
+        mock.patch.object(SimulatorWarp, "_new_trajectory", _launched(SimulatorWarp._new_trajectory, launches=0)),
         mock.patch.object(graphed.Graphed.__init__, "__kwdefaults__", {"warm_up": 1}),
         mock.patch.dict(graphed.GRAPHS, {DEVICE.type: lambda device: RecordedGraph} if graphs else {}),
     ):
         yield seen
 
 
-def _launched(method: Any) -> Any:
-    """A method that launches one kernel: on the device if the tensors are there."""
+def _launched(method: Any, *, launches: int = 1) -> Any:
+    """A method that launches one kernel, or only takes memory: on the device if the simulator is there."""
 
     @functools.wraps(method)
     def launch(self: SimulatorWarp, *tensors: Any) -> Any:
         if self.device != DEVICE:
             return method(self, *tensors)
-        return on_device(functools.partial(method, self), *tensors)
+        return on_device(functools.partial(method, self), *tensors, launches=launches)
 
     return launch

@@ -158,10 +158,11 @@ def to_cpu(value: Any) -> Any:
     return tree_map(lambda x: x.held if isinstance(x, MirrorTensor) else x, value)
 
 
-def on_device(kernel: Any, *arguments: Any) -> Any:
-    """Launches one kernel that torch does not know: a function of CPU tensors that gives tensors, on the device."""
+def on_device(kernel: Any, *arguments: Any, launches: int = 1) -> Any:
+    """Carries out on the device what torch does not know: a function of CPU tensors that gives tensors."""
     if _seen.watched:
-        _seen.launches["kernel"] += 1
+        _seen.launches["kernel"] += launches
+    _seen.operations += 1
     made: list[torch.Tensor] = []
     real = _unwrapped(arguments, made)
     if any(type(x) is not MirrorTensor for x in made):
