@@ -22,7 +22,7 @@ def cartpole_spec() -> RunSpec:
         simulator="warp",
         algorithm="ppo",
         overrides={"num_envs": 8},
-        env_steps=6000,
+        env_steps=12_000,
         seeds=(0, 1),
         evaluations=4,
         evaluation_episodes=2,
@@ -52,7 +52,7 @@ def wait_for_training(process, env_steps: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "make_spec", [lambda: toy_spec(env_steps=2000, overrides={"nap": 0.02}), cartpole_spec], ids=["toy", "cartpole"]
+    "make_spec", [lambda: toy_spec(env_steps=2000, overrides={"nap": 0.03}), cartpole_spec], ids=["toy", "cartpole"]
 )
 def test_killed_again_and_again_it_ends_with_the_same_numbers(start, tmp_path, make_spec):
     spec = make_spec()
@@ -61,7 +61,7 @@ def test_killed_again_and_again_it_ends_with_the_same_numbers(start, tmp_path, m
         folder.mkdir(parents=True)
     finish(start, spec, undisturbed)
     directory = Results(root).run(spec.study, spec.id)
-    for fraction in (0.0, 0.3, 0.6):
+    for fraction in (0.0, 0.2, 0.4):  # far from the end, which comes soon on a fast machine
         process = begin(start, spec, root)
         wait_for_training(process, int(fraction * spec.env_steps))
         process.kill()
