@@ -67,8 +67,6 @@ class Sources:
 class _Piece:
     """A function of a task, followed: its values and, if it has one, its gradient for given slopes ``g``."""
 
-    function: Callable[..., Tensor]
-    sizes: dict[str, int]
     program: Program
     outputs: list[int]
     adjoints: dict[str, list[int]]
@@ -115,7 +113,7 @@ def _follow(function: Callable[..., Tensor], differentiable: bool, **arguments: 
         for (name, value), grad in zip(arguments.items(), grads, strict=True):
             exact = torch.zeros_like(value) if grad is None else grad
             _agree(function, program.evaluate(adjoints[name], **arrays), exact)
-    return _Piece(function, {name: value.shape[1] for name, value in arguments.items()}, program, outputs, adjoints)
+    return _Piece(program, outputs, adjoints)
 
 
 def _agree(function: Callable[..., Tensor], found: np.ndarray, expected: Tensor) -> None:

@@ -48,9 +48,13 @@ class Kernels:
         """Loads the kernels, compiling them if the cache has none."""
         import warp as wp
 
-        module = _built[self._handle]["after"].module
-        with alone(Path(wp.config.kernel_cache_dir or "") / f"{module.name}.lock"):
-            wp.load_module(module, device=wp.device_from_torch(device))
+        with alone(Path(wp.config.kernel_cache_dir or "") / f"{self.module.name}.lock"):
+            wp.load_module(self.module, device=wp.device_from_torch(device))
+
+    @property
+    def module(self) -> Any:
+        """Warp's module, with all four."""
+        return _built[self._handle]["after"].module
 
     def launch(self, name: str, given: Sequence[Tensor | None], made: Sequence[Tensor], length: int = 0) -> None:
         """Runs a kernel, one of ``"before"``, ``"before_back"``, ``"after"``, ``"after_back"``.

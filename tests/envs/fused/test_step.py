@@ -7,10 +7,12 @@ import logging
 
 import pytest
 import torch
+import warp
 
 from pwm_bench import envs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.fused.generate import generate
+from pwm_bench.envs.fused.kernels import Kernels
 from pwm_bench.envs.fused.step import why_not
 from pwm_bench.envs.simulator import State
 from pwm_bench.envs.tasks import load_task
@@ -112,6 +114,13 @@ def test_the_same_on_a_gpu_in_four_launches():
         torch.testing.assert_close(ours, exact, rtol=1e-12, atol=1e-12)
     assert kernels == 4
     assert counts == {False: 99, True: 27}  # 22 of them in the stand-in for the simulator and in the sums
+
+
+@pytest.mark.slow
+def test_the_kernels_compile_for_a_gpu(tmp_path):
+    kernels = Kernels(generate(load_task("ant")), torch.float32, 1e6)
+    warp.compile_aot_module(kernels.module, arch=90, module_dir=tmp_path)
+    assert len(list(tmp_path.glob("*.cubin"))) == 1
 
 
 def test_the_warp_simulator_has_kernels_and_goes_on_to_the_same_bits():
