@@ -1,83 +1,164 @@
-"""Newton's Featherstone solver on the same ant, when Newton is installed (``tox -e peers``)."""
+"""``pwm-bench bench peers``: others' simulators and learners on our tasks, in one run with ours, on one CPU thread.
+
+What is not installed is named, not failed: ``tox run -e peers`` installs all of it.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import warp as wp
+from pwm_bench.bench.ledger import Ledger, Value, as_table
+from pwm_bench.bench.timing import interleaved, machine_line, median_seconds
+from pwm_bench.cli.showing import terminal
+from pwm_bench.learning.threads import one_thread
 
-from pwm_bench.bench.workloads import start_states
+__all__ = ["main"]
 
-__all__ = ["newton_gradient", "newton_version"]
-
-
-def newton_version() -> str | None:
-    """Version of the installed Newton, or None."""
-    if importlib.util.find_spec("newton") is None:
-        return None
-    import newton
-
-    return newton.__version__
+_WORLDS = 64
+_TIMED: dict[str, Any] = {"clock": "processor", "pick": min}
 
 
-def newton_gradient(
-    task: str, worlds: int, horizon: int, substeps: int, timestep: float, *, mass_matrix_interval: int
-) -> Callable[[], np.ndarray]:
-    """Forward and backward through Newton's SolverFeatherstone by Warp's tape, on the CPU.
+def main(*, quick: bool = False, output: Path | None = None) -> None:
+    """Prints environment steps per processor second of simulators and of learners.
 
     Args:
-        task: whose MJCF is loaded.
-        worlds: copies of it.
-        horizon: control steps.
-        substeps: substeps of each.
-        timestep: of a substep [s].
-        mass_matrix_interval: substeps for which the mass matrix is held (1: as shipped).
-
-    Returns:
-        a function that runs both passes and returns the gradient by the joint forces, shape
-        ``(horizon, worlds x joint coordinates)``.
+        quick: shorter rollouts, fewer repetitions, and no MJX, which compiles.
+        output: file for the rows.
     """
-    import newton
+    console, ledger = terminal(), Ledger(output)
+    console.print(f"{machine_line()}\n", highlight=False)
+    with one_thread():
+        for title, table, measures in (
+            (f"Simulators, {_WORLDS} worlds", "simulators", (_against_newton, _against_mujoco, _against_mjx)),
+            (f"Learners on hopper in Warp, {_WORLDS} worlds", "learners", (_ours, _stable_baselines3)),
+        ):
+            for measured in measures:
+                with console.status(measured.__name__.strip("_")):
+                    for row in measured(quick):
+                        ledger.add(table, **row)
+            console.print(as_table(f"{title}; processor seconds", ledger.tables()[table]))
 
-    single = newton.ModelBuilder()
-    single.default_shape_cfg.ke, single.default_shape_cfg.kd = 4e4, 1e4
-    single.default_shape_cfg.kf, single.default_shape_cfg.mu = 3e3, 0.75
-    single.add_mjcf(
-        resources.files("pwm_bench.envs.assets").joinpath(f"{task}.xml").read_text(), enable_self_collisions=False
-    )
-    builder = newton.ModelBuilder()
-    builder.replicate(single, worlds)
-    builder.add_ground_plane()
-    with wp.ScopedDevice("cpu"):
-        model = builder.finalize(requires_grad=True)
-        solver = newton.solvers.SolverFeatherstone(model, update_mass_matrix_interval=mass_matrix_interval)
-        states = [model.state(requires_grad=True) for _ in range(horizon * substeps + 1)]
-        controls = [model.control() for _ in range(horizon)]
-        start = start_states(task, worlds)
-        quaternion = start.qpos[:, [4, 5, 6, 3]]  # Newton stores x y z w
-        joint_q = np.concatenate([start.qpos[:, :3].numpy(), quaternion.numpy(), start.qpos[:, 7:].numpy()], axis=1)
-        states[0].joint_q.assign(joint_q.reshape(-1).astype(np.float32))
-        rng = np.random.default_rng(1)
-        for control in controls:
-            force = rng.uniform(-1.0, 1.0, (worlds, model.joint_dof_count // worlds)) * 200.0
-            force[:, :6] = 0.0
-            control.joint_f = wp.array(force.reshape(-1), dtype=float, requires_grad=True)
 
-    def run() -> np.ndarray:
-        with wp.ScopedDevice("cpu"):
-            tape = wp.Tape()
-            with tape:
-                for n in range(horizon * substeps):
-                    if n % substeps == 0:
-                        contacts = model.collide(states[n])
-                    solver.step(states[n], states[n + 1], controls[n // substeps], contacts, timestep)
-            states[-1].joint_q.grad.fill_(1.0)
-            tape.backward()
-            grad = np.stack([control.joint_f.grad.numpy() for control in controls])
-            tape.zero()
-        return grad
+def _lacking(package: str, what: str) -> list[dict[str, Value]] | None:
+    """A row that names what is not installed; None where it is."""
+    if importlib.util.find_spec(package) is not None:
+        return None
+    return [{"what": f"{what}: not installed (tox run -e peers)"}]
 
-    return run
+
+def _compared(task: str, kind: str, env_steps: int, works: dict[str, Callable[[], object]], quick: bool) -> Any:
+    """A row for each workload, ours first."""
+    seconds = interleaved(works, repeats=1 if quick else 3, at_least=0.0, **_TIMED)
+    ours = next(iter(seconds.values()))
+    return [
+        {"what": name, "task": task, "pass": kind, "env steps/s": env_steps / value, "ours is faster by": value / ours}
+        for name, value in seconds.items()
+    ]
+
+
+def _against_newton(quick: bool) -> list[dict[str, Value]]:
+    """Ant forward and backward with 16 substeps a control step, beside Newton's Featherstone solver."""
+    from pwm_bench.bench.newton import newton_gradient
+    from pwm_bench.bench.workloads import make_rollout
+
+    if lacking := _lacking("newton", "Newton"):
+        return lacking
+    horizon = 2 if quick else 16
+    own = make_rollout("ant", "warp", _WORLDS, horizon, threads=1)
+    own.check()
+    works: dict[str, Callable[[], object]] = {"Warp simulator": own.gradient}
+    for interval, how in ((1, "as shipped"), (16, "mass matrix held")):
+        works[f"Newton {version('newton')} Featherstone, {how}"] = newton_gradient(
+            "ant", _WORLDS, horizon, 16, own.simulator.timestep, mass_matrix_interval=interval
+        )
+    return _compared("ant", "forward + backward", own.env_steps, works, quick)
+
+
+def _against_mujoco(quick: bool) -> list[dict[str, Value]]:
+    """Hopper and ant forward, beside MuJoCo C with the same model and timestep."""
+    from pwm_bench.bench.workloads import make_rollout, mujoco_rollout
+
+    rows: list[dict[str, Value]] = []
+    for task in ("hopper", "ant"):
+        own = make_rollout(task, "warp", _WORLDS, 4 if quick else 16, threads=1)
+        own.check()
+        steps = own.env_steps // _WORLDS * own.simulator.substeps
+        peer = mujoco_rollout(task, _WORLDS, steps, own.simulator.timestep)
+        works: dict[str, Callable[[], object]] = {"Warp simulator": own.forward, f"MuJoCo C {version('mujoco')}": peer}
+        rows += _compared(task, "forward", own.env_steps, works, quick)
+    return rows
+
+
+def _against_mjx(quick: bool) -> list[dict[str, Value]]:
+    """Hopper forward in our MJX simulator, beside `mjx.step` as shipped with the same model and timestep."""
+    if quick:
+        return []
+    from pwm_bench.bench.workloads import make_rollout, shipped_mjx_rollout
+
+    own = make_rollout("hopper", "mjx", _WORLDS, 16)
+    own.check()
+    works: dict[str, Callable[[], object]] = {
+        "MJX simulator": own.forward,
+        f"mjx.step {version('mujoco-mjx')} as shipped": shipped_mjx_rollout(own),
+    }
+    return _compared("hopper", "forward", own.env_steps, works, quick)
+
+
+def _ours(quick: bool) -> list[dict[str, Value]]:
+    """Our PPO and SAC at their recipes."""
+    from pwm_bench.bench.learners import make_learner, population_row
+
+    rows: list[dict[str, Value]] = []
+    for algorithm in ("ppo", "sac"):
+        learner = make_learner(algorithm, 1, "cpu")
+        row = population_row(algorithm, learner, 1, repeats=1 if quick else 3, at_least=0.0, clock="processor")
+        rows.append({"what": f"{algorithm.upper()}, ours", "env steps/s": row["env steps/s"]})
+    return rows
+
+
+def _stable_baselines3(quick: bool) -> list[dict[str, Value]]:
+    """Stable-Baselines3's PPO and SAC on the same worlds through the bridge, with our recipes' batches and networks."""
+    if lacking := _lacking("stable_baselines3", "Stable-Baselines3"):
+        return lacking
+    import stable_baselines3 as sb3
+
+    from pwm_bench.envs.bridges.stable_baselines3 import Sb3VecEnv
+    from pwm_bench.envs.vector_env import GymVectorEnv
+    from pwm_bench.registry import learner_package
+
+    rows: list[dict[str, Value]] = []
+    for name in ("ppo", "sac"):
+        recipe: Any = learner_package(name).recipe("hopper", "warp")
+        networks = {
+            "net_arch": {"pi": list(recipe.hidden_actor), "vf" if name == "ppo" else "qf": list(recipe.hidden_critic)}
+        }
+        env = Sb3VecEnv(GymVectorEnv("hopper", num_envs=_WORLDS, threads=1))
+        agent: Any
+        if name == "ppo":
+            steps = _WORLDS * recipe.horizon
+            agent = sb3.PPO(
+                "MlpPolicy", env, n_steps=recipe.horizon, batch_size=steps // recipe.minibatches,
+                n_epochs=recipe.epochs, policy_kwargs=networks, device="cpu",
+            )  # fmt: skip
+        else:
+            steps = _WORLDS * (2 if quick else recipe.horizon)
+            agent = sb3.SAC(
+                "MlpPolicy", env, batch_size=recipe.batch_size, gradient_steps=recipe.updates_per_step, train_freq=1,
+                learning_starts=0, policy_kwargs=networks, buffer_size=100_000, device="cpu",
+            )  # fmt: skip
+
+        def train(agent: Any = agent, steps: int = steps) -> None:
+            agent.learn(steps, reset_num_timesteps=False)
+
+        seconds = median_seconds(train, repeats=1 if quick else 3, at_least=0.0, clock="processor")
+        rows.append(
+            {
+                "what": f"{name.upper()}, Stable-Baselines3 {version('stable-baselines3')}",
+                "env steps/s": steps / seconds,
+            }
+        )
+    return rows

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from pwm_bench import envs
 from pwm_bench.bench import kernels
-from pwm_bench.bench.peers import newton_gradient, newton_version
 from pwm_bench.bench.timing import interleaved, machine_line, median_seconds
 from pwm_bench.bench.workloads import Rollout, make_rollout, mujoco_rollout
 from pwm_bench.cli.showing import terminal
@@ -36,7 +35,7 @@ def main(*, quick: bool = False) -> None:
     console.print(f"{machine_line(str(gpu))}\n", highlight=False)
     console.print(_exactness(), _speed(console, devices, quick))
     if gpu.type == "cpu":
-        console.print(kernels.table(console, quick=quick), _against_mujoco(), _against_newton(quick))
+        console.print(kernels.table(console, quick=quick), _against_mujoco())
 
 
 def _exactness() -> Table:
@@ -135,33 +134,4 @@ def _against_mujoco() -> Table:
             f"{substeps / seconds['mujoco']:,.0f}",
             f"{seconds['mujoco'] / seconds['warp']:.1f}",
         )
-    return table
-
-
-def _against_newton(quick: bool) -> Table:
-    version = newton_version()
-    title = "Ant, 64 worlds, 16 substeps, forward + backward, one CPU thread, float32"
-    table = Table(title=title, title_justify="left")
-    table.add_column("simulator")
-    table.add_column("env-steps/s", justify="right")
-    table.add_column("Warp simulator is faster by", justify="right")
-    if version is None:
-        table.add_row("Newton is not installed: tox -e peers installs it and runs this comparison", "", "")
-        return table
-    horizon = 4 if quick else _HORIZON
-    own = make_rollout("ant", "warp", 64, horizon, threads=1)
-    own.check()
-    timestep = own.simulator.timestep
-    works = {
-        "Warp simulator": own.gradient,
-        f"Newton {version} SolverFeatherstone, as shipped": newton_gradient(
-            "ant", 64, horizon, 16, timestep, mass_matrix_interval=1
-        ),
-        f"Newton {version} SolverFeatherstone, mass matrix held": newton_gradient(
-            "ant", 64, horizon, 16, timestep, mass_matrix_interval=16
-        ),
-    }
-    seconds = interleaved(works, repeats=3)
-    for name, value in seconds.items():
-        table.add_row(name, f"{own.env_steps / value:,.0f}", f"{value / seconds['Warp simulator']:.0f}x")
     return table

@@ -17,7 +17,7 @@ from pwm_bench.envs.simulator import Simulator, State
 from pwm_bench.envs.tasks import load_task
 from pwm_bench.learning.graphed import graphs_of
 
-__all__ = ["Rollout", "make_rollout", "mujoco_rollout", "start_states", "updater"]
+__all__ = ["Rollout", "make_rollout", "mujoco_rollout", "shipped_mjx_rollout", "start_states", "updater"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +132,32 @@ def mujoco_rollout(task: str, worlds: int, steps: int, timestep: float) -> Calla
             model, data, initial, control, control_spec=int(mujoco.mjtState.mjSTATE_CTRL)
         )
         return states
+
+    return run
+
+
+def shipped_mjx_rollout(own: Rollout) -> Callable[[], object]:
+    """`mjx.step` as MuJoCo ships it, under the controls of a rollout, with its model, timestep and substeps."""
+    from mujoco import mjx
+
+    from pwm_bench.envs.mjx.runtime import jax, precision
+
+    numpy = jax.numpy
+    with precision(torch.float32):
+        model = mjx.put_model(own.simulator.model)
+        data = jax.vmap(lambda q, v: mjx.make_data(model).replace(qpos=q, qvel=v))(
+            *(numpy.asarray(x.numpy()) for x in (own.start.qpos, own.start.qvel))
+        )
+        controls = numpy.asarray(own.ctrl.numpy())
+
+        def control_step(data: Any, control: Any) -> tuple[Any, None]:
+            data = data.replace(ctrl=control)
+            return jax.lax.fori_loop(0, own.simulator.substeps, lambda _, d: mjx.step(model, d), data), None
+
+        rollout = jax.jit(jax.vmap(lambda d, u: jax.lax.scan(control_step, d, u)[0], in_axes=(0, 1)))
+
+    def run() -> object:
+        with precision(torch.float32):
+            return jax.block_until_ready(rollout(data, controls).qpos)
 
     return run

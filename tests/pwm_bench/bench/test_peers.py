@@ -1,0 +1,32 @@
+"""`pwm-bench bench peers` measures what is installed, and names what is not."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from pwm_bench.bench import peers
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert peers._against_newton(True) == [{"what": "Newton: not installed (tox run -e peers)"}]
+    assert peers._stable_baselines3(True) == [{"what": "Stable-Baselines3: not installed (tox run -e peers)"}]
+
+
+def test_mujoco_beside_ours() -> None:
+    rows = peers._against_mujoco(True)
+    assert [(row["task"], row["pass"]) for row in rows] == [
+        (task, "forward") for task in ("hopper", "hopper", "ant", "ant")
+    ]
+    assert rows[0]["ours is faster by"] == 1.0
+    for row in rows:
+        assert float(row["env steps/s"]) > 0.0
+
+
+def test_learners_of_stable_baselines3_train_on_our_worlds() -> None:
+    pytest.importorskip("stable_baselines3")
+    rows = peers._stable_baselines3(True)
+    assert [str(row["what"]).partition(",")[0] for row in rows] == ["PPO", "SAC"]
+    assert all(float(row["env steps/s"]) > 0.0 for row in rows)
