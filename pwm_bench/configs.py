@@ -14,10 +14,21 @@ from pwm_bench.envs.errors import UsageError, unknown
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["coerce", "from_json", "nested", "override", "parse_assignment", "parse_grid", "to_json"]
+__all__ = [
+    "LARGEST",
+    "check_size",
+    "coerce",
+    "from_json",
+    "nested",
+    "override",
+    "parse_assignment",
+    "parse_grid",
+    "to_json",
+]
 
 T = TypeVar("T", bound="DataclassInstance")
-_LARGEST = 1e300  # what is larger becomes infinite in the next product
+LARGEST = 1e12
+"""Size beyond which no setting means anything; a product of three such numbers is still a float32."""
 
 
 def to_json(config: Any) -> dict[str, Any]:
@@ -166,11 +177,11 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
             return value
     elif hint is int:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1:
+            check_size(value, where)
             return int(value)
     elif hint is float:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            if not -_LARGEST <= value <= _LARGEST:  # nor for NaN
-                raise UsageError(f"{where}={_show(value)}: must be a finite number")
+            check_size(value, where)
             return float(value)
     elif hint is str:
         if isinstance(value, str):
@@ -188,6 +199,20 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
         if isinstance(value, Mapping):
             return from_json(hint, value, where=where)
     raise UsageError(f"{where}={_show(value)}: must be {_describe(hint)}")
+
+
+def check_size(value: float, where: str) -> None:
+    """Makes sure that a number is one that can be computed with.
+
+    Args:
+        value: the number.
+        where: how errors call it.
+
+    Raises:
+        UsageError: it is NaN, infinite, or larger than `LARGEST` on either side of zero.
+    """
+    if not -LARGEST <= value <= LARGEST:  # nor for NaN
+        raise UsageError(f"{where}={_show(value)}: must be a finite number between -{LARGEST:g} and {LARGEST:g}")
 
 
 def _show(value: Any) -> str:

@@ -5,6 +5,7 @@ Nothing heavy is imported here or by the modules of `cli.commands` before a comm
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import signal
 import sys
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 import tyro
 
 import pwm_bench
+from pwm_bench import configs
 from pwm_bench.cli.commands.bench import Bench
 from pwm_bench.cli.commands.clone import Clone
 from pwm_bench.cli.commands.collect import Collect
@@ -73,8 +75,9 @@ _DESCRIPTION = (
 
 
 class Command(Protocol):
-    """A parsed command. It may say two things of itself, as class attributes that are False unless set:
+    """A parsed command. It may say three things of itself, as class attributes:
 
+    ``may_be_negative``: names of options whose numbers are no amounts, such as scores; none unless set.
     ``leaves_files``: what it makes is on the disk, so it goes on where nobody can read what it prints.
     ``stops_in_order``: it looks at `runs.stop.stop_request` and saves before it stops; others are left at once.
     """
@@ -126,6 +129,21 @@ def _overview() -> dict[str, Callable[..., Any]]:
     }
 
 
+def _check_numbers(command: Command) -> None:
+    """Makes sure that all numbers that were given can be computed with, and are what there can be so many of.
+
+    Raises:
+        UsageError: one is infinite, NaN, too large, or below zero where that means nothing.
+    """
+    for field in dataclasses.fields(command):  # type: ignore[arg-type]
+        given, option = getattr(command, field.name), f"--{field.name.replace('_', '-')}"
+        for value in given if isinstance(given, tuple) else (given,):
+            if isinstance(value, (int, float)):
+                configs.check_size(value, option)
+                if value < 0 and field.name not in getattr(command, "may_be_negative", ()):
+                    raise UsageError(f"{option}={value}: must not be negative")
+
+
 def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
     if arguments == ["--version"]:
         print(f"pwm-bench {pwm_bench.__version__}")
@@ -146,6 +164,7 @@ def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
     output.needed = not getattr(command, "leaves_files", False)
     with stop_request(at_once=not getattr(command, "stops_in_order", False)) as stop:
         try:
+            _check_numbers(command)
             code = command()
             output.flush()
             return code

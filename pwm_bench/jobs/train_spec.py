@@ -95,6 +95,7 @@ class RunSpec(Spec):
                 object.__setattr__(self, name, value)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UsageError(f"{name}={value}: must be a whole number of at least {least}")
+            configs.check_size(value, name)
         for name in self.inputs:
             if name.partition(".")[0] != "tuning":
                 raise unknown("input", name, ("tuning",))
@@ -107,8 +108,9 @@ class RunSpec(Spec):
         for unit, limit in self.limits.items():
             if unit not in LIMITS:
                 raise unknown("unit of a budget", unit, ("env_steps", *LIMITS))
-            if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0.0 < limit < math.inf:
+            if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0.0:
                 raise UsageError(f"limits: {unit}={limit!r}: must be a positive number")
+            configs.check_size(limit, f"limits: {unit}")
         self.check_place(self.device)
         check_setting(self.graphed)
 

@@ -66,7 +66,7 @@ class RunLock:
         """Whether the lock is ours now."""
         while True:
             try:
-                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             except FileNotFoundError:  # no folder yet, or the process that made it has just removed it again
                 self._make_folder()
                 continue

@@ -140,6 +140,17 @@ def _copy(source: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as folder, locked(Path(folder)):
         fresh = Path(folder) / "new"
         shutil.copytree(source, fresh, ignore=shutil.ignore_patterns("lock", "*.tmp"))
+        _permit(fresh)
         if target.exists():
             target.rename(Path(folder) / "old")
         fresh.rename(target)
+
+
+def _permit(folder: Path) -> None:
+    """Lets those read and write a copy whom the umask lets, whoever could in the place that it comes from."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for place, _, files in os.walk(folder):
+        os.chmod(place, 0o777 & ~umask)
+        for name in files:
+            os.chmod(os.path.join(place, name), 0o666 & ~umask)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pwm_bench.analysis.naming import look_of_algorithm
 from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.store.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -205,7 +206,8 @@ def save(figure: Figure, path: Path, formats: Sequence[str] = FORMATS) -> list[P
         file = path.with_name(f"{path.name}.{format}")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(file, format=format, metadata=undated[format])
+            with replacing(file) as temporary:  # a full disk leaves no figure that is cut short
+                figure.savefig(temporary, format=format, metadata=undated[format])
         except OSError as error:
             raise UsageError(f"{file}: cannot be written ({error.strerror}); choose another folder") from None
         files.append(file)

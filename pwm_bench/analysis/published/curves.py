@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pwm_bench.analysis.naming import algorithm_name
-from pwm_bench.analysis.published.numbers import CAVEATS, data_folder
+from pwm_bench.analysis.published.numbers import CAVEATS, content, data_folder
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.names import published_task
 from pwm_bench.statistics import on_axis
@@ -107,15 +107,15 @@ def _all() -> Mapping[str, tuple[Series, ...]]:
     file = data_folder() / "curves.parquet"
     held: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     try:
-        with file.open("rb") as stream:
+        with pa.BufferReader(content(file.name)) as stream:
             for row in pq.read_table(stream).to_pylist():
                 held.setdefault((row["task"], *(row[name] for name in _KEY)), []).append(row)
         found: dict[str, list[Series]] = {}
         for (task, *key), rows in held.items():
             found.setdefault(task, []).append(_one(task, about[tuple(key)], rows))
-    except FileNotFoundError:
-        raise UsageError(f"{file}: published curves are missing; reinstall pwm-bench") from None
-    except (pa.ArrowException, KeyError, ValueError, TypeError):
+    except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        if isinstance(error, UsageError):
+            raise
         raise UsageError(f"{file}: damaged published curves; restore the file from the repository") from None
     return {task: tuple(sorted(series, key=lambda one: not one.main)) for task, series in found.items()}
 
@@ -123,10 +123,8 @@ def _all() -> Mapping[str, tuple[Series, ...]]:
 def _series() -> dict[tuple[str, ...], dict[str, str]]:
     file = data_folder() / "series.csv"
     try:
-        rows = list(csv.DictReader(file.read_text().splitlines()))
+        rows = list(csv.DictReader(content(file.name).decode().splitlines()))
         return {tuple(row[name] for name in _KEY): row for row in rows}
-    except FileNotFoundError:
-        raise UsageError(f"{file}: published curves are missing; reinstall pwm-bench") from None
     except KeyError:
         raise UsageError(f"{file}: damaged published curves; restore the file from the repository") from None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import hashlib
 import math
 from dataclasses import dataclass, fields
 from importlib import resources
@@ -15,7 +16,7 @@ from typing import Any
 
 from pwm_bench.envs.errors import UsageError
 
-__all__ = ["CAVEATS", "Published", "data_folder", "load_published"]
+__all__ = ["CAVEATS", "Published", "content", "data_folder", "load_published"]
 
 _FILES = ("ablations", "extraction", "locomotion", "mt30", "mt80", "stiff_hopper", "times")
 
@@ -102,16 +103,35 @@ def load_published() -> tuple[Published, ...]:
     Raises:
         UsageError: the files are not there, or damaged.
     """
-    files = [data_folder() / f"{name}.csv" for name in _FILES]
-    try:
-        return tuple(_read(file, row) for file in files for row in csv.DictReader(file.read_text().splitlines()))
-    except FileNotFoundError as error:
-        raise UsageError(f"{error.filename}: published results are missing; reinstall pwm-bench") from None
+    return tuple(
+        _read(data_folder() / f"{name}.csv", row)
+        for name in _FILES
+        for row in csv.DictReader(content(f"{name}.csv").decode().splitlines())
+    )
 
 
 def data_folder() -> Traversable:
     """Where the package keeps the files."""
     return resources.files("pwm_bench.analysis.published") / "data"
+
+
+def content(name: str) -> bytes:
+    """A file of `data_folder`, once it has the checksum that ``SHA256SUMS`` there says.
+
+    Raises:
+        UsageError: it is not there, or is damaged.
+    """
+    file = data_folder() / name
+    try:
+        found = file.read_bytes()
+        known = {line[66:]: line[:64] for line in (data_folder() / "SHA256SUMS").read_text().splitlines()}
+    except FileNotFoundError as error:
+        raise UsageError(f"{error.filename}: published results are missing; reinstall pwm-bench") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{data_folder()}: published results cannot be read ({error}); reinstall pwm-bench") from None
+    if known.get(name) != hashlib.sha256(found).hexdigest():
+        raise UsageError(f"{file}: damaged published results; restore the file from the repository")
+    return found
 
 
 def _read(file: Traversable, row: dict[str, str]) -> Published:

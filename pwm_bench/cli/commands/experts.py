@@ -79,7 +79,7 @@ class ExpertsOptions:
 
         changes = dict(map(configs.parse_assignment, self.set))
         if self.iterations is not None:
-            changes["iterations"] = int(self.iterations)
+            changes["iterations"] = self.iterations
         return configs.override(base, changes, where=where)
 
     def find_data(self, paths: Sequence[Path]) -> list[Input]:

@@ -29,6 +29,7 @@ class Import:
 
     leaves_files: ClassVar[bool] = True
     stops_in_order: ClassVar[bool] = True
+    may_be_negative: ClassVar[tuple[str, ...]] = ("log_std",)
 
     file: Annotated[Path, tyro.conf.Positional, option("FILE")]
     """The checkpoint (.pt)."""

@@ -26,6 +26,7 @@ class Plot(OfStudies):
     """Draw figures of studies for print: learning curves, profiles, comparisons, timelines, gradients."""
 
     leaves_files: ClassVar[bool] = True
+    may_be_negative: ClassVar[tuple[str, ...]] = ("threshold",)
 
     kind: Annotated[str, option("A,B,...", "what the study allows")] = ""
     """curves, profile, improvement, scores, threshold, timeline."""

@@ -11,7 +11,6 @@ import tyro
 
 from pwm_bench.cli.commands.options import Device, ResultsFolder, default_results, option
 from pwm_bench.cli.showing import plain_table, terminal
-from pwm_bench.envs.errors import UsageError
 from pwm_bench.hints import show_hints
 
 if TYPE_CHECKING:
@@ -77,8 +76,7 @@ class Pretrain:
         from pwm_bench.store.inputs import find_input
         from pwm_bench.store.results import Results
 
-        if self.steps < 1 or self.steps != int(self.steps):
-            raise UsageError(f"--steps {self.steps}: must be a whole number of at least 1")
+        steps = configs.coerce(self.steps, int, "--steps")
         names = ("size", "seed", "balanced", "holdout", "evaluations", "study")
         fields: dict[str, Any] = {name: getattr(self, name) for name in names}
         spec = PretrainSpec.create(
@@ -87,7 +85,7 @@ class Pretrain:
             sizes=dict(map(configs.parse_assignment, self.model_set)),
             settings=self.recipe,
             changes={"precision": self.precision, **dict(map(configs.parse_assignment, self.set))},
-            gradient_steps=int(self.steps),
+            gradient_steps=steps,
             train_seconds=None if self.minutes is None else 60.0 * self.minutes,
             device=self.device or "auto",
             **fields,

@@ -20,6 +20,7 @@ class Report:
     """Write a study as one HTML file: table, interactive curves, failures, provenance. It needs no network."""
 
     leaves_files: ClassVar[bool] = True
+    may_be_negative: ClassVar[tuple[str, ...]] = ("threshold",)
 
     study: Annotated[str, tyro.conf.Positional, option("STUDY")]
     """A study that has runs; see `pwm-bench results ls`."""

@@ -52,15 +52,15 @@ class Study:
 
 def _init(file: Path) -> int:
     from pwm_bench.cli.showing import terminal
+    from pwm_bench.store.files import write_atomic
     from pwm_bench.studies.file import EXAMPLE
 
     if file.suffix != ".toml":
         raise UsageError(f"study init {file}: the example is TOML; give a name that ends in .toml")
+    if file.exists():
+        raise UsageError(f"study init {file}: is there already; give another name, or remove it")
     try:
-        with file.open("x", encoding="utf-8") as output:
-            output.write(EXAMPLE.read_text(encoding="utf-8"))
-    except FileExistsError:
-        raise UsageError(f"study init {file}: is there already; give another name, or remove it") from None
+        write_atomic(file, EXAMPLE.read_bytes())
     except OSError as error:
         raise UsageError(f"study init {file}: cannot be written ({error.strerror}); give another name") from None
     console = terminal()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -28,6 +28,8 @@ class Table(OfStudies):
     For example:
       pwm-bench table hopper --results results/reference --match cpu_seconds
     """
+
+    may_be_negative: ClassVar[tuple[str, ...]] = ("threshold",)
 
     format: Annotated[str, option("NAME", "rich")] = "rich"
     """rich, markdown, latex, csv, json or parquet."""

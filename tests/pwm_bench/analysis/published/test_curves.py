@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from pwm_bench.analysis.published import CAVEATS, beside, curves, curves_beside, load_curves, load_published
+from pwm_bench.analysis.published import CAVEATS, beside, curves, curves_beside, load_curves, load_published, numbers
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import normalisation
 
@@ -128,10 +129,17 @@ def test_curves_behind_ours():
 
 
 def test_damaged_files_are_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(curves, "data_folder", lambda: tmp_path)
-    with pytest.raises(UsageError, match=r"series\.csv: published curves are missing; reinstall"):
+    for module in (curves, numbers):
+        monkeypatch.setattr(module, "data_folder", lambda: tmp_path)
+    with pytest.raises(UsageError, match=r"series\.csv: published results are missing; reinstall"):
         curves._all.__wrapped__()
-    (tmp_path / "series.csv").write_text("source,algorithm,setting\n")
-    (tmp_path / "curves.parquet").write_bytes(b"PAR1 and no more")
+    files = {"series.csv": b"source,algorithm,setting\n", "curves.parquet": b"PAR1 and no more"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "SHA256SUMS").write_text("")
+    with pytest.raises(UsageError, match=r"series\.csv: damaged published results; restore"):
+        curves._all.__wrapped__()
+    sums = (f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    (tmp_path / "SHA256SUMS").write_text("".join(sums))
     with pytest.raises(UsageError, match=r"curves\.parquet: damaged published curves; restore"):
         curves._all.__wrapped__()
