@@ -65,8 +65,9 @@ class SimulatorWarp:
         coalesced: lay memory out world-fastest with working memory for every world, as a GPU wants it. By default on a
             GPU only; settable so that a CPU can test that layout.
         specialised: use kernels written for this model (`pwm_bench.envs.warp.specialise`) rather than the general ones,
-            which read the links from arrays. By default from 16 worlds on: below, their compilation costs more than
-            it saves. The two agree to rounding.
+            which read the links from arrays. By default on a CPU from 16 worlds on: below, their compilation costs more
+            than it saves; on a GPU their speed is not known and large models compile for minutes. The two agree to
+            rounding.
         block_dim: threads of a block on a GPU; by default the fewest that occupy every multiprocessor. Kernels are
             compiled for each number.
 
@@ -114,7 +115,8 @@ class SimulatorWarp:
         if block_dim is not None and block_dim not in _BLOCKS:
             raise UsageError(f"block_dim={block_dim}: must be one of {', '.join(map(str, _BLOCKS))}")
         self.block_dim = (block_dim or _block_for(num_worlds)) if self._on_gpu else 1
-        self.specialised = num_worlds >= _SPECIALISED_FROM if specialised is None else specialised
+        by_default = num_worlds >= _SPECIALISED_FROM and not self._coalesced
+        self.specialised = by_default if specialised is None else specialised
         self._shares = self._split(threads or usable_cores(), LANES if self.specialised else 1)
         self._pool = ThreadPoolExecutor(len(self._shares) - 1, "warp") if len(self._shares) > 1 else None
 

@@ -106,10 +106,9 @@ def _compile_for(arch: int) -> int:
     for dtype in (torch.float32, torch.float64):
         for simulator, task in _SIMULATED:
             if simulator == "warp":
-                for worlds in (1, 64):  # few worlds use the general kernels, many those of the task's model
-                    with console.status(f"{task}, {dtype}, {worlds} worlds, sm_{arch}"):
-                        made: Any = make_rollout(task, simulator, worlds, 1, dtype=dtype).simulator
-                        made.compile_for(arch)
+                with console.status(f"{task}, {dtype}, sm_{arch}"):
+                    made: Any = make_rollout(task, simulator, 1, 1, dtype=dtype).simulator
+                    made.compile_for(arch)
     folder = Path(wp.config.kernel_cache_dir or "")
     size = sum(path.stat().st_size for path in folder.rglob(f"*.sm{arch}*"))
     console.print(f"kernels for sm_{arch}, {size / 1e6:.1f} MB: {folder}", highlight=False, soft_wrap=True)
