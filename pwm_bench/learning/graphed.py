@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -81,8 +81,9 @@ class CudaGraph:
 
 
 def _cuda_graphs(device: torch.device) -> Callable[[], Graph]:
-    """Makes graphs of one learner."""
-    return partial(CudaGraph, device, torch.cuda.graph_pool_handle())
+    """Makes graphs of one learner; nothing is asked of CUDA before the first."""
+    pool = cache(torch.cuda.graph_pool_handle)
+    return lambda: CudaGraph(device, pool())
 
 
 GRAPHS: dict[str, Callable[[torch.device], Callable[[], Graph]]] = {"cuda": _cuda_graphs}
