@@ -66,8 +66,7 @@ class SimulatorWarp:
             GPU only; settable so that a CPU can test that layout.
         specialised: use kernels written for this model (`pwm_bench.envs.warp.specialise`) rather than the general ones,
             which read the links from arrays. By default on a CPU from 16 worlds on: below, their compilation costs more
-            than it saves; on a GPU their speed is not known and large models compile for minutes. The two agree to
-            rounding.
+            than it saves; on a GPU their speed is not known yet. The two agree to rounding.
         block_dim: threads of a block on a GPU; by default the fewest that occupy every multiprocessor. Kernels are
             compiled for each number.
 
