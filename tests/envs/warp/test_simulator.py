@@ -131,7 +131,8 @@ def test_kernels_are_compiled_for_a_gpu_that_is_not_here(tmp_path, monkeypatch) 
     for kernel in (simulator._kernels.forward_kernel, simulator._kernels.adjoint_kernel):
         name = kernel.module.get_module_identifier(block_dim=32)
         assert name != kernel.module.get_module_identifier(block_dim=256)
-        assert (tmp_path / name / f"{name}.sm90.cubin").stat().st_size > 10_000
+        (found,) = tmp_path.rglob(f"{name}/{name}.sm90.cubin")  # Warp may put its version in between
+        assert found.stat().st_size > 10_000
 
 
 @pytest.mark.gpu
