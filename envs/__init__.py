@@ -88,6 +88,7 @@ def make_simulator(
     timestep: float,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
+    members: int = 1,
     **options: Any,
 ) -> Simulator:
     """Builds a simulator of any compiled MuJoCo model.
@@ -100,6 +101,7 @@ def make_simulator(
         timestep: duration of a substep [s].
         device: of all tensors; a torch device or a name, see `resolve_device`.
         dtype: ``torch.float32`` (default) or ``torch.float64``.
+        members: members of a population that share the worlds evenly.
         options: the simulator's own (see its class).
 
     Raises:
@@ -113,11 +115,13 @@ def make_simulator(
         raise UsageError(f"dtype={dtype}: simulators run in torch.float32 or torch.float64")
     device = resolve_device(device, name)
     cls = thing.Simulator if inspect.ismodule(thing) else thing
-    fixed = {"model", "num_worlds", "timestep", "device", "dtype"}
+    fixed = {"model", "num_worlds", "timestep", "device", "dtype", "members"}
     known = [option for option in inspect.signature(cls).parameters if option not in fixed]
     for option in options:
         if option not in known:
             raise unknown(f"option of simulator '{name}'", option, known)
+    if thing.capabilities.knows_members:
+        options["members"] = members
     return cls(
         model, num_worlds=num_worlds, substeps=substeps, timestep=timestep, device=device, dtype=dtype, **options
     )
@@ -159,6 +163,7 @@ def make(
     able = capabilities(simulator)
     options = {"substeps": definition.substeps_for(able)} | definition.simulator_options(able) | simulator_options
     substeps = options.pop("substeps")
+    seeds = (seed,) if isinstance(seed, int) else tuple(seed)
     engine = make_simulator(
         simulator,
         definition.model_for(able),
@@ -167,7 +172,7 @@ def make(
         timestep=definition.control_dt / max(substeps, 1),
         device=device,
         dtype=dtype,
+        members=len(seeds),
         **options,
     )
-    seeds = (seed,) if isinstance(seed, int) else tuple(seed)
     return DifferentiableEnv(definition, engine, seeds=seeds, episode_length=episode_length)

@@ -25,6 +25,7 @@ capabilities = Capabilities(
     task_constants=True,
     graphable=True,
     fuses_tasks=True,
+    knows_members=True,
 )
 
 __getattr__ = lazily(__name__, Simulator="simulator:SimulatorWarp", SimulatorWarp="simulator")

@@ -35,7 +35,7 @@ from pwm_bench.envs.warp.support import check_integrator
 __all__ = ["SimulatorWarp"]
 
 _SMALLEST_SHARE = 500  # (links + path segments) x substeps (about 0.2 ms) a lane, below which a thread costs more
-_SPECIALISED_FROM = 16  # worlds; a function of what is simulated alone, so that a resumed run repeats to the bit
+_SPECIALISED_FROM = LANES  # worlds of a member: known before a run, so that it resumes to the bit, and alone or not
 _BLOCKS = (32, 64, 128, 256)
 _MULTIPROCESSORS = 132  # of an H100 or H200; it matters little where there are fewer
 
@@ -56,6 +56,7 @@ class SimulatorWarp:
         timestep: duration of a substep [s].
         device: a torch device or a name, see `pwm_bench.envs.resolve_device`.
         dtype: ``torch.float32`` or ``torch.float64``.
+        members: members of a population that share the worlds evenly.
         contact: contact constants.
         limit: joint-limit constants.
         integrator: choices in the integration; MuJoCo's by default.
@@ -65,8 +66,8 @@ class SimulatorWarp:
         coalesced: lay memory out world-fastest with working memory for every world, as a GPU wants it. By default on a
             GPU only; settable so that a CPU can test that layout.
         specialised: use kernels written for this model (`pwm_bench.envs.warp.specialise`) rather than the general ones,
-            which read the links from arrays. By default on a CPU from 16 worlds on: below, their compilation costs more
-            than it saves; on a GPU their speed is not known yet. The two agree to rounding.
+            which read the links from arrays. By default on a CPU from 8 worlds a member on: below, their compilation
+            costs more than it saves; on a GPU their speed is not known yet. The two agree to rounding.
         block_dim: threads of a block on a GPU; by default the fewest that occupy every multiprocessor. Kernels are
             compiled for each number.
 
@@ -87,6 +88,7 @@ class SimulatorWarp:
         timestep: float,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        members: int = 1,
         contact: CompliantContact | None = None,
         limit: CompliantLimit | None = None,
         integrator: Integrator | None = None,
@@ -114,7 +116,7 @@ class SimulatorWarp:
         if block_dim is not None and block_dim not in _BLOCKS:
             raise UsageError(f"block_dim={block_dim}: must be one of {', '.join(map(str, _BLOCKS))}")
         self.block_dim = (block_dim or _block_for(num_worlds)) if self._on_gpu else 1
-        by_default = num_worlds >= _SPECIALISED_FROM and not self._coalesced
+        by_default = num_worlds // members >= _SPECIALISED_FROM and not self._coalesced
         self.specialised = by_default if specialised is None else specialised
         self._shares = self._split(threads or usable_cores(), LANES if self.specialised else 1)
         self._pool = ThreadPoolExecutor(len(self._shares) - 1, "warp") if len(self._shares) > 1 else None

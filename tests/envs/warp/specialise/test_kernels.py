@@ -114,9 +114,16 @@ def test_physical_numbers_are_not_in_the_text() -> None:
 
 def test_who_uses_them_depends_on_what_is_simulated_alone() -> None:
     model = mujoco.MjModel.from_xml_string(ROBOT)
-    assert not make(model, Integrator(), worlds=15).specialised
-    assert make(model, Integrator(), worlds=16).specialised
-    assert not make(model, Integrator(), worlds=16, coalesced=True).specialised  # as on a GPU
+    assert not make(model, Integrator(), worlds=7).specialised
+    assert make(model, Integrator(), worlds=8).specialised
+    assert not make(model, Integrator(), worlds=8, coalesced=True).specialised  # as on a GPU
+
+
+@pytest.mark.parametrize(("worlds", "specialised"), [(7, False), (8, True)])
+def test_a_member_has_the_kernels_that_it_has_alone(worlds, specialised) -> None:
+    for members in (1, 2, 5):
+        env = envs.make("cartpole", num_envs=members * worlds, seed=list(range(members)))
+        assert env.simulator.specialised == specialised
 
 
 @pytest.mark.slow
