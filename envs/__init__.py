@@ -101,7 +101,8 @@ def make_simulator(
         timestep: duration of a substep [s].
         device: of all tensors; a torch device or a name, see `resolve_device`.
         dtype: ``torch.float32`` (default) or ``torch.float64``.
-        members: members of a population that share the worlds evenly.
+        members: members of a population that share the worlds evenly; for a simulator that takes it. What it decides by
+            the number of worlds must be decided by those of one member, whose numbers depend on no other's.
         options: the simulator's own (see its class).
 
     Raises:
@@ -116,11 +117,12 @@ def make_simulator(
     device = resolve_device(device, name)
     cls = thing.Simulator if inspect.ismodule(thing) else thing
     fixed = {"model", "num_worlds", "timestep", "device", "dtype", "members"}
-    known = [option for option in inspect.signature(cls).parameters if option not in fixed]
+    parameters = inspect.signature(cls).parameters
+    known = [option for option in parameters if option not in fixed]
     for option in options:
         if option not in known:
             raise unknown(f"option of simulator '{name}'", option, known)
-    if thing.capabilities.knows_members:
+    if "members" in parameters:
         options["members"] = members
     return cls(
         model, num_worlds=num_worlds, substeps=substeps, timestep=timestep, device=device, dtype=dtype, **options

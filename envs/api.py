@@ -85,8 +85,8 @@ class DifferentiableEnv:
         if not seeds or worlds % len(seeds):
             raise UsageError(f"num_envs={worlds}: must be a positive multiple of the number of seeds ({len(seeds)})")
         self.episode_length = task.episode_length if episode_length is None else episode_length
-        if self.episode_length < 1:
-            raise UsageError(f"episode_length={episode_length}: must be at least 1")
+        if not isinstance(self.episode_length, int) or not 1 <= self.episode_length < 2**62:
+            raise UsageError(f"episode_length={self.episode_length}: must be a whole number, at least 1")
         self.simulator = simulator
         self.num_envs = worlds
         self.num_members = len(seeds)
@@ -137,7 +137,8 @@ class DifferentiableEnv:
         """Computes the same with all around the simulator's step in one launch before it and one after."""
         action, before, ctrl = fused.before(action, self.state)
         state = self.simulator.step(before, ctrl)
-        made = fused.after(self.obs, action, state, self._world_keys, self._episode, self._progress)
+        counters = (self._world_keys, self._episode, self._progress)
+        made = fused.after(self.obs, action, state, *counters, length=self.episode_length)
         if self.device.type != "cpu" or bool(made.invalid.any()):
             self.invalid_count = self.invalid_count + made.invalid.view(self.num_members, -1).sum(1)
         self.state, self.obs = State(made.qpos, made.qvel), made.obs
@@ -187,22 +188,30 @@ class DifferentiableEnv:
 
     @task.setter
     def task(self, task: Task) -> None:
+        sizes = (task.observation_dim, task.action_dim)
+        if sizes != (self.observation_dim, self.action_dim):
+            raise UsageError(
+                f"task '{task.name}' has observations and actions of sizes {sizes}: this environment has "
+                f"({self.observation_dim}, {self.action_dim}); build another one"
+            )
         self._task = task
         self._fused = self._make_fused(task)
 
     def _make_fused(self, task: Task) -> FusedStep | None:
         if not (self.simulator.capabilities.fuses_tasks if self._wants_fused is None else self._wants_fused):
             return None
-        from pwm_bench.envs.fused.step import FusedStep, why_not
+        from pwm_bench.envs.fused.step import FusedStep
+        from pwm_bench.envs.fused.trace import UnsupportedError
 
-        reason = why_not(task)
-        if reason and self._wants_fused:
-            raise UsageError(f"fused=True: task '{task.name}' cannot be followed ({reason}); leave it out")
-        if reason:
+        try:
+            return FusedStep(task, dtype=self.dtype, device=self.device, largest=LARGEST_STATE)
+        except UnsupportedError as reason:
+            if self._wants_fused:
+                raise UsageError(
+                    f"fused=True: task '{task.name}' cannot be followed ({reason}); leave it out"
+                ) from None
             _log.info("task %s is computed by torch: its functions cannot be followed (%s)", task.name, reason)
             return None
-        length, largest = self.episode_length, LARGEST_STATE
-        return FusedStep(task, episode_length=length, dtype=self.dtype, device=self.device, largest=largest)
 
     @property
     def fused(self) -> bool:

@@ -37,9 +37,6 @@ class Capabilities:
     """Whether its environments compute what surrounds the simulator's step (observation, reward, termination, resets)
     by kernels generated from the task's functions, see `pwm_bench.envs.fused`. It is so where kernels are compiled
     anyway; elsewhere, and for tasks that cannot be followed, torch computes the functions."""
-    knows_members: bool = False
-    """Whether the constructor takes ``members``, the populations that share the worlds evenly. What it decides by the
-    number of worlds must then be decided by those of one member, whose numbers depend on no other's."""
     quick_to_compile: bool = True
     """Whether another instance, in another precision, compiles within seconds."""
 

@@ -36,7 +36,7 @@ AFTER_BACK = (
 )  # fmt: skip
 """Those of its adjoint."""
 
-_WORLDS = 5  # that a program is compared on
+_SCALES = (0.1, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # of the states of the worlds that a program is compared on
 _TOLERANCE = 1e-9
 
 
@@ -131,23 +131,26 @@ def generate(task: Task) -> Sources:
     generator = torch.Generator().manual_seed(0)
 
     def draw(size: int) -> Tensor:
-        return 2.0 * torch.rand(_WORLDS, size, generator=generator, dtype=torch.float64) - 1.0
+        return 2.0 * torch.rand(len(_SCALES), size, generator=generator, dtype=torch.float64) - 1.0
 
     def joined(noise: Tensor) -> Tensor:
         state = task.reset_state(noise)
         return torch.cat((state.qpos, state.qvel), dim=1)
 
-    with torch.device("cpu"):
+    # The caller's own modes do not matter: an environment for evaluation has the same kernels.
+    with torch.device("cpu"), torch.inference_mode(False), torch.enable_grad():
         noise, action = draw(task.noise_dim), draw(task.action_dim)
         fresh = task.reset_state(noise)
-        q = fresh.qpos + 0.1 * draw(fresh.qpos.shape[1])
-        v = fresh.qvel + draw(fresh.qvel.shape[1])
+        scale = torch.tensor(_SCALES, dtype=torch.float64).unsqueeze(1)
+        q = fresh.qpos + scale * draw(fresh.qpos.shape[1])
+        v = fresh.qvel + 10.0 * scale * draw(fresh.qvel.shape[1])
         observe = _follow(lambda q, v, a: task.observation(State(q, v), a), True, q=q, v=v, a=action)
         obs = task.observation(State(q, v), action)
         reward = _follow(task.reward, True, o=obs, a=action)
         ends = _follow(task.terminated, False, o=obs)
         reset = _follow(joined, False, z=noise)
         control = _follow(task.control, True, a=action)
+        _check_precision(task, State(q, v), action)
     sizes = Sizes(obs.shape[1], action.shape[1], len(control.outputs), q.shape[1], v.shape[1], noise.shape[1])
     return Sources(
         sizes,
@@ -156,6 +159,15 @@ def generate(task: Task) -> Sources:
         after=_after(observe, reward, ends, reset, sizes),
         after_back=_after_back(observe, reward, reset, sizes),
     )
+
+
+def _check_precision(task: Task, state: State, action: Tensor) -> None:
+    """Checks that in single precision the functions give single precision: the kernels take that for granted."""
+    single, act = State(state.qpos.float(), state.qvel.float()), action.float()
+    obs = task.observation(single, act)
+    for made in (obs, task.reward(obs.float(), act), task.control(act)):
+        if made.dtype != torch.float32:
+            raise UnsupportedError(f"a result in {made.dtype} for arguments in torch.float32")
 
 
 def _before(control: _Piece) -> str:

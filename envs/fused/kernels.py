@@ -49,7 +49,8 @@ class Kernels:
         import warp as wp
 
         with alone(Path(wp.config.kernel_cache_dir or "") / f"{self.module.name}.lock"):
-            wp.load_module(self.module, device=wp.device_from_torch(device))
+            block = {"block_dim": _BLOCK} if device.type == "cuda" else {}  # each size is compiled apart
+            wp.load_module(self.module, device=wp.device_from_torch(device), **block)
 
     @property
     def module(self) -> Any:
@@ -88,12 +89,12 @@ def _kernel(name: str, text: str, module: str) -> Any:
     start_warp()
     places = _places()
 
-    def compute(i: int, p: places, length: int): ...  # type: ignore[valid-type]
+    def compute(i: int, p: places, length: wp.int64): ...  # type: ignore[valid-type]
 
     compute.__qualname__ = f"compute_{name}"
     function = wp.func_native(text)(compute)
 
-    def run(p: places, length: int):  # type: ignore[valid-type]
+    def run(p: places, length: wp.int64):  # type: ignore[valid-type]
         i = wp.tid()
         function(i, p, length)
 

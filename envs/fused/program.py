@@ -202,9 +202,9 @@ class Program:
             power = self.value(b)
             assert power is not None
             return [(a, do("mul", g, do("mul", b, do("pow", a, number(power - 1.0)))))]
-        if operation in ("above", "below"):  # of a constant bound
+        if operation in ("above", "below"):
             inside = do("ge" if operation == "above" else "le", a, b)
-            return [(a, do("where", inside, g, zero))]
+            return [(a, do("where", inside, g, zero)), (b, do("where", inside, zero, g))]
         half = do("where", do("eq", a, b), do("mul", g, number(0.5)), zero)
         first = do("gt" if operation == "max" else "lt", a, b)
         second = do("lt" if operation == "max" else "gt", a, b)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.fused.generate import Sources, generate
 from pwm_bench.envs.fused.kernels import Kernels
 from pwm_bench.envs.fused.trace import UnsupportedError
@@ -33,53 +33,63 @@ class After(NamedTuple):
     episode: Tensor
 
 
-_known: weakref.WeakKeyDictionary[Task, Sources | str] = weakref.WeakKeyDictionary()
-
-
-def _generated(task: Task) -> Sources | str:
-    """The sources for a task, or what stands in the way."""
-    if task not in _known:
-        try:
-            _known[task] = generate(task)
-        except UnsupportedError as reason:
-            _known[task] = str(reason)
-        except Exception as error:  # whatever a user's function makes of one world, in double precision, on a CPU
-            _known[task] = f"{type(error).__name__}: {error}"
-    return _known[task]
-
-
 def why_not(task: Task) -> str:
     """What stands in the way of kernels for a task; empty if nothing does."""
-    found = _generated(task)
-    return found if isinstance(found, str) else ""
+    try:
+        _sources(task)
+    except UnsupportedError as reason:
+        return str(reason)
+    return ""
+
+
+def _sources(task: Task) -> Sources:
+    """The sources for a task as it is now.
+
+    Raises:
+        UnsupportedError: it cannot be followed.
+    """
+    try:
+        return generate(task)
+    except UnsupportedError:
+        raise
+    except Exception as error:  # whatever a user's function makes of one world, in double precision, on a CPU
+        raise UnsupportedError(f"{type(error).__name__}: {error}") from error
 
 
 class FusedStep:
     """What an environment computes before and after its simulator's step, in one launch each way.
 
+    Values that the task's functions read from elsewhere, such as its attributes, are those of the moment when this is
+    made.
+
     Args:
-        task: observation, reward, termination and reset; see `why_not`.
-        episode_length: control steps until truncation.
+        task: observation, reward, termination and reset.
         dtype: of states and observations.
         device: where they are.
         largest: a coordinate beyond this makes a world invalid.
+
+    Raises:
+        UnsupportedError: the task's functions cannot be followed.
     """
 
-    def __init__(self, task: Task, *, episode_length: int, dtype: torch.dtype, device: torch.device, largest: float):
-        sources = _generated(task)
-        assert isinstance(sources, Sources), sources
+    def __init__(self, task: Task, *, dtype: torch.dtype, device: torch.device, largest: float) -> None:
+        sources = _sources(task)
         self.sizes = sources.sizes
         self.kernels = Kernels(sources, dtype, largest)
-        self.episode_length = episode_length
+        self._dtype = dtype
         if device.type in ("cpu", "cuda"):
             self.kernels.load(device)
 
     def before(self, action: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
         """The clamped action, the state, and the controls; worlds whose gradient is not finite get none."""
+        sizes = self.sizes
+        self._check(action=(action, sizes.action), qpos=(state.qpos, sizes.q), qvel=(state.qvel, sizes.v))
         clamped, ctrl, qpos, qvel = _Before.apply(self, action, state.qpos, state.qvel)
         return clamped, State(qpos, qvel), ctrl
 
-    def after(self, obs: Tensor, action: Tensor, state: State, key: Tensor, episode: Tensor, progress: Tensor) -> After:
+    def after(
+        self, obs: Tensor, action: Tensor, state: State, key: Tensor, episode: Tensor, progress: Tensor, *, length: int
+    ) -> After:
         """What follows from the state after the simulator's step.
 
         Args:
@@ -89,8 +99,20 @@ class FusedStep:
             key: keys of the worlds' random numbers, int64 ``(N,)``.
             episode: episodes begun before this one, int64 ``(N,)``.
             progress: control steps of the episode before this one, int64 ``(N,)``.
+            length: control steps until truncation.
         """
-        return After(*_After.apply(self, obs, action, state.qpos, state.qvel, key, episode, progress))
+        sizes = self.sizes
+        self._check(obs=(obs, sizes.obs), qpos=(state.qpos, sizes.q), qvel=(state.qvel, sizes.v))
+        return After(*_After.apply(self, length, obs, action, state.qpos, state.qvel, key, episode, progress))
+
+    def _check(self, **given: tuple[Tensor, int]) -> None:
+        """Refuses tensors of another precision or width: the kernels get addresses alone."""
+        for name, (tensor, width) in given.items():
+            if tensor.dtype != self._dtype or tensor.dim() != 2 or tensor.shape[1] != width:
+                raise UsageError(
+                    f"{name} is {tuple(tensor.shape)} {tensor.dtype}: this task has (num_envs, {width}) {self._dtype}; "
+                    "mend the simulator or the task, or build the environment with fused=False"
+                )
 
 
 def _whole(*tensors: Tensor | None) -> list[Tensor | None]:
@@ -120,7 +142,7 @@ class _Before(torch.autograd.Function):
 
 class _After(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, step: FusedStep, *given: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, step: FusedStep, length: int, *given: Tensor) -> tuple[Tensor, ...]:
         given = tuple(x.contiguous() for x in given)
         obs, _, qpos, qvel, _, episode, _ = given
         worlds = obs.shape[0]
@@ -129,7 +151,7 @@ class _After(torch.autograd.Function):
             obs.new_empty(worlds), torch.empty_like(obs), torch.empty_like(obs), torch.empty_like(qpos),
             torch.empty_like(qvel), *truths, torch.empty_like(episode), torch.empty_like(episode),
         ]  # fmt: skip
-        step.kernels.launch("after", given, made, step.episode_length)
+        step.kernels.launch("after", given, made, length)
         ctx.step = step
         ctx.save_for_backward(*given, *made[5:8])
         ctx.mark_non_differentiable(*made[5:])
@@ -142,4 +164,4 @@ class _After(torch.autograd.Function):
         saved = ctx.saved_tensors
         made = [torch.empty_like(x) for x in saved[:4]]
         ctx.step.kernels.launch("after_back", [*saved, *_whole(*grads[:5])], made)
-        return None, *made, None, None, None
+        return None, None, *made, None, None, None

@@ -7,17 +7,22 @@ numbers about is NumPy's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pwm_bench.envs.fused.program import Program
 
 __all__ = ["UnsupportedError", "trace"]
+
+
+_LEAVES = ("tolist", "numpy", "__array__", "data_ptr", "__dlpack__", "untyped_storage")
 
 
 class UnsupportedError(Exception):
@@ -38,12 +43,26 @@ def trace(program: Program, function: Callable[..., Tensor], *args: tuple[Tensor
     Raises:
         UnsupportedError: it does what has no counterpart here, or asks for values.
     """
-    with torch.no_grad(), _Tracer(program) as tracer:
+    with torch.no_grad(), _Tracer(program) as tracer, _Guard(tracer):
         values = []
         for value, nodes in args:
             values.append(value.clone())
             tracer.known[id(values[-1])] = (values[-1], nodes)
         return tracer.nodes(function(*values))
+
+
+class _Guard(TorchFunctionMode):
+    """Refuses what takes numbers out of torch, where nobody would follow them."""
+
+    def __init__(self, tracer: _Tracer) -> None:
+        super().__init__()
+        self._tracer = tracer
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in _LEAVES and any(isinstance(x, Tensor) and id(x) in self._tracer.known for x in args):
+            raise UnsupportedError(f"{name}: takes numbers out of torch")
+        return func(*args, **(kwargs or {}))
 
 
 class _Tracer(TorchDispatchMode):
@@ -126,6 +145,8 @@ class _Operations:
         """Combines the numbers along axes, in order."""
         dims = range(x.ndim) if dim is None or dim == [] else ([dim] if isinstance(dim, int) else dim)
         axes = sorted({d % x.ndim for d in dims})
+        if operation in ("max", "min") and math.prod(x.shape[axis] for axis in axes) > 2:
+            raise UnsupportedError("a maximum or minimum of more than two numbers, whose gradient is shared at ties")
         for axis in reversed(axes):
             parts = np.moveaxis(x, axis, 0)
             total = parts[0]

@@ -25,7 +25,6 @@ capabilities = Capabilities(
     task_constants=True,
     graphable=True,
     fuses_tasks=True,
-    knows_members=True,
 )
 
 __getattr__ = lazily(__name__, Simulator="simulator:SimulatorWarp", SimulatorWarp="simulator")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 
+import numpy as np
 import pytest
 import torch
 import warp
 
 from pwm_bench import envs
+from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.fused.generate import generate
 from pwm_bench.envs.fused.kernels import Kernels
@@ -175,6 +177,48 @@ class Straight(PointMass):
         return _Straight.apply(observation).sum(1)
 
 
+class Listed(PointMass):
+    """Asks NumPy: a trace would take the answer for a constant."""
+
+    def terminated(self, observation):
+        return torch.from_numpy(np.abs(observation.detach().numpy())[:, 0] > 1.3)
+
+
+class Together(PointMass):
+    """Ends all worlds with the first that is far off, which is rare near a reset."""
+
+    def terminated(self, observation):
+        return (observation[:, 0].abs() > 30.0).any().expand(len(observation))
+
+
+class Precise(PointMass):
+    """Has a constant in double precision."""
+
+    def observation(self, state, action):
+        return super().observation(state, action) + torch.ones(1, dtype=torch.float64)
+
+
+class Largest(PointMass):
+    def reward(self, observation, action):
+        return torch.cat((observation, action), 1).amax(1)
+
+
+class Bounded(PointMass):
+    """Clamps to bounds that depend on the state."""
+
+    def reward(self, observation, action):
+        low = observation[:, 1] - 1.0
+        return torch.clamp(0.1 * observation[:, 0], min=low).clamp(max=2.0 + observation[:, 1])
+
+
+@dataclasses.dataclass
+class Scaled(PointMass):
+    scale: float = 1.0
+
+    def reward(self, observation, action):
+        return self.scale * super().reward(observation, action)
+
+
 class Detached(PointMass):
     def reward(self, observation, action):
         return (observation * observation.detach()).sum(1) + action.clamp(min=-0.5, max=0.5).sum(1)
@@ -188,6 +232,10 @@ class Detached(PointMass):
         (Unusual(), "erfinv"),
         (Picky(), "ValueError: one world is none"),
         (Straight(), "reward: other values on other worlds"),
+        (Listed(), "numpy: takes numbers out of torch"),
+        (Together(), "terminated: other values on other worlds"),
+        (Precise(), "a result in torch.float64 for arguments in torch.float32"),
+        (Largest(), "a maximum or minimum of more than two numbers"),
     ],
     ids=lambda x: type(x).__name__,
 )
@@ -210,3 +258,58 @@ def test_a_task_of_ones_own_is_followed(task):
     found, gradient = rollout(push_env(task, fused=True))
     for ours, exact in zip((*found, *gradient), (*expected, *slopes), strict=True):
         torch.testing.assert_close(ours, exact, rtol=1e-12, atol=1e-12)
+
+
+def test_bounds_that_depend_on_the_state_have_a_gradient():
+    results = []
+    for fused in (True, False):
+        env = push_env(Bounded(), fused=fused, lost=-1)
+        obs = torch.zeros_like(env.obs)
+        obs[:, 1] = torch.tensor([-3.0, 0.0, 3.0, -3.0, 0.0, 3.0])
+        env.obs = obs.requires_grad_()
+        reward = env.step(torch.zeros(6, env.action_dim, dtype=torch.float64)).reward
+        results += [reward.detach(), *torch.autograd.grad(reward.sum(), obs)]
+    torch.testing.assert_close(results[:2], results[2:], rtol=0, atol=1e-14)
+    assert results[1][:3, 1].tolist() == [1.0, 0.0, 1.0]
+
+
+def test_what_changes_between_environments_or_steps_is_heeded():
+    task = Scaled()  # a dataclass that is compared by value has no hash
+    action = torch.ones(6, 2, dtype=torch.float64)
+    first = push_env(task, fused=True, lost=-1).step(action).reward
+    task.scale = 10.0
+    env = push_env(task, fused=True, lost=-1)
+    torch.testing.assert_close(env.step(action).reward, 10.0 * first, rtol=1e-14, atol=0)
+    env.episode_length = 2
+    assert env.step(action).truncated.all()
+    env.episode_length = 2**40
+    assert not env.step(action).truncated.any()
+    task.scale = 1.0
+    env.task = task
+    again = push_env(task, fused=False, lost=-1)
+    again.state, again.obs = env.state, env.obs
+    torch.testing.assert_close(env.step(action).reward, again.step(action).reward, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_an_environment_for_evaluation_has_them_too(mode):
+    with mode():
+        assert push_env(load_task("hopper"), fused=True).fused
+
+
+def test_tensors_that_kernels_cannot_take_are_refused():
+    class Wide(PointMass):
+        observation_dim = 6
+
+    env = push_env(PointMass(), fused=True)
+    with pytest.raises(UsageError, match=r"observations and actions of sizes \(6, "):
+        env.task = Wide()
+    action = torch.zeros(6, env.action_dim, dtype=torch.float64)
+    for state in (State(env.state.qpos.float(), env.state.qvel), State(env.state.qpos[:, :1], env.state.qvel)):
+        env = push_env(PointMass(), fused=True)
+        env.simulator.step = lambda *_, state=state: state
+        with pytest.raises(UsageError, match=r"qpos is \(6, .*build the environment with fused=False"):
+            env.step(action)
+    for length in (0, 2.5, float("inf")):
+        with pytest.raises(UsageError, match=r"episode_length=.*: must be a whole number"):
+            DifferentiableEnv(PointMass(), env.simulator, episode_length=length)
