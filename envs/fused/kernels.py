@@ -49,8 +49,8 @@ class Kernels:
         import warp as wp
 
         with alone(Path(wp.config.kernel_cache_dir or "") / f"{self.module.name}.lock"):
-            block = {"block_dim": _BLOCK} if device.type == "cuda" else {}  # each size is compiled apart
-            wp.load_module(self.module, device=wp.device_from_torch(device), **block)
+            block = _BLOCK if device.type == "cuda" else None  # each size is compiled apart
+            wp.load_module(self.module, device=wp.device_from_torch(device), block_dim=block)
 
     @property
     def module(self) -> Any:
