@@ -29,6 +29,7 @@ class TuneSpec(RunSpec):
     """
 
     kind: ClassVar[str] = "tune"
+    seeds_repeat: ClassVar[bool] = False
     space: Mapping[str, Range]
     """Name of a setting (dotted where nested) -> the range that its values are drawn from."""
     draw: int = 0
@@ -38,6 +39,11 @@ class TuneSpec(RunSpec):
         super().__post_init__()
         if self.inputs:
             raise UsageError("inputs: a tuning reads nothing; leave them out")
+        if self.limits:
+            raise UsageError(
+                f"limits={dict(self.limits)}: settings are compared, and their cost is counted, at the same "
+                "environment steps; leave them out, and set env_steps"
+            )
         check_at_least("draw", self.draw, 0)
         hints = {"space": Mapping[str, Range]}
         object.__setattr__(self, "space", configs.coerce(self.space, hints["space"], "space"))
@@ -86,12 +92,14 @@ class TuneJob(TrainJob):
         self.learner.vary(spec.values())  # type: ignore[attr-defined]  # the spec has asked
 
     def describe(self, record: RunRecord) -> None:
-        """Notes the settings tried, and, once they are through, how they did: scores, percentiles, the best one."""
+        """Notes the settings tried, and, once they are through, how they did: scores, percentiles, the best one
+        (None if all diverged)."""
         super().describe(record)
         record.details["settings"] = self._spec_of_tuning.values()
         if self._result is not None:
-            setting = self._result.setting(best([self._result]))
             scores = list(self._result.scores)
+            learned = any(score is not None for score in scores)
+            setting = self._result.setting(best([self._result])) if learned else None
             record.details |= {"scores": scores, "percentiles": percentiles(self._result), "best": setting}
 
     def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
@@ -104,6 +112,7 @@ class TuneJob(TrainJob):
             algorithm=spec.algorithm,
             space=spec.space,
             values={name: tuple(several) for name, several in spec.values().items()},
+            seeds=spec.seeds,
             scores=scores,
             env_steps=spec.env_steps,
         )

@@ -35,6 +35,7 @@ __all__ = [
     "Range",
     "Tuning",
     "best",
+    "check_fresh",
     "drawn",
     "percentiles",
     "read_tuning",
@@ -119,6 +120,8 @@ class Tuning:
     """What they were drawn from."""
     values: Mapping[str, tuple[float, ...]]
     """Name -> a value for each setting tried."""
+    seeds: tuple[int, ...]
+    """The seed that each setting was tried on."""
     scores: tuple[float | None, ...]
     """Mean return of the evaluations after the first, of each; None for one that diverged."""
     env_steps: int
@@ -130,6 +133,8 @@ class Tuning:
         for name, several in self.values.items():
             if len(several) != len(self.scores):
                 raise UsageError(f"{name}: {len(several)} values, but {len(self.scores)} scores")
+        if len(self.seeds) != len(self.scores):
+            raise UsageError(f"seeds: {len(self.seeds)}, but {len(self.scores)} scores")
 
     def setting(self, index: int) -> dict[str, float]:
         """One of the settings tried."""
@@ -193,6 +198,20 @@ def percentiles(tuning: Tuning) -> dict[str, float | None]:
     return {str(p): float(v) if math.isfinite(v) else None for p, v in zip(PERCENTILES, values, strict=True)}
 
 
+def check_fresh(seeds: Sequence[int], used: Sequence[int]) -> None:
+    """Refuses seeds that a setting was selected on: a result on them would be better than the setting is.
+
+    Raises:
+        UsageError: some were.
+    """
+    both = sorted({*seeds} & {*used})
+    if both:
+        raise UsageError(
+            f"seeds={list(seeds)}: the setting was selected on {', '.join(map(str, both))}; give seeds that no tuning "
+            f"has used, from {max(used) + 1}, say"
+        )
+
+
 def tuned_setting(spec: Spec) -> dict[str, Any]:
     """What a run of tuned settings goes by, and what finding it has cost; empty for a run that reads no tuning.
 
@@ -200,7 +219,8 @@ def tuned_setting(spec: Spec) -> dict[str, Any]:
         spec: with the inputs ``tuning`` or ``tuning.0`` ....
 
     Raises:
-        UsageError: an input is missing, has changed, or is of another algorithm; or as `best`.
+        UsageError: an input is missing, has changed, is of another algorithm or was tried on a seed of the spec; or as
+            `best`.
     """
     if not spec.inputs:
         return {}
@@ -208,6 +228,7 @@ def tuned_setting(spec: Spec) -> dict[str, Any]:
     algorithm = getattr(spec, "algorithm", None)
     if any(one.algorithm != algorithm for one in tunings):
         raise UsageError(f"inputs.tuning: was done for '{tunings[0].algorithm}', not for '{algorithm}'")
+    check_fresh(getattr(spec, "seeds", ()), [seed for one in tunings for seed in one.seeds])
     index = best(tunings)
     return {
         "setting": tunings[0].setting(index),

@@ -79,7 +79,8 @@ def execute(
                     directory.discard_beginning()
                 raise
             if loop is not None and not stop.impatient:  # else what was done since the last checkpoint is lost
-                loop.count()
+                with suppress(Exception):  # it may fail as what is being recorded did, and must not keep that from disk
+                    loop.count()
             journal.fail(KeyboardInterrupt() if stop.impatient else error)  # it may come out as any exception
             if isinstance(error, UsageError) and not stop.impatient:  # bad input is for the caller to show
                 raise

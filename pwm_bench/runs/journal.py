@@ -10,7 +10,7 @@ from pwm_bench.runs.curves import CurveWriter
 from pwm_bench.runs.entries import evaluation_line, mark_diverged, metrics_line, record_failure
 from pwm_bench.runs.job import EvaluationResult, Job
 from pwm_bench.runs.memory import peak_memory
-from pwm_bench.store import provenance
+from pwm_bench.store import checkpoint_files, provenance
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.inputs import content_digest
 from pwm_bench.store.results import RunDirectory, now
@@ -19,6 +19,7 @@ from pwm_bench.store.spec import Spec
 
 __all__ = ["Journal"]
 
+_OF_THE_WORK = ("members", "counts", "clocks", "memory", "details", "artifacts")
 _NAMED = 5  # diverged members in the reason
 
 
@@ -55,7 +56,9 @@ class Journal:
             directory.write(self.record)
         else:
             earlier = previous.model_copy(deep=True)
-            for name in ("members", "counts", "clocks", "memory", "gradient_check", "details", "artifacts"):
+            # Without a checkpoint the work begins again: what was done before is no longer part of the run.
+            kept = _OF_THE_WORK if checkpoint_files.exists(directory.checkpoint) else ()
+            for name in ("gradient_check", *kept):
                 setattr(self.record, name, getattr(earlier, name))
 
     @property

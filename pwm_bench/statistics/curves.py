@@ -18,8 +18,11 @@ Array = NDArray[np.float64]
 def on_axis(positions: ArrayLike, values: ArrayLike, axis: ArrayLike) -> Array:
     """A curve at given positions, along straight lines; NaN outside its own range, as nothing is extrapolated.
 
+    Where several points share a position, the curve jumps there: it comes from the first of them and goes on from the
+    last, whose value it has at that position.
+
     Args:
-        positions: of the curve's points, increasing, shape ``(n,)``.
+        positions: of the curve's points, none less than the one before, shape ``(n,)``.
         values: shape ``(n,)``.
         axis: positions asked for, shape ``(t,)``.
 
@@ -83,9 +86,10 @@ def area_under_curve(positions: ArrayLike, values: ArrayLike, *, until: float | 
     """Mean score along curves by the trapezoidal rule: area over length, in units of the score.
 
     Args:
-        positions: of all curves, increasing, shape ``(n,)``.
+        positions: of all curves, none less than the one before, shape ``(n,)``.
         values: shape ``(..., n)``.
-        until: end of the range, by default the last position; in between points it is interpolated.
+        until: end of the range, by default the last position; in between points it is interpolated. A jump there, see
+            `on_axis`, does not change the area before it.
 
     Returns:
         Shape ``(...)``; NaN if the curves have fewer than two points or do not reach ``until``.
@@ -94,7 +98,7 @@ def area_under_curve(positions: ArrayLike, values: ArrayLike, *, until: float | 
     if until is not None and x.size:
         before, last = int(np.searchsorted(x, until)), int(np.searchsorted(x, until, side="right"))
         if last > before:  # an evaluation is there
-            end = y[..., last - 1 : last]
+            end = y[..., before : before + 1]
         else:
             end = np.apply_along_axis(lambda curve: on_axis(x, curve, [until]), -1, y)
         x, y = np.append(x[:before], until), np.concatenate((y[..., :before], end), axis=-1)

@@ -37,6 +37,8 @@ class Spec:
     """What it reads, by name."""
     settings: ClassVar[str] = "config"
     """The field that holds the settings of the work, where there is such a one."""
+    seeds_repeat: ClassVar[bool] = True
+    """Whether other seeds, where there are any, give more of the same numbers; not if each stands for a setting."""
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -116,15 +117,20 @@ def _scores(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
     """What is wrong with the evaluations of a population."""
     file = directory.evaluations.path
     try:
-        curves = Curves.from_lines(directory.evaluations.read(), members=len(record.members), source=file)
+        lines = directory.evaluations.read()
+        curves = Curves.from_lines(lines, members=len(record.members), source=file)
     except UsageError as error:
         yield str(error)
         return
     # Policies extracted from a world model take no environment steps.
     axis = "env_steps" if record.spec.get("env_steps") else "gradient_steps"
     steps, counted = curves.axis(axis, "return"), getattr(record.counts, axis)
-    if (steps[1:] <= steps[:-1]).any():
-        yield f"{file}: {_AXES[axis]} do not increase"
+    indices = [line.get("index") for line in lines]
+    if any(not isinstance(index, int) for index in indices) or not _increase(indices):
+        yield f"{file}: the evaluations' indices do not increase"
+    # A learner may take many gradient steps, each with its evaluation, at one count of environment steps.
+    if not _increase([*zip(*(curves.axis(name, "return").tolist() for name in _AXES), strict=True)]):
+        yield f"{file}: {' and '.join(_AXES.values())} do not increase"
     if record.status not in FINISHED:
         return
     if not steps.size:
@@ -137,6 +143,11 @@ def _scores(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
         said = math.nan if member.final_return is None else member.final_return
         if math.isfinite(last) and not math.isclose(last, said, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
             yield f"{file}: seed {member.seed} ends with return {last:g}, the record says {said:g}"
+
+
+def _increase(values: Sequence[Any]) -> bool:
+    """Whether each value is greater than the one before; pairs are compared by their first numbers first."""
+    return all(before < after for before, after in pairwise(values))
 
 
 def _checkpoint(directory: RunDirectory, record: RunRecord) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.jobs.tuning import check_fresh
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.graph import STAGES, Study, needs
 
@@ -46,11 +47,11 @@ def changed_study(
         budgets: units and amounts at which every run of training ends, if it does not end before.
         preset: that the settings of learners are changes of.
         settings: of the learners: name, nested ones by dots -> values. Each combination of them is a run.
-        seeds: of every run that has any.
+        seeds: of every run that has any, but of those that tune, which try one setting a seed.
 
     Raises:
-        UsageError: a name that no run has or an impossible value; nothing is left of the study; or there is nothing in
-            it to change.
+        UsageError: a name that no run has or an impossible value; seeds that a tuning has used, for runs that read it;
+            nothing is left of the study; or there is nothing in it to change.
     """
     if not (math.isfinite(scale) and scale > 0.0):
         raise UsageError(f"scale={scale}: must be a positive number")
@@ -107,10 +108,13 @@ def _training(nodes: Mapping[str, Spec], option: str, change: Callable[[RunSpec]
 
 
 def _seeded(nodes: Mapping[str, Spec], seeds: tuple[int, ...]) -> dict[str, Spec]:
-    """All runs, those that have seeds with these."""
+    """All runs, those that have seeds with these. What tunes keeps its own: they are the settings that it tries."""
     found = dict(nodes)
     for name, spec in nodes.items():
-        if "seeds" in spec.study_keys():
+        if "seeds" in spec.study_keys() and spec.seeds_repeat:
+            read = (nodes[node] for node in needs(spec))
+            used = [seed for one in read if not one.seeds_repeat for seed in cast(Any, one).seeds]
+            check_fresh(seeds, used)
             found[name] = cast(Spec, dataclasses.replace(cast(Any, spec), seeds=seeds))
     if all(found[name] is spec for name, spec in nodes.items()):
         raise UsageError("--seeds: no run of the study has seeds; leave it out")

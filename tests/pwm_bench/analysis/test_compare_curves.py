@@ -89,6 +89,15 @@ def test_on_axis_by_hand():
     assert np.isnan(on_axis([], [], [1.0])).all()
 
 
+def test_a_curve_with_several_points_at_one_position_jumps_there():
+    x, y = [0.0, 10.0, 10.0, 10.0, 20.0], [0.0, 1.0, 7.0, 5.0, 6.0]
+    assert on_axis(x, y, [5.0, 10.0, 15.0]) == pytest.approx([0.5, 5.0, 5.5])
+    assert on_axis(x[:4], y[:4], np.linspace(0.0, 10.0, 11)) == pytest.approx([*np.arange(0.0, 1.0, 0.1), 5.0])
+    assert area_under_curve(x, y) == pytest.approx((5.0 + 55.0) / 20)
+    assert area_under_curve(x, y, until=10) == area_under_curve(x[:4], y[:4]) == pytest.approx(0.5)
+    assert time_to_threshold(x, y, 5.0) == 10.0
+
+
 def test_common_axis():
     assert common_axis([[0, 1, 2], [0, 1, 2]]) == pytest.approx([0, 1, 2])
     assert common_axis([[0, 10], [2, 6]], points=3) == pytest.approx([2, 4, 6])

@@ -10,12 +10,13 @@ import pytest
 
 from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.jobs.kinds import spec_from
+from pwm_bench.jobs.kinds import carry_out, spec_from
 from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
-from pwm_bench.jobs.tune import TuneSpec
+from pwm_bench.jobs.tune import TuneJob, TuneSpec
 from pwm_bench.jobs.tuning import Range, Tuning, best, drawn, percentiles, read_tuning, tuned_setting, write_tuning
 from pwm_bench.store.inputs import Input, content_digest, find_input, numbered
+from pwm_bench.store.results import Results
 from pwm_bench.store.verify import verify
 from pwm_bench.studies.tuning import tuning
 from pwm_bench.sweep.graph import needs
@@ -39,6 +40,7 @@ def _tuning(scores: list[float | None], task: str = "a", **changes) -> Tuning:
     fields = {
         "task": task, "simulator": "warp", "algorithm": "ppo", "space": {"gamma": Range(low=0.0, high=1.0)},
         "values": {"gamma": tuple(range(len(scores)))}, "scores": tuple(scores), "env_steps": 10,
+        "seeds": tuple(range(len(scores))),
     }  # fmt: skip
     return Tuning(**(fields | changes))
 
@@ -104,6 +106,31 @@ def test_a_tuning_trains_a_member_for_each_setting_and_leaves_what_it_found(tmp_
     assert (noted["settings_tried"], noted["env_steps_of_tuning"], noted["tasks"]) == (3, 768, ["cartpole"])
 
 
+def test_a_tuning_whose_settings_all_diverge_ends_so_and_is_refused_by_who_reads_it(tmp_path, monkeypatch) -> None:
+    advance = TuneJob.advance
+
+    def diverging(self):
+        self.learner.alive.fill_(False)
+        return advance(self)
+
+    monkeypatch.setattr(TuneJob, "advance", diverging)
+    carry_out(SPEC, Results(tmp_path))
+    run = Results(tmp_path).run(SPEC.study, SPEC.id)
+    record = run.read()
+    assert (record.status, record.details["best"], record.details["scores"]) == ("diverged", None, [None] * 3)
+    assert verify(run) == []
+    with pytest.raises(UsageError, match="every setting that was tried diverged"):
+        tuned_setting(dataclasses.replace(RUN, inputs={"tuning": find_input(run.path, "tuning")}))
+
+
+def test_seeds_that_a_tuning_has_used_are_refused(tmp_path) -> None:
+    write_tuning(tmp_path / "a.json", _tuning([1.0, 2.0], seeds=(4, 7), values={"gamma": (0.7, 0.8)}))
+    file = Input(path=str(tmp_path / "a.json"), digest=content_digest(tmp_path / "a.json"))
+    with pytest.raises(UsageError, match=r"seeds=\[7\]: the setting was selected on 7; give seeds .* from 8"):
+        tuned_setting(dataclasses.replace(RUN, inputs={"tuning": file}))
+    assert tuned_setting(dataclasses.replace(RUN, inputs={"tuning": file}, seeds=(8,)))["setting"] == {"gamma": 0.8}
+
+
 def test_files_that_hold_no_tuning_are_refused(tmp_path) -> None:
     path = tmp_path / "tuning.json"
     write_tuning(path, _tuning([1.0, None]))
@@ -124,6 +151,8 @@ def test_impossible_tunings_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             dataclasses.replace(SPEC, space=space)
+    with pytest.raises(UsageError, match=r"limits=\{'gradient_steps': 9\}: settings are compared"):
+        dataclasses.replace(SPEC, limits={"gradient_steps": 9})
     with pytest.raises(UsageError, match="unknown input 'policy'"):
         dataclasses.replace(RUN, inputs={"policy": None})
     assert TuneSpec.from_dict(SPEC.to_dict()) == SPEC

@@ -9,11 +9,13 @@ import torch
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
+from pwm_bench.jobs.train import TrainJob
 from pwm_bench.runs.job import Job
 from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store import checkpoint
 from pwm_bench.store.files import JsonLines
 from pwm_bench.store.results import Results
+from pwm_bench.store.verify import verify
 from tests.pwm_bench.cli.toy_cli import toy_spec
 
 pytestmark = pytest.mark.usefixtures("toys")
@@ -245,6 +247,48 @@ def test_a_failed_run_goes_on_once_the_cause_is_gone(tmp_path, monkeypatch):
     outcome, directory = run(spec, tmp_path)
     assert (outcome.record.status, outcome.record.attempts) == ("ok", 2)
     assert not directory.traceback.exists()
+
+
+@pytest.mark.parametrize("ending", ["stopped", "killed"])
+def test_a_run_that_failed_before_its_first_checkpoint_begins_again(tmp_path, ending):
+    """Whatever ends the second attempt before it has a checkpoint: the record counts nothing that is lost."""
+    spec = toy_spec(overrides={"fault": "raise"})
+    _, directory = run(spec, tmp_path)
+    assert directory.read().counts.iterations == 2
+    assert not checkpoint.exists(directory.checkpoint)
+
+    class Killed(BaseException):
+        """Nothing in the run answers it."""
+
+    def end(event: ProgressEvent) -> None:
+        if event.phase == "evaluate":
+            raise Killed
+
+    if ending == "killed":
+        with pytest.raises(Killed):
+            run(spec, tmp_path, progress=end)
+        assert directory.read().status == "running"
+    else:
+        run(spec, tmp_path, progress=lambda event: os.kill(os.getpid(), signal.SIGTERM))
+        assert directory.read().status == "interrupted"
+    assert directory.read().counts.iterations == 0
+    assert directory.read().attempts == 2
+    assert verify(directory) == []
+
+
+def test_an_error_while_a_failure_is_recorded_does_not_keep_it_from_disk(tmp_path, monkeypatch):
+    """What the work says of itself may be the very thing that fails."""
+
+    def fail(self, record) -> None:
+        if record.counts.iterations:
+            raise UsageError("no setting is left")
+
+    monkeypatch.setattr(TrainJob, "describe", fail)
+    spec = toy_spec()
+    with pytest.raises(UsageError, match="no setting is left"):
+        run(spec, tmp_path)
+    record = Results(tmp_path).run(spec.study, spec.id).read()
+    assert (record.status, record.reason) == ("failed", "UsageError: no setting is left")
 
 
 def test_what_cannot_begin_leaves_nothing_behind(tmp_path):

@@ -195,6 +195,26 @@ def test_verify_finds(capsys, finished, how):
     assert "1 runs checked, 1 with problems" in text
 
 
+def test_verify_accepts_evaluations_between_which_no_environment_steps_were_taken(tmp_path):
+    """A learner with many updates at once is evaluated along them, if its budget is one of gradient steps."""
+    directory = write_run(
+        tmp_path, "aaa", curves=[[1.0, 2.0, 3.0, 4.0]], steps=[0, 100, 100, 120], seconds=[0.0, 1.0, 2.0, 3.0]
+    )
+
+    def found(*pairs: tuple[int, int]) -> list[str]:
+        rows = directory.evaluations.read()
+        directory.evaluations.path.unlink()
+        for index, (row, gradient_steps) in enumerate(zip(rows, (0, 5, 25, 26), strict=True)):
+            changes = dict(pairs) if index == 2 else {}
+            directory.evaluations.append(row | {"index": index, "gradient_steps": gradient_steps} | changes)
+        return [problem for problem in verify(directory) if "increase" in problem]
+
+    assert found() == []
+    assert "environment steps and gradient steps do not increase" in found(("gradient_steps", 5))[0]
+    assert "environment steps and gradient steps do not increase" in found(("env_steps", 99))[0]
+    assert "indices do not increase" in found(("index", 1))[0]
+
+
 def test_verify_looks_at_folders_of_data_and_models(capsys, tmp_path):
     write_linear_data(tmp_path / "data", episodes=2)
     save_model(tmp_path / "model", MultitaskModel(tiny_config(), seed=0))

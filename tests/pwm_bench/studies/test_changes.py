@@ -5,6 +5,7 @@ import pytest
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.inputs import Pending
 from pwm_bench.studies.changes import changed_study, seeds_from
+from pwm_bench.studies.tuning import tuning
 from pwm_bench.sweep.graph import Study
 from tests.pwm_bench.cli.toy_cli import toy_spec
 from tests.pwm_bench.sweep.summing import SumSpec
@@ -44,6 +45,16 @@ def test_other_seeds_are_the_same_study_and_other_budgets_are_not():
     study = changed_study(one_run(), budgets=[("env_steps", 500.0), ("gradient_steps", 20.0)])
     assert study.name == "one-env_steps-500-gradient_steps-20"
     assert (study.specs[0].env_steps, study.specs[0].limits) == (500, {"gradient_steps": 20.0})
+
+
+def test_other_seeds_leave_a_tuning_as_it_is_and_are_none_that_it_has_used():
+    plain = tuning(("cartpole",), ("ppo",))
+    changed = changed_study(plain, seeds=(20, 21))
+    tune, run = "cartpole · tuning of ppo", "cartpole · ppo · one setting for all tasks"
+    assert changed.nodes[tune] == plain.nodes[tune]
+    assert changed.nodes[run].seeds == (20, 21)
+    with pytest.raises(UsageError, match=r"seeds=\[0, 20\]: the setting was selected on 0; give seeds .* from 16"):
+        changed_study(plain, seeds=(0, 20))
 
 
 def test_what_reads_a_run_that_is_left_out_is_left_out_too():
