@@ -250,19 +250,21 @@ class DifferentiableEnv:
     def settle(self) -> Tensor:
         """Cuts the gradient history and puts the state where it was put last time, over what was there.
 
-        An update that ends so can be captured in a CUDA graph: the next one finds the state in the same memory.
+        An update that begins and ends so can be captured in a CUDA graph: each finds the state, and the seeds, in the
+        same memory, whatever was reset, set or loaded between them.
 
         Returns:
             the current observation, shape ``(N, observation_dim)``.
         """
-        now = (self.state.qpos, self.state.qvel, self.obs, self._episode, self._progress, self.invalid_count)
+        state = (self.state.qpos, self.state.qvel, self.obs)
+        now = (*state, self._episode, self._progress, self.invalid_count, self._world_keys)
         if not self._kept:
             self._kept = tuple(x.clone() for x in now)
         else:
             for kept, value in zip(self._kept, now, strict=True):
                 if kept is not value:
                     kept.copy_(value)
-        qpos, qvel, self.obs, self._episode, self._progress, self.invalid_count = self._kept
+        qpos, qvel, self.obs, self._episode, self._progress, self.invalid_count, self._world_keys = self._kept
         self.state = State(qpos, qvel)
         return self.obs
 
@@ -280,15 +282,16 @@ class DifferentiableEnv:
         return self.obs
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here."""
-        return {
-            "qpos": self.state.qpos.detach(),
-            "qvel": self.state.qvel.detach(),
-            "obs": self.obs.detach(),
+        """Everything needed to go on exactly from here, in memory of its own, which `settle` does not write over."""
+        state = {
+            "qpos": self.state.qpos,
+            "qvel": self.state.qvel,
+            "obs": self.obs,
             "episode": self._episode,
             "progress": self._progress,
             "invalid_count": self.invalid_count,
         }
+        return {name: value.detach().clone() for name, value in state.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` saved.

@@ -117,6 +117,7 @@ class Learner(StagedLearner, Tunable):
             progress = self.counters.env_steps / self._total_env_steps
             self._actor_optimiser.set_lr(linear_schedule(self.setting("actor_learning_rate"), 0.0, progress))
         self._guard.begin(self._iteration)
+        self.env.settle()
         return "update"
 
     def finish(self) -> None:

@@ -118,6 +118,7 @@ class OffPolicyLearner(StagedLearner):
     def begin(self) -> Hashable:
         """Says which iteration it is. Kinds of updates differ in how many of the steps are at random."""
         self._guard.begin(self._iteration)
+        self.env.settle()
         done = self.counters.env_steps // self._settings.num_envs
         return max(0, min(self._settings.horizon, self._settings.seed_steps - done))
 

@@ -120,6 +120,7 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         """Sets the step sizes. All updates are of one kind."""
         self.set_learning_rates(self.counters.env_steps / self.total_env_steps)
         self.guard.begin(self.iteration)
+        self.env.settle()
         return "update"
 
     def compute(self) -> dict[str, Tensor]:

@@ -71,9 +71,16 @@ class CudaGraph:
             yield
         torch.cuda.current_stream(self._device).wait_stream(side)
 
-    def capture(self) -> Any:
+    @contextmanager
+    def capture(self) -> Iterator[None]:
         """Context in which kernels are captured and not carried out. Other threads may go on with their copies."""
-        return torch.cuda.graph(self._graph, pool=self._pool, capture_error_mode="thread_local")
+        present = torch.cuda.current_stream(self._device)
+        # `torch.cuda.graph` leaves its own stream in place when the capture fails.
+        with (
+            torch.cuda.stream(present),
+            torch.cuda.graph(self._graph, pool=self._pool, capture_error_mode="thread_local"),
+        ):
+            yield
 
     def replay(self) -> None:
         """Launches them."""
@@ -145,8 +152,8 @@ class Graphed:
     """Carries out a learner's updates, as graphs once they repeat.
 
     The first updates of a kind run as they are, and are updates like any other. The next is captured, which computes
-    nothing, and replayed; so are all that follow. Where an update cannot be captured, a warning says so, and updates
-    of its kind go on as they are.
+    nothing, and replayed; so are all that follow. Where an update cannot be captured, a warning says so, the learner
+    gets back the state that it had before, and updates of its kind go on as they are.
 
     Args:
         learner: whose updates.
@@ -201,14 +208,18 @@ class Graphed:
 
     def _capture(self, kind: _Kind, before: dict[str, int]) -> None:
         """Captures an update, which changes nothing on the device, and notes by how much it raises the counters."""
-        counters = self._learner.counters
+        learner = self._learner
+        held = learner.state_dict()
         try:
             with kind.graph.capture():
-                kind.metrics = self._learner.compute()
+                kind.metrics = learner.compute()
         except RuntimeError as error:  # what CUDA says of an operation that cannot be captured
             kind.refused = True
-            counters.load_state_dict(before)
-            _LOG.warning("updates go on without CUDA graphs, since one could not be captured: %s", error)
+            # The learner points at memory that was made in the capture and never computed; what it held is unchanged.
+            learner.load_state_dict(held)
+            self._kinds = {name: other for name, other in self._kinds.items() if other.refused}
+            cause = error.__context__ or error  # the end of a capture that has failed raises an error of its own
+            _LOG.warning("updates go on without CUDA graphs, since one could not be captured: %s", cause)
             return
-        kind.counts = {name: value - before[name] for name, value in asdict(counters).items()}
+        kind.counts = {name: value - before[name] for name, value in asdict(learner.counters).items()}
         kind.captured = True

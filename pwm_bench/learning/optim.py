@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -109,13 +108,13 @@ class PopulationAdam:
             self._table = pieces(self._sizes, device)
 
     def set_lr(self, lr: float | Tensor) -> None:
-        """Sets the step size, one for all or one a member (shape ``(P,)``)."""
+        """Sets the step size, one for all (a number or a scalar tensor) or one a member (shape ``(P,)``)."""
         if isinstance(lr, Tensor):
             self.lr.copy_(lr)
         else:
             self.lr.fill_(lr)
         if self._on_cpu:  # torch's single-pass kernel wants numbers, rounded as `state_dict` has them
-            self._rates: list[float] = lr.tolist() if isinstance(lr, Tensor) else [float(np.float32(lr))] * self.members
+            self._rates: list[float] = self.lr.tolist()
 
     def zero_grad(self) -> None:
         """Forgets the gradients."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
 from torch import Tensor
 
@@ -16,7 +17,7 @@ class StagedLearner:
 
     A captured `compute` is replayed as it was, so all that changes from one update to the next must be a tensor that
     changes in place: weights, moments, random counters, the place in a replay. What the host knows (step sizes, the
-    iteration) `begin` writes into such tensors.
+    iteration) `begin` writes into such tensors, and it settles the environment, which may have been reset since.
 
     Attributes:
         counters: `compute` may raise them; a replay raises them by as much.
@@ -42,6 +43,14 @@ class StagedLearner:
 
     def finish(self) -> None:
         """Notes on the host that the update has been carried out."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `compute` changes or reads; see `Learner`."""
+        raise NotImplementedError
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved, which may be the learner's own memory."""
+        raise NotImplementedError
 
     def update(self) -> dict[str, Tensor]:
         """Runs one iteration. Returns metrics, each of shape ``(P,)``, left on the device."""

@@ -165,6 +165,7 @@ class Learner(StagedLearner, Tunable):
         """Sets the step sizes. An iteration gathers data, only trains the model, or is a whole one."""
         self._iteration += 1
         self._guard.begin(self._iteration)
+        self.env.settle()
         self._set_learning_rates()
         missing = self.config.pretrain_updates - self._pretrained_updates
         self._pretrains = min(max(missing, 0), _PRETRAIN_UPDATES_AT_ONCE) if self._ready() else 0

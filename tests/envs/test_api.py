@@ -117,6 +117,33 @@ def test_resuming_is_exact() -> None:
         assert torch.equal(other.step(torch.full((4, 2), 0.3)).obs, obs)
 
 
+def test_a_saved_state_stays_as_it_was() -> None:
+    env = toy_env(4, episode_length=5)
+    env.settle()
+    saved = env.state_dict()
+    before = {k: v.clone() for k, v in saved.items()}
+    env.step(torch.ones(4, 2))
+    env.settle()
+    for name, value in before.items():
+        assert torch.equal(saved[name], value), name
+
+
+def test_what_moves_between_settled_steps_comes_back_to_the_same_memory() -> None:
+    """The seeds too, so that what was captured on that memory goes on from there."""
+    env, other = toy_env(4, episode_length=5), toy_env(4, (9,), episode_length=5)
+    env.settle()
+    kept = [env.state.qpos, env.state.qvel, env.obs, env.progress, env._world_keys]
+    env.reseed(9)
+    for each in (env, other):
+        each.reset()
+        each.progress = torch.tensor([3, 0, 1, 2])
+        each.settle()
+    now, expected = ([x.state.qpos, x.state.qvel, x.obs, x.progress, x._world_keys] for x in (env, other))
+    for memory, found, value in zip(kept, now, expected, strict=True):
+        assert found.data_ptr() == memory.data_ptr()
+        assert torch.equal(found, value)
+
+
 def test_restoring_another_shape_is_refused() -> None:
     with pytest.raises(UsageError, match="same task"):
         toy_env(4).load_state_dict(toy_env(2).state_dict())

@@ -4,12 +4,14 @@ graphs, by the code that captures and replays them on a GPU."""
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
 from pwm_bench.baselines.shac import losses
+from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.graphed import GRAPHS, Graphed, check_setting, graphs_of
 from pwm_bench.testing.toy import SimulatorToy
@@ -157,6 +159,54 @@ def test_an_update_that_cannot_be_captured_goes_on_without(caplog: pytest.LogCap
     assert (graphed.captured, graphed.refused) == (0, 1)
     assert other.counters == eager.counters
     assert "could not be captured: operation not permitted" in caplog.text
+
+
+@pytest.mark.parametrize("algorithm", ["apg", "dmo", "sac", "pwm"])
+def test_a_capture_that_fails_midway_is_taken_back(algorithm: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing was computed in it, so what it put in the place of the learner's state holds nothing."""
+    with rehearsal() as seen:
+        eager, other = learner(algorithm, DEVICE), learner(algorithm, DEVICE)
+        torch.__future__.set_swap_module_params_on_conversion(False)  # weights are loaded in place, as on a GPU
+        settle, entered = other.env.settle, []
+
+        def refusing() -> Any:
+            if seen.tape is not None:
+                entered.append(len(seen.tape))
+                raise RuntimeError("operation not permitted when stream is capturing")
+            return settle()
+
+        other.env.settle = refusing
+        graphed = Graphed(other, RecordedGraph, warm_up=1)
+        for _ in range(UPDATES + 1):
+            assert different(*(to_cpu(x.update()) for x in (graphed, eager))) == []
+        assert different(*(to_cpu(dict(x.policy.state_dict())) for x in (other, eager))) == []
+        assert different(*(to_cpu(x.env.state_dict()) for x in (other, eager))) == []
+    assert entered
+    assert min(entered) > 0
+    assert (graphed.captured, graphed.refused) == (0, len(entered))
+    assert other.counters == eager.counters
+    assert "could not be captured: operation not permitted" in caplog.text
+
+
+@pytest.mark.parametrize("algorithm", ["apg", "ppo", "sac", "pwm"])
+def test_a_change_of_the_environment_reaches_a_graph(algorithm: str) -> None:
+    changes: list[Callable[[DifferentiableEnv, dict[str, Any]], Any]] = [
+        lambda env, _: env.reset(),
+        lambda env, _: env.reseed((7, 9)),
+        lambda env, _: setattr(env, "progress", torch.full_like(env.progress, env.episode_length - 1)),
+        lambda env, first: env.load_state_dict(first),
+    ]
+    with rehearsal():
+        agents = learner(algorithm, DEVICE), learner(algorithm, DEVICE)
+        graphed = Graphed(agents[1], RecordedGraph, warm_up=1)
+        first = agents[0].env.state_dict()
+        for change in (None, None, None, None, *changes):
+            for agent in agents:
+                if change is not None:
+                    change(agent.env, first)
+            assert different(to_cpu(graphed.update()), to_cpu(agents[0].update())) == []
+            assert different(*(to_cpu(x.env.state_dict()) for x in agents)) == []
+        assert graphed.captured == 1
 
 
 def test_where_updates_go_as_graphs() -> None:

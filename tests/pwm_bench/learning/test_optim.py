@@ -250,7 +250,11 @@ def test_polyak_update_goes_a_fraction_of_the_way_for_members_alive():
 
 
 @DEVICES
-@pytest.mark.parametrize("lr", [5e-4, LR], ids=["one rate", "a rate a member"])
+@pytest.mark.parametrize(
+    "lr",
+    [5e-4, LR, torch.tensor([5e-4, 3e-4, 1e-3], dtype=torch.float64), torch.tensor(5e-4, dtype=torch.float64)],
+    ids=["one rate", "a rate a member", "a rate a member in double", "one rate in double"],
+)
 def test_goes_on_from_a_saved_state_to_the_same_bits(lr, device):
     """5e-4 is no float32, so a rate that was kept in double would come back another."""
     params, copies = parameters(device), parameters(device)
