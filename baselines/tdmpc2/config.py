@@ -108,6 +108,19 @@ class Config:
             )
         return self.seed_steps
 
+    def check_replay(self, episode_length: int) -> None:
+        """Makes sure that the replay always has something to draw from, for episodes of so many steps.
+
+        Raises:
+            UsageError: a finished episode may be overwritten before the next one is over.
+        """
+        least = 2 * episode_length + self.training.horizon
+        if self.replay_capacity < least:
+            raise UsageError(
+                f"replay_capacity={self.replay_capacity}: only episodes that are over are drawn from, and these may "
+                f"last {episode_length} steps, so it may have none to draw; set at least {least}"
+            )
+
 
 def sized(size: str) -> dict[str, object]:
     """The fields of a `Config` for a released size of the model, see `SIZES`."""

@@ -56,7 +56,8 @@ class Learner:
         total_env_steps: budget per member; nothing but the size of the replay depends on it.
 
     Raises:
-        UsageError: if the environment has other worlds, or the seed steps are fewer than an episode's.
+        UsageError: if the environment has other worlds, the seed steps are fewer than an episode's, or the replay holds
+            too few transitions to draw from at any time.
     """
 
     policy = None
@@ -69,6 +70,7 @@ class Learner:
         self.config = config
         self.counters = Counters()
         self.seed_steps = config.random_steps(env.episode_length)
+        config.check_replay(env.episode_length)
         sizes = config.model(env.observation_dim, env.action_dim, env.episode_length)
         self.agents = [Agent(config, sizes, seed=seed, device=device) for seed in seeds]
         self.replay = SequenceReplay(

@@ -21,6 +21,7 @@ __all__ = ["STATE", "VERSION", "CheckpointFiles", "exists", "plain", "read"]
 
 VERSION = 2
 STATE = "state.json"
+_TRIES = 4
 _REMEDY = "restore it, or remove the folder to begin the run again"
 _PICKLE_MAGIC = (b"\x80", b"PK\x03\x04", b"(dp", b"cos\n")  # pickle protocols 2 and up, torch.save's zip, protocol 0
 _PICKLE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
@@ -47,7 +48,8 @@ def exists(path: Path) -> bool:
 
 
 def read(path: Path, *, spec_id: str) -> CheckpointFiles:
-    """Reads a checkpoint and makes sure that it is whole and belongs to this run.
+    """Reads a checkpoint and makes sure that it is whole and belongs to this run. One that a process replaces meanwhile
+    is read again.
 
     Args:
         path: checkpoint directory.
@@ -56,6 +58,25 @@ def read(path: Path, *, spec_id: str) -> CheckpointFiles:
     Raises:
         UsageError: it is missing, truncated, altered, of another run, or holds a Python pickle.
     """
+    for _ in range(_TRIES - 1):
+        before = _state(path)
+        try:
+            return _read(path, spec_id=spec_id)
+        except UsageError:
+            if _state(path) == before:
+                raise
+    return _read(path, spec_id=spec_id)
+
+
+def _state(path: Path) -> bytes | None:
+    """The content of ``state.json``, whose replacement makes another checkpoint the one that counts."""
+    try:
+        return (path / STATE).read_bytes()
+    except OSError:
+        return None
+
+
+def _read(path: Path, *, spec_id: str) -> CheckpointFiles:
     if not (path / STATE).exists() and (pickles := _pickles(path)):
         raise UsageError(
             f"{pickles[0]}: a Python pickle, which could run any code, so it is not opened; "

@@ -20,7 +20,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.curves import AXES, Curves
 from pwm_bench.store.identity import NOT_HASHED
 from pwm_bench.store.index import StudyIndex, fingerprint
-from pwm_bench.store.reading import Found, read_all
+from pwm_bench.store.reading import Found, read_all, read_run
 from pwm_bench.store.results import Results, RunDirectory, no_record
 from pwm_bench.store.schema import SCHEMA_VERSION, ClockTimes, RunRecord
 from pwm_bench.store.seeds import check_seeds
@@ -126,7 +126,14 @@ def _fresh(run: RunDirectory, found: Found, stamp: list[int], index: StudyIndex)
 
 
 def _as_it_is(run: RunDirectory, record: RunRecord, curves: Curves) -> tuple[RunRecord, Curves]:
-    if record.status == "running" and not run.busy:
+    if record.status != "running" or run.busy:
+        return record, curves
+    found = read_run(run)  # it may have ended between the two looks
+    if isinstance(found, str):
+        raise UsageError(found)
+    if found is not None:
+        record, curves = run.validated(found[0]), Curves.from_json(found[1])
+    if record.status == "running":
         record.status = "killed"
     return record, curves
 

@@ -62,7 +62,8 @@ def scan(results: Results, studies: Iterable[str] | None = None) -> Iterator[Ent
                     yield entry
 
 
-def _read(study: str, run_id: str, path: str) -> Entry | None:
+def _read(study: str, run_id: str, path: str, *, left: bool = False) -> Entry | None:
+    """The entry of a run; ``left`` says that nobody was working on it when its record was read."""
     try:
         with open(f"{path}/run.json", "rb") as file:
             content = file.read()
@@ -75,8 +76,10 @@ def _read(study: str, run_id: str, path: str) -> Entry | None:
         spec, members = record["spec"], record["members"]
         returns = [m["final_return"] for m in members if m["final_return"] is not None]
         status = record["status"]
-        if status == "running" and not RunDirectory(Path(path)).busy:
+        if status == "running" and left:
             status = "killed"
+        elif status == "running" and not RunDirectory(Path(path)).busy:
+            return _read(study, run_id, path, left=True)  # it may have ended between the two looks
         return Entry(
             study=study,
             run_id=run_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -13,11 +14,16 @@ from typing import Literal
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import is_left, locked
+from pwm_bench.store.inputs import content_digest
 from pwm_bench.store.lock import HeldError
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
 from pwm_bench.store.schema import Counts, RunRecord
 
 __all__ = ["Merged", "merge"]
+
+
+class _AtWorkError(Exception):
+    """A process is working on one of the two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,7 @@ class Merged:
     Attributes:
         outcome: ``copied`` (was not there), ``replaced`` (was further along than the one there), ``kept`` (the one
             there is as far or further), ``differs`` (both finished, with different numbers: the one there is kept),
-            ``busy`` (a process is working on the one there), ``damaged`` (not copied).
+            ``busy`` (a process is working on either), ``damaged`` (not copied).
     """
 
     study: str
@@ -56,8 +62,10 @@ def merge(source: Results, target: Results) -> Iterator[Merged]:
             try:
                 yield _merge_run(study, directory, target.run(study, directory.path.name))
             except OSError as error:
+                # Copying a folder says which files it could not copy, and why.
+                why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
                 raise UsageError(
-                    f"{directory.path}: cannot be copied to {target.root} ({error.strerror}); what was copied before "
+                    f"{directory.path}: cannot be copied to {target.root} ({why}); what was copied before "
                     "is whole, merge again to go on"
                 ) from None
 
@@ -67,34 +75,46 @@ def _merge_run(study: str, source: RunDirectory, target: RunDirectory) -> Merged
     strange = _strange(source.path)
     if strange is not None:
         return Merged(study, run_id, "damaged", f"{strange}: a link, device or pipe; only plain files are copied")
+    if source.busy:
+        return Merged(study, run_id, "busy", "a process is working on it there")
     try:
+        content = source.record_file.read_bytes() if source.record_file.exists() else b""
         theirs = source.read()
     except UsageError as error:
         return Merged(study, run_id, "damaged", str(error))
     if (theirs.id, theirs.study) != (run_id, source.path.parent.name):
         return Merged(study, run_id, "damaged", f"{source.record_file}: the record of run {theirs.study}/{theirs.id}")
-    if not target.path.exists():
-        _copy(source.path, target.path)
-        return Merged(study, run_id, "copied")
+    if theirs.status in FINISHED and not _as_recorded(source, theirs):
+        if source.record_file.read_bytes() != content:
+            return Merged(study, run_id, "busy", "a process is working on it there")
+        return Merged(study, run_id, "damaged", f"{source.path}: its logs are not those that its record has digests of")
     try:
+        if not target.path.exists():
+            _copy(source, target.path, content)
+            return Merged(study, run_id, "copied")
         with target.lock():  # no process may begin on a directory that is being replaced
-            return _into_existing(study, source, target, theirs)
+            return _into_existing(study, source, target, theirs, content)
     except HeldError:
-        return Merged(study, run_id, "busy", "a process is working on the one there")
+        return Merged(study, run_id, "busy", "a process is working on the one here")
+    except _AtWorkError as error:
+        return Merged(study, run_id, "busy", str(error))
 
 
-def _into_existing(study: str, source: RunDirectory, target: RunDirectory, theirs: RunRecord) -> Merged:
+def _into_existing(study: str, source: RunDirectory, target: RunDirectory, theirs: RunRecord, content: bytes) -> Merged:
     run_id = source.path.name
     try:
         ours = target.read()
     except UsageError as error:
-        _copy(source.path, target.path)
+        _copy(source, target.path, content)
         return Merged(study, run_id, "replaced", f"the one there was unreadable: {error}")
+    if theirs.status in FINISHED and ours.status in FINISHED and not _as_recorded(target, ours):
+        _copy(source, target.path, content)
+        return Merged(study, run_id, "replaced", "the one there had other logs than its record has digests of")
     if ours.status in FINISHED:
         same = theirs.status not in FINISHED or _same_numbers(source, theirs, target, ours)
         return Merged(study, run_id, "kept" if same else "differs", "" if same else "both are finished")
     if theirs.status in FINISHED or _progress(theirs.counts) > _progress(ours.counts):
-        _copy(source.path, target.path)
+        _copy(source, target.path, content)
         return Merged(study, run_id, "replaced", f"{ours.status} after {ours.counts.iterations:,} iterations")
     return Merged(study, run_id, "kept")
 
@@ -129,21 +149,82 @@ def _strange(folder: Path) -> Path | None:
     return None
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copies by way of a hidden folder beside the target, which lists and tables pass over."""
+def _as_recorded(run: RunDirectory, record: RunRecord) -> bool:
+    """Whether a run's logs have the content that its record says, where it says anything."""
+    try:
+        return all(content_digest(run.path / name) == digest for name, digest in record.logs.items())
+    except UsageError:
+        return False
+
+
+def _copy(source: RunDirectory, target: Path, content: bytes) -> None:
+    """Copies by way of a hidden folder beside the target, which lists and tables pass over.
+
+    Args:
+        source: what to copy.
+        target: the directory that it becomes; what is there is replaced.
+        content: of the source's record when it was read. A copy made while it changes may be of two states.
+
+    Raises:
+        _AtWorkError: a process is working on the source, or has just begun on the target.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".merge-{target.name}-"
     for leftover in filter(is_left, target.parent.glob(f"{prefix}*")):
-        if (leftover / "old").exists() and not target.exists():  # killed between two renames
-            (leftover / "old").rename(target)
-        shutil.rmtree(leftover)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as folder, locked(Path(folder)):
-        fresh = Path(folder) / "new"
-        shutil.copytree(source, fresh, ignore=shutil.ignore_patterns("lock", "*.tmp"))
-        _permit(fresh)
-        if target.exists():
-            target.rename(Path(folder) / "old")
-        fresh.rename(target)
+        if _put_back(leftover, target):
+            shutil.rmtree(leftover)
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
+    with locked(folder):
+        fresh = folder / "new"
+        try:
+            _copy_whole(source, fresh, content)
+            _permit(fresh)
+            if target.exists():
+                target.rename(folder / "old")
+            fresh.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            raise _AtWorkError("a process has just begun on the one here") from None
+        finally:
+            if _put_back(folder, target):
+                shutil.rmtree(folder)
+
+
+def _copy_whole(source: RunDirectory, fresh: Path, content: bytes) -> None:
+    """Copies a run's files, and makes sure that no process has changed them meanwhile."""
+
+    def changed() -> bool:
+        return source.busy or not source.record_file.exists() or source.record_file.read_bytes() != content
+
+    try:
+        shutil.copytree(source.path, fresh, ignore=shutil.ignore_patterns("lock", "*.tmp"))
+    except shutil.Error as error:
+        if changed() or not all(Path(file).exists() for file, *_ in error.args[0]):
+            raise _AtWorkError("a process is working on it there") from None
+        raise
+    copy = RunDirectory(fresh)
+    if changed() or not _as_recorded(copy, copy.read()):
+        raise _AtWorkError("a process is working on it there")
+
+
+def _put_back(folder: Path, target: Path) -> bool:
+    """Brings back what was moved out of the way of a copy that then could not take its place.
+
+    Returns:
+        Whether the folder has nothing to lose; false if another process has begun where the run was.
+    """
+    old = folder / "old"
+    if not old.exists() or not (folder / "new").exists():
+        return True
+    try:
+        if target.exists() and {file.name for file in target.iterdir()} == {"lock"}:
+            (target / "lock").unlink()
+            target.rmdir()
+        old.rename(target)
+    except OSError:
+        return False
+    return True
 
 
 def _permit(folder: Path) -> None:

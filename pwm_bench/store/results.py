@@ -122,15 +122,23 @@ class RunDirectory:
     def peek(self) -> tuple[str | None, int]:
         """What became of the run, or None if it was never begun; and how many attempts there were.
 
-        A record that says running while nobody holds the lock belongs to a process that was killed.
+        A record that says running while nobody holds the lock belongs to a process that was killed, unless that has
+        ended between the two looks: then it says so now.
 
         Raises:
             UsageError: the record is damaged or cannot be read.
         """
+        status, attempts = self._peek()
+        if status == "running" and not self.busy:
+            status, attempts = self._peek()
+            status = "killed" if status == "running" else status
+        return status, attempts
+
+    def _peek(self) -> tuple[str | None, int]:
         try:
             content = self.record_file.read_bytes()
             record = checked_values(content, json.loads(content))
-            status, attempts = record["status"], int(record.get("attempts", 1))
+            return record["status"], int(record.get("attempts", 1))
         except FileNotFoundError:
             return None, 0
         except OSError as error:
@@ -139,7 +147,6 @@ class RunDirectory:
             raise self._damaged(str(error)) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self._damaged("not a run record") from None
-        return ("killed" if status == "running" and not self.busy else status), attempts
 
     def read(self) -> RunRecord:
         """The record as it is on disk.

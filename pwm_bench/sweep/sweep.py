@@ -380,14 +380,14 @@ def _look(item: Item, results: Results, *, retry: bool, first: bool = False) -> 
     """Brings an item up to date with what is on disk."""
     directory = results.run(item.spec.study, item.spec.id)
     try:
+        busy = directory.busy  # asked first: what ends after this is looked at once more
         status, attempts = directory.peek()
-        busy = directory.busy
         if first:
             item.attempts = attempts
         item.status, item.reason = status, ""
         if status in FINISHED:
             item.plan = "skip"
-        elif busy:
+        elif busy or status == "running":
             item.plan, item.reason = "busy", "another process is working on it"
         elif status is None:
             item.plan = "begin"

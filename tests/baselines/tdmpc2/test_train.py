@@ -196,3 +196,10 @@ def test_recipes_have_the_released_sizes() -> None:
     assert counts[1] == pytest.approx(1.2e6, rel=0.1)
     assert recipe("hopper", "warp").episodic
     assert not published.episodic
+
+
+def test_a_replay_that_may_have_no_finished_episode_is_refused() -> None:
+    least = 2 * LENGTH + SMALL.training.horizon
+    with pytest.raises(UsageError, match=f"replay_capacity={least - 1}: .* set at least {least}"):
+        make(config=dataclasses.replace(SMALL, replay_capacity=least - 1))
+    assert make(config=dataclasses.replace(SMALL, replay_capacity=least)).replay.length == least

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -198,3 +199,18 @@ def test_a_tensor_file_name_cannot_leave_the_directory(tmp_path):
 def test_what_cannot_be_saved_is_a_programming_error(tmp_path, value):
     with pytest.raises(TypeError, match="checkpoint"):
         checkpoint.save(tmp_path, {"x": value}, spec_id=SPEC)
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, {"x": torch.zeros(3)}, spec_id=SPEC)
+    real, replaced = Path.read_bytes, []
+
+    def meanwhile(self):
+        if self.suffix == ".safetensors" and not replaced:  # named by a state that is no longer there
+            replaced.append(self)
+            checkpoint.save(tmp_path, {"x": torch.ones(3)}, spec_id=SPEC)
+        return real(self)
+
+    monkeypatch.setattr(Path, "read_bytes", meanwhile)
+    assert checkpoint.load(tmp_path, spec_id=SPEC).state["x"].tolist() == [1.0] * 3
+    assert len(replaced) == 1

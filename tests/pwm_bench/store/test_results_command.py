@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from pwm_bench.cli.main import main
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store import checkpoint as store
+from pwm_bench.store.frames import load_study
+from pwm_bench.store.inputs import content_digest
+from pwm_bench.store.listing import scan
 from pwm_bench.store.merge import merge
-from pwm_bench.store.results import Results
+from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import Counts
 from pwm_bench.store.verify import verify
 from pwm_bench.world_model.multitask.files import save_model
@@ -319,6 +323,109 @@ def test_merge_leaves_a_run_in_work_alone(tmp_path):
         (merged,) = merge(Results(there), Results(here))
     assert merged.outcome == "busy"
     assert directory.read().status == "running"
+
+
+def _finish(directory) -> None:
+    """What a process at work does at its end: a last evaluation, and the record with digests of the logs."""
+    last = directory.evaluations.read()[-1]
+    directory.evaluations.append(last | {"index": last["index"] + 1, "env_steps": last["env_steps"] + 10})
+    record = directory.read()
+    record.status, record.logs = "ok", {"evaluations.jsonl": content_digest(directory.evaluations.path)}
+    directory.write(record)
+
+
+def test_merge_leaves_a_source_in_work_alone(tmp_path):
+    here, there = Results(tmp_path / "here"), Results(tmp_path / "there")
+    with make(there.root, status="running").lock():
+        assert [merged.outcome for merged in merge(there, here)] == ["busy"]
+    assert not here.run("s", "aaa").path.exists()
+    assert [merged.outcome for merged in merge(there, here)] == ["copied"]
+
+
+@pytest.mark.parametrize("how", ["grows", "is taken up", "loses a file"])
+def test_merge_keeps_no_copy_of_a_run_that_changed_meanwhile(monkeypatch, tmp_path, how):
+    here, there = Results(tmp_path / "here"), Results(tmp_path / "there")
+    source = make(there.root, "a", status="killed")
+    make(there.root, "b")
+    make(here.root, "a", status="killed", steps=[0, 1], value=1.0)
+    copytree, held = shutil.copytree, ExitStack()
+
+    def meanwhile(origin, *arguments, **options):
+        if origin == source.path and how == "loses a file":
+            gone = str(origin / "checkpoint" / "tensors-1.safetensors")
+            raise shutil.Error([(gone, "", f"[Errno 2] No such file or directory: '{gone}'")])
+        copytree(origin, *arguments, **options)
+        if origin == source.path:
+            _finish(source) if how == "grows" else held.enter_context(source.lock())
+
+    with held, monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", meanwhile)
+        assert [(merged.run_id, merged.outcome) for merged in merge(there, here)] == [("a", "busy"), ("b", "copied")]
+    assert here.run("s", "a").read().members[0].final_return == 1.0
+    assert sorted(path.name for path in here.study_path("s").iterdir()) == ["a", "b"]
+    assert [merged.outcome for merged in merge(there, here)] == ["replaced", "kept"]
+    assert here.run("s", "a").evaluations.read() == source.evaluations.read()
+
+
+def test_merge_tells_runs_whose_logs_are_not_those_of_their_records(tmp_path):
+    """Such a finished run is not copied, and gives way to a sound one."""
+    here, there = Results(tmp_path / "here"), Results(tmp_path / "there")
+    ours, theirs = (make(results.root, status="running") for results in (here, there))
+    _finish(ours), _finish(theirs)
+    sound = theirs.evaluations.path.read_text()
+    theirs.evaluations.path.write_text(sound * 2)
+    assert [merged.outcome for merged in merge(there, here)] == ["damaged"]
+    theirs.evaluations.path.write_text(sound)
+    ours.evaluations.path.write_text(sound * 2)
+    assert [merged.outcome for merged in merge(there, here)] == ["replaced"]
+    assert ours.evaluations.path.read_text() == sound
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_that_is_begun_while_merge_replaces_it_loses_nothing(monkeypatch, tmp_path, begun):
+    here, there = Results(tmp_path / "here"), Results(tmp_path / "there")
+    make(there.root)
+    ours = make(here.root, status="killed", value=1.0)
+    rename, held = Path.rename, ExitStack()
+
+    def meanwhile(self, target):
+        rename(self, target)
+        if self == ours.path:
+            held.enter_context(ours.lock())
+            if begun:
+                ours.spec_file.write_text("{}")
+
+    with held, monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", meanwhile)
+        assert [merged.outcome for merged in merge(there, here)] == ["busy"]
+    if begun:
+        ours.spec_file.unlink()
+        (folder,) = here.study_path("s").glob(".merge-*")
+        os.utime(folder, (0, 0))  # the next merge finds it left and brings the run back
+        assert [merged.outcome for merged in merge(there, here)] == ["replaced"]
+    else:
+        assert ours.read().members[0].final_return == 1.0
+    assert [path.name for path in here.study_path("s").iterdir()] == ["aaa"]
+
+
+def test_a_run_that_ends_between_two_looks_was_not_killed(monkeypatch, tmp_path):
+    directory = make(tmp_path, status="running")
+    values = directory.record_file.read_text()
+
+    def ending(self) -> bool:
+        record = self.read()
+        record.status = "ok"
+        self.write(record)
+        return False
+
+    monkeypatch.setattr(RunDirectory, "busy", property(ending))
+    for look in (
+        directory.status,
+        lambda: next(scan(Results(tmp_path))).status,
+        lambda: load_study(Results(tmp_path), "s").runs[0].record.status,
+    ):
+        directory.record_file.write_text(values)
+        assert look() == "ok"
 
 
 def test_a_merge_killed_half_way_leaves_no_half_run(monkeypatch, tmp_path):

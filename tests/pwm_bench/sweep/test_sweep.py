@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.runs.progress import ProgressEvent
-from pwm_bench.store.results import Results
+from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.seal import seal
 from pwm_bench.sweep.executors.local import LocalExecutor, ProcessEnd
 from pwm_bench.sweep.graph import Study
@@ -239,3 +240,26 @@ def test_a_second_call_is_quick_and_changes_nothing(start, tmp_path):
     result = sweep(items, results, Pretender(results), Watcher())
     assert statuses(result) == ["ok"]
     assert result.exit_code == 0
+
+
+def test_a_run_that_another_process_ends_while_it_is_looked_at_is_not_given_up(tmp_path, monkeypatch):
+    spec, results = toy_spec(), Results(tmp_path)
+    carry_out(spec, results)
+    directory = results.run(spec.study, spec.id)
+    record = directory.read()
+    record.status = "running"
+    directory.write(record)
+    lock, peek = directory.lock(), RunDirectory.peek
+    lock.__enter__()
+
+    def meanwhile(self):
+        found = peek(self)
+        lock.__exit__(None, None, None)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "peek", meanwhile)
+        (item,) = plan(Study(name=spec.study, description="", specs=(spec,)), results)
+    assert item.plan == "busy"
+    (item,) = plan(Study(name=spec.study, description="", specs=(spec,)), results)
+    assert (item.plan, item.status) == ("resume", "killed")
