@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Config", "Learner", "cpu_threads", "gradient_source", "label", "look", "recipe"]
 
 label: Final = "TD-MPC2"
-look: Final = 13
+look: Final = 5
 gradient_source: Final[Literal["critic"]] = "critic"  # that of the policy prior; what acts is the planner
 cpu_threads: Final[int | None] = 1
 

@@ -24,7 +24,6 @@ _PUBLISHED = {
     "sac-brax": "SAC (Brax)",
 }
 """What rows and publications name that is no algorithm with a package here."""
-_PUBLISHED_LOOKS = {"tdmpc2": 5}
 
 
 def algorithm_name(name: str) -> str:
@@ -40,7 +39,7 @@ def look_of_algorithm(name: str) -> int | None:
         thing = ALGORITHMS.known(known)
         if wanted in (_plain(known), _plain(getattr(thing, "label", known))):
             return getattr(thing, "look", None)
-    return _PUBLISHED_LOOKS.get(wanted)
+    return None
 
 
 def _plain(name: str) -> str:

@@ -159,7 +159,7 @@ def test_bad_input_is_one_line(place, tmp_path, capsys) -> None:
         ("unknown model size '5G'", data, "--size", "5G"),
         ("unknown recipe 'pwn'", data, "--recipe", "pwn"),
         ("none: no such file or folder", tmp_path / "none"),
-        ("--steps 1.5: must be a whole number", data, "--steps", "1.5"),
+        ("--steps=1.5: must be a whole number", data, "--steps", "1.5"),
         ("keeps its sizes; leave them out", data, "--continue-from", model, "--size", "1M"),
         ("holds no world model", data, "--continue-from", data),
         ("model: not a dataset", model),

@@ -13,7 +13,7 @@ from pathlib import Path
 from pwm_bench.bench.synthetic import make_runs
 from pwm_bench.store.seal import SEAL, seal
 
-HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">&amp;\u2028'"
+HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">&amp;'"
 """What nobody calls a run, and what no page may execute."""
 
 
