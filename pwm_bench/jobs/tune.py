@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, ClassVar, Self
 
 from pwm_bench import configs, registry
@@ -120,7 +121,13 @@ class TuneJob(TrainJob):
         return {"tuning": file_artifact(folder, FILE)}
 
 
-def _scores(folder: Path) -> list[float]:
-    """Each member's mean return over the evaluations after the first, and over their episodes."""
+def _scores(folder: Path) -> list[float | None]:
+    """Each member's mean return over the evaluations after the first, and over their episodes; None where a return is
+    missing, since it was not finite."""
     rows = [row["returns"] for row in RunDirectory(folder).evaluations.read()[1:]]
-    return [sum(sum(row[member]) / len(row[member]) for row in rows) / len(rows) for member in range(len(rows[0]))]
+    return [_mean_of_means([row[member] for row in rows]) for member in range(len(rows[0]))]
+
+
+def _mean_of_means(rows: Sequence[Sequence[float | None]]) -> float | None:
+    known = [[value for value in row if value is not None] for row in rows]
+    return fmean(map(fmean, known)) if [*map(len, known)] == [*map(len, rows)] else None

@@ -10,6 +10,7 @@ import pytest
 
 from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.jobs import tune
 from pwm_bench.jobs.kinds import carry_out, spec_from
 from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
@@ -121,6 +122,13 @@ def test_a_tuning_whose_settings_all_diverge_ends_so_and_is_refused_by_who_reads
     assert verify(run) == []
     with pytest.raises(UsageError, match="every setting that was tried diverged"):
         tuned_setting(dataclasses.replace(RUN, inputs={"tuning": find_input(run.path, "tuning")}))
+
+
+def test_a_return_that_was_not_finite_gives_no_score(tmp_path) -> None:
+    rows = ([[9.0, 9.0]] * 3, [[1.0, 3.0], [4.0, None], [5.0, 7.0]], [[5.0, 7.0], [4.0, 4.0], [0.0, 0.0]])
+    lines = (json.dumps({"index": index, "returns": row}) for index, row in enumerate(rows))
+    (tmp_path / "evaluations.jsonl").write_text("\n".join(lines) + "\n")
+    assert tune._scores(tmp_path) == [4.0, None, 3.0]
 
 
 def test_seeds_that_a_tuning_has_used_are_refused(tmp_path) -> None:
