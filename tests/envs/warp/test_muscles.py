@@ -156,7 +156,7 @@ def test_layouts_recomputation_and_threads_agree() -> None:
     model, state, ctrl = standing(4)
     results = []
     for options in ({"threads": 1}, {"threads": 2}, {"coalesced": True}, {"recompute": True}):
-        warp = simulator(model, substeps=100, **options)
+        warp = simulator(model, substeps=100, specialised=False, **options)
         leaves = [x.clone().requires_grad_() for x in (state.qpos, state.qvel, ctrl)]
         objective = rollout_objective(warp)(*leaves)
         results.append((objective.detach(), *torch.autograd.grad(objective.sum(), leaves)))

@@ -49,11 +49,11 @@ def gradients(simulator, state: State, ctrl: torch.Tensor) -> list[torch.Tensor]
 
 def test_worlds_do_not_depend_on_their_neighbours_or_threads() -> None:
     state, ctrl = start()
-    together = make(threads=1).step(state, ctrl)
-    spread = make(threads=3).step(state, ctrl)
+    together = make(threads=1, specialised=False).step(state, ctrl)
+    spread = make(threads=3, specialised=False).step(state, ctrl)
     assert torch.equal(together.qpos, spread.qpos)
-    alone = make(worlds=1)
-    reference = gradients(make(threads=2), state, ctrl)
+    alone = make(worlds=1, specialised=False)
+    reference = gradients(make(threads=2, specialised=False), state, ctrl)
     for n in (0, 5, WORLDS - 1):
         row = slice(n, n + 1)
         single = State(state.qpos[row], state.qvel[row])
@@ -95,7 +95,7 @@ def test_controls_are_clamped_without_gradient_outside() -> None:
 @pytest.mark.parametrize("recompute", [False, True])
 def test_the_layout_for_gpus_gives_the_same(recompute: bool) -> None:
     state, ctrl = start()
-    usual, coalesced = make(), make(coalesced=True, recompute=recompute)
+    usual, coalesced = make(specialised=False), make(coalesced=True, recompute=recompute)
     with torch.no_grad():
         assert torch.equal(usual.step(state, ctrl).qpos, coalesced.step(state, ctrl).qpos)
     for mine, theirs in zip(gradients(usual, state, ctrl), gradients(coalesced, state, ctrl), strict=True):
