@@ -40,6 +40,7 @@ SHAC_CRITIC = (
     "critic_minibatches",
 )
 """Settings that PWM and SHAC have both."""
+FIRST_ORDER_ANT = 300_000
 REFERENCE_ANT_SHAC = 1_000_000  # some ten minutes on two CPU cores
 SUITE_SHAC = {"cheetah": 300_000, "anymal": 300_000, "humanoid": 300_000, "muscle_humanoid": 300_000}
 
@@ -131,6 +132,29 @@ def ahac_parts() -> Study:
     ])  # fmt: skip
 
 
+def rpo_parts() -> Study:
+    """RPO on hopper as in `first-order`, with one of its parts as in SHAC: a single policy update for each rollout, no
+    bonus of entropy, or one critic."""
+    return _study("rpo-parts", rpo_parts, [
+        RunSpec.create(
+            task="hopper", simulator="warp", algorithm="rpo", env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS,
+            overrides=overrides,
+        )
+        for overrides in ({"epochs": 1}, {"entropy_coef": 0.0}, {"critic_ensemble": 1})
+    ])  # fmt: skip
+
+
+def first_order_ant() -> Study:
+    """First-order methods on ant in Warp at equal environment steps, three seeds: SHAC, AHAC, SAPO, RPO, DMO and PWM;
+    and PPO."""
+    return _study("first-order-ant", first_order_ant, [
+        RunSpec.create(
+            task="ant", simulator="warp", algorithm=algorithm, env_steps=FIRST_ORDER_ANT, seeds=REFERENCE_SEEDS
+        )
+        for algorithm in ("shac", "ahac", "sapo", "rpo", "dmo", "ppo", "pwm")
+    ])  # fmt: skip
+
+
 def hopper_model_updates() -> Study:
     """PWM on hopper as in `hopper`, but with half and twice as many updates of the world model on the same data: how
     much of the policy's return is the model's training."""
@@ -212,6 +236,8 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "first-order": first_order,
     "pwm-variants": pwm_variants,
     "ahac-parts": ahac_parts,
+    "rpo-parts": rpo_parts,
+    "first-order-ant": first_order_ant,
     "hopper-model-updates": hopper_model_updates,
     "hopper-2m": hopper_2m,
     "ant": ant,
