@@ -21,6 +21,7 @@ from pwm_bench.envs.suites.single import SuiteTaskEnv
 from pwm_bench.learning.learner import differentiates_simulator
 from pwm_bench.store import checkpoint
 from pwm_bench.store.files import write_atomic
+from pwm_bench.store.plain import read_plain
 
 __all__ = ["Act", "build", "check_learner", "describe", "load_policies", "stage_path"]
 
@@ -97,7 +98,7 @@ def load_policies(folder: Path, task: str) -> list[Act]:
         UsageError: missing, damaged, or of another task.
     """
     try:
-        about = json.loads((folder / _DESCRIPTION).read_bytes())
+        about = json.loads(read_plain(folder / _DESCRIPTION))
         stages, spec_id = about.pop("stages"), about.pop("spec_id")
         env, learner = build(**about)
     except (OSError, ValueError, KeyError, TypeError) as error:

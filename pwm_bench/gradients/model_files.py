@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.learned import TrainedModel, load_run
 from pwm_bench.gradients.spec import MODEL, model_input
-from pwm_bench.store.files import write_atomic
 from pwm_bench.store.spec import Spec
+from pwm_bench.store.tensor_file import read_about, read_tensors, write_tensors
 
 __all__ = ["MODEL_FILE", "open_model", "read_model", "run_of", "write_model"]
 
 MODEL_FILE = "model.safetensors"
-_ABOUT = "model"  # the one key of the file's metadata: with several, their order in the file would differ
+_ABOUT = "model"
 
 
 def write_model(path: Path, trained: TrainedModel) -> None:
     """Writes a model into a safetensors file, with everything that is no tensor as JSON in its metadata."""
     state = trained.state_dict()
-    weights = {name: value.detach().cpu().contiguous() for name, value in state.pop("weights").items()}
-    write_atomic(path, save(weights, metadata={_ABOUT: json.dumps(state)}))
+    write_tensors(path, state.pop("weights"), key=_ABOUT, about=state)
 
 
 def read_model(path: Path) -> TrainedModel:
@@ -34,12 +29,10 @@ def read_model(path: Path) -> TrainedModel:
         UsageError: it is something else, or damaged.
     """
     try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})[_ABOUT])
-            return TrainedModel.from_state(about | {"weights": {name: file.get_tensor(name) for name in file.keys()}})  # noqa: SIM118
+        return TrainedModel.from_state(read_about(path, key=_ABOUT) | {"weights": read_tensors(path)})
     except UsageError:
         raise
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path}: not a world model of `train-model` ({error}); give the directory of such a run"
         ) from None
@@ -88,7 +81,6 @@ def _is_artifact(path: Path) -> bool:
     if path.is_dir():
         raise UsageError(f"{path}: a world model of several tasks; give one of a single task of the simulators")
     try:
-        with safe_open(path, "pt") as file:
-            return _ABOUT in (file.metadata() or {})
-    except (OSError, SafetensorError) as error:
+        return read_about(path, key=_ABOUT) is not None
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: damaged ({error}); restore it, or train the model again") from None

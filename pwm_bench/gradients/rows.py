@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.files import replacing
+from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
 from pwm_bench.text import shows_as_it_is
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from pwm_bench.store.schema import RunRecord
 
-__all__ = ["COLUMNS", "FILE", "gradient_runs", "load_rows", "setting_columns", "write_table"]
+__all__ = ["COLUMNS", "FILE", "gradient_runs", "load_rows", "read_table", "setting_columns", "write_table"]
 
 FILE = "gradients.parquet"
 COLUMNS = ("estimator", "simulator", "horizon", "state", "metric", "at", "value", "low", "high")
@@ -55,19 +56,31 @@ def gradient_runs(results: Results, study: str) -> list[RunDirectory]:
     raise UsageError(f"{results.root}: holds no gradient studies yet; begin with `pwm-bench gradients cartpole`")
 
 
-def _read_table(path: Path, record: RunRecord) -> pd.DataFrame:
-    """A run's table, once it is what the record has the digest of.
+def read_table(directory: RunDirectory) -> pd.DataFrame:
+    """A run's table, once it is what its record has the digest of.
 
     Raises:
-        OSError, ValueError: it is not, or is no such table.
+        UsageError: it is not, or is no such table; or there is no such run.
     """
-    import pandas as pd
+    record = directory.read()
+    try:
+        return _checked_table(directory.path / FILE, record)
+    except FileNotFoundError:
+        what = "missing"
+    except Exception:  # whatever pyarrow makes of a damaged file
+        what = "damaged"
+    raise UsageError(f"{directory.path / FILE}: {what}; restore it, or remove the run's directory")
 
-    content = path.read_bytes()
+
+def _checked_table(path: Path, record: RunRecord) -> pd.DataFrame:
+    from pyarrow import parquet
+
+    content = read_plain(path)
     digest = hashlib.sha256(content).hexdigest()
     if any(one.file == FILE and one.digest != digest for one in record.artifacts.values()):
         raise ValueError("altered")
-    frame = pd.read_parquet(io.BytesIO(content))
+    # Without what pandas notes for itself: it is JSON, and pandas believes it.
+    frame = parquet.read_table(io.BytesIO(content)).to_pandas(ignore_metadata=True)
     if list(frame) != list(COLUMNS):
         raise ValueError("other columns")
     for name, kinds in _KINDS.items():
@@ -95,13 +108,9 @@ def load_rows(results: Results, study: str, *, damaged: list[str] | None = None)
     frames, lost = [], []
     for run in gradient_runs(results, study):
         try:
-            record = run.read()
-            frame = _read_table(run.path / FILE, record)
-        except (OSError, ValueError) as error:  # pyarrow's errors are of both kinds
-            if isinstance(error, UsageError):
-                lost.append(str(error))
-            else:
-                lost.append(f"{run.path / FILE}: damaged; restore it, or remove the run's directory")
+            record, frame = run.read(), read_table(run)
+        except UsageError as error:
+            lost.append(str(error))
             continue
         named = {"comparison": record.id, "kind": record.kind, "task": record.spec.get("task", record.kind)}
         named["loop"] = record.spec.get("loop", "none")

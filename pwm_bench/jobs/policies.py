@@ -5,22 +5,20 @@ It holds what is needed to act and nothing else: neither optimisers nor data nor
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from pwm_bench import configs, registry
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.acting import Policy
 from pwm_bench.learning.random import MemberStream
-from pwm_bench.store.files import write_atomic
+from pwm_bench.store.plain import unreadable
+from pwm_bench.store.tensor_file import read_about, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from pwm_bench.envs.api import DifferentiableEnv
@@ -78,9 +76,8 @@ def save_policy(path: Path, policy: Policy, about: PolicyFile) -> None:
         policy: as the learner has it.
         about: what it is.
     """
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in policy.state_dict().items()}
     header = {"version": _VERSION, **configs.to_json(about)}
-    write_atomic(path, save(tensors, metadata={_KEY: json.dumps(header, sort_keys=True)}))
+    write_tensors(path, policy.state_dict(), key=_KEY, about=header)
 
 
 def read_policy(path: Path) -> PolicyFile:
@@ -90,8 +87,7 @@ def read_policy(path: Path) -> PolicyFile:
         UsageError: missing, damaged, or no such file.
     """
     try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})[_KEY])
+        about = read_about(path, key=_KEY)
         if about.pop("version") != _VERSION:
             raise UsageError(f"{path}: written by another version of pwm-bench; read it with that one")
         return configs.from_json(PolicyFile, about, where=f"{path}: description")
@@ -99,7 +95,9 @@ def read_policy(path: Path) -> PolicyFile:
         raise UsageError(f"{path}: no such file; give a run that has finished training") from None
     except UsageError:
         raise
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError):
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise UsageError(f"{path}: holds no trained policies; give a run that has finished training") from None
 
 
@@ -121,13 +119,14 @@ def load_policy(
     """
     about = read_policy(path)
     try:
-        with safe_open(path, "pt", device=str(device)) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        tensors = read_tensors(path, device=device)
         if members is not None:
             about = about.only(members)
             tensors = {name: value[list(members)] for name, value in tensors.items()}
         return about, _with_weights(about, tensors, device)
-    except (OSError, SafetensorError, RuntimeError, IndexError) as error:
+    except UsageError:
+        raise
+    except (OSError, ValueError, RuntimeError, IndexError) as error:
         raise UsageError(f"{path}: damaged ({error}); train the policies again") from None
 
 

@@ -27,6 +27,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import check_choice, check_finite
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.store.files import write_atomic
+from pwm_bench.store.plain import read_plain
 from pwm_bench.store.spec import Spec
 
 __all__ = [
@@ -157,7 +158,7 @@ def read_tuning(path: Path) -> Tuning:
         UsageError: it is not such a file.
     """
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(read_plain(path))
         if not isinstance(values, Mapping):
             raise UsageError("is no object of named values")
         return configs.from_json(Tuning, values, where="tuning")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import write_atomic
+from pwm_bench.store.plain import read_plain, unreadable
 
 __all__ = ["read_record", "write_record"]
 
@@ -45,13 +46,15 @@ def read_record(path: Path, kind: type[Record], version: int, remedy: str) -> Re
         UsageError: there is none, it is damaged, or a newer version wrote it.
     """
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(read_plain(path))
         written = values["schema_version"]
     except FileNotFoundError:
         raise UsageError(f"{path}: no such record; {remedy}") from None
-    except (ValueError, KeyError, TypeError):
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{path}: damaged (not a parity record); measure it again") from None
-    if written > version:
+    if not isinstance(written, int) or written > version:
         raise UsageError(f"{path}: schema version {written} is newer than this pwm-bench: update it")
     try:
         return kind.model_validate(values)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.plain import read_plain, unreadable
 from pwm_bench.store.seal import SEAL, seal_of
 
 __all__ = ["STATE", "VERSION", "CheckpointFiles", "exists", "plain", "read"]
@@ -71,7 +72,7 @@ def read(path: Path, *, spec_id: str) -> CheckpointFiles:
 def _state(path: Path) -> bytes | None:
     """The content of ``state.json``, whose replacement makes another checkpoint the one that counts."""
     try:
-        return (path / STATE).read_bytes()
+        return read_plain(path / STATE)
     except OSError:
         return None
 
@@ -83,15 +84,15 @@ def _read(path: Path, *, spec_id: str) -> CheckpointFiles:
             "checkpoints are safetensors and JSON; remove the folder to begin the run again"
         )
     try:
-        sealed = json.loads((path / STATE).read_bytes())
+        sealed = json.loads(read_plain(path / STATE))
         header = {name: value for name, value in sealed.items() if name != SEAL}
         version, owner, expected, structure = (header[k] for k in ("version", "spec", "tensors", "state"))
         file, size, digest = path / Path(expected["file"]).name, expected["bytes"], expected["sha256"]
-        data = file.read_bytes()
+        data = read_plain(file)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: checkpoint is incomplete, {error.filename} is missing; {_REMEDY}") from None
     except OSError as error:
-        raise UsageError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from None
+        raise unreadable(error.filename, error) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError(f"{path / STATE}: not a checkpoint, or truncated; {_REMEDY}") from None
     if version != VERSION:

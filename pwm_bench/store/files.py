@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.plain import open_plain, read_plain, unreadable
 
 __all__ = [
     "JsonLines",
@@ -176,14 +177,14 @@ class JsonLines:
     def append(self, line: Mapping[str, Any]) -> None:
         """Adds a line and hands it to the operating system."""
         text = json.dumps(finite_or_none(line), separators=(",", ":"), allow_nan=False)
-        with open(self.path, "a", encoding="utf-8") as file:
+        with open_plain(self.path, "a") as file:
             file.write(text + "\n")
 
     def sync(self) -> int:
         """Waits until all lines are on the disk. Returns the size that a checkpoint may rely on [bytes]."""
         if not self.path.exists():
             return 0
-        with open(self.path, "rb+") as file:
+        with open_plain(self.path, "rb+") as file:
             os.fsync(file.fileno())
         return self.size
 
@@ -202,7 +203,7 @@ class JsonLines:
             if self._digest(size) != position["sha256"]:
                 return f"{self.path}: altered since the checkpoint was taken (its checksum does not match); {remedy}"
         except OSError as error:
-            return f"{self.path}: cannot be read ({error.strerror}); check its permissions"
+            return str(unreadable(self.path, error))
         return None
 
     def truncate(self, position: LogPosition | None) -> None:
@@ -220,7 +221,7 @@ class JsonLines:
         """SHA-256 of the first bytes."""
         if not self.path.exists():
             return hashlib.sha256().hexdigest()
-        with open(self.path, "rb") as file:
+        with open_plain(self.path) as file:
             return hashlib.sha256(file.read(size)).hexdigest()
 
     def read(self, digest: str | None = None) -> list[dict[str, Any]]:
@@ -237,9 +238,9 @@ class JsonLines:
         if digest is None and not self.path.exists():
             return []
         try:
-            content = self.path.read_bytes()
+            content = read_plain(self.path)
         except OSError as error:
-            raise UsageError(f"{self.path}: cannot be read ({error.strerror}); check its permissions") from None
+            raise unreadable(self.path, error) from None
         if digest is not None and hashlib.sha256(content).hexdigest() != digest:
             raise UsageError(
                 f"{self.path}: its content has another digest than the record says: altered; restore the file, or "

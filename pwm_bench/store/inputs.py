@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.store.plain import open_plain, unreadable
 
 __all__ = ["Input", "Pending", "content_digest", "find_input", "numbered"]
 
@@ -69,7 +70,7 @@ def content_digest(path: Path) -> str:
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file or folder; check the path") from None
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+        raise unreadable(path, error) from None
 
 
 def find_input(path: Path | str, artifact: str) -> Input:
@@ -114,7 +115,7 @@ def _of_file(path: Path) -> str:
     known = _read.get(path)
     if known is not None and known[0] == before:
         return known[1]
-    with path.open("rb") as content:
+    with open_plain(path) as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     settled = time.time_ns() - before[-1] > _SETTLED  # a file's time stamps are too coarse for what changes at once
     if settled and _state(path) == before:

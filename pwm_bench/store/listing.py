@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import prefetch
+from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import Results, RunDirectory, checked_values
 
 __all__ = ["Entry", "find", "find_run", "scan", "summaries"]
@@ -65,8 +66,7 @@ def scan(results: Results, studies: Iterable[str] | None = None) -> Iterator[Ent
 def _read(study: str, run_id: str, path: str, *, left: bool = False) -> Entry | None:
     """The entry of a run; ``left`` says that nobody was working on it when its record was read."""
     try:
-        with open(f"{path}/run.json", "rb") as file:
-            content = file.read()
+        content = read_plain(f"{path}/run.json")
     except (FileNotFoundError, NotADirectoryError):
         return None  # not a run
     except OSError:

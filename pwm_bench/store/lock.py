@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.plain import open_descriptor, read_plain
 
 __all__ = ["BUSY", "HeldError", "RunLock", "holder"]
 
@@ -66,7 +67,7 @@ class RunLock:
         """Whether the lock is ours now."""
         while True:
             try:
-                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+                descriptor = open_descriptor(self.path, os.O_RDWR | os.O_CREAT)
             except FileNotFoundError:  # no folder yet, or the process that made it has just removed it again
                 self._make_folder()
                 continue
@@ -99,7 +100,7 @@ class RunLock:
 
     def _owner(self) -> str:
         with suppress(OSError):
-            process, _, host = self.path.read_text(errors="replace").strip().partition(" ")
+            process, _, host = read_plain(self.path).decode(errors="replace").strip().partition(" ")
             if process:
                 return process if host in ("", socket.gethostname()) else f"{process} on {host}"
         return "unknown"
@@ -108,7 +109,7 @@ class RunLock:
 def holder(path: Path) -> bool:
     """Whether some process holds the lock now. Asking disturbs neither the holder nor others who ask."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
     try:

@@ -16,6 +16,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import is_left, locked
 from pwm_bench.store.inputs import content_digest
 from pwm_bench.store.lock import HeldError
+from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
 from pwm_bench.store.schema import Counts, RunRecord
 
@@ -78,14 +79,14 @@ def _merge_run(study: str, source: RunDirectory, target: RunDirectory) -> Merged
     if source.busy:
         return Merged(study, run_id, "busy", "a process is working on it there")
     try:
-        content = source.record_file.read_bytes() if source.record_file.exists() else b""
+        content = read_plain(source.record_file) if source.record_file.exists() else b""
         theirs = source.read()
     except UsageError as error:
         return Merged(study, run_id, "damaged", str(error))
     if (theirs.id, theirs.study) != (run_id, source.path.parent.name):
         return Merged(study, run_id, "damaged", f"{source.record_file}: the record of run {theirs.study}/{theirs.id}")
     if theirs.status in FINISHED and not _as_recorded(source, theirs):
-        if source.record_file.read_bytes() != content:
+        if read_plain(source.record_file) != content:
             return Merged(study, run_id, "busy", "a process is working on it there")
         return Merged(study, run_id, "damaged", f"{source.path}: its logs are not those that its record has digests of")
     try:
@@ -195,7 +196,7 @@ def _copy_whole(source: RunDirectory, fresh: Path, content: bytes) -> None:
     """Copies a run's files, and makes sure that no process has changed them meanwhile."""
 
     def changed() -> bool:
-        return source.busy or not source.record_file.exists() or source.record_file.read_bytes() != content
+        return source.busy or not source.record_file.exists() or read_plain(source.record_file) != content
 
     try:
         shutil.copytree(source.path, fresh, ignore=shutil.ignore_patterns("lock", "*.tmp"))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.files import JsonLines, write_atomic
 from pwm_bench.store.lock import RunLock, holder
+from pwm_bench.store.plain import read_plain, unreadable
 from pwm_bench.store.seal import SEAL, AlteredError, seal_of, unsealed
 from pwm_bench.text import shows_as_it_is
 
@@ -136,13 +137,13 @@ class RunDirectory:
 
     def _peek(self) -> tuple[str | None, int]:
         try:
-            content = self.record_file.read_bytes()
+            content = read_plain(self.record_file)
             record = checked_values(content, json.loads(content))
             return record["status"], int(record.get("attempts", 1))
         except FileNotFoundError:
             return None, 0
         except OSError as error:
-            raise UsageError(f"{self.record_file}: cannot be read ({error.strerror}); check its permissions") from None
+            raise unreadable(self.record_file, error) from None
         except AlteredError as error:
             raise self._damaged(str(error)) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -168,7 +169,7 @@ class RunDirectory:
         from pwm_bench.store.schema import SCHEMA_VERSION
 
         try:
-            content = self.record_file.read_bytes()
+            content = read_plain(self.record_file)
             values = from_json(content)
             found = migrate(values, current=SCHEMA_VERSION, source=self.record_file)
             checked_values(content, values)
@@ -176,7 +177,7 @@ class RunDirectory:
         except FileNotFoundError:
             raise UsageError(f"{self.path}: holds no run.json, so it is not a run; check the path") from None
         except OSError as error:
-            raise UsageError(f"{self.record_file}: cannot be read ({error.strerror}); check its permissions") from None
+            raise unreadable(self.record_file, error) from None
         except UsageError:
             raise
         except AlteredError as error:

@@ -14,6 +14,7 @@ from pwm_bench.store import checkpoint_files
 from pwm_bench.store.curves import Curves
 from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import content_digest
+from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import FINISHED, Results, RunDirectory, no_record
 from pwm_bench.store.schema import RunRecord
 
@@ -75,7 +76,7 @@ def _identity(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
 def _spec(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
     """Whether the spec beside the record is the record's."""
     try:
-        spec = json.loads(directory.spec_file.read_bytes())
+        spec = json.loads(read_plain(directory.spec_file))
     except FileNotFoundError:
         return  # nothing is lost: the record has its content
     except (OSError, ValueError, RecursionError):

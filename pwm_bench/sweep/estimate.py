@@ -9,6 +9,7 @@ from statistics import median
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.plugins import without_imports
 from pwm_bench.jobs.kinds import spec_from
+from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import Results
 from pwm_bench.store.spec import Spec
 
@@ -40,7 +41,7 @@ def _finished(results: Results, kinds: set[str]) -> Iterable[tuple[Spec, float]]
     for study in results.studies():
         for directory in results.runs(study):
             try:
-                record = json.loads(directory.record_file.read_bytes())
+                record = json.loads(read_plain(directory.record_file))
                 if record["status"] == "ok" and record["kind"] in kinds:
                     clocks = {name: seconds for name, seconds in record["clocks"].items() if name != "cpu"}
                     with without_imports():

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import Results
 from pwm_bench.store.spec import Spec
 
@@ -65,7 +66,7 @@ def _existing(study: str, results: Results) -> list[RunSpec]:
     found = []
     for directory in results.runs(study):
         try:
-            values = json.loads(directory.record_file.read_bytes())["spec"]
+            values = json.loads(read_plain(directory.record_file))["spec"]
             found.append(RunSpec(**values | {"seeds": tuple(values["seeds"])}))
         except (OSError, ValueError, KeyError, TypeError, UsageError):
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,8 @@ from pwm_bench.analysis.report.runs import at
 from pwm_bench.analysis.report.table import run_link
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.files import own_file
-from pwm_bench.store.results import Results
+from pwm_bench.store.plain import read_plain
+from pwm_bench.store.results import Results, RunDirectory
 
 __all__ = ["VIDEOS", "Media", "gradients_section"]
 
@@ -74,7 +74,7 @@ class Media:
                     raise UsageError(f"--videos {path}: {left}; raise --megabytes")
                 self.left_out.append(f"{path.name} ({size / 1e6:.1f} MB)")
                 return None
-            content = path.read_bytes()
+            content = read_plain(path)
         except OSError as error:
             if fatal:
                 raise UsageError(f"--videos {path}: cannot be read ({error.strerror}); check the path") from None
@@ -137,11 +137,12 @@ def _origin(folder: Path) -> list[str]:
         try:
             if not own_file(file, folder):
                 continue
-            made = json.loads(file.read_text())["provenance"]
-            commits.add((made["git_commit"] or "unknown")[:12] + ("+changes" if made["git_dirty"] else ""))
-            devices.add(made["device"])
-        except (OSError, ValueError, KeyError, TypeError):
+            made = RunDirectory(file.parent).read().provenance
+        except UsageError:
             continue
+        if made is not None:
+            commits.add((made.git_commit or "unknown")[:12] + ("+changes" if made.git_dirty else ""))
+            devices.add(made.device)
         number += 1
     if not number:
         return []

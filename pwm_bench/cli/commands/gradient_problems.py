@@ -69,11 +69,10 @@ def run_problem(
     shown = {"ball-wall": _ball_wall, "double-pendulum": _pendulum, "landscape": _landscape}[name](task, changes)
 
     def show(console: Console, spec: Any, path: Path) -> None:
-        import pandas as pd
+        from pwm_bench.gradients.rows import read_table
+        from pwm_bench.store.results import RunDirectory
 
-        from pwm_bench.gradients.rows import FILE
-
-        frame = pd.read_parquet(path / FILE)
+        frame = read_table(RunDirectory(path))
         for table in shown.tables(frame, spec):
             console.print(table, highlight=False)
         console.print(shown.note, style="dim", highlight=False)

@@ -164,12 +164,11 @@ def _list(console: Console) -> None:
 
 def _tables(console: Console, spec: Comparison, path: Path) -> None:
     """A table for each simulator of a comparison."""
-    import pandas as pd
-
     from pwm_bench.analysis.gradients import figures as report
-    from pwm_bench.gradients.rows import FILE
+    from pwm_bench.gradients.rows import read_table
+    from pwm_bench.store.results import RunDirectory
 
-    frame = pd.read_parquet(path / FILE)
+    frame = read_table(RunDirectory(path))
     what = " ".join(f"{name}={value}" for name, value in spec.setting.items())
     for simulator in spec.simulators:
         title = f"{what} · {simulator}" if what else f"{spec.task} · {simulator} · {spec.loop} loop"

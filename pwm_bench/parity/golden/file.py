@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.plain import read_plain
 
 __all__ = ["BALL", "FIXED", "FREE", "HINGE", "SLIDE", "GoldenFile", "Joint", "read_golden"]
 
@@ -122,7 +123,7 @@ def read_golden(path: Path) -> GoldenFile:
         UsageError: it cannot be read, or is not of the format; what is missing or misshapen is named.
     """
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); {_WANTED}") from None
     if not zipfile.is_zipfile(io.BytesIO(content)):

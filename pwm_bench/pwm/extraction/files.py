@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from pwm_bench import configs
@@ -18,7 +15,8 @@ from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
-from pwm_bench.store.files import write_atomic
+from pwm_bench.store.plain import unreadable
+from pwm_bench.store.tensor_file import read_about, read_tensors, write_tensors
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
 __all__ = ["POLICIES", "PoliciesFile", "acting_extractor", "load_policies", "read_policies", "save_policies"]
@@ -58,11 +56,11 @@ def save_policies(path: Path, extractor: Extractor, *, model_digest: str) -> Non
         "model_digest": model_digest,
     }
     tensors = {
-        f"{part}.{name}": value.detach().cpu().contiguous()
+        f"{part}.{name}": value
         for part, network in _networks(extractor).items()
         for name, value in network.state_dict().items()
     }
-    write_atomic(path, save(tensors, metadata={_KEY: json.dumps(about)}))
+    write_tensors(path, tensors, key=_KEY, about=about)
 
 
 def read_policies(path: Path) -> PoliciesFile:
@@ -72,8 +70,7 @@ def read_policies(path: Path) -> PoliciesFile:
         UsageError: missing, damaged, or no such file.
     """
     try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})[_KEY])
+        about = read_about(path, key=_KEY)
         if about["version"] != _VERSION:
             raise UsageError(f"{path}: policies of version {about['version']}, this pwm-bench reads {_VERSION}")
         return PoliciesFile(
@@ -86,7 +83,9 @@ def read_policies(path: Path) -> PoliciesFile:
         raise UsageError(f"{path}: no such file; give the run directory of an extraction") from None
     except UsageError:
         raise
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except (KeyError, TypeError, ValueError):
         raise UsageError(f"{path}: holds no extracted policies; give the run directory of an extraction") from None
 
 
@@ -106,13 +105,12 @@ def load_policies(path: Path, model: MultitaskModel, *, model_digest: str) -> Ex
         raise UsageError(f"{path}: its policies were trained in another world model; give that one")
     extractor = acting_extractor(model, about.experts, about.config)
     try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        tensors = read_tensors(path)
         for part, network in _networks(extractor).items():
             network.load_state_dict(
                 {name.removeprefix(f"{part}."): value for name, value in tensors.items() if name.startswith(f"{part}.")}
             )
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(f"{path}: damaged ({error}); extract the policies again") from None
     return extractor
 

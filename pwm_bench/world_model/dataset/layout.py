@@ -28,6 +28,7 @@ import numpy as np
 from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import write_atomic
+from pwm_bench.store.plain import check_plain, read_plain
 from pwm_bench.store.seal import seal, unsealed
 
 __all__ = ["EPISODE", "Header", "Shard", "TaskInfo", "open_shard", "read_header", "shard_folders", "write_json"]
@@ -107,7 +108,7 @@ def read_header(path: Path) -> Header:
         raise UsageError(f"{path}: no such folder; collect data first (pwm-bench collect) or convert TD-MPC2's chunks")
     file = path / HEADER
     try:
-        value = json.loads(file.read_bytes())
+        value = json.loads(read_plain(file))
         if value["version"] != VERSION:
             raise UsageError(
                 f"{file}: dataset version {value['version']}, this pwm-bench reads {VERSION}; collect anew"
@@ -176,7 +177,7 @@ def open_shard(folder: Path, header: Header, *, verify: bool = False) -> Shard:
     """
     remedy = "remove the shard's folder, and collect or convert again: only what is missing is made"
     try:
-        info = json.loads((folder / SHARD).read_bytes())
+        info = json.loads(read_plain(folder / SHARD))
         if info["version"] != VERSION:
             raise UsageError(f"{folder / SHARD}: version {info['version']}, this pwm-bench reads {VERSION}; {remedy}")
         info = unsealed(info)
@@ -201,6 +202,7 @@ def open_shard(folder: Path, header: Header, *, verify: bool = False) -> Shard:
     for name, shape in shapes.items():
         file = folder / f"{name}.npy"
         try:
+            check_plain(file)
             array = np.load(file, mmap_mode="r" if shape[0] else None, allow_pickle=False)
         except Exception:  # NumPy reads the header of a damaged file as Python's literals
             raise UsageError(f"{file}: missing, truncated or not a NumPy array; {remedy}") from None

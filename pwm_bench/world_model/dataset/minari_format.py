@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.plain import check_plain, read_plain
 from pwm_bench.world_model.dataset import layout
 from pwm_bench.world_model.dataset.dataset import Dataset
 from pwm_bench.world_model.dataset.layout import TaskInfo
@@ -170,12 +171,15 @@ def _open(source: Path) -> tuple[Any, dict[str, Any]]:
         raise UsageError(f"{source}: holds no data set of Minari's ({_METADATA} is missing)")
     remedy = "download it again"
     try:
-        metadata = json.loads((folder / _METADATA).read_bytes())
+        metadata = json.loads(read_plain(folder / _METADATA))
         if not all(isinstance(metadata.get(name), str) for name in ("observation_space", "action_space")):
             raise UsageError(
                 f"{folder / _METADATA}: has no spaces; the library would make its environment, whose entry point may "
                 "be any code, so it is not opened; let Minari write it again with its spaces"
             )
+        for file in folder.rglob("*"):
+            if not file.is_dir():
+                check_plain(file)
         return MinariStorage.read(folder), metadata
     except UsageError:
         raise

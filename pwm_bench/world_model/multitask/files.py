@@ -15,6 +15,7 @@ from safetensors.torch import save as save_safetensors
 from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import write_atomic
+from pwm_bench.store.plain import read_plain
 from pwm_bench.store.seal import seal, unsealed
 from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.networks import MultitaskModel
@@ -53,7 +54,7 @@ def load_model(path: Path, *, device: torch.device | str = "cpu") -> MultitaskMo
     """
     (config, digest), weights = _read_description(path), path / _WEIGHTS
     try:
-        content = weights.read_bytes()
+        content = read_plain(weights)
         if hashlib.sha256(content).hexdigest() != digest:
             raise UsageError(
                 f"{weights}: truncated or altered (its checksum does not match); restore it, or make the model again"
@@ -88,7 +89,7 @@ def _read_description(folder: Path) -> tuple[ModelConfig, str]:
         raise UsageError(f"{folder}: holds no world model ({_DESCRIPTION} is missing); give the folder of one")
     remedy = "restore it or make the model again"
     try:
-        values = json.loads(description.read_bytes())
+        values = json.loads(read_plain(description))
         version = values["version"]
         if version != _VERSION:
             raise UsageError(

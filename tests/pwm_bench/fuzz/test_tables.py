@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import random
 import shutil
 
 import pandas as pd
 import pytest
+from pyarrow import parquet
 
 from pwm_bench.analysis.published import curves, numbers
 from pwm_bench.envs.errors import UsageError
@@ -91,6 +93,20 @@ def test_a_table_of_gradients_is_read_as_it_was_written_or_not_at_all(tmp_path, 
         shutil.copy(tmp_path / "record", directory.record_file)
     assert knowing < inputs / 2
     assert load_rows(Results(root), "gradients-x").equals(sound)
+
+
+def test_what_pandas_notes_for_itself_changes_no_table(tmp_path):
+    _write(tmp_path)
+    sound = load_rows(Results(tmp_path), "gradients-x")
+    directory = Results(tmp_path).run("gradients-x", "aaaa")
+    table = parquet.read_table(directory.path / FILE)
+    told = json.loads(table.schema.metadata[b"pandas"])
+    del told["columns"][0]["numpy_type"]  # a bit turned in a name does as much
+    told["columns"][2]["numpy_type"] = "float32"
+    parquet.write_table(table.replace_schema_metadata({"pandas": json.dumps(told)}), directory.path / FILE)
+    one = file_artifact(directory.path, FILE).model_dump()
+    edit(directory.record_file, lambda record: record.update(artifacts={"gradients": one}))
+    assert load_rows(Results(tmp_path), "gradients-x").equals(sound)
 
 
 @INPUTS

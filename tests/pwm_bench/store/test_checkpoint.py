@@ -3,14 +3,13 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save as save_safetensors
 
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.store import checkpoint
+from pwm_bench.store import checkpoint, checkpoint_files
 from pwm_bench.store.seal import seal
 
 SPEC = "0123456789ab"
@@ -203,14 +202,14 @@ def test_what_cannot_be_saved_is_a_programming_error(tmp_path, value):
 
 def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkeypatch):
     checkpoint.save(tmp_path, {"x": torch.zeros(3)}, spec_id=SPEC)
-    real, replaced = Path.read_bytes, []
+    real, replaced = checkpoint_files.read_plain, []
 
-    def meanwhile(self):
-        if self.suffix == ".safetensors" and not replaced:  # named by a state that is no longer there
-            replaced.append(self)
+    def meanwhile(path):
+        if path.suffix == ".safetensors" and not replaced:  # named by a state that is no longer there
+            replaced.append(path)
             checkpoint.save(tmp_path, {"x": torch.ones(3)}, spec_id=SPEC)
-        return real(self)
+        return real(path)
 
-    monkeypatch.setattr(Path, "read_bytes", meanwhile)
+    monkeypatch.setattr(checkpoint_files, "read_plain", meanwhile)
     assert checkpoint.load(tmp_path, spec_id=SPEC).state["x"].tolist() == [1.0] * 3
     assert len(replaced) == 1
