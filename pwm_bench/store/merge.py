@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.exchange import exchange
 from pwm_bench.store.files import is_left, locked
 from pwm_bench.store.inputs import content_digest
 from pwm_bench.store.lock import HeldError
@@ -91,7 +92,7 @@ def _merge_run(study: str, source: RunDirectory, target: RunDirectory) -> Merged
         return Merged(study, run_id, "damaged", f"{source.path}: its logs are not those that its record has digests of")
     try:
         if not target.path.exists():
-            _copy(source, target.path, content)
+            _copy(source, target.path, content, replace=False)
             return Merged(study, run_id, "copied")
         with target.lock():  # no process may begin on a directory that is being replaced
             return _into_existing(study, source, target, theirs, content)
@@ -158,13 +159,14 @@ def _as_recorded(run: RunDirectory, record: RunRecord) -> bool:
         return False
 
 
-def _copy(source: RunDirectory, target: Path, content: bytes) -> None:
+def _copy(source: RunDirectory, target: Path, content: bytes, *, replace: bool = True) -> None:
     """Copies by way of a hidden folder beside the target, which lists and tables pass over.
 
     Args:
         source: what to copy.
-        target: the directory that it becomes; what is there is replaced.
+        target: the directory that it becomes.
         content: of the source's record when it was read. A copy made while it changes may be of two states.
+        replace: what is there, whose lock is held; or else nothing may be there.
 
     Raises:
         _AtWorkError: a process is working on the source, or has just begun on the target.
@@ -180,8 +182,10 @@ def _copy(source: RunDirectory, target: Path, content: bytes) -> None:
         try:
             _copy_whole(source, fresh, content)
             _permit(fresh)
-            if target.exists():
-                target.rename(folder / "old")
+            if replace:
+                if exchange(fresh, target):
+                    return  # what was there is in the hidden folder
+                target.rename(folder / "old")  # for an instant, who looks sees no run
             fresh.rename(target)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):

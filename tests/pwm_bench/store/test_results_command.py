@@ -13,6 +13,7 @@ from pwm_bench.cli.main import main
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store import checkpoint as store
+from pwm_bench.store.exchange import exchange
 from pwm_bench.store.frames import load_study
 from pwm_bench.store.inputs import content_digest
 from pwm_bench.store.listing import scan
@@ -397,6 +398,7 @@ def test_a_run_that_is_begun_while_merge_replaces_it_loses_nothing(monkeypatch, 
 
     with held, monkeypatch.context() as patch:
         patch.setattr(Path, "rename", meanwhile)
+        patch.setattr("pwm_bench.store.merge.exchange", lambda *_: False)  # as a file system without it
         assert [merged.outcome for merged in merge(there, here)] == ["busy"]
     if begun:
         ours.spec_file.unlink()
@@ -405,6 +407,56 @@ def test_a_run_that_is_begun_while_merge_replaces_it_loses_nothing(monkeypatch, 
         assert [merged.outcome for merged in merge(there, here)] == ["replaced"]
     else:
         assert ours.read().members[0].final_return == 1.0
+    assert [path.name for path in here.study_path("s").iterdir()] == ["aaa"]
+
+
+def test_a_run_that_is_begun_while_merge_copies_a_new_one_is_left_alone(monkeypatch, tmp_path):
+    here, there = Results(tmp_path / "here"), Results(tmp_path / "there")
+    make(there.root)
+    copytree, held = shutil.copytree, ExitStack()
+
+    def meanwhile(*arguments, **options):
+        copytree(*arguments, **options)
+        held.enter_context(here.run("s", "aaa").lock())
+
+    with held, monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", meanwhile)
+        assert [merged.outcome for merged in merge(there, here)] == ["busy"]
+        assert here.run("s", "aaa").busy
+    assert [path.name for path in here.study_path("s").iterdir()] == ["aaa"]
+
+
+def test_no_reader_misses_a_run_that_merge_replaces(monkeypatch, tmp_path):
+    here, there = Results(tmp_path / "here"), Results(tmp_path / "there")
+    make(there.root)
+    ours = make(here.root, status="killed", value=1.0)
+    (tmp_path / "a").write_text("a"), (tmp_path / "b").mkdir()
+    if not exchange(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("this file system exchanges no names")
+    assert (tmp_path / "b").read_text() == "a"
+    with pytest.raises(FileNotFoundError):
+        exchange(tmp_path / "a", tmp_path / "c")
+    looks = []
+
+    def then_looks(step):
+        def stepped(*arguments, **options):
+            done = step(*arguments, **options)
+            loaded = load_study(here, "s")
+            looks.append(([entry.status for entry in scan(here)], [run.record.status for run in loaded.runs]))
+            assert not loaded.damaged
+            return done
+
+        return stepped
+
+    with monkeypatch.context() as patch:
+        for place, name in ((Path, "rename"), (shutil, "copytree"), (shutil, "rmtree"), (os, "chmod")):
+            patch.setattr(place, name, then_looks(getattr(place, name)))
+        patch.setattr("pwm_bench.store.merge.exchange", then_looks(exchange))
+        assert [merged.outcome for merged in merge(there, here)] == ["replaced"]
+    assert looks[0] == (["killed"], ["killed"])
+    assert looks[-1] == (["ok"], ["ok"])
+    assert all(len(listed) == len(loaded) == 1 for listed, loaded in looks)
+    assert ours.read().members[0].final_return == 5.0
     assert [path.name for path in here.study_path("s").iterdir()] == ["aaa"]
 
 
