@@ -1,14 +1,15 @@
-"""One process at a time compiles: others that need the same program wait, and find it in the cache."""
+"""A cache of what was compiled. One process at a time compiles; others that need the same wait, and find it there."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["alone"]
+__all__ = ["alone", "keep"]
 
 
 @contextmanager
@@ -29,3 +30,16 @@ def alone(file: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def keep(file: Path, content: bytes) -> None:
+    """Writes a file of the cache, which is whole whenever it is there.
+
+    Raises:
+        OSError: the cache cannot be written to.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=file.parent)
+    with os.fdopen(handle, "wb") as out:
+        out.write(content)
+    os.replace(temporary, file)

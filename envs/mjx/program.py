@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -15,7 +13,7 @@ from typing import Any
 import jax
 import torch
 
-from pwm_bench.envs.compiling import alone
+from pwm_bench.envs.compiling import alone, keep
 from pwm_bench.envs.mjx.runtime import cache_folder, precision
 
 __all__ = ["Program"]
@@ -92,7 +90,7 @@ class Program:
         except Exception:  # absent, cut short or of another JAX: whatever it is, it can be made anew
             exported = self.export(self._platform())
         with contextlib.suppress(OSError):  # no folder to keep it in: the next start traces again
-            _write_atomically(self._file, bytes(exported.serialize()))
+            keep(self._file, bytes(exported.serialize()))
         return exported.call
 
     def _platform(self) -> str:
@@ -106,11 +104,3 @@ class Program:
             digest.update(source.read_bytes())
         digest.update(repr((self._platform(), [(a.shape, str(a.dtype)) for a in self._arguments])).encode())
         return digest.hexdigest()[:32]
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    os.replace(temporary, path)

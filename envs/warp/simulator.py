@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mujoco
 import torch
@@ -24,13 +24,15 @@ from pwm_bench.envs.integrator import Integrator
 from pwm_bench.envs.simulator import ControlClamp, State, model_at_timestep
 from pwm_bench.envs.warp import capabilities
 from pwm_bench.envs.warp.axes import WorldAxes, in_published_axes, needs_full_inertia
-from pwm_bench.envs.warp.general import GeneralKernels
 from pwm_bench.envs.warp.layout import layout_for, model_struct
 from pwm_bench.envs.warp.model import build_link_tree
 from pwm_bench.envs.warp.runtime import start_warp
-from pwm_bench.envs.warp.specialise.engine import SpecialisedKernels
-from pwm_bench.envs.warp.specialise.kernels import LANES
+from pwm_bench.envs.warp.specialise.dialect import LANES
 from pwm_bench.envs.warp.support import check_integrator
+
+if TYPE_CHECKING:
+    from pwm_bench.envs.warp.general import GeneralKernels
+    from pwm_bench.envs.warp.specialise.engine import SpecialisedKernels
 
 __all__ = ["SimulatorWarp"]
 
@@ -138,7 +140,7 @@ class SimulatorWarp:
             device=self._wp_device,
         )
         self._make_kernels = partial(
-            SpecialisedKernels if self.specialised else GeneralKernels,
+            _kind_of_kernels(self.specialised),
             tree,
             layout,
             model_numbers,
@@ -265,6 +267,16 @@ class SimulatorWarp:
 
     def _stream(self) -> wp.Stream | None:
         return wp.stream_from_torch(torch.cuda.current_stream(self.device)) if self._on_gpu else None
+
+
+def _kind_of_kernels(specialised: bool) -> type[GeneralKernels] | type[SpecialisedKernels]:
+    if specialised:
+        from pwm_bench.envs.warp.specialise.engine import SpecialisedKernels
+
+        return SpecialisedKernels
+    from pwm_bench.envs.warp.general import GeneralKernels  # not needed with those, and slow to import
+
+    return GeneralKernels
 
 
 def _block_for(worlds: int) -> int:

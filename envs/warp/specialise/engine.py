@@ -11,7 +11,9 @@ from torch import Tensor
 from pwm_bench.envs.warp.layout import Layout
 from pwm_bench.envs.warp.model import LinkTree
 from pwm_bench.envs.warp.runtime import views
-from pwm_bench.envs.warp.specialise.kernels import LANES, Dialect, specialise
+from pwm_bench.envs.warp.specialise.dialect import LANES, Dialect
+from pwm_bench.envs.warp.specialise.entry import adjoint_kernel, forward_kernel
+from pwm_bench.envs.warp.specialise.stored import Recorded, stored
 
 __all__ = ["SpecialisedKernels"]
 
@@ -36,8 +38,17 @@ class SpecialisedKernels:
         self._block = _COALESCED_BLOCK if coalesced else LANES
         self.lanes = 1 if coalesced else LANES
         dialect = Dialect(lanes=self.lanes, block=self._block)
-        made = specialise(tree, layout, model, timestep=timestep, dialect=dialect)
-        self.forward_kernel, self.adjoint_kernel, self.texts = made.forward, made.adjoint, made.texts
+
+        def record() -> Recorded:
+            from pwm_bench.envs.warp.specialise.kernels import record  # what is in the cache does without it
+
+            return record(tree, layout, model, timestep=timestep, dialect=dialect)
+
+        numbers = {name: getattr(model, name) for name in layout.Model.vars}
+        made = stored((tree, numbers, layout.real, timestep, dialect), record)
+        self.texts = made.forward, made.adjoint
+        self.forward_kernel = forward_kernel(layout.real, made.forward)
+        self.adjoint_kernel = adjoint_kernel(layout.real, made.adjoint)
         self._tree, self._substeps, self._coalesced = tree, substeps, coalesced
         self._refreshes = -(-substeps // model.matrix_refresh)
         self._device, self._dtype = device, torch.float32 if layout.real is wp.float32 else torch.float64

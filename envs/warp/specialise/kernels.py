@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,96 +21,21 @@ from pwm_bench.envs.warp.adjoint import build_adjoint
 from pwm_bench.envs.warp.forward import build_forward
 from pwm_bench.envs.warp.layout import Layout, scratch_widths
 from pwm_bench.envs.warp.model import LinkTree
-from pwm_bench.envs.warp.specialise.entry import adjoint_kernel, forward_kernel
+from pwm_bench.envs.warp.specialise.dialect import Dialect
 from pwm_bench.envs.warp.specialise.memory import Array, ModelView, ScratchView
 from pwm_bench.envs.warp.specialise.source import Recorder
+from pwm_bench.envs.warp.specialise.stored import Recorded
 from pwm_bench.envs.warp.specialise.symbols import Program, Real
 
-__all__ = ["LANES", "Dialect", "Recorded", "specialise"]
+__all__ = ["record"]
 
-LANES = 8
 _LOCAL = ("direction", "inverse_length", "path_length", "path_speed", "path_force")  # of a path, within its piece
 _MANY_POINTS = 64  # contacts from which on they are a loop, as paths are: compilation is shorter
 _ADDRESS = re.compile(r"\[(\d+)\]")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dialect:
-    """How the recorded program is written down for a kind of processor."""
-
-    lanes: int
-    """Worlds that a thread advances."""
-    block: int
-    """Worlds whose numbers lie side by side."""
-
-    @property
-    def functions(self) -> dict[str, str]:
-        if self.lanes == 1:
-            return {n: f"wp::{n}({{}})" for n in ("sqrt", "sin", "cos", "abs")} | {"atan2": "wp::atan2({}, {})"}
-        return {
-            "sqrt": "__builtin_elementwise_sqrt({})",
-            "abs": "__builtin_elementwise_abs({})",
-            "sin": "sine({})",
-            "cos": "cosine({})",
-            "atan2": "angle({}, {})",
-        }
-
-    @property
-    def some(self) -> str:
-        return "{}" if self.lanes == 1 else "__builtin_reduce_or({})"
-
-    def prelude(self, real: str) -> str:
-        """Types and helpers."""
-        if self.lanes == 1:
-            return f"""
-typedef {real} R;
-typedef R P;
-typedef bool M;
-constexpr int S = {self.block};
-const int world = thread < num ? thread : num - 1;
-const size_t block = thread / S, lane = thread % S;
-const auto gather = [&](const R* x, int width, int n) {{ return x[size_t(world) * width + n]; }};
-const auto scatter = [&](R* x, int width, int n, P y) {{ x[size_t(world) * width + n] = y; }};
-"""
-        return f"""
-#pragma clang fp contract(fast)
-typedef {real} R;
-typedef R P __attribute__((ext_vector_type({self.lanes}), aligned(sizeof(R))));
-typedef decltype(P() < P()) M;
-constexpr int L = {self.lanes}, S = {self.block};
-const size_t block = size_t(thread) * L / S, lane = size_t(thread) * L % S;
-int world[L];
-for (int l = 0; l < L; ++l) world[l] = thread * L + l < num ? thread * L + l : num - 1;
-const auto gather = [&](const R* x, int width, int n) {{
-    P y;
-    for (int l = 0; l < L; ++l) y[l] = x[size_t(world[l]) * width + n];
-    return y;
-}};
-const auto scatter = [&](R* x, int width, int n, P y) {{
-    for (int l = 0; l < L && thread * L + l < num; ++l) x[size_t(world[l]) * width + n] = y[l];
-}};
-const auto sine = [](P x) {{ P y; for (int l = 0; l < L; ++l) y[l] = wp::sin(x[l]); return y; }};
-const auto cosine = [](P x) {{ P y; for (int l = 0; l < L; ++l) y[l] = wp::cos(x[l]); return y; }};
-const auto angle = [](P a, P b) {{ P y; for (int l = 0; l < L; ++l) y[l] = wp::atan2(a[l], b[l]); return y; }};
-"""
-
-    def at(self, pointer: str, n: int) -> str:
-        return f"{pointer}[{n} * S]" if self.lanes == 1 else f"*(P*)({pointer} + {n} * S)"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recorded:
-    """Kernels of a model and the numbers they read."""
-
-    forward: Any
-    adjoint: Any
-    parameters: np.ndarray
-    adjoint_parameters: np.ndarray
-    texts: tuple[str, str]
-
-
-def specialise(tree: LinkTree, layout: Layout, model: Any, *, timestep: float, dialect: Dialect) -> Recorded:
-    """Writes and registers both kernels of a model.
+def record(tree: LinkTree, layout: Layout, model: Any, *, timestep: float, dialect: Dialect) -> Recorded:
+    """Writes both kernels of a model.
 
     Args:
         tree: the model's links.
@@ -120,16 +44,12 @@ def specialise(tree: LinkTree, layout: Layout, model: Any, *, timestep: float, d
         timestep: duration of a substep [s].
         dialect: the kind of processor.
     """
-    forward = _Writer(tree, layout, model, timestep, dialect)
-    ahead = forward.forward_text()
-    adjoint = _Writer(tree, layout, model, timestep, dialect)
-    back = adjoint.adjoint_text()
+    forward, adjoint = (_Writer(tree, layout, model, timestep, dialect) for _ in range(2))
     return Recorded(
-        forward=forward_kernel(layout.real, ahead),
-        adjoint=adjoint_kernel(layout.real, back),
+        forward=forward.forward_text(),
+        adjoint=adjoint.adjoint_text(),
         parameters=np.array(forward.program.parameters),
         adjoint_parameters=np.array(adjoint.program.parameters),
-        texts=(ahead, back),
     )
 
 
