@@ -121,12 +121,11 @@ class ValueLearner(ShortHorizonLearner[C]):
         """
         order = self.shuffle.permutation(targets.shape[1])
         losses, norm = [], torch.zeros(self.members, device=targets.device)
-        one = torch.ones(self.members, dtype=targets.dtype, device=targets.device)
         for index in order.chunk(self.config.critic_minibatches, dim=1):
             batch = obs.gather(1, index.unsqueeze(-1).expand(-1, -1, obs.shape[-1]))
             loss = critic_loss(self.critic(batch), targets.gather(1, index))
             self.critic_optimiser.zero_grad()
-            loss.backward(one)  # members share no parameter
+            loss.sum().backward()  # members share no parameter; `backward` with slopes would have torch import SymPy
             norm = self.critic_optimiser.clip_grad_norm(self.config.max_grad_norm_critic)
             self.critic_optimiser.step(alive=alive)
             losses.append(loss.detach())

@@ -38,12 +38,12 @@ UPDATES = 4
 
 LAUNCHES: dict[str, int] = {
     "pwm": 1778,
-    "shac": 1035,
-    "ahac": 1212,
-    "sapo": 1412,
-    "dmo": 1801,
-    "rpo": 1303,
-    "ivwh": 1152,
+    "shac": 1041,
+    "ahac": 1218,
+    "sapo": 1418,
+    "dmo": 1807,
+    "rpo": 1309,
+    "ivwh": 1158,
     "apg": 812,
     "ppo": 1286,
     "flashsac": 3434,

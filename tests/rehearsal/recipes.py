@@ -95,7 +95,7 @@ CASES: dict[str, Callable[[], Case]] = {
 }
 
 LAUNCHES: dict[str, dict[str, int]] = {
-    "shac, ant": {"update": 6299, "horizon": 105, "critic_iterations": 176},
+    "shac, ant": {"update": 6411, "horizon": 105, "critic_iterations": 183},
     "ppo, ant": {"update": 5417, "horizon": 33, "epochs": 842},
     "sac, hopper": {"update": 16287, "horizon": 2034},
     "pwm, ant": {"update": 15293, "world_model_updates": 463, "critic_iterations": 195},
