@@ -66,7 +66,7 @@ def save(path: Path, state: Any, *, spec_id: str) -> None:
         "tensors": {"file": name, "bytes": len(data), "sha256": digest},
         "state": structure,
     }
-    write_atomic(path / STATE, json.dumps(seal(header)))
+    write_atomic(path / STATE, seal(header))
     for leftover in (*path.glob("tensors-*.safetensors"), *path.glob(".*.tmp")):
         if leftover.name != name:
             leftover.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.plain import read_plain, unreadable
-from pwm_bench.store.seal import SEAL, seal_of
+from pwm_bench.store.seal import AlteredError, check_seal
 
 __all__ = ["STATE", "VERSION", "CheckpointFiles", "exists", "plain", "read"]
 
@@ -84,8 +84,8 @@ def _read(path: Path, *, spec_id: str) -> CheckpointFiles:
             "checkpoints are safetensors and JSON; remove the folder to begin the run again"
         )
     try:
-        sealed = json.loads(read_plain(path / STATE))
-        header = {name: value for name, value in sealed.items() if name != SEAL}
+        content = read_plain(path / STATE)
+        header = json.loads(content)
         version, owner, expected, structure = (header[k] for k in ("version", "spec", "tensors", "state"))
         file, size, digest = path / Path(expected["file"]).name, expected["bytes"], expected["sha256"]
         data = read_plain(file)
@@ -97,8 +97,10 @@ def _read(path: Path, *, spec_id: str) -> CheckpointFiles:
         raise UsageError(f"{path / STATE}: not a checkpoint, or truncated; {_REMEDY}") from None
     if version != VERSION:
         raise UsageError(f"{path}: checkpoint version {version}, this pwm-bench reads {VERSION}; {_REMEDY}")
-    if sealed.get(SEAL) != seal_of(header):
-        raise UsageError(f"{path / STATE}: altered (its checksum does not match); {_REMEDY}")
+    try:
+        check_seal(content)
+    except AlteredError as error:
+        raise UsageError(f"{path / STATE}: {error}; {_REMEDY}") from None
     if owner != spec_id:
         raise UsageError(f"{path}: checkpoint of run {owner}, not of {spec_id}; remove it or put it back there")
     names = _tensor_names(data)

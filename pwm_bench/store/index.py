@@ -16,7 +16,7 @@ from typing import Any
 
 __all__ = ["StudyIndex", "fingerprint"]
 
-_FORMAT = 3  # raise it when an entry's content changes its meaning
+_FORMAT = 4  # raise it when an entry's content changes its meaning
 _LEAST = 200  # runs from which a cache pays
 _STALE = 0.02  # share of entries that may be out of date before the file is written again
 

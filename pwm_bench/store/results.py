@@ -6,7 +6,6 @@ This module needs only the standard library until a record is read, so asking wh
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import tempfile
@@ -20,7 +19,7 @@ from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.files import JsonLines, write_atomic
 from pwm_bench.store.lock import RunLock, holder
 from pwm_bench.store.plain import read_plain, unreadable
-from pwm_bench.store.seal import SEAL, AlteredError, seal_of, unsealed
+from pwm_bench.store.seal import AlteredError, check_seal, seal_text, without_seal
 from pwm_bench.text import shows_as_it_is
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ class RunDirectory:
     def _peek(self) -> tuple[str | None, int]:
         try:
             content = read_plain(self.record_file)
-            record = checked_values(content, json.loads(content))
+            record = checked_values(content)
             return record["status"], int(record.get("attempts", 1))
         except FileNotFoundError:
             return None, 0
@@ -170,10 +169,9 @@ class RunDirectory:
 
         try:
             content = read_plain(self.record_file)
-            values = from_json(content)
-            found = migrate(values, current=SCHEMA_VERSION, source=self.record_file)
-            checked_values(content, values)
-            return found
+            found = migrate(from_json(content), current=SCHEMA_VERSION, source=self.record_file)
+            check_record(content, found)
+            return without_seal(found)
         except FileNotFoundError:
             raise UsageError(f"{self.path}: holds no run.json, so it is not a run; check the path") from None
         except OSError as error:
@@ -213,26 +211,39 @@ class RunDirectory:
 _SUSPECT = re.compile(rb"\\u|\\[bfr]|\x7f|\xc2[\x80-\x9f]|\xe2[\x80\x81]|\xed")  # what may be such a text in JSON
 
 
-def checked_values(content: bytes, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The values of a record, once they are as they were written, and all text in them is fit to be shown.
+def checked_values(content: bytes) -> dict[str, Any]:
+    """The values of a record's file, see `check_record`.
+
+    Raises:
+        AlteredError: it is not as it was written.
+        ValueError: it is no JSON.
+    """
+    from pydantic_core import from_json  # the same values as json.loads in two thirds of the time
+
+    values: dict[str, Any] = from_json(content)
+    check_record(content, values)
+    return values
+
+
+def check_record(content: bytes, values: Mapping[str, Any]) -> None:
+    """Makes sure that a record's file is as it was written, and that all text in it is fit to be shown.
 
     Args:
         content: of the file.
         values: what it is as JSON.
 
     Raises:
-        AlteredError: they are not.
+        AlteredError: it is not.
     """
-    unsealed(values)
-    if _SUSPECT.search(content) and not shows_as_it_is(values):
+    check_seal(content)
+    plain = content.isascii() and b"\\" not in content and b"\x7f" not in content  # as nearly all are: quickly seen
+    if not plain and _SUSPECT.search(content) and not shows_as_it_is(values):
         raise AlteredError("holds control characters, or halves of characters")
-    return values
 
 
 def record_text(record: RunRecord) -> str:
-    """The content of ``run.json``, with its checksum, which the record has from then on."""
-    record.sha256 = seal_of(json.loads(record.model_dump_json(exclude={SEAL})))
-    return record.model_dump_json(indent=2) + "\n"
+    """The content of ``run.json``, with its checksum."""
+    return seal_text(record.model_dump_json(indent=2))
 
 
 class Results:

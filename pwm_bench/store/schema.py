@@ -199,8 +199,6 @@ class RunRecord(_Model):
     """Processes that worked on it: 1 plus the number of resumes."""
     logs: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of metrics and evaluations by the files' names, once the run has finished."""
-    sha256: str | None = None
-    """Checksum of all other fields, see `pwm_bench.store.seal`; null until it is written."""
     started_at: str
     """UTC, ISO 8601."""
     updated_at: str

@@ -29,9 +29,9 @@ from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.plain import check_plain, read_plain
-from pwm_bench.store.seal import seal, unsealed
+from pwm_bench.store.seal import check_seal, seal, without_seal
 
-__all__ = ["EPISODE", "Header", "Shard", "TaskInfo", "open_shard", "read_header", "shard_folders", "write_json"]
+__all__ = ["EPISODE", "Header", "Shard", "TaskInfo", "open_shard", "read_header", "shard_folders", "write_sealed"]
 
 VERSION = 2
 HEADER = "dataset.json"
@@ -88,14 +88,14 @@ class Shard:
     """CRC-32 of each array, as written."""
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON in one rename, so that it is never seen half-written."""
-    write_atomic(path, json.dumps(value, indent=1))
+def write_sealed(path: Path, values: Mapping[str, Any]) -> None:
+    """Writes JSON with its checksum in one rename, so that it is never seen half-written."""
+    write_atomic(path, seal(values, indent=1))
 
 
 def write_header(path: Path, header: Header) -> None:
     """Creates ``dataset.json``."""
-    write_json(path / HEADER, seal({"format": "pwm-bench dataset", "version": VERSION, **asdict(header)}))
+    write_sealed(path / HEADER, {"format": "pwm-bench dataset", "version": VERSION, **asdict(header)})
 
 
 def read_header(path: Path) -> Header:
@@ -108,13 +108,14 @@ def read_header(path: Path) -> Header:
         raise UsageError(f"{path}: no such folder; collect data first (pwm-bench collect) or convert TD-MPC2's chunks")
     file = path / HEADER
     try:
-        value = json.loads(read_plain(file))
+        content = read_plain(file)
+        value = json.loads(content)
         if value["version"] != VERSION:
             raise UsageError(
                 f"{file}: dataset version {value['version']}, this pwm-bench reads {VERSION}; collect anew"
             )
-        value = unsealed(value)
-        fields = {name: item for name, item in value.items() if name not in ("format", "version")}
+        check_seal(content)
+        fields = {name: item for name, item in without_seal(value).items() if name not in ("format", "version")}
         header = configs.from_json(Header, fields, where="header")
     except FileNotFoundError:
         raise UsageError(
@@ -177,10 +178,11 @@ def open_shard(folder: Path, header: Header, *, verify: bool = False) -> Shard:
     """
     remedy = "remove the shard's folder, and collect or convert again: only what is missing is made"
     try:
-        info = json.loads(read_plain(folder / SHARD))
+        content = read_plain(folder / SHARD)
+        info = json.loads(content)
         if info["version"] != VERSION:
             raise UsageError(f"{folder / SHARD}: version {info['version']}, this pwm-bench reads {VERSION}; {remedy}")
-        info = unsealed(info)
+        check_seal(content)
         rows, count, sums = (configs.coerce(info[name], hint, name) for name, hint in _SHARD_FIELDS)
         skipped, source = dict(info["skipped"]), dict(info["source"])
         if rows < 0 or count < 0 or set(sums) != set(ARRAYS):

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from pwm_bench.store.seal import seal
 from pwm_bench.world_model.dataset import layout
 from pwm_bench.world_model.dataset.layout import EPISODE, Header
 
@@ -47,19 +46,17 @@ class OpenShard:
     def complete(self, skipped: dict[str, int], source: dict[str, Any]) -> None:
         for file in self._files.values():
             file.close()
-        layout.write_json(
+        layout.write_sealed(
             self._folder / layout.SHARD,
-            seal(
-                {
-                    "version": layout.VERSION,
-                    "number": layout.shard_number(self._final),
-                    "rows": self.rows,
-                    "episodes": self.episodes,
-                    "crc32": {name: file.crc32 for name, file in self._files.items()},
-                    "skipped": skipped,
-                    "source": source,
-                }
-            ),
+            {
+                "version": layout.VERSION,
+                "number": layout.shard_number(self._final),
+                "rows": self.rows,
+                "episodes": self.episodes,
+                "crc32": {name: file.crc32 for name, file in self._files.items()},
+                "skipped": skipped,
+                "source": source,
+            },
         )
         _sync(self._folder)
         os.rename(self._folder, self._final)

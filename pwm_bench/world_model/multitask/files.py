@@ -16,7 +16,7 @@ from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.plain import read_plain
-from pwm_bench.store.seal import seal, unsealed
+from pwm_bench.store.seal import check_seal, seal
 from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.tdmpc2_format import check_weights, load_checked
@@ -39,7 +39,7 @@ def save_model(folder: Path, model: MultitaskModel) -> None:
     write_atomic(folder / _WEIGHTS, content)
     weights = hashlib.sha256(content).hexdigest()
     description = {"version": _VERSION, "config": configs.to_json(model.config), "weights": weights}
-    write_atomic(folder / _DESCRIPTION, json.dumps(seal(description), indent=2) + "\n")
+    write_atomic(folder / _DESCRIPTION, seal(description, indent=2))
 
 
 def load_model(path: Path, *, device: torch.device | str = "cpu") -> MultitaskModel:
@@ -89,13 +89,14 @@ def _read_description(folder: Path) -> tuple[ModelConfig, str]:
         raise UsageError(f"{folder}: holds no world model ({_DESCRIPTION} is missing); give the folder of one")
     remedy = "restore it or make the model again"
     try:
-        values = json.loads(read_plain(description))
+        content = read_plain(description)
+        values = json.loads(content)
         version = values["version"]
         if version != _VERSION:
             raise UsageError(
                 f"{description}: version {version}, this pwm-bench reads {_VERSION}; make the model again with this one"
             )
-        values = unsealed(values)
+        check_seal(content)
         return configs.from_json(ModelConfig, values["config"], where="config"), str(values["weights"])
     except UsageError as error:
         raise UsageError(str(error) if str(description) in str(error) else f"{description}: {error}") from None

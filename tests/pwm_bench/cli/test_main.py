@@ -15,7 +15,7 @@ from pwm_bench.envs.devices import remark
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.results import Results
-from pwm_bench.store.seal import seal, unsealed
+from pwm_bench.store.seal import seal, without_seal
 from pwm_bench.sweep.devices import settle_devices
 from pwm_bench.sweep.sweep import Item
 from tests.pwm_bench.cli.toy_cli import shared_study, toy_spec
@@ -171,8 +171,8 @@ def test_a_bad_checkpoint_is_refused_and_nothing_overwritten(capsys, tmp_path, h
     state = directory.checkpoint / "state.json"
     tensors = next(directory.checkpoint.glob("*.safetensors"))
     if how == "foreign":
-        values = unsealed(json.loads(state.read_text())) | {"spec": "ffffffffffff"}
-        state.write_text(json.dumps(seal(values)))
+        values = without_seal(json.loads(state.read_text())) | {"spec": "ffffffffffff"}
+        state.write_text(seal(values))
         message = "checkpoint of run ffffffffffff"
     elif how == "truncated":
         tensors.write_bytes(tensors.read_bytes()[:100])

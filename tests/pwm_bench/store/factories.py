@@ -9,7 +9,7 @@ from typing import Any
 
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import ClockTimes, Counts, Evaluation, Member, Provenance, RunRecord, Schedule
-from pwm_bench.store.seal import SEAL, seal
+from pwm_bench.store.seal import seal, without_seal
 
 DEVICE = "Test CPU (2 cores)"
 
@@ -18,8 +18,7 @@ def edit(file: Path, change: Callable[[dict[str, Any]], object], *, sealed: bool
     """Changes a file's JSON values; their checksum goes with them, as of someone who knows of it, unless told."""
     values = json.loads(file.read_text())
     change(values)
-    values = seal({name: value for name, value in values.items() if name != SEAL}) if sealed else values
-    file.write_text(json.dumps(values))
+    file.write_text(seal(without_seal(values)) if sealed else json.dumps(values))
 
 
 def write_run(

@@ -116,7 +116,7 @@ def damage(path, how) -> None:
         values = json.loads(header.read_text())
         values["tensors"] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         del values["sha256"]
-        header.write_text(json.dumps(seal(values)))
+        header.write_text(seal(values))
     elif how == "pickle instead":
         header.unlink()
         torch.save({"x": torch.ones(1)}, path / "model.pt")
@@ -125,7 +125,7 @@ def damage(path, how) -> None:
         values = json.loads(header.read_text())
         values["tensors"] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         del values["sha256"]
-        header.write_text(json.dumps(seal(values)))
+        header.write_text(seal(values))
     elif how == "newer version":
         header.write_text(json.dumps(json.loads(header.read_text()) | {"version": 99}))
 
@@ -189,7 +189,7 @@ def test_a_tensor_file_name_cannot_leave_the_directory(tmp_path):
     header = json.loads((inside / "state.json").read_text())
     header["tensors"]["file"] = f"../{tensors.name}"
     del header["sha256"]
-    (inside / "state.json").write_text(json.dumps(seal(header)))
+    (inside / "state.json").write_text(seal(header))
     with pytest.raises(UsageError, match="incomplete"):
         checkpoint.load(inside, spec_id=SPEC)
 

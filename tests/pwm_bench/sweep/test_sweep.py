@@ -75,7 +75,7 @@ class Pretender:
                 "started_at": "",
                 "updated_at": "",
             }
-            directory.record_file.write_text(json.dumps(seal(record)))
+            directory.record_file.write_text(seal(record))
         return end
 
     def stop(self, number) -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from pwm_bench.bench.synthetic import make_runs
-from pwm_bench.store.seal import SEAL, seal
+from pwm_bench.store.seal import seal, without_seal
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">&amp;'"
 """What nobody calls a run, and what no page may execute."""
@@ -38,7 +38,7 @@ def make_study(root: Path, number: int = 48, *, study: str = "many") -> list[str
             record["reason"] = "seed 1 diverged"
         elif place % 15 == 10:
             record["spec"]["config"] |= {"field_1": HOSTILE}
-        file.write_text(json.dumps(seal({name: value for name, value in record.items() if name != SEAL})))
+        file.write_text(seal(without_seal(record)))
     (root / "runs" / study / ids[-1] / "run.json").write_text("{")
     return ids
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.store.seal import seal, unsealed
+from pwm_bench.store.seal import seal, without_seal
 from pwm_bench.world_model.dataset import Dataset
 from tests.pwm_bench.world_model.dataset.factories import PLAN, write
 
@@ -91,9 +91,9 @@ def test_altered_numbers_are_found_when_verifying(path):
     ],
 )
 def test_damaged_header(path, change, message):
-    header = unsealed(json.loads((path / "dataset.json").read_text()))
+    header = without_seal(json.loads((path / "dataset.json").read_text()))
     change(header)
-    (path / "dataset.json").write_text(json.dumps(seal(header)))
+    (path / "dataset.json").write_text(seal(header))
     _fails(path, message)
 
 
