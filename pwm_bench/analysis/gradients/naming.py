@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from pwm_bench.analysis.plots import style
-from pwm_bench.gradients.offered import ESTIMATORS, Estimator
+
+if TYPE_CHECKING:
+    from pwm_bench.envs.plugins import Registry
+    from pwm_bench.gradients.offered import Estimator
 
 __all__ = ["estimators_among", "label", "look", "short_label"]
 
@@ -17,7 +21,7 @@ _FREE = 14  # the looks from here on are nobody's
 def estimators_among(names: Iterable[str]) -> list[str]:
     """The estimators among what rows are about: those that are known in their order, then the others."""
     there = set(names)
-    known = [name for name in ESTIMATORS if name in there]
+    known = [name for name in _registry() if name in there]
     return known + sorted(there - set(known) - set(_OTHERS))
 
 
@@ -37,8 +41,14 @@ def look(name: str) -> style.Look:
     """How an estimator, or what else rows are about, is drawn; one that does not say has a look after all that do."""
     known = _known(name)
     place = _OTHERS[name][1] if name in _OTHERS else known.look if known else None
-    return style.look(name, index=_FREE + [*ESTIMATORS, name].index(name) if place is None else place)
+    return style.look(name, index=_FREE + [*_registry(), name].index(name) if place is None else place)
 
 
 def _known(name: str) -> type[Estimator] | None:
-    return None if name in _OTHERS else ESTIMATORS.known(name)
+    return None if name in _OTHERS else _registry().known(name)
+
+
+def _registry() -> Registry:
+    from pwm_bench.gradients.offered import ESTIMATORS  # brings torch, which tables of returns do without
+
+    return ESTIMATORS
