@@ -8,7 +8,6 @@ rename, and only then removes the old tensor file: a kill at any moment leaves t
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["SEAL", "AlteredError", "check_seal", "seal", "seal_text", "without_seal"]
+__all__ = ["AlteredError", "check_seal", "seal", "seal_text", "without_seal"]
 
-SEAL = "sha256"
+_SEAL = "sha256"
 """The last key; its value is a SHA-256 of all bytes before that key."""
 _KEY = b'"sha256": "'
 _END = re.compile(rb'([0-9a-f]{64})"\s*\}\s*')
@@ -38,7 +38,7 @@ def seal_text(text: str) -> str:
     first = re.match(r"\{(\s*)", values)
     head = f"{values},{first[1] if first and first[1] else ' '}"
     digest = hashlib.sha256(head.encode()).hexdigest()
-    return f'{head}"{SEAL}": "{digest}"{layout}}}\n'
+    return f'{head}"{_SEAL}": "{digest}"{layout}}}\n'
 
 
 def check_seal(content: bytes) -> None:
@@ -55,4 +55,4 @@ def check_seal(content: bytes) -> None:
 
 def without_seal(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a sealed file without the checksum."""
-    return {name: value for name, value in values.items() if name != SEAL}
+    return {name: value for name, value in values.items() if name != _SEAL}
