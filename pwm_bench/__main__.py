@@ -9,7 +9,9 @@ __all__ = ["main"]
 def main() -> int:
     """Imports the command line and runs it. A signal that comes meanwhile waits until the command can heed it."""
     from pwm_bench.envs.signals import held
+    from pwm_bench.runs.garbage import collect_seldom
 
+    collect_seldom()
     with held():
         from pwm_bench.cli.main import main as run
 

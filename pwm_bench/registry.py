@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pwm_bench import envs
 from pwm_bench.envs.plugins import Registry
+from pwm_bench.learning.choices import GradientSource, differentiates_simulator
 
 if TYPE_CHECKING:
     from pwm_bench.learning.acting import Policy
-    from pwm_bench.learning.learner import GradientSource
     from pwm_bench.learning.preset import Preset
     from pwm_bench.learning.random import MemberStream
 
@@ -88,7 +88,5 @@ def check_names(task: str, simulator: str, algorithm: str) -> None:
     """
     envs.TASKS.check(task)
     envs.SIMULATORS.check(simulator)
-    from pwm_bench.learning.learner import differentiates_simulator  # it takes torch along
-
     if differentiates_simulator(learner_package(algorithm).gradient_source):
         envs.check_gradient_of(simulator, f"algorithm '{algorithm}'")

@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pwm_bench.baselines.bc.config import Config
+from pwm_bench.learning.choices import GradientSource
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.imitation import imitation_loss
 from pwm_bench.learning.layers import PopulationMLP
-from pwm_bench.learning.learner import Counters, GradientSource
+from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, linear_schedule
 from pwm_bench.learning.prefetch import Prefetch

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_unit, check_widths
-from pwm_bench.learning.layers import activation_function
+from pwm_bench.learning.choices import ACTIVATIONS
 from pwm_bench.learning.precision import PRECISIONS
 
 __all__ = ["Config"]
@@ -98,7 +98,7 @@ class Config:
             check_at_least(name, getattr(self, name), 0.0)
         check_choice("schedule", self.schedule, ("adaptive", "linear", "constant"))
         check_choice("precision", self.precision, PRECISIONS)
-        activation_function(self.activation)
+        check_choice("activation", self.activation, ACTIVATIONS)
 
     @property
     def scheduled(self) -> bool:

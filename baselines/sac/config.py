@@ -14,7 +14,7 @@ from pwm_bench.learning.checks import (
     check_unit,
     check_widths,
 )
-from pwm_bench.learning.layers import activation_function
+from pwm_bench.learning.choices import ACTIVATIONS
 from pwm_bench.learning.precision import PRECISIONS
 
 __all__ = ["Config"]
@@ -105,7 +105,7 @@ class Config:
                 f"{self.num_envs}"
             )
         check_choice("precision", self.precision, PRECISIONS)
-        activation_function(self.activation)
+        check_choice("activation", self.activation, ACTIVATIONS)
 
     @property
     def scheduled(self) -> bool:

@@ -51,7 +51,7 @@ def gradients(
     from pwm_bench.api.sweeps import watched
     from pwm_bench.store.results import Results
     from pwm_bench.store.selection import Selection
-    from pwm_bench.studies.gradients import asked_for
+    from pwm_bench.studies.comparisons import asked_for
     from pwm_bench.sweep.carry_out import carry_out_study
 
     study = asked_for(target, size=size, model_seeds=model_seeds, **changes)

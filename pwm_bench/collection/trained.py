@@ -18,7 +18,7 @@ import torch
 from pwm_bench import configs, registry
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.suites.single import SuiteTaskEnv
-from pwm_bench.learning.learner import differentiates_simulator
+from pwm_bench.learning.choices import differentiates_simulator
 from pwm_bench.store import checkpoint
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.plain import read_plain

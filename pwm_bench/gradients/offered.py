@@ -1,27 +1,28 @@
-"""The estimators that a comparison can ask for, by name: what each needs, what it differentiates, how it is drawn."""
+"""The estimators that a comparison can ask for, by name: what each needs, what it differentiates, how it is drawn.
+
+Tables and lists read this of them, so what computes is imported when it does.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from pwm_bench.envs.plugins import Registry
-from pwm_bench.gradients import estimators
-from pwm_bench.gradients.decoupled import DecoupledWorld
-from pwm_bench.gradients.landscape import Landscape
-from pwm_bench.gradients.moments import Estimate
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pwm_bench.gradients.landscape import Landscape
+    from pwm_bench.gradients.moments import Estimate
     from pwm_bench.gradients.scene import Scene
     from pwm_bench.gradients.spec import Comparison
 
 __all__ = ["ESTIMATORS", "Estimates", "Estimator", "Note", "with_prerequisites"]
 
-Estimates = dict[int, Estimate]
+Estimates: TypeAlias = "dict[int, Estimate]"
 """Horizon -> what was estimated."""
-Note = Callable[[int, str, Tensor], None]
+Note: TypeAlias = "Callable[[int, str, Tensor], None]"
 """Takes further figures of an estimator: horizon, name, and a value for each start state, shape ``(S,)``."""
 
 
@@ -83,7 +84,9 @@ class Analytic(Estimator):
     def estimate(
         self, scene: Scene, others: Mapping[str, Estimates], progress: Callable[[int], None], note: Note
     ) -> Estimates:
-        return estimators.first_order(self.landscape(scene), scene.problem, scene.spec.samples, progress=progress)
+        from pwm_bench.gradients.estimators import first_order
+
+        return first_order(self.landscape(scene), scene.problem, scene.spec.samples, progress=progress)
 
 
 class Model(Analytic):
@@ -117,6 +120,8 @@ class Decoupled(Analytic):
     needs = frozenset({"model"})
 
     def landscape(self, scene: Scene) -> Landscape:
+        from pwm_bench.gradients.decoupled import DecoupledWorld
+
         return DecoupledWorld(scene.world, scene.learned(False))
 
     def differentiates(self, scene: Scene) -> Landscape | None:
@@ -132,7 +137,9 @@ class Score(Estimator):
     def estimate(
         self, scene: Scene, others: Mapping[str, Estimates], progress: Callable[[int], None], note: Note
     ) -> Estimates:
-        return estimators.score(scene.world, scene.problem, scene.spec.samples, progress=progress)
+        from pwm_bench.gradients.estimators import score
+
+        return score(scene.world, scene.problem, scene.spec.samples, progress=progress)
 
 
 class Smoothed(Estimator):
@@ -147,7 +154,9 @@ class Smoothed(Estimator):
     ) -> Estimates:
         spec = scene.spec
         deviation = spec.noise if spec.loop == "open" else spec.parameter_noise
-        return estimators.smoothed(scene.world, scene.problem, spec.samples, deviation=deviation, progress=progress)
+        from pwm_bench.gradients.estimators import smoothed
+
+        return smoothed(scene.world, scene.problem, spec.samples, deviation=deviation, progress=progress)
 
 
 class Mixed(Estimator):
@@ -164,9 +173,11 @@ class Mixed(Estimator):
     def estimate(
         self, scene: Scene, others: Mapping[str, Estimates], progress: Callable[[int], None], note: Note
     ) -> Estimates:
+        from pwm_bench.gradients.estimators import mixed
+
         found: Estimates = {}
         for h in scene.spec.horizons:
-            found[h], alpha = estimators.mixed(others["analytic"][h], others["score"][h])
+            found[h], alpha = mixed(others["analytic"][h], others["score"][h])
             note(h, "alpha", alpha)
         return found
 

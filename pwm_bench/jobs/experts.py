@@ -12,8 +12,9 @@ from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
 from pwm_bench.jobs.suite_spec import SuiteSpec
 from pwm_bench.learning.checks import check_at_least
-from pwm_bench.learning.graphed import check_setting, graphs_of
-from pwm_bench.learning.learner import GradientSource, Learner
+from pwm_bench.learning.choices import GradientSource, check_graphed
+from pwm_bench.learning.graphed import graphs_of
+from pwm_bench.learning.learner import Learner
 from pwm_bench.runs.job import Budget, EvaluationResult
 from pwm_bench.runs.stop import Stopped
 from pwm_bench.store.schema import RunRecord, Schedule
@@ -47,7 +48,7 @@ class ExpertsSpec(SuiteSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_setting(self.graphed)
+        check_graphed(self.graphed)
         check_at_least("evaluations", self.evaluations, 2)
 
     @property

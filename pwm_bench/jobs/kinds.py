@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.plugins import Registry
-from pwm_bench.runs.execute import execute
 from pwm_bench.store.spec import parse_spec
 
 if TYPE_CHECKING:
@@ -103,4 +102,6 @@ def carry_out(spec: Spec, results: Results, **options: Any) -> Outcome:
     Raises:
         UsageError: see `pwm_bench.runs.execute.execute`; or what the job says of its spec.
     """
+    from pwm_bench.runs.execute import execute  # it takes torch along
+
     return execute(spec, results, lambda folder: job_class(spec.kind)(spec, folder), **options)  # type: ignore[call-arg]

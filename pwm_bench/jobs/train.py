@@ -17,8 +17,9 @@ from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.jobs.policies import POLICY, PolicyFile, save_policy
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.jobs.tuning import tuned_setting
+from pwm_bench.learning.choices import differentiates_simulator
 from pwm_bench.learning.graphed import graphs_of
-from pwm_bench.learning.learner import OnlineLearner, acting, differentiates_simulator
+from pwm_bench.learning.learner import OnlineLearner, acting
 from pwm_bench.runs.job import Budget, EvaluationResult, file_artifact
 from pwm_bench.store.schema import Artifact, GradientCheck, RunRecord, Schedule
 

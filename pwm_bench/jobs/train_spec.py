@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast
 
 from pwm_bench import configs, registry
 from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.learning.graphed import check_setting
+from pwm_bench.learning.choices import check_graphed
 from pwm_bench.learning.preset import Preset
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.schema import Member
@@ -112,7 +112,7 @@ class RunSpec(Spec):
                 raise UsageError(f"limits: {unit}={limit!r}: must be a positive number")
             configs.check_size(limit, f"limits: {unit}")
         self.check_place(self.device)
-        check_setting(self.graphed)
+        check_graphed(self.graphed)
 
     @classmethod
     def create(

@@ -25,7 +25,6 @@ import numpy as np
 from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import check_choice, check_finite
-from pwm_bench.learning.random import MemberStream
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.plain import read_plain
 from pwm_bench.store.spec import Spec
@@ -96,6 +95,8 @@ def drawn(space: Mapping[str, Range], count: int, draw: int) -> dict[str, list[f
         count: how many.
         draw: which of the many draws there are.
     """
+    from pwm_bench.learning.random import MemberStream  # it takes torch along, and a study's settings are not drawn
+
     values = {}
     for name, where in space.items():
         shares = MemberStream([draw], name=f"tune/{name}").uniform(count)[0].tolist()

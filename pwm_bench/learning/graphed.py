@@ -21,13 +21,12 @@ import torch
 from torch import Tensor
 
 from pwm_bench.envs.capability import Capabilities
-from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.staged import StagedLearner
 
-__all__ = ["GRAPHS", "SETTINGS", "CudaGraph", "Graph", "Graphed", "check_setting", "graphs_of"]
+__all__ = ["GRAPHS", "CudaGraph", "Graph", "Graphed", "graphs_of"]
 
 _LOG = logging.getLogger("pwm_bench")
-SETTINGS = ("auto", "on", "off")
 
 _KINDS = 16
 """Kinds of updates with a graph of their own; each keeps the memory of an update."""
@@ -95,16 +94,6 @@ def _cuda_graphs(device: torch.device) -> Callable[[], Graph]:
 
 GRAPHS: dict[str, Callable[[torch.device], Callable[[], Graph]]] = {"cuda": _cuda_graphs}
 """What makes the graphs of a device, by its type; elsewhere there are none."""
-
-
-def check_setting(graphed: str) -> None:
-    """Checks the setting that runs have.
-
-    Raises:
-        UsageError: it is none of `SETTINGS`.
-    """
-    if graphed not in SETTINGS:
-        raise unknown("setting of graphed", graphed, SETTINGS)
 
 
 def graphs_of(

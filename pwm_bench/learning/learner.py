@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from pwm_bench.learning.acting import Policy
 
-__all__ = ["Counters", "GradientSource", "Learner", "OnlineLearner", "acting", "differentiates_simulator"]
-
-GradientSource = Literal["learned", "simulator", "decoupled", "mixed", "score", "critic"]
-"""Where a policy's gradient comes from: through a learned world model, through the simulator, along the simulator's
-states by the Jacobians of a learned model ("decoupled"), from simulator and score function together ("mixed"), from the
-score function (likelihood ratio), or through a learned action-value function."""
-
-
-def differentiates_simulator(source: GradientSource | None) -> bool:
-    """Whether a policy whose gradient comes from there needs a simulator with a gradient."""
-    return source in ("simulator", "mixed")
+__all__ = ["Counters", "Learner", "OnlineLearner", "acting"]
 
 
 @dataclass(slots=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-
-import torch
+from typing import TYPE_CHECKING
 
 from pwm_bench.learning.checks import check_choice
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["PRECISIONS", "autocast"]
 
@@ -20,6 +22,8 @@ def autocast(precision: str, device: torch.device | str) -> AbstractContextManag
         precision: ``"float32"`` (changes nothing) or ``"bfloat16"``.
         device: where the products run.
     """
+    import torch  # specs, which are read without it, check their precision by what is above
+
     check_choice("precision", precision, PRECISIONS)
     kind = torch.device(device).type
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bfloat16")

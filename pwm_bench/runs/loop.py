@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pwm_bench.runs.clocks import Clocks
+from pwm_bench.runs.garbage import collect_as_usual
 from pwm_bench.runs.job import Job
 from pwm_bench.runs.journal import Journal
 from pwm_bench.runs.progress import Announcer
@@ -75,6 +76,7 @@ class Loop:
 
     def run(self, checkpoint_seconds: float) -> None:
         """Works until the run is complete or `stop` asks; saves now and then, and at the end."""
+        collect_as_usual()
         saved = time.monotonic()
         with self.clocks.phase("train"):
             while True:

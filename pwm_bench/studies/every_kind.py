@@ -24,8 +24,8 @@ def every_kind() -> Study:
     from pwm_bench.jobs.tuning import Range
     from pwm_bench.store.inputs import Pending
     from pwm_bench.store.spec import Spec
+    from pwm_bench.studies.comparisons import comparison, landscape
     from pwm_bench.studies.gradient_study import model_run
-    from pwm_bench.studies.gradients import comparison, landscape
     from pwm_bench.studies.locomotion import survival
     from pwm_bench.studies.multitask import Multitask
     from pwm_bench.studies.multitask_graph import build

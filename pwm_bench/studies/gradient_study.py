@@ -14,9 +14,10 @@ from pwm_bench.gradients.spec import MODEL, Comparison, model_input
 from pwm_bench.jobs.train_model import TrainModelSpec
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.spec import Spec
+from pwm_bench.studies.gradients import FILED_AS
 from pwm_bench.sweep.graph import Study
 
-__all__ = ["FILED_AS", "Draft", "GradientStudy", "model_run"]
+__all__ = ["Draft", "GradientStudy", "model_run"]
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,6 @@ def model_run(spec: TrainModelSpec) -> tuple[str, Pending]:
     """The name of a training within a study, the same for all who need this model, and what waits for it."""
     name = f"{spec.label} ({spec.id})"
     return name, Pending(name, "model")
-
-
-FILED_AS = "gradients-"
-"""What a gradient study's name is preceded by where it stands among others: training studies may have the same name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ def _built(family: str, name: str, options: Mapping[str, Any]) -> Study:
     elif family == "multi-task":
         from pwm_bench.studies.multitask import load_multitask as load
     elif family == "gradient":
-        from pwm_bench.studies.gradients import load_graph as load
+        from pwm_bench.studies.comparisons import load_graph as load
     elif family == "suite":
         from pwm_bench.studies.suite_training import load_study as load
     elif family == "tuning":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from pwm_bench.jobs.train_suite import TrainSuiteSpec
+from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.graph import Study
 
 __all__ = ["STUDIES", "describe", "load_study"]
@@ -15,6 +15,8 @@ _STEPS = 50_000  # 100,000 control steps of the simulator
 def tdmpc2_dmc() -> Study:
     """TD-MPC2 online on two tasks of dm_control to 100,000 control steps of the simulator (50,000 of the suites), two
     seeds, with the model of 1M weights: to stand beside its published curves."""
+    from pwm_bench.jobs.train_suite import TrainSuiteSpec  # it takes torch along, and lists read descriptions alone
+
     return _study("tdmpc2-dmc", [
         TrainSuiteSpec.create(
             task=task, learner="tdmpc2", env_steps=_STEPS, seeds=(0, 1), evaluations=3, evaluation_episodes=5,
@@ -37,5 +39,5 @@ def load_study(name: str) -> Study:
     return STUDIES[name]()
 
 
-def _study(name: str, specs: list[TrainSuiteSpec]) -> Study:
+def _study(name: str, specs: Sequence[Spec]) -> Study:
     return Study(name=name, description=describe(name), specs=tuple(specs))

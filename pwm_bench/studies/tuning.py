@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pwm_bench.jobs.train_spec import RunSpec
-from pwm_bench.jobs.tune import TuneSpec
 from pwm_bench.jobs.tuning import Range
 from pwm_bench.store.inputs import Pending, numbered
 from pwm_bench.store.spec import Spec
@@ -54,6 +53,8 @@ def tuning(
         overrides: algorithm -> changes of its recipe.
         fields: other fields of all runs.
     """
+    from pwm_bench.jobs.tune import TuneSpec  # it takes torch along, and lists read the description alone
+
     nodes: dict[str, Spec] = {}
     for algorithm in algorithms:
         changes = (overrides or {}).get(algorithm, {})

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from pwm_bench.learning.learner import GradientSource
+from pwm_bench.learning.choices import GradientSource
 from pwm_bench.learning.preset import Preset
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.registry import learner_package

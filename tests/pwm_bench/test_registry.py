@@ -8,7 +8,8 @@ import pytest
 
 from pwm_bench import configs, envs, registry
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning.learner import GradientSource, Learner
+from pwm_bench.learning.choices import GradientSource
+from pwm_bench.learning.learner import Learner
 from pwm_bench.learning.preset import PRESETS
 from pwm_bench.store.schema import RunRecord
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pwm_bench.gradients.rows import FILE
-from pwm_bench.studies import gradients as studies
+from pwm_bench.studies import comparisons
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL, with_models
 from tests.rehearsal.machine import machine
 from tests.rehearsal.test_runs import finished
@@ -19,7 +19,7 @@ SMALL = TINY | {"horizons": (2,), "states": 2, "samples": 4, "reference_samples"
 @pytest.mark.parametrize("loop", ["open", "closed"])
 def test_a_comparison(loop: str, tmp_path: Path) -> None:
     """World model, estimators, references and all measures; the model is that of the CPU for both."""
-    draft = studies.comparison("hopper", loop=loop, model=TINY_MODEL, **SMALL)
+    draft = comparisons.comparison("hopper", loop=loop, model=TINY_MODEL, **SMALL)
     comparison = with_models(draft, tmp_path).replace(device="auto")
     expected = pd.read_parquet(finished(comparison, tmp_path / "cpu").path / FILE)
     with machine() as seen:

@@ -13,7 +13,8 @@ import torch
 from pwm_bench.baselines.shac import losses
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning.graphed import GRAPHS, Graphed, check_setting, graphs_of
+from pwm_bench.learning.choices import check_graphed
+from pwm_bench.learning.graphed import GRAPHS, Graphed, graphs_of
 from pwm_bench.testing.toy import SimulatorToy
 from tests.rehearsal.learners import LAUNCHES, UPDATES, learner, mirrored
 from tests.rehearsal.mirror import DEVICE, MirrorError, RecordedGraph, rehearsal, to_cpu
@@ -228,4 +229,4 @@ def test_where_updates_go_as_graphs() -> None:
     with pytest.raises(UsageError, match=r"graphed=on: there are no CUDA graphs on 'cpu'"):
         graphs_of(agent, "on", cpu, may)
     with pytest.raises(UsageError, match=r"unknown setting of graphed 'onn'.*on"):
-        check_setting("onn")
+        check_graphed("onn")

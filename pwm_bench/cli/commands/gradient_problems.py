@@ -130,7 +130,7 @@ def _pendulum(_: str | None, changes: dict[str, Any]) -> _Shown:
 
 def _landscape(task: str | None, changes: dict[str, Any]) -> _Shown:
     from pwm_bench.analysis.gradients import slices as slice_report
-    from pwm_bench.studies import gradients as studies
+    from pwm_bench.studies.comparisons import landscape
 
     names = ("simulators", "horizons", "loop", "states", "samples", "noise", "worlds", "seed", "device", "model",
              "member", "termination", "simulator_options")  # fmt: skip
@@ -141,7 +141,7 @@ def _landscape(task: str | None, changes: dict[str, Any]) -> _Shown:
         if len(horizons) != 1:
             raise UsageError(f"--horizons {' '.join(map(str, horizons))}: a landscape has one horizon; give one")
         fields["horizon"] = horizons[0]
-    study = studies.landscape(str(task), **fields)
+    study = landscape(str(task), **fields)
     spec: Any = study.specs[-1]
     title = f"{spec.task} · {spec.simulator} · {spec.loop} loop · H = {spec.horizon}"
     return _Shown(

@@ -123,7 +123,7 @@ class Gradients:
         return done.exit_code
 
     def _study(self, target: str) -> GradientStudy:
-        from pwm_bench.studies.gradients import asked_for
+        from pwm_bench.studies.comparisons import asked_for
 
         return asked_for(
             target, size=self.size, model_seeds=self.model_seeds, others=tuple(PROBLEMS), **self._changes()

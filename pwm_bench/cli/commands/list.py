@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +15,14 @@ from pwm_bench.cli.showing import named_lines, terminal
 from pwm_bench.envs.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from rich.console import Console
 
     from pwm_bench.store.results import Results
 
 __all__ = ["List"]
 
+_Listed = tuple[Iterable[str], Callable[[str], str], Callable[[str], str]]
+"""Names, who offers a thing of a name, and a line about it."""
 _KINDS = ("tasks", "simulators", "algorithms", "studies", "estimators", "executors", "reporters", "runs")
 
 
@@ -65,27 +67,26 @@ class List:
 
 
 def _names(console: Console, kind: str) -> None:
-    from pwm_bench import envs, registry
-    from pwm_bench.gradients.offered import ESTIMATORS
-    from pwm_bench.studies import registry as studies
-    from pwm_bench.sweep.executors import EXECUTORS
-    from pwm_bench.sweep.reporters import REPORTERS
-
-    listed: dict[str, tuple[Iterable[str], Callable[[str], str], Callable[[str], str]]] = {
-        "tasks": (envs.TASKS, envs.TASKS.source, _task),
-        "simulators": (envs.SIMULATORS, envs.SIMULATORS.source, _simulator),
-        "algorithms": (registry.ALGORITHMS, registry.ALGORITHMS.source, _algorithm),
-        "studies": (studies.names(), studies.source, studies.describe),
-        "estimators": (ESTIMATORS, ESTIMATORS.source, lambda name: _first_line(ESTIMATORS.load(name))),
-        "executors": (EXECUTORS, EXECUTORS.source, lambda name: _first_line(EXECUTORS.load(name))),
-        "reporters": (REPORTERS, REPORTERS.source, lambda name: _first_line(REPORTERS.load(name))),
-    }
-    names, source, describe = listed[kind]
+    names, source, describe = _LISTED[kind]()
     names = list(names)
     console.print(kind, style="bold")
     if not names:
         console.print("  none here; packages may bring some, see docs/extend.md", style="dim", highlight=False)
     console.print(named_lines((name, _said(name, source(name), describe)) for name in names))
+
+
+def _from_registry(module: str, attribute: str, describe: Callable[[str], str] | None = None) -> Callable[[], _Listed]:
+    def listed() -> _Listed:
+        registry = getattr(importlib.import_module(f"pwm_bench.{module}"), attribute)
+        return registry, registry.source, describe or (lambda name: _first_line(registry.load(name)))
+
+    return listed
+
+
+def _studies() -> _Listed:
+    from pwm_bench.studies import registry
+
+    return registry.names(), registry.source, registry.describe
 
 
 def _first_line(thing: Any) -> str:
@@ -228,3 +229,15 @@ def _runs(results: Results) -> None:
     if not entries:
         raise UsageError(f"{results.root}: holds no runs yet; begin with `pwm-bench sweep quickstart`")
     print(runs_table(entries, width=terminal_width()))
+
+
+_LISTED: dict[str, Callable[[], _Listed]] = {
+    "tasks": _from_registry("envs", "TASKS", _task),
+    "simulators": _from_registry("envs", "SIMULATORS", _simulator),
+    "algorithms": _from_registry("registry", "ALGORITHMS", _algorithm),
+    "studies": _studies,
+    "estimators": _from_registry("gradients.offered", "ESTIMATORS"),
+    "executors": _from_registry("sweep.executors", "EXECUTORS"),
+    "reporters": _from_registry("sweep.reporters", "REPORTERS"),
+}
+"""Kind -> what gives it; nothing is imported for the others."""

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.choices import GradientSource
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.imitation import imitation_loss
-from pwm_bench.learning.learner import Counters, GradientSource
+from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.optim import linear_schedule
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.prefetch import Prefetch

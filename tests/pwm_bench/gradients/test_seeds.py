@@ -15,6 +15,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.rows import load_rows
 from pwm_bench.gradients.seeds import SEED, differences, over_seeds, student_interval, table
 from pwm_bench.store.results import Results
+from pwm_bench.studies import comparisons
 from pwm_bench.studies import gradients as studies
 from pwm_bench.studies.gradient_study import Draft, GradientStudy
 from tests.pwm_bench.gradients.carrying import TINY_MODEL
@@ -76,7 +77,7 @@ def test_repetitions_are_comparisons_of_their_own() -> None:
     hopper = Draft({"task": "hopper"})
     with pytest.raises(UsageError, match="need a world model that is trained"):
         GradientStudy(name="s", description="", comparisons={"": hopper}, model_seeds=(0, 1))
-    trained = studies.comparison("hopper")
+    trained = comparisons.comparison("hopper")
     for seeds, message in (((1, 1), "two of its comparisons are the same"), ((-1,), "model seeds")):
         with pytest.raises(UsageError, match=message):
             GradientStudy(name="s", description="", comparisons={"": trained}, model_seeds=seeds)
@@ -85,7 +86,7 @@ def test_repetitions_are_comparisons_of_their_own() -> None:
 def test_the_command_repeats_and_shows_means(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(studies, "ModelTraining", lambda **fields: TINY_MODEL)
+    monkeypatch.setattr(comparisons, "ModelTraining", lambda **fields: TINY_MODEL)
     arguments = ["gradients", "cartpole", "--results", str(tmp_path), "--estimators", "analytic", "model"]
     arguments += ["--states", "3", "--samples", "4", "--reference-samples", "8", "--horizons", "2", "4"]
     arguments += ["--worlds", "12", "--model-seeds", "0", "3"]

@@ -19,7 +19,7 @@ from pwm_bench.gradients.landscape import Problem, Rollout
 from pwm_bench.gradients.rows import FILE
 from pwm_bench.gradients.slices import SliceSpec, _Slices
 from pwm_bench.store.inputs import Input
-from pwm_bench.studies import gradients as studies
+from pwm_bench.studies import comparisons
 from tests.pwm_bench.gradients.carrying import TINY_MODEL, carry_out_study
 
 SMALL = {"states": 2, "points": 5, "cells": 3, "arrows": 2, "worlds": 8, "horizon": 3}
@@ -109,7 +109,7 @@ def test_arrows_are_the_gradient_of_the_plane() -> None:
 @pytest.mark.parametrize("loop", ["open", "closed"])
 def test_a_tiny_landscape(loop: str, tmp_path: Path) -> None:
     """Slopes of the simulator and of the model agree with differences of the very lines that are drawn."""
-    study = studies.landscape("cartpole", TINY_MODEL, loop=loop, radius=1e-4, **SMALL)
+    study = comparisons.landscape("cartpole", TINY_MODEL, loop=loop, radius=1e-4, **SMALL)
     *_, directory = carry_out_study(study, tmp_path).values()
     rows = pd.read_parquet(directory.path / FILE).to_dict("records")
     for name in ("truth", "model"):

@@ -23,6 +23,7 @@ from pwm_bench.jobs.kinds import carry_out, spec_from
 from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import Input
 from pwm_bench.store.results import Results
+from pwm_bench.studies import comparisons
 from pwm_bench.studies import gradients as studies
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL, measured, with_models
 
@@ -113,7 +114,7 @@ def test_every_study_builds() -> None:
 
 @pytest.mark.parametrize("loop", ["open", "closed"])
 def test_a_comparison_writes_its_numbers_once(loop: str, tmp_path: Path) -> None:
-    draft = studies.comparison("cartpole", loop=loop, model=TINY_MODEL, **TINY)
+    draft = comparisons.comparison("cartpole", loop=loop, model=TINY_MODEL, **TINY)
     comparison = with_models(draft, tmp_path, study="s").replace(setting={"cause": "x"})
     events = []
     results = Results(tmp_path)

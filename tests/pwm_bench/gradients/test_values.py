@@ -19,7 +19,7 @@ from pwm_bench.gradients.spec import Comparison
 from pwm_bench.gradients.values import ValueTraining, fit_value
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
-from pwm_bench.studies import gradients as studies
+from pwm_bench.studies import comparisons
 from pwm_bench.testing.quadratic import DISCOUNT, point_mass, quadratic_answer, quadratic_problem, quadratic_value
 from pwm_bench.testing.toy import PointMass, SimulatorToy, toy_env
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL, with_models
@@ -134,7 +134,7 @@ def test_a_fitted_value_is_the_one_known() -> None:
 
 
 def test_a_comparison_with_a_fitted_value(tmp_path: Path) -> None:
-    draft = studies.comparison("cartpole", model=TINY_MODEL, bootstrap=TINY_VALUE, **TINY)
+    draft = comparisons.comparison("cartpole", model=TINY_MODEL, bootstrap=TINY_VALUE, **TINY)
     comparison = with_models(draft, tmp_path)
     outcome = carry_out(comparison, Results(tmp_path))
     path = tmp_path / "runs" / "single" / comparison.id

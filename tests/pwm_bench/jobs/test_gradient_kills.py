@@ -21,7 +21,7 @@ from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store import checkpoint
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.verify import verify
-from pwm_bench.studies import gradients as studies
+from pwm_bench.studies import comparisons
 from pwm_bench.sweep.graph import resolve
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL, carry_out_study, with_models
 
@@ -32,7 +32,7 @@ def comparison(root, **changes):
     """Two truths, each with a world model and a value of its own, by the weights of a policy."""
     fields = {"simulators": ("warp", "mujoco_c"), "estimators": ("model_detached", "score"), "loop": "closed",
               "bootstrap": VALUE}  # fmt: skip
-    return with_models(studies.comparison("cartpole", model=TINY_MODEL, **{**TINY, **fields, **changes}), root)
+    return with_models(comparisons.comparison("cartpole", model=TINY_MODEL, **{**TINY, **fields, **changes}), root)
 
 
 def open_loop(root):
@@ -48,8 +48,8 @@ def without_noise(root):
 
 def landscape(root):
     small = {"states": 2, "points": 5, "cells": 3, "arrows": 2, "worlds": 8, "horizon": 3, "loop": "closed"}
-    (name, training), (_, pending) = studies.landscape("cartpole", TINY_MODEL, **small).nodes.items()
-    models = carry_out_study(dataclasses.replace(studies.landscape("cartpole", TINY_MODEL, **small), specs=(),
+    (name, training), (_, pending) = comparisons.landscape("cartpole", TINY_MODEL, **small).nodes.items()
+    models = carry_out_study(dataclasses.replace(comparisons.landscape("cartpole", TINY_MODEL, **small), specs=(),
                                                  nodes={name: training}), root)  # fmt: skip
     return resolve(pending, models)
 

@@ -25,7 +25,7 @@ from pwm_bench.store.merge import merge
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.selection import Selection
 from pwm_bench.store.verify import verify
-from pwm_bench.studies import gradients as studies
+from pwm_bench.studies import comparisons
 from pwm_bench.text import number
 from tests.pwm_bench.analysis.formats.latex import check
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL
@@ -35,7 +35,7 @@ STUDY = "gradients-tiny"
 
 
 def comparison(seed: int = 0):
-    chosen = studies.comparison("cartpole", estimators=("analytic", "score"), **TINY)
+    chosen = comparisons.comparison("cartpole", estimators=("analytic", "score"), **TINY)
     return chosen.replace(study=STUDY, seed=seed).comparison({"repetition": seed})
 
 

@@ -12,6 +12,7 @@ from pwm_bench.cli.main import main
 from pwm_bench.gradients.rows import FILE
 from pwm_bench.jobs.train_model import TrainModelSpec
 from pwm_bench.store.results import Results, RunDirectory
+from pwm_bench.studies import comparisons
 from pwm_bench.studies import gradients as studies
 from pwm_bench.studies.gradient_study import GradientStudy
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL, carry_out_study
@@ -23,7 +24,7 @@ def study(seed: int = 0, **changes) -> GradientStudy:
     """One model and six comparisons."""
     model = dataclasses.replace(TINY_MODEL, seed=seed)
     fields = {"estimators": ("analytic", "model"), "model": model, **TINY, **changes}
-    drafts = {str(noise): studies.comparison("cartpole", noise=noise, **fields) for noise in NOISES}
+    drafts = {str(noise): comparisons.comparison("cartpole", noise=noise, **fields) for noise in NOISES}
     return GradientStudy(name="tiny", description="", cause="noise", comparisons=drafts)
 
 
@@ -108,8 +109,8 @@ def test_what_reads_a_model_that_failed_is_not_done(tmp_path: Path, capsys, monk
     wild = dataclasses.replace(TINY_MODEL.config, learning_rate=1e30, max_grad_norm_model=1e30)
     fields = {"estimators": ("analytic",), **TINY}
     drafts = {
-        "wild": studies.comparison("cartpole", model=dataclasses.replace(TINY_MODEL, config=wild), **fields),
-        "none": studies.comparison("cartpole", **fields),
+        "wild": comparisons.comparison("cartpole", model=dataclasses.replace(TINY_MODEL, config=wild), **fields),
+        "none": comparisons.comparison("cartpole", **fields),
     }
     failing = GradientStudy(name="tiny", description="", cause="model_of", comparisons=drafts)
     monkeypatch.setattr(studies, "STUDIES", {**studies.STUDIES, "tiny": lambda: failing})

@@ -11,16 +11,16 @@ from pwm_bench.cli.main import main
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.spec import Comparison
 from pwm_bench.store.results import Results, RunDirectory
-from pwm_bench.studies import gradients as studies
+from pwm_bench.studies.comparisons import comparison
 from pwm_bench.studies.gradient_study import GradientStudy
 from pwm_bench.studies.sizes import SIZES, at_size
 from pwm_bench.sweep.graph import resolve
 
 
 def test_full_is_the_default_and_cpu_is_smaller() -> None:
-    comparison = studies.comparison("hopper", estimators=("analytic",)).comparison()
-    assert comparison.replace(**at_size(comparison, "full")).id == comparison.id
-    small = comparison.replace(**at_size(comparison, "cpu"))
+    full = comparison("hopper", estimators=("analytic",)).comparison()
+    assert full.replace(**at_size(full, "full")).id == full.id
+    small = full.replace(**at_size(full, "cpu"))
     assert (small.states, small.samples, small.reference_samples) == (32, 64, 512)
     assert small.horizons == SIZES["cpu"].horizons == (2, 4, 8, 16, 32)
 

@@ -18,7 +18,7 @@ from pwm_bench.gradients.pedagogical.ball_wall import variant
 from pwm_bench.gradients.rows import COLUMNS, FILE, load_rows
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
-from pwm_bench.studies import gradients as studies
+from pwm_bench.studies import comparisons
 from tests.pwm_bench.gradients.carrying import TINY_MODEL
 
 TINY = {"seeds": 2, "grid": 100, "epochs": 2, "batch_size": 50, "starts": 8, "steps": 20, "samples": 4}
@@ -85,8 +85,8 @@ def test_impossible_studies_are_refused(fields: dict, message: str) -> None:
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With the default sizes shrunk: each prints its table, draws its figures, and does nothing the second time."""
     tiny = {"points": 5, "cells": 3, "arrows": 2, "worlds": 8}
-    monkeypatch.setattr(studies, "SliceSpec", functools.partial(studies.SliceSpec, **tiny))
-    monkeypatch.setattr(studies, "ModelTraining", lambda **fields: TINY_MODEL)
+    monkeypatch.setattr(comparisons, "SliceSpec", functools.partial(comparisons.SliceSpec, **tiny))
+    monkeypatch.setattr(comparisons, "ModelTraining", lambda **fields: TINY_MODEL)
     monkeypatch.setattr(ball_wall_study, "BallWallSpec", functools.partial(ball_wall_study.BallWallSpec, **TINY))
     small = {"model_horizons": (2, 3), "model_seeds": 2, "env_steps": 640, "width": 16, "updates": 2}
     monkeypatch.setattr(pendulum, "PendulumSpec", functools.partial(pendulum.PendulumSpec, **small))
