@@ -1,12 +1,14 @@
 """The comparisons with a recorded file, each a function of a task and the file.
 
-The simulator is Warp, with the task's own constants, substeps and integrator. In float64 a substep lasts as long as the
+The simulator is Warp, with the task's own constants, substeps and integrator; ``options`` are further ones of
+`pwm_bench.envs.warp.SimulatorWarp`, such as ``device`` and ``specialised``. In float64 a substep lasts as long as the
 file's float64 copy says (which rounded it to float32), in float32 as long as the task says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,12 +74,12 @@ def check_constants(task: Task, golden: GoldenFile) -> list[ConstantGroup]:
 
 @torch.no_grad()
 def check_trajectory(
-    task: Task, golden: GoldenFile, dtype: torch.dtype, *, steps: int = JUDGED_STEPS, device: str | torch.device = "cpu"
+    task: Task, golden: GoldenFile, dtype: torch.dtype, *, steps: int = JUDGED_STEPS, **options: Any
 ) -> list[Check]:
     """joint_q (and in float64 joint_qd) along the whole motion from the file's starts with its actions."""
     published_q, published_qd = _states(golden, dtype)
     steps = min(steps, golden.steps)
-    simulator = _simulator(task, golden, dtype, golden.worlds, device)
+    simulator = _simulator(task, golden, dtype, golden.worlds, options)
     state = _start(golden, simulator, published_q[0], published_qd[0])
     moved = []
     for action in _actions(golden, simulator)[:steps]:
@@ -101,12 +103,12 @@ def check_trajectory(
 
 @torch.no_grad()
 def check_single_steps(
-    task: Task, golden: GoldenFile, dtype: torch.dtype, *, steps: int = JUDGED_STEPS, device: str | torch.device = "cpu"
+    task: Task, golden: GoldenFile, dtype: torch.dtype, *, steps: int = JUDGED_STEPS, **options: Any
 ) -> list[Check]:
     """joint_qd (and in float64 joint_q) one control step after each of the first states, all in one batch."""
     published_q, published_qd = _states(golden, dtype)
     steps = min(steps, golden.steps)
-    simulator = _simulator(task, golden, dtype, steps * golden.worlds, device)
+    simulator = _simulator(task, golden, dtype, steps * golden.worlds, options)
     state = _start(golden, simulator, published_q[:steps], published_qd[:steps])
     action = _actions(golden, simulator)[:steps].flatten(0, 1)
     q, qd = _back(golden, simulator.step(state, task.control(action)))
@@ -167,18 +169,18 @@ def check_termination(task: Task, golden: GoldenFile) -> Check:
     return judge("termination", run, "float64", ours, published, zero, names, steps, "at state")
 
 
-def check_gradient(task: Task, golden: GoldenFile, *, device: str | torch.device = "cpu") -> Check:
+def check_gradient(task: Task, golden: GoldenFile, **options: Any) -> Check:
     """Gradient of the return over the first H control steps with respect to the actions, world by world.
 
     The return is the sum of r(s_t, a_t) for t < H; the error is relative to the norm of the world's true gradient,
     which the file has from float64 differences.
     """
     horizon = golden.horizon
-    simulator = _simulator(task, golden, torch.float64, golden.worlds, device)
+    simulator = _simulator(task, golden, torch.float64, golden.worlds, options)
     q, qd = _states(golden, torch.float64)
     state = _start(golden, simulator, q[0], qd[0])
-    actions = torch.as_tensor(golden.arrays["actions"][:horizon], dtype=torch.float64, device=device).requires_grad_()
-    total = torch.zeros(golden.worlds, dtype=torch.float64, device=device)
+    actions = torch.as_tensor(golden.arrays["actions"][:horizon]).to(simulator.device, torch.float64).requires_grad_()
+    total = actions.new_zeros(golden.worlds)
     previous = torch.zeros_like(actions[0])
     for action in actions.clamp(-1.0, 1.0):
         total = total + task.reward(task.observation(state, previous), action)
@@ -225,7 +227,7 @@ def _states(golden: GoldenFile, dtype: torch.dtype) -> tuple[np.ndarray, np.ndar
 
 
 def _simulator(
-    task: Task, golden: GoldenFile, dtype: torch.dtype, worlds: int, device: str | torch.device
+    task: Task, golden: GoldenFile, dtype: torch.dtype, worlds: int, options: Mapping[str, Any]
 ) -> Simulator:
     substeps = task.substeps_for(warp.capabilities)
     used = float(golden.meta["substep_dt_used"])
@@ -235,9 +237,9 @@ def _simulator(
         num_worlds=worlds,
         substeps=substeps,
         timestep=used if dtype == torch.float64 else task.control_dt / substeps,
-        device=device,
         dtype=dtype,
         **task.simulator_options(warp.capabilities),
+        **options,
     )
 
 

@@ -14,6 +14,15 @@ DOUBLE, SINGLE = torch.float64, torch.float32
 
 every_task = pytest.mark.parametrize("task", PUBLISHED)
 either_precision = pytest.mark.parametrize("dtype", [DOUBLE, SINGLE], ids=["float64", "float32"])
+# Batches of so few worlds have the general kernels by default, and batches of 8 and more those of the task's model.
+either_kind_of_kernels = pytest.mark.parametrize(
+    ("task", "specialised"),
+    [
+        pytest.param(task, on, id=f"{task}-{kind}", marks=pytest.mark.slow if on and task != "hopper" else ())
+        for on, kind in ((False, "general"), (True, "specialised"))
+        for task in PUBLISHED
+    ],
+)
 
 
 def agree(*checks: Check) -> None:
@@ -44,17 +53,17 @@ def test_ends_of_episodes_at_recorded_states(task: str):
 
 
 @either_precision
-@every_task
-def test_one_step_from_recorded_states(task: str, dtype: torch.dtype):
-    agree(*compare.check_single_steps(load_task(task), recording(task), dtype))
+@either_kind_of_kernels
+def test_one_step_from_recorded_states(task: str, specialised: bool, dtype: torch.dtype):
+    agree(*compare.check_single_steps(load_task(task), recording(task), dtype, specialised=specialised))
 
 
 @either_precision
-@every_task
-def test_trajectory(task: str, dtype: torch.dtype):
-    agree(*compare.check_trajectory(load_task(task), recording(task), dtype))
+@either_kind_of_kernels
+def test_trajectory(task: str, specialised: bool, dtype: torch.dtype):
+    agree(*compare.check_trajectory(load_task(task), recording(task), dtype, specialised=specialised))
 
 
-@every_task
-def test_gradient_of_the_return(task: str):
-    agree(compare.check_gradient(load_task(task), recording(task)))
+@either_kind_of_kernels
+def test_gradient_of_the_return(task: str, specialised: bool):
+    agree(compare.check_gradient(load_task(task), recording(task), specialised=specialised))
