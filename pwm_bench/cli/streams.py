@@ -22,8 +22,9 @@ class OutputLost(Exception):  # noqa: N818 - what has happened, and no fault of 
 class GuardedStream:
     """A text stream that goes on where it can't be written: full disk, closed pipe, terminal that is gone.
 
-    What is written after the first failure is dropped. A character that the stream's encoding lacks becomes ``?``, and
-    what a terminal would obey is spelt out: names and messages come from files that others may have written.
+    What is written after the first failure is dropped, until `restore`. A character that the stream's encoding lacks
+    becomes ``?``, and what a terminal would obey is spelt out: names and messages come from files that others may have
+    written.
 
     Args:
         stream: what is guarded.
@@ -39,6 +40,7 @@ class GuardedStream:
         self.needed = needed
         self.lost: Exception | None = None
         self.verbatim = False
+        self._kept: tuple[int, int] | None = None  # the descriptor, and a copy of what it was
 
     def write(self, text: str) -> int:
         """Writes it if that is possible."""
@@ -56,6 +58,14 @@ class GuardedStream:
         with self._trying():
             self._stream.flush()
 
+    def restore(self) -> None:
+        """Gives the descriptor back what it was, for whoever writes to it next in this process."""
+        if self._kept is not None:
+            number, copy = self._kept
+            self._kept = None
+            os.dup2(copy, number)
+            os.close(copy)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
@@ -68,7 +78,9 @@ class GuardedStream:
                 return
             self.lost = error
             with contextlib.suppress(OSError, ValueError):  # for what is buffered still
-                _open_null(self._stream.fileno())
+                number = self._stream.fileno()
+                self._kept = number, os.dup(number)
+                _open_null(number)
             if self.needed:
                 raise OutputLost from error
 
@@ -133,6 +145,7 @@ def guarded() -> Iterator[GuardedStream]:
         for guard in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 guard.flush()
+                guard.restore()
         sys.stdout, sys.stderr = before
         for stream, policy in zip(streams, errors, strict=True):
             _reconfigure(stream, policy)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
 import stat
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +15,9 @@ import pytest
 
 from pwm_bench.cli.main import main
 from pwm_bench.jobs.kinds import carry_out
+from pwm_bench.runs.curves import CurveWriter
 from pwm_bench.store.results import Results
+from pwm_bench.store.schema import Counts
 from tests.pwm_bench.cli.toy_cli import toy_spec
 from tests.pwm_bench.jobs.kills import stopped
 from tests.pwm_bench.runs.test_interruption import children
@@ -75,6 +79,7 @@ def test_what_is_written_can_be_changed_by_the_group_where_the_umask_says_so(tmp
 @pytest.mark.parametrize("words", [
     ("table", "s", "--output", "t.csv"), ("results", "export", "s", "--format", "csv"), ("report", "s"),
     ("plot", "s", "--format", "svg"), ("study", "init", "mine.toml"), ("results", "merge", "other"),
+    ("run", "--task", "point_mass", "--simulator", "toy", "--algorithm", "fake", "--env-steps", "40", "--seeds", "7"),
 ])  # fmt: skip
 def test_a_full_disk_is_one_line(finished, tmp_path, monkeypatch, capsys, words):
     monkeypatch.chdir(tmp_path)
@@ -91,6 +96,33 @@ def test_a_full_disk_is_one_line(finished, tmp_path, monkeypatch, capsys, words)
     assert len(said.err.splitlines()) <= 1, said.err
     after = {path for path in tmp_path.rglob("*") if path.is_file() and path.name != "lock"}
     assert not [path for path in after - before if path.suffix == ".tmp" or path.stat().st_size == 0], after - before
+
+
+def test_curves_on_a_full_disk_are_an_error_and_no_thread_s_traceback(tmp_path, capfd):
+    event_files = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    curves = CurveWriter(tmp_path, counts=Counts(env_steps=3))
+    curves.add("a", [1.5, None], ["seed 0", "seed 1"], Counts(env_steps=4))
+    with no_room(), pytest.raises(OSError, match="File too large"):
+        curves.add("a", [2.5, 3.5], ["seed 0", "seed 1"], Counts(env_steps=5))
+    curves.add("a", [4.5, math.nan], ["seed 0", "seed 1"], Counts(env_steps=6))
+    curves.close()
+    assert capfd.readouterr() == ("", "")
+    (file,) = tmp_path.iterdir()
+    first, start, *points = event_files.LegacyEventFileLoader(str(file)).Load()
+    assert (first.file_version, start.step, start.session_log.status) == ("brain.Event:2", 3, start.session_log.START)
+    found = [(event.step, one.tag, one.simple_value) for event in points for one in event.summary.value]
+    assert {(4, "a/seed 0", 1.5), (6, "a/seed 0", 4.5)} <= set(found)
+
+
+def test_what_a_process_prints_after_a_command_that_could_not_print_is_not_lost(tmp_path, monkeypatch, capsys):
+    """As in a notebook or a test whose output goes to a file: the command's stand-in for a full disk ends with it."""
+    with (tmp_path / "log").open("w") as log:
+        monkeypatch.setattr(sys, "stdout", log)
+        with no_room():
+            assert main(["list", "tasks"]) == 1
+        print("afterwards")
+    assert (tmp_path / "log").read_text() == "afterwards\n"
+    assert capsys.readouterr().err == "error: standard output can't be written ([Errno 27] File too large)\n"
 
 
 def test_a_signal_to_all_processes_of_a_job_saves_all_runs(start, tmp_path):
