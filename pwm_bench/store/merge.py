@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,10 @@ __all__ = ["Merged", "merge"]
 
 class _AtWorkError(Exception):
     """A process is working on one of the two."""
+
+
+class _UnreadableError(Exception):
+    """A file of the source may not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ def _merge_run(study: str, source: RunDirectory, target: RunDirectory) -> Merged
         return Merged(study, run_id, "busy", "a process is working on the one here")
     except _AtWorkError as error:
         return Merged(study, run_id, "busy", str(error))
+    except _UnreadableError as error:
+        return Merged(study, run_id, "damaged", str(error))
 
 
 def _into_existing(study: str, source: RunDirectory, target: RunDirectory, theirs: RunRecord, content: bytes) -> Merged:
@@ -170,13 +176,15 @@ def _copy(source: RunDirectory, target: Path, content: bytes, *, replace: bool =
 
     Raises:
         _AtWorkError: a process is working on the source, or has just begun on the target.
+        _UnreadableError: a file of the source may not be read.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".merge-{target.name}-"
     for leftover in filter(is_left, target.parent.glob(f"{prefix}*")):
         if _put_back(leftover, target):
             shutil.rmtree(leftover)
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
+    folder = target.with_name(f"{prefix}{secrets.token_hex(4)}")
+    folder.mkdir()  # as the umask says: whoever merges next may have to clear it up
     with locked(folder):
         fresh = folder / "new"
         try:
@@ -207,6 +215,9 @@ def _copy_whole(source: RunDirectory, fresh: Path, content: bytes) -> None:
     except shutil.Error as error:
         if changed() or not all(Path(file).exists() for file, *_ in error.args[0]):
             raise _AtWorkError("a process is working on it there") from None
+        for file, *_ in error.args[0]:
+            if not os.access(file, os.R_OK):
+                raise _UnreadableError(f"{file}: may not be read; have its owner change its permissions") from None
         raise
     copy = RunDirectory(fresh)
     if changed() or not _as_recorded(copy, copy.read()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -16,7 +15,10 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import read_spec
 from pwm_bench.pwm.released import is_agent, is_multitask, read_agent, read_world_model
 from pwm_bench.store import checkpoint
-from pwm_bench.store.results import RunDirectory
+from pwm_bench.store.frames import load_study
+from pwm_bench.store.identity import identity
+from pwm_bench.store.inputs import content_digest
+from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.seal import seal, without_seal
 from pwm_bench.store.verify import verify
 from pwm_bench.world_model.dataset import Dataset
@@ -79,10 +81,24 @@ def _make_state(folder: Path) -> None:
     checkpoint.save(folder, state, spec_id=SPEC)
 
 
-def _make_run(folder: Path) -> None:
-    directory = write_run(folder.parent / "results", "aaa", curves=[[0.0, 5.0]], steps=[0, 10], seconds=[0.0, 1.0])
-    directory.write(directory.read())
-    directory.path.rename(folder)
+def _make_run(root: Path) -> Path:
+    """A finished run as a process leaves it: under its spec's id, with digests of its logs."""
+    directory = write_run(root, "aaa", curves=[[0.0, 5.0]], steps=[0, 10], seconds=[0.0, 1.0])
+    record = directory.read()
+    record.id = identity(record.kind, record.spec)
+    record.logs = {directory.evaluations.path.name: content_digest(directory.evaluations.path)}
+    directory.spec_file.write_text(json.dumps({"kind": record.kind, **record.spec}))
+    directory.write(record)
+    return directory.path.rename(directory.path.with_name(record.id))
+
+
+def _shown(root: Path) -> str | None:
+    """What tables know of the run; None if they leave it out and say so."""
+    loaded = load_study(Results(root), "s")
+    if loaded.damaged:
+        return None
+    (run,) = loaded.runs
+    return run.record.model_dump_json() + repr(run.curves.to_json())
 
 
 OURS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any], tuple[str, ...]]] = {
@@ -186,20 +202,25 @@ def test_files_of_other_programs_are_read_or_refused(tmp_path, kind, inputs) -> 
 
 @INPUTS
 def test_records_are_read_as_they_were_written_or_found_out(tmp_path, inputs) -> None:
-    _make_run(tmp_path / "run")
-    names = ("run.json", "evaluations.jsonl")
-    folder, chance = (tmp_path / "run").rename(tmp_path / "aaa"), random.Random(3)
-    for _ in range(inputs):
-        file = folder / chance.choice(names)
+    """By what reads and verifies one run, and by what tables read: the same numbers, or a message."""
+    folder = _make_run(tmp_path)
+    expected, shown = _run(folder), _shown(tmp_path)
+    assert shown is not None
+    chance, same = random.Random(3), 0
+    for number in range(inputs):
+        file = folder / chance.choice(("run.json", "evaluations.jsonl"))
         whole = file.read_bytes()
         if file.suffix == ".json" and chance.random() < 0.6:
-            file.write_bytes(mutations.text(mutations.altered(json.loads(whole), chance), chance))
+            damaged = mutations.text(mutations.altered(json.loads(whole), chance), chance)
         else:
-            file.write_bytes(mutations.data(whole, chance))
-        with contextlib.suppress(UsageError):
-            RunDirectory(folder).read()
-        verify(RunDirectory(folder))
+            damaged = mutations.data(whole, chance)
+        file.write_bytes(damaged)
+        what = (number, file.name, damaged[:300])
+        same += _check(lambda: _run(folder), expected, what)
+        assert _shown(tmp_path) in (None, shown), what
         file.write_bytes(whole)
+    assert same < inputs / 10  # spaces, or one number for itself
+    assert _run(folder) == expected
 
 
 @INPUTS

@@ -368,6 +368,31 @@ def test_merge_keeps_no_copy_of_a_run_that_changed_meanwhile(monkeypatch, tmp_pa
     assert here.run("s", "a").evaluations.read() == source.evaluations.read()
 
 
+def test_merge_goes_on_past_a_run_that_may_not_be_read(monkeypatch, tmp_path):
+    here, there = Results(tmp_path / "here"), Results(tmp_path / "there")
+    private = make(there.root, "a", status="killed").metrics.path
+    make(there.root, "b")
+    private.write_text("{}\n")
+    private.chmod(0)
+    if os.access(private, os.R_OK):  # root may: so it is told what it would be told as somebody else
+        copy2, access = shutil.copy2, os.access
+
+        def may(file, mode, **options) -> bool:
+            return os.fspath(file) != os.fspath(private) and access(file, mode, **options)
+
+        def copies(source, target, **options):
+            if not may(source, os.R_OK):
+                raise PermissionError(13, "Permission denied", source)
+            return copy2(source, target, **options)
+
+        monkeypatch.setattr(os, "access", may)
+        monkeypatch.setattr(shutil.copytree, "__defaults__", (False, None, copies, False, False))
+    found = list(merge(there, here))
+    assert [(merged.run_id, merged.outcome) for merged in found] == [("a", "damaged"), ("b", "copied")]
+    assert f"{private}: may not be read" in found[0].reason
+    assert [path.name for path in here.study_path("s").iterdir()] == ["b"]
+
+
 def test_merge_tells_runs_whose_logs_are_not_those_of_their_records(tmp_path):
     """Such a finished run is not copied, and gives way to a sound one."""
     here, there = Results(tmp_path / "here"), Results(tmp_path / "there")
