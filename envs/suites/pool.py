@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import multiprocessing
 import os
+import time
 import traceback
 import weakref
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from pwm_bench.envs import signals
+from pwm_bench.envs.processor_time import WorkerTimes
 from pwm_bench.envs.suites.catalogue import SuiteTask
 from pwm_bench.envs.suites.worlds import World, make_world
 
@@ -53,6 +55,7 @@ class WorkerPool:
             "reward": ("f", (count,)),
             "success": ("f", (count,)),
             "seed": ("q", (count,)),
+            "seconds": ("d", (max(num_workers, 1),)),
         }
         self._tasks = tasks
         self._links: list[Connection] = []
@@ -60,19 +63,24 @@ class WorkerPool:
         context = multiprocessing.get_context("spawn")  # forking a process that runs torch's threads can deadlock
         raw = {name: context.RawArray(code, int(np.prod(shape))) for name, (code, shape) in shapes.items()}
         arrays = _views(raw, shapes)
-        self.obs, self.action, self.reward, self.success, self.seed = (arrays[name] for name in shapes)
+        self.obs, self.action, self.reward, self.success, self.seed, seconds = (arrays[name] for name in shapes)
         rows = [np.arange(worker, count, max(num_workers, 1)) for worker in range(max(num_workers, 1))]
         self._local = None
+        self._times: WorkerTimes | None = None
         if num_workers == 0:
             self._local = _Rows(rows[0], tasks, arrays)
             return
+        self._times = WorkerTimes(seconds)
         atexit.register(_close_left_open, weakref.ref(self))
         try:
             resource_tracker.ensure_running()  # with the first process otherwise, and it lets held signals through
-            for mine in rows:
+            for worker, mine in enumerate(rows):
                 here, there = context.Pipe()
                 process = context.Process(
-                    target=_serve, args=(there, mine, list(tasks), raw, shapes), daemon=True, name="pwm-bench-suite"
+                    target=_serve,
+                    args=(there, worker, mine, list(tasks), raw, shapes),
+                    daemon=True,
+                    name="pwm-bench-suite",
                 )
                 with signals.held():
                     process.start()
@@ -102,6 +110,8 @@ class WorkerPool:
             process.join(_JOIN_SECONDS)
             if process.is_alive():
                 process.kill()
+        if self._times is not None:
+            self._times.end()
         self._links, self._processes = [], []
 
     def _run(self, what: str, rows: np.ndarray) -> None:
@@ -176,15 +186,21 @@ def _views(raw: dict[str, Any], shapes: dict[str, tuple[str, tuple[int, ...]]]) 
     return {name: np.frombuffer(raw[name], np.dtype(code)).reshape(shape) for name, (code, shape) in shapes.items()}
 
 
-def _serve(link: Connection, rows: np.ndarray, tasks: list[SuiteTask], raw: dict[str, Any], shapes: dict) -> None:
-    """A worker's life: builds its worlds, then does as it is told until it hears None."""
+def _serve(
+    link: Connection, worker: int, rows: np.ndarray, tasks: list[SuiteTask], raw: dict[str, Any], shapes: dict
+) -> None:
+    """A worker's life: builds its worlds, then does as it is told until it hears None. Before each answer it says how
+    much processor time it has used."""
     signals.ignore()  # the parent ends the workers
     os.environ.setdefault("MUJOCO_GL", "disabled")  # nothing is drawn here
+    arrays = _views(raw, shapes)
     try:
-        mine = _Rows(rows, tasks, _views(raw, shapes))
+        mine = _Rows(rows, tasks, arrays)
+        arrays["seconds"][worker] = time.process_time()
         link.send(None)
         while (order := link.recv()) is not None:
             mine.run(*order)
+            arrays["seconds"][worker] = time.process_time()
             link.send(None)
     except (EOFError, BrokenPipeError):  # the parent is gone
         pass

@@ -8,13 +8,15 @@ from contextlib import contextmanager
 
 import torch
 
+from pwm_bench.envs.processor_time import processor_seconds
 from pwm_bench.store.schema import ClockTimes
 
 __all__ = ["Clocks"]
 
 
 class Clocks:
-    """Attributes every second to one of the clocks of `ClockTimes`, and counts the processor seconds of training.
+    """Attributes every second to one of the clocks of `ClockTimes`, and counts the processor seconds of training: those
+    of all threads and of the worker processes of suites.
 
     A GPU works on after the host has moved on, so the queue is drained whenever the clock changes; inside one clock
     nothing waits.
@@ -27,7 +29,7 @@ class Clocks:
         self.device = device
         self._times = ClockTimes()
         self._stack: list[str] = []
-        self._since, self._cpu_since = time.perf_counter(), time.process_time()
+        self._since, self._cpu_since = time.perf_counter(), processor_seconds()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -64,7 +66,7 @@ class Clocks:
         self._charge()
 
     def _charge(self) -> None:
-        now, cpu = time.perf_counter(), time.process_time()
+        now, cpu = time.perf_counter(), processor_seconds()
         if self._stack:
             self._advance(self._stack[-1], now - self._since)
             if self._stack[-1] == "train":

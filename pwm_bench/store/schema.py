@@ -89,7 +89,8 @@ class ClockTimes(_Model):
     save: float = 0.0
     """Writing reports and checkpoints."""
     cpu: float = 0.0
-    """Processor seconds of `train`, over all threads; they run beside the other clocks."""
+    """Processor seconds of `train`, over all threads and the worker processes of suites; they run beside the other
+    clocks."""
 
     @property
     def total(self) -> float:
@@ -235,7 +236,7 @@ class Evaluation(_Model):
     train_seconds: float
     """Training time before this evaluation."""
     cpu_seconds: float | None = None
-    """Processor seconds of training before this evaluation, over all threads; null likewise."""
+    """Processor seconds of training before this evaluation, as `ClockTimes.cpu`; null likewise."""
     wall_seconds: float
     """All clocks together before this evaluation."""
     returns: Sequence[Sequence[float | None]]

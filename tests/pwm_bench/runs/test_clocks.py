@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from pwm_bench.envs import processor_time
+from pwm_bench.envs.processor_time import WorkerTimes
 from pwm_bench.runs import clocks as module
 from pwm_bench.runs.clocks import Clocks
 from pwm_bench.store.schema import ClockTimes
@@ -13,6 +16,8 @@ def tick(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(module.time, "process_time", lambda: 2.0 * now[0])
+    monkeypatch.setattr(processor_time, "_at_work", [])
+    monkeypatch.setattr(processor_time, "_ended", 0.0)
 
     def advance(seconds: float) -> None:
         now[0] += seconds
@@ -37,6 +42,22 @@ def test_every_second_goes_to_the_innermost_phase(tick):
     assert (times.train, times.evaluate, times.save) == (4.0, 10.0, 0.5)
     assert times.total == 14.5
     assert times.cpu == 8.0  # of training alone
+
+
+def test_worker_processes_count_on_the_clock_that_they_work_for(tick):
+    seconds = np.zeros(2)
+    workers = WorkerTimes(seconds)
+    clocks = Clocks()
+    with clocks.phase("setup"):
+        seconds += 1.0
+    with clocks.phase("train"):
+        tick(1.0)
+        seconds += 3.0
+        with clocks.phase("evaluate"):
+            seconds += 10.0
+        seconds[0] += 0.5
+        workers.end()
+    assert clocks.read().cpu == 2.0 + 6.5
 
 
 def test_time_counts_even_if_the_phase_fails(tick):
