@@ -184,10 +184,12 @@ class MultitaskModel(nn.Module):
         *,
         target: bool = False,
         rows: list[int] | None = None,
+        dropout: torch.Generator | None = None,
         fixed: bool = False,
     ) -> Tensor:
         """Values in the task's own units, shape ``(K, *lead, ...)``; arguments as for `q_logits`."""
-        return self.head.value(self.q_logits(latent, action, task, target=target, rows=rows, fixed=fixed))
+        logits = self.q_logits(latent, action, task, target=target, rows=rows, dropout=dropout, fixed=fixed)
+        return self.head.value(logits)
 
     @torch.no_grad()
     def update_target(self, tau: float | Tensor) -> None:

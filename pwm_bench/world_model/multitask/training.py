@@ -196,14 +196,15 @@ class Pretrainer:
         return metrics
 
     def _step_policy(self, latents: Tensor, task: Tensor, sound: Tensor) -> dict[str, Tensor]:
-        """Steps the policy prior if the model's own step was ``sound``."""
+        """Steps the policy prior if the model's own step was ``sound``. Q functions drop here too, as released."""
         config, model = self.config, self.model
         assert self._policy_optimiser is not None
         noise = self._normal(*latents.shape[:2], model.config.action_dim)
         self._policy_optimiser.zero_grad(set_to_none=True)
         with autocast(config.precision, self._device):
             sample = model.policy(latents, task, noise)
-            q = model.q_values(latents, sample.action, task, rows=self._two(), fixed=True).float().mean(0)
+            q = model.q_values(latents, sample.action, task, rows=self._two(), dropout=self._generator, fixed=True)
+            q = q.float().mean(0)
         scale = self.scale.lerp(percentile_range(q.detach()[:, 0]), config.tau)
         self.scale.copy_(torch.where(sound & torch.isfinite(scale), scale, self.scale))
         loss = policy_loss(

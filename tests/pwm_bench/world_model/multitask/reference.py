@@ -63,12 +63,16 @@ def _simnorm(x: np.ndarray) -> np.ndarray:
     return _softmax(x.reshape(*x.shape[:-1], -1, 8)).reshape(x.shape)
 
 
-def mlp(weights: Weights, prefix: str, x: np.ndarray, member: int | None = None) -> np.ndarray:
-    """Hidden layers linear, LayerNorm, Mish; a normalised last layer is linear, LayerNorm, SimNorm."""
+def mlp(
+    weights: Weights, prefix: str, x: np.ndarray, member: int | None = None, keep: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """Hidden layers linear, LayerNorm, Mish; a normalised last layer is linear, LayerNorm, SimNorm. ``keep`` scales
+    what the first linear map gives."""
     get = (lambda key: weights[key]) if member is None else (lambda key: weights[key][member])
     count = sum(name.startswith(prefix) and name.endswith(".weight") and ".ln." not in name for name in weights)
     for i in range(count):
         x = x @ get(f"{prefix}{i}.weight").T + get(f"{prefix}{i}.bias")
+        x = x * keep if i == 0 else x
         if f"{prefix}{i}.ln.weight" in weights:
             mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
             x = (x - mean) / np.sqrt(var + 1e-5) * get(f"{prefix}{i}.ln.weight") + get(f"{prefix}{i}.ln.bias")
@@ -112,10 +116,16 @@ def reward_logits(weights: Weights, task: int, z: np.ndarray, a: np.ndarray) -> 
 
 
 def q_logits(
-    weights: Weights, task: int, z: np.ndarray, a: np.ndarray, member: int, target: bool = False
+    weights: Weights,
+    task: int,
+    z: np.ndarray,
+    a: np.ndarray,
+    member: int,
+    target: bool = False,
+    keep: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """Q_k(z, e, a)."""
-    return mlp(weights, "_target_Qs_params." if target else "_Qs.params.", join(weights, task, z, a), member)
+    return mlp(weights, "_target_Qs_params." if target else "_Qs.params.", join(weights, task, z, a), member, keep)
 
 
 def termination(weights: Weights, task: int, z: np.ndarray) -> np.ndarray:

@@ -12,7 +12,14 @@ from pwm_bench.world_model.multitask.recipes import RECIPES, recipe
 from pwm_bench.world_model.multitask.training import Pretrainer, model_loss
 from pwm_bench.world_model.multitask.twohot import TwoHotHead
 from tests.pwm_bench.world_model.multitask import reference as ref
-from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_config, tiny_model, tiny_weights
+from tests.pwm_bench.world_model.multitask.factories import (
+    ACT,
+    HIDDEN,
+    OBS,
+    tiny_config,
+    tiny_model,
+    tiny_weights,
+)
 
 BATCH, HORIZON = 6, 3
 
@@ -109,6 +116,32 @@ def test_targets_follow_slowly_and_the_policy_step_leaves_the_model_alone() -> N
     assert moved == pytest.approx(0.3 * 3e-4, rel=1e-2)
     moved = (model.dynamics[0].bias - before["dynamics.0.bias"]).abs().max().item()
     assert moved == pytest.approx(3e-4, rel=1e-2)
+
+
+def test_q_functions_drop_in_the_policy_step_too() -> None:
+    """The loss by numpy, with the masks that the trainer's generator draws after the noise of the actions."""
+    weights, share = tiny_weights(), 0.5
+    model = tiny_model(weights)
+    model.q_networks[0].dropout = share
+    trainer = Pretrainer(model, recipe("tdmpc2", horizon=HORIZON), seed=3)
+    draws, choice = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    latents, task = torch.rand(BATCH, HORIZON + 1, model.config.latent_dim), torch.tensor([0, 1, 2, 2, 1, 0])
+    got = trainer._step_policy(latents, task, torch.tensor(True))
+
+    noise = torch.randn(BATCH, HORIZON + 1, ACT, generator=draws).numpy()
+    rows = torch.randperm(4, generator=choice)[:2].tolist()
+    keep = torch.empty(2, BATCH * (HORIZON + 1), HIDDEN).bernoulli_(1.0 - share, generator=draws)
+    keep = keep.view(2, BATCH, HORIZON + 1, HIDDEN).numpy() / (1.0 - share)
+    q, entropy = np.zeros((BATCH, HORIZON + 1)), np.zeros((BATCH, HORIZON + 1))
+    for b, k in enumerate(task.tolist()):
+        for t in range(HORIZON + 1):
+            z = latents[b, t].double().numpy()
+            proposed, _, entropy[b, t] = ref.policy(weights, k, z, noise[b, t], np.ones(ACT))
+            for mine, row in zip(keep[:, b, t], rows, strict=True):
+                q[b, t] += ref.symexp_mean(ref.q_logits(weights, k, z, proposed, row, keep=mine)) / 2.0
+    scale = 1.0 + 0.01 * (max(np.percentile(q[:, 0], 95) - np.percentile(q[:, 0], 5), 1.0) - 1.0)
+    loss = -np.mean([0.5**t * (1e-4 * entropy[:, t] + q[:, t] / scale).mean() for t in range(HORIZON + 1)])
+    assert got["policy_loss"].item() == pytest.approx(loss, rel=1e-4)
 
 
 def test_a_step_that_is_not_finite_changes_nothing() -> None:
