@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pwm_bench.envs.errors import unknown
@@ -99,49 +99,34 @@ def pwm_variants() -> Study:
     penalty on their disagreement, horizons of 3 and 8 at the same number of model updates a step, and SHAC's critic."""
     pretrained = {"pretrain_env_steps": PRETRAINING, "pretrain_actions": "random", "pretrain_updates": 5000}
     shac = RunSpec.create(task="hopper", simulator="warp", algorithm="shac", env_steps=1).config
-    variants: list[dict[str, Any]] = [
-        pretrained,
-        pretrained | {"world_model_updates": 0},
-        {"world_model": {"ensemble": 5}, "disagreement_penalty": DISAGREEMENT_PENALTY},
-        {"horizon": 3, "world_model_updates": 5},
-        {"horizon": 8, "world_model_updates": 12},
-        {"critic_states": "real", "critic_activation": "elu", **{name: shac[name] for name in SHAC_CRITIC}},
-    ]
-    return _study("pwm-variants", pwm_variants, [
-        RunSpec.create(
-            task="hopper", simulator="warp", algorithm="pwm", env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS,
-            overrides=overrides,
-        )
-        for overrides in variants
-    ])  # fmt: skip
+    return _changed("pwm-variants", "pwm", {
+        "pre-trained": pretrained,
+        "pre-trained and frozen": pretrained | {"world_model_updates": 0},
+        "five models": {"world_model": {"ensemble": 5}, "disagreement_penalty": DISAGREEMENT_PENALTY},
+        "horizon 3": {"horizon": 3, "world_model_updates": 5},
+        "horizon 8": {"horizon": 8, "world_model_updates": 12},
+        "SHAC's critic": {
+            "critic_states": "real", "critic_activation": "elu", **{name: shac[name] for name in SHAC_CRITIC}
+        },
+    })  # fmt: skip
 
 
 def ahac_parts() -> Study:
     """AHAC on hopper as in `first-order`, with one of its parts as in SHAC: the horizon, the critics, or how long these
     train."""
-    return _study("ahac-parts", ahac_parts, [
-        RunSpec.create(
-            task="hopper", simulator="warp", algorithm="ahac", env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS,
-            overrides=overrides,
-        )
-        for overrides in (
-            {"min_horizon": 32},
-            {"critic_ensemble": 1, "target_critic": True},
-            {"critic_tolerance": None},
-        )
-    ])  # fmt: skip
+    return _changed("ahac-parts", "ahac", {
+        "SHAC's horizon": {"min_horizon": 32},
+        "SHAC's critic": {"critic_ensemble": 1, "target_critic": True},
+        "SHAC's critic training": {"critic_tolerance": None},
+    })  # fmt: skip
 
 
 def rpo_parts() -> Study:
     """RPO on hopper as in `first-order`, with one of its parts as in SHAC: a single policy update for each rollout, no
     bonus of entropy, or one critic."""
-    return _study("rpo-parts", rpo_parts, [
-        RunSpec.create(
-            task="hopper", simulator="warp", algorithm="rpo", env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS,
-            overrides=overrides,
-        )
-        for overrides in ({"epochs": 1}, {"entropy_coef": 0.0}, {"critic_ensemble": 1})
-    ])  # fmt: skip
+    return _changed("rpo-parts", "rpo", {
+        "one update": {"epochs": 1}, "no entropy": {"entropy_coef": 0.0}, "one critic": {"critic_ensemble": 1}
+    })  # fmt: skip
 
 
 def first_order_ant() -> Study:
@@ -158,13 +143,9 @@ def first_order_ant() -> Study:
 def hopper_model_updates() -> Study:
     """PWM on hopper as in `hopper`, but with half and twice as many updates of the world model on the same data: how
     much of the policy's return is the model's training."""
-    return _study("hopper-model-updates", hopper_model_updates, [
-        RunSpec.create(
-            task="hopper", simulator="warp", algorithm="pwm", env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS,
-            overrides={"world_model_updates": updates},
-        )
-        for updates in MODEL_UPDATES
-    ])  # fmt: skip
+    return _changed("hopper-model-updates", "pwm", {
+        f"{updates} updates": {"world_model_updates": updates} for updates in MODEL_UPDATES
+    })  # fmt: skip
 
 
 def hopper_2m() -> Study:
@@ -272,3 +253,15 @@ def load_study(name: str, *, scale: float = 1.0, **changes: Any) -> Study:
 
 def _study(name: str, function: Callable[[], Study], specs: list[RunSpec]) -> Study:
     return Study(name=name, description=" ".join((function.__doc__ or "").split()), specs=tuple(specs))
+
+
+def _changed(name: str, algorithm: str, variants: Mapping[str, Mapping[str, Any]]) -> Study:
+    """A learner on hopper as in `hopper`, with some settings changed: what a person calls that -> the settings."""
+    nodes = {
+        f"{algorithm} · {called}": RunSpec.create(
+            task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS,
+            overrides=overrides,
+        )
+        for called, overrides in variants.items()
+    }  # fmt: skip
+    return Study(name=name, description=describe(name), nodes=nodes)
