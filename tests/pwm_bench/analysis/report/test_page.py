@@ -237,11 +237,10 @@ def test_figures_of_a_gradient_study(root):
     with pytest.raises(UsageError, match="--gradients s"):
         page_of(root, gradients=("s",))
     assert 'id="gradients"' not in page_of(root)
+    write_run(root, "0123", study="gradients-s", curves=[], steps=[], seconds=[],
+              git_commit="f" * 40, device="Test GPU")  # fmt: skip
     comparison = root / "runs" / "gradients-s" / "0123"
-    comparison.mkdir(parents=True)
     (comparison / "estimates-warp.svg").write_text("<svg/>")
-    made = {"git_commit": "f" * 40, "git_dirty": None, "device": "Test GPU"}
-    (comparison / "run.json").write_text(json.dumps({"provenance": made}))
     for text in (page_of(root), page_of(root, gradients=("s",))):
         assert "data:image/svg+xml;base64,PHN2Zy8+" in text
         assert "1 comparison; commit ffffffffffff; Test GPU." in text
