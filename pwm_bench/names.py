@@ -21,7 +21,7 @@ _TASKS = {
     "muscle_humanoid_raw": "Muscle humanoid (raw)",
 }
 _SUITES = {"dmc": "dm_control"}  # whose own simulator the results of a suite's tasks are filed under
-_PUBLISHED_TASKS = {"snu_humanoid": "humanoidsnu"}
+_PUBLISHED_TASKS = {"snu_humanoid": "humanoidsnu", "pendulum": "pendulum-swingup"}
 
 
 def task_name(name: str) -> str:

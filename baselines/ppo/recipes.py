@@ -54,6 +54,7 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
 # Tasks without published settings of their own, and whose they take; any other takes the ant's.
 _LIKE = {
     "double_pendulum": "cartpole",
+    "pendulum": "cartpole",
     "hopper_stiff": "hopper",
     "muscle_humanoid": "snu_humanoid",
     "muscle_humanoid_raw": "snu_humanoid",
@@ -65,6 +66,7 @@ _CPU: dict[str, dict[str, Any]] = {
     # The adaptive rate finds the swing-up as soon, but keeps on losing it.
     "cartpole": {"schedule": "linear", "actor_learning_rate": 1e-3},
     "double_pendulum": {"schedule": "linear", "actor_learning_rate": 1e-3},
+    "pendulum": {"schedule": "linear", "actor_learning_rate": 1e-3},
     "hopper": {"kl_target": 0.016, "initial_log_std": -0.5},
     "hopper_stiff": {"kl_target": 0.016, "initial_log_std": -0.5},
     "humanoid": {**_LOCOMOTION, "hidden_actor": (256, 128), "hidden_critic": (256, 128)},

@@ -56,6 +56,7 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
 # Tasks without settings of their own, and whose they take; any other takes hopper's.
 _LIKE = {
     "double_pendulum": "cartpole",
+    "pendulum": "cartpole",
     "hopper_stiff": "hopper",
     "muscle_humanoid": "snu_humanoid",
     "muscle_humanoid_raw": "snu_humanoid",

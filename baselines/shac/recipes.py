@@ -33,7 +33,7 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
         UsageError: if there is no such preset.
     """
     check_choice("preset", preset, PRESETS)
-    if task in ("cartpole", "double_pendulum"):
+    if task in ("cartpole", "double_pendulum", "pendulum"):
         return _CARTPOLE
     if preset == "cpu" or task == "cheetah":
         return replace(Config(), **_CPU.get(task, {}))

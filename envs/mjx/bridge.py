@@ -59,7 +59,8 @@ class DifferentiableCall:
 
     @staticmethod
     def _import(tensor: Tensor) -> jax.Array:
-        return jax.dlpack.from_dlpack(tensor.detach().contiguous())
+        # Along an axis of one entry any stride is contiguous; flat and back, it is the one that programs were compiled for.
+        return jax.dlpack.from_dlpack(tensor.detach().contiguous().view(-1).view(tensor.shape))
 
     @staticmethod
     def _export(arrays: tuple[jax.Array, ...]) -> tuple[Tensor, ...]:

@@ -25,6 +25,7 @@ TASKS = Registry(
         "humanoid": "pwm_bench.envs.tasks.humanoid:Humanoid",
         "muscle_humanoid": "pwm_bench.envs.tasks.muscle_humanoid:MuscleHumanoid",
         "muscle_humanoid_raw": "pwm_bench.envs.tasks.muscle_humanoid:MuscleHumanoidRaw",
+        "pendulum": "pwm_bench.envs.tasks.pendulum:Pendulum",
         "snu_humanoid": "pwm_bench.envs.tasks.snu_humanoid:SnuHumanoid",
         "walker2d": "pwm_bench.envs.tasks.walker2d:Walker2d",
     },

@@ -25,7 +25,13 @@ LIMITS = ("gradient_steps", "policy_gradient_steps", "cpu_seconds")
 _PLAIN = ("task", "simulator", "algorithm", "precision", "device", "graphed", "study")
 """Fields that are names."""
 _TYPED = (*_PLAIN, "inputs")
-_DEFAULT_ENV_STEPS = {"cartpole": 200_000, "double_pendulum": 200_000, "hopper": 300_000, "ant": 2_000_000}
+_DEFAULT_ENV_STEPS = {
+    "cartpole": 200_000,
+    "double_pendulum": 200_000,
+    "pendulum": 200_000,
+    "hopper": 300_000,
+    "ant": 2_000_000,
+}
 
 
 def default_env_steps(task: str) -> int:

@@ -17,6 +17,7 @@ _HOPPER: dict[str, Any] = {"num_envs": 64, "pretrain_updates": 50_000}
 _PUBLISHED: dict[str, dict[str, Any]] = {
     "cartpole": {"num_envs": 1024, "pretrain_updates": 50_000},  # pre-training not stated; hopper's
     "double_pendulum": {"num_envs": 1024, "pretrain_updates": 50_000},  # likewise
+    "pendulum": {"num_envs": 1024, "pretrain_updates": 50_000},  # likewise
     "hopper": _HOPPER,
     "hopper_stiff": _HOPPER,
     "ant": {"num_envs": 128, "pretrain_updates": 100_000},

@@ -41,6 +41,7 @@ SHAC_CRITIC = (
 )
 """Settings that PWM and SHAC have both."""
 FIRST_ORDER_ANT = 300_000
+PENDULUM = 200_000  # where the published FlashSAC has learned it
 REFERENCE_ANT_SHAC = 1_000_000  # some ten minutes on two CPU cores
 SUITE_SHAC = {"cheetah": 300_000, "anymal": 300_000, "humanoid": 300_000, "muscle_humanoid": 300_000}
 
@@ -140,6 +141,17 @@ def first_order_ant() -> Study:
     ])  # fmt: skip
 
 
+def pendulum() -> Study:
+    """FlashSAC, SAC, PPO and SHAC on dm_control's pendulum in Warp, three seeds: FlashSAC beside its published curve, and
+    SHAC where the reward has no derivative."""
+    return _study("pendulum", pendulum, [
+        RunSpec.create(
+            task="pendulum", simulator="warp", algorithm=algorithm, env_steps=PENDULUM, seeds=REFERENCE_SEEDS
+        )
+        for algorithm in ("shac", "ppo", "sac", "flashsac")
+    ])  # fmt: skip
+
+
 def hopper_model_updates() -> Study:
     """PWM on hopper as in `hopper`, but with half and twice as many updates of the world model on the same data: how
     much of the policy's return is the model's training."""
@@ -219,6 +231,7 @@ STUDIES: dict[str, Callable[..., Study]] = {
     "ahac-parts": ahac_parts,
     "rpo-parts": rpo_parts,
     "first-order-ant": first_order_ant,
+    "pendulum": pendulum,
     "hopper-model-updates": hopper_model_updates,
     "hopper-2m": hopper_2m,
     "ant": ant,

@@ -146,6 +146,7 @@ OPERATIONS: Mapping[Any, Callable[..., Any]] = {
     _aten.ones_like.default: _like(1.0),
     _aten.pow.Tensor_Scalar: lambda x, power: x**power,
     _aten.rsub.Scalar: lambda x, y, alpha=1: y - (x if alpha == 1 else alpha * x),
+    _aten.scalar_tensor.default: lambda value, **_: value,
     _aten.select.int: lambda x, dim, index: jnp.take(x, index, axis=dim),
     _aten.sin.default: jnp.sin,
     _aten.slice.Tensor: _slice,

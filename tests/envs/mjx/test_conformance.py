@@ -16,10 +16,19 @@ from pwm_bench.testing.differences import directional_error, rollout_objective
 
 WORLDS = 4
 PLANAR = ("hopper", "cheetah", "walker2d")  # the root's height is the second coordinate, else the third
-WITHOUT_GROUND = ("cartpole", "double_pendulum")
+WITHOUT_GROUND = ("cartpole", "double_pendulum", "pendulum")
 LATER = [  # minutes to compile
     pytest.param(task, marks=pytest.mark.slow)
-    for task in ("double_pendulum", "cheetah", "walker2d", "anymal", "humanoid", "muscle_humanoid", "snu_humanoid")
+    for task in (
+        "double_pendulum",
+        "pendulum",
+        "cheetah",
+        "walker2d",
+        "anymal",
+        "humanoid",
+        "muscle_humanoid",
+        "snu_humanoid",
+    )
 ]
 TASKS = ["ant", "cartpole", "hopper", *LATER]
 PLACES = [("cartpole", "air")] + [(task, where) for task in ("ant", "hopper") for where in ("air", "contact", "limits")]

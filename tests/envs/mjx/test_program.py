@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import torch
 
+from pwm_bench.envs.mjx.bridge import DifferentiableCall
 from pwm_bench.envs.mjx.program import Program
 
 
@@ -35,3 +36,16 @@ def test_two_that_need_the_same_program_lower_it_once(tmp_path, monkeypatch):
     for program in programs:
         np.testing.assert_array_equal(program(np.array([1.0, 2.0, 3.0], np.float32))[0], [2.0, 4.0, 6.0])
     assert len(list(tmp_path.rglob("*.stablehlo"))) == 1
+
+
+def test_strides_along_an_axis_of_one_entry_make_no_difference(tmp_path, monkeypatch):
+    """One world, or one coordinate: torch may give such an axis any stride, and JAX tells layouts apart by it."""
+    monkeypatch.setenv("PWM_BENCH_CACHE", str(tmp_path))
+    shapes = [jax.ShapeDtypeStruct(shape, np.float32) for shape in ((1, 1), (3, 1))]
+    program = Program(
+        lambda x, y: (x + y,), shapes, name="sum", content=b"", dtype=torch.float32, device=jax.devices("cpu")[0]
+    )
+    program.compile()
+    call = DifferentiableCall(program, program, num_outputs=1, dtype=torch.float32, device=torch.device("cpu"))
+    x, y = torch.tensor([5.0]).as_strided((1, 1), (1, 7)), torch.tensor([1.0, 2.0, 3.0]).as_strided((3, 1), (1, 3))
+    assert call(x, y)[0].tolist() == [[6.0], [7.0], [8.0]]

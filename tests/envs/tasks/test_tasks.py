@@ -24,7 +24,7 @@ def noise(name: str, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_substeps(name: str) -> None:
     task = load_task(name)
-    coarse = 8 if name.startswith(("muscle", "snu")) else 4
+    coarse = 1 if name == "pendulum" else 8 if name.startswith(("muscle", "snu")) else 4
     assert task.substeps_for(envs.capabilities("mjx")) == task.substeps_for(envs.capabilities("mujoco_c")) == coarse
 
 

@@ -86,6 +86,7 @@ def test_derivatives_at_kinks_are_torchs():
         (lambda x: torch.nn.functional.normalize(x, dim=1), torch.zeros(1, 3, dtype=torch.float64)),
         (torch.abs, torch.tensor([[0.0, -2.0]], dtype=torch.float64)),
         (lambda x: torch.where(x < 0.0, -200.0 * x.square(), x), x),
+        (lambda x: x * torch.where(x < 0.5, 2.0, 3.0), x),
     )
 
 
