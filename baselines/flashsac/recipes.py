@@ -14,7 +14,7 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
 
     ``"published"`` is the released configuration for simulators on a GPU: 1024 environments, two gradient steps of 2048
     transitions after each control step, and tens of millions of steps. ``"cpu"`` has the number of environments, of
-    gradient steps and of transitions of SAC's CPU recipe, so that the two are compared at equal work per step, and
+    critics' steps and of transitions of SAC's CPU recipe (the policy takes half as many, FlashSAC's own ratio), and
     trunks of width 64 instead of 128 and 256.
 
     Args:

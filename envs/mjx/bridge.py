@@ -59,7 +59,7 @@ class DifferentiableCall:
 
     @staticmethod
     def _import(tensor: Tensor) -> jax.Array:
-        # Along an axis of one entry any stride is contiguous; flat and back, it is the one that programs were compiled for.
+        # Along an axis of one entry any stride is contiguous. Flat and back: the one that programs were compiled for.
         return jax.dlpack.from_dlpack(tensor.detach().contiguous().view(-1).view(tensor.shape))
 
     @staticmethod

@@ -19,11 +19,11 @@ _UPRIGHT = math.cos(math.radians(8.0))
 class Pendulum(Task):
     """Swing a pendulum up with a motor that is too weak to lift it at once, and hold it; angle 0 is upright.
 
-    Observation (3): cos(angle), sin(angle), angle'. Action (1): torque of +-1 N m; gravity's is up to 4.9 N m. Reward: 1
-    within 8 degrees of upright, else 0. Nothing ends an episode early. Starts at rest, at any angle.
+    Observation (3): cos(angle), sin(angle), angle'. Action (1): torque of +-1 N m; gravity's is up to 4.9 N m. Reward:
+    1 within 8 degrees of upright, else 0. Nothing ends an episode early. Starts at rest, at any angle.
 
-    The reward's derivative is zero wherever it exists, so a gradient through the simulator alone says nothing here: what
-    first-order methods learn comes from their value functions.
+    The reward's derivative is zero wherever it exists, so a gradient through the simulator alone says nothing here:
+    what first-order methods learn comes from their value functions.
     """
 
     name = "pendulum"

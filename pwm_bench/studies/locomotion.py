@@ -95,15 +95,18 @@ def first_order() -> Study:
 
 
 def pwm_variants() -> Study:
-    """PWM on hopper with one thing changed, as in `hopper`, whose table they belong in (`pwm-bench table hopper
-    pwm-variants`): a model pre-trained on a fifth of the steps and then trained on or frozen, five models with a
-    penalty on their disagreement, horizons of 3 and 8 at the same number of model updates a step, and SHAC's critic."""
+    """PWM on hopper, varied, as in `hopper`, whose table they belong in (`pwm-bench table hopper pwm-variants`): a
+    model pre-trained on a fifth of the steps and then trained on or frozen, five models without and with a penalty on their
+    disagreement, horizons of 3 and 8 at about the same number of model updates a step, and SHAC's critic."""
     pretrained = {"pretrain_env_steps": PRETRAINING, "pretrain_actions": "random", "pretrain_updates": 5000}
     shac = RunSpec.create(task="hopper", simulator="warp", algorithm="shac", env_steps=1).config
     return _changed("pwm-variants", "pwm", {
         "pre-trained": pretrained,
         "pre-trained and frozen": pretrained | {"world_model_updates": 0},
-        "five models": {"world_model": {"ensemble": 5}, "disagreement_penalty": DISAGREEMENT_PENALTY},
+        "five models": {"world_model": {"ensemble": 5}},
+        "five models and a penalty": {
+            "world_model": {"ensemble": 5}, "disagreement_penalty": DISAGREEMENT_PENALTY
+        },
         "horizon 3": {"horizon": 3, "world_model_updates": 5},
         "horizon 8": {"horizon": 8, "world_model_updates": 12},
         "SHAC's critic": {
@@ -142,8 +145,8 @@ def first_order_ant() -> Study:
 
 
 def pendulum() -> Study:
-    """FlashSAC, SAC, PPO and SHAC on dm_control's pendulum in Warp, three seeds: FlashSAC beside its published curve, and
-    SHAC where the reward has no derivative."""
+    """FlashSAC, SAC, PPO and SHAC on dm_control's pendulum in Warp, three seeds: FlashSAC beside its published curve,
+    and SHAC where the reward has no derivative."""
     return _study("pendulum", pendulum, [
         RunSpec.create(
             task="pendulum", simulator="warp", algorithm=algorithm, env_steps=PENDULUM, seeds=REFERENCE_SEEDS

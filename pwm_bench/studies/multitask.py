@@ -85,7 +85,8 @@ _CPU_MODEL = {
     "balanced": True,
 }
 # A quarter of the published critic steps in smaller critics: these are most of the work beside a 5M model.
-_CPU_POLICY = {"precision": "bfloat16", "critic_iterations": 2, "hidden_critic": (256, 128)}
+# The discount is the world model's, by the task's episode length; the paper's policies have 0.99.
+_CPU_POLICY = {"precision": "bfloat16", "critic_iterations": 2, "hidden_critic": (256, 128), "discount": "task"}
 # Not PWM as published: see `ExtractionConfig.imitation`.
 _IMITATION = {"imitation": 30.0}
 

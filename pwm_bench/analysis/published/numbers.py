@@ -36,11 +36,15 @@ CAVEATS = {
     "evaluation_time": "The time includes periodic evaluations.",
     "iqm": "IQM over seeds with its bootstrap interval; the mean is not published.",
     "interpolated": "Interpolated at our budget between the points of each seed's published curve.",
+    "no_repeat": "Acts at every simulator step, twice as often as tasks of the suites here, which repeat actions; its "
+    "steps count actions.",
     "no_unit": "Without a unit in the source.",
     "one_seed": "One seed, so no interval.",
     "peak": "Peak picked: taken at the training step where the IQM over seeds is highest, chosen afterwards.",
     "playground": "MuJoCo Playground: another reward and contact set-up than dm_control.",
     "planning": "Plans at test time.",
+    "pretrained": "The released settings train the world model on stored data before the first step (50,000 to 200,000 "
+    "updates); whether this curve was made so is not said, and such data are not in its steps.",
     "repeats_unknown": "Whether its steps count action repeats is not known; they are taken as they are.",
     "second_hand": "Quoted from the paper by a third party.",
     "seed_count": "The paper says ten seeds, the released data hold five.",

@@ -29,8 +29,9 @@ class ExtractionConfig:
     """Imagined rollouts in an actor step."""
     horizon: int = 16
     """H: their length."""
-    discount: Literal["task", "fixed"] = "task"
-    """"task": from the task's episode length, as the model's values were trained; "fixed": ``gamma`` for all."""
+    discount: Literal["fixed", "task"] = "fixed"
+    """"fixed": ``gamma`` for all tasks, as in the paper; "task": from the task's episode length, TD-MPC2's rule, by
+    which the model's own values are trained."""
     gamma: float = 0.99
     """The fixed discount."""
     lam: float = 0.95
@@ -75,7 +76,7 @@ class ExtractionConfig:
             check_at_least(name, getattr(self, name), 1)
         check_at_least("imitation", self.imitation, 0.0)
         check_share("imitation_best", self.imitation_best)
-        check_choice("discount", self.discount, ("task", "fixed"))
+        check_choice("discount", self.discount, ("fixed", "task"))
         self.policy_config()  # checks the rest
 
     def policy_config(self) -> Config:
@@ -86,7 +87,7 @@ class ExtractionConfig:
 
 
 VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
-    "paper": ({}, "batch 64, TD(lambda) targets, gamma^H bootstrap, discount of the task"),
+    "paper": ({}, "batch 64, TD(lambda) targets, gamma^H bootstrap"),
     "released": (
         {
             "batch_size": 512,
@@ -95,7 +96,6 @@ VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
             "released_bootstrap": True,
             "shuffle_minibatches": False,
             "mask_actions": False,
-            "discount": "fixed",
             "followed_starts": True,
         },
         "what the released code computes: batch 512, one-step targets, symlog rewards, gamma^(H+1), starts t <= T - H",

@@ -80,7 +80,7 @@ def test_masked_components_of_an_action_change_nothing() -> None:
 def test_the_actor_loss_equals_its_formula_in_numpy(episodic) -> None:
     """Eq. 6 with each task's own discount and the critics' minimum at the end; where the model predicts that an episode
     ends, what follows weighs as much as the chance of getting there."""
-    extractor = _extractor(episodic=episodic, normalize_returns=False)
+    extractor = _extractor(episodic=episodic, normalize_returns=False, discount="task")
     weights, policy = tiny_weights(episodic=episodic), extractor.policy
     starts = _starts(MemberStream([e.stream_seed for e in EXPERTS], name="extract/starts"), 16 * 8)[:, :8].numpy()
     noise = MemberStream([e.stream_seed for e in EXPERTS], name="extract").normal(4, 8, ACT, dtype=torch.float64)
