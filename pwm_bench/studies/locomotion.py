@@ -96,8 +96,8 @@ def first_order() -> Study:
 
 def pwm_variants() -> Study:
     """PWM on hopper, varied, as in `hopper`, whose table they belong in (`pwm-bench table hopper pwm-variants`): a
-    model pre-trained on a fifth of the steps and then trained on or frozen, five models without and with a penalty on their
-    disagreement, horizons of 3 and 8 at about the same number of model updates a step, and SHAC's critic."""
+    model pre-trained on a fifth of the steps and then trained on or frozen, five models without and with a penalty on
+    their disagreement, horizons of 3 and 8 at about the same number of model updates a step, and SHAC's critic."""
     pretrained = {"pretrain_env_steps": PRETRAINING, "pretrain_actions": "random", "pretrain_updates": 5000}
     shac = RunSpec.create(task="hopper", simulator="warp", algorithm="shac", env_steps=1).config
     return _changed("pwm-variants", "pwm", {

@@ -25,6 +25,9 @@ SPACE: Mapping[str, Range] = {
     "lam": Range(low=0.8, high=0.99, scale="log1m"),
 }
 """What all of them are tuned in."""
+CHANGES: Mapping[str, Mapping[str, Any]] = {"ppo": {"schedule": "linear"}}
+"""Algorithm -> how its recipe is changed in all rows. PPO's own schedule finds a learning rate by itself within an
+iteration or two, whatever the first: a rate that is tuned needs one that keeps it."""
 _SETTINGS = 16
 _STEPS = 100_000
 _FRESH_SEEDS = (100, 101, 102, 103, 104)  # tuning has the seeds from 0
@@ -50,14 +53,14 @@ def tuning(
         settings: tried of each algorithm, the same number for all.
         env_steps: of every run, per member.
         seeds: fresh ones.
-        overrides: algorithm -> changes of its recipe.
+        overrides: algorithm -> changes of its recipe; `CHANGES` by default.
         fields: other fields of all runs.
     """
     from pwm_bench.jobs.tune import TuneSpec  # it takes torch along, and lists read the description alone
 
     nodes: dict[str, Spec] = {}
     for algorithm in algorithms:
-        changes = (overrides or {}).get(algorithm, {})
+        changes = (CHANGES if overrides is None else overrides).get(algorithm, {})
         common: dict[str, Any] = {
             "algorithm": algorithm, "simulator": "warp", "env_steps": env_steps, "overrides": changes, **fields
         }  # fmt: skip
