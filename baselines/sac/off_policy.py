@@ -116,11 +116,12 @@ class OffPolicyLearner(StagedLearner):
         return self.policy(obs)
 
     def begin(self) -> Hashable:
-        """Says which iteration it is. Kinds of updates differ in how many of the steps are at random."""
+        """Says which iteration it is. Kinds of updates differ in how many of the steps are at random, and of those that
+        are at random altogether the one before the first that learns does so after its last step."""
         self._guard.begin(self._iteration)
         self.env.settle()
         done = self.counters.env_steps // self._settings.num_envs
-        return max(0, min(self._settings.horizon, self._settings.seed_steps - done))
+        return max(0, min(self._settings.horizon + 1, self._settings.seed_steps - done))
 
     def finish(self) -> None:
         """Counts the iteration."""

@@ -81,6 +81,7 @@ class Learner:
             env.action_dim,
             device,
             torch.float32,
+            horizons=(config.training.horizon,),
             whole_episodes=True,
         )
         self._actions, self._draws = (MemberStream(seeds, device, name=f"tdmpc2/{x}") for x in ("actions", "replay"))

@@ -85,8 +85,9 @@ class ModelTrainer:
         self._model = WorldModel(env.observation_dim, env.action_dim, config, stream=init).to(env.dtype)
         steps = training.env_steps // training.num_envs
         self._replay = SequenceReplay(
-            1, env.num_envs, steps * env.num_envs, env.observation_dim, env.action_dim, env.device, env.dtype
-        )
+            1, env.num_envs, steps * env.num_envs, env.observation_dim, env.action_dim, env.device, env.dtype,
+            horizons=(config.horizon,),
+        )  # fmt: skip
         self._guard = MemberGuard(1, env.device)
         self._trainer = WorldModelTrainer(self._model, config, members=1, guard=self._guard)
         self._metrics: dict[str, Tensor] = {}

@@ -136,18 +136,21 @@ class SpectralLinear(PopulationLinear):
         self._iterate(self._FIRST_STEPS)
 
     @torch.no_grad()
-    def _iterate(self, steps: int) -> None:
+    def _iterate(self, steps: int) -> Tensor:
+        """Follows the singular vectors. Returns a copy of the right one, which later passes of the same autograd graph
+        leave as it is; the buffer itself stays where it is, as a captured update needs it."""
         right = self.right
         for _ in range(steps):
             left = F.normalize(_product(self.weight, right), dim=1)
             right = F.normalize(_product(self.weight.transpose(1, 2), left), dim=1)
-        self.right = right  # a new tensor: earlier passes of the same graph keep theirs
+        self.right.copy_(right)
+        return right
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``x``, shape ``(P, ..., in)``, to shape ``(P, ..., out)``."""
-        if self.training and torch.is_grad_enabled() and self.weight.requires_grad:
-            self._iterate(1)
-        norm = _product(self.weight, self.right).norm(dim=1, keepdim=True)
+        trains = self.training and torch.is_grad_enabled() and self.weight.requires_grad
+        right = self._iterate(1) if trains else self.right
+        norm = _product(self.weight, right).norm(dim=1, keepdim=True)
         y = _affine(x.flatten(1, -2), self.weight / norm, self.bias)
         return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
 

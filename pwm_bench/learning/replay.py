@@ -7,14 +7,15 @@ Sampling is exactly uniform over the slices that may be drawn, with no rejection
 depend on how much is stored: whether a slice is sound is known once its last transition is written, and it
 stays sound until its first transition is overwritten. Both happen in order of time, so the sound slices form
 a queue (a ring of their first transitions, per member), which `add` feeds at one end and expires at the other;
-`sample` picks a place in it. A queue is built, once, for each horizon that is asked for.
+`sample` picks a place in it. Each horizon that may be asked for has a queue from the beginning.
 
-The write head and all counts are numbers on the device that change in place: an `add` or a `sample` inside a captured
-CUDA graph goes on at every replay.
+The write head, the queues and all counts are numbers on the device that change in place: an `add` or a `sample` inside
+a captured CUDA graph goes on at every replay.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -53,6 +54,11 @@ class _SliceQueue:
         self.count = torch.zeros(members, 1, dtype=torch.int64, device=device)
         self._starts_at = torch.zeros(length, members, 1, dtype=torch.int64, device=device)
         self._world = torch.arange(worlds, device=device)
+
+    def clear(self) -> None:
+        """Leaves no slice in the queue."""
+        for numbers in (self._oldest, self.count, self._starts_at):
+            numbers.zero_()
 
     def advance(self, slot: Tensor, run: Tensor) -> None:
         """Takes note of the time slot just written, int64 ``(1,)``; ``run``, shape ``(P, B)``, as stored there."""
@@ -96,11 +102,13 @@ class SequenceReplay:
         act_dim: components of an action.
         device: where everything is stored.
         dtype: of observations, actions and rewards.
+        horizons: those that `available` and `sample` may be asked for.
         whole_episodes: draw nothing of an episode that still runs (TD-MPC2's buffer gets whole ones). One world a
             member: of several, one with an old episode would withhold what the others have finished since.
 
     Raises:
-        UsageError: if not even one step of every world fits, or several worlds are to give whole episodes.
+        UsageError: if not even one step of every world fits, a slice of one of the horizons does not fit, or several
+            worlds are to give whole episodes.
     """
 
     def __init__(
@@ -113,6 +121,7 @@ class SequenceReplay:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         *,
+        horizons: Sequence[int] = (1,),
         whole_episodes: bool = False,
     ) -> None:
         if whole_episodes and worlds_per_member != 1:
@@ -136,7 +145,12 @@ class SequenceReplay:
         }
         self._current = torch.zeros(rows[1], dtype=torch.int32, device=device)
         self._steps = torch.zeros(1, dtype=torch.int64, device=device)
-        self._queues: dict[int, _SliceQueue] = {}
+        for horizon in horizons:
+            if not 1 <= horizon <= self.length:
+                raise UsageError(f"horizon={horizon}: must be between 1 and {self.length}, the steps kept per world")
+        self._queues = {
+            horizon: _SliceQueue(horizon, members, worlds_per_member, self.length, self.device) for horizon in horizons
+        }
 
     @torch.no_grad()
     def add(
@@ -232,19 +246,23 @@ class SequenceReplay:
             value[:filled] = state[name]
         self._current.copy_(state["current"])
         self._steps.fill_(steps)
-        self._queues.clear()
+        self._fill_queues()
+
+    @torch.no_grad()
+    def _fill_queues(self) -> None:
+        """Puts all sound slices of what is stored into the queues."""
+        age = torch.arange(self.length, device=self.device)  # of a slot, from the oldest
+        time = self._steps - self.length + age
+        slots = time % self.length
+        # A run that began before the oldest stored step is sound only from that step on; none where nothing is.
+        longest = torch.minimum(age, time).clamp(min=-1) + 1
+        run = torch.minimum(self._data["run"][slots], longest.unsqueeze(1))
+        for queue in self._queues.values():
+            queue.clear()
+            queue.append(slots, run.unflatten(1, (self.members, self.worlds)))
 
     def _queue(self, horizon: int) -> _SliceQueue:
         if horizon not in self._queues:
-            if not 1 <= horizon <= self.length:
-                raise UsageError(f"horizon={horizon}: must be between 1 and {self.length}, the steps kept per world")
-            queue = _SliceQueue(horizon, self.members, self.worlds, self.length, self.device)
-            age = torch.arange(self.length, device=self.device)  # of a slot, from the oldest
-            steps = self._steps - self.length + age
-            slots = steps % self.length
-            # A run that began before the oldest stored step is sound only from that step on; none where nothing is.
-            longest = torch.minimum(age, steps).clamp(min=-1) + 1
-            run = torch.minimum(self._data["run"][slots], longest.unsqueeze(1))
-            queue.append(slots, run.unflatten(1, (self.members, self.worlds)))
-            self._queues[horizon] = queue
+            known = ", ".join(map(str, self._queues))
+            raise UsageError(f"horizon={horizon}: this replay has horizons {known}; name it when the replay is made")
         return self._queues[horizon]

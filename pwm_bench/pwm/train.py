@@ -123,9 +123,11 @@ class Learner(StagedLearner, Tunable):
             disagreement=self.world_model.disagreement,
         )
         self.policy = policy_of(config, self.world_model, self._policy.actor)
+        horizons = [config.world_model.horizon] + [1] * (config.start_states != "env")
         self._replay = SequenceReplay(
-            members, worlds, config.replay_capacity, env.observation_dim, env.action_dim, device, dtype
-        )
+            members, worlds, config.replay_capacity, env.observation_dim, env.action_dim, device, dtype,
+            horizons=horizons,
+        )  # fmt: skip
         self._episodes = EpisodeTracker(members, worlds, device)
         self._iteration = 0
         self._pretrained_updates = self._pretrains = 0

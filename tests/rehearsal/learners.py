@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -57,15 +58,20 @@ def mirrored() -> list[str]:
     return [name for name in algorithms() if name != "tdmpc2"]
 
 
-def learner(algorithm: str, device: torch.device | str = "cpu") -> Any:
+def learner(algorithm: str, device: torch.device | str = "cpu", **settings: Any) -> Any:
     """A learner of two members at that size.
 
     Args:
         algorithm: its name.
         device: of everything.
+        settings: those that differ; ``world_model`` is a mapping of its own.
     """
     package: Any = learner_package(algorithm)
-    config = tiny_config() if algorithm == "pwm" else package.Config(**SETTINGS[algorithm])
+    if algorithm == "pwm":
+        config, model = tiny_config(), settings.pop("world_model", {})
+        config = replace(config, world_model=replace(config.world_model, **model), **settings)
+    else:
+        config = package.Config(**SETTINGS[algorithm] | settings)
     return make(package.Learner, config, (0, 1), device=device)
 
 

@@ -16,7 +16,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.choices import check_graphed
 from pwm_bench.learning.graphed import GRAPHS, Graphed, graphs_of
 from pwm_bench.testing.toy import SimulatorToy
-from tests.rehearsal.learners import LAUNCHES, UPDATES, learner, mirrored
+from tests.rehearsal.learners import LAUNCHES, SETTINGS, UPDATES, learner, mirrored
 from tests.rehearsal.mirror import DEVICE, MirrorError, RecordedGraph, rehearsal, to_cpu
 from tests.rehearsal.one_gpu import gpus
 
@@ -63,6 +63,60 @@ def different(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor])
     """Names of the tensors that are not equal to the bit, NaN aside."""
     assert found.keys() == expected.keys()
     return [name for name in expected if not torch.equal(*(torch.nan_to_num(x[name]) for x in (found, expected)))]
+
+
+def as_graphs(
+    algorithm: str, updates: int, change: Callable[[DifferentiableEnv, int], Any] = lambda env, n: None, **settings: Any
+) -> tuple[Any, Graphed]:
+    """Two learners on the device, one of them as graphs; they agree to the bit after every update.
+
+    Args:
+        algorithm: which.
+        updates: how many.
+        change: done to both environments before each update.
+        settings: those that differ.
+    """
+    eager, other = (learner(algorithm, DEVICE, **settings) for _ in range(2))
+    graphed = Graphed(other, RecordedGraph, warm_up=1)
+    for n in range(updates):
+        for agent in (eager, other):
+            change(agent.env, n)
+        ours, theirs = graphed.update(), eager.update()
+        assert different(*(to_cpu(x) for x in (ours, theirs))) == [], f"metrics of update {n + 1}"
+        assert different(*(to_cpu(dict(x.policy.state_dict())) for x in (other, eager))) == [], f"update {n + 1}"
+    assert other.counters == eager.counters
+    return other, graphed
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "flashsac"])
+def test_the_first_update_that_learns_is_no_replay_of_random_ones(algorithm: str) -> None:
+    """All of its steps are at random too, and it learns after its last."""
+    horizon = SETTINGS[algorithm]["horizon"]
+    with rehearsal():
+        other, graphed = as_graphs(algorithm, 3, seed_steps=3 * horizon)
+        assert graphed.captured == 1
+        assert other.counters.gradient_steps > 0
+
+
+def test_a_spectral_world_model_as_graphs() -> None:
+    with rehearsal():
+        other, graphed = as_graphs("pwm", UPDATES, world_model={"regularisation": "spectral"})
+        assert graphed.captured == 1
+        assert [name for name in other.world_model.state_dict() if name.endswith("right")]
+
+
+def test_gathering_as_graphs_ends() -> None:
+    """Updates that find too little to learn from are replayed, and what they store counts."""
+
+    def short(env: DifferentiableEnv, n: int) -> None:
+        if n < 3:  # no episode is as long as a slice
+            env.progress = torch.full_like(env.progress, env.episode_length - 2)
+
+    with rehearsal():
+        settings: dict[str, Any] = {"horizon": 2, "pretrain_env_steps": 4, "world_model": {"horizon": 3}}
+        other, graphed = as_graphs("pwm", 7, short, **settings)
+        assert graphed.captured > 0
+        assert other.counters.gradient_steps > 0
 
 
 def planted(monkeypatch: pytest.MonkeyPatch, fault: Any) -> Any:

@@ -64,7 +64,9 @@ def train_population(
         )
         for h in horizons
     }
-    replay = SequenceReplay(members, worlds, steps * worlds, env.observation_dim, env.action_dim, env.device, env.dtype)
+    replay = SequenceReplay(
+        members, worlds, steps * worlds, env.observation_dim, env.action_dim, env.device, env.dtype, horizons=horizons,
+    )  # fmt: skip
     gather(env, list(models.values()), replay, MemberStream(seeds, env.device, name="gradients/model/data"))
     found = {}
     for h, model in models.items():

@@ -22,7 +22,8 @@ class Recorder:
     """Feeds a replay with observations that name (world, episode, step), and keeps the true history."""
 
     def __init__(self, length: int, seed: int, end: float, invalid: float = 0.0) -> None:
-        self.replay = SequenceReplay(P, B, length * B, obs_dim=3, act_dim=1)
+        horizons = range(1, min(length, 5) + 1)
+        self.replay = SequenceReplay(P, B, length * B, obs_dim=3, act_dim=1, horizons=horizons)
         self.generator = torch.Generator().manual_seed(seed)
         self.end, self.invalid = end, invalid
         self.world = torch.arange(N, dtype=torch.float32)
@@ -74,19 +75,20 @@ ends = st.sampled_from([0.0, 0.1, 0.4])
 @settings(deadline=None, max_examples=60)
 @given(
     length=lengths,
-    before=steps,
-    after=steps,
+    count=steps,
+    restored=st.booleans(),
     horizon=st.integers(1, 5),
     end=ends,
     invalid=ends,
     seed=st.integers(0, 9),
 )
-def test_slices_are_the_sound_ones_and_no_others(length, before, after, horizon, end, invalid, seed):
-    """Wherever the queue is built, slices cross no episode, no bad step and no write head."""
+def test_slices_are_the_sound_ones_and_no_others(length, count, restored, horizon, end, invalid, seed):
+    """Whether the queue is followed or built anew, slices cross no episode, no bad step and no write head."""
     horizon = min(horizon, length)
-    recorder = Recorder(length, seed, end, invalid).run(before)
-    recorder.replay.available(horizon)
-    recorder.run(after)
+    recorder = Recorder(length, seed, end, invalid).run(count)
+    if restored:
+        recorder.replay.load_state_dict(recorder.replay.state_dict())
+        recorder.run(seed)
     expected = recorder.sound_starts(horizon)
     assert recorder.replay.available(horizon).tolist() == [len(s) for s in expected]
     batch = recorder.replay.sample(MemberStream(range(P)), 300, horizon)
@@ -138,7 +140,7 @@ def test_starts_are_drawn_uniformly():
 
 def test_a_member_draws_the_same_slices_alone_and_in_company():
     together = Recorder(length=10, seed=1, end=0.1).run(25)
-    alone = SequenceReplay(1, B, 10 * B, obs_dim=3, act_dim=1)
+    alone = SequenceReplay(1, B, 10 * B, obs_dim=3, act_dim=1, horizons=[4])
     for step in together.history:
         alone.add(**{name: value[B:] for name, value in step.items()})
     both = together.replay.sample(MemberStream((5, 6)), 8, 4)
@@ -186,13 +188,12 @@ class Numbers(TorchDispatchMode):
 
 def test_cost_of_sampling_does_not_grow_with_the_fill():
     def made(length: int) -> int:
-        replay = SequenceReplay(1, 16, 16 * length, obs_dim=4, act_dim=1)
+        replay = SequenceReplay(1, 16, 16 * length, obs_dim=4, act_dim=1, horizons=[8])
         row = {"obs": torch.zeros(16, 4), "action": torch.zeros(16, 1), "reward": torch.zeros(16)}
         flags = {"terminated": torch.zeros(16, dtype=torch.bool), "done": torch.zeros(16, dtype=torch.bool)}
         for _ in range(length):
             replay.add(**row, **flags, next_obs=torch.zeros(16, 4))
         stream = MemberStream([0])
-        replay.sample(stream, 64, 8)  # the first one looks at everything
         with Numbers() as numbers:
             replay.sample(stream, 64, 8)
         return numbers.made
@@ -212,16 +213,18 @@ def test_the_host_never_waits():
 def test_bad_sizes_are_refused():
     with pytest.raises(UsageError, match="capacity=2"):
         SequenceReplay(1, 3, 2, 3, 1)
-    replay = SequenceReplay(1, 3, 12, 3, 1)
-    with pytest.raises(UsageError, match="horizon=5"):
-        replay.available(5)
+    with pytest.raises(UsageError, match="horizon=5: must be between 1 and 4"):
+        SequenceReplay(1, 3, 12, 3, 1, horizons=[5])
+    replay = SequenceReplay(1, 3, 12, 3, 1, horizons=[1, 2])
+    with pytest.raises(UsageError, match="horizon=4: this replay has horizons 1, 2"):
+        replay.available(4)
     with pytest.raises(UsageError, match="same capacity"):
         replay.load_state_dict(Recorder(length=10, seed=0, end=0.1).run(3).replay.state_dict())
 
 
 def test_whole_episodes_alone_are_drawn() -> None:
     """Member 0 has episodes of 4 steps, member 1 one of 3 and then one of 8."""
-    replay = SequenceReplay(2, 1, 20, obs_dim=1, act_dim=1, whole_episodes=True)
+    replay = SequenceReplay(2, 1, 20, obs_dim=1, act_dim=1, horizons=[2], whole_episodes=True)
     ends = {0: {4, 8, 12}, 1: {3, 11}}
     expected = {0: 0, 1: 0}
     begun = {0: 0, 1: 0}
@@ -235,7 +238,7 @@ def test_whole_episodes_alone_are_drawn() -> None:
                 begun[member] = t
         assert replay.available(2).tolist() == [expected[0], expected[1]], t
     replay.add(step, step, step.squeeze(1), done, torch.tensor([False, False]), step)
-    copy = SequenceReplay(2, 1, 20, obs_dim=1, act_dim=1, whole_episodes=True)
+    copy = SequenceReplay(2, 1, 20, obs_dim=1, act_dim=1, horizons=[2], whole_episodes=True)
     copy.load_state_dict(replay.state_dict())
     assert copy.available(2).tolist() == replay.available(2).tolist() == [9, 9]
     drawn = copy.sample(MemberStream([0, 1]), 500, 2).reward[..., 0]
