@@ -6,7 +6,6 @@ torch does between a call and its kernel. Warp keeps what is compiled in its cac
 
 import functools
 import hashlib
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from pwm_bench.envs.fused.generate import Sources
 
 __all__ = ["Kernels"]
 
-_MOST = 20  # arguments of a kernel
 _BLOCK = 32
 _INTEGERS = ("key", "episode", "progress", "progress2", "episode2")
 _TRUTHS = ("terminated", "truncated", "invalid")
@@ -84,29 +82,21 @@ def _build(sources: Sources, dtype: torch.dtype, largest: float) -> int:
 def _kernel(name: str, text: str, module: str) -> Any:
     import warp as wp
 
-    from pwm_bench.envs.warp.runtime import start_warp
+    from pwm_bench.envs.warp.runtime import Places, start_warp
 
     start_warp()
-    places = _places()
 
-    def compute(i: int, p: places, length: wp.int64): ...  # type: ignore[valid-type]
+    def compute(i: int, p: Places, length: wp.int64): ...  # type: ignore[valid-type]
 
     compute.__qualname__ = f"compute_{name}"
     function = wp.func_native(text)(compute)
 
-    def run(p: places, length: wp.int64):  # type: ignore[valid-type]
+    def run(p: Places, length: wp.int64):  # type: ignore[valid-type]
         i = wp.tid()
         function(i, p, length)
 
     run.__qualname__ = name
     return wp.kernel(run, enable_backward=False, module=module)
-
-
-@functools.cache
-def _places() -> Any:
-    import warp as wp
-
-    return wp.types.vector(length=_MOST, dtype=wp.uint64)
 
 
 def _text(name: str, sources: Sources, dtype: torch.dtype, largest: float) -> str:
@@ -134,14 +124,15 @@ def _text(name: str, sources: Sources, dtype: torch.dtype, largest: float) -> st
 def _launch(handle: int, name: str, given: list[Tensor | None], made: list[Tensor], length: int) -> None:
     import warp as wp
 
-    tensors = [*given, *made]
-    places = [0 if x is None else x.data_ptr() for x in tensors]
+    from pwm_bench.envs.warp.runtime import places
+
+    addresses = [0 if x is None else x.data_ptr() for x in (*given, *made)]
     device = made[0].device
     stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
     wp.launch(
         _built[handle][name],
         dim=made[0].shape[0],
-        inputs=[_places().from_buffer_copy(struct.pack(f"{_MOST}Q", *places, *[0] * (_MOST - len(places)))), length],
+        inputs=[places(addresses), length],
         device=wp.device_from_torch(device),
         stream=stream,
         block_dim=_BLOCK,

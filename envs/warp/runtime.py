@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,11 @@ import torch
 import warp as wp
 from torch import Tensor
 
-__all__ = ["start_warp", "views"]
+__all__ = ["Places", "places", "start_warp", "views"]
+
+_MOST = 20
+Places: Any = wp.types.vector(length=_MOST, dtype=wp.uint64)
+"""Addresses of a kernel's arguments as one argument: Warp takes some 10 us for each array that it is handed."""
 
 
 @cache
@@ -27,6 +32,11 @@ def start_warp() -> None:
 def views(*tensors: Tensor, lo: int, hi: int) -> list[Any]:
     """Rows lo..hi of contiguous tensors as kernel arguments."""
     return [wp.from_torch(t[lo:hi], return_ctype=True) for t in tensors]
+
+
+def places(addresses: Sequence[int]) -> Any:
+    """At most 20 addresses as `Places`; 0 for what is absent."""
+    return Places.from_buffer_copy(struct.pack(f"{_MOST}Q", *addresses, *[0] * (_MOST - len(addresses))))
 
 
 @contextlib.contextmanager

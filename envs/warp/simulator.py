@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SimulatorWarp"]
 
-_SMALLEST_SHARE = 500  # (links + path segments) x substeps (about 0.2 ms) a lane, below which a thread costs more
+_SMALLEST_SHARE = {False: 500, True: 40_000}
+"""(Links + path segments) x substeps x worlds, about 0.1 ms forward, below which a thread costs more than it saves, with
+the general kernels and with a model's own."""
 _SPECIALISED_FROM = LANES  # worlds of a member: known before a run, so that it resumes to the bit, and alone or not
 _BLOCKS = (32, 64, 128, 256)
 _MULTIPROCESSORS = 132  # of an H100 or H200; it matters little where there are fewer
@@ -120,7 +122,7 @@ class SimulatorWarp:
         self.block_dim = (block_dim or _block_for(num_worlds)) if self._on_gpu else 1
         by_default = num_worlds // members >= _SPECIALISED_FROM and not self._coalesced
         self.specialised = by_default if specialised is None else specialised
-        self._shares = self._split(threads or usable_cores(), LANES if self.specialised else 1)
+        self._shares = self._split(threads or usable_cores())
         self._pool = ThreadPoolExecutor(len(self._shares) - 1, "warp") if len(self._shares) > 1 else None
 
         start_warp()
@@ -205,13 +207,14 @@ class SimulatorWarp:
             finally:
                 wp.set_module_options({"block_dim": before}, module=kernel.module)
 
-    def _split(self, threads: int, lanes: int) -> list[tuple[int, int]]:
-        """Ranges of worlds, in whole groups of ``lanes``, that threads advance at the same time."""
+    def _split(self, threads: int) -> list[tuple[int, int]]:
+        """Ranges of worlds, in whole groups of lanes, that threads advance at the same time."""
         if self._coalesced:
             return [(0, self.num_worlds)]
         work = (self.tree.num_links + self.tree.paths.num_segments) * self.substeps * self.num_worlds
+        lanes = LANES if self.specialised else 1
         groups = -(-self.num_worlds // lanes)
-        shares = max(1, min(threads, groups, work // (_SMALLEST_SHARE * lanes)))
+        shares = max(1, min(threads, groups, work // _SMALLEST_SHARE[self.specialised]))
         bounds = [min(self.num_worlds, lanes * (groups * n // shares)) for n in range(shares + 1)]
         return list(itertools.pairwise(bounds))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pwm_bench.envs.warp.layout import Layout
 from pwm_bench.envs.warp.model import LinkTree
-from pwm_bench.envs.warp.runtime import views
+from pwm_bench.envs.warp.runtime import places
 from pwm_bench.envs.warp.specialise.dialect import LANES, Dialect
 from pwm_bench.envs.warp.specialise.entry import adjoint_kernel, forward_kernel
 from pwm_bench.envs.warp.specialise.stored import Recorded, stored
@@ -47,8 +47,8 @@ class SpecialisedKernels:
         numbers = {name: getattr(model, name) for name in layout.Model.vars}
         made = stored((tree, numbers, layout.real, timestep, dialect), record)
         self.texts = made.forward, made.adjoint
-        self.forward_kernel = forward_kernel(layout.real, made.forward)
-        self.adjoint_kernel = adjoint_kernel(layout.real, made.adjoint)
+        self.forward_kernel = forward_kernel(made.forward)
+        self.adjoint_kernel = adjoint_kernel(made.adjoint)
         self._tree, self._substeps, self._coalesced = tree, substeps, coalesced
         self._refreshes = -(-substeps // model.matrix_refresh)
         self._device, self._dtype = device, torch.float32 if layout.real is wp.float32 else torch.float64
@@ -72,34 +72,26 @@ class SpecialisedKernels:
     ) -> tuple[int, list[Any]]:
         """Threads and arguments of the forward kernel for share ``n``, worlds lo..hi."""
         stored = memory is not None
-        slots = self._part(memory, lo, hi) if stored else self._single_slots[n]
+        slots = _rows(lo // self._block, *memory) if stored else _rows(0, *self._single_slots[n])
+        arrays = [self._numbers.data_ptr(), *_rows(lo, *before), *slots, *_rows(lo, *after)]
         return -(-(hi - lo) // self.lanes), [
-            *views(*before, lo=lo, hi=hi),
-            *(_flat(part) for part in (self._numbers, *slots)),
+            places(arrays),
             hi - lo,
             self._substeps,
             self._refreshes,
             int(stored),
             int(self._coalesced and not stored),
-            *views(*after, lo=lo, hi=hi),
         ]
 
     def adjoint_inputs(
         self, n: int, lo: int, hi: int, before: tuple[Tensor, ...], memory: Any, gradients: tuple[Tensor, ...]
     ) -> tuple[int, list[Any]]:
         """Threads and arguments of the adjoint kernel."""
-        return -(-(hi - lo) // self.lanes), [
-            *views(*before, lo=lo, hi=hi),
-            *(_flat(part) for part in (self._adjoint_numbers, *self._part(memory, lo, hi))),
-            hi - lo,
-            self._substeps,
-            self._refreshes,
-            *views(*gradients, lo=lo, hi=hi),
-        ]
-
-    def _part(self, memory: tuple[Tensor, ...], lo: int, hi: int) -> list[Tensor]:
-        return [part[lo // self._block : -(-hi // self._block)] for part in memory]
+        slots = _rows(lo // self._block, *memory)
+        arrays = [self._adjoint_numbers.data_ptr(), *_rows(lo, *before), *slots, *_rows(lo, *gradients)]
+        return -(-(hi - lo) // self.lanes), [places(arrays), hi - lo, self._substeps, self._refreshes]
 
 
-def _flat(x: Tensor) -> Any:
-    return wp.from_torch(x.view(-1), return_ctype=True)
+def _rows(first: int, *arrays: Tensor) -> list[int]:
+    """Addresses of a row of contiguous tensors."""
+    return [x.data_ptr() + first * x.stride(0) * x.element_size() for x in arrays]

@@ -4,48 +4,37 @@ from typing import Any
 
 import warp as wp
 
-__all__ = ["adjoint_kernel", "forward_kernel"]
+from pwm_bench.envs.warp.runtime import Places
+
+__all__ = ["ADJOINT", "FORWARD", "adjoint_kernel", "forward_kernel"]
+
+FORWARD = ("parameters", "q", "v", "u", "traj", "factor", "q1", "v1")
+"""Arrays of the forward kernel, in the order of their addresses."""
+ADJOINT = ("parameters", "q", "u", "traj", "factor", "adj_q1", "adj_v1", "out_q", "out_v", "out_u")
+"""Those of the adjoint."""
 
 
-def forward_kernel(real: Any, text: str) -> Any:
-    rows: Any = wp.array2d(dtype=real)
-    flat: Any = wp.array(dtype=real)
+def forward_kernel(text: str) -> Any:
+    """The kernel of a control step; the text reads the arguments of ``run``."""
 
     @wp.func_native(text)
-    def run(
-        thread: int, num: int, substeps: int, refreshes: int, stored: int, own: int,
-        parameters: flat, q: rows, v: rows, u: rows, traj: flat, factor: flat, q1: rows, v1: rows,
-    ): ...  # fmt: skip
+    def run(thread: int, arrays: Places, num: int, substeps: int, refreshes: int, stored: int, own: int): ...
 
     @wp.kernel(enable_backward=False, module="unique")
-    def control_step_specialised(
-        q: rows, v: rows, u: rows,
-        parameters: flat, traj: flat, factor: flat, num: int, substeps: int, refreshes: int, stored: int, own: int,
-        q1: rows, v1: rows,
-    ):  # fmt: skip
-        run(wp.tid(), num, substeps, refreshes, stored, own, parameters, q, v, u, traj, factor, q1, v1)
+    def control_step_specialised(arrays: Places, num: int, substeps: int, refreshes: int, stored: int, own: int):
+        run(wp.tid(), arrays, num, substeps, refreshes, stored, own)
 
     return control_step_specialised
 
 
-def adjoint_kernel(real: Any, text: str) -> Any:
-    rows: Any = wp.array2d(dtype=real)
-    flat: Any = wp.array(dtype=real)
+def adjoint_kernel(text: str) -> Any:
+    """The kernel of its gradient."""
 
     @wp.func_native(text)
-    def run(
-        thread: int, num: int, substeps: int, refreshes: int, parameters: flat,
-        q: rows, u: rows, traj: flat, factor: flat, adj_q1: rows, adj_v1: rows, out_q: rows, out_v: rows, out_u: rows,
-    ): ...  # fmt: skip
+    def run(thread: int, arrays: Places, num: int, substeps: int, refreshes: int): ...
 
     @wp.kernel(enable_backward=False, module="unique")
-    def control_step_adjoint_specialised(
-        q: rows, u: rows, parameters: flat, traj: flat, factor: flat, num: int, substeps: int, refreshes: int,
-        adj_q1: rows, adj_v1: rows, out_q: rows, out_v: rows, out_u: rows,
-    ):  # fmt: skip
-        run(
-            wp.tid(), num, substeps, refreshes, parameters,
-            q, u, traj, factor, adj_q1, adj_v1, out_q, out_v, out_u,
-        )  # fmt: skip
+    def control_step_adjoint_specialised(arrays: Places, num: int, substeps: int, refreshes: int):
+        run(wp.tid(), arrays, num, substeps, refreshes)
 
     return control_step_adjoint_specialised

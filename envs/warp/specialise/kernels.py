@@ -22,6 +22,7 @@ from pwm_bench.envs.warp.forward import build_forward
 from pwm_bench.envs.warp.layout import Layout, scratch_widths
 from pwm_bench.envs.warp.model import LinkTree
 from pwm_bench.envs.warp.specialise.dialect import Dialect
+from pwm_bench.envs.warp.specialise.entry import ADJOINT, FORWARD
 from pwm_bench.envs.warp.specialise.memory import Array, ModelView, ScratchView
 from pwm_bench.envs.warp.specialise.source import Recorder
 from pwm_bench.envs.warp.specialise.stored import Recorded
@@ -101,6 +102,7 @@ class _Writer:
         finish = self._piece(lambda: f.store(0, 0, 0, "last", m, s, traj, q1, v1))
         size, packed = tree.nq + 2 * tree.nv, tree.num_packed
         return self._assemble(
+            FORWARD,
             f"R* const first = traj.data + block * (stored * (substeps + 1) + own) * {size} * S + lane;",
             f"R* const factors = factor.data + block * (stored * refreshes + own) * {packed} * S + lane;",
             begin,
@@ -162,6 +164,7 @@ class _Writer:
         finish = self._piece(lambda: f.finish_adjoint(0, 0, m, s, traj, q, out_q, out_v, out_u))
         size, packed = tree.nq + 2 * tree.nv, tree.num_packed
         return self._assemble(
+            ADJOINT,
             f"R* const first = traj.data + block * (substeps + 1) * {size} * S + lane;",
             f"R* const factors = factor.data + block * refreshes * {packed} * S + lane;",
             f"R* const last = first + size_t(substeps) * {size} * S;",
@@ -204,10 +207,12 @@ class _Writer:
             kinds.setdefault(_ADDRESS.sub("[]", piece), []).append(_ADDRESS.findall(piece))
         return "\n".join(_loop(kind, addresses) for kind, addresses in kinds.items())
 
-    def _assemble(self, *body: str) -> str:
+    def _assemble(self, arrays: tuple[str, ...], *body: str) -> str:
         real = "float" if self._layout.real is wp.float32 else "double"
         parts = [
             self._dialect.prelude(real),
+            "struct Array { R* data; };",
+            *(f"const Array {name} = {{(R*)arrays[{place}]}};" for place, name in enumerate(arrays)),
             f"const R* const p = parameters.data;\nR h[{max(1, self.program.num_hoisted)}];",
             *self._s.declarations,
             *self.program.preamble,
