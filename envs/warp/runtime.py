@@ -35,7 +35,7 @@ def views(*tensors: Tensor, lo: int, hi: int) -> list[Any]:
 
 
 def places(addresses: Sequence[int]) -> Any:
-    """At most 20 addresses as `Places`; 0 for what is absent."""
+    """Packs addresses, 20 at the most, 0 for what is absent."""
     return Places.from_buffer_copy(struct.pack(f"{_MOST}Q", *addresses, *[0] * (_MOST - len(addresses))))
 
 

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["SimulatorWarp"]
 
 _SMALLEST_SHARE = {False: 500, True: 40_000}
-"""(Links + path segments) x substeps x worlds, about 0.1 ms forward, below which a thread costs more than it saves, with
-the general kernels and with a model's own."""
+"""(Links + path segments) x substeps x worlds, about 0.1 ms forward, below which a thread costs more than it saves:
+with the general kernels, and with a model's own."""
 _SPECIALISED_FROM = LANES  # worlds of a member: known before a run, so that it resumes to the bit, and alone or not
 _BLOCKS = (32, 64, 128, 256)
 _MULTIPROCESSORS = 132  # of an H100 or H200; it matters little where there are fewer
