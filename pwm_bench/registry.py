@@ -48,7 +48,8 @@ class LearnerPackage(Protocol):
     gradient_source: GradientSource
     """Where the policy's gradient comes from."""
     # It may also say how it is shown: ``label``, its name in print, and ``look``, its place among the looks of figures
-    # (see `pwm_bench.analysis.plots.style`).
+    # (see `pwm_bench.analysis.plots.style`); and ``needs_reward``: whether it asks the task for the reward as a
+    # function of observation and action, which the tasks of suites do not have.
     cpu_threads: int | None
     """Threads that torch computes with on a CPU; None for all. Small networks are quickest on one."""
 

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from pwm_bench.baselines.dmo.train import Learner
     from pwm_bench.baselines.shac.networks import make_policy
 
-__all__ = ["Config", "Learner", "cpu_threads", "gradient_source", "label", "look", "make_policy", "recipe"]
+__all__ = ["Config", "Learner", "cpu_threads", "gradient_source", "label", "look", "make_policy", "needs_reward",
+           "recipe"]  # fmt: skip
 
 label: Final = "DMO"
 look: Final = 9
 gradient_source: Final[Literal["decoupled"]] = "decoupled"
 cpu_threads: Final[int | None] = 1
+needs_reward: Final = True  # its slope at the simulator's states
 
 __getattr__ = lazily(
     __name__,

@@ -35,15 +35,21 @@ def check_learner(algorithm: str) -> None:
     """Checks that an algorithm can train in the suites.
 
     Raises:
-        UsageError: it doesn't exist, or needs the simulator's gradient.
+        UsageError: it doesn't exist, or needs what the suites do not have.
     """
-    if differentiates_simulator(registry.learner_package(algorithm).gradient_source):
-        able = [
-            a
-            for a in registry.ALGORITHMS.own
-            if not differentiates_simulator(registry.learner_package(a).gradient_source)
-        ]
-        raise UsageError(f"learner '{algorithm}' needs a differentiable simulator; use {' or '.join(able)}")
+    if lacking := _lacking(algorithm):
+        able = [own for own in registry.ALGORITHMS.own if not _lacking(own)]
+        raise UsageError(f"learner '{algorithm}' needs {lacking}; use {' or '.join(able)}")
+
+
+def _lacking(algorithm: str) -> str:
+    """What a learner needs and the suites do not have, in words."""
+    package = registry.learner_package(algorithm)
+    if differentiates_simulator(package.gradient_source):
+        return "a differentiable simulator"
+    if getattr(package, "needs_reward", False):
+        return "the reward as a function of observation and action, which the tasks of suites do not have"
+    return ""
 
 
 def build(

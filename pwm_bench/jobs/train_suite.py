@@ -33,12 +33,12 @@ _CHECK_EVERY = 16  # steps between asking whether to stop
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSuiteSpec(SuiteSpec):
-    """A learner that needs no gradient of the simulator, in one task of a suite.
+    """A learner that needs neither a gradient of the simulator nor the reward as a function, in one task of a suite.
 
     Build it with `TrainSuiteSpec.create`, which fills the config from the learner's recipe.
 
     Raises:
-        UsageError: an impossible value, or a learner that needs the simulator's gradient.
+        UsageError: an impossible value, or a learner that needs what a suite does not have.
     """
 
     kind: ClassVar[str] = "train-suite"

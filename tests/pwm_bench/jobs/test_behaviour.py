@@ -92,6 +92,8 @@ def test_algorithms_that_cannot_train_here():
     check_learner("pwm")
     with pytest.raises(UsageError, match=r"learner 'shac' needs a differentiable simulator; use pwm or .*ppo or "):
         BehaviourSpec(task=_TASK, learner="shac")
+    with pytest.raises(UsageError, match=r"learner 'dmo' needs the reward .* use (?!.*dmo)"):
+        BehaviourSpec(task=_TASK, learner="dmo")
     with pytest.raises(UsageError, match="unknown algorithm 'pppo': did you mean 'ppo'"):
         BehaviourSpec(task=_TASK, learner="pppo")
     with pytest.raises(UsageError, match="stages=0"):

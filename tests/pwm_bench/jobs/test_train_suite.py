@@ -55,6 +55,7 @@ def test_specs_survive_json_and_say_what_is_wrong() -> None:
     assert drafted.config["gamma"] == 0.9
     for fields, message in (
         ({"learner": "shac"}, "needs a differentiable simulator"),
+        ({"learner": "dmo"}, "'dmo' needs the reward as a function of observation and action, .*; use pwm or "),
         ({"task": "cup-catc"}, "unknown task"),
         ({"evaluations": 1}, "evaluations=1"),
     ):
