@@ -80,9 +80,11 @@ def from_json(cls: type[T], values: Mapping[str, Any], *, where: str = "spec") -
         where: how errors call it.
 
     Raises:
-        UsageError: a field that does not exist (the nearest is suggested), one that is missing, or a value of the wrong
-            type.
+        UsageError: not named values, a field that does not exist (the nearest is suggested), one that is missing, or a
+            value of the wrong type.
     """
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{where}={_show(values)}: must be named values")
     hints, fields = typing.get_type_hints(cls), dataclasses.fields(cls)
     for name in values:
         if name not in {field.name for field in fields}:
@@ -105,6 +107,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise UsageError(f"{text}: must be KEY=VALUE, e.g. actor_learning_rate=1e-3")
     try:
         return key.strip(), json.loads(value)
+    except RecursionError:
+        raise UsageError(f"{key}: its value is nested too deeply") from None
     except json.JSONDecodeError:
         return key.strip(), {"True": True, "False": False, "None": None}.get(value, value)
 
@@ -122,6 +126,8 @@ def parse_grid(text: str) -> tuple[str, list[Any]]:
         return key, [value]
     try:
         return key, list(json.loads(f"[{value}]"))
+    except RecursionError:
+        raise UsageError(f"{key}: its values are nested too deeply") from None
     except json.JSONDecodeError:
         return key, [parse_assignment(f"{key}={one.strip()}")[1] for one in value.split(",")]
 

@@ -151,6 +151,8 @@ def _with_weights(about: PolicyFile, tensors: Mapping[str, Tensor], device: torc
     stream = MemberStream(about.seeds, device)
     policy = package.make_policy(config, about.observation_dim, about.action_dim, stream=stream)
     for dtype in {value.dtype for name, value in tensors.items() if name.startswith("actor.")}:
+        if not dtype.is_floating_point:
+            raise ValueError(f"weights of type {dtype}")
         policy.actor.to(dtype)
         if policy.encoder is not None:
             policy.encoder.to(dtype)

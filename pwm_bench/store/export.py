@@ -11,7 +11,7 @@ from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.files import JsonLines, replacing
 from pwm_bench.store.frames import Loaded, members_frame
 from pwm_bench.store.results import Results, RunDirectory
-from pwm_bench.store.schema import RunRecord
+from pwm_bench.store.schema import Evaluation, Metrics, RunRecord
 from pwm_bench.store.selection import Selection
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _runs(directory: RunDirectory) -> Iterator[dict[str, Any]]:
 
 
 def _run_metrics(directory: RunDirectory) -> Iterator[dict[str, Any]]:
-    for line in _lines(directory.metrics, directory.read()):
+    for line in _lines(directory.metrics, directory.read(), Metrics):
         counts = {key: value for key, value in line.items() if key not in ("alive", "values")}
         yield {**_place(directory), **counts, **{name: column[0] for name, column in line["values"].items()}}
 
@@ -108,7 +108,7 @@ def _run_metrics(directory: RunDirectory) -> Iterator[dict[str, Any]]:
 def _evaluations(directory: RunDirectory) -> Iterator[dict[str, Any]]:
     record = directory.read()
     tasks = record.details.get("tasks", ())
-    for line in _lines(directory.evaluations, record):
+    for line in _lines(directory.evaluations, record, Evaluation):
         counts = {name: line[name] for name in ("index", "env_steps", "gradient_steps", "train_seconds")}
         for quantity, rows in line["extras"].items():
             for task, row in zip(tasks, rows, strict=True):
@@ -117,9 +117,12 @@ def _evaluations(directory: RunDirectory) -> Iterator[dict[str, Any]]:
                            "value": value}  # fmt: skip
 
 
-def _lines(log: JsonLines, record: RunRecord) -> list[dict[str, Any]]:
-    """The lines of a log, once they are what the record says, if it does."""
-    return log.read(record.logs.get(log.path.name))
+def _lines(log: JsonLines, record: RunRecord, form: type[Metrics | Evaluation]) -> list[dict[str, Any]]:
+    """The lines of a log, once they are what the record says, if it does, and of the form that they should have."""
+    lines = log.read(record.logs.get(log.path.name))
+    for line in lines:
+        form.model_validate(line, strict=True)
+    return lines
 
 
 def _place(directory: RunDirectory) -> dict[str, str]:
@@ -156,7 +159,7 @@ def _write(frame: pd.DataFrame, file: Path, format: str) -> Path:
 
 def _episodes(selection: Selection, directory: RunDirectory) -> Iterator[dict[str, Any]]:
     record = directory.read()
-    for line in _lines(directory.evaluations, record):
+    for line in _lines(directory.evaluations, record, Evaluation):
         place = {name: line[name] for name in ("index", "env_steps", "gradient_steps", "train_seconds")}
         for member, seed in _members(record, selection):
             for episode, value in enumerate(line["returns"][member]):
@@ -168,7 +171,7 @@ def _episodes(selection: Selection, directory: RunDirectory) -> Iterator[dict[st
 
 def _metrics(selection: Selection, directory: RunDirectory) -> Iterator[dict[str, Any]]:
     record = directory.read()
-    for line in _lines(directory.metrics, record):
+    for line in _lines(directory.metrics, record, Metrics):
         place = {key: value for key, value in line.items() if key not in ("alive", "values")}
         for member, seed in _members(record, selection):
             values = {name: of_members[member] for name, of_members in line["values"].items()}

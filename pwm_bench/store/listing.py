@@ -79,7 +79,7 @@ def _read(study: str, run_id: str, path: str, *, left: bool = False) -> Entry | 
             status = "killed"
         elif status == "running" and not RunDirectory(Path(path)).busy:
             return _read(study, run_id, path, left=True)  # it may have ended between the two looks
-        return Entry(
+        entry = Entry(
             study=study,
             run_id=run_id,
             path=path,
@@ -95,7 +95,12 @@ def _read(study: str, run_id: str, path: str, *, left: bool = False) -> Entry | 
             started_at=record["started_at"],
             updated_at=record["updated_at"],
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        texts = (status, entry.kind, entry.task, entry.simulator, entry.algorithm, entry.started_at, entry.updated_at)
+        number = entry.env_steps + (entry.final_return or 0.0)  # no text, for one
+        if not all(type(text) is str for text in texts) or not -1e300 < number < 1e300:
+            raise ValueError("of another type, or out of range")
+        return entry
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Entry(study, run_id, path, "damaged")
 
 

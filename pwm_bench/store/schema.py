@@ -6,9 +6,9 @@ Times are in seconds, sizes in bytes. Returns are undiscounted sums of the task'
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -34,6 +34,13 @@ member diverged. ``oom``: out of memory. ``killed``: the process was killed from
 exception, see ``traceback.txt``. ``interrupted``: stopped on request; resumes."""
 
 
+_MOST = 2**53  # whole numbers up to here are exact in double precision
+Amount = Annotated[int, Field(ge=0, le=_MOST)]
+Seconds = Annotated[float, Field(ge=0.0, le=1e12)]  # NaN and infinity are not
+_SPEC_TEXTS = ("task", "simulator", "algorithm", "study", "device")
+_SPEC_AMOUNTS = ("env_steps", "evaluation_episodes")
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=False)
 
@@ -41,11 +48,11 @@ class _Model(BaseModel):
 class Member(_Model):
     """One seed of the population, or one seed of one task where the population spans tasks."""
 
-    seed: int
-    task: str | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    task: Annotated[str, Field(min_length=1)] | None = None
     """The member's task where members differ in it; null for the task of the spec."""
     status: Literal["ok", "diverged"] = "ok"
-    diverged_at: int | None = None
+    diverged_at: Amount | None = None
     """Environment steps at the report that first saw it diverged; its weights are frozen at the last finite ones."""
     untrained_return: float | None = None
     """Mean return of the first evaluation."""
@@ -61,34 +68,34 @@ class Member(_Model):
 class Counts(_Model):
     """Work done, per member."""
 
-    iterations: int = 0
+    iterations: Amount = 0
     """Calls of the learner's ``update``."""
-    env_steps: int = 0
-    episodes: int = 0
+    env_steps: Amount = 0
+    episodes: Amount = 0
     """Episodes that were recorded, of all tasks together."""
-    gradient_steps: int = 0
+    gradient_steps: Amount = 0
     """Optimiser steps, of all networks together."""
-    policy_gradient_steps: int = 0
+    policy_gradient_steps: Amount = 0
     """Optimiser steps of the policy."""
-    imagined_steps: int = 0
+    imagined_steps: Amount = 0
     """Steps inside a learned model."""
 
 
 class ClockTimes(_Model):
     """Where the time went, summed over all attempts; work that a kill threw away is not in it."""
 
-    setup: float = 0.0
+    setup: Seconds = 0.0
     """Building environments and the learner, loading a checkpoint."""
-    compile: float = 0.0
+    compile: Seconds = 0.0
     """Compiling simulators."""
-    check: float = 0.0
+    check: Seconds = 0.0
     """Checking the simulator's gradient."""
-    train: float = 0.0
+    train: Seconds = 0.0
     """The learner's updates."""
-    evaluate: float = 0.0
-    save: float = 0.0
+    evaluate: Seconds = 0.0
+    save: Seconds = 0.0
     """Writing reports and checkpoints."""
-    cpu: float = 0.0
+    cpu: Seconds = 0.0
     """Processor seconds of `train`, over all threads and the worker processes of suites; they run beside the other
     clocks."""
 
@@ -101,9 +108,9 @@ class ClockTimes(_Model):
 class PeakMemory(_Model):
     """Largest memory in use, over all attempts."""
 
-    resident: int = 0
+    resident: Amount = 0
     """Peak memory of the process [bytes]."""
-    gpu: int | None = None
+    gpu: Amount | None = None
     """Allocated by torch on the GPU [bytes]."""
 
 
@@ -121,7 +128,7 @@ class Provenance(_Model):
     processor: str
     driver: str | None
     """GPU driver version."""
-    threads: int
+    threads: Amount
     """Threads that torch computes with."""
     precision: str
     code: str | None = None
@@ -129,7 +136,7 @@ class Provenance(_Model):
     one."""
     plugins: dict[str, str] = {}
     """What was loaded from outside: top-level module -> distribution, version and a hash over its sources."""
-    calibration_seconds: float | None = None
+    calibration_seconds: Seconds | None = None
     """Processor seconds that a fixed small computation takes on this machine at these threads; see
     `provenance.calibrate`."""
 
@@ -139,7 +146,7 @@ class Schedule(_Model):
     budget."""
 
     unit: Literal["env_steps", "gradient_steps"]
-    length: int
+    length: Amount
     """Its end, per member, in that unit."""
 
 
@@ -149,8 +156,8 @@ class GradientCheck(_Model):
     cosine: float
     relative_error: float
     """Median over worlds."""
-    horizon: int
-    worlds: int
+    horizon: Amount
+    worlds: Amount
     precision: Literal["float32", "float64"]
 
 
@@ -196,7 +203,7 @@ class RunRecord(_Model):
     clocks: ClockTimes = Field(default_factory=ClockTimes)
     memory: PeakMemory = Field(default_factory=PeakMemory)
     provenance: Provenance | None = None
-    attempts: int = 1
+    attempts: Amount = 1
     """Processes that worked on it: 1 plus the number of resumes."""
     logs: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of metrics and evaluations by the files' names, once the run has finished."""
@@ -204,20 +211,33 @@ class RunRecord(_Model):
     """UTC, ISO 8601."""
     updated_at: str
 
+    @field_validator("spec")
+    @classmethod
+    def _can_be_shown(cls, spec: dict[str, Any]) -> dict[str, Any]:
+        """What tables and lists take from the spec is of the type that they take it for."""
+        for name in _SPEC_TEXTS:
+            if not isinstance(spec.get(name, "-"), str) or not spec.get(name, "-"):
+                raise ValueError(f"{name} must be a text")
+        for name in _SPEC_AMOUNTS:
+            value = spec.get(name, 0)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST:
+                raise ValueError(f"{name} must be a number from 0 to {_MOST}")
+        return spec
+
 
 class Metrics(_Model):
     """A line of ``metrics.jsonl``: what the learner reports at a fixed number of environment steps."""
 
-    iteration: int
-    env_steps: int
-    gradient_steps: int
-    policy_gradient_steps: int | None = None
+    iteration: Amount
+    env_steps: Amount
+    gradient_steps: Amount
+    policy_gradient_steps: Amount | None = None
     """Null in records from before it was counted."""
-    imagined_steps: int
-    train_seconds: float
-    cpu_seconds: float | None = None
+    imagined_steps: Amount
+    train_seconds: Seconds
+    cpu_seconds: Seconds | None = None
     """Processor seconds of training; null likewise."""
-    wall_seconds: float
+    wall_seconds: Seconds
     """All clocks together."""
     alive: list[bool]
     """Whether each member still learns."""
@@ -228,22 +248,22 @@ class Metrics(_Model):
 class Evaluation(_Model):
     """A line of ``evaluations.jsonl``: the deterministic policy on worlds of its own, first episode of each."""
 
-    index: int
-    env_steps: int
-    gradient_steps: int
-    policy_gradient_steps: int | None = None
+    index: Amount
+    env_steps: Amount
+    gradient_steps: Amount
+    policy_gradient_steps: Amount | None = None
     """Null in records from before it was counted."""
-    train_seconds: float
+    train_seconds: Seconds
     """Training time before this evaluation."""
-    cpu_seconds: float | None = None
+    cpu_seconds: Seconds | None = None
     """Processor seconds of training before this evaluation, as `ClockTimes.cpu`; null likewise."""
-    wall_seconds: float
+    wall_seconds: Seconds
     """All clocks together before this evaluation."""
     returns: Sequence[Sequence[float | None]]
     """One value per member and episode."""
-    lengths: list[list[int]]
+    lengths: list[list[Amount]]
     """Control steps, likewise."""
-    invalid: list[int]
+    invalid: list[Amount]
     """Episodes of each member that left the finite world, which ends them."""
     extras: Mapping[str, Sequence[Sequence[float | None]]] = Field(default_factory=dict)
     """Other quantities, mean over the episode; ``forward_velocity`` [m/s] where the task is about moving."""

@@ -52,11 +52,15 @@ def read_tensors(path: Path, *, device: torch.device | str = "cpu") -> dict[str,
 
     Raises:
         OSError: it is not there, or cannot be read.
-        ValueError: it is no safetensors file, or cut short.
+        ValueError: it is no safetensors file, is cut short, or holds complex numbers, which nothing here has.
     """
     check_plain(path)
     try:
         with safe_open(path, "pt", device=str(device)) as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except SafetensorError as error:
         raise ValueError(str(error)) from None
+    for name, value in tensors.items():
+        if value.is_complex():  # torch would put their real parts into parameters
+            raise ValueError(f"{name}: complex numbers")
+    return tensors

@@ -19,6 +19,7 @@ from pwm_bench.sweep.graph import STAGES, Study, needs
 __all__ = ["changed_study", "seeds_from"]
 
 _LONGEST = 120  # characters of a folder's name; most file systems take 255 bytes
+_MOST_SEEDS = 10_000  # of a number without a list
 
 
 def changed_study(
@@ -93,6 +94,8 @@ def seeds_from(value: Any, where: str) -> tuple[int, ...]:
         UsageError: it is neither.
     """
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        if value > _MOST_SEEDS:
+            raise UsageError(f"{where}={value}: that many seeds do not fit into one run; at most {_MOST_SEEDS:,}")
         return tuple(range(value))
     seeds = value if isinstance(value, (list, tuple)) else ()
     if not seeds or any(isinstance(one, bool) or not isinstance(one, int) or one < 0 for one in seeds):

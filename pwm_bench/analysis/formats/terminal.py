@@ -50,7 +50,7 @@ def grid_to_rich(sheet: Sheet, width: int, *, trace: bool = False) -> Group:
 
     def needed(column: int, intervals: bool) -> int:
         texts = (_cell(row[column], name=not column, intervals=intervals).cell_len for row in rows)
-        return max(*map(len, _heading(sheet.headers[column]).splitlines()), *texts) + _BETWEEN
+        return max(0, *map(len, _heading(sheet.headers[column]).splitlines()), *texts) + _BETWEEN
 
     columns = range(len(sheet.headers))
     whole = sum(needed(column, True) for column in columns)

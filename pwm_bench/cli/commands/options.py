@@ -36,6 +36,7 @@ def option(metavar: str, default: str = "") -> Any:
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
 
 
+_DIGITS = 18  # of a seed, or of how many; Python reads no number of thousands of them
 ResultsFolder = Annotated[Path, option("DIR", "results, or $PWM_BENCH_RESULTS")]
 Budget = Annotated[str | None, option("UNIT=N")]
 EnvSteps = Annotated[float | None, option("N")]
@@ -55,6 +56,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     words = text.split(",")
     if not all(word.strip().isdecimal() for word in words):
         raise UsageError(f"--seeds {text}: must be how many, e.g. 5, or a list such as 0,3,7")
+    if max(map(len, words)) > _DIGITS:
+        raise UsageError(f"--seeds: a number of more than {_DIGITS} digits; must be how many, or a list such as 0,3,7")
     numbers = [int(word) for word in words]
     return seeds_from(numbers[0] if len(numbers) == 1 else numbers, "--seeds")
 

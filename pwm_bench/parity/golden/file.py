@@ -133,10 +133,15 @@ def read_golden(path: Path) -> GoldenFile:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise UsageError(f"{path}: damaged, or not arrays of numbers ({error}); {_WANTED}") from None
-    check = _Check(path, arrays)
-    meta = check.meta()
-    joints = check.joints(meta)
-    check.trajectories(meta)
+    try:
+        check = _Check(path, arrays)
+        meta = check.meta()
+        joints = check.joints(meta)
+        check.trajectories(meta)
+    except UsageError:
+        raise
+    except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
+        raise UsageError(f"{path}: entries of another form ({error!r}); {_WANTED}") from None
     return GoldenFile(path=path, digest=hashlib.sha256(content).hexdigest(), meta=meta, arrays=arrays, joints=joints)
 
 
@@ -158,7 +163,7 @@ class _Check:
     def meta(self) -> dict[str, Any]:
         try:
             meta = json.loads(str(self._arrays["meta"]))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._error(f"'meta' is not JSON ({error})") from None
         if not isinstance(meta, dict):
             raise self._error("'meta' is not a JSON object")

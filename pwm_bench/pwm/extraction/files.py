@@ -85,7 +85,7 @@ def read_policies(path: Path) -> PoliciesFile:
         raise
     except OSError as error:
         raise unreadable(path, error) from None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UsageError(f"{path}: holds no extracted policies; give the run directory of an extraction") from None
 
 

@@ -1,0 +1,183 @@
+"""Policies, models of gradients, tunings, recordings, parity records and study files, damaged: read or refused."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save
+
+from pwm_bench import configs, registry
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.gradients.learned import TrainedModel
+from pwm_bench.gradients.model_files import read_model, write_model
+from pwm_bench.jobs.policies import PolicyFile, load_policy, save_policy
+from pwm_bench.jobs.tuning import Range, Tuning, read_tuning, write_tuning
+from pwm_bench.learning.expert import Expert
+from pwm_bench.learning.random import MemberStream
+from pwm_bench.parity.golden.file import read_golden
+from pwm_bench.parity.schema import read as read_parity
+from pwm_bench.pwm.extraction.config import ExtractionConfig
+from pwm_bench.pwm.extraction.files import acting_extractor, load_policies, save_policies
+from pwm_bench.store.tensor_file import read_about, read_tensors, write_tensors
+from pwm_bench.studies.file import EXAMPLE, load_file
+from pwm_bench.world_model.config import WorldModelConfig
+from pwm_bench.world_model.multitask.networks import MultitaskModel
+from pwm_bench.world_model.networks import WorldModel
+from tests.pwm_bench.conftest import ROOT
+from tests.pwm_bench.fuzz import mutations
+from tests.pwm_bench.parity.golden.recordings import GOLDEN
+from tests.pwm_bench.world_model.multitask.factories import tiny_config
+
+INPUTS = pytest.mark.parametrize("inputs", [120, pytest.param(3000, marks=pytest.mark.slow)])
+PARITY = ROOT / "results" / "reference" / "parity" / "cartpole.json"
+WORLD = WorldModelConfig(
+    latent_dim=4, encoder_hidden=(4,), dynamics_hidden=(4,), reward_hidden=(4,), simnorm_dim=2, horizon=2
+)
+
+
+def check(reads: Callable[[], Any]) -> None:
+    """Reads, or is refused; any other exception fails the test."""
+    with contextlib.suppress(UsageError):
+        reads()
+
+
+def _policy(file: Path) -> None:
+    package = registry.learner_package("ppo")
+    recipe = package.recipe("cartpole", "mujoco_c")
+    config = configs.override(recipe, {"hidden_actor": (4,), "hidden_critic": (4,)})
+    about = PolicyFile(algorithm="ppo", config=configs.to_json(config), task="cartpole", simulator="mujoco_c",
+                       seeds=(0, 1), observation_dim=5, action_dim=1, gradient_source="score")  # fmt: skip
+    save_policy(file, package.make_policy(config, 5, 1, stream=MemberStream((0, 1))), about)
+
+
+def _model(file: Path) -> None:
+    write_model(file, TrainedModel(WorldModel(4, 2, WORLD, stream=MemberStream((0,))), 2.0, -0.5, WORLD, {"task": "a"}))
+
+
+def _extracted(file: Path) -> None:
+    model = MultitaskModel(tiny_config(), seed=0)
+    config = ExtractionConfig(iterations=4, hidden_actor=(4,), hidden_critic=(4,), imitation=0.0)
+    save_policies(file, acting_extractor(model, (Expert("c", 3), Expert("a", 0)), config), model_digest="ab")
+
+
+def _read_extracted(file: Path) -> object:
+    return load_policies(file, MultitaskModel(tiny_config(), seed=0), model_digest="ab")
+
+
+TENSORS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any], str]] = {
+    "policy": (_policy, load_policy, "pwm_bench.policy"),
+    "model of gradients": (_model, read_model, "model"),
+    "extracted policies": (_extracted, _read_extracted, "pwm_bench.policies"),
+}
+"""Each with what writes it, what reads it, and the key under which it says what it is."""
+
+
+@INPUTS
+@pytest.mark.parametrize("kind", TENSORS)
+def test_tensors_that_say_what_they_are_are_read_or_refused(tmp_path, kind, inputs) -> None:
+    make, read, key = TENSORS[kind]
+    file, chance = tmp_path / "file.safetensors", random.Random(kind)
+    make(file)
+    read(file)
+    whole, about, tensors = file.read_bytes(), read_about(file, key=key), read_tensors(file)
+    for _ in range(inputs):
+        how = chance.random()
+        try:
+            if how < 0.5:
+                text = mutations.text(mutations.altered(about, chance), chance).decode()
+                file.write_bytes(save(tensors, metadata={key: text}))
+            elif how < 0.7:
+                changed = mutations.altered(tensors, chance)
+                changed = {name: value for name, value in changed.items() if isinstance(value, torch.Tensor)}
+                write_tensors(file, changed, key=key, about=about)
+            else:
+                file.write_bytes(mutations.data(whole, chance))
+        except (SafetensorError, RecursionError, UnicodeEncodeError):  # no such file can be written
+            continue
+        check(lambda: read(file))
+
+
+def _tuning(file: Path) -> None:
+    space = {"gamma": Range(low=0.5, high=1.0), "rate": Range(low=1e-4, high=1e-2, scale="log")}
+    values = {"gamma": (0.6, 0.7), "rate": (1e-3, 2e-3)}
+    write_tuning(file, Tuning(task="a", simulator="warp", algorithm="ppo", space=space, values=values, seeds=(0, 1),
+                              scores=(1.5, None), env_steps=10))  # fmt: skip
+
+
+JSONS: dict[str, tuple[Callable[[Path], object], Callable[[Path], Any]]] = {
+    "tuning": (_tuning, read_tuning),
+    "parity": (lambda file: shutil.copy(PARITY, file), read_parity),
+}
+
+
+@INPUTS
+@pytest.mark.parametrize("kind", JSONS)
+def test_descriptions_are_read_or_refused(tmp_path, kind, inputs) -> None:
+    make, read = JSONS[kind]
+    file, chance = tmp_path / "file.json", random.Random(kind)
+    make(file)
+    read(file)
+    whole = file.read_bytes()
+    for _ in range(inputs):
+        if chance.random() < 0.6:
+            file.write_bytes(mutations.text(mutations.altered(json.loads(whole), chance), chance))
+        else:
+            file.write_bytes(mutations.data(whole, chance))
+        check(lambda: read(file))
+
+
+@INPUTS
+def test_recordings_of_another_simulator_are_read_or_refused(tmp_path, inputs) -> None:
+    whole, chance = (GOLDEN / "cartpole.npz").read_bytes(), random.Random(7)
+    with np.load(io.BytesIO(whole)) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    meta = json.loads(str(arrays["meta"]))
+    for _ in range(inputs):
+        changed, how = dict(arrays), chance.random()
+        name = chance.choice(list(arrays))
+        if how < 0.3:
+            changed["meta"] = np.array(mutations.text(mutations.altered(meta, chance), chance).decode())
+        elif how < 0.6:
+            changed[name] = chance.choice([
+                lambda a: a[:0], lambda a: a[None], lambda a: a.astype("S8"), lambda a: a.astype(complex),
+                lambda a: np.full(a.shape, np.nan), lambda a: np.full(a.shape, 10**9), lambda a: np.array(1),
+            ])(arrays[name]) if name != "meta" else np.array(chance.choice([1, "[]", "null", "{", ""]))  # fmt: skip
+        elif how < 0.7:
+            del changed[name]
+        if how < 0.7:
+            np.savez(tmp_path / "file.npz", **changed)
+        else:
+            (tmp_path / "file.npz").write_bytes(mutations.data(whole, chance))
+        check(lambda: read_golden(tmp_path / "file.npz"))
+
+
+@INPUTS
+def test_study_files_are_read_or_refused(tmp_path, inputs) -> None:
+    chance, text = random.Random(8), EXAMPLE.read_text()
+    odd = ["-1", "0", "1e308", "inf", "nan", "[]", "{}", '""', "true", "[[0]]", "2000-01-01", "99999999999999999999",
+           '"\\u001b[2J"', '["a", 1]', "{ path = '/dev/zero' }", "[0, 0]", "1e15"]  # fmt: skip
+    lines = text.replace("# [[", "[[").replace("# ", "").splitlines()  # the groups that it shows in comments, too
+    for _ in range(inputs):
+        changed = list(lines if chance.random() < 0.3 else text.splitlines())
+        for _change in range(chance.choice([1, 1, 2, 5])):
+            place = chance.randrange(len(changed))
+            key, equals, _ = changed[place].partition("=")
+            if equals and chance.random() < 0.7:
+                changed[place] = f"{key}= {chance.choice(odd)}"
+            else:
+                changed.insert(place, chance.choice([changed[place], "[[runs]]", "[defaults]", "x = 1", ""]))
+        content = "\n".join(changed).encode()
+        content = mutations.data(content, chance) if chance.random() < 0.3 else content
+        (tmp_path / "study.toml").write_bytes(content)
+        check(lambda: load_file(tmp_path / "study.toml"))
