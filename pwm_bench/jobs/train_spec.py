@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
 from pwm_bench import configs, registry
 from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.jobs.tuning import check_tunings
 from pwm_bench.learning.choices import check_graphed
 from pwm_bench.learning.preset import Preset
 from pwm_bench.store.inputs import Input, Pending
@@ -57,7 +58,7 @@ class RunSpec(Spec):
     algorithm: str
     """One of `pwm_bench.registry.algorithms`."""
     config: Mapping[str, Any]
-    """The algorithm's config, fully resolved, as JSON-able values."""
+    """The algorithm's config, fully resolved, as JSON-able values; what was tuned takes the place of some of them."""
     env_steps: int
     """Environment steps (control steps, summed over a member's worlds) that each member trains for."""
     seeds: tuple[int, ...] = (0,)
@@ -207,6 +208,28 @@ class RunSpec(Spec):
         overrides = {**changes, **(settings or {})}
         return type(self).create(preset=cast(Preset, preset or before), overrides=overrides, **fields)
 
+    def chosen(self, names: Iterable[str]) -> dict[str, Any]:
+        """Those of some settings that somebody has given values other than the recipe's: name -> value.
+
+        Args:
+            names: of settings, nested ones by dots. A spec that was read from JSON gives all of them; there, values
+                that neither preset has are taken to be given.
+        """
+        changes = self.config if self.asked is None else self.asked[1]
+        if not {*self.config} <= {*changes}:
+            given = configs.nested(changes)
+            return {name: _at(self.config, name) for name in names if _at(given, name) is not None}
+        recipe = registry.learner_package(self.algorithm).recipe
+        known = [configs.to_json(recipe(self.task, self.simulator, preset)) for preset in typing.get_args(Preset)]
+        values = {name: _at(self.config, name) for name in names}
+        return {name: value for name, value in values.items() if all(value != _at(one, name) for one in known)}
+
+    def check_reads(self, reads: Mapping[str, Spec]) -> None:
+        """Refuses tunings that say nothing about this run, see `check_tunings`."""
+        tunings = [one for one in reads.values() if one.kind == "tune"]
+        if tunings:
+            check_tunings(self, cast(Any, tunings))
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:
         """Builds a spec from JSON values. A ``config`` may be partial: the recipe supplies the rest.
@@ -266,6 +289,14 @@ class RunSpec(Spec):
     def label(self) -> str:
         """What a person calls the run, e.g. ``"hopper · warp · shac"``."""
         return f"{self.task} · {self.simulator} · {self.algorithm}"
+
+
+def _at(config: Mapping[str, Any], name: str) -> Any:
+    """A setting by its dotted name; None if there is no such one."""
+    value: Any = config
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _check_json(value: Any, where: str) -> None:

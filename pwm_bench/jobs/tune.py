@@ -54,6 +54,11 @@ class TuneSpec(RunSpec):
         for name in self.space:
             if name not in tunable:
                 raise unknown(f"setting of '{self.algorithm}' that members may differ in", name, tunable)
+        for name, value in self.chosen(self.space).items():
+            raise UsageError(
+                f"{name}={value}: the tuning draws its own values of it; leave this setting out, or take it out of the "
+                "space"
+            )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -18,7 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -27,15 +27,18 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import check_choice, check_finite
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.plain import read_plain
-from pwm_bench.store.spec import Spec
+
+if TYPE_CHECKING:
+    from pwm_bench.jobs.train_spec import RunSpec
 
 __all__ = [
     "FILE",
     "PERCENTILES",
     "Range",
+    "Tried",
     "Tuning",
     "best",
-    "check_fresh",
+    "check_tunings",
     "drawn",
     "percentiles",
     "read_tuning",
@@ -83,6 +86,23 @@ class Range:
             low, high = 1.0 - self.low, 1.0 - self.high
             return 1.0 - float(math.exp(math.log(low) + share * math.log(high / low)))
         return self.low + share * (self.high - self.low)
+
+
+class Tried(Protocol):
+    """What a tuning is of, whether it is through (`Tuning`) or only asked for (`pwm_bench.jobs.tune.TuneSpec`)."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def simulator(self) -> str: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def space(self) -> Mapping[str, Range]: ...
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+    @property
+    def env_steps(self) -> int: ...
 
 
 def drawn(space: Mapping[str, Range], count: int, draw: int) -> dict[str, list[float]]:
@@ -173,14 +193,16 @@ def best(tunings: Sequence[Tuning]) -> int:
     A setting that diverged in any of them is not chosen.
 
     Raises:
-        UsageError: the tunings are of different algorithms or settings, or every setting diverged somewhere.
+        UsageError: the tunings are of different algorithms, simulators, budgets or settings, or every setting diverged
+            somewhere.
     """
     first = tunings[0]
+    _check_alike(tunings)
     for other in tunings[1:]:
-        if (other.algorithm, dict(other.values)) != (first.algorithm, dict(first.values)):
+        if dict(other.values) != dict(first.values):
             raise UsageError(
-                f"the tunings on {first.task} and {other.task} tried other settings or algorithms; tune with the same "
-                "space, number of settings and draw"
+                f"the tunings on {first.task} and {other.task} tried other settings; tune with the same space, number "
+                "of settings and draw"
             )
     total = np.zeros(len(first.scores))
     for tuning in tunings:
@@ -200,12 +222,43 @@ def percentiles(tuning: Tuning) -> dict[str, float | None]:
     return {str(p): float(v) if math.isfinite(v) else None for p, v in zip(PERCENTILES, values, strict=True)}
 
 
-def check_fresh(seeds: Sequence[int], used: Sequence[int]) -> None:
-    """Refuses seeds that a setting was selected on: a result on them would be better than the setting is.
+def check_tunings(run: RunSpec, tunings: Sequence[Tried]) -> None:
+    """Refuses tunings that say nothing about a run, or whose setting the run would not go by.
 
     Raises:
-        UsageError: some were.
+        UsageError: they are of another algorithm, simulator or task, or differ among themselves; a seed of the run was
+            used; or the run has a value of its own for what was tuned.
     """
+    first, tasks = tunings[0], [one.task for one in tunings]
+    _check_alike(tunings)
+    for name in ("algorithm", "simulator"):
+        theirs, ours = getattr(first, name), getattr(run, name)
+        if theirs != ours:
+            raise UsageError(f"inputs.tuning: was done for {name} '{theirs}', not for '{ours}'; tune with that one")
+    if run.task not in tasks:
+        raise UsageError(f"inputs.tuning: was done on {', '.join(tasks)}, not on '{run.task}'; tune on that task too")
+    _check_fresh(run.seeds, [seed for one in tunings for seed in one.seeds])
+    for name, value in run.chosen({name for one in tunings for name in one.space}).items():
+        raise UsageError(
+            f"{name}={value}: the run reads a tuning, and goes by the value that was found there; leave this setting "
+            "out, or tune without it"
+        )
+
+
+def _check_alike(tunings: Sequence[Tried]) -> None:
+    first = tunings[0]
+    for other in tunings[1:]:
+        for name in ("algorithm", "simulator", "env_steps"):
+            one, two = getattr(first, name), getattr(other, name)
+            if one != two:
+                raise UsageError(
+                    f"the tunings on {first.task} and {other.task} differ in their {name}: {one} and {two}; read "
+                    "tunings that agree"
+                )
+
+
+def _check_fresh(seeds: Sequence[int], used: Sequence[int]) -> None:
+    """Refuses seeds that a setting was selected on: a result on them would be better than the setting is."""
     both = sorted({*seeds} & {*used})
     if both:
         raise UsageError(
@@ -214,28 +267,25 @@ def check_fresh(seeds: Sequence[int], used: Sequence[int]) -> None:
         )
 
 
-def tuned_setting(spec: Spec) -> dict[str, Any]:
+def tuned_setting(spec: RunSpec) -> dict[str, Any]:
     """What a run of tuned settings goes by, and what finding it has cost; empty for a run that reads no tuning.
 
     Args:
         spec: with the inputs ``tuning`` or ``tuning.0`` ....
 
     Raises:
-        UsageError: an input is missing, has changed, is of another algorithm or was tried on a seed of the spec; or as
-            `best`.
+        UsageError: an input is missing or has changed; or as `check_tunings` and `best`.
     """
     if not spec.inputs:
         return {}
     tunings = [read_tuning(path) for path in spec.open_inputs("tuning")]
-    algorithm = getattr(spec, "algorithm", None)
-    if any(one.algorithm != algorithm for one in tunings):
-        raise UsageError(f"inputs.tuning: was done for '{tunings[0].algorithm}', not for '{algorithm}'")
-    check_fresh(getattr(spec, "seeds", ()), [seed for one in tunings for seed in one.seeds])
+    check_tunings(spec, tunings)
     index = best(tunings)
     return {
         "setting": tunings[0].setting(index),
         "space": configs.to_json(dict(tunings[0].space)),
         "settings_tried": len(tunings[0].scores),
         "tasks": [one.task for one in tunings],
+        "simulator": tunings[0].simulator,
         "env_steps_of_tuning": sum(one.env_steps * len(one.scores) for one in tunings),
     }

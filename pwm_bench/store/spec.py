@@ -167,6 +167,16 @@ class Spec:
         found.sort(key=lambda one: int(one[0] or -1))
         return [self.open_input(other) for _, other in found] if found else [self.open_input(name)]
 
+    def check_reads(self, reads: Mapping[str, Spec]) -> None:
+        """Makes sure that what a run will read from others of its study suits it.
+
+        Args:
+            reads: the specs of the runs that leave the `Pending` inputs, by input.
+
+        Raises:
+            UsageError: something does not.
+        """
+
     def check_place(self, device: str) -> None:
         """Checks where the run is filed and where it computes.
 

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.jobs.train_spec import RunSpec
-from pwm_bench.jobs.tuning import check_fresh
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.graph import STAGES, Study, needs
 
@@ -115,9 +114,6 @@ def _seeded(nodes: Mapping[str, Spec], seeds: tuple[int, ...]) -> dict[str, Spec
     found = dict(nodes)
     for name, spec in nodes.items():
         if "seeds" in spec.study_keys() and spec.seeds_repeat:
-            read = (nodes[node] for node in needs(spec))
-            used = [seed for one in read if not one.seeds_repeat for seed in cast(Any, one).seeds]
-            check_fresh(seeds, used)
             found[name] = cast(Spec, dataclasses.replace(cast(Any, spec), seeds=seeds))
     if all(found[name] is spec for name, spec in nodes.items()):
         raise UsageError("--seeds: no run of the study has seeds; leave it out")

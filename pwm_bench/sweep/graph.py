@@ -33,7 +33,8 @@ class Study:
         columns: fields of the spec that its table has a column for each value of; empty for the table's own choice.
 
     Raises:
-        UsageError: two runs are the same, an input refers to a run that the study lacks, or runs read each other.
+        UsageError: two runs are the same, an input refers to a run that the study lacks or that does not suit who reads
+            it, or runs read each other.
     """
 
     name: str
@@ -62,6 +63,12 @@ class Study:
             raise UsageError(f"study '{self.name}': its runs read each other: {' -> '.join(error.args[1])}") from None
         if any(needs(spec) for spec in nodes.values()):
             nodes = {name: nodes[name] for name in order}
+        for name, spec in nodes.items():
+            reads = {key: nodes[one.node] for key, one in spec.inputs.items() if isinstance(one, Pending)}
+            try:
+                spec.check_reads(reads)
+            except UsageError as error:
+                raise UsageError(f"study '{self.name}', run '{name}': {error}") from None
         ids = [spec.id for spec in nodes.values() if not needs(spec)]
         if len(set(ids)) != len(ids):
             raise UsageError(f"study '{self.name}': two of its runs are the same")

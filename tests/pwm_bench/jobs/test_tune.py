@@ -19,6 +19,7 @@ from pwm_bench.jobs.tuning import Range, Tuning, best, drawn, percentiles, read_
 from pwm_bench.store.inputs import Input, content_digest, find_input, numbered
 from pwm_bench.store.results import Results
 from pwm_bench.store.verify import verify
+from pwm_bench.studies.changes import changed_study
 from pwm_bench.studies.tuning import tuning
 from pwm_bench.sweep.graph import needs
 from tests.pwm_bench.jobs.kills import undisturbed
@@ -39,7 +40,7 @@ RUN = RunSpec.create(
 
 def _tuning(scores: list[float | None], task: str = "a", **changes) -> Tuning:
     fields = {
-        "task": task, "simulator": "warp", "algorithm": "ppo", "space": {"gamma": Range(low=0.0, high=1.0)},
+        "task": task, "simulator": "mujoco_c", "algorithm": "ppo", "space": {"gamma": Range(low=0.0, high=1.0)},
         "values": {"gamma": tuple(range(len(scores)))}, "scores": tuple(scores), "env_steps": 10,
         "seeds": tuple(range(len(scores))),
     }  # fmt: skip
@@ -79,6 +80,9 @@ def test_what_does_best_is_chosen_and_several_tasks_count_alike() -> None:
         best([_tuning([None, None])])
     with pytest.raises(UsageError, match="on a and b tried other settings"):
         best([_tuning([1.0]), _tuning([1.0, 2.0], task="b")])
+    for changes in ({"env_steps": 20}, {"simulator": "mjx"}, {"algorithm": "shac"}):
+        with pytest.raises(UsageError, match=rf"on a and b differ in their {next(iter(changes))}: .* and "):
+            best([_tuning([1.0, 2.0]), _tuning([1.0, 2.0], task="b", **changes)])
     assert percentiles(_tuning([None, 1.0, 2.0, 3.0, 4.0])) == {"5": None, "25": 1.0, "50": 2.0, "75": 3.0, "95": 3.0}
 
 
@@ -104,6 +108,7 @@ def test_a_tuning_trains_a_member_for_each_setting_and_leaves_what_it_found(tmp_
     job.describe(noted)
     noted = noted.details["tuned"]
     assert noted["setting"] == record.details["best"]
+    assert noted["simulator"] == "mujoco_c"
     assert (noted["settings_tried"], noted["env_steps_of_tuning"], noted["tasks"]) == (3, 768, ["cartpole"])
 
 
@@ -132,11 +137,63 @@ def test_a_return_that_was_not_finite_gives_no_score(tmp_path) -> None:
 
 
 def test_seeds_that_a_tuning_has_used_are_refused(tmp_path) -> None:
-    write_tuning(tmp_path / "a.json", _tuning([1.0, 2.0], seeds=(4, 7), values={"gamma": (0.7, 0.8)}))
+    write_tuning(tmp_path / "a.json", _tuning([1.0, 2.0], "cartpole", seeds=(4, 7), values={"gamma": (0.7, 0.8)}))
     file = Input(path=str(tmp_path / "a.json"), digest=content_digest(tmp_path / "a.json"))
     with pytest.raises(UsageError, match=r"seeds=\[7\]: the setting was selected on 7; give seeds .* from 8"):
         tuned_setting(dataclasses.replace(RUN, inputs={"tuning": file}))
     assert tuned_setting(dataclasses.replace(RUN, inputs={"tuning": file}, seeds=(8,)))["setting"] == {"gamma": 0.8}
+
+
+def _reading(folder, tuning_: Tuning, **changes) -> RunSpec:
+    write_tuning(folder / "tuning.json", tuning_)
+    file = Input(path=str(folder / "tuning.json"), digest=content_digest(folder / "tuning.json"))
+    return dataclasses.replace(RUN, inputs={"tuning": file}, **changes)
+
+
+def test_a_tuning_for_another_task_or_simulator_is_refused(tmp_path) -> None:
+    for found, message in (
+        (_tuning([1.0, 2.0], "hopper"), "was done on hopper, not on 'cartpole'"),
+        (_tuning([1.0, 2.0], "cartpole", simulator="mjx"), "was done for simulator 'mjx', not for 'mujoco_c'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            tuned_setting(_reading(tmp_path, found))
+
+
+def test_a_value_for_what_is_tuned_is_refused_instead_of_being_ignored(tmp_path) -> None:
+    found = _tuning([1.0, 2.0], "cartpole", values={"gamma": (0.7, 0.8)})
+    read = _reading(tmp_path, found, seeds=(8,))
+    message = "gamma=0.9: the run reads a tuning, .*; leave this setting out, or tune without it"
+    asked = read.changed(settings={"gamma": 0.9})
+    for spec in (asked, RunSpec.from_dict(asked.to_dict())):  # a worker process has it from JSON
+        with pytest.raises(UsageError, match=message):
+            tuned_setting(spec)
+    for preset in ("cpu", "published"):
+        spec = read.changed(preset=preset, settings={"lam": 0.5})
+        assert tuned_setting(RunSpec.from_dict(spec.to_dict()))["setting"] == {"gamma": 0.8}
+    own = "gamma=0.95: the tuning draws its own values of it; leave this setting out, or take it out of the space"
+    with pytest.raises(UsageError, match=own):
+        SPEC.changed(settings={"gamma": 0.95})
+    assert TuneSpec.from_dict(SPEC.changed(preset="published").to_dict()).space == SPEC.space
+
+
+def test_studies_refuse_what_their_runs_would_refuse_later() -> None:
+    plain, shared, own = (f"cartpole · ppo{rest}" for rest in ("", *ROWS))
+    study = tuning(("cartpole", "hopper"), ("ppo",))
+    with pytest.raises(UsageError, match=r"gamma=0.9: the tuning draws its own values of it"):
+        changed_study(study, settings={"gamma": [0.9]})
+    for name, changes, message in (
+        (own, {"simulator": "mujoco_c"}, f"run '{own}': inputs.tuning: was done for simulator 'warp'"),
+        (own, {"task": "ant"}, "was done on cartpole, not on 'ant'"),
+        (shared, {"algorithm": "shac"}, "was done for algorithm 'ppo', not for 'shac'"),
+    ):
+        nodes = {**study.nodes, name: dataclasses.replace(study.nodes[name], **changes)}
+        with pytest.raises(UsageError, match=message):
+            dataclasses.replace(study, nodes=nodes, specs=())
+    nodes = {**study.nodes, own: study.nodes[own].changed(settings={"gamma": 0.9})}
+    with pytest.raises(UsageError, match=r"gamma=0.9: the run reads a tuning"):
+        dataclasses.replace(study, nodes=nodes, specs=())
+    nodes = {**study.nodes, plain: study.nodes[plain].changed(settings={"gamma": 0.9})}
+    assert dataclasses.replace(study, nodes=nodes, specs=()).nodes[plain].config["gamma"] == 0.9
 
 
 def test_files_that_hold_no_tuning_are_refused(tmp_path) -> None:
@@ -167,13 +224,14 @@ def test_impossible_tunings_are_refused() -> None:
 
 
 def test_a_run_may_read_the_tunings_of_several_tasks(tmp_path) -> None:
-    for task, scores in (("a", [0.0, 9.0, 10.0]), ("b", [1000.0, 900.0, 0.0])):
+    for task, scores in (("cartpole", [0.0, 9.0, 10.0]), ("b", [1000.0, 900.0, 0.0])):
         write_tuning(tmp_path / f"{task}.json", _tuning(scores, task, values={"gamma": (0.7, 0.8, 0.9)}))
-    files = [Input(path=str(p), digest=content_digest(p)) for p in (tmp_path / "a.json", tmp_path / "b.json")]
+    files = [Input(path=str(p), digest=content_digest(p)) for p in (tmp_path / "cartpole.json", tmp_path / "b.json")]
     found = tuned_setting(dataclasses.replace(RUN, inputs=numbered("tuning", files)))
     assert found["setting"] == {"gamma": 0.8}
-    assert (found["tasks"], found["env_steps_of_tuning"]) == (["a", "b"], 60)
-    with pytest.raises(UsageError, match="was done for 'ppo', not for 'shac'"):
+    assert (found["tasks"], found["env_steps_of_tuning"]) == (["cartpole", "b"], 60)
+    assert found["simulator"] == "mujoco_c"
+    with pytest.raises(UsageError, match="was done for algorithm 'ppo', not for 'shac'"):
         tuned_setting(RunSpec.create(
             task="cartpole", simulator="warp", algorithm="shac", inputs={"tuning": files[0]}, env_steps=1
         ))  # fmt: skip
