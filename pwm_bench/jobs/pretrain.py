@@ -12,6 +12,7 @@ from torch import Tensor
 from pwm_bench import configs
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.learning.ahead import DrawnAhead
 from pwm_bench.learning.checks import check_at_least, check_positive
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.runs.job import Budget, EvaluationResult, Job, file_artifact
@@ -19,7 +20,6 @@ from pwm_bench.store.inputs import Input, Pending, numbered
 from pwm_bench.store.schema import Artifact, Counts, RunRecord
 from pwm_bench.store.spec import Spec
 from pwm_bench.world_model.dataset import Dataset
-from pwm_bench.world_model.dataset.ahead import DrawnAhead
 from pwm_bench.world_model.multitask.config import SIZES, ModelConfig
 from pwm_bench.world_model.multitask.files import load_model, save_model
 from pwm_bench.world_model.multitask.networks import MultitaskModel

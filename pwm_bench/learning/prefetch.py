@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pwm_bench.learning.ahead import DrawnAhead
 from pwm_bench.learning.random import MemberStream
 
 __all__ = ["Prefetch"]
@@ -20,7 +21,7 @@ class Prefetch:
     """Draws for several updates together and hands the batches out one by one, in `batch`.
 
     Args:
-        draw: called with the stream and B; returns tensors of shape ``(P, B, ...)``.
+        draw: called with the stream and B, in a thread where a GPU learns; returns tensors of shape ``(P, B, ...)``.
         stream: random numbers of each member; advanced by ``draw`` alone.
         batch: rows of a member in a batch.
         device: where batches go.
@@ -38,8 +39,8 @@ class Prefetch:
         dtype: torch.dtype = torch.float32,
         ahead: int = 16,
     ) -> None:
-        self._draw, self._stream, self._rows, self._ahead = draw, stream, batch, ahead
-        self._device, self._dtype = device, dtype
+        self._rows, self._device, self._dtype = batch, device, dtype
+        self._draws = DrawnAhead(lambda stream: draw(stream, ahead * batch), stream, device)
         self._ready: list[tuple[Tensor, ...]] = []
         self.batch: tuple[Tensor, ...] = ()
         """The batch in use, each tensor of shape ``(P, batch, ...)``; empty before the first."""
@@ -47,8 +48,7 @@ class Prefetch:
     def advance(self) -> None:
         """Puts the next batch in the place of the one in use."""
         if not self._ready:
-            drawn = self._draw(self._stream, self._ahead * self._rows)
-            columns = (x.to(self._device, self._dtype, non_blocking=True).split(self._rows, dim=1) for x in drawn)
+            columns = (x.to(self._dtype).split(self._rows, dim=1) for x in next(self._draws))
             self._ready = list(zip(*columns, strict=True))
         following = self._ready.pop(0)
         if not self.batch:
@@ -59,9 +59,9 @@ class Prefetch:
     def state_dict(self) -> dict[str, Any]:
         """The stream, and the batches not handed out yet."""
         ready = [[x.clone() for x in column] for column in zip(*self._ready, strict=True)]
-        return {"stream": self._stream.state_dict(), "ready": ready}
+        return {"stream": self._draws.state_dict(), "ready": ready}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` saved."""
-        self._stream.load_state_dict(state["stream"])
+        self._draws.load_state_dict(state["stream"])
         self._ready = list(zip(*([x.to(self._device) for x in column] for column in state["ready"]), strict=True))

@@ -12,10 +12,10 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs import pretrain
 from pwm_bench.jobs.kinds import carry_out, spec_from
 from pwm_bench.jobs.pretrain import PretrainSpec
+from pwm_bench.learning.ahead import DrawnAhead
 from pwm_bench.store.inputs import Input, Pending, find_input
 from pwm_bench.store.results import Results
 from pwm_bench.store.verify import verify
-from pwm_bench.world_model.dataset.ahead import DrawnAhead
 from pwm_bench.world_model.multitask.files import load_model
 from tests.pwm_bench.jobs.kills import killed, outcome, stopped, undisturbed
 from tests.pwm_bench.world_model.multitask.datasets import write_linear_data

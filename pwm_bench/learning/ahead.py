@@ -1,4 +1,4 @@
-"""Batches gathered from the disk while the one before is learnt from."""
+"""Batches gathered from the disk, into memory that a GPU reads by itself, while the ones before are learnt from."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ __all__ = ["DrawnAhead"]
 
 
 class DrawnAhead:
-    """Hands out batches one by one; on a GPU, a thread gathers the next one meanwhile.
+    """Hands out batches one by one; where a GPU learns, a thread gathers the next one meanwhile, into pinned memory.
+
+    On a CPU a thread would take from the learner's.
 
     Args:
         draw: gathers a batch on the CPU; called with the stream.
         stream: random numbers; advanced by ``draw`` alone.
         device: where batches go.
-        threaded: whether to gather ahead; by default on a GPU. The batches are the same.
+        threaded: whether to gather ahead; by default on all devices but a CPU. The batches are the same.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class DrawnAhead:
         threaded: bool | None = None,
     ) -> None:
         self._draw, self._stream, self._device = draw, stream, device
-        ahead = device.type == "cuda" if threaded is None else threaded
+        ahead = device.type != "cpu" if threaded is None else threaded
         self._pool = ThreadPoolExecutor(1) if ahead else None
         self._pending: Future[tuple[Tensor, ...]] | None = None
         self._next = stream.state_dict()  # where the batch begins that is handed out next
@@ -41,14 +43,18 @@ class DrawnAhead:
     def __next__(self) -> tuple[Tensor, ...]:
         """The next batch."""
         if self._pool is None:
-            ready = self._draw(self._stream)
+            ready = self._gather()
         else:
-            pending = self._pending or self._pool.submit(self._draw, self._stream)
+            pending = self._pending or self._pool.submit(self._gather)
             ready = pending.result()
         self._next = self._stream.state_dict()
         if self._pool is not None:
-            self._pending = self._pool.submit(self._draw, self._stream)
+            self._pending = self._pool.submit(self._gather)
         return tuple(x.to(self._device, non_blocking=True) for x in ready)
+
+    def _gather(self) -> tuple[Tensor, ...]:
+        drawn = self._draw(self._stream)
+        return tuple(x.pin_memory() for x in drawn) if self._device.type == "cuda" else drawn
 
     def state_dict(self) -> dict[str, Any]:
         """Where the batch begins that is handed out next."""
