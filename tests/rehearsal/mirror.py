@@ -27,7 +27,12 @@ __all__ = ["DEVICE", "MirrorError", "RecordedGraph", "Rehearsal", "on_device", "
 _NAME = "mirror"
 _ROOT = Path(__file__).parents[2]
 _OURS = ("pwm_bench", "envs", "baselines", "tests")
-_WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero")
+# What reads a number of the device to go on: sizes of results, whether a factorisation or a distribution is sound.
+_WAITS = frozenset(
+    """_linalg_check_errors _linalg_eigh _local_scalar_dense _unique _unique2 allclose bincount equal histc is_nonzero
+    linalg_eig linalg_eigvals linalg_lstsq masked_select multinomial nonzero unique_consecutive unique_dim
+    unique_dim_consecutive""".split()  # noqa: SIM905
+)
 _INDEXES = ("index", "index_put", "index_put_", "_index_put_impl_")
 _CROSSES = ("_to_copy", "copy_")
 # What launches nothing: views, questions about a tensor, memory that is only taken.
@@ -187,7 +192,8 @@ class RecordedGraph:
     """What `pwm_bench.learning.graphed` needs of a CUDA graph: operations in order, carried out on the same memory.
 
     As with a CUDA graph, nothing has happened after the capture: what was written is as it was before, and what was
-    made in it holds nothing (NaN, -1) until the first replay. A copy between host and device is refused in it.
+    made in it holds nothing (NaN, -1) until the first replay. A copy between host and device is refused in it, and a
+    number that the host gives to an operation stays what it was then.
     """
 
     def __init__(self) -> None:
@@ -289,7 +295,9 @@ def _our_file(name: str) -> str:
 
 def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     flat: list[torch.Tensor] = []
-    real_args, real_kwargs = _unwrapped(args, flat), {name: _unwrapped(x, flat) for name, x in kwargs.items()}
+    baked = _seen.tape is not None
+    real_args = _unwrapped(args, flat, baked=baked)
+    real_kwargs = {name: _unwrapped(x, flat, baked=baked) for name, x in kwargs.items()}
     mirrors = [x for x in flat if type(x) is MirrorTensor]
     host = [x for x in flat if type(x) is not MirrorTensor]
     name = _name(func)
@@ -298,16 +306,14 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if mirrors and not crossing_allowed(name, host, crosses):
         raise MirrorError(f"{name}: tensors on the device and on the CPU at {_place()}")
     if _seen.watched or _seen.tape is not None:
-        _watch(name, args, mirrors, host, crosses, made_here)
+        _watch(name, args, kwargs, mirrors, host)
     if made_here:
         real_kwargs["device"] = torch.device("cpu")
     if "pin_memory" in real_kwargs:
         real_kwargs["pin_memory"] = False
     recorded = _seen.tape is not None and (mirrors or made_here)
     out = (_seen.tape.carry_out if recorded else _call)(func, real_args, real_kwargs)
-    leaves = kwargs.get("device") is not None and not made_here
-    inside = isinstance(args[0], MirrorTensor) if name == "copy_" else made_here or (bool(mirrors) and not leaves)
-    if not inside:
+    if not _on_device(name, args, kwargs, mirrors):
         return out
     _seen.operations += 1
     if _seen.watched:
@@ -315,12 +321,15 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return _wrapped(out, {id(x.held): x for x in mirrors})
 
 
-def _unwrapped(value: Any, found: list[torch.Tensor]) -> Any:
-    """The value with the tensors that the device holds; notes those that were given."""
+def _unwrapped(value: Any, found: list[torch.Tensor], *, baked: bool = False) -> Any:
+    """The value with the tensors that the device holds, and copies of the host's numbers where they are baked in; notes
+    those that were given."""
     if isinstance(value, torch.Tensor):
         found.append(value)
-        return value.held if type(value) is MirrorTensor else value
-    return type(value)(_unwrapped(x, found) for x in value) if type(value) in (tuple, list) else value
+        if type(value) is MirrorTensor:
+            return value.held
+        return value.clone() if baked and not value.dim() else value
+    return type(value)(_unwrapped(x, found, baked=baked) for x in value) if type(value) in (tuple, list) else value
 
 
 def _wrapped(value: Any, given: dict[int, torch.Tensor]) -> Any:
@@ -340,11 +349,22 @@ def crossing_allowed(name: str, host: list[torch.Tensor], crosses: bool) -> bool
     return crosses or name in _INDEXES or all(x.dim() == 0 for x in host)
 
 
-def _watch(name: str, args: Any, mirrors: list[Any], host: list[Any], crosses: bool, made_here: bool) -> None:
-    masked = name in _INDEXES and any(i is not None and i.dtype == torch.bool for i in args[1])
-    if name in _WAITS or masked or (crosses and mirrors and not made_here and name == "_to_copy" and not _stays(args)):
+def _on_device(name: str, args: Any, kwargs: Any, mirrors: list[Any]) -> bool:
+    """Whether the result is on the device."""
+    if name == "copy_":
+        return isinstance(args[0], MirrorTensor)
+    device = kwargs.get("device")
+    return bool(mirrors) if device is None else _is_ours(device)
+
+
+def _watch(name: str, args: Any, kwargs: Any, mirrors: list[Any], host: list[Any]) -> None:
+    arrives = _on_device(name, args, kwargs, mirrors)
+    indices = [i for i in args[1] if i is not None] if name in _INDEXES else []
+    masked = any(i.dtype == torch.bool for i in indices)
+    sized = name == "repeat_interleave" and kwargs.get("output_size") is None
+    if name in _WAITS or masked or sized or (name in _CROSSES and mirrors and not arrives):
         raise MirrorError(f"{name}: the host waits for the device at {_place()}")
-    if crosses and host and (mirrors or made_here):
+    if (name in _CROSSES and host and arrives) or any(type(i) is not MirrorTensor for i in indices):
         _crossing(name)
 
 
@@ -356,11 +376,6 @@ def _crossing(name: str) -> None:
 
 def _call(func: Any, args: Any, kwargs: Any) -> Any:
     return func(*args, **kwargs)
-
-
-def _stays(args: Any) -> bool:
-    """Whether a conversion is of the type alone."""
-    return isinstance(args[0], MirrorTensor)
 
 
 def _count(name: str, args: Any, flat: list[torch.Tensor], out: Any) -> None:

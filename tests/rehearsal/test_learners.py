@@ -143,6 +143,58 @@ def test_a_decision_of_the_host_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
         planted(monkeypatch, lambda returns: returns if (returns > 0).any() else -returns)
 
 
+WAITING: dict[str, Callable[[torch.Tensor], Any]] = {
+    "cpu": lambda x: x.cpu(),
+    "to": lambda x: x.to("cpu", torch.float64),
+    "copy_": lambda x: torch.zeros(x.shape).copy_(x),
+    "repeat_interleave": lambda x: x.repeat_interleave(torch.ones(len(x), dtype=torch.int64, device=DEVICE), dim=0),
+    "unique": torch.unique,
+    "bincount": lambda x: torch.bincount((x > 0).flatten().long()),
+    "allclose": lambda x: torch.allclose(x, x),
+    "eigh": lambda x: torch.linalg.eigh(torch.eye(2, device=DEVICE)),
+    "cholesky": lambda x: torch.linalg.cholesky(torch.eye(2, device=DEVICE)),
+    "multinomial": lambda x: torch.multinomial(torch.ones_like(x), 1),
+}
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_what_waits_is_found(name: str) -> None:
+    """Watched and captured; elsewhere it may."""
+    with rehearsal() as seen:
+        x = torch.ones(3, 4, device=DEVICE)
+        WAITING[name](x)
+        for context in (seen.watching(), RecordedGraph().capture()):
+            with context, pytest.raises(MirrorError, match="the host waits for the device"):
+                WAITING[name](x)
+
+
+def test_a_way_over_the_cpu_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MirrorError, match=r"_to_copy: the host waits for the device at .*baselines/shac/"):
+        planted(monkeypatch, lambda returns: returns.cpu().to(DEVICE))
+
+
+def test_indices_of_the_host_are_copies() -> None:
+    with rehearsal() as seen:
+        x, index = torch.ones(3, 4, device=DEVICE), torch.tensor([0, 2])
+        with seen.watching():
+            x[index]
+            x[index] = 0.0
+        assert seen.copies == {"index": 1, "index_put_": 1}
+        with RecordedGraph().capture(), pytest.raises(MirrorError, match="index: a copy between host and device"):
+            x[index]
+
+
+def test_a_number_of_the_host_stays_in_a_graph() -> None:
+    """A launch takes its value; what the host makes of it later is not seen."""
+    with rehearsal():
+        x, rate, graph = torch.zeros(3, device=DEVICE), torch.tensor(1.0), RecordedGraph()
+        with graph.capture():
+            x.add_(rate)
+        rate.fill_(10.0)
+        graph.replay()
+        assert to_cpu(x).tolist() == [1.0] * 3
+
+
 def test_a_tensor_of_the_cpu_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MirrorError, match=r"tensors on the device and on the CPU at .*baselines/shac/"):
         planted(monkeypatch, lambda returns: returns + torch.ones(returns.shape))
