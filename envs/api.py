@@ -223,10 +223,10 @@ class DifferentiableEnv:
         wanted = (self.num_envs, self.action_dim)
         if not isinstance(action, Tensor):
             raise UsageError(f"action is a {type(action).__name__}: give a torch tensor, or use a gymnasium adapter")
-        if action.shape != wanted or action.dtype != self.dtype or action.device.type != self.device.type:
+        if (action.shape, action.dtype, action.device) != (wanted, self.dtype, self.obs.device):
             raise UsageError(
                 f"action is {tuple(action.shape)} {action.dtype} on {action.device}: this environment takes {wanted} "
-                f"{self.dtype} on {self.device}"
+                f"{self.dtype} on {self.obs.device}"
             )
 
     @property

@@ -72,7 +72,8 @@ def _fold(key: Tensor, data: Tensor) -> Tensor:
 def _uniform(key: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
     """Uniform numbers, ``(*key.shape, dim)``, from contiguous keys."""
     drawn = torch.empty(*key.shape, dim, dtype=dtype, device=key.device)
-    _launch(_kernels(dtype).uniform, (key.numel(), dim), [key.view(-1), drawn.view(-1, dim)], key.device)
+    if dim:
+        _launch(_kernels(dtype).uniform, (key.numel(), dim), [key.view(-1), drawn.view(-1, dim)], key.device)
     return drawn
 
 

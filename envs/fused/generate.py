@@ -210,7 +210,7 @@ auto mix = [](wp::uint64 x) {{
 auto fresh = [&]() {{
     const wp::uint64 number = (wp::uint64)(episode[0] + 1) * {PER_FOLD[0]}ull + {PER_FOLD[1]}ull;
     const wp::uint64 own = mix((wp::uint64)key[0] ^ number);
-    real z[{sizes.noise}], x[NQ + NV];
+    real z[{max(sizes.noise, 1)}], x[NQ + NV];  // no array is empty
     for (int k = 0; k < {sizes.noise}; ++k) {{
         const wp::uint64 bits = mix(own + (wp::uint64)(k + 1) * {GOLDEN}ull) >> 40;
         z[k] = (real)2 * ((real)bits * (real)5.9604644775390625e-08) - (real)1;

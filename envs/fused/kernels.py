@@ -6,6 +6,7 @@ torch does between a call and its kernel. Warp keeps what is compiled in its cac
 
 import functools
 import hashlib
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ class Kernels:
     """
 
     def __init__(self, sources: Sources, dtype: torch.dtype, largest: float) -> None:
-        self._handle = _build(sources, dtype, largest)
+        with _building:
+            self._handle = _build(sources, dtype, largest)
 
     def load(self, device: torch.device) -> None:
         """Loads the kernels, compiling them if the cache has none."""
@@ -68,6 +70,7 @@ class Kernels:
 
 
 _built: list[dict[str, Any]] = []
+_building = threading.Lock()
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -51,7 +52,8 @@ class SimulatorWarp:
     control is their activation); contacts and joint limits are springs and dampers with constants of this simulator, so
     the model's solref, solimp, friction and condim are not used. Gradients come from `pwm_bench.envs.warp.adjoint`. On
     a CPU the worlds are split over threads; on a GPU each world is a thread, memory is laid out world-fastest, nothing
-    synchronises with the host and both passes can be captured in a CUDA graph.
+    synchronises with the host and both passes can be captured in a CUDA graph. Threads may share a simulator (on a GPU
+    one that computes on one stream): their passes take turns, as they share its working memory.
 
     Args:
         model: compiled MuJoCo model; copied.
@@ -153,6 +155,7 @@ class SimulatorWarp:
         )
         self._kernels: GeneralKernels | SpecialisedKernels = self._make_kernels(coalesced=self._coalesced)
         self._workspace: tuple[Tensor, Tensor] | None = None
+        self._turn = threading.RLock()
         self._clamp = ControlClamp(self.model, self.device, dtype)
 
     def step(self, state: State, ctrl: Tensor) -> State:
@@ -166,11 +169,7 @@ class SimulatorWarp:
             ("qvel", state.qvel, self.tree.nv),
             ("ctrl", ctrl, self.tree.nu),
         ):
-            if (
-                tensor.shape != (self.num_worlds, width)
-                or tensor.dtype != self.dtype
-                or tensor.device.type != self.device.type
-            ):
+            if (tensor.shape, tensor.dtype, tensor.device) != ((self.num_worlds, width), self.dtype, self.device):
                 raise UsageError(
                     f"{name} is {tuple(tensor.shape)} {tensor.dtype} on {tensor.device}: "
                     f"this simulator takes ({self.num_worlds}, {width}) {self.dtype} on {self.device}"
@@ -231,7 +230,8 @@ class SimulatorWarp:
                 self._kernels.forward_kernel, *self._kernels.forward_inputs(n, lo, hi, (q, v, u), trajectory, out)
             )
 
-        self._for_shares(share)
+        with self._turn:
+            self._for_shares(share)
         return out
 
     def _run_adjoint(
@@ -245,7 +245,8 @@ class SimulatorWarp:
                 self._kernels.adjoint_kernel, *self._kernels.adjoint_inputs(n, lo, hi, (q, u), trajectory, gradients)
             )
 
-        self._for_shares(share)
+        with self._turn:
+            self._for_shares(share)
         return out
 
     def _launch(self, kernel: Any, threads: int, inputs: list[Any]) -> None:
@@ -303,12 +304,13 @@ class _ControlStep(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, adj_q1: Tensor, adj_v1: Tensor) -> tuple[None, Tensor, Tensor, Tensor]:
         simulator = ctx.simulator
-        if simulator.recompute:
-            q, u, v = ctx.saved_tensors
+        adjoints = adj_q1.contiguous(), adj_v1.contiguous()
+        if not simulator.recompute:
+            q, u, *trajectory = ctx.saved_tensors
+            return None, *simulator._run_adjoint(q, u, trajectory, *adjoints)
+        q, u, v = ctx.saved_tensors
+        with simulator._turn:
             if simulator._workspace is None:
                 simulator._workspace = simulator._new_trajectory()
-            trajectory = simulator._workspace
-            simulator._run_forward(q, v, u, trajectory)
-        else:
-            q, u, *trajectory = ctx.saved_tensors
-        return None, *simulator._run_adjoint(q, u, trajectory, adj_q1.contiguous(), adj_v1.contiguous())
+            simulator._run_forward(q, v, u, simulator._workspace)
+            return None, *simulator._run_adjoint(q, u, simulator._workspace, *adjoints)

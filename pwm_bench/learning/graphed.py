@@ -77,7 +77,9 @@ class CudaGraph:
         # `torch.cuda.graph` leaves its own stream in place when the capture fails.
         with (
             torch.cuda.stream(present),
-            torch.cuda.graph(self._graph, pool=self._pool, capture_error_mode="thread_local"),
+            torch.cuda.graph(
+                self._graph, pool=self._pool, stream=self._side, capture_error_mode="thread_local"
+            ),  # by default torch captures on a stream of the device that was the first to be captured on
         ):
             yield
 

@@ -9,8 +9,10 @@ import torch
 
 from pwm_bench import envs
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.envs.simulator import guard_gradient
+from pwm_bench.envs.fused.generate import generate
+from pwm_bench.envs.simulator import State, guard_gradient
 from pwm_bench.testing.toy import PointMass, SimulatorToy, toy_env
+from tests.rehearsal import mirror
 
 
 @pytest.fixture(autouse=True, params=[False, True], ids=["functions", "kernels"])
@@ -201,3 +203,28 @@ def test_a_misspelt_simulator_option_is_refused_with_the_nearest_name() -> None:
 def test_actions_that_do_not_fit_are_refused_by_name(action: object, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         toy_env(4).step(action)
+
+
+def test_an_action_on_another_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with mirror.rehearsal():
+        env = toy_env(4, device=mirror.DEVICE)
+        monkeypatch.setattr(mirror, "DEVICE", torch.device("mirror", 1))
+        action = mirror.MirrorTensor(torch.zeros(4, 2))
+        with pytest.raises(UsageError, match=r"on mirror:1: this environment takes .* on mirror:0"):
+            env.step(action)
+
+
+class Still(PointMass):
+    """Always begins at the same place."""
+
+    noise_dim = 0
+
+    def reset_state(self, noise: torch.Tensor) -> State:
+        return State(noise.new_ones(len(noise), 2), noise.new_zeros(len(noise), 2))
+
+
+def test_resets_without_noise_on_a_gpu() -> None:
+    expected = toy_env(4, task=Still()).reset()
+    with mirror.rehearsal():
+        assert torch.equal(mirror.to_cpu(toy_env(4, task=Still(), device=mirror.DEVICE).reset()), expected)
+    assert "z[0]," not in generate(Still()).after  # CUDA's compiler has no empty arrays

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import warp
 from pwm_bench import envs
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.fused import kernels
 from pwm_bench.envs.fused.generate import generate
 from pwm_bench.envs.fused.kernels import Kernels
 from pwm_bench.envs.fused.step import why_not
@@ -116,6 +119,22 @@ def test_the_same_on_a_gpu_in_four_launches():
         torch.testing.assert_close(ours, exact, rtol=1e-12, atol=1e-12)
     assert kernels == 4
     assert counts == {False: 99, True: 27}  # 22 of them in the stand-in for the simulator and in the sums
+
+
+def test_threads_that_build_kernels_get_their_own(monkeypatch):
+    class Slow(list):
+        def append(self, kernels):
+            super().append(kernels)
+            time.sleep(0.02)
+
+    built = Slow()
+    monkeypatch.setattr(kernels, "_built", built)
+    tasks = [PointMass(), Aim()]
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda task: Kernels(generate(task), torch.float32, 12345.0), tasks))
+    texts = [built[one._handle]["after"].key for one in made]
+    assert len(set(texts)) == len(built) == 2
+    kernels._build.cache_clear()  # its handles are those of the list that goes now
 
 
 @pytest.mark.slow

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import warp as wp
@@ -112,6 +115,36 @@ def test_recomputation_stores_no_trajectory() -> None:
             make(recompute=recompute).step(state, ctrl.clone().requires_grad_())
         held.append(sum(sizes))
     assert held[1] < held[0] / 15
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_threads_take_turns(recompute: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share the simulator's working memory, and get the numbers of their own."""
+    simulator = make(threads=1, specialised=False, recompute=recompute)
+    state, ctrl = start()
+    given = [(State(state.qpos, scale * state.qvel), scale * ctrl) for scale in (1.0, 0.5)]
+    expected = [gradients(simulator, *one) for one in given]
+    launch, inside = simulator._launch, []
+
+    def watched(*arguments: object) -> None:
+        inside.append(1)
+        assert len(inside) == 1
+        time.sleep(0.02)
+        launch(*arguments)
+        inside.pop()
+
+    monkeypatch.setattr(simulator, "_launch", watched)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda one: gradients(simulator, *one), given))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+
+
+def test_a_state_on_another_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulator = make()
+    monkeypatch.setattr(simulator, "device", torch.device("cpu", 1))
+    with pytest.raises(UsageError, match=r"on cpu: this simulator takes .* on cpu:1"):
+        simulator.step(*start())
 
 
 def test_the_blocks_of_a_gpu() -> None:

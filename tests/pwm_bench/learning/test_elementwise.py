@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -32,6 +34,20 @@ def test_gradients_equal_torch(dtype: torch.dtype, tolerance: float) -> None:
     ):
         got, want = (torch.autograd.grad(y @ weight, x)[0] for y in (fast, reference))
         torch.testing.assert_close(got, want, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
+def test_mish_has_a_small_relative_error(dtype: torch.dtype, tolerance: float) -> None:
+    """For negative numbers too, where 1 - 2 / (1 + (1 + e^x)^2) cancels; and for infinite ones."""
+    x = torch.cat((torch.linspace(-80.0, -2.0, 157), torch.linspace(0.1, 90.0, 157))).to(dtype).requires_grad_()
+    e = [math.exp(value) for value in x.tolist()]
+    gates = [(a + a * a / 2) / (1 + a + a * a / 2) for a in e]
+    exact = [value * gate for value, gate in zip(x.tolist(), gates, strict=True)]
+    slopes = [g + v * (a + a * a) / (1 + a + a * a / 2) ** 2 for v, g, a in zip(x.tolist(), gates, e, strict=True)]
+    y = mish(x)
+    for found, wanted in ((y, exact), (torch.autograd.grad(y.sum(), x)[0], slopes)):
+        torch.testing.assert_close(found.double(), torch.tensor(wanted, dtype=torch.float64), rtol=tolerance, atol=0.0)
+    assert mish(torch.tensor(torch.inf, dtype=dtype)) == torch.inf
 
 
 def test_derivatives_match_finite_differences() -> None:

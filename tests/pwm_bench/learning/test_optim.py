@@ -159,6 +159,21 @@ def test_a_step_takes_three_launches_on_a_gpu():
             assert seen.launches.total() == expected
 
 
+@DEVICES
+def test_a_gradient_whose_squares_are_too_large_is_clipped(device):
+    """Alike on both: the norm is finite, and the step is the one along the same direction."""
+    params, usual = parameters(device), parameters(device)
+    for owner, scale in ((params, 1e30), (usual, 1.0)):
+        fill_gradients(owner, 0, scale)
+        optimiser = PopulationAdam(owner, LR, members=P)
+        norm = to_cpu(optimiser.clip_grad_norm(1.0))
+        exact = [torch.cat([rows(q.grad, p).double() for q in owner]).norm() for p in range(P)]
+        torch.testing.assert_close(norm.double(), torch.stack(exact), rtol=1e-6, atol=0.0)
+        optimiser.step()
+    for q, r in zip(params, usual, strict=True):
+        torch.testing.assert_close(*(to_cpu(x.detach()) for x in (q, r)), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_the_kernels_compile_for_a_gpu(tmp_path):
     for kernel in _kernels(torch.float32)[:3]:
