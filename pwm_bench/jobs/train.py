@@ -16,7 +16,7 @@ from pwm_bench.jobs.fingerprint import task_hash
 from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.jobs.policies import POLICY, PolicyFile, save_policy
 from pwm_bench.jobs.train_spec import RunSpec
-from pwm_bench.jobs.tuning import tuned_setting
+from pwm_bench.jobs.tuning import tuned_setting, variant_of
 from pwm_bench.learning.choices import differentiates_simulator
 from pwm_bench.learning.graphed import graphs_of
 from pwm_bench.learning.learner import OnlineLearner, acting
@@ -85,6 +85,7 @@ class TrainJob(LearnerJob):
         record.gradient_source = self.gradient_source
         if self._tuned:
             record.details["tuned"] = self._tuned
+            record.variant = variant_of(self._tuned)
         record.schedule = Schedule(unit="env_steps", length=self.budget.total) if self._scheduled else None
 
     def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:

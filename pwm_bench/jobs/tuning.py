@@ -27,6 +27,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import check_choice, check_finite
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.plain import read_plain
+from pwm_bench.store.schema import Variant
 
 if TYPE_CHECKING:
     from pwm_bench.jobs.train_spec import RunSpec
@@ -43,6 +44,7 @@ __all__ = [
     "percentiles",
     "read_tuning",
     "tuned_setting",
+    "variant_of",
     "write_tuning",
 ]
 
@@ -289,3 +291,18 @@ def tuned_setting(spec: RunSpec) -> dict[str, Any]:
         "simulator": tunings[0].simulator,
         "env_steps_of_tuning": sum(one.env_steps * len(one.scores) for one in tunings),
     }
+
+
+def variant_of(tuned: Mapping[str, Any]) -> Variant:
+    """What tables call a run of tuned settings, and what they say of the search.
+
+    Args:
+        tuned: of `tuned_setting`.
+    """
+    tasks = tuned["tasks"]
+    note = (
+        f"the best of {tuned['settings_tried']} settings, found in {tuned['env_steps_of_tuning']:,} environment steps"
+    )
+    if len(tasks) == 1:
+        return Variant(name="tuned for the task", note=note)
+    return Variant(name="one setting for all tasks", note=f"{note} on {', '.join(tasks)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ __all__ = ["Loaded", "LoadedRun", "load_study", "members_frame"]
 
 Array = NDArray[np.float64]
 _NOT_OF_VARIANT = ("seeds", *NOT_HASHED)
+_INPUT = "inputs."
 _DIGITS = 8  # of an input's digest: they stand over columns
 
 
@@ -247,9 +249,11 @@ def _last_finite(values: Array) -> Array:
 
 
 def _variant_labels(runs: list[LoadedRun]) -> list[str]:
-    """What tells runs of the same task, simulator and algorithm apart, e.g. ``"gamma=0.95"``; mostly nothing."""
+    """What tells runs of the same task, simulator and algorithm apart, e.g. ``"gamma=0.95"``; mostly nothing. A run
+    that has a name for what it reads has that name always."""
     keys = _without_seeds([run.record.spec for run in runs])
     variants = {key: run.variant for key, run in dict(zip(keys, runs, strict=True)).items()}  # few, of many runs
+    called = {key: run.record.variant.name for key, run in zip(keys, runs, strict=True) if run.record.variant}
     groups: dict[tuple[str, str, str], list[str]] = {}
     for key, variant in variants.items():
         groups.setdefault((variant["task"], variant["simulator"], variant["algorithm"]), []).append(key)
@@ -258,10 +262,19 @@ def _variant_labels(runs: list[LoadedRun]) -> list[str]:
         others = [variants[key] for key in members]
         names = sorted({name for other in others for name in other})
         differing = [n for n in names if len({json.dumps(other.get(n)) for other in others}) > 1]
-        for key in members:
-            found = [f"{n.removeprefix('config.')}={_short(variants[key].get(n))}" for n in differing]
-            labels[key] = ", ".join(found)
+        brief = [n for n in differing if not n.startswith(_INPUT)]
+        found = {key: _label(variants[key], brief if key in called else differing, called.get(key)) for key in members}
+        times = Counter(found.values())  # the same name may stand for inputs of different content
+        for key, label in found.items():
+            labels[key] = label if times[label] == 1 else _label(variants[key], differing, called.get(key))
     return [labels[key] for key in keys]
+
+
+def _label(variant: Mapping[str, Any], names: Iterable[str], called: str | None) -> str:
+    """What a run is called, and the values of these names, but for inputs that it does not have."""
+    said = [name for name in names if name in variant or not name.startswith(_INPUT)]
+    values = [f"{name.removeprefix('config.')}={_short(variant.get(name))}" for name in said]
+    return ", ".join([called, *values] if called else values)
 
 
 def _short(value: Any) -> Any:

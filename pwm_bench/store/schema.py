@@ -170,6 +170,15 @@ class Artifact(_Model):
     """SHA-256 of its content, 64 hexadecimal digits."""
 
 
+class Variant(_Model):
+    """What a reader calls a run among others of its algorithm, where it reads something that deserves a name."""
+
+    name: str
+    """Takes the place of the inputs' digests in tables and figures, without a comma, e.g. ``"tuned for the task"``."""
+    note: str = ""
+    """What a reader must know of it; a table says it of its rows, e.g. ``"the best of 16 settings, ..."``."""
+
+
 class RunRecord(_Model):
     """``run.json``."""
 
@@ -195,6 +204,8 @@ class RunRecord(_Model):
     """Null where the policy's gradient does not come from the simulator."""
     schedule: Schedule | None = None
     """Null where no learning rate depends on the budget."""
+    variant: Variant | None = None
+    """Null where the settings say all."""
     members: list[Member] = Field(default_factory=list)
     """Empty where a kind of work has no population, e.g. for a comparison of gradients."""
     details: dict[str, Any] = Field(default_factory=dict)

@@ -12,7 +12,8 @@ from pwm_bench.analysis.tables.scores import Row
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.text import MISSING, count, duration, number
 
-__all__ = ["COLUMNS", "GRIDS", "Align", "Column", "Layout", "algorithm_name", "interval", "plain_status"]
+__all__ = ["COLUMNS", "GRIDS", "Align", "Column", "Layout", "algorithm_name", "interval", "plain_status",
+           "variant_details"]  # fmt: skip
 
 Align = Literal["left", "right"]
 
@@ -37,6 +38,11 @@ class Column:
 def algorithm_name(row: Row | Overall) -> str:
     """The algorithm with what sets it apart."""
     return f"{row.algorithm} ({row.variant})" if row.variant else row.algorithm
+
+
+def variant_details(row: Row | Overall) -> tuple[str, ...]:
+    """What sets the algorithm apart, part by part."""
+    return tuple(filter(None, row.variant.split(", ")))
 
 
 def interval(low: float, high: float) -> str:

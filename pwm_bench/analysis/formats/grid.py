@@ -18,7 +18,7 @@ from pwm_bench.analysis.formats.cells import (
     score_footnotes,
     span,
 )
-from pwm_bench.analysis.formats.columns import Align, Layout, algorithm_name, plain_status
+from pwm_bench.analysis.formats.columns import Align, Layout, algorithm_name, plain_status, variant_details
 from pwm_bench.analysis.overall import Overall
 from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.tables.scores import Row, Summary
@@ -44,6 +44,10 @@ def grid(summary: Summary, layout: Layout, footnotes: Footnotes) -> Sheet:
             "simulator": (f"{row.task}, {name}", row.simulator),
         }[kind]
 
+    heads = {}
+    for row in summary.rows:
+        line, head = where(row, algorithm_name(row))[0], where(row, row.algorithm)[0]
+        heads[line] = Cell(head, details=variant_details(row) if line != head else ())
     ours = {where(row, algorithm_name(row)): _cell(row, footnotes) for row in summary.rows}
     theirs = {where(row, name): cell for row, name, cell in _published(summary, footnotes)}
     lines = sorted({line for line, _ in ours}, key=str.casefold)
@@ -54,9 +58,10 @@ def grid(summary: Summary, layout: Layout, footnotes: Footnotes) -> Sheet:
 
     def block(title: str, names: Sequence[str], published: bool) -> Block:
         cells = {**theirs, **ours}
-        made = (
-            Line((name_cell(name), *(cells.get((name, c), Cell(MISSING)) for c in every)), published) for name in names
-        )
+        made = [
+            Line((heads.get(name) or name_cell(name), *(cells.get((name, c), Cell(MISSING)) for c in every)), published)
+            for name in names
+        ]
         return Block(title, tuple(made))
 
     blocks = [block("", lines, False)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet, place, score_footnotes
-from pwm_bench.analysis.formats.columns import COLUMNS, Column, Layout, algorithm_name, interval
+from pwm_bench.analysis.formats.columns import COLUMNS, Column, Layout, algorithm_name, interval, variant_details
 from pwm_bench.analysis.overall import Overall
 from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.tables.scores import Row, Summary
@@ -47,7 +47,7 @@ def listing(summary: Summary, layout: Layout, format: str, footnotes: Footnotes)
 
 
 def _line(row: Row, columns: Sequence[Column], footnotes: Footnotes, by_task: bool) -> Line:
-    name = Cell(row.algorithm, details=tuple(filter(None, row.variant.split(", ")))) if by_task else Cell(place(row))
+    name = Cell(row.algorithm, details=variant_details(row)) if by_task else Cell(place(row))
     cells = [name]
     for column in columns:
         cells.append(
@@ -90,7 +90,7 @@ def _overall_blocks(rows: Sequence[Overall], names: Sequence[str]) -> list[Block
                 "median": number(row.median),
                 "status": f"optimality gap {number(row.optimality_gap)}",
             }
-            details = tuple(filter(None, row.variant.split(", ")))
+            details = variant_details(row)
             if not row.complete:
                 details = (*details, f"{len(row.tasks)} tasks only")
             cells = [Cell(known.get(n, MISSING), bold=row.best and n == "score") for n in names]

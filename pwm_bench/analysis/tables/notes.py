@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
@@ -36,7 +37,8 @@ def table_notes(
     scales: Normalisation,
     threshold: float | None,
 ) -> tuple[str, ...]:
-    """The statistic, the normalisation, how budgets match, checks of gradients, devices, and what was left out.
+    """The statistic, the normalisation, how budgets match, checks of gradients, what variants want to be said of them,
+    devices, and what was left out.
 
     Args:
         rows: of the table.
@@ -72,7 +74,9 @@ def table_notes(
     if checks:
         found = "; ".join(f"{name} {c.relative_error:.0e} ({c.precision})" for name, c in sorted(checks.items()))
         notes.append(f"Simulator gradients, relative error against central differences: {found}.")
-    notes += origin_notes((algorithm, run.record.provenance) for run, algorithm in _algorithms(loaded, frame))
+    named = list(_algorithms(loaded, frame))
+    notes += _variant_notes(named)
+    notes += origin_notes((algorithm, run.record.provenance) for run, algorithm in named)
     devices = sorted(device for device in frame["device"].unique() if device) if "device" in frame else []
     if devices:
         mixed = " (times of different devices do not compare)" if len(devices) > 1 else ""
@@ -94,6 +98,18 @@ def _algorithms(loaded: Loaded, frame: pd.DataFrame) -> Iterator[tuple[LoadedRun
         name = named.get((run.study or run.record.study, run.record.id))
         if name is not None:
             yield run, name
+
+
+def _variant_notes(named: Sequence[tuple[LoadedRun, str]]) -> Iterator[str]:
+    """What the runs of some rows want to be said of them, once for all rows of which it is the same."""
+    held: dict[str, dict[str, set[str]]] = {}  # note -> name of a row -> tasks
+    for run, name in named:
+        if (variant := run.record.variant) is not None and variant.note:
+            held.setdefault(variant.note, {}).setdefault(name, set()).add(str(run.record.spec["task"]))
+    times = Counter(name for names in held.values() for name in names)
+    for note, names in held.items():
+        rows = (f"{name} on {_listed(sorted(names[name]))}" if times[name] > 1 else name for name in sorted(names))
+        yield f"{', '.join(rows)}: {note}."
 
 
 def budget_note(rows: Sequence[Row], unit: str | None, budgets: Mapping[tuple[str, str], float | None]) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from pwm_bench import configs
+from pwm_bench.analysis.formats import Layout, render
+from pwm_bench.analysis.tables.scores import summarise
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs import tune
 from pwm_bench.jobs.kinds import carry_out, spec_from
@@ -16,6 +18,7 @@ from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.jobs.tune import TuneJob, TuneSpec
 from pwm_bench.jobs.tuning import Range, Tuning, best, drawn, percentiles, read_tuning, tuned_setting, write_tuning
+from pwm_bench.store.frames import load_study, members_frame
 from pwm_bench.store.inputs import Input, content_digest, find_input, numbered
 from pwm_bench.store.results import Results
 from pwm_bench.store.verify import verify
@@ -194,6 +197,42 @@ def test_studies_refuse_what_their_runs_would_refuse_later() -> None:
         dataclasses.replace(study, nodes=nodes, specs=())
     nodes = {**study.nodes, plain: study.nodes[plain].changed(settings={"gamma": 0.9})}
     assert dataclasses.replace(study, nodes=nodes, specs=()).nodes[plain].config["gamma"] == 0.9
+
+
+def test_tables_name_rows_of_tuned_settings_and_say_what_the_search_took(tmp_path) -> None:
+    shared = []
+    for task in ("cartpole", "b"):
+        write_tuning(tmp_path / f"{task}.json", _tuning([1.0, 2.0], task, values={"gamma": (0.7, 0.8)}))
+        path = tmp_path / f"{task}.json"
+        shared.append(Input(path=str(path), digest=content_digest(path)))
+    plain, one, own = (dataclasses.replace(RUN, inputs=numbered("tuning", files)) for files in ([], shared, shared[:1]))
+    results = Results(tmp_path / "results")
+    for spec in (plain, one, own):
+        assert carry_out(spec, results).record.status == "ok"
+    loaded = load_study(results, RUN.study)
+    summary = summarise(loaded, study=RUN.study)
+    assert {row.variant for row in summary.rows} == {"", "one setting for all tasks", "tuned for the task"}
+    assert {note for note in summary.notes if "settings" in note} == {
+        "ppo (one setting for all tasks): the best of 2 settings, found in 40 environment steps on cartpole, b.",
+        "ppo (tuned for the task): the best of 2 settings, found in 20 environment steps.",
+    }
+    for format in ("markdown", "latex", "html"):
+        text = render(summary, format)
+        assert "digest" not in text
+        for words in ("tuned for the task", "one setting for all tasks", "the best of 2 settings"):
+            assert words in " ".join(text.split()), (format, words)
+    assert "tuned for the task" in render(summary, "csv")
+    grid = render(summary, "latex", layout=Layout(columns=("task",)))
+    assert "PPO (tuned" not in grid.split("Score:")[0]  # beneath the name, as settings are
+    loaded.runs = [run for run in loaded.runs if run.record.variant]
+    assert {*members_frame(loaded.runs)["variant"]} == {"one setting for all tasks", "tuned for the task"}
+
+    write_tuning(tmp_path / "other.json", _tuning([2.0, 1.0], "cartpole", values={"gamma": (0.7, 0.8)}))
+    file = Input(path=str(tmp_path / "other.json"), digest=content_digest(tmp_path / "other.json"))
+    carry_out(dataclasses.replace(RUN, inputs={"tuning": file}), results)
+    labels = {*members_frame(load_study(results, RUN.study).runs)["variant"]}
+    same = {f"tuned for the task, inputs.tuning={one.digest[:8]}" for one in (file, shared[0])}
+    assert labels == {"", "one setting for all tasks"} | same
 
 
 def test_files_that_hold_no_tuning_are_refused(tmp_path) -> None:
