@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pwm_bench.learning.elementwise import aligned
-from pwm_bench.learning.layers import PopulationLayerNorm, PopulationLinear, SimNorm, activation_function
+from pwm_bench.learning.elementwise import activation_function, aligned
+from pwm_bench.learning.layers import PopulationLayerNorm, PopulationLinear, SimNorm
 from pwm_bench.learning.random import MemberStream
 
 __all__ = ["DifferenceModel", "gaussian_loss", "softly_bounded"]

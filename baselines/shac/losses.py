@@ -17,11 +17,10 @@ def segment_discounts(done: Tensor, gamma: float | Tensor) -> Tensor:
         done: episodes that ended at step t, bool ``(T, ...)``.
         gamma: discount factor, one for all or one a member, ``(P, 1)``.
     """
-    discount = torch.ones(done.shape[1:], dtype=torch.get_default_dtype(), device=done.device)
-    discounts = [discount]
+    one = torch.ones(done.shape[1:], dtype=torch.get_default_dtype(), device=done.device)
+    discounts = [one]
     for ended in done[:-1]:
-        discount = torch.where(ended, torch.ones_like(discount), discount * gamma)
-        discounts.append(discount)
+        discounts.append(torch.where(ended, one, discounts[-1] * gamma))
     return torch.stack(discounts)
 
 

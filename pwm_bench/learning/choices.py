@@ -9,7 +9,7 @@ from pwm_bench.envs.errors import unknown
 __all__ = ["ACTIVATIONS", "GRAPHED", "GradientSource", "check_graphed", "differentiates_simulator"]
 
 ACTIVATIONS = ("elu", "mish", "relu", "silu", "tanh")
-"""Names of `pwm_bench.learning.layers.activation_function`."""
+"""Names of `pwm_bench.learning.elementwise.activation_function`."""
 GRAPHED = ("auto", "on", "off")
 """Settings of whether updates are launched as graphs, see `pwm_bench.learning.graphed.graphs_of`."""
 

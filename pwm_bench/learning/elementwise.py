@@ -29,7 +29,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["aligned", "group_softmax", "mish", "torch_alone"]
+from pwm_bench.envs.errors import unknown
+
+__all__ = ["activation_function", "aligned", "group_softmax", "mish", "torch_alone", "torch_wanted"]
 
 _SATURATED = 20.0  # from here on Mish is the identity, in float64 too
 _WHOLE = 64  # a multiple of all that torch takes at once: at most two vectors of 32 numbers
@@ -83,8 +85,13 @@ def torch_alone() -> Iterator[None]:
         _alone = before
 
 
+def torch_wanted() -> bool:
+    """Whether only torch's own functions may compute: within `torch_alone`, and inside torch.compile."""
+    return _alone or torch.compiler.is_compiling()
+
+
 def _use_torch(x: Tensor) -> bool:
-    return _alone or x.device.type != "cpu" or torch.compiler.is_compiling()
+    return x.device.type != "cpu" or torch_wanted()
 
 
 def _full(x: Tensor) -> Tensor:
@@ -119,3 +126,23 @@ def mish(x: Tensor) -> Tensor:
 def group_softmax(x: Tensor) -> Tensor:
     """Softmax over a short last axis."""
     return x.softmax(dim=-1) if _use_torch(x) else _GroupSoftmax.apply(_full(x))
+
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "elu": aligned(F.elu),
+    "mish": mish,
+    "relu": F.relu,
+    "silu": aligned(F.silu),
+    "tanh": torch.tanh,
+}
+
+
+def activation_function(name: str) -> Callable[[Tensor], Tensor]:
+    """Looks an activation function up by name.
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    if name not in _ACTIVATIONS:
+        raise unknown("activation", name, _ACTIVATIONS)
+    return _ACTIVATIONS[name]

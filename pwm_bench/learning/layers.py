@@ -8,7 +8,7 @@ differently, the layers do without it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.learning import rowwise
-from pwm_bench.learning.elementwise import aligned, group_softmax, mish
+from pwm_bench.learning.elementwise import group_softmax
+from pwm_bench.learning.epilogue import Epilogue
 from pwm_bench.learning.initialise import Initialiser, torch_default
 from pwm_bench.learning.random import MemberStream
 
@@ -27,27 +27,7 @@ __all__ = [
     "PopulationMLP",
     "SimNorm",
     "SpectralLinear",
-    "activation_function",
 ]
-
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "elu": aligned(F.elu),
-    "mish": mish,
-    "relu": F.relu,
-    "silu": aligned(F.silu),
-    "tanh": torch.tanh,
-}
-
-
-def activation_function(name: str) -> Callable[[Tensor], Tensor]:
-    """Looks an activation function up by name.
-
-    Raises:
-        UsageError: if there is none of that name.
-    """
-    if name not in _ACTIVATIONS:
-        raise unknown("activation", name, _ACTIVATIONS)
-    return _ACTIVATIONS[name]
 
 
 def _sums(x: Tensor, weight: Tensor) -> bool:
@@ -101,8 +81,16 @@ class PopulationLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``x``, shape ``(P, ..., in)``, to shape ``(P, ..., out)``."""
-        y = _affine(x.flatten(1, -2), self.weight, self.bias)
+        y = _affine(x.flatten(1, -2), self.matrix(), self.bias)
         return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
+
+    def product(self, x: Tensor) -> Tensor:
+        """The linear part alone: ``(P, n, in)`` to ``(P, n, out)``."""
+        return _product(x, self.matrix())
+
+    def matrix(self) -> Tensor:
+        """W, shape ``(P, in, out)``."""
+        return self.weight
 
     def extra_repr(self) -> str:
         members, in_features, out_features = self.weight.shape
@@ -146,13 +134,11 @@ class SpectralLinear(PopulationLinear):
         self.right.copy_(right)
         return right
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps ``x``, shape ``(P, ..., in)``, to shape ``(P, ..., out)``."""
+    def matrix(self) -> Tensor:
+        """The weight over its largest singular value, shape ``(P, in, out)``."""
         trains = self.training and torch.is_grad_enabled() and self.weight.requires_grad
         right = self._iterate(1) if trains else self.right
-        norm = _product(self.weight, right).norm(dim=1, keepdim=True)
-        y = _affine(x.flatten(1, -2), self.weight / norm, self.bias)
-        return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
+        return self.weight / _product(self.weight, right).norm(dim=1, keepdim=True)
 
 
 class PopulationLayerNorm(nn.Module):
@@ -190,35 +176,22 @@ class SimNorm(nn.Module):
 
 
 class _Layer(nn.Module):
-    """A linear map with an activation and, before or after it, a normalisation."""
+    """A linear map and what follows it: an activation and, before or after it, a normalisation."""
 
-    def __init__(
-        self,
-        linear: PopulationLinear,
-        activation: Callable[[Tensor], Tensor],
-        norm: nn.Module | None,
-        *,
-        norm_first: bool,
-    ) -> None:
+    def __init__(self, linear: PopulationLinear, norm: PopulationLayerNorm | None, epilogue: Epilogue) -> None:
         super().__init__()
         self.linear = linear
         self.norm = norm
-        self._activation = activation
-        self._norm_first = norm_first
-        self.fused = False
-        plain = type(linear) is PopulationLinear and activation is mish
-        self._fusible = plain and isinstance(norm, PopulationLayerNorm) and norm.eps == rowwise.EPS
+        self._epilogue = epilogue
 
     def forward(self, x: Tensor) -> Tensor:
-        linear, norm = self.linear, self.norm
-        if self.fused and self._fusible and x.dim() == 3 and rowwise.suits(x, linear.weight.shape[-1]):
-            assert isinstance(norm, PopulationLayerNorm)
-            kernel = rowwise.norm_mish if self._norm_first else rowwise.mish_norm
-            return kernel(_product(x, linear.weight), linear.bias, norm.weight, norm.bias)
-        x = self.linear(x)
-        if self.norm is None:
-            return self._activation(x)
-        return self._activation(self.norm(x)) if self._norm_first else self.norm(self._activation(x))
+        linear, norm, epilogue = self.linear, self.norm, self._epilogue
+        if norm is not None and epilogue.suits(x, x.shape[1], linear.bias):
+            return epilogue(linear.product(x), linear.bias, norm.weight, norm.bias)
+        x = linear(x)
+        if norm is None:
+            return epilogue.activate(x)
+        return epilogue.activate(norm(x)) if epilogue.norm == "pre" else norm(epilogue.activate(x))
 
 
 class PopulationMLP(nn.Module):
@@ -264,35 +237,35 @@ class PopulationMLP(nn.Module):
             raise unknown("last layer", last, ("linear", "hidden", "simnorm", "spectral"))
         if last == "simnorm" and sizes[-1] % simnorm_dim:
             raise UsageError(f"output size={sizes[-1]}: must be a multiple of simnorm_dim={simnorm_dim}")
-        act = activation_function(activation)
 
         def linear(
             i: int, o: int, how: Initialiser, kind: type[PopulationLinear] = PopulationLinear
         ) -> PopulationLinear:
             return kind(members, i, o, stream=stream, init=how)
 
-        def hidden(i: int, o: int, how: Initialiser, kind: type[PopulationLinear] = PopulationLinear) -> nn.Module:
+        def hidden(
+            i: int,
+            o: int,
+            how: Initialiser,
+            kind: type[PopulationLinear] = PopulationLinear,
+            *,
+            ends: bool = False,
+        ) -> nn.Module:
             scale = None if norm == "none" else PopulationLayerNorm(members, o, device=stream.device)
-            return _Layer(linear(i, o, how, kind), act, scale, norm_first=norm == "pre")
+            return _Layer(linear(i, o, how, kind), scale, Epilogue(activation, norm, widen=ends))
 
         layers = [hidden(i, o, init) for i, o in itertools.pairwise(sizes[:-1])]
         i, o, how = sizes[-2], sizes[-1], last_init or init
         if last == "linear":
             layers.append(linear(i, o, how))
         elif last == "hidden":
-            layers.append(hidden(i, o, how))
+            layers.append(hidden(i, o, how, ends=True))
         elif last == "spectral":
-            layers.append(hidden(i, o, how, SpectralLinear))
+            layers.append(hidden(i, o, how, SpectralLinear, ends=True))
         else:
             scale = PopulationLayerNorm(members, o, device=stream.device)
-            layers.append(_Layer(linear(i, o, how), SimNorm(simnorm_dim), scale, norm_first=True))
+            layers.append(_Layer(linear(i, o, how), scale, Epilogue("softmax", "pre", simnorm_dim, widen=True)))
         self.layers = nn.ModuleList(layers)
-
-    def fuse(self) -> None:
-        """Lets hidden layers use the kernels of `pwm_bench.learning.rowwise` where there are some."""
-        for layer in self.layers:
-            if isinstance(layer, _Layer):
-                layer.fused = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``x``, shape ``(P, ..., sizes[0])``, to shape ``(P, ..., sizes[-1])``."""

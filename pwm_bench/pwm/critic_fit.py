@@ -2,8 +2,7 @@
 
 A member goes through all its steps before the next begins, so that its weights, moments and gradients stay in the
 cache. Its gradient lies in one buffer; clipping it is part of Adam's pass. Reduced-precision weights are made once a
-step. Elsewhere, and without the kernels of `pwm_bench.learning.rowwise`, `pwm_bench.pwm.policy` leaves all that to
-torch's autograd, with the same result within rounding.
+step. Elsewhere `pwm_bench.pwm.policy` leaves all that to torch's autograd, with the same result within rounding.
 
 For hidden layers y_l = a_{l-1} W_l + b_l, a_l = LayerNorm(mish(y_l)) s_l + t_l, values v = a_L w + c and the loss
 
@@ -17,12 +16,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pwm_bench.learning import rowwise
+from pwm_bench.learning import epilogue_kernels
 from pwm_bench.learning.critic import CriticEnsemble
+from pwm_bench.learning.epilogue import Epilogue
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.optim import PopulationAdam
 
 __all__ = ["CriticFit"]
+
+_HIDDEN = Epilogue("mish", "post")
 
 
 class CriticFit:
@@ -108,8 +110,8 @@ class CriticFit:
         kept = []
         for weight, bias, scale, shift in zip(products, biases, scales, shifts, strict=True):
             z = _products(inputs[-1], weight)
-            a, mean, rstd = rowwise.mish_norm_forward(z, bias, scale, shift)
-            kept.append((z, bias, scale, mean, rstd))
+            a, statistics = epilogue_kernels.forward(_HIDDEN.key, _HIDDEN.eps, z, bias, scale, shift)
+            kept.append((z, bias, scale, shift, statistics))
             inputs.append(a)
         last = inputs.pop().float()
         error = torch.baddbmm(params[-1], last, params[-2]).squeeze(-1) - y
@@ -120,10 +122,10 @@ class CriticFit:
         torch.bmm(last.transpose(1, 2), slope, out=self._gradients[-2])
         grad = (slope * params[-2].transpose(1, 2)).to(self._dtype)
         for layer in reversed(range(len(kept))):
-            gz, sums = rowwise.mish_norm_backward(grad, *kept[layer])
+            gz, sums = epilogue_kernels.backward(_HIDDEN.key, _HIDDEN.eps, grad, *kept[layer], True)
             into = self._gradients[4 * layer : 4 * layer + 4]
-            for target, column in zip(into[1:], (2, 0, 1), strict=True):  # bias, scale, shift
-                target.copy_(sums[:, column].unsqueeze(1))
+            for target, column in zip(into[1:], epilogue_kernels.columns(_HIDDEN.key, gz.dtype, sums), strict=True):
+                target.copy_(column)
             if self._dtype == torch.float32:
                 _products(inputs[layer].transpose(1, 2), gz, out=into[0])
             else:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pwm_bench.learning import rowwise
 from pwm_bench.learning.critic import critic_loss
+from pwm_bench.learning.epilogue_kernels import WIDEST
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, polyak_update
@@ -99,13 +99,9 @@ class PolicyTrainer:
                 (self.critic, config.critic_learning_rate),
             )
         )
-        if fused:
-            self.actor.mean.fuse()
-            self.critic.net.fuse()
         self._fit: CriticFit | None = None
         suitable = dtype == torch.float32 and config.critic_activation == "mish"
-        first = self._critic_optimiser.params[0]
-        if fused and suitable and rowwise.suits(first, max(config.hidden_critic)):
+        if fused and suitable and init.device.type == "cpu" and max(config.hidden_critic) <= WIDEST:
             self._fit = CriticFit(
                 self.critic,
                 self._critic_optimiser,

@@ -38,14 +38,14 @@ UPDATES = 4
 """Updates of a rehearsal; the last is watched. All learners learn by then, and all but DMO for the third time."""
 
 LAUNCHES: dict[str, int] = {
-    "pwm": 1778,
-    "shac": 1041,
-    "ahac": 1218,
-    "sapo": 1418,
-    "dmo": 1807,
-    "rpo": 1309,
-    "ivwh": 1158,
-    "apg": 812,
+    "pwm": 1369,
+    "shac": 961,
+    "ahac": 1138,
+    "sapo": 1278,
+    "dmo": 1727,
+    "rpo": 1226,
+    "ivwh": 1084,
+    "apg": 768,
     "ppo": 1286,
     "flashsac": 3434,
     "sac": 2111,

@@ -95,11 +95,11 @@ CASES: dict[str, Callable[[], Case]] = {
 }
 
 LAUNCHES: dict[str, dict[str, int]] = {
-    "shac, ant": {"update": 6411, "horizon": 105, "critic_iterations": 183},
+    "shac, ant": {"update": 4580, "horizon": 80, "critic_iterations": 119},
     "ppo, ant": {"update": 5417, "horizon": 33, "epochs": 842},
     "sac, hopper": {"update": 16287, "horizon": 2034},
-    "pwm, ant": {"update": 15293, "world_model_updates": 463, "critic_iterations": 195},
-    "extraction, 30 tasks": {"update": 3331, "horizon": 99, "critic_iterations": 199},
+    "pwm, ant": {"update": 10520, "world_model_updates": 305, "critic_iterations": 131},
+    "extraction, 30 tasks": {"update": 2300, "horizon": 68, "critic_iterations": 135},
 }
 """Kernels of an update, and how many more there are with one more of these steps."""
 

@@ -15,6 +15,8 @@ def test_launches_at_the_size_of_a_recipe(name: str) -> None:
     assert found == LAUNCHES[name], "change the table in tests/rehearsal/recipes.py if that is meant"
 
 
-def test_a_critic_step_is_few_launches() -> None:
-    """Four of them in a pass of SHAC's."""
-    assert LAUNCHES["shac, ant"]["critic_iterations"] <= 4 * 60
+def test_steps_are_few_launches() -> None:
+    """Four critic steps in a pass of SHAC's."""
+    assert LAUNCHES["shac, ant"]["critic_iterations"] <= 4 * 30
+    assert LAUNCHES["shac, ant"]["horizon"] <= 80
+    assert LAUNCHES["extraction, 30 tasks"]["update"] <= 2500

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning import rowwise
-from pwm_bench.learning.elementwise import mish
 from pwm_bench.world_model.multitask.layers import Layer, Stack
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.product import ConstantProduct
@@ -26,7 +24,6 @@ from pwm_bench.world_model.multitask.twohot import TwoHotHead
 
 __all__ = ["TaskModel"]
 
-_EPS = 1e-5
 _DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 
 
@@ -50,17 +47,18 @@ class _FrozenLayer:
         self._product = ConstantProduct(weight.detach().to(dtype or weight.dtype))
         self._bias = bias.detach().view(-1, 1, bias.shape[-1])  # each member's own, or one for all
         self._norm = None if layer.ln is None else (layer.ln.weight.detach(), layer.ln.bias.detach())
-        self._activation = layer.activation
+        self._epilogue = layer.epilogue
 
     def __call__(self, x: Tensor) -> Tensor:
         """Maps ``(P, n, in)`` to ``(P, n, out)``."""
         y: Tensor = _Multiply.apply(x, self._product)
-        if self._norm is not None and self._activation is mish and rowwise.suits(y, y.shape[-1]):
-            return rowwise.norm_mish(y, self._bias.expand(y.shape[0], -1, -1).contiguous(), *self._norm)
+        epilogue = self._epilogue
+        if self._norm is not None and epilogue is not None and epilogue.suits(y, y.shape[1], self._bias):
+            return epilogue(y, self._bias.expand(y.shape[0], -1, -1), *self._norm)
         y = y.to(self._dtype) + self._bias
-        if self._norm is None or self._activation is None:
+        if self._norm is None or epilogue is None:
             return y
-        return self._activation(F.layer_norm(y, (y.shape[-1],), *self._norm, _EPS))
+        return epilogue.activate(F.layer_norm(y, (y.shape[-1],), *self._norm, epilogue.eps))
 
 
 class _FrozenStack:

@@ -9,26 +9,20 @@ Source: Hansen, Su and Wang, "TD-MPC2: scalable, robust world models for continu
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pwm_bench.learning import rowwise
-from pwm_bench.learning.elementwise import group_softmax, mish
+from pwm_bench.learning.epilogue import Epilogue
 from pwm_bench.learning.initialise import truncated_normal
 from pwm_bench.learning.random import MemberStream
 
-__all__ = ["Layer", "Stack", "simnorm"]
+__all__ = ["HIDDEN", "Layer", "Stack"]
 
-_EPS = 1e-5
-_LARGE = 1 << 15  # outputs of a layer from which on a kernel of our own pays for its compilation
-
-
-def simnorm(dim: int) -> Callable[[Tensor], Tensor]:
-    """Softmax over each consecutive group of ``dim`` features (simplicial normalisation)."""
-    return lambda x: group_softmax(x.unflatten(-1, (-1, dim))).flatten(-2)
+HIDDEN = Epilogue("mish", "pre")
+"""What follows the product of a hidden layer."""
 
 
 class _Norm(nn.Module):
@@ -41,12 +35,12 @@ class _Norm(nn.Module):
 
 
 class Layer(nn.Module):
-    """One layer; with an activation also normalised.
+    """One layer.
 
     Args:
         in_features: size of the input's last axis.
         out_features: size of the output's last axis.
-        activation: what follows the normalisation; None for a plain linear layer.
+        epilogue: normalisation and activation; None for a plain linear layer.
         ensemble: K, for K layers side by side; 0 for a single one without that axis.
         dropout: share of the linear map's outputs that training sets to zero.
         stream: where the weights are drawn from (one member): normal with deviation 0.02, biases zero. None leaves them
@@ -60,7 +54,7 @@ class Layer(nn.Module):
         in_features: int,
         out_features: int,
         *,
-        activation: Callable[[Tensor], Tensor] | None,
+        epilogue: Epilogue | None,
         ensemble: int = 0,
         dropout: float = 0.0,
         stream: MemberStream | None = None,
@@ -76,8 +70,8 @@ class Layer(nn.Module):
             weight = drawn[0].t().reshape(*lead, out_features, in_features).contiguous().to(device)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(*lead, out_features, device=device))
-        self.ln = None if activation is None else _Norm((*lead, out_features), device)
-        self.activation = activation
+        self.ln = None if epilogue is None else _Norm((*lead, out_features), device)
+        self.epilogue = epilogue
         self.dropout = dropout
         self.ensemble = ensemble
 
@@ -93,7 +87,8 @@ class Layer(nn.Module):
             fixed: collect no gradient for the weights.
         """
         weight, bias, scale, shift = self._parameters_of(rows, fixed)
-        if self._fused(x, weight):
+        epilogue, count = self.epilogue, x[0, ..., 0].numel() if self.ensemble else x[..., 0].numel()
+        if epilogue is not None and epilogue.suits(x, count, bias):
             assert scale is not None
             assert shift is not None
             lead = x.shape[:-1]
@@ -102,31 +97,25 @@ class Layer(nn.Module):
             y = torch.bmm(flat, weight.transpose(1, 2)) if self.ensemble else F.linear(flat, weight)
             if dropout is not None and self.dropout:  # of the affine map, so the bias comes first
                 y, params[0] = self._drop(y + params[0].to(y.dtype), dropout), torch.zeros_like(params[0])
-            return rowwise.norm_mish(y, *params).view(*lead, y.shape[-1])
+            return epilogue(y, *params).view(*lead, y.shape[-1])
         if self.ensemble:
             y = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
         else:
             y = F.linear(x, weight, bias)
         if dropout is not None and self.dropout:
             y = self._drop(y, dropout)
-        if scale is None or shift is None or self.activation is None:
+        if scale is None or shift is None or epilogue is None:
             return y
         width = (y.shape[-1],)
         if self.ensemble:
-            y = torch.addcmul(shift.unsqueeze(1), F.layer_norm(y, width, eps=_EPS), scale.unsqueeze(1))
+            y = torch.addcmul(shift.unsqueeze(1), F.layer_norm(y, width, eps=epilogue.eps), scale.unsqueeze(1))
         else:
-            y = F.layer_norm(y, width, scale, shift, _EPS)
-        return self.activation(y)
+            y = F.layer_norm(y, width, scale, shift, epilogue.eps)
+        return epilogue.activate(y)
 
     def _drop(self, y: Tensor, generator: torch.Generator) -> Tensor:
         keep = torch.empty_like(y).bernoulli_(1.0 - self.dropout, generator=generator)
         return y * keep.div_(1.0 - self.dropout)
-
-    def _fused(self, x: Tensor, weight: Tensor) -> bool:
-        """Whether to normalise and activate by the one-pass kernel: where there is one and it is worth having."""
-        width = weight.shape[-2]
-        large = x.numel() // x.shape[-1] * width >= _LARGE
-        return large and self.activation is mish and weight.dtype == torch.float32 and rowwise.suits(x, width)
 
     def _parameters_of(
         self, rows: list[int] | None, fixed: bool
@@ -144,7 +133,7 @@ class Stack(nn.Sequential):
 
     Args:
         sizes: features of input, hidden layers and output.
-        last: activation of the output layer; None for a plain linear one.
+        last: what follows the output layer's product; None for a plain linear one.
         ensemble: K, or 0; see `Layer`.
         dropout: in the first layer.
         stream: where the weights are drawn from.
@@ -156,7 +145,7 @@ class Stack(nn.Sequential):
         self,
         sizes: Sequence[int],
         *,
-        last: Callable[[Tensor], Tensor] | None = None,
+        last: Epilogue | None = None,
         ensemble: int = 0,
         dropout: float = 0.0,
         stream: MemberStream | None = None,
@@ -169,7 +158,7 @@ class Stack(nn.Sequential):
                 Layer(
                     i,
                     o,
-                    activation=mish if number < len(pairs) - 1 else last,
+                    epilogue=HIDDEN if number < len(pairs) - 1 else last,
                     ensemble=ensemble,
                     dropout=dropout if number == 0 else 0.0,
                     stream=stream,

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pwm_bench.learning.epilogue import Epilogue
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.multitask.config import ModelConfig
-from pwm_bench.world_model.multitask.layers import Stack, simnorm
+from pwm_bench.world_model.multitask.layers import Stack
 from pwm_bench.world_model.multitask.twohot import TwoHotHead
 
 __all__ = ["MultitaskModel", "PolicySample"]
@@ -57,7 +58,7 @@ class MultitaskModel(nn.Module):
         self.head = TwoHotHead(config.num_bins, config.bin_limit)
         stream = None if seed is None else MemberStream([seed], device, name="multitask/init")
         options: dict[str, Any] = {"stream": stream, "device": device}
-        simplices = simnorm(config.simnorm_dim)
+        simplices = Epilogue("softmax", "pre", config.simnorm_dim, widen=True)
         latent, e = config.latent_dim, config.task_dim
         act = config.action_dim
         self.task_embedding: nn.Parameter | None = None

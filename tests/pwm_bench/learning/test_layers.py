@@ -6,13 +6,13 @@ from torch import nn
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import initialise
+from pwm_bench.learning.elementwise import activation_function
 from pwm_bench.learning.layers import (
     PopulationLayerNorm,
     PopulationLinear,
     PopulationMLP,
     SimNorm,
     SpectralLinear,
-    activation_function,
 )
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.threads import one_thread

@@ -5,14 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pwm_bench.learning import rowwise
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.policy import PolicyTrainer
 from pwm_bench.world_model.networks import WorldModel
 from tests.pwm_bench.pwm.factories import tiny_config
-
-pytestmark = pytest.mark.skipif(not rowwise.available(), reason="no C compiler here")
 
 OBS, ACT, STATES = 4, 2, 24
 

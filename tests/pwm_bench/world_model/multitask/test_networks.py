@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning import rowwise
+from pwm_bench.learning import epilogue
 from pwm_bench.learning.random import MemberStream
-from pwm_bench.world_model.multitask import layers
 from pwm_bench.world_model.multitask.config import sized
 from pwm_bench.world_model.multitask.layers import Stack
 from pwm_bench.world_model.multitask.networks import MultitaskModel
@@ -83,7 +82,6 @@ def test_dropout_acts_on_the_first_layer_of_the_q_functions_only_where_asked() -
     torch.testing.assert_close(some, plain[[3, 1]])
 
 
-@pytest.mark.skipif(not rowwise.available(), reason="no C compiler here")
 @pytest.mark.parametrize("options", [{}, {"rows": [3, 1]}, {"fixed": True}, {"dropout": True}])
 @pytest.mark.parametrize("ensemble", [0, 4])
 def test_a_layer_with_the_kernel_equals_one_without(ensemble, options, monkeypatch) -> None:
@@ -96,8 +94,8 @@ def test_a_layer_with_the_kernel_equals_one_without(ensemble, options, monkeypat
             p.add_(0.3 * torch.randn(p.shape, generator=generator))
     x = torch.randn(5, 7, 6, generator=generator, requires_grad=True)
     results = []
-    for large in (0, 1 << 40):
-        monkeypatch.setattr(layers, "_LARGE", large)
+    for fewest in (1, 1 << 40):
+        monkeypatch.setattr(epilogue, "_FEWEST", fewest)
         if "dropout" in options:
             options = {"dropout": torch.Generator().manual_seed(1)}
         y = stack(x, **options)
