@@ -250,7 +250,7 @@ def test_published_numbers_in_grids(root):
     grid = markdown_rows(summary, layout=Layout(columns=("task",)))
     assert [row[0] for row in grid[2:5]] == ["ppo", "pwm", "shac"]
     theirs = {row[0]: row[1] for row in grid[5:]}
-    assert theirs["PWM (published)"] == "5,649 [5,583, 5,715] <sup>a,b,c,d</sup>"
+    assert theirs["PWM (published)"] == "5,649 [5,583, 5,715] <sup>a,b,c,d,e</sup>"
     assert theirs["SHAC (published)"].startswith("4,796 [4,703, 4,889]")
     assert "</sup> 1,024 environments." in render(summary, "markdown", layout=Layout(columns=("task",)))
     head, _, in_mjx, in_warp = markdown_rows(summary, layout=Layout(columns=("algorithm",)))
