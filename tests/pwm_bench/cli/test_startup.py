@@ -13,7 +13,7 @@ import pytest
 from pwm_bench import __main__ as program
 from pwm_bench.bench.synthetic import make_runs
 from pwm_bench.cli import main as cli
-from pwm_bench.learning import layers
+from pwm_bench.learning import elementwise
 from pwm_bench.learning.choices import ACTIVATIONS
 from pwm_bench.runs.garbage import collect_as_usual
 
@@ -56,8 +56,8 @@ def test_commands_of_every_day_import_no_engine(tmp_path: Path) -> None:
     assert "pandas" in others[-1]
 
 
-def test_configs_know_the_activations_that_layers_have() -> None:
-    assert tuple(layers._ACTIVATIONS) == ACTIVATIONS
+def test_configs_know_the_activations_that_there_are() -> None:
+    assert tuple(elementwise._ACTIVATIONS) == ACTIVATIONS
 
 
 @pytest.mark.usefixtures("toys")
