@@ -109,7 +109,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return key.strip(), json.loads(value)
     except RecursionError:
         raise UsageError(f"{key}: its value is nested too deeply") from None
-    except json.JSONDecodeError:
+    except ValueError:  # no JSON, or a number of thousands of digits
         return key.strip(), {"True": True, "False": False, "None": None}.get(value, value)
 
 
@@ -128,7 +128,7 @@ def parse_grid(text: str) -> tuple[str, list[Any]]:
         return key, list(json.loads(f"[{value}]"))
     except RecursionError:
         raise UsageError(f"{key}: its values are nested too deeply") from None
-    except json.JSONDecodeError:
+    except ValueError:  # no JSON, or a number of thousands of digits
         return key, [parse_assignment(f"{key}={one.strip()}")[1] for one in value.split(",")]
 
 

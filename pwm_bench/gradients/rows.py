@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,13 +48,23 @@ def gradient_runs(results: Results, study: str) -> list[RunDirectory]:
     Raises:
         UsageError: there are none.
     """
-    found = [run for run in results.runs(study) if (run.path / FILE).exists() and run.status() in FINISHED]
-    if found:
-        return found
+    runs = list(results.runs(study))
+    if any(os.path.lexists(run.path / FILE) for run in runs):
+        return [run for run in runs if _left_a_table(run)]
     there = [name for name in results.studies() if any(results.study_path(name).glob(f"*/{FILE}"))]
     if there:
         raise unknown("gradient study", study, there)
     raise UsageError(f"{results.root}: holds no gradient studies yet; begin with `pwm-bench gradients cartpole`")
+
+
+def _left_a_table(run: RunDirectory) -> bool:
+    """Whether a run has left a table, or its record cannot tell or says so: what then cannot be read is named."""
+    try:
+        record = run.read()
+    except UsageError:
+        return True
+    there = os.path.lexists(run.path / FILE) or any(one.file == FILE for one in record.artifacts.values())
+    return there and record.status in FINISHED
 
 
 def read_table(directory: RunDirectory) -> pd.DataFrame:

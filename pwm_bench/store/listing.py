@@ -124,7 +124,7 @@ def find_run(name: str, results: Results, *, others: Mapping[str, Sequence[str]]
     Raises:
         UsageError: if there is none, or more than one.
     """
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         return RunDirectory(Path(name))
     found = find(results, name) if len(name) >= 4 else []
     exact = [path for path in found if path.name == name]

@@ -302,7 +302,7 @@ class Results:
         Raises:
             UsageError: if the study has none (the nearest name is suggested).
         """
-        if not self.study_path(study).is_dir():
+        if Path(study).name != study or study == ".." or not os.path.isdir(self.study_path(study)):  # no other place
             if not self.studies():
                 raise UsageError(f"{self.root}: holds no runs yet; begin with `pwm-bench sweep quickstart`")
             raise unknown("study", study, self.studies())
@@ -317,7 +317,7 @@ class Results:
             if name.startswith(".") or os.path.lexists(f"{folder}/{name}/run.json"):
                 continue
             path = folder / name
-            if not path.is_dir() or any(x.name != "lock" and not x.name.startswith(".") for x in path.iterdir()):
+            if not os.path.isdir(path) or any(x.name != "lock" and not x.name.startswith(".") for x in path.iterdir()):
                 yield path
 
     def check_writable(self) -> None:
@@ -338,8 +338,15 @@ def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     with os.scandir(path) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_dir(entry))
     return [path / name for name in names]
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def no_record(path: Path) -> str:

@@ -36,7 +36,7 @@ exception, see ``traceback.txt``. ``interrupted``: stopped on request; resumes."
 
 _MOST = 2**53  # whole numbers up to here are exact in double precision
 Amount = Annotated[int, Field(ge=0, le=_MOST)]
-Seconds = Annotated[float, Field(ge=0.0, le=1e12)]  # NaN and infinity are not
+Seconds = Annotated[float, Field(ge=-1e12, le=1e12)]  # NaN and infinity are not; differences of clocks may be negative
 _SPEC_TEXTS = ("task", "simulator", "algorithm", "study", "device")
 _SPEC_AMOUNTS = ("env_steps", "evaluation_episodes")
 

@@ -48,8 +48,8 @@ def selected_rows(results: Results, selection: Selection, loaded: Loaded) -> tup
             left_out.append(f"{directory.path}: {status}; the command that began it goes on with it")
         elif (directory.path / FILE).exists():
             finished[directory.path.parent.name] = None
-        elif "gradients" in directory.read().artifacts or not directory.read().artifacts:
-            left_out.append(f"{directory.path}: {status}, without rows")  # else it is what others read, such as a model
+        elif not directory.read().artifacts:  # else it is what others read, such as a model; or `load_rows` names it
+            left_out.append(f"{directory.path}: {status}, without rows")
     if not finished:
         raise UsageError(
             f"study '{selection.title}': there are no scores, and no comparison is finished; see `pwm-bench results "
@@ -58,7 +58,7 @@ def selected_rows(results: Results, selection: Selection, loaded: Loaded) -> tup
     frames = [load_rows(results, study, damaged=left_out).assign(study=study) for study in finished]
     frame = pd.concat(frames, ignore_index=True)
     frame.insert(0, "study", frame.pop("study"))
-    return _narrowed(frame, selection), left_out
+    return _narrowed(frame, selection), [message for message in left_out if message not in loaded.damaged]
 
 
 def left_out_of_scores(loaded: Loaded) -> list[str]:

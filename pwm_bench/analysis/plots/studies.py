@@ -70,8 +70,10 @@ class StudyFigures:
             loaded: the runs.
 
         Raises:
-            UsageError: the metric or the normalisation does not suit the runs.
+            UsageError: the metric or the normalisation does not suit the runs, or there is none.
         """
+        if not loaded.runs:
+            raise UsageError(f"no run can be drawn: {loaded.damaged[0] if loaded.damaged else 'none is there'}")
         frame, scales = normalise_frame(members_frame(loaded.runs, metric=self.metric), self.normalise)
         notes = [frames.CAPTION, scales.note]
         kinds, behind = self.kinds or self._suitable(frame), {}

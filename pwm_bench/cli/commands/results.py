@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -266,7 +267,7 @@ def _verify(store: Store, studies: Sequence[str]) -> int:
 
 
 def _is_folder(path: Path) -> bool:
-    return any((path / name).is_file() for name in ("dataset.json", "model.json"))
+    return any(os.path.isfile(path / name) for name in ("dataset.json", "model.json"))
 
 
 def _folder_problem(path: Path) -> str | None:

@@ -76,6 +76,38 @@ def test_names_of_folders_are_spelt_out(tmp_path, capsys):
         assert "\\x1b[2J" in said.out + said.err, words
 
 
+@pytest.mark.parametrize("study", ["..", "s/../s", "/etc", ".", "elsewhere", "x" * 5000])
+def test_a_study_is_a_folder_among_the_runs_and_no_other_place(tmp_path, capsys, study):
+    """`report /etc` would write a page beside it."""
+    root = tmp_path / "results"
+    one_run(root)
+    one_run(tmp_path / "other", study="elsewhere")
+    name = str(tmp_path / "other" / "runs" / study) if study == "elsewhere" else study
+    before = set(tmp_path.rglob("*"))
+    for words in ("table", "plot", "report", ("results", "export"), ("results", "ls"), ("results", "verify")):
+        words = (words,) if isinstance(words, str) else words
+        assert main([*words, name, "--results", str(root)]) == 2, words
+        assert capsys.readouterr().err.startswith("error: "), words
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_links_to_themselves_are_passed_over(tmp_path, capsys):
+    one_run(tmp_path)
+    for place in (tmp_path / "runs" / "self", tmp_path / "runs" / "s" / "self"):
+        place.symlink_to(place)
+    for words in [*COMMANDS, ("results", "merge", str(tmp_path))]:
+        place = tmp_path / "merged" if "merge" in words else tmp_path
+        assert main([*words, "--results", str(place)]) == (1 if words == ("results", "verify") else 0), words
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_figure_of_damaged_runs_alone_is_an_error(tmp_path, capsys):
+    file = one_run(tmp_path).record_file
+    file.write_text("{")
+    assert main(["plot", "s", "--results", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: no run can be drawn: {file}: damaged")
+
+
 def test_a_console_shows_its_own_codes_and_no_others(monkeypatch):
     stream = GuardedStream(io.StringIO())
     monkeypatch.setattr(sys, "stdout", stream)

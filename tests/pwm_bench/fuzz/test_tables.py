@@ -24,16 +24,16 @@ from tests.pwm_bench.store.factories import edit
 INPUTS = pytest.mark.parametrize("inputs", [120, pytest.param(3000, marks=pytest.mark.slow)])
 
 
-def _write(root) -> None:
+def _write(root, run_id: str = "aaaa") -> None:
     """A finished comparison with a few rows."""
-    directory = Results(root).run("gradients-x", "aaaa")
+    directory = Results(root).run("gradients-x", run_id)
     with directory.lock():
         rows = [
             dict(zip(COLUMNS, ("analytic", "warp", h, -1, "cosine", 0.0, 0.5 / h, 0.1, 0.9), strict=True))
             for h in (1, 2, 4, 8)
         ]
         write_table(directory.path / FILE, rows)
-        record = RunRecord(kind="compare-gradients", id="aaaa", study="gradients-x", spec={"task": "t"}, status="ok",
+        record = RunRecord(kind="compare-gradients", id=run_id, study="gradients-x", spec={"task": "t"}, status="ok",
                            started_at="", updated_at="")  # fmt: skip
         record.artifacts = {"gradients": file_artifact(directory.path, FILE)}
         directory.write(record)
@@ -107,6 +107,20 @@ def test_what_pandas_notes_for_itself_changes_no_table(tmp_path):
     one = file_artifact(directory.path, FILE).model_dump()
     edit(directory.record_file, lambda record: record.update(artifacts={"gradients": one}))
     assert load_rows(Results(tmp_path), "gradients-x").equals(sound)
+
+
+@pytest.mark.parametrize("what", ["its record", "its table"])
+def test_a_run_without_a_record_or_a_table_is_named_and_the_others_are_shown(tmp_path, what):
+    _write(tmp_path, "bbbb")
+    _write(tmp_path)
+    folder = Results(tmp_path).run("gradients-x", "bbbb").path
+    if what == "its record":
+        (folder / "run.json").write_text("{")
+    else:
+        (folder / FILE).unlink()
+    damaged: list[str] = []
+    assert set(load_rows(Results(tmp_path), "gradients-x", damaged=damaged)["comparison"]) == {"aaaa"}
+    assert [str(folder) in message for message in damaged] == [True]
 
 
 @INPUTS
