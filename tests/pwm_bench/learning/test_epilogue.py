@@ -78,6 +78,13 @@ def test_values_and_gradients_equal_torch(how: Epilogue, dtype: torch.dtype, sha
         torch.testing.assert_close(a.double() / scale, b / scale, rtol=0.0, atol=tolerance)
 
 
+def test_mish_keeps_its_digits_far_below_zero() -> None:
+    y = torch.linspace(-60.0, -1.0, WIDTH).expand(1, 1, WIDTH)
+    scale, shift, zero = torch.zeros(1, 1, WIDTH), y.contiguous(), torch.zeros(1, 1, WIDTH)
+    found = Epilogue("mish", "pre")(y, zero, scale, shift)  # of the shift alone
+    torch.testing.assert_close(found.double(), F.mish(y.double()), rtol=2e-6, atol=0.0)
+
+
 @pytest.mark.parametrize("how", KINDS, ids=lambda x: f"{x.activation}-{x.norm}")
 def test_gradients_equal_central_differences(how: Epilogue) -> None:
     inputs, _ = _inputs(how, torch.float64, rows=3)
