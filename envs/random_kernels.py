@@ -13,7 +13,9 @@ from torch import Tensor
 
 from pwm_bench.envs.random import GOLDEN, MIX, PER_FOLD
 
-__all__: list[str] = []
+__all__ = ["compile_for"]
+
+_BLOCK = 256
 
 
 class _Kernels(NamedTuple):
@@ -58,7 +60,15 @@ def _launch(kernel: Any, dim: Any, tensors: list[Any], device: torch.device) -> 
 
     stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
     inputs = [wp.from_torch(x, return_ctype=True) if isinstance(x, Tensor) else x for x in tensors]
-    wp.launch(kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream)
+    wp.launch(kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream, block_dim=_BLOCK)
+
+
+def compile_for(arch: int, dtype: torch.dtype) -> None:
+    """Compiles the kernels for GPUs of a compute capability into the kernel cache."""
+    from pwm_bench.envs.warp.runtime import compile_module_for
+
+    for kernel in _kernels(dtype):
+        compile_module_for(kernel.module, arch, _BLOCK)
 
 
 def _fold(key: Tensor, data: Tensor) -> Tensor:

@@ -52,6 +52,12 @@ class Kernels:
             block = _BLOCK if device.type == "cuda" else None  # each size is compiled apart
             wp.load_module(self.module, device=wp.device_from_torch(device), block_dim=block)
 
+    def compile_for(self, arch: int) -> None:
+        """Compiles the kernels for GPUs of a compute capability into the kernel cache."""
+        from pwm_bench.envs.warp.runtime import compile_module_for
+
+        compile_module_for(self.module, arch, _BLOCK)
+
     @property
     def module(self) -> Any:
         """Warp's module, with all four."""

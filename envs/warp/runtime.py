@@ -15,7 +15,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-__all__ = ["Places", "launch_places", "places", "start_warp", "views"]
+__all__ = ["Places", "compile_module_for", "launch_places", "places", "start_warp", "views"]
 
 _MOST = 20
 Places: Any = wp.types.vector(length=_MOST, dtype=wp.uint64)
@@ -28,6 +28,29 @@ def start_warp() -> None:
     wp.config.log_level = wp.LOG_WARNING
     with contextlib.nullcontext() if torch.cuda.is_available() else _native_stderr_muted():
         wp.init()
+
+
+def compile_module_for(module: Any, arch: int, block_dim: int) -> None:
+    """Compiles a module for GPUs of a compute capability, none of which need be here, into the kernel cache.
+
+    Args:
+        module: Warp's.
+        arch: the capability, e.g. 90 for an H100 or H200.
+        block_dim: threads of a block that its kernels will be launched with; each number is compiled apart.
+    """
+    made = (module.get_module_identifier(block_dim=block_dim), arch, wp.config.kernel_cache_dir)
+    if made in _compiled:
+        return
+    before = module.options["block_dim"]
+    wp.set_module_options({"block_dim": block_dim}, module=module)
+    try:
+        wp.compile_aot_module(module, arch=arch)
+    finally:
+        wp.set_module_options({"block_dim": before}, module=module)
+    _compiled.add(made)
+
+
+_compiled: set[tuple[str, int, str | None]] = set()
 
 
 def views(*tensors: Tensor, lo: int, hi: int) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from pwm_bench.envs.warp import capabilities
 from pwm_bench.envs.warp.axes import WorldAxes, in_published_axes, needs_full_inertia
 from pwm_bench.envs.warp.layout import layout_for, model_struct
 from pwm_bench.envs.warp.model import build_link_tree
-from pwm_bench.envs.warp.runtime import start_warp
+from pwm_bench.envs.warp.runtime import compile_module_for, start_warp
 from pwm_bench.envs.warp.specialise.dialect import LANES
 from pwm_bench.envs.warp.support import check_integrator
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pwm_bench.envs.warp.general import GeneralKernels
     from pwm_bench.envs.warp.specialise.engine import SpecialisedKernels
 
-__all__ = ["SimulatorWarp"]
+__all__ = ["SimulatorWarp", "block_for"]
 
 _SMALLEST_SHARE = {False: 500, True: 40_000}
 """(Links + path segments) x substeps x worlds, about 0.1 ms forward, below which a thread costs more than it saves:
@@ -121,7 +121,7 @@ class SimulatorWarp:
             raise UsageError(f"threads={threads}: must be at least 1")
         if block_dim is not None and block_dim not in _BLOCKS:
             raise UsageError(f"block_dim={block_dim}: must be one of {', '.join(map(str, _BLOCKS))}")
-        self.block_dim = (block_dim or _block_for(num_worlds)) if self._on_gpu else 1
+        self.block_dim = (block_dim or block_for(num_worlds)) if self._on_gpu else 1
         by_default = num_worlds // members >= _SPECIALISED_FROM and not self._coalesced
         self.specialised = by_default if specialised is None else specialised
         self._shares = self._split(threads or usable_cores())
@@ -190,21 +190,17 @@ class SimulatorWarp:
         self.compile_seconds += seconds
         return seconds
 
-    def compile_for(self, arch: int) -> None:
+    def compile_for(self, arch: int, blocks: Sequence[int] = ()) -> None:
         """Compiles both kernels for GPUs of a compute capability, none of which need be here, into the kernel cache.
 
         Args:
             arch: the capability, e.g. 90 for an H100 or H200.
+            blocks: threads of a block, see ``block_dim``; by default what this simulator would take.
         """
-        block = self.block_dim if self._on_gpu else _block_for(self.num_worlds)
         kernels = self._kernels if self._coalesced else self._make_kernels(coalesced=True)
-        for kernel in (kernels.forward_kernel, kernels.adjoint_kernel):
-            before = kernel.module.options["block_dim"]
-            wp.set_module_options({"block_dim": block}, module=kernel.module)
-            try:
-                wp.compile_aot_module(kernel.module, arch=arch)
-            finally:
-                wp.set_module_options({"block_dim": before}, module=kernel.module)
+        for block in blocks or (block_for(self.num_worlds),):
+            for kernel in (kernels.forward_kernel, kernels.adjoint_kernel):
+                compile_module_for(kernel.module, arch, block)
 
     def _split(self, threads: int) -> list[tuple[int, int]]:
         """Ranges of worlds, in whole groups of lanes, that threads advance at the same time."""
@@ -283,7 +279,7 @@ def _kind_of_kernels(specialised: bool) -> type[GeneralKernels] | type[Specialis
     return GeneralKernels
 
 
-def _block_for(worlds: int) -> int:
+def block_for(worlds: int) -> int:
     """Threads of a block: a warp where there are few worlds, so that they are spread over all multiprocessors."""
     return next((block for block in _BLOCKS if worlds <= 4 * block * _MULTIPROCESSORS), _BLOCKS[-1])
 

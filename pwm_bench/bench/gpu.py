@@ -28,7 +28,7 @@ __all__ = ["main", "steps"]
 
 _SIMULATED = (("warp", "ant"), ("warp", "hopper"), ("warp", "humanoid"), ("mjx", "hopper"))
 _WORLDS = (64, 4096, 1024, 16384)
-_BLOCKS = (None, 32, 64, 128, 256)
+_BLOCKS = (32, 64, 128, 256)
 _LEARNERS = ("shac", "ppo", "pwm")
 _SEEDS = (1, 5)
 _HORIZON = 16
@@ -97,18 +97,36 @@ def steps(device: str, *, quick: bool = False) -> list[Step]:
 
 
 def _compile_for(arch: int) -> int:
-    """Compiles the kernels that the steps launch, and says where they are."""
+    """Compiles the kernels that the steps launch, and says where they are. Those of the networks' layers, one for each
+    width, are not among them, nor are the tests' own but for the simulator's in float64."""
     import warp as wp
 
+    from pwm_bench.bench.learners import TASK
     from pwm_bench.bench.workloads import make_rollout
+    from pwm_bench.envs import random_kernels
+    from pwm_bench.envs.api import LARGEST_STATE
+    from pwm_bench.envs.fused.generate import generate
+    from pwm_bench.envs.fused.kernels import Kernels
+    from pwm_bench.envs.tasks import load_task
+    from pwm_bench.envs.warp.simulator import block_for
+    from pwm_bench.learning import adam_kernels
 
     console = terminal()
+    cases = [(task, worlds, block) for simulator, task, worlds, block in _cases(quick=False) if simulator == "warp"]
     for dtype in (torch.float32, torch.float64):
-        for simulator, task in _SIMULATED:
-            if simulator == "warp":
-                with console.status(f"{task}, {dtype}, sm_{arch}"):
-                    made: Any = make_rollout(task, simulator, 1, 1, dtype=dtype).simulator
-                    made.compile_for(arch)
+        for task in dict.fromkeys(task for task, *_ in cases):
+            blocks = {
+                block or block_for(worlds)
+                for other, worlds, block in cases
+                if other == task and (dtype == torch.float32 or block is None)
+            }
+            with console.status(f"{task}, {dtype}, blocks of {', '.join(map(str, sorted(blocks)))}, sm_{arch}"):
+                made: Any = make_rollout(task, "warp", 1, 1, dtype=dtype).simulator
+                made.compile_for(arch, sorted(blocks))
+    with console.status(f"what learners launch, sm_{arch}"):
+        for compile_for in (random_kernels.compile_for, adam_kernels.compile_for):
+            compile_for(arch, torch.float32)
+        Kernels(generate(load_task(TASK)), torch.float32, LARGEST_STATE).compile_for(arch)
     folder = Path(wp.config.kernel_cache_dir or "")
     size = sum(path.stat().st_size for path in folder.rglob(f"*.sm{arch}*"))
     console.print(f"kernels for sm_{arch}, {size / 1e6:.1f} MB: {folder}", highlight=False, soft_wrap=True)
@@ -147,9 +165,9 @@ def _cases(quick: bool) -> Iterator[tuple[str, str, int, int | None]]:
         yield from (("warp", "cartpole", 4, None), ("warp", "cartpole", 4, 32))
         return
     for worlds in _WORLDS:
-        for simulator, task in _SIMULATED:
-            for block in _BLOCKS if simulator == "warp" and task == "ant" else (None,):
-                yield simulator, task, worlds, block
+        yield from ((simulator, task, worlds, None) for simulator, task in _SIMULATED)
+    for worlds in _WORLDS:  # of less value
+        yield from (("warp", "ant", worlds, block) for block in _BLOCKS)
 
 
 def _extraction(ledger: Ledger, *, device: str, quick: bool) -> None:

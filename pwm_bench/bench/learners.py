@@ -28,9 +28,9 @@ from pwm_bench.registry import learner_package
 from pwm_bench.world_model.multitask.recipes import recipe
 from pwm_bench.world_model.multitask.training import Pretrainer
 
-__all__ = ["Subject", "main", "make_learner", "population_row", "subjects"]
+__all__ = ["TASK", "Subject", "main", "make_learner", "population_row", "subjects"]
 
-_TASK, _SIMULATOR = "hopper", "warp"
+TASK, _SIMULATOR = "hopper", "warp"
 _ALGORITHMS = ("pwm", "shac", "ppo", "sac")
 _POPULATION = 5
 _MOST_WARM_UP = 100
@@ -81,12 +81,12 @@ def main(*, quick: bool = False, device: str | None = None, output: Path | None 
             row: dict[str, Value] = {"learner": name, "unit": subject.unit}
             ledger.add("limits", **row, **{"unit/s": subject.amount / found.update}, **found.row())
         seconds = "processor seconds of one thread" if clock == "processor" else "seconds"
-        title = f"Limits: {_TASK} in {_SIMULATOR}, recipe settings, one seed; {seconds}, the least of interleaved runs"
+        title = f"Limits: {TASK} in {_SIMULATOR}, recipe settings, one seed; {seconds}, the least of interleaved runs"
         console.print(as_table(title, ledger.tables()["limits"]))
         for algorithm in _ALGORITHMS:
             with console.status(algorithm):
                 ledger.add("populations", **_population(algorithm, str(where), repeats=2 if quick else 5))
-    title = f"Populations: {_TASK} in {_SIMULATOR}, recipe settings, {seconds}"
+    title = f"Populations: {TASK} in {_SIMULATOR}, recipe settings, {seconds}"
     console.print(as_table(title, ledger.tables()["populations"]))
 
 
@@ -118,7 +118,7 @@ def make_learner(algorithm: str, seeds: int, device: str | torch.device, *, smal
         small: with a few worlds and steps.
     """
     package: Any = learner_package(algorithm)
-    config = package.recipe(_TASK, _SIMULATOR)
+    config = package.recipe(TASK, _SIMULATOR)
     names = {field.name for field in dataclasses.fields(config)}
     changes = {name: value for name, value in _SMALL.items() if small and name in names}
     if "pretrain_updates" in names:
@@ -127,7 +127,7 @@ def make_learner(algorithm: str, seeds: int, device: str | torch.device, *, smal
     where = resolve_device(device, _SIMULATOR)
     options: dict[str, Any] = {"threads": torch.get_num_threads()} if where.type == "cpu" else {}
     env = envs.make(
-        _TASK, _SIMULATOR, num_envs=config.num_envs * seeds, seed=tuple(range(seeds)), device=where, **options
+        TASK, _SIMULATOR, num_envs=config.num_envs * seeds, seed=tuple(range(seeds)), device=where, **options
     )
     learner: Learner = package.Learner(env, config, seeds=tuple(range(seeds)), total_env_steps=10_000_000)
     for _ in range(_MOST_WARM_UP):

@@ -82,5 +82,8 @@ def _timed(work: Callable[[], object], count: int, clock: Clock) -> float:
 
 
 def _wait() -> None:
+    """Waits for every GPU on which this process has memory of torch's: the present one need not be what computes."""
     if torch.cuda.is_available():
-        torch.cuda.synchronize()
+        for index in range(torch.cuda.device_count()):
+            if torch.cuda.memory_reserved(index):
+                torch.cuda.synchronize(index)

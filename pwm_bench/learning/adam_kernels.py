@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["PIECE", "pieces"]
+__all__ = ["PIECE", "compile_for", "pieces"]
 
 PIECE = 1024
 """Numbers of a piece."""
@@ -167,6 +167,14 @@ def _launch(kernel: Any, dim: tuple[int, ...], inputs: list[Any], device: torch.
     wp.launch_tiled(
         kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream, block_dim=_LANES
     )
+
+
+def compile_for(arch: int, dtype: torch.dtype) -> None:
+    """Compiles the kernels for GPUs of a compute capability into the kernel cache."""
+    from pwm_bench.envs.warp.runtime import compile_module_for
+
+    for kernel in _kernels(dtype)[:3]:
+        compile_module_for(kernel.module, arch, _LANES)
 
 
 def _ctype(tensor: Tensor) -> Any:

@@ -13,7 +13,7 @@ from pwm_bench import envs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.simulator import State
 from pwm_bench.envs.tasks import load_task
-from pwm_bench.envs.warp.simulator import _block_for
+from pwm_bench.envs.warp.simulator import block_for
 
 WORLDS = 12
 
@@ -149,7 +149,7 @@ def test_a_state_on_another_device_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_blocks_of_a_gpu() -> None:
     """Few worlds are spread over all multiprocessors; many take larger blocks."""
-    assert [_block_for(worlds) for worlds in (1, 4096, 16_896, 16_897, 40_000, 1_000_000)] == [32, 32, 32, 64, 128, 256]
+    assert [block_for(worlds) for worlds in (1, 4096, 16_896, 16_897, 40_000, 1_000_000)] == [32, 32, 32, 64, 128, 256]
     assert make(block_dim=64).block_dim == 1  # a CPU has none
     with pytest.raises(UsageError, match="block_dim=48: must be one of 32, 64, 128, 256"):
         make(block_dim=48)
@@ -159,7 +159,7 @@ def test_the_blocks_of_a_gpu() -> None:
 def test_kernels_are_compiled_for_a_gpu_that_is_not_here(tmp_path, monkeypatch) -> None:
     """They lie in the cache under the names by which a machine with such a GPU looks for them."""
     monkeypatch.setattr(wp.config, "kernel_cache_dir", str(tmp_path))
-    simulator = make()
+    simulator = make(specialised=False)
     simulator.compile_for(90)
     for kernel in (simulator._kernels.forward_kernel, simulator._kernels.adjoint_kernel):
         name = kernel.module.get_module_identifier(block_dim=32)

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import warp
 
 from pwm_bench.bench import gpu
 from pwm_bench.bench.gpu_tests import LAUNCHES, find_gpu_tests
+from pwm_bench.bench.learners import TASK
 from pwm_bench.bench.ledger import read
 from pwm_bench.bench.steps import STEPS
+from pwm_bench.bench.workloads import make_rollout
+from pwm_bench.envs import random_kernels
+from pwm_bench.envs.api import LARGEST_STATE
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.fused.generate import generate
+from pwm_bench.envs.fused.kernels import Kernels
+from pwm_bench.envs.tasks import load_task
+from pwm_bench.envs.warp.runtime import start_warp
+from pwm_bench.learning import adam_kernels
 from tests.pwm_bench.conftest import ROOT
 from tests.rehearsal.learners import LAUNCHES as TABLE
 
@@ -55,6 +67,33 @@ def test_the_plan_for_a_gpu() -> None:
     assert files[0].startswith("envs/warp/")
     assert files[-1] == "envs/mjx/test_precision.py"
     assert f"rehearsal/{LAUNCHES}" in files
+
+
+def test_a_sweep_over_blocks_comes_last() -> None:
+    cases = list(gpu._cases(quick=False))
+    blocks = [block for *_, block in cases]
+    assert blocks == [None] * 16 + [32, 64, 128, 256] * 4
+    assert len(set(cases)) == len(cases)
+
+
+@pytest.mark.slow
+def test_what_steps_launch_is_compiled_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the blocks that they are launched in: a kernel of another block has another name in the cache."""
+    start_warp()  # it has a cache of its own to go back to
+    monkeypatch.setattr(warp.config, "kernel_cache_dir", str(tmp_path))
+    gpu.main(compile_for=90)
+    task = load_task(TASK)
+    fused = Kernels(generate(task), torch.float32, LARGEST_STATE)
+    wanted = [(fused.module, 32)]
+    wanted += [(kernel.module, 256) for kernel in random_kernels._kernels(torch.float32)]
+    wanted += [(kernel.module, 256) for kernel in adam_kernels._kernels(torch.float32)[:3]]
+    for dtype, blocks in ((torch.float32, (32, 64, 128, 256)), (torch.float64, (32,))):
+        simulator: Any = make_rollout("ant", "warp", 1, 1, dtype=dtype, coalesced=True).simulator
+        kernels = simulator._kernels
+        wanted += [(x.module, block) for x in (kernels.forward_kernel, kernels.adjoint_kernel) for block in blocks]
+    for module, block in wanted:
+        name = module.get_module_identifier(block_dim=block)
+        assert list(tmp_path.rglob(f"{name}/{name}.sm90.cubin")), (module.name, block)
 
 
 def test_a_device_that_is_none() -> None:

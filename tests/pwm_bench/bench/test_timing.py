@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+import torch
 
 from pwm_bench.bench.timing import interleaved, machine_line, median_seconds
 
@@ -40,8 +41,6 @@ def test_short_work_is_repeated_within_a_measurement() -> None:
 
 
 def test_machine_line_names_the_processor_and_versions() -> None:
-    import torch
-
     line = machine_line()
     assert f"torch {torch.__version__}" in line
     assert "cores" in line
@@ -51,3 +50,14 @@ def test_machine_line_names_the_processor_and_versions() -> None:
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_single_work(repeats: int) -> None:
     assert median_seconds(lambda: None, repeats=repeats, at_least=1e-5) < 0.1
+
+
+def test_the_gpu_that_computes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It need not be the present one, and those that do nothing are left alone."""
+    waited: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda index: 1024 * (index == 1))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda index=0: waited.append(index))
+    median_seconds(lambda: None, repeats=1, at_least=0.0)
+    assert set(waited) == {1}
