@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import epilogue_kernels
 from pwm_bench.learning.elementwise import activation_function, group_softmax, torch_wanted
 from pwm_bench.learning.epilogue_kernels import ACTIVATIONS, WIDEST, Key
@@ -94,10 +95,28 @@ class Epilogue:
 
         Returns:
             a, of the shape and dtype of ``y``, or the dtype of the bias; see `widen`.
+
+        Raises:
+            UsageError: a parameter of another shape or dtype.
         """
         if self.widen:
             y = y.to(bias.dtype)
+        _check(y, bias, scale, shift)
         return _Finish.apply(self, y, bias, scale, shift)  # type: ignore[no-any-return]
+
+
+def _check(y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor) -> None:
+    """Refuses what the kernels would read as something else: they get addresses alone."""
+    own, width = (y.shape[0], 1, y.shape[2]), (y.shape[2],)
+    kinds = (y.dtype,) if y.dtype != torch.bfloat16 else (torch.float32,)
+    for name, x in (("bias", bias), ("scale", scale), ("shift", shift)):
+        if x.dtype not in kinds or not (x.shape == own or (x.shape == width and x is not bias)):
+            raise UsageError(
+                f"{name} is {tuple(x.shape)} {x.dtype}: for products {tuple(y.shape)} {y.dtype} it must be "
+                f"{own}{'' if x is bias else f' or {width}'} {kinds[0]}"
+            )
+    if scale.shape != shift.shape:
+        raise UsageError(f"shift is {tuple(shift.shape)}: must have the shape of scale, {tuple(scale.shape)}")
 
 
 class _Finish(torch.autograd.Function):

@@ -164,6 +164,23 @@ def test_what_the_kernels_take() -> None:
         Epilogue("mihs")
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("bias", torch.zeros(2, 1, 8, dtype=torch.float64), r"bias is \(2, 1, 8\) torch.float64: .* torch.float32"),
+        ("scale", torch.ones(8, dtype=torch.bfloat16), r"scale is \(8,\) torch.bfloat16"),
+        ("shift", torch.zeros(2, 1, 6), r"shift is \(2, 1, 6\) .* must be \(2, 1, 8\) or \(8,\) torch.float32"),
+        ("bias", torch.zeros(8), r"bias is \(8,\) .* must be \(2, 1, 8\) torch.float32"),
+        ("shift", torch.zeros(8), r"shift is \(8,\): must have the shape of scale"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_parameters_that_kernels_would_misread_are_refused(name: str, given: Tensor, message: str, dtype) -> None:
+    params = {"bias": torch.zeros(2, 1, 8), "scale": torch.ones(2, 1, 8), "shift": torch.zeros(2, 1, 8)}
+    with pytest.raises(UsageError, match=message):
+        Epilogue("mish", "pre")(torch.zeros(2, 70, 8, dtype=dtype), **params | {name: given})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [KINDS[0], KINDS[-1]], ids=lambda x: f"{x.activation}-{x.norm}")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

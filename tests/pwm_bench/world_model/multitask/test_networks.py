@@ -7,9 +7,10 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import epilogue
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.multitask.config import sized
+from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.layers import Stack
 from pwm_bench.world_model.multitask.networks import MultitaskModel
-from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_config
+from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_config, tiny_model, tiny_weights
 
 # Trainable parameters of the whole model, and of what PWM keeps of it [millions]; the names of the sizes are roundings
 # of the first. Observations and actions as padded in MT30 (24, 6) and MT80 (39, 6).
@@ -119,3 +120,12 @@ def test_a_layer_with_the_kernel_equals_one_without(ensemble, options, monkeypat
 def test_impossible_models_are_refused(changes, match) -> None:
     with pytest.raises(UsageError, match=match):
         tiny_config(**changes)
+
+
+def test_a_frozen_model_in_double_precision_with_reduced_products() -> None:
+    """It gives what the same model in single precision gives: bfloat16 products, the rest in the model's own."""
+    model = tiny_model(tiny_weights())
+    obs, task = torch.randn(1, 300, OBS, generator=torch.Generator().manual_seed(0)), torch.tensor([0])
+    single = TaskModel(model, task, precision="bfloat16").encode(obs)
+    double = TaskModel(model.double(), task, precision="bfloat16").encode(obs.double())
+    torch.testing.assert_close(double.float(), single.float(), rtol=2e-2, atol=2e-2)
