@@ -32,7 +32,7 @@ def read_model(path: Path) -> TrainedModel:
         return TrainedModel.from_state(read_about(path, key=_ABOUT) | {"weights": read_tensors(path)})
     except UsageError:
         raise
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, IndexError, OverflowError) as error:
         raise UsageError(
             f"{path}: not a world model of `train-model` ({error}); give the directory of such a run"
         ) from None

@@ -19,6 +19,8 @@ __all__ = [
     "check_worlds",
 ]
 
+_WIDEST = 65_536
+
 
 def check_positive(name: str, value: float) -> None:
     """Requires a finite number above zero."""
@@ -64,10 +66,10 @@ def check_share(name: str, value: float) -> None:
 
 
 def check_widths(name: str, value: Iterable[int]) -> None:
-    """Requires layer widths that are all positive."""
+    """Requires layer widths that are all positive, and that memory has room for."""
     value = tuple(value)
-    if not all(isinstance(width, int) and width > 0 for width in value):
-        raise UsageError(f"{name}={value}: every layer width must be a positive integer")
+    if not all(isinstance(width, int) and 0 < width <= _WIDEST for width in value):
+        raise UsageError(f"{name}={value}: every layer width must be a positive integer, at most {_WIDEST:,}")
 
 
 def check_worlds(num_envs: int, members: int, per_member: int) -> None:

@@ -101,7 +101,7 @@ class PolicyTrainer:
         )
         self._fit: CriticFit | None = None
         suitable = dtype == torch.float32 and config.critic_activation == "mish"
-        if fused and suitable and init.device.type == "cpu" and max(config.hidden_critic) <= WIDEST:
+        if fused and suitable and init.device.type == "cpu" and max(config.hidden_critic, default=0) <= WIDEST:
             self._fit = CriticFit(
                 self.critic,
                 self._critic_optimiser,

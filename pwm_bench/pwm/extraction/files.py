@@ -71,6 +71,8 @@ def read_policies(path: Path) -> PoliciesFile:
     """
     try:
         about = read_about(path, key=_KEY)
+        if not about["experts"]:
+            raise UsageError(f"{path}: holds the policies of nobody")
         if about["version"] != _VERSION:
             raise UsageError(f"{path}: policies of version {about['version']}, this pwm-bench reads {_VERSION}")
         return PoliciesFile(
@@ -103,14 +105,14 @@ def load_policies(path: Path, model: MultitaskModel, *, model_digest: str) -> Ex
     about = read_policies(path)
     if about.model_digest != model_digest:
         raise UsageError(f"{path}: its policies were trained in another world model; give that one")
-    extractor = acting_extractor(model, about.experts, about.config)
     try:
+        extractor = acting_extractor(model, about.experts, about.config)
         tensors = read_tensors(path)
         for part, network in _networks(extractor).items():
             network.load_state_dict(
                 {name.removeprefix(f"{part}."): value for name, value in tensors.items() if name.startswith(f"{part}.")}
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, IndexError) as error:
         raise UsageError(f"{path}: damaged ({error}); extract the policies again") from None
     return extractor
 

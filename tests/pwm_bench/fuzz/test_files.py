@@ -146,12 +146,14 @@ def test_recordings_of_another_simulator_are_read_or_refused(tmp_path, inputs) -
     for _ in range(inputs):
         changed, how = dict(arrays), chance.random()
         name = chance.choice(list(arrays))
-        if how < 0.3:
+        if name != "meta" and arrays[name].dtype.kind == "U" and 0.3 <= how < 0.6:
+            changed[name] = arrays[name].reshape(1, -1)
+        elif how < 0.3:
             changed["meta"] = np.array(mutations.text(mutations.altered(meta, chance), chance).decode())
         elif how < 0.6:
             changed[name] = chance.choice([
-                lambda a: a[:0], lambda a: a[None], lambda a: a.astype("S8"), lambda a: a.astype(complex),
-                lambda a: np.full(a.shape, np.nan), lambda a: np.full(a.shape, 10**9), lambda a: np.array(1),
+                lambda a: np.atleast_1d(a)[:0], lambda a: a[None], lambda a: a.astype("S8"),
+                lambda a: a.astype(complex), lambda a: np.full(a.shape, np.nan), lambda a: np.full(a.shape, 10**9), lambda a: np.array(1),
             ])(arrays[name]) if name != "meta" else np.array(chance.choice([1, "[]", "null", "{", ""]))  # fmt: skip
         elif how < 0.7:
             del changed[name]
