@@ -153,7 +153,8 @@ def test_recordings_of_another_simulator_are_read_or_refused(tmp_path, inputs) -
         elif how < 0.6:
             changed[name] = chance.choice([
                 lambda a: np.atleast_1d(a)[:0], lambda a: a[None], lambda a: a.astype("S8"),
-                lambda a: a.astype(complex), lambda a: np.full(a.shape, np.nan), lambda a: np.full(a.shape, 10**9), lambda a: np.array(1),
+                lambda a: a.astype(complex), lambda a: np.full(a.shape, np.nan), lambda a: np.full(a.shape, 10**9),
+                lambda a: np.array(1),
             ])(arrays[name]) if name != "meta" else np.array(chance.choice([1, "[]", "null", "{", ""]))  # fmt: skip
         elif how < 0.7:
             del changed[name]
