@@ -264,8 +264,10 @@ def test_learns_to_stop_the_point_mass() -> None:
     losses = torch.stack([x for x in losses if x.isfinite().all()])
     trained = _evaluate(learner)
     assert (losses[-5:].mean(0) < losses[:1].mean(0) / 2).all(), (losses[:1], losses[-5:])
-    # Over six seeds, and over roundings, the return that is left lay between 0.1 and 0.6 of that at the beginning.
-    assert (trained > untrained / 1.5).all(), (untrained, trained)
+    # Over six seeds, and over roundings, what is left of the costs lay between 0.1 and 0.6 of those at the beginning.
+    left = trained / untrained
+    assert left.mean() < 0.5, left
+    assert left.max() < 0.8, left
 
 
 @pytest.mark.parametrize("changes", [{}, {"start_states": "both", "world_model": tiny_model(termination=True)}])
