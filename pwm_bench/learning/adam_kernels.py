@@ -97,7 +97,7 @@ def _kernels(dtype: torch.dtype) -> _Kernels:
             total += partial[member, i]
         summed = wp.tile_extract(wp.tile_sum(wp.tile(total)), 0)
         if lane == 0:
-            length = wp.sqrt(summed)
+            length = wp.sqrt(wp.float64(real(summed)))  # too large for `real` is not finite, as on a CPU
             scale = largest / (length + wp.float64(1e-6))
             if scale >= wp.float64(1.0):  # not if it is NaN
                 scale = wp.float64(1.0)

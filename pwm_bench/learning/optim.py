@@ -131,8 +131,8 @@ class PopulationAdam:
             max_norm: the bound; infinity measures only.
 
         Returns:
-            the norms before clipping, shape ``(P,)``; not finite where a gradient was not, or where the norm is beyond
-            the largest number of its dtype.
+            the norms before clipping, shape ``(P,)``; not finite where a gradient was not, or where the sum of its
+            squares is beyond the largest number of its dtype (a norm of 2e19 in float32).
         """
         if not self._on_cpu:
             squares = torch.ops.pwm_bench.adam_squares(
@@ -141,10 +141,7 @@ class PopulationAdam:
             norm, self._clip = self._norms(squares, max_norm)
             return norm
         rows = [row for member in self._gradient_rows() for row in member]
-        norm = self._norm_of(rows)
-        finite = norm.isfinite()
-        if not bool(finite.all()):  # in float32, squares of finite numbers may have been too large
-            norm = torch.where(finite, norm, self._norm_of([row.double() for row in rows]).to(norm.dtype))
+        norm = torch.stack(torch._foreach_norm(rows)).view(self.members, -1).norm(dim=1)
         self._clip = None if math.isinf(max_norm) else (max_norm / (norm + 1e-6)).clamp(max=1.0)
         return norm
 
@@ -229,10 +226,6 @@ class PopulationAdam:
         self._moments.copy_(state["moments"])
         self._step.copy_(state["step"])
         self.set_lr(state["lr"])
-
-    def _norm_of(self, rows: list[Tensor]) -> Tensor:
-        """Norms of the members' gradients, which follow each other, shape ``(P,)``."""
-        return torch.stack(torch._foreach_norm(rows)).view(self.members, -1).norm(dim=1)
 
     def _norms(self, squares: Tensor, max_norm: float) -> tuple[Tensor, Tensor]:
         """Norms of the gradients, and what the kernel of the update needs of them and of the step count."""

@@ -94,8 +94,6 @@ class CriticFit:
         """One gradient step on states ``(n, D)``. Returns loss and norm, shape ``(2,)``."""
         loss = self._differentiate(member, x, y)
         norm = self._gradient.norm()
-        if not bool(norm.isfinite()):  # squares of finite numbers may have been too large
-            norm = self._gradient.double().norm().to(norm.dtype)
         alive = self._guard.check_member(member, iteration, loss, norm)
         clip = (self._max_norm / (norm + 1e-6)).clamp(max=1.0)
         self._optimiser.step_member(member, self._gradients, alive, clip=clip)

@@ -227,7 +227,7 @@ class RunRecord(_Model):
     def _can_be_shown(cls, spec: dict[str, Any]) -> dict[str, Any]:
         """What tables and lists take from the spec is of the type that they take it for."""
         for name in _SPEC_TEXTS:
-            if not isinstance(spec.get(name, "-"), str) or not spec.get(name, "-"):
+            if not isinstance(spec.get(name, ""), str):
                 raise ValueError(f"{name} must be a text")
         for name in _SPEC_AMOUNTS:
             value = spec.get(name, 0)

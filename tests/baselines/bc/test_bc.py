@@ -95,7 +95,7 @@ def test_going_on_gives_the_same_numbers(path) -> None:
 
 def test_an_update_does_not_wait_for_the_device(path, monkeypatch) -> None:
     cloner = _cloner(path, "wide", "narrow")
-    monkeypatch.setattr(cloner._pairs, "_draw", exempt(cloner._pairs._draw))  # the data lies on the host
+    monkeypatch.setattr(cloner._pairs._draws, "_draw", exempt(cloner._pairs._draws._draw))  # the data lies on the host
     with no_host_sync():
         cloner.update()
 

@@ -160,18 +160,13 @@ def test_a_step_takes_three_launches_on_a_gpu():
 
 
 @DEVICES
-def test_a_gradient_whose_squares_are_too_large_is_clipped(device):
-    """Alike on both: the norm is finite, and the step is the one along the same direction."""
-    params, usual = parameters(device), parameters(device)
-    for owner, scale in ((params, 1e30), (usual, 1.0)):
-        fill_gradients(owner, 0, scale)
-        optimiser = PopulationAdam(owner, LR, members=P)
-        norm = to_cpu(optimiser.clip_grad_norm(1.0))
-        exact = [torch.cat([rows(q.grad, p).double() for q in owner]).norm() for p in range(P)]
-        torch.testing.assert_close(norm.double(), torch.stack(exact), rtol=1e-6, atol=0.0)
-        optimiser.step()
-    for q, r in zip(params, usual, strict=True):
-        torch.testing.assert_close(*(to_cpu(x.detach()) for x in (q, r)), rtol=1e-4, atol=1e-6)
+def test_a_gradient_whose_squares_are_too_large_is_not_finite(device):
+    """Alike on both, so that the same members stop."""
+    params = parameters(device)
+    fill_gradients(params, 0, 1e30)
+    assert to_cpu(PopulationAdam(params, LR, members=P).clip_grad_norm(1.0)).isinf().all()
+    fill_gradients(params, 0, 1e17)
+    assert to_cpu(PopulationAdam(params, LR, members=P).clip_grad_norm(1.0)).isfinite().all()
 
 
 @pytest.mark.slow

@@ -59,21 +59,6 @@ def test_a_member_trains_the_same_alone_and_in_company() -> None:
         assert torch.equal(a[len(a) // 2 :], b)
 
 
-def test_a_gradient_whose_squares_are_too_large_is_clipped() -> None:
-    trainer = _trainer()
-    latents, targets = _data(trainer)
-    *_, shift, weight, _ = trainer.critic.parameters()
-    with torch.no_grad():
-        shift += 100.0
-        weight.zero_()
-    before = _weights(trainer)
-    metrics = trainer._step_critics(latents, torch.full_like(targets, 1e18), 0)  # a gradient of about 1e20
-    assert trainer._guard.alive.all()
-    assert (metrics["critic_grad_norm"] > 2e19).all()
-    assert metrics["critic_grad_norm"].isfinite().all()
-    assert any(not torch.equal(*pair) for pair in zip(_weights(trainer), before, strict=True))
-
-
 def test_a_member_that_diverges_stops_and_the_others_go_on() -> None:
     trainer, sound = _trainer(), _trainer()
     before = _weights(trainer)
