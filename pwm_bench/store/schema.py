@@ -6,9 +6,9 @@ Times are in seconds, sizes in bytes. Returns are undiscounted sums of the task'
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -234,6 +234,14 @@ class RunRecord(_Model):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST:
                 raise ValueError(f"{name} must be a number from 0 to {_MOST}")
         return spec
+
+    @model_validator(mode="after")
+    def _of_a_population(self) -> Self:
+        """Scores are of something: only what has none, such as an import, may leave such a text empty."""
+        for name in _SPEC_TEXTS:
+            if self.members and not self.spec.get(name, "-"):
+                raise ValueError(f"{name} must be a text")
+        return self
 
 
 class Metrics(_Model):
