@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pwm_bench.cli.main import main
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import ClockTimes, Counts, Evaluation, Member, Provenance, RunRecord, Schedule
 from pwm_bench.store.seal import seal, without_seal
@@ -92,3 +93,17 @@ def write_run(
             )
         )  # fmt: skip
     return directory
+
+
+def run(capsys, *arguments, code: int = 0) -> tuple[str, str]:
+    """Calls ``pwm-bench results``. Returns what it wrote to stdout and stderr."""
+    assert main(["results", *map(str, arguments)]) == code
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return captured.out, captured.err
+
+
+def make(root, run_id="aaa", value=5.0, **options):
+    """Writes a run of one member, whose return goes from 0 to ``value`` in two evaluations."""
+    options = {"steps": [0, 10], "seconds": [0.0, 1.0]} | options
+    return write_run(root, run_id, curves=[[0.0, value]], **options)
