@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.graph import Study
@@ -14,16 +14,18 @@ _STEPS = 50_000  # 100,000 control steps of the simulator
 
 def tdmpc2_dmc() -> Study:
     """TD-MPC2 online on two tasks of dm_control to 100,000 control steps of the simulator (50,000 of the suites), two
-    seeds, with the model of 1M weights: to stand beside its published curves."""
+    seeds, with the model of 1M weights: to stand beside its published curves. Each seed is a run of its own, since its
+    members share no work and one takes hours on a CPU."""
     from pwm_bench.jobs.train_suite import TrainSuiteSpec  # it takes torch along, and lists read descriptions alone
 
-    return _study("tdmpc2-dmc", [
-        TrainSuiteSpec.create(
-            task=task, learner="tdmpc2", env_steps=_STEPS, seeds=(0, 1), evaluations=3, evaluation_episodes=5,
+    return _study("tdmpc2-dmc", {
+        f"{task} · tdmpc2 · seed {seed}": TrainSuiteSpec.create(
+            task=task, learner="tdmpc2", env_steps=_STEPS, seeds=(seed,), evaluations=3, evaluation_episodes=5,
             study="tdmpc2-dmc",
         )
-        for task in ("cartpole-swingup", "cup-catch")
-    ])  # fmt: skip
+        for seed in (0, 1)
+        for task in ("cup-catch", "cartpole-swingup")
+    })  # fmt: skip
 
 
 STUDIES: dict[str, Callable[[], Study]] = {"tdmpc2-dmc": tdmpc2_dmc}
@@ -39,5 +41,5 @@ def load_study(name: str) -> Study:
     return STUDIES[name]()
 
 
-def _study(name: str, specs: Sequence[Spec]) -> Study:
-    return Study(name=name, description=describe(name), specs=tuple(specs))
+def _study(name: str, nodes: Mapping[str, Spec]) -> Study:
+    return Study(name=name, description=describe(name), nodes=nodes)
