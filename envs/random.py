@@ -24,6 +24,8 @@ MIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 """Factors of the finaliser."""
 PER_FOLD = (0xD1342543DE82EF95, 0x632BE59BD9B4E019)
 """Factor and summand of what is folded into a key."""
+_BY_TORCH = ("cpu", "meta")
+"""Devices whose numbers are drawn operation by operation; on `meta` they have shapes alone."""
 
 
 def _signed(value: int) -> int:
@@ -55,7 +57,7 @@ def fold(key: Tensor, data: int | Tensor) -> Tensor:
     """Derives a new key from ``key`` and ``data`` (int64, broadcast against each other)."""
     if isinstance(data, int):
         return _mix(key ^ _signed((data * PER_FOLD[0] + PER_FOLD[1]) % (1 << 64)))
-    if key.device.type != "cpu" and (data.numel() == 1 or data.shape == key.shape):
+    if key.device.type not in _BY_TORCH and (data.numel() == 1 or data.shape == key.shape):
         from pwm_bench.envs import random_kernels  # noqa: F401 - defines the operator
 
         return torch.ops.pwm_bench.hash_fold(key.contiguous(), data.contiguous())  # type: ignore[no-any-return]
@@ -64,7 +66,7 @@ def fold(key: Tensor, data: int | Tensor) -> Tensor:
 
 def uniform(key: Tensor, dim: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Draws uniform numbers in [0, 1) with 24 random bits. Returns shape ``(*key.shape, dim)``."""
-    if key.device.type != "cpu" and dtype in (torch.float32, torch.float64):
+    if key.device.type not in _BY_TORCH and dtype in (torch.float32, torch.float64):
         from pwm_bench.envs import random_kernels  # noqa: F401 - defines the operator
 
         return torch.ops.pwm_bench.hash_uniform(key.contiguous(), dim, dtype)  # type: ignore[no-any-return]

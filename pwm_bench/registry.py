@@ -54,7 +54,10 @@ class LearnerPackage(Protocol):
     """Threads that torch computes with on a CPU; None for all. Small networks are quickest on one."""
 
     def make_policy(self, config: Any, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
-        """A policy like the learner's ``policy``, with other weights: those of a finished run are loaded into it."""
+        """A policy like the learner's ``policy``, with other weights: those of a finished run take their places.
+
+        All its tensors are parameters or buffers where the stream is, which is the device ``meta`` when a file is read.
+        """
         ...
 
     def recipe(self, task: str, simulator: str, preset: Preset = "cpu") -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_unit
+from pwm_bench.learning.checks import DEEPEST, check_at_least, check_choice, check_count, check_positive, check_unit
 from pwm_bench.learning.precision import PRECISIONS
 
 __all__ = ["Config"]
@@ -76,13 +76,14 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in (
-            "num_envs", "horizon", "updates_per_step", "policy_delay", "seed_steps", "critic_ensemble", "width_actor",
-            "width_critic", "noise_steps",
+            "num_envs", "horizon", "updates_per_step", "policy_delay", "seed_steps", "noise_steps"
         ):  # fmt: skip
             check_at_least(name, getattr(self, name), 1)
-        for name in ("batch_size", "atoms"):
-            check_at_least(name, getattr(self, name), 2)
-        check_at_least("blocks", self.blocks, 0)
+        check_at_least("batch_size", self.batch_size, 2)
+        for name in ("critic_ensemble", "width_actor", "width_critic"):
+            check_count(name, getattr(self, name))
+        check_count("atoms", self.atoms, 2)
+        check_count("blocks", self.blocks, 0, DEEPEST)
         for name in ("gamma", "tau"):
             check_unit(name, getattr(self, name))
         rates = ("actor_learning_rate", "critic_learning_rate", "temperature_learning_rate", "final_learning_rate")

@@ -9,6 +9,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import (
     check_at_least,
     check_choice,
+    check_count,
     check_finite,
     check_positive,
     check_unit,
@@ -85,8 +86,9 @@ class Config:
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists
         for name in ("hidden_actor", "hidden_critic"):
             check_widths(name, getattr(self, name))
-        for name in ("num_envs", "horizon", "updates_per_step", "batch_size", "seed_steps", "critic_ensemble"):
+        for name in ("num_envs", "horizon", "updates_per_step", "batch_size", "seed_steps"):
             check_at_least(name, getattr(self, name), 1)
+        check_count("critic_ensemble", self.critic_ensemble)
         for name in ("gamma", "tau"):
             check_unit(name, getattr(self, name))
         for name in ("actor_learning_rate", "critic_learning_rate", "initial_temperature"):

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pwm_bench.learning.checks import check_at_least, check_betas, check_positive, check_unit, check_widths
+from pwm_bench.learning.checks import (
+    check_at_least,
+    check_betas,
+    check_count,
+    check_positive,
+    check_unit,
+    check_widths,
+)
 
 __all__ = ["Config", "PolicyConfig"]
 
@@ -88,8 +95,9 @@ class Config(PolicyConfig):
     def __post_init__(self) -> None:
         PolicyConfig.__post_init__(self)
         object.__setattr__(self, "hidden_critic", tuple(self.hidden_critic))
-        for name in ("critic_ensemble", "critic_iterations", "critic_minibatches"):
+        for name in ("critic_iterations", "critic_minibatches"):
             check_at_least(name, getattr(self, name), 1)
+        check_count("critic_ensemble", self.critic_ensemble)
         for name in ("critic_learning_rate", "max_grad_norm_critic"):
             check_positive(name, getattr(self, name))
         for name in ("lam", "tau"):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning.checks import check_at_least, check_widths
+from pwm_bench.learning.checks import check_at_least, check_count, check_widths
 from pwm_bench.world_model.multitask.config import SIZES, ModelConfig
 from pwm_bench.world_model.multitask.planner import PlannerConfig
 from pwm_bench.world_model.multitask.recipes import TrainingConfig
@@ -66,8 +66,10 @@ class Config:
             check_widths(name, getattr(self, name))
         if self.num_envs != 1:
             raise UsageError(f"num_envs={self.num_envs}: must be 1; TD-MPC2 acts in one world a member")
-        for name in ("horizon", "updates_per_step", "replay_capacity", "critic_ensemble", "latent_dim"):
+        for name in ("horizon", "updates_per_step", "replay_capacity"):
             check_at_least(name, getattr(self, name), 1)
+        for name in ("critic_ensemble", "latent_dim"):
+            check_count(name, getattr(self, name))
         if self.seed_steps is not None:
             check_at_least("seed_steps", self.seed_steps, 1)
         if not self.training.learn_values:

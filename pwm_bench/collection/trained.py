@@ -7,7 +7,6 @@ stage-0/, stage-1/ ...  the learner's state after equal shares of its training, 
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from pwm_bench.learning.choices import differentiates_simulator
 from pwm_bench.store import checkpoint
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.plain import read_plain
+from pwm_bench.store.seal import read_sealed, seal
 
 __all__ = ["Act", "build", "check_learner", "describe", "load_policies", "stage_path"]
 
@@ -90,7 +90,7 @@ def stage_path(folder: Path, stage: int) -> Path:
 
 def describe(folder: Path, **fields: Any) -> None:
     """Writes what `load_policies` must know beside the stages: the arguments of `build`, ``stages`` and ``spec_id``."""
-    write_atomic(folder / _DESCRIPTION, json.dumps(fields, indent=2, sort_keys=True) + "\n")
+    write_atomic(folder / _DESCRIPTION, seal(dict(sorted(fields.items())), indent=2))
 
 
 def load_policies(folder: Path, task: str) -> list[Act]:
@@ -104,7 +104,7 @@ def load_policies(folder: Path, task: str) -> list[Act]:
         UsageError: missing, damaged, or of another task.
     """
     try:
-        about = json.loads(read_plain(folder / _DESCRIPTION))
+        about = read_sealed(read_plain(folder / _DESCRIPTION))
         stages, spec_id = about.pop("stages"), about.pop("spec_id")
         env, learner = build(**about)
     except (OSError, ValueError, KeyError, TypeError) as error:

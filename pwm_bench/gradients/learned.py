@@ -288,11 +288,7 @@ def _empty_model(weights: Mapping[str, Tensor], config: WorldModelConfig, *, mem
         raise UsageError(
             f"the world model holds no {error}: it was written by another version, train it anew"
         ) from None
-    widest = max(max(value.shape, default=0) for value in weights.values())
-    hidden = (*config.encoder_hidden, *config.dynamics_hidden, *config.reward_hidden)
-    if max(config.latent_dim, *hidden) > widest:  # before memory is taken
-        raise UsageError(f"the world model's weights are at most {widest} wide, and its settings say more")
-    stream = MemberStream(tuple(range(members)), name="pwm/init")
+    stream = MemberStream(range(members), "meta")  # whatever the settings say, no more memory is taken than they have
     return WorldModel(first.shape[1], last.shape[1] - config.latent_dim, config, stream=stream)
 
 

@@ -29,7 +29,7 @@ def read_model(path: Path) -> TrainedModel:
         UsageError: it is something else, or damaged.
     """
     try:
-        return TrainedModel.from_state(read_about(path, key=_ABOUT) | {"weights": read_tensors(path)})
+        return TrainedModel.from_state(read_about(path, key=_ABOUT) | {"weights": read_tensors(path, key=_ABOUT)})
     except UsageError:
         raise
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, IndexError, OverflowError) as error:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import json
-import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +20,9 @@ from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.jobs.policies import PolicyFile
 from pwm_bench.learning.acting import Policy
 from pwm_bench.learning.elementwise import torch_alone
-from pwm_bench.store.files import write_atomic
+from pwm_bench.store.files import replacing, write_atomic
+from pwm_bench.store.inputs import content_digest
+from pwm_bench.store.seal import seal
 
 __all__ = ["FORMATS", "TOLERANCE", "export_policy", "format_of"]
 
@@ -59,7 +58,7 @@ def format_of(path: Path) -> str:
 
 
 def export_policy(policy: Policy, about: PolicyFile, path: Path, *, format: str | None = None) -> float:
-    """Writes a policy of one member, and beside it a JSON file that says what it is.
+    """Writes a policy of one member, and beside it a JSON file that says what it is, with the file's SHA-256.
 
     It computes in float32, also where the policy was trained in reduced precision.
 
@@ -87,8 +86,7 @@ def export_policy(policy: Policy, about: PolicyFile, path: Path, *, format: str 
     module = _Alone(plain)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
-            made = Path(folder) / path.name
+        with replacing(path, suffix=path.suffix) as made:
             _write(module, about, made, format)
             difference, allowed = _compare(module, about, _open(made, format))
             if not difference <= allowed:
@@ -96,15 +94,16 @@ def export_policy(policy: Policy, about: PolicyFile, path: Path, *, format: str 
                     f"{path}: the exported policy's actions differ by {difference:.2g} from the original's, and "
                     f"{allowed:.2g} is allowed; try another version of torch or the other format"
                 )
-            os.replace(made, path)
+            digest = content_digest(made)
         said = {
             "format": format,
             "input": {"name": "obs", "shape": ["N", about.observation_dim], "type": "float32"},
             "output": {"name": "action", "shape": ["N", about.action_dim], "type": "float32", "range": [-1, 1]},
             "largest_difference": difference,
+            "digest": digest,
             **{name: value for name, value in configs.to_json(about).items() if name != "config"},
         }
-        write_atomic(path.with_suffix(".json"), json.dumps(said, indent=2) + "\n")
+        write_atomic(path.with_suffix(".json"), seal(said, indent=2))
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
     return difference

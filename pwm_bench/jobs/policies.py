@@ -18,6 +18,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.acting import Policy
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.store.plain import unreadable
+from pwm_bench.store.seal import AlteredError
 from pwm_bench.store.tensor_file import read_about, read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def read_policy(path: Path) -> PolicyFile:
         raise UsageError(f"{path}: no such file; give a run that has finished training") from None
     except UsageError:
         raise
+    except AlteredError as error:
+        raise UsageError(f"{path}: {error}; restore it, or train the policies again") from None
     except OSError as error:
         raise unreadable(path, error) from None
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -119,11 +122,11 @@ def load_policy(
     """
     about = read_policy(path)
     try:
-        tensors = read_tensors(path, device=device)
+        tensors = read_tensors(path, key=_KEY, device=device)
         if members is not None:
             about = about.only(members)
             tensors = {name: value[list(members)] for name, value in tensors.items()}
-        return about, _with_weights(about, tensors, device)
+        return about, _with_weights(about, tensors)
     except UsageError:
         raise
     except (OSError, ValueError, RuntimeError, IndexError) as error:
@@ -139,22 +142,20 @@ def one_member(about: PolicyFile, policy: Policy, member: int) -> tuple[PolicyFi
         member: which.
     """
     tensors = {name: value[member : member + 1].clone() for name, value in policy.state_dict().items()}
-    device = next(iter(tensors.values())).device
-    return about.only([member]), _with_weights(about.only([member]), tensors, device)
+    return about.only([member]), _with_weights(about.only([member]), tensors)
 
 
-def _with_weights(about: PolicyFile, tensors: Mapping[str, Tensor], device: torch.device | str) -> Policy:
+def _with_weights(about: PolicyFile, tensors: Mapping[str, Tensor]) -> Policy:
     package = registry.learner_package(about.algorithm)
     if getattr(package, "make_policy", None) is None:
         raise UsageError(f"algorithm '{about.algorithm}': has no make_policy, so its policies cannot be loaded; add it")
     config = configs.override(package.recipe(about.task, about.simulator), about.config)
-    stream = MemberStream(about.seeds, device)
+    stream = MemberStream(about.seeds, "meta")  # whatever the settings say, no more memory is taken than the file has
     policy = package.make_policy(config, about.observation_dim, about.action_dim, stream=stream)
-    for dtype in {value.dtype for name, value in tensors.items() if name.startswith("actor.")}:
-        if not dtype.is_floating_point:
-            raise ValueError(f"weights of type {dtype}")
-        policy.actor.to(dtype)
-        if policy.encoder is not None:
-            policy.encoder.to(dtype)
-    policy.load_state_dict(tensors)
+    statistics = {name: value.dtype for name, value in policy.state_dict().items() if name.startswith("observations.")}
+    types = {value.dtype for name, value in tensors.items() if name not in statistics}
+    if len(types) != 1 or not all(dtype.is_floating_point for dtype in types):
+        raise ValueError(f"weights of the types {', '.join(sorted(map(str, types))) or 'none'}")
+    own = {name: value.to(statistics.get(name, value.dtype)) for name, value in tensors.items()}
+    policy.load_state_dict(own, assign=True)
     return policy.eval().requires_grad_(False)

@@ -13,7 +13,6 @@ reinforcement learning algorithms", ICML 2020 (the distribution of scores over s
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from pwm_bench.learning.checks import check_choice, check_finite
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.plain import read_plain
 from pwm_bench.store.schema import Variant
+from pwm_bench.store.seal import read_sealed, seal
 
 if TYPE_CHECKING:
     from pwm_bench.jobs.train_spec import RunSpec
@@ -170,8 +170,8 @@ class Tuning:
 
 
 def write_tuning(path: Path, tuning: Tuning) -> None:
-    """Writes it as JSON."""
-    write_atomic(path, json.dumps(configs.to_json(tuning), indent=2, sort_keys=True) + "\n")
+    """Writes it as JSON with a checksum."""
+    write_atomic(path, seal(dict(sorted(configs.to_json(tuning).items())), indent=2))
 
 
 def read_tuning(path: Path) -> Tuning:
@@ -181,7 +181,7 @@ def read_tuning(path: Path) -> Tuning:
         UsageError: it is not such a file.
     """
     try:
-        values = json.loads(read_plain(path))
+        values = read_sealed(read_plain(path))
         if not isinstance(values, Mapping):
             raise UsageError("is no object of named values")
         return configs.from_json(Tuning, values, where="tuning")

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from pwm_bench.envs.errors import UsageError, unknown
 
 __all__ = [
+    "DEEPEST",
     "check_at_least",
     "check_betas",
     "check_choice",
+    "check_count",
     "check_finite",
     "check_positive",
     "check_share",
@@ -19,7 +21,8 @@ __all__ = [
     "check_worlds",
 ]
 
-_WIDEST = 65_536
+LARGEST, DEEPEST = 65_536, 100
+"""Bounds of the sizes of networks, and of the number of their layers: beyond them no machine has memory."""
 
 
 def check_positive(name: str, value: float) -> None:
@@ -38,6 +41,12 @@ def check_at_least(name: str, value: float, low: float) -> None:
     """Requires a finite number not below ``low``."""
     if not (math.isfinite(value) and value >= low):
         raise UsageError(f"{name}={value}: must be at least {low}")
+
+
+def check_count(name: str, value: float, low: int = 1, high: int = LARGEST) -> None:
+    """Requires a size of networks, or a number of them."""
+    if not low <= value <= high:
+        raise UsageError(f"{name}={value}: must be from {low} to {high:,}")
 
 
 def check_unit(name: str, value: float) -> None:
@@ -66,10 +75,12 @@ def check_share(name: str, value: float) -> None:
 
 
 def check_widths(name: str, value: Iterable[int]) -> None:
-    """Requires layer widths that are all positive, and that memory has room for."""
+    """Requires the widths of layers: all positive, and neither more nor wider than memory may have room for."""
     value = tuple(value)
-    if not all(isinstance(width, int) and 0 < width <= _WIDEST for width in value):
-        raise UsageError(f"{name}={value}: every layer width must be a positive integer, at most {_WIDEST:,}")
+    if len(value) > DEEPEST:
+        raise UsageError(f"{name}: {len(value):,} layers; at most {DEEPEST} make sense")
+    if not all(isinstance(width, int) and 0 < width <= LARGEST for width in value):
+        raise UsageError(f"{name}={value}: every layer width must be a positive integer, at most {LARGEST:,}")
 
 
 def check_worlds(num_envs: int, members: int, per_member: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.plain import read_plain, unreadable
+from pwm_bench.store.seal import AlteredError, read_sealed, seal_text
 
 __all__ = ["read_record", "write_record"]
 
@@ -25,7 +25,7 @@ def write_record(path: Path, record: BaseModel) -> Path:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, record.model_dump_json(indent=2) + "\n")
+        write_atomic(path, seal_text(record.model_dump_json(indent=2)))
     except OSError as error:
         raise UsageError(
             f"{path}: cannot be written ({error.strerror}); choose another folder with --results"
@@ -46,12 +46,14 @@ def read_record(path: Path, kind: type[Record], version: int, remedy: str) -> Re
         UsageError: there is none, it is damaged, or a newer version wrote it.
     """
     try:
-        values = json.loads(read_plain(path))
+        values = read_sealed(read_plain(path))
         written = values["schema_version"]
     except FileNotFoundError:
         raise UsageError(f"{path}: no such record; {remedy}") from None
     except OSError as error:
         raise unreadable(path, error) from None
+    except AlteredError as error:
+        raise UsageError(f"{path}: {error}; measure it again") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{path}: damaged (not a parity record); measure it again") from None
     if not isinstance(written, int) or written > version:

@@ -11,6 +11,7 @@ from pwm_bench.learning.checks import (
     check_at_least,
     check_betas,
     check_choice,
+    check_count,
     check_positive,
     check_unit,
     check_widths,
@@ -134,8 +135,9 @@ class Config:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("hidden_actor", "hidden_critic"):
             check_widths(name, getattr(self, name))
-        for name in ("num_envs", "horizon", "policy_updates", "start_batch", "critic_ensemble"):
+        for name in ("num_envs", "horizon", "policy_updates", "start_batch"):
             check_at_least(name, getattr(self, name), 1)
+        check_count("critic_ensemble", self.critic_ensemble)
         for name in ("critic_iterations", "critic_minibatches"):
             check_at_least(name, getattr(self, name), 1)
         for name in ("world_model_updates", "pretrain_env_steps", "pretrain_updates"):

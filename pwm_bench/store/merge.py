@@ -247,7 +247,8 @@ def _permit(folder: Path) -> None:
     """Lets those read and write a copy whom the umask lets, whoever could in the place that it comes from."""
     umask = os.umask(0)
     os.umask(umask)
+    group = folder.parent.stat().st_mode & stat.S_ISGID  # what is made in it later belongs to the group, too
     for place, _, files in os.walk(folder):
-        os.chmod(place, 0o777 & ~umask)
+        os.chmod(place, group | 0o777 & ~umask)
         for name in files:
             os.chmod(os.path.join(place, name), 0o666 & ~umask)

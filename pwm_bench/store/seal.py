@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["AlteredError", "check_seal", "seal", "seal_text", "without_seal"]
+__all__ = ["SEAL", "AlteredError", "check_seal", "read_sealed", "seal", "seal_text", "without_seal"]
 
-_SEAL = "sha256"
+SEAL = "sha256"
 """The last key; its value is a SHA-256 of all bytes before that key."""
 _KEY = b'"sha256": "'
 _END = re.compile(rb'([0-9a-f]{64})"\s*\}\s*')
@@ -38,7 +38,7 @@ def seal_text(text: str) -> str:
     first = re.match(r"\{(\s*)", values)
     head = f"{values},{first[1] if first and first[1] else ' '}"
     digest = hashlib.sha256(head.encode()).hexdigest()
-    return f'{head}"{_SEAL}": "{digest}"{layout}}}\n'
+    return f'{head}"{SEAL}": "{digest}"{layout}}}\n'
 
 
 def check_seal(content: bytes) -> None:
@@ -53,6 +53,20 @@ def check_seal(content: bytes) -> None:
         raise AlteredError("altered: its checksum does not match")
 
 
+def read_sealed(content: bytes) -> Any:
+    """The JSON values of a file as it was written, without its checksum; files from before there were any have none.
+
+    Raises:
+        AlteredError: it has a checksum, and has been altered.
+        ValueError: it is not JSON.
+    """
+    values = json.loads(content)
+    if not isinstance(values, dict) or SEAL not in values:
+        return values
+    check_seal(content)
+    return without_seal(values)
+
+
 def without_seal(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a sealed file without the checksum."""
-    return {name: value for name, value in values.items() if name != _SEAL}
+    return {name: value for name, value in values.items() if name != SEAL}

@@ -67,9 +67,9 @@ def _check_interface(name: str, package: Any, agent: Any) -> None:
     assert action.abs().max() <= 1.0, f"{name}: act leaves [-1, 1]"
     if agent.policy is None:
         return
-    stream = MemberStream((7, 8), name="check")
+    stream = MemberStream((7, 8), "meta", name="check")
     policy = package.make_policy(agent.config, agent.env.observation_dim, agent.env.action_dim, stream=stream)
-    policy.load_state_dict(agent.policy.state_dict())
+    policy.load_state_dict(agent.policy.state_dict(), assign=True)
     assert torch.equal(policy(obs), action), f"{name}: the policy that a run leaves acts otherwise than the learner"
 
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_unit, check_widths
+from pwm_bench.learning.checks import (
+    check_at_least,
+    check_choice,
+    check_count,
+    check_positive,
+    check_unit,
+    check_widths,
+)
 
 __all__ = ["WorldModelConfig"]
 
@@ -78,7 +85,9 @@ class WorldModelConfig:
         for name in ("encoder_hidden", "dynamics_hidden", "reward_hidden", "termination_hidden"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
             check_widths(name, getattr(self, name))
-        for name in ("latent_dim", "ensemble", "simnorm_dim", "horizon", "batch_size"):
+        for name in ("latent_dim", "ensemble", "simnorm_dim"):
+            check_count(name, getattr(self, name))
+        for name in ("horizon", "batch_size"):
             check_at_least(name, getattr(self, name), 1)
         if self.latent_dim % self.simnorm_dim:
             raise UsageError(f"latent_dim={self.latent_dim}: must be a multiple of simnorm_dim={self.simnorm_dim}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.train import Extractor
+from pwm_bench.pwm.networks import make_actor, make_critic
 from pwm_bench.store.plain import unreadable
+from pwm_bench.store.seal import AlteredError
 from pwm_bench.store.tensor_file import read_about, read_tensors, write_tensors
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
@@ -85,6 +87,8 @@ def read_policies(path: Path) -> PoliciesFile:
         raise UsageError(f"{path}: no such file; give the run directory of an extraction") from None
     except UsageError:
         raise
+    except AlteredError as error:
+        raise UsageError(f"{path}: {error}; restore it, or extract the policies again") from None
     except OSError as error:
         raise unreadable(path, error) from None
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -106,12 +110,10 @@ def load_policies(path: Path, model: MultitaskModel, *, model_digest: str) -> Ex
     if about.model_digest != model_digest:
         raise UsageError(f"{path}: its policies were trained in another world model; give that one")
     try:
+        tensors = read_tensors(path, key=_KEY)
+        _fill(_shapes(about, model), tensors, assign=True)  # before memory is taken
         extractor = acting_extractor(model, about.experts, about.config)
-        tensors = read_tensors(path)
-        for part, network in _networks(extractor).items():
-            network.load_state_dict(
-                {name.removeprefix(f"{part}."): value for name, value in tensors.items() if name.startswith(f"{part}.")}
-            )
+        _fill(_networks(extractor), tensors)
     except (OSError, ValueError, RuntimeError, IndexError) as error:
         raise UsageError(f"{path}: damaged ({error}); extract the policies again") from None
     return extractor
@@ -120,6 +122,20 @@ def load_policies(path: Path, model: MultitaskModel, *, model_digest: str) -> Ex
 def acting_extractor(model: MultitaskModel, experts: Sequence[Expert], config: ExtractionConfig) -> Extractor:
     """A population to load weights into and to act with; it cannot be trained."""
     return Extractor(model, experts, configs.override(config, {"imitation": 0.0}), starts=_no_starts)
+
+
+def _shapes(about: PoliciesFile, model: MultitaskModel) -> dict[str, torch.nn.Module]:
+    """Networks of the sizes that a file's settings say, on the meta device."""
+    config, latent = about.config.policy_config(), model.config.latent_dim
+    stream = MemberStream(range(len(about.experts)), "meta")
+    actor = make_actor(config, latent, model.config.action_dim, stream=stream)
+    return {"actor": actor, "critic": make_critic(config, latent, stream=stream)}
+
+
+def _fill(networks: Mapping[str, torch.nn.Module], tensors: Mapping[str, Tensor], *, assign: bool = False) -> None:
+    for part, network in networks.items():
+        own = {name.removeprefix(f"{part}."): value for name, value in tensors.items() if name.startswith(f"{part}.")}
+        network.load_state_dict(own, assign=assign)
 
 
 def _networks(extractor: Extractor) -> dict[str, torch.nn.Module]:

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.learning.checks import check_at_least, check_positive, check_unit, check_widths
+from pwm_bench.learning.checks import check_count, check_positive, check_unit, check_widths
 
 __all__ = ["SIZES", "ModelConfig", "described", "sized"]
-
-
-_LARGEST = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,16 +68,10 @@ class ModelConfig:
         for name in ("encoder_hidden", "hidden"):
             check_widths(name, getattr(self, name))
         for name in ("observation_dim", "action_dim", "latent_dim", "simnorm_dim"):
-            check_at_least(name, getattr(self, name), 1)
+            check_count(name, getattr(self, name))
         for name in ("task_dim", "num_q"):
-            check_at_least(name, getattr(self, name), 0)
-        check_at_least("num_bins", self.num_bins, 2)
-        sizes = ("observation_dim", "action_dim", "latent_dim", "simnorm_dim", "task_dim", "num_q", "num_bins")
-        named = [(name, getattr(self, name)) for name in sizes]
-        named += [(name, one) for name in ("encoder_hidden", "hidden") for one in getattr(self, name)]
-        for name, value in named:
-            if value > _LARGEST:
-                raise UsageError(f"{name}={value}: must be at most {_LARGEST}")
+            check_count(name, getattr(self, name), 0)
+        check_count("num_bins", self.num_bins, 2)
         check_positive("bin_limit", self.bin_limit)
         check_unit("dropout", self.dropout)
         if not self.log_std_min < self.log_std_max:

@@ -59,6 +59,8 @@ def finished(tmp_path):
 def test_what_is_written_can_be_changed_by_the_group_where_the_umask_says_so(tmp_path, monkeypatch):
     """All that runs, tables, figures, pages, exports and merges leave, of another's private files too."""
     root, theirs = tmp_path / "results", tmp_path / "theirs"
+    root.mkdir()
+    root.chmod(0o2775)  # what is made in it belongs to the group
     with umask(0o077):
         carry_out(toy_spec(study="s", seeds=(5,)), Results(theirs))
     with umask(0o002):
@@ -73,6 +75,8 @@ def test_what_is_written_can_be_changed_by_the_group_where_the_umask_says_so(tmp
         write_linear_data(root / "data", episodes=1)
     private = [path for path in root.rglob("*") if not path.stat().st_mode & stat.S_IWGRP]
     assert not private
+    folders = [path for path in root.rglob("*") if path.is_dir()]
+    assert not [path for path in folders if not path.stat().st_mode & stat.S_ISGID]
     assert len(list((root / "runs" / "s").iterdir())) == 2
 
 

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,10 @@ from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.parity.golden.file import read_golden
 from pwm_bench.parity.schema import read as read_parity
+from pwm_bench.parity.stored import write_record
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.files import acting_extractor, load_policies, save_policies
+from pwm_bench.store.seal import read_sealed
 from pwm_bench.store.tensor_file import read_about, read_tensors, write_tensors
 from pwm_bench.studies.file import EXAMPLE, load_file
 from pwm_bench.world_model.config import WorldModelConfig
@@ -90,7 +91,7 @@ def test_tensors_that_say_what_they_are_are_read_or_refused(tmp_path, kind, inpu
     file, chance = tmp_path / "file.safetensors", random.Random(kind)
     make(file)
     read(file)
-    whole, about, tensors = file.read_bytes(), read_about(file, key=key), read_tensors(file)
+    whole, about, tensors = file.read_bytes(), read_about(file, key=key), read_tensors(file, key=key)
     for _ in range(inputs):
         how = chance.random()
         try:
@@ -103,9 +104,51 @@ def test_tensors_that_say_what_they_are_are_read_or_refused(tmp_path, kind, inpu
                 write_tensors(file, changed, key=key, about=about)
             else:
                 file.write_bytes(mutations.data(whole, chance))
+                _unchanged_or_refused(file, key, about, tensors)
         except (SafetensorError, RecursionError, UnicodeEncodeError):  # no such file can be written
             continue
         check(lambda: read(file))
+
+
+def _unchanged_or_refused(file: Path, key: str, about: Any, tensors: dict[str, torch.Tensor]) -> None:
+    """A damaged file says and holds what was written, or is no such file: no number changes silently."""
+    try:
+        found, said = read_tensors(file, key=key), read_about(file, key=key)
+    except (OSError, ValueError):
+        return
+    if said is not None:  # else it has lost what readers know it by
+        assert said == about
+        assert found.keys() == tensors.keys()
+        assert all(torch.equal(found[name], value) for name, value in tensors.items())
+
+
+HUGE = [65_536] * 100
+"""Widths of layers that no machine has memory for."""
+SETTINGS = {
+    "policy": ({"seeds": list(range(1000))}, {"hidden_actor": HUGE}, {"initial_log_std": -1.0, "hidden_critic": HUGE}),
+    "model of gradients": ({}, {"dynamics_hidden": HUGE, "ensemble": 65_536}, {"batch_size": 10**12}),
+    "extracted policies": (
+        {"experts": [["c", 1]] * 1000}, {"critic_ensemble": 65_536, "hidden_critic": HUGE}, {"batch_size": 10**12}
+    ),
+}  # fmt: skip
+"""By kind: what a file says of itself and of its settings that would take more memory than its weights, and settings
+that what is read of it does not need."""
+
+
+@pytest.mark.parametrize("kind", TENSORS)
+def test_no_more_memory_is_taken_than_the_weights_have_whatever_the_settings_say(tmp_path, kind) -> None:
+    make, read, key = TENSORS[kind]
+    file = tmp_path / "file.safetensors"
+    make(file)
+    about, tensors = read_about(file, key=key), read_tensors(file, key=key)
+    itself, too_large, unused = SETTINGS[kind]
+    for changes, settings in ((itself, {}), ({}, too_large), (itself, too_large)) if itself else (({}, too_large),):
+        write_tensors(file, tensors, key=key, about=about | changes | {"config": about["config"] | settings})
+        with pytest.raises(UsageError, match=r"shape|size mismatch|overflow") as refused:
+            read(file)
+        assert "allocate" not in str(refused.value)
+    write_tensors(file, tensors, key=key, about=about | {"config": about["config"] | unused})
+    read(file)
 
 
 def _tuning(file: Path) -> None:
@@ -117,7 +160,7 @@ def _tuning(file: Path) -> None:
 
 JSONS: dict[str, tuple[Callable[[Path], object], Callable[[Path], Any]]] = {
     "tuning": (_tuning, read_tuning),
-    "parity": (lambda file: shutil.copy(PARITY, file), read_parity),
+    "parity": (lambda file: write_record(file, read_parity(PARITY)), read_parity),
 }
 
 
@@ -127,14 +170,15 @@ def test_descriptions_are_read_or_refused(tmp_path, kind, inputs) -> None:
     make, read = JSONS[kind]
     file, chance = tmp_path / "file.json", random.Random(kind)
     make(file)
-    read(file)
-    whole = file.read_bytes()
+    sound, whole = read(file), file.read_bytes()
     for _ in range(inputs):
-        if chance.random() < 0.6:
-            file.write_bytes(mutations.text(mutations.altered(json.loads(whole), chance), chance))
+        if chance.random() < 0.6:  # as of someone who has no checksum
+            file.write_bytes(mutations.text(mutations.altered(read_sealed(whole), chance), chance))
+            check(lambda: read(file))
         else:
             file.write_bytes(mutations.data(whole, chance))
-        check(lambda: read(file))
+            with contextlib.suppress(UsageError):
+                assert read(file) == sound
 
 
 @INPUTS

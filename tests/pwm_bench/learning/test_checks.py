@@ -15,7 +15,8 @@ from pwm_bench.learning.precision import autocast
         (lambda n, v: checks.check_at_least(n, v, 2), [2, 3], [1, float("nan")]),
         (checks.check_finite, [0, -2.5], [float("nan"), float("-inf")]),
         (checks.check_unit, [0, 0.5, 1], [-0.1, 1.1, float("nan")]),
-        (checks.check_widths, [(), (4, 2)], [(0,), (4, -1), (2.5,)]),
+        (lambda n, v: checks.check_count(n, v, 2), [2, 65_536], [1, 65_537, float("nan")]),
+        (checks.check_widths, [(), (4, 2), (1,) * 100], [(0,), (4, -1), (2.5,), (65_537,), (1,) * 101]),
         (lambda n, v: checks.check_choice(n, v, ("sum", "mean")), ["sum"], ["summ"]),
     ],
 )

@@ -14,6 +14,7 @@ from pwm_bench.envs.tasks.hopper import Hopper
 from pwm_bench.parity import measure as measuring
 from pwm_bench.parity.measure import QUICK, Sizes, measure
 from pwm_bench.parity.schema import read, record_path, write
+from pwm_bench.store.seal import seal, without_seal
 
 TINY = Sizes(worlds=2, episode_length=5, air_steps=3, contact_steps=4, horizons=(1, 2))
 
@@ -74,6 +75,9 @@ def test_command(tmp_path: Path, monkeypatch, capsys):
     record = json.loads(record_path(tmp_path, "cartpole").read_text())
     record["air"][0]["agrees"] = False
     record_path(tmp_path, "cartpole").write_text(json.dumps(record))
+    assert main([*arguments, "--show"]) == 2
+    assert "cartpole.json: altered" in capsys.readouterr().err
+    record_path(tmp_path, "cartpole").write_text(seal(without_seal(record)))
     assert main([*arguments, "--show"]) == 1
     assert "beyond 1e-08" in capsys.readouterr().out
 
