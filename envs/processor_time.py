@@ -7,6 +7,8 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from pwm_bench.envs.company import shares_process
+
 __all__ = ["WorkerTimes", "processor_seconds"]
 
 _at_work: list[WorkerTimes] = []
@@ -42,6 +44,9 @@ class WorkerTimes:
 def processor_seconds() -> float:
     """Processor seconds of this process over all threads, and of all `WorkerTimes` that it has had; it never falls.
 
-    Other child processes, such as compilers, are not counted.
+    Other child processes, such as compilers, are not counted. Of a run beside others in this process it is the time of
+    the calling thread alone.
     """
+    if shares_process():
+        return time.thread_time()
     return time.process_time() + _ended + sum(times.total for times in _at_work)

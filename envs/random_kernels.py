@@ -5,12 +5,12 @@ what torch does between a call and its kernel. They give the bits that torch's o
 `pwm_bench.envs.random` leaves draws to torch.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.random import GOLDEN, MIX, PER_FOLD
 
 __all__ = ["compile_for"]
@@ -23,7 +23,7 @@ class _Kernels(NamedTuple):
     uniform: Any
 
 
-@functools.cache
+@made_once
 def _kernels(dtype: torch.dtype) -> _Kernels:
     import warp as wp
 

@@ -7,13 +7,16 @@ import ctypes
 import os
 import struct
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import partial, wraps
 from typing import Any
 
 import torch
 import warp as wp
 from torch import Tensor
+
+from pwm_bench.envs.company import made_once
 
 __all__ = ["Places", "compile_module_for", "launch_places", "places", "start_warp", "views"]
 
@@ -22,12 +25,25 @@ Places: Any = wp.types.vector(length=_MOST, dtype=wp.uint64)
 """Addresses of a kernel's arguments as one argument: Warp takes some 10 us for each array that it is handed."""
 
 
-@cache
+@made_once
 def start_warp() -> None:
     """Initialises Warp. Where torch sees no GPU, Warp's remark that there is no CUDA driver is kept off the screen."""
     wp.config.log_level = wp.LOG_WARNING
     with contextlib.nullcontext() if torch.cuda.is_available() else _native_stderr_muted():
         wp.init()
+    wp.Module.load = _in_turn(wp.Module.load)  # type: ignore[method-assign]
+
+
+def _in_turn(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets one thread at a time load a module. Warp has no lock there: two threads would both compile it, and one would
+    unload what the other launches."""
+
+    @wraps(load)
+    def in_turn(module: Any, *args: Any, **kwargs: Any) -> Any:
+        with vars(module).setdefault("turn_of_pwm_bench", threading.RLock()):
+            return load(module, *args, **kwargs)
+
+    return in_turn
 
 
 def compile_module_for(module: Any, arch: int, block_dim: int) -> None:
@@ -82,7 +98,7 @@ def launch_places(kernel: Any, threads: int, numbers: Sequence[int], *, device: 
     )  # fmt: skip
 
 
-@cache
+@made_once
 def _on_cpu(kernel: Any, threads: int) -> Callable[[Any], object]:
     """The compiled function, which takes the memory of the arguments."""
     recorded = wp.launch(kernel, dim=threads, inputs=[Places()], device="cpu", record_cmd=True)

@@ -131,8 +131,8 @@ def sweep(
 ) -> Swept:
     """Does all runs of a study: skips what is finished, goes on with what was cut off.
 
-    Each run has a process of its own. Ctrl-C saves all and raises `KeyboardInterrupt`; the same call goes on from
-    there. A run that fails does not keep the others from being done.
+    Each run has a process of its own, or one that runs on a GPU share. Ctrl-C saves all and raises
+    `KeyboardInterrupt`; the same call goes on from there. A run that fails does not keep the others from being done.
 
     Args:
         study: a name, see ``pwm-bench list studies``; the path of a study file; or a `pwm_bench.sweep.graph.Study`.

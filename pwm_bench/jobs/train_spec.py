@@ -276,6 +276,11 @@ class RunSpec(Spec):
         return (self.simulator,)
 
     @property
+    def counts_time(self) -> bool:
+        """Whether it ends at a number of processor seconds."""
+        return "cpu_seconds" in self.limits
+
+    @property
     def cpu_threads(self) -> int | None:
         """The learner's."""
         return registry.learner_package(self.algorithm).cpu_threads

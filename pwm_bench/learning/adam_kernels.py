@@ -9,13 +9,14 @@ what torch does between a call and its kernel. They compute on a CPU too, where 
 kernel of torch's own.
 """
 
-import functools
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from pwm_bench.envs.company import made_once
 
 __all__ = ["PIECE", "compile_for", "pieces"]
 
@@ -52,7 +53,7 @@ def pieces(sizes: Sequence[int], device: torch.device) -> Tensor:
     return torch.tensor(rows, dtype=torch.int32, device=device)
 
 
-@functools.cache
+@made_once
 def _kernels(dtype: torch.dtype) -> _Kernels:
     import warp as wp
 

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.compiling import alone
 
 __all__ = ["ACTIVATIONS", "WIDEST", "Key", "backward", "columns", "forward"]
@@ -239,7 +240,7 @@ def _text(name: str, key: Key, width: int, dtype: torch.dtype) -> str:
     return "\n".join(["", *defined, *lines, "{", _SOURCE.read_text(), "}", *undefined, ""])
 
 
-@functools.cache
+@made_once
 def _kernels(key: Key, width: int, dtype: torch.dtype, where: str) -> _Kernels:
     """The kernels for rows of one width, compiled and loaded for a kind of device."""
     import warp as wp

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from pwm_bench.envs.capability import Capabilities
+from pwm_bench.envs.company import ONE_AT_A_TIME, capture_stream
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.staged import StagedLearner
 
@@ -59,7 +60,7 @@ class CudaGraph:
     def __init__(self, device: torch.device, pool: Any = None) -> None:
         self._device, self._pool = device, pool
         self._graph = torch.cuda.CUDAGraph()
-        self._side = torch.cuda.Stream(device)
+        self._side = capture_stream(device)
 
     @contextmanager
     def warm_up(self) -> Iterator[None]:
@@ -72,7 +73,8 @@ class CudaGraph:
 
     @contextmanager
     def capture(self) -> Iterator[None]:
-        """Context in which kernels are captured and not carried out. Other threads may go on with their copies."""
+        """Context in which kernels are captured and not carried out. Other threads may go on with their copies and
+        updates, as long as none captures or waits for the whole device."""
         present = torch.cuda.current_stream(self._device)
         # `torch.cuda.graph` leaves its own stream in place when the capture fails.
         with (
@@ -202,7 +204,7 @@ class Graphed:
         learner = self._learner
         held = learner.state_dict()
         try:
-            with kind.graph.capture():
+            with ONE_AT_A_TIME, kind.graph.capture():
                 kind.metrics = learner.compute()
         except RuntimeError as error:  # what CUDA says of an operation that cannot be captured
             kind.refused = True

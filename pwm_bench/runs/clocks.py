@@ -62,7 +62,7 @@ class Clocks:
 
     def _switch(self) -> None:
         if self.device is not None and self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            torch.cuda.current_stream(self.device).synchronize()  # other runs of this process have streams of theirs
         self._charge()
 
     def _charge(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
 
+from pwm_bench.envs.company import ONE_AT_A_TIME
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.plugins import noting_outsiders
 from pwm_bench.runs.clocks import Clocks
@@ -111,14 +112,14 @@ def _prepare(journal: Journal, build: Callable[[Path], Job], announcer: Announce
     heeded between any two steps."""
     clocks = Clocks()
     stop.check()
-    with clocks.phase("setup"):
+    with clocks.phase("setup"), ONE_AT_A_TIME:
         announcer.tell("setup")
         job = build(journal.directory.path)
         clocks.device = job.device
     try:
         stop.check()
         if type(job).compile is not Job.compile:  # most kinds of work compile nothing
-            with clocks.phase("compile"):
+            with clocks.phase("compile"), ONE_AT_A_TIME:
                 announcer.tell("compile")
                 job.compile()
         stop.check()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pwm_bench.envs.company import shares_process
 from pwm_bench.envs.cores import usable_cores
 from pwm_bench.envs.plugins import distribution_of
 from pwm_bench.store.schema import Provenance
@@ -62,7 +63,8 @@ def collect(device: str, precision: str, plugins: Iterable[str] = ()) -> Provena
         precision=precision,
         code=code_hash(),
         plugins={module: plugin_version(module) for module in sorted(plugins)},
-        calibration_seconds=calibrate(),
+        calibration_seconds=None if shares_process() else calibrate(),
+        shared_process=shares_process(),
     )
 
 

@@ -109,9 +109,9 @@ class PeakMemory(_Model):
     """Largest memory in use, over all attempts."""
 
     resident: Amount = 0
-    """Peak memory of the process [bytes]."""
+    """Peak memory of the process [bytes], which other runs may have shared; see `Provenance.shared_process`."""
     gpu: Amount | None = None
-    """Allocated by torch on the GPU [bytes]."""
+    """Allocated by torch on the GPU [bytes]; null where it was not seen, as in a process that other runs shared."""
 
 
 class Provenance(_Model):
@@ -138,7 +138,10 @@ class Provenance(_Model):
     """What was loaded from outside: top-level module -> distribution, version and a hash over its sources."""
     calibration_seconds: Seconds | None = None
     """Processor seconds that a fixed small computation takes on this machine at these threads; see
-    `provenance.calibrate`."""
+    `provenance.calibrate`. Null beside other runs in one process."""
+    shared_process: bool = False
+    """Whether other runs could compute in the same process: then processor seconds are those of the run's own thread,
+    and the resident memory is that of all."""
 
 
 class Schedule(_Model):

@@ -33,6 +33,9 @@ class Spec:
     """The folder that the run is filed under."""
     device: str = "auto"
     """Where it computes: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; it is not part of the id."""
+    graphed: str = "off"
+    """Whether its updates are launched as CUDA graphs where they can be, for work that has the choice; it is not part
+    of the id. See `pwm_bench.learning.graphed.graphs_of`."""
     inputs: Mapping[str, Input | Pending] = MappingProxyType({})
     """What it reads, by name."""
     settings: ClassVar[str] = "config"
@@ -121,9 +124,19 @@ class Spec:
         return False
 
     @property
+    def counts_time(self) -> bool:
+        """Whether its processor time decides when it ends, so that it must not share a process with other runs."""
+        return False
+
+    @property
     def memory(self) -> int:
         """Bytes of memory that must be free for the work to begin: about twice what small work takes, by default."""
         return 2 * 2**30
+
+    @property
+    def gpu_memory(self) -> int:
+        """Bytes of a GPU's memory that the work takes there, as long as no finished run of its sort has shown it."""
+        return 4 * 2**30
 
     @property
     def gpu_share(self) -> float:

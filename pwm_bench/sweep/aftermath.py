@@ -9,7 +9,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.signals import STOPPING
 from pwm_bench.store.results import FINISHED, RunDirectory, now
 from pwm_bench.store.spec import Spec
-from pwm_bench.sweep.executors.local import ProcessEnd
+from pwm_bench.sweep.executors.process import ProcessEnd
 
 __all__ = ["settle"]
 

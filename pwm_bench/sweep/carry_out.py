@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.sweep.devices import settle_devices
+from pwm_bench.sweep.devices import gpu_of, settle_devices
+from pwm_bench.sweep.estimate import expected_gpu_memory, sort_of
 from pwm_bench.sweep.executors import EXECUTORS, make_executor, opened
 from pwm_bench.sweep.executors.capacity import AtOnce, Capacity
 from pwm_bench.sweep.graph import Study
@@ -49,7 +50,7 @@ def carry_out_study(
         watch: called once it is known what will be done.
         device: replaces the specs' device.
         limit: at most this many runs are carried out.
-        jobs: at most this many at once; by cores and memory by default.
+        jobs: at most this many at once; by cores and memory, a GPU's too, by default.
         retry: also carry out again what failed or ran out of memory before.
         wait: when nothing else is left, wait for what other processes are at, and take over what they leave.
         stale: what becomes of finished runs of other code, one of `sweep.stale.POLICIES`.
@@ -72,11 +73,14 @@ def carry_out_study(
     said = settle_stale(study, results, stale)
     items = plan(study, results, device=device, limit=limit, retry=retry)
     elsewhere = getattr(EXECUTORS.load(executor), "schedules", False)
-    on_gpu = settle_devices(items) if any(item.to_do for item in items) and not elsewhere else set()
-    admits = AtOnce(jobs) if elsewhere else Capacity(jobs, on_gpu)
+    gpus = settle_devices(items) if any(item.to_do for item in items) and not elsewhere else {}
+    memory = expected_gpu_memory([item.spec for item in items if gpu_of(item.spec, gpus)], results)
+    admits = AtOnce(jobs) if elsewhere else Capacity(jobs, gpus, lambda spec: memory.get(sort_of(spec)))
     options = ("--checkpoint-seconds", str(checkpoint_seconds), *(("--tensorboard",) * tensorboard))
     with (
-        opened(make_executor(executor, results.root, options, executor_settings or {})) as does,
+        opened(
+            make_executor(executor, results.root, options, executor_settings or {}, {} if jobs == 1 else gpus)
+        ) as does,
         watch(items, said) as observer,
         reporting(observer, reporters, results.root) as everyone,
     ):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pwm_bench.envs.devices import choose_device, remark, view
@@ -10,16 +11,39 @@ from pwm_bench.envs.devices import choose_device, remark, view
 if TYPE_CHECKING:
     import torch
 
+    from pwm_bench.store.spec import Spec
     from pwm_bench.sweep.sweep import Item
 
-__all__ = ["settle_devices"]
+__all__ = ["Gpu", "Gpus", "gpu_of", "settle_devices"]
 
 
-def settle_devices(items: Sequence[Item]) -> set[tuple[str, tuple[str, ...]]]:
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU as a sweep finds it.
+
+    Attributes:
+        device: with its index, e.g. ``"cuda:0"``.
+        free: bytes of its memory that nobody had when the sweep began.
+    """
+
+    device: str
+    free: int
+
+
+Gpus = Mapping[tuple[str, tuple[str, ...]], Gpu]
+"""What stands for a GPU: pairs of a spec's device and computing simulators."""
+
+
+def gpu_of(spec: Spec, gpus: Gpus) -> Gpu | None:
+    """Where a run computes; None for a CPU."""
+    return gpus.get((spec.device, spec.computing_simulators))
+
+
+def settle_devices(items: Sequence[Item]) -> Gpus:
     """Says what the runs will compute on, or refuses an absent GPU, once and before the first run.
 
     Returns:
-        the pairs of a spec's device and computing simulators that stand for a GPU.
+        What stands for a GPU.
     """
     wanted = sorted(
         {(item.spec.device, item.spec.computing_simulators) for item in items if item.to_do or item.plan == "wait"}
@@ -33,13 +57,18 @@ def settle_devices(items: Sequence[Item]) -> set[tuple[str, tuple[str, ...]]]:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             chosen = pool.submit(_choose, wanted).result()
     simulators: dict[tuple[torch.device, str], list[str]] = {}
-    for (_, computing), choice in zip(wanted, chosen, strict=True):
-        simulators.setdefault(choice, []).extend(computing)
+    for (_, computing), (device, why, _) in zip(wanted, chosen, strict=True):
+        simulators.setdefault((device, why), []).extend(computing)
     for (device, why), names in simulators.items():
         if why:
             remark(device, why, *names)
-    return {pair for pair, (device, _) in zip(wanted, chosen, strict=True) if device.type != "cpu"}
+    settled = zip(wanted, chosen, strict=True)
+    return {pair: Gpu(str(device), free) for pair, (device, _, free) in settled if device.type != "cpu"}
 
 
-def _choose(wanted: list[tuple[str, tuple[str, ...]]]) -> list[tuple[torch.device, str]]:
-    return [choose_device(device, *simulators) for device, simulators in wanted]
+def _choose(wanted: list[tuple[str, tuple[str, ...]]]) -> list[tuple[torch.device, str, int]]:
+    """The device of each, why it was chosen, and the free bytes of its memory if it is a GPU."""
+    import torch
+
+    choices = [choose_device(device, *simulators) for device, simulators in wanted]
+    return [(x, why, torch.cuda.mem_get_info(x)[0] if x.type == "cuda" else 0) for x, why in choices]

@@ -23,7 +23,7 @@ from pwm_bench.store.lock import BUSY, HeldError, RunLock
 from pwm_bench.store.results import FINISHED, RESUMABLE, Results
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.aftermath import settle
-from pwm_bench.sweep.executors.local import ProcessEnd
+from pwm_bench.sweep.executors.process import ProcessEnd
 from pwm_bench.sweep.graph import Study, needs, resolve
 from pwm_bench.sweep.missing_seeds import parts_of
 

@@ -15,9 +15,11 @@ import torch
 import warp as wp
 
 from pwm_bench.envs import devices
+from pwm_bench.envs.company import sharing_process
 from pwm_bench.envs.warp.simulator import SimulatorWarp
 from pwm_bench.learning import graphed
-from tests.rehearsal.mirror import DEVICE, RecordedGraph, Rehearsal, on_device, rehearsal, to_cpu
+from pwm_bench.sweep.executors import together
+from tests.rehearsal.mirror import DEVICE, RecordedGraph, Rehearsal, known, on_device, rehearsal, to_cpu
 
 __all__ = ["machine"]
 
@@ -56,9 +58,17 @@ def machine(*, graphs: bool = False) -> Iterator[Rehearsal]:
         mock.patch.object(SimulatorWarp, "_run_adjoint", _launched(SimulatorWarp._run_adjoint)),
         mock.patch.object(SimulatorWarp, "_new_trajectory", _launched(SimulatorWarp._new_trajectory, launches=0)),
         mock.patch.object(graphed.Graphed.__init__, "__kwdefaults__", {"warm_up": 1}),
+        mock.patch.object(together, "sharing_process", _sharing),
         mock.patch.dict(graphed.GRAPHS, {DEVICE.type: lambda device: RecordedGraph} if graphs else {}),
     ):
         yield seen
+
+
+@contextmanager
+def _sharing(device: torch.device) -> Iterator[None]:
+    """A thread of its own knows the device, as it would have streams of a GPU."""
+    with sharing_process(device), known():
+        yield
 
 
 def _launched(method: Any, *, launches: int = 1) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
-__all__ = ["DEVICE", "MirrorError", "RecordedGraph", "Rehearsal", "on_device", "rehearsal", "to_cpu"]
+__all__ = ["DEVICE", "MirrorError", "RecordedGraph", "Rehearsal", "known", "on_device", "rehearsal", "to_cpu"]
 
 _NAME = "mirror"
 _ROOT = Path(__file__).parents[2]
@@ -104,7 +105,6 @@ class Rehearsal:
         launches: kernels by operation.
         copies: copies between host and device by operation.
         doubles: operations in float64 by the place in our code that asked.
-        tape: where operations are recorded, during a capture.
     """
 
     operations: int = 0
@@ -112,7 +112,16 @@ class Rehearsal:
     launches: Counter[str] = field(default_factory=Counter)
     copies: Counter[str] = field(default_factory=Counter)
     doubles: Counter[str] = field(default_factory=Counter)
-    tape: RecordedGraph | None = None
+    _capture: threading.local = field(default_factory=threading.local)
+
+    @property
+    def tape(self) -> RecordedGraph | None:
+        """Where this thread's operations are recorded, during a capture."""
+        return getattr(self._capture, "tape", None)
+
+    @tape.setter
+    def tape(self, graph: RecordedGraph | None) -> None:
+        self._capture.tape = graph
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -177,12 +186,19 @@ def on_device(kernel: Any, *arguments: Any, launches: int = 1) -> Any:
 
 
 @contextlib.contextmanager
+def known() -> Iterator[None]:
+    """Makes the device known to torch's factory functions in this thread."""
+    with _Dispatch(), _Factories():
+        yield
+
+
+@contextlib.contextmanager
 def rehearsal() -> Iterator[Rehearsal]:
     """Makes the device known to torch's factory functions; yields what is seen of it."""
     before = torch.__future__.get_swap_module_params_on_conversion()
     torch.__future__.set_swap_module_params_on_conversion(True)
     try:
-        with _Dispatch(), _Factories():
+        with known():
             yield _seen
     finally:
         torch.__future__.set_swap_module_params_on_conversion(before)

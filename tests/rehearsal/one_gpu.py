@@ -63,6 +63,7 @@ def gpus(*, torch_sees: int = 1, warp_sees: int = 1, jax_sees: int = 0) -> Itera
         mock.patch.object(torch.cuda, "is_available", return_value=torch_sees > 0),
         mock.patch.object(torch.cuda, "device_count", return_value=torch_sees),
         mock.patch.object(torch.cuda, "get_device_properties", return_value=_PROPERTIES),
+        mock.patch.object(torch.cuda, "mem_get_info", return_value=(12 * 2**30, 16 * 2**30)),
         mock.patch.object(torch.cuda, "graph_pool_handle", return_value=(0, 0)),
         mock.patch.object(torch.version, "cuda", "13.0"),
         mock.patch.object(runtime, "cuda_devices", [runtime.cpu_device] * warp_sees),

@@ -18,6 +18,7 @@ from pwm_bench.jobs.gradients import PiecesJob
 from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.inputs import Pending
+from pwm_bench.sweep import devices
 from tests.rehearsal.one_gpu import gpus
 
 NAMES = ["auto", "cuda", "cuda:0", torch.device("cuda")]
@@ -80,3 +81,11 @@ def test_studies() -> None:
             ):
                 assert device_of(spec) == GPU
         assert device_of(PendulumSpec(device="auto", simulator="mjx")) == torch.device("cpu")
+
+
+def test_a_sweep_finds_the_gpu_and_its_memory() -> None:
+    with gpus():
+        found = devices._choose([("auto", ("warp",)), ("cuda", ()), ("cpu", ("warp",)), ("auto", ("mjx",))])
+    assert [(str(device), free) for device, _, free in found] == [
+        ("cuda:0", 12 * 2**30), ("cuda:0", 12 * 2**30), ("cpu", 0), ("cpu", 0),
+    ]  # fmt: skip

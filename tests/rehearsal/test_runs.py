@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pwm_bench import envs
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.spec import Spec
 from tests.pwm_bench.jobs.kills import stopped
 from tests.pwm_bench.runs.test_run import lines
+from tests.pwm_bench.sweep.executors.test_together import together
 from tests.rehearsal.machine import machine
+from tests.rehearsal.mirror import DEVICE
 
 SMALL: dict[str, Any] = {"num_envs": 4, "horizon": 4, "hidden_actor": [8], "hidden_critic": [8]}
 
@@ -72,3 +76,23 @@ def test_a_training_run(algorithm: str, tmp_path: Path, monkeypatch: pytest.Monk
         if check is not None and wanted is not None:
             assert check.cosine == pytest.approx(wanted.cosine, abs=1e-6)
     assert [run.read().details["graphed"] for run in (ends, begins, expected)] == [True, False, False]
+
+
+def test_runs_that_share_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of one process have them, each update a graph: to the bit what each comes to alone on it."""
+    monkeypatch.setitem(envs.TASKS.own, "point_mass", "pwm_bench.testing.toy:PointMass")
+    monkeypatch.setitem(envs.SIMULATORS.own, "toy", "pwm_bench.testing.toy:SimulatorToy")
+    brief = train("ppo", epochs=1, minibatches=2)
+    specs = [
+        dataclasses.replace(brief, task="point_mass", simulator="toy", env_steps=3 * 16, seeds=seeds)
+        for seeds in ((0, 1), (2,))
+    ]
+    with machine(graphs=True):
+        ends = together(tmp_path / "together", *specs, device=str(DEVICE))
+        for spec in specs:
+            finished(spec, tmp_path / "alone")
+    assert [ends[spec.id]["status"] for spec in specs] == ["ok", "ok"]
+    for spec in specs:
+        here, there = (Results(tmp_path / name).run(spec.study, spec.id) for name in ("together", "alone"))
+        assert lines(here) == lines(there)
+        assert here.read().details["graphed"]

@@ -58,7 +58,8 @@ class Run:
     stops_in_order: ClassVar[bool] = True
 
     spec: Annotated[Path | None, tyro.conf.Positional, option("[SPEC.json]")] = None
-    """A spec file, instead of the options up to --simulator-set."""
+    """A spec file, instead of the options up to --simulator-set; or -, with --progress json: a program asks for runs on
+    standard input, and they are carried out side by side in this process."""
     task: Annotated[str | None, option("TASK")] = None
     """What to train on; `pwm-bench list tasks` names them."""
     algorithm: Annotated[str | None, option("NAME")] = None
@@ -114,6 +115,8 @@ class Run:
             raise unknown("progress", self.progress, _PROGRESS)
         if self.reporter and self.progress != "auto":
             raise UsageError(f"--progress {self.progress}: reporters need --progress auto; leave one out")
+        if self.spec == Path("-"):
+            return self._carry_out_together()
         spec = self._from_file() if self.spec is not None else self._from_options()
         if self.write_spec is not None:
             return _write(self.write_spec, spec)
@@ -121,7 +124,7 @@ class Run:
 
         results = Results(self.results)
         results.check_writable()
-        options: dict[str, Any] = {"checkpoint_seconds": self.checkpoint_seconds, "tensorboard": self.tensorboard}
+        options = self._options()
         if self.spec is not None:
             return self._execute(spec, results, options)
         from pwm_bench.sweep.missing_seeds import runs_for
@@ -132,6 +135,19 @@ class Run:
             if code > 1:  # stopped
                 break
         return code
+
+    def _options(self) -> dict[str, Any]:
+        return {"checkpoint_seconds": self.checkpoint_seconds, "tensorboard": self.tensorboard}
+
+    def _carry_out_together(self) -> int:
+        if self.progress != "json":
+            raise UsageError("-: runs that are asked for on standard input need --progress json")
+        from pwm_bench.store.results import Results
+        from pwm_bench.sweep.executors.together import carry_out_together
+
+        results = Results(self.results)
+        results.check_writable()
+        return carry_out_together(results, sys.stdin, _say, **self._options())
 
     def _execute(self, spec: Spec, results: Results, options: dict[str, Any]) -> int:
         if self.progress == "auto":
@@ -196,7 +212,11 @@ def _write(path: Path, spec: Spec) -> int:
 
 
 def _tell_program(event: ProgressEvent) -> None:
-    print(event.to_json(), flush=True)
+    _say(event.to_json())
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
     if reader_is_gone():
         raise BrokenPipeError
 

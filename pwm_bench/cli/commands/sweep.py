@@ -41,9 +41,10 @@ __all__ = ["Sweep"]
 class Sweep:
     """Do all runs of a study: skip finished runs, resume interrupted ones, and end with the table.
 
-    Each run has a process of its own. Stop at any time with Ctrl-C; the same command resumes from there. Several such
-    commands may work at once, also on several machines that share the results folder: each takes runs that no other
-    has. A run that reads the output of another (a world model, a dataset) starts when that one is finished.
+    Each run has a process of its own, or one that runs on a GPU share. Stop at any time with Ctrl-C; the same command
+    resumes from there. Several such commands may work at once, also on several machines that share the results folder:
+    each takes runs that no other has. A run that reads the output of another (a world model, a dataset) starts when
+    that one is finished.
 
     For example:
       pwm-bench sweep quickstart
@@ -87,15 +88,15 @@ class Sweep:
     limit: Annotated[int | None, option("N")] = None
     """Do at most this many runs now."""
     jobs: Annotated[int | None, option("N", "by cores and memory")] = None
-    """Do at most this many runs side by side; on a cluster, hand it at most this many at once. Numbers don't depend on
-    it."""
+    """Do at most this many runs side by side; on a cluster, hand it at most this many at once. By default as many as
+    find cores and memory, on a GPU the GPU's memory too. Numbers don't depend on it."""
     retry: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also repeat runs that failed or ran out of memory before."""
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Do nothing; show what is done, what is left, what waits for what, and the time it takes where that is known; with
     --executor slurm, also the batch files of what is ready."""
     executor: Annotated[str, option("NAME", "local")] = "local"
-    """What carries runs out: local (a process on this machine for each), inline (one after the other in this process),
+    """What carries runs out: local (processes on this machine), inline (one after the other in this process),
     ray or slurm (on a cluster, see docs/cluster.md), one of an installed package, or module:attribute."""
     address: Annotated[str | None, option("ADDRESS", "auto")] = None
     """Address for ray: auto (the cluster that this machine belongs to), local (this machine alone), or an address."""

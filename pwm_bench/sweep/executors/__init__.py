@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pwm_bench import configs
@@ -14,6 +15,7 @@ from pwm_bench.envs.errors import unknown
 from pwm_bench.envs.plugins import Registry
 
 if TYPE_CHECKING:
+    from pwm_bench.sweep.devices import Gpus
     from pwm_bench.sweep.sweep import Executor
 
 __all__ = ["EXECUTORS", "make_executor", "opened"]
@@ -32,16 +34,23 @@ EXECUTORS = Registry(
     ),
 )
 """Each is a class that satisfies `pwm_bench.sweep.sweep.Executor` and is made with the results folder and, by keyword,
-``options``: further options of `pwm-bench run` for each run. Its other keywords are what ``--executor-set`` changes.
+``options``: further options of `pwm-bench run` for each run; and with ``on_gpu`` if it has such a keyword: what stands
+for a GPU of this machine, see `pwm_bench.sweep.devices.Gpus`. Its other keywords are what ``--executor-set`` changes.
 
 It may have more. ``schedules``, if true: a cluster decides when runs begin, so that all are handed over at once.
 ``check()``: raises a `UsageError` where it cannot work. ``close()``: called when all is done. ``batch_files(specs)``:
 what it would hand over, as text, for ``--dry-run``.
 """
-_COMMON = ("self", "results", "command", "options")
+_COMMON = ("self", "results", "command", "options", "on_gpu")
 
 
-def make_executor(name: str, results: Path, options: Sequence[str], settings: Mapping[str, Any]) -> Executor:
+def make_executor(
+    name: str,
+    results: Path,
+    options: Sequence[str],
+    settings: Mapping[str, Any],
+    on_gpu: Gpus = MappingProxyType({}),
+) -> Executor:
     """An executor by name.
 
     Args:
@@ -49,18 +58,21 @@ def make_executor(name: str, results: Path, options: Sequence[str], settings: Ma
         results: results folder.
         options: further options of `pwm-bench run` for each run.
         settings: keywords of the executor's own.
+        on_gpu: what stands for a GPU of this machine.
 
     Raises:
         UsageError: there is no such executor, it has no such keyword, or a value is impossible.
     """
     make = EXECUTORS.load(name)
-    known = [key for key in inspect.signature(make).parameters if key not in _COMMON]
+    parameters = inspect.signature(make).parameters
+    known = [key for key in parameters if key not in _COMMON]
     hints = typing.get_type_hints(make.__init__) if inspect.isclass(make) else {}
     for key in settings:
         if key not in known:
             raise unknown(f"setting of executor '{name}'", key, known)
     values = {key: configs.coerce(x, hints.get(key, Any), f"--executor-set {key}") for key, x in settings.items()}
-    return typing.cast("Executor", make(results, options=options, **values))
+    common = {"options": options} | ({"on_gpu": on_gpu} if "on_gpu" in parameters else {})
+    return typing.cast("Executor", make(results, **common, **values))
 
 
 @contextmanager

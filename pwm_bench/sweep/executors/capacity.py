@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from pwm_bench.envs.cores import usable_cores
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.spec import Spec
+from pwm_bench.sweep.devices import Gpus, gpu_of
 
 __all__ = ["AtOnce", "Capacity", "available_memory"]
 
@@ -21,22 +23,29 @@ class Capacity:
     """Admits runs as long as they find cores and memory; see `pwm_bench.sweep.sweep.Admission`.
 
     A run counts as the threads that its work computes with. One that uses all of torch's threads counts as half of
-    the cores: beside the parallel operations it works on one. A run on a GPU, or with worker
-    processes of its own, takes the machine for itself.
+    the cores: beside the parallel operations it works on one. A run on a GPU keeps one core busy, and takes of the
+    GPU's memory what finished runs of its sort took there, or else what its spec says. A run with worker processes of
+    its own takes the machine for itself.
 
     Args:
-        jobs: so many at most, whatever the cores; None goes by the cores.
-        on_gpu: the pairs of a spec's device and computing simulators that stand for a GPU.
+        jobs: so many at most, whatever the cores and a GPU's memory; None goes by these.
+        gpus: what stands for a GPU.
+        gpu_memory: bytes of a GPU's memory that a run takes, where that is known.
 
     Raises:
         UsageError: an impossible number.
     """
 
-    def __init__(self, jobs: int | None = None, on_gpu: Collection[tuple[str, tuple[str, ...]]] = ()) -> None:
+    def __init__(
+        self,
+        jobs: int | None = None,
+        gpus: Gpus = MappingProxyType({}),
+        gpu_memory: Callable[[Spec], int | None] = lambda spec: None,
+    ) -> None:
         if jobs is not None and jobs < 1:
             raise UsageError(f"--jobs {jobs}: must be at least 1")
         self.jobs = jobs
-        self._on_gpu = on_gpu
+        self._gpus, self._gpu_memory = gpus, gpu_memory
         self._cores = usable_cores()
 
     def __call__(self, spec: Spec, running: Sequence[Spec]) -> bool:
@@ -46,11 +55,20 @@ class Capacity:
         if self.jobs is not None:
             return len(running) < self.jobs and _memory_suffices(spec)
         wanted = sum(self._share(other) for other in (spec, *running))
-        return wanted <= self._cores and _memory_suffices(spec)
+        return wanted <= self._cores and _memory_suffices(spec) and self._fits_gpu(spec, running)
+
+    def _fits_gpu(self, spec: Spec, running: Sequence[Spec]) -> bool:
+        gpu = gpu_of(spec, self._gpus)
+        if gpu is None:
+            return True
+        there = [other for other in running if (found := gpu_of(other, self._gpus)) and found.device == gpu.device]
+        return sum(self._gpu_memory(other) or other.gpu_memory for other in (spec, *there)) <= gpu.free
 
     def _share(self, spec: Spec) -> int:
-        if spec.takes_the_machine or (spec.device, spec.computing_simulators) in self._on_gpu:
+        if spec.takes_the_machine:
             return self._cores
+        if gpu_of(spec, self._gpus) is not None:
+            return 1
         threads = spec.cpu_threads
         return max(1, self._cores // 2) if threads is None else threads
 

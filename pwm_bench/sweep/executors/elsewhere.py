@@ -11,7 +11,8 @@ from pathlib import Path
 from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store.lock import BUSY
 from pwm_bench.store.spec import Spec
-from pwm_bench.sweep.executors.local import LocalExecutor, ProcessEnd
+from pwm_bench.sweep.executors.local import LocalExecutor
+from pwm_bench.sweep.executors.process import ProcessEnd
 
 __all__ = ["Work", "save"]
 

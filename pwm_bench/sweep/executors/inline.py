@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
-from pwm_bench.sweep.executors.local import ProcessEnd
+from pwm_bench.sweep.executors.process import ProcessEnd
 
 if TYPE_CHECKING:
     from pwm_bench.runs.progress import Progress

@@ -21,7 +21,7 @@ from pwm_bench.envs.signals import STOPPING
 from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.executors.elsewhere import Work
-from pwm_bench.sweep.executors.local import ProcessEnd
+from pwm_bench.sweep.executors.process import ProcessEnd
 
 __all__ = ["RayExecutor"]
 

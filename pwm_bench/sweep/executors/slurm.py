@@ -26,7 +26,7 @@ from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.executors.elsewhere import Work, save
-from pwm_bench.sweep.executors.local import ProcessEnd
+from pwm_bench.sweep.executors.process import ProcessEnd
 
 __all__ = ["Job", "SlurmExecutor"]
 

@@ -15,7 +15,7 @@ from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.results import Results
 from pwm_bench.store.schema import Artifact, Counts
 from pwm_bench.store.spec import Spec
-from pwm_bench.sweep.executors.local import ProcessEnd
+from pwm_bench.sweep.executors.process import ProcessEnd
 
 KIND = f"{__name__}:SumJob"
 

@@ -6,7 +6,7 @@ from pwm_bench.jobs import kinds
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.inputs import Pending
 from pwm_bench.store.results import Results
-from pwm_bench.sweep.estimate import expected_seconds
+from pwm_bench.sweep.estimate import expected_gpu_memory, expected_seconds, sort_of
 from tests.pwm_bench.sweep.summing import KIND, SumSpec
 
 
@@ -37,3 +37,16 @@ def test_time_is_in_proportion_to_the_work_of_runs_alike(tmp_path):
     waiting = SumSpec(numbers=(1, 2, 3, 4, 5, 6), inputs={"x": Pending("y", "sum")})
     other = SumSpec(numbers=(1,), fails=True)
     assert expected_seconds([waiting, other], results) == [pytest.approx(6 * 3.0), None]
+
+
+def test_memory_of_a_gpu_is_the_most_that_runs_alike_took(tmp_path):
+    results = Results(tmp_path)
+    for numbers, allocated in (((1, 2), 2**30), ((3, 4), 3 * 2**30), ((5, 6), None)):
+        finished(results, numbers, 4.0)
+        directory = results.run("sums", SumSpec(numbers=numbers).id)
+        record = directory.read()
+        record.memory.gpu = allocated
+        directory.write(record)
+    alike, other = SumSpec(numbers=(7, 8, 9)), SumSpec(numbers=(1,), fails=True)
+    assert expected_gpu_memory([alike, other], results) == {sort_of(alike): 5 * 2**30}
+    assert expected_gpu_memory([], results) == {}

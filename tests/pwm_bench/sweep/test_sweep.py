@@ -9,7 +9,8 @@ from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.seal import seal
-from pwm_bench.sweep.executors.local import LocalExecutor, ProcessEnd
+from pwm_bench.sweep.executors.local import LocalExecutor
+from pwm_bench.sweep.executors.process import ProcessEnd
 from pwm_bench.sweep.graph import Study
 from pwm_bench.sweep.sweep import Item, plan, sweep
 from tests.pwm_bench.cli import toy_cli

@@ -6,6 +6,7 @@ import pytest
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.sweep.devices import Gpu
 from pwm_bench.sweep.executors import capacity
 from pwm_bench.sweep.executors.capacity import Capacity
 
@@ -16,9 +17,9 @@ def spec(algorithm="ppo", seed=0) -> RunSpec:
     )
 
 
-def admitted(specs, jobs=None, on_gpu=()) -> int:
+def admitted(specs, *arguments, **settings) -> int:
     """How many of them run side by side."""
-    admits, running = Capacity(jobs, on_gpu), []
+    admits, running = Capacity(*arguments, **settings), []
     for one in specs:
         if admits(one, running):
             running.append(one)
@@ -52,11 +53,26 @@ def test_memory_limits_them_but_one_always_runs(monkeypatch, memory, number):
     assert admitted([spec(seed=n) for n in range(9)], jobs=4) == number
 
 
-def test_a_run_on_a_gpu_has_it_for_itself():
-    runs = [dataclasses.replace(spec(seed=n), device="auto") for n in range(3)]
-    assert admitted(runs, on_gpu={("auto", ("warp",))}) == 1
-    assert admitted(runs, on_gpu={("auto", ("mjx",))}) == 3
-    assert admitted(runs, jobs=2, on_gpu={("auto", ("warp",))}) == 2
+GB = 2**30
+AUTO = ("auto", ("warp",))
+
+
+@pytest.mark.parametrize(
+    ("free", "known", "number"), [(3, None, 1), (9, None, 2), (15, None, 3), (99, None, 4), (5, 2, 2)]
+)
+def test_runs_on_a_gpu_share_its_memory(free, known, number):
+    """4 GB each, as long as nothing is known of such runs, and a core each."""
+    runs = [dataclasses.replace(spec(seed=n), device="auto") for n in range(9)]
+    gpus = {AUTO: Gpu("cuda:0", free * GB)}
+    assert admitted(runs, gpus=gpus, gpu_memory=lambda spec: known and known * GB) == number
+    assert admitted(runs, jobs=3, gpus=gpus) == 3
+
+
+def test_each_gpu_has_memory_of_its_own(monkeypatch):
+    monkeypatch.setattr(capacity, "usable_cores", lambda: 16)
+    runs = [dataclasses.replace(spec(seed=n), device=f"cuda:{n % 3}") for n in range(9)]
+    gpus = {(f"cuda:{n}", ("warp",)): Gpu(f"cuda:{n}", free * GB) for n, free in enumerate((5, 9))}
+    assert admitted(runs, gpus=gpus) == 1 + 2 + 3  # the third device is no GPU
 
 
 def test_available_memory_is_read_from_the_system(monkeypatch, tmp_path):

@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from pwm_bench.sweep.executors import local
-from pwm_bench.sweep.executors.local import LocalExecutor, ProcessEnd
+from pwm_bench.sweep.executors import process
+from pwm_bench.sweep.executors.local import LocalExecutor
+from pwm_bench.sweep.executors.process import ProcessEnd
 from tests.pwm_bench.cli.toy_cli import toy_spec
 
 pytestmark = pytest.mark.usefixtures("toys")
@@ -139,9 +140,9 @@ def test_several_at_once(tmp_path):
 def test_the_kernels_killer_is_noticed(tmp_path, monkeypatch):
     events = tmp_path / "vmstat"
     events.write_text("pgfault 5\noom_kill 3\n")
-    monkeypatch.setattr(local, "_EVENTS", events)
+    monkeypatch.setattr(process, "_EVENTS", events)
     script = f"open({str(events)!r}, 'w').write('oom_kill 4\\n')"
     assert run(tmp_path, script)[0].out_of_memory
     assert not run(tmp_path, "pass")[0].out_of_memory
-    monkeypatch.setattr(local, "_EVENTS", tmp_path / "absent")
+    monkeypatch.setattr(process, "_EVENTS", tmp_path / "absent")
     assert not run(tmp_path, "pass")[0].out_of_memory
