@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
@@ -112,16 +112,19 @@ class Rehearsal:
     launches: Counter[str] = field(default_factory=Counter)
     copies: Counter[str] = field(default_factory=Counter)
     doubles: Counter[str] = field(default_factory=Counter)
-    _capture: threading.local = field(default_factory=threading.local)
 
     @property
     def tape(self) -> RecordedGraph | None:
-        """Where this thread's operations are recorded, during a capture."""
-        return getattr(self._capture, "tape", None)
+        """Where operations are recorded during a capture: those of the thread that captures, and of its backward
+        passes, which torch carries out in a thread that all share."""
+        mode = _present_mode()
+        return None if mode is None else mode.tape
 
     @tape.setter
     def tape(self, graph: RecordedGraph | None) -> None:
-        self._capture.tape = graph
+        mode = _present_mode()
+        assert mode is not None
+        mode.tape = graph
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -420,11 +423,28 @@ def _of_list(name: str, args: Any) -> int:
 
 
 class _Dispatch(TorchDispatchMode):
+    """What a thread computes with; torch takes it along into the thread of the thread's backward passes."""
+
+    tape: RecordedGraph | None = None
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if any(issubclass(t, MirrorTensor) for t in types) or _is_ours(kwargs.get("device")):
-            return _compute(func, args, kwargs)
+            before, _within.mode = getattr(_within, "mode", None), self
+            try:
+                return _compute(func, args, kwargs)
+            finally:
+                _within.mode = before
         return func(*args, **kwargs)
+
+
+_within = threading.local()
+
+
+def _present_mode() -> _Dispatch | None:
+    """That of the operation under way, or else of this thread."""
+    mode: _Dispatch | None = getattr(_within, "mode", None)
+    return mode or next((one for one in _get_current_dispatch_mode_stack() if isinstance(one, _Dispatch)), None)
 
 
 class _Factories(TorchFunctionMode):
