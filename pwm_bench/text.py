@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MISSING", "count", "duration", "number", "printable", "shows_as_it_is"]
+__all__ = ["MISSING", "count", "duration", "number", "printable", "shows_as_it_is", "spreadsheet"]
 
 MISSING = "–"
 """Stands where there is no number."""
@@ -32,6 +32,14 @@ def shows_as_it_is(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(shows_as_it_is(key) and shows_as_it_is(item) for key, item in value.items())
     return not isinstance(value, list) or all(map(shows_as_it_is, value))
+
+
+def spreadsheet(value: Any) -> Any:
+    """A text that a spreadsheet shows as it is, with an apostrophe before what it would take for a formula.
+
+    Numbers, and all other texts, stay as they are.
+    """
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
 
 
 def number(value: float | None) -> str:

@@ -13,11 +13,12 @@ from pwm_bench.store.frames import Loaded, members_frame
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import Evaluation, Metrics, RunRecord
 from pwm_bench.store.selection import Selection
+from pwm_bench.text import spreadsheet
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMATS", "check_format", "score_frames", "stage_frames", "write_frames"]
+__all__ = ["FORMATS", "check_format", "for_spreadsheets", "score_frames", "stage_frames", "write_frames"]
 
 FORMATS = ("parquet", "csv")
 
@@ -153,8 +154,14 @@ def _write(frame: pd.DataFrame, file: Path, format: str) -> Path:
         if format == "parquet":
             frame.to_parquet(temporary, index=False)
         else:
-            frame.to_csv(temporary, index=False)
+            for_spreadsheets(frame).to_csv(temporary, index=False)
     return file
+
+
+def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its texts and the names of its columns as `pwm_bench.text.spreadsheet` has them."""
+    texts = frame.select_dtypes(exclude=["number", "bool"])
+    return frame.assign(**{name: texts[name].map(spreadsheet) for name in texts}).rename(columns=spreadsheet)
 
 
 def _episodes(selection: Selection, directory: RunDirectory) -> Iterator[dict[str, Any]]:

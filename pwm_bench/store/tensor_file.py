@@ -87,7 +87,7 @@ def _read_said(path: Path, key: str) -> tuple[Any, str | None]:
         said = None if text is None else json.loads(text)
     except (SafetensorError, RecursionError) as error:
         raise ValueError(str(error)) from None
-    if not isinstance(said, dict) or not {_ABOUT, _TENSORS, SEAL} & said.keys():
+    if text is None or not isinstance(said, dict) or not {_ABOUT, _TENSORS, SEAL} & said.keys():
         return said, None
     check_seal(text.encode())
     return said[_ABOUT], str(said[_TENSORS])
@@ -99,5 +99,5 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"{json.dumps([name, str(value.dtype), list(value.shape)])}\0".encode())
-        digest.update(value.contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -14,6 +14,7 @@ from typing import Any
 
 from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.tables.scores import Row, Summary
+from pwm_bench.text import spreadsheet
 
 __all__ = ["records", "to_csv", "to_json", "to_parquet"]
 
@@ -61,7 +62,8 @@ def to_csv(summary: Summary) -> str:
     for record in records(summary):
         scores = " ".join(map(str, record["scores"]))
         groups = " | ".join(" ".join(map(str, group)) for group in record["groups"])
-        values = record | {"runs": " ".join(record["runs"]), "scores": scores, "groups": groups}
+        values = {name: spreadsheet(value) for name, value in record.items()}
+        values |= {"runs": " ".join(record["runs"]), "scores": scores, "groups": groups}
         writer.writerow({key: "" if _nan(value) else value for key, value in values.items()})
     return stream.getvalue()
 

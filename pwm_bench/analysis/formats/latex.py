@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -247,15 +248,36 @@ _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"
           "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", MISSING: "--", "·": r"\textperiodcentered{}",
           "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "×": r"$\times$",
           "±": r"$\pm$", "≥": r"$\geq$", "≤": r"$\leq$", "λ": r"$\lambda$", "γ": r"$\gamma$", "—": "---", "’": "'",
-          "µ": r"$\mu$", "°": r"$^\circ$", "\n": " ", "\t": " "}  # fmt: skip
+          "µ": r"$\mu$", "°": r"$^\circ$", "\n": " ", "\t": " ", "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}",
+          "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}", "ł": r"\l{}", "Ł": r"\L{}", "“": "``",
+          "”": "''", "‘": "`", "…": r"\dots{}", "→": r"$\to$"}  # fmt: skip
+_ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327",
+                    "`'^~=u.\"rHvc", strict=True))  # fmt: skip
+"""Combining marks, and the commands that set them above or below a letter."""
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it stands. A hyphen before a number becomes a minus sign."""
-    escaped = "".join(_LATEX.get(character, character) for character in text)
+    """Text that LaTeX prints as it stands, whatever is in it: ASCII, and no command that the text brings along.
+
+    A hyphen before a number becomes a minus sign. A character that no font of pdfLaTeX's has is named, ``[U+65E5]``.
+    """
+    escaped = "".join(map(_letter, text))
     escaped = re.sub(r"(?<![\w}-])-(?=\d)", "$-$", escaped)
     # Two of these in a row would be typeset as one quotation mark.
     return escaped.replace("``", "`{}`").replace("''", "'{}'")
+
+
+def _letter(character: str) -> str:
+    if character in _LATEX or (character.isascii() and character.isprintable()):
+        return _LATEX.get(character, character)
+    parts = unicodedata.normalize("NFD", character)
+    base, mark = parts[0], parts[1:]
+    if mark in _ACCENTS and base.isascii():
+        return f"\\{_ACCENTS[mark]}{{{chr(92) + base + '{}' if base in 'ij' else base}}}"
+    greek = re.fullmatch(r"GREEK SMALL LETTER (\w+)", unicodedata.name(character, ""))
+    if greek and greek[1] not in ("OMICRON", "FINAL SIGMA"):
+        return f"$\\{greek[1].lower().replace('lamda', 'lambda')}$"
+    return f"[U+{ord(character):04X}]"
 
 
 def _breakable(escaped: str) -> str:

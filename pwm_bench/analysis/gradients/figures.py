@@ -175,6 +175,7 @@ def _panels(rows: pd.DataFrame, panels: Sequence[tuple[str, str, str]], names: l
                 _log_scale(axis)
             else:
                 axis.set_yscale("symlog", linthresh=0.01)
+                style.power_axis(axis.yaxis)
                 axis.set_ylim(bottom=0.0)
         _bound(axis, metric)
         axis.set_title(label)
@@ -188,11 +189,15 @@ def _log_scale(axis: Any) -> None:
     """A logarithmic y axis whose labels don't touch: 1, 2, 5 within two decades, powers of ten beyond."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+    from pwm_bench.analysis.plots import style
+
     axis.set_yscale("log")
     low, high = axis.get_ylim()
     if high < 100.0 * low:
         axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    else:
+        style.power_axis(axis.yaxis)
     axis.yaxis.set_minor_formatter(NullFormatter())
 
 

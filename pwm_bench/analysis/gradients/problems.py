@@ -134,6 +134,7 @@ def _ball_wall(rows: pd.DataFrame) -> Any:
         axis.set_ylabel(label)
         if metric == "loss":
             axis.set_yscale("log")
+            style.power_axis(axis.yaxis)
             axis.set_xlabel("iteration")
             style.count_axis(axis.xaxis)
         else:
@@ -207,6 +208,8 @@ def _pendulum(rows: pd.DataFrame) -> Any:
                           markersize=2.2, **(looks[name].line | {"linewidth": 1.1}))  # fmt: skip
                 axis.fill_between(mine.horizon, low, mine["high"], **looks[name].band)
             axis.set_yscale(scale)
+            if scale == "log":
+                style.power_axis(axis.yaxis)
             axis.minorticks_off()
             if scale == "linear":
                 axis.set_ylim(min(-0.05, axis.get_ylim()[0]), 1.05)

@@ -14,6 +14,7 @@ from pwm_bench.analysis.gradients.naming import estimators_among, label
 from pwm_bench.envs.errors import unknown
 from pwm_bench.gradients.rows import setting_columns
 from pwm_bench.names import simulator_name, task_name
+from pwm_bench.store.export import for_spreadsheets
 from pwm_bench.text import MISSING, number
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def gradient_data(rows: pd.DataFrame, format: str) -> str | bytes:
         format: ``"csv"``, ``"json"`` or ``"parquet"``.
     """
     if format == "csv":
-        return str(rows.to_csv(index=False, lineterminator="\n"))
+        return str(for_spreadsheets(rows).to_csv(index=False, lineterminator="\n"))
     if format == "json":
         return json.dumps(json.loads(rows.to_json(orient="records", double_precision=15)), indent=2) + "\n"
     stream = io.BytesIO()

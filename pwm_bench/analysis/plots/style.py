@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["FORMATS", "GREY", "PAGE_HEIGHT", "PALETTE", "WIDTHS", "Look", "Width", "count_axis", "look", "looks",
-           "number_axis", "paper", "save", "subplots", "time_axis"]  # fmt: skip
+           "number_axis", "paper", "power_axis", "save", "subplots", "time_axis"]  # fmt: skip
 
 Width = Literal["single", "double"]
 WIDTHS: dict[str, float] = {"single": 3.5, "double": 7.0}
@@ -44,6 +45,7 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK = PALETTE = (
 """Okabe and Ito's colours but for their yellow, which cannot be read on white."""
 GREY = "#666666"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+_RAISED = str.maketrans("0123456789-\u2212", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -137,6 +139,7 @@ _SETTINGS: dict[str, Any] = {
     "savefig.dpi": 300,
     "pdf.fonttype": 42,  # TrueType: publishers refuse matplotlib's default, Type 3
     "svg.fonttype": "path",  # looks the same on machines without the font
+    "text.parse_math": False,  # a name with dollar signs is a name
     "svg.hashsalt": "pwm-bench",  # the same figure is the same file
 }
 
@@ -230,6 +233,34 @@ def number_axis(axis: Any, ticks: int = 5) -> None:
 
     axis.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value, 10):,.10g}".replace("-", "\u2212")))
+
+
+def power_axis(axis: Any) -> None:
+    """Labels a logarithmic axis with powers as plain text, ``10⁻³``: nothing is set as mathematics, see `paper`."""
+    from matplotlib.ticker import Formatter
+
+    class Plain(Formatter):  # type: ignore[misc]  # matplotlib is imported when something is drawn
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def set_axis(self, axis: Any) -> None:
+            super().set_axis(axis)
+            self.inner.set_axis(axis)
+
+        def set_locs(self, locs: Any) -> None:
+            self.inner.set_locs(locs)
+
+        def __call__(self, value: float, place: int | None = None) -> str:
+            return _without_mathematics(self.inner(value, place))
+
+    axis.set_major_formatter(Plain(axis.get_major_formatter()))
+    axis.set_minor_formatter(Plain(axis.get_minor_formatter()))
+
+
+def _without_mathematics(label: str) -> str:
+    """Matplotlib's own label of a tick, ``$\\mathdefault{2\\times10^{-3}}$``, as ``2×10⁻³``."""
+    content = label.removeprefix(r"$\mathdefault{").removesuffix("}$").replace(r"\times", "×")
+    return re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(_RAISED), content)
 
 
 def time_axis(axes: Axes, seconds: float, *, which: Literal["x", "y"] = "x") -> tuple[float, str]:
