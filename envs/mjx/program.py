@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import torch
 
-from pwm_bench.envs.compiling import alone, keep
+from pwm_bench.envs.compiling import alone, keep, kept
 from pwm_bench.envs.mjx.runtime import cache_folder, precision
 
 __all__ = ["Program"]
@@ -86,11 +86,11 @@ class Program:
 
     def _lower(self) -> Callable[..., Any]:
         try:
-            return jax.export.deserialize(bytearray(self._file.read_bytes())).call
+            return jax.export.deserialize(bytearray(kept(self._file))).call
         except Exception:  # absent, cut short or of another JAX: whatever it is, it can be made anew
             exported = self.export(self._platform())
         with contextlib.suppress(OSError):  # no folder to keep it in: the next start traces again
-            keep(self._file, bytes(exported.serialize()))
+            keep(self._file, bytes(exported.serialize()), alike="*.stablehlo")
         return exported.call
 
     def _platform(self) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from pwm_bench import envs
+from pwm_bench.bench.beforehand import compile_beforehand
 from pwm_bench.bench.gpu_tests import LAUNCHES, run_gpu_tests
 from pwm_bench.bench.ledger import Ledger, as_table
 from pwm_bench.bench.steps import STEPS, Step, carry_out
@@ -56,7 +57,8 @@ def main(
         1 if a step failed.
     """
     if compile_for is not None:
-        return _compile_for(compile_for)
+        cases = [(task, worlds, block) for simulator, task, worlds, block in _cases(quick=False) if simulator == "warp"]
+        return compile_beforehand(compile_for, cases, _LEARNERS)
     name = device or "cuda"
     if name != "cpu" and not name.startswith("cuda"):
         raise UsageError(f"--device {name}: must be cuda, cuda:N, or cpu for a rehearsal")
@@ -94,43 +96,6 @@ def steps(device: str, *, quick: bool = False) -> list[Step]:
         ("learners", 90.0, partial(_learners, device=device, quick=quick)),
     ]
     return [Step(name, seconds, work) for name, seconds, work in works]
-
-
-def _compile_for(arch: int) -> int:
-    """Compiles the kernels that the steps launch, and says where they are. Those of the networks' layers, one for each
-    width, are not among them, nor are the tests' own but for the simulator's in float64."""
-    import warp as wp
-
-    from pwm_bench.bench.learners import TASK
-    from pwm_bench.bench.workloads import make_rollout
-    from pwm_bench.envs import random_kernels
-    from pwm_bench.envs.api import LARGEST_STATE
-    from pwm_bench.envs.fused.generate import generate
-    from pwm_bench.envs.fused.kernels import Kernels
-    from pwm_bench.envs.tasks import load_task
-    from pwm_bench.envs.warp.simulator import block_for
-    from pwm_bench.learning import adam_kernels
-
-    console = terminal()
-    cases = [(task, worlds, block) for simulator, task, worlds, block in _cases(quick=False) if simulator == "warp"]
-    for dtype in (torch.float32, torch.float64):
-        for task in dict.fromkeys(task for task, *_ in cases):
-            blocks = {
-                block or block_for(worlds)
-                for other, worlds, block in cases
-                if other == task and (dtype == torch.float32 or block is None)
-            }
-            with console.status(f"{task}, {dtype}, blocks of {', '.join(map(str, sorted(blocks)))}, sm_{arch}"):
-                made: Any = make_rollout(task, "warp", 1, 1, dtype=dtype).simulator
-                made.compile_for(arch, sorted(blocks))
-    with console.status(f"what learners launch, sm_{arch}"):
-        for compile_for in (random_kernels.compile_for, adam_kernels.compile_for):
-            compile_for(arch, torch.float32)
-        Kernels(generate(load_task(TASK)), torch.float32, LARGEST_STATE).compile_for(arch)
-    folder = Path(wp.config.kernel_cache_dir or "")
-    size = sum(path.stat().st_size for path in folder.rglob(f"*.sm{arch}*"))
-    console.print(f"kernels for sm_{arch}, {size / 1e6:.1f} MB: {folder}", highlight=False, soft_wrap=True)
-    return 0
 
 
 def _machine(ledger: Ledger, *, device: str) -> None:

@@ -25,7 +25,7 @@ from torch import Tensor
 from pwm_bench.envs.company import made_once
 from pwm_bench.envs.compiling import alone
 
-__all__ = ["ACTIVATIONS", "WIDEST", "Key", "backward", "columns", "forward"]
+__all__ = ["ACTIVATIONS", "WIDEST", "Key", "backward", "columns", "compile_for", "forward"]
 
 ACTIVATIONS = ("none", "relu", "elu", "silu", "tanh", "mish")
 """Functions that the kernels have; and softmax over groups."""
@@ -240,9 +240,27 @@ def _text(name: str, key: Key, width: int, dtype: torch.dtype) -> str:
     return "\n".join(["", *defined, *lines, "{", _SOURCE.read_text(), "}", *undefined, ""])
 
 
+def compile_for(arch: int, key: Key, width: int, dtype: torch.dtype) -> None:
+    """Compiles the kernels for GPUs of a compute capability into the kernel cache."""
+    from pwm_bench.envs.warp.runtime import compile_module_for
+
+    compile_module_for(_made(key, width, dtype, "cuda").forward.module, arch, _THREADS)
+
+
 @made_once
 def _kernels(key: Key, width: int, dtype: torch.dtype, where: str) -> _Kernels:
     """The kernels for rows of one width, compiled and loaded for a kind of device."""
+    import warp as wp
+
+    made = _made(key, width, dtype, where)
+    with alone(Path(wp.config.kernel_cache_dir or "") / f"{made.forward.module.name}.lock"):
+        wp.load_module(made.forward.module, device=where, block_dim=_THREADS if where == "cuda" else None)
+    return made
+
+
+@made_once
+def _made(key: Key, width: int, dtype: torch.dtype, where: str) -> _Kernels:
+    """The kernels, in a module for each kind of device: Warp compiles by options of a module."""
     import warp as wp
 
     from pwm_bench.envs.warp.runtime import start_warp
@@ -250,13 +268,11 @@ def _kernels(key: Key, width: int, dtype: torch.dtype, where: str) -> _Kernels:
     start_warp()
     texts = {name: _text(name, key, width, dtype) for name in _Kernels._fields}
     mark = hashlib.sha256("".join(texts.values()).encode()).hexdigest()[:16]
-    module = f"pwm_bench_epilogue_{mark}"
+    module = f"pwm_bench_epilogue_{where}_{mark}"
     made = _Kernels(**{name: _kernel(f"{name}_{mark}", body, module) for name, body in texts.items()})
     if where == "cpu":
         options = made.forward.module.options
         options["cpu_compiler_flags"] = f"{wp.config.cpu_compiler_flags or '-march=native'} {_WIDE}"
-    with alone(Path(wp.config.kernel_cache_dir or "") / f"{module}.lock"):
-        wp.load_module(made.forward.module, device=where, block_dim=_THREADS if where == "cuda" else None)
     return made
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import warp as wp
 
 import pwm_bench.envs.warp
-from pwm_bench.envs.compiling import keep
+from pwm_bench.envs.compiling import keep, kept
 
 __all__ = ["Recorded", "stored"]
 
@@ -48,14 +48,14 @@ def stored(content: Any, record: Callable[[], Recorded]) -> Recorded:
     _feed(digest.update, content)
     file = Path(wp.config.kernel_cache_dir) / f"recorded-{digest.hexdigest()[:32]}.npz"
     try:
-        with np.load(file, allow_pickle=False) as found:
+        with np.load(io.BytesIO(kept(file)), allow_pickle=False) as found:
             return Recorded(**{name: _plain(found[name]) for name in (field.name for field in fields(Recorded))})
     except Exception:  # absent or damaged: whatever it is, it can be made anew
         made = record()
     packed = io.BytesIO()
     np.savez_compressed(packed, **asdict(made))
     with contextlib.suppress(OSError):  # no folder to keep it in: the next start records again
-        keep(file, packed.getvalue())
+        keep(file, packed.getvalue(), alike="recorded-*.npz")
     return made
 
 

@@ -10,8 +10,10 @@ import torch
 import warp
 
 from pwm_bench.bench import gpu
+from pwm_bench.bench.beforehand import layers_of
+from pwm_bench.bench.extraction import make_model
 from pwm_bench.bench.gpu_tests import LAUNCHES, find_gpu_tests
-from pwm_bench.bench.learners import TASK
+from pwm_bench.bench.learners import TASK, make_learner
 from pwm_bench.bench.ledger import read
 from pwm_bench.bench.steps import STEPS
 from pwm_bench.bench.workloads import make_rollout
@@ -22,7 +24,8 @@ from pwm_bench.envs.fused.generate import generate
 from pwm_bench.envs.fused.kernels import Kernels
 from pwm_bench.envs.tasks import load_task
 from pwm_bench.envs.warp.runtime import start_warp
-from pwm_bench.learning import adam_kernels
+from pwm_bench.learning import adam_kernels, epilogue_kernels
+from pwm_bench.pwm.recipes import recipe
 from tests.pwm_bench.conftest import ROOT
 from tests.rehearsal.learners import LAUNCHES as TABLE
 
@@ -87,6 +90,12 @@ def test_what_steps_launch_is_compiled_beforehand(tmp_path: Path, monkeypatch: p
     wanted = [(fused.module, 32)]
     wanted += [(kernel.module, 256) for kernel in random_kernels._kernels(torch.float32)]
     wanted += [(kernel.module, 256) for kernel in adam_kernels._kernels(torch.float32)[:3]]
+    trained = layers_of(make_learner("pwm", 1, "cpu", small=True))
+    layers = [
+        *((*one, torch.float32) for one in trained),
+        *((*x, torch.bfloat16) for x in layers_of(make_model("48M", "cpu"))),
+    ]
+    wanted += [(epilogue_kernels._made(*layer, "cuda").forward.module, 128) for layer in layers]
     for dtype, blocks in ((torch.float32, (32, 64, 128, 256)), (torch.float64, (32,))):
         simulator: Any = make_rollout("ant", "warp", 1, 1, dtype=dtype, coalesced=True).simulator
         kernels = simulator._kernels
@@ -99,3 +108,11 @@ def test_what_steps_launch_is_compiled_beforehand(tmp_path: Path, monkeypatch: p
 def test_a_device_that_is_none() -> None:
     with pytest.raises(UsageError, match="--device tpu: must be cuda, cuda:N, or cpu"):
         gpu.main(device="tpu")
+
+
+def test_layers_of_a_learner_are_found_with_what_follows_them() -> None:
+    found = layers_of(make_learner("pwm", 1, "cpu", small=True))
+    config = recipe(TASK, "warp")
+    assert {width for key, width in found if key.post} == {*config.hidden_actor, *config.hidden_critic}
+    assert {key.group for key, _ in found} == {1, config.world_model.simnorm_dim}
+    assert layers_of(make_learner("ppo", 1, "cpu", small=True)) == set()  # nothing is normalised there
