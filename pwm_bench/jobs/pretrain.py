@@ -14,6 +14,8 @@ from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning.ahead import DrawnAhead
 from pwm_bench.learning.checks import check_at_least, check_positive
+from pwm_bench.learning.choices import check_graphed
+from pwm_bench.learning.graphed import graphs_of
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.runs.job import Budget, EvaluationResult, Job, file_artifact
 from pwm_bench.store.inputs import Input, Pending, numbered
@@ -24,7 +26,7 @@ from pwm_bench.world_model.multitask.config import SIZES, ModelConfig
 from pwm_bench.world_model.multitask.files import load_model, save_model
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.recipes import TrainingConfig, recipe
-from pwm_bench.world_model.multitask.training import Pretrainer
+from pwm_bench.world_model.multitask.training import Pretrainer, Training
 from pwm_bench.world_model.multitask.validation import validate
 
 __all__ = ["PretrainJob", "PretrainSpec", "model_config_of"]
@@ -64,9 +66,13 @@ class PretrainSpec(Spec):
     evaluations: int = 11
     """Evaluations at evenly spaced gradient steps, the untrained and the final model included."""
     device: str = "auto"
+    graphed: str = "auto"
+    """Whether steps are launched as CUDA graphs: ``"auto"``, ``"on"`` or ``"off"``; see
+    `pwm_bench.learning.graphed.graphs_of`. Not part of the id."""
     study: str = "pretrain"
 
     def __post_init__(self) -> None:
+        check_graphed(self.graphed)
         object.__setattr__(self, "model", configs.to_json(self.model))
         check_at_least("gradient_steps", self.gradient_steps, 1)
         check_at_least("evaluations", self.evaluations, 2)
@@ -209,9 +215,10 @@ class PretrainJob(Job):
         self._model = self._build()
         if spec.training.horizon > min(self._model.config.episode_lengths):
             raise UsageError(f"horizon={spec.training.horizon}: longer than the shortest episode of the tasks")
-        self._trainer = Pretrainer(self._model, spec.training, seed=spec.seed)
+        trainer = Pretrainer(self._model, spec.training, seed=spec.seed)
         self._batches = DrawnAhead(self._draw, MemberStream([spec.seed], name="multitask/data"), self.device)
-        self._step = 0
+        self._training = Training(trainer, self._batches)
+        self._graphs = graphs_of(self._training, spec.graphed, self.device)
 
     def _build(self) -> MultitaskModel:
         """The model before any step."""
@@ -239,17 +246,17 @@ class PretrainJob(Job):
             "episodes": self._data.num_episodes(),
             "held_out_episodes": 0 if self._held_out is None else self._held_out.num_episodes(),
             "parameters": sum(p.numel() for p in self._model.parameters() if p.requires_grad),
-            "skipped_steps": self._trainer.skipped,
+            "skipped_steps": self._training.trainer.skipped,
+            "graphed": self._graphs is not None and not self._graphs.refused,
         }
 
     def counts(self) -> Counts:
         """Gradient steps."""
-        return Counts(gradient_steps=self._step)
+        return Counts(gradient_steps=self._training.counters.gradient_steps)
 
     def advance(self) -> Mapping[str, Tensor]:
         """One gradient step."""
-        metrics = self._trainer.step(*next(self._batches))
-        self._step += 1
+        metrics = self._training.update() if self._graphs is None else self._graphs.update()
         return {name: value.view(1) for name, value in metrics.items()}
 
     def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:
@@ -269,19 +276,13 @@ class PretrainJob(Job):
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimisers, random numbers and the place in the data."""
-        return {
-            "model": self._model.state_dict(),
-            "trainer": self._trainer.state_dict(),
-            "batches": self._batches.state_dict(),
-            "step": self._step,
-        }
+        return self._training.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes back to where `state_dict` was called."""
-        self._model.load_state_dict(state["model"])
-        self._trainer.load_state_dict(state["trainer"])
-        self._batches.load_state_dict(state["batches"])
-        self._step = state["step"]
+        self._training.load_state_dict(dict(state))
+        if self._graphs is not None:
+            self._graphs.forget()
 
     def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
         """The model, see `pwm_bench.world_model.multitask.files.load_model`."""

@@ -36,6 +36,10 @@ _KINDS = 16
 class Graph(Protocol):
     """Kernels that were captured and can be launched again."""
 
+    def draws_from(self, generator: torch.Generator) -> None:
+        """Says, before the capture, that kernels draw from a generator of the device: each replay draws anew."""
+        ...
+
     def capture(self) -> Any:
         """Context in which kernels are captured and not carried out."""
         ...
@@ -61,6 +65,10 @@ class CudaGraph:
         self._device, self._pool = device, pool
         self._graph = torch.cuda.CUDAGraph()
         self._side = capture_stream(device)
+
+    def draws_from(self, generator: torch.Generator) -> None:
+        """Says, before the capture, that kernels draw from a generator of the device: each replay draws anew."""
+        self._graph.register_generator_state(generator)
 
     @contextmanager
     def warm_up(self) -> Iterator[None]:
@@ -203,6 +211,8 @@ class Graphed:
         """Captures an update, which changes nothing on the device, and notes by how much it raises the counters."""
         learner = self._learner
         held = learner.state_dict()
+        for generator in learner.generators:
+            kind.graph.draws_from(generator)
         try:
             with ONE_AT_A_TIME, kind.graph.capture():
                 kind.metrics = learner.compute()

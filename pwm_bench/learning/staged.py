@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pwm_bench.learning.learner import Counters
@@ -21,9 +22,11 @@ class StagedLearner:
 
     Attributes:
         counters: `compute` may raise them; a replay raises them by as much.
+        generators: of torch on the device, from which `compute` draws. Most learners draw by counters instead.
     """
 
     counters: Counters
+    generators: Sequence[torch.Generator] = ()
 
     def begin(self) -> Hashable:
         """Brings what the host decides to the device.

@@ -219,6 +219,11 @@ class RecordedGraph:
         self._operations: list[tuple[Any, Any, Any, list[tuple[torch.Tensor, int]]]] = []
         self._written: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
         self._made: dict[int, torch.UntypedStorage] = {}
+        self._generators: list[torch.Generator] = []
+
+    def draws_from(self, generator: torch.Generator) -> None:
+        """Says that operations draw from a generator, which is where it was after the capture."""
+        self._generators.append(generator)
 
     def __len__(self) -> int:
         return len(self._operations)
@@ -231,10 +236,13 @@ class RecordedGraph:
     def capture(self) -> Iterator[None]:
         """Records every operation, and takes back what they did."""
         _seen.tape = self
+        drawn = [generator.get_state() for generator in self._generators]
         try:
             yield
         finally:
             _seen.tape = None
+            for generator, before in zip(self._generators, drawn, strict=True):
+                generator.set_state(before)
             for storage, before in self._written.values():
                 storage.copy_(before)
             for storage in self._made.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from pwm_bench.world_model.dataset import Dataset
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.planner import Planner, PlannerConfig, PriorGuide
 from pwm_bench.world_model.multitask.recipes import recipe
-from pwm_bench.world_model.multitask.training import Pretrainer
+from pwm_bench.world_model.multitask.training import Pretrainer, Training
 from tests.pwm_bench.world_model.multitask.datasets import TASKS, write_linear_data
 from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_model, tiny_weights
 from tests.rehearsal.mirror import DEVICE, RecordedGraph, rehearsal, to_cpu
@@ -107,10 +107,11 @@ def test_pretraining(precision: str, tolerance: float, monkeypatch: pytest.Monke
         trainer = Pretrainer(model, recipe("tdmpc2", precision=precision))
         found = [trainer.step(*(x.to(device) for x in one)) for one in data[:-1]]
         last = [x.to(device) for x in data[-1]]
+        trainer.choose()
         if seen is None:
-            return [*found, trainer.step(*last)], model
+            return [*found, trainer.compute(*last)], model
         with seen.watching():
-            return [*found, trainer.step(*last)], model
+            return [*found, trainer.compute(*last)], model
 
     expected, _ = train("cpu")
     with rehearsal() as seen:
@@ -119,6 +120,46 @@ def test_pretraining(precision: str, tolerance: float, monkeypatch: pytest.Monke
         assert seen.doubles == {}
     for ours, theirs in zip(to_cpu(found), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+class _Batches:
+    """Batches that are there already."""
+
+    def __init__(self, batches: Iterable[tuple[Tensor, ...]]) -> None:
+        self._batches = iter(batches)
+
+    def __next__(self) -> tuple[Tensor, ...]:
+        return next(self._batches)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+
+def test_steps_of_pretraining_are_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is dropped and which Q functions are used differ from step to step, in replays too."""
+    monkeypatch.setattr(torch, "Generator", lambda device="cpu", make=torch.Generator: make())
+    stream = MemberStream((3,))
+    data = [
+        (stream.normal(6, 4, OBS)[0], stream.uniform(6, 3, ACT)[0], stream.normal(6, 3)[0], torch.arange(6) % 3)
+        for _ in range(6)
+    ]
+
+    def training() -> Training:
+        model = tiny_model(tiny_weights()).to(DEVICE)
+        batches: Any = _Batches(tuple(x.to(DEVICE) for x in one) for one in data)
+        return Training(Pretrainer(model, recipe("tdmpc2")), batches)
+
+    with rehearsal():
+        eager, other = training(), training()
+        graphed = Graphed(other, RecordedGraph, warm_up=2)
+        found = [(eager.update(), graphed.update()) for _ in data]
+    for ours, replayed in to_cpu(found):
+        assert different(replayed, ours) == []
+    assert (graphed.captured, graphed.refused) == (1, 0)
+    assert other.counters.gradient_steps == len(data)
+    assert len({float(to_cpu(ours["loss"])) for ours, _ in found}) == len(data)
+    for mine, theirs in zip(other.trainer.model.parameters(), eager.trainer.model.parameters(), strict=True):
+        assert torch.equal(to_cpu(mine.detach()), to_cpu(theirs.detach()))
 
 
 def test_planning() -> None:

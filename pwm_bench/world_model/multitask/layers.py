@@ -76,14 +76,14 @@ class Layer(nn.Module):
         self.ensemble = ensemble
 
     def forward(
-        self, x: Tensor, *, dropout: torch.Generator | None = None, rows: list[int] | None = None, fixed: bool = False
+        self, x: Tensor, *, dropout: torch.Generator | None = None, rows: Tensor | None = None, fixed: bool = False
     ) -> Tensor:
         """Maps ``(..., in)`` to ``(..., out)``, or ``(K, N, in)`` to ``(K, N, out)`` for an ensemble.
 
         Args:
             x: input.
             dropout: draws what is dropped; None drops nothing.
-            rows: members of the ensemble to use, K of them; all by default.
+            rows: members of the ensemble to use, int64 ``(K,)``; all by default.
             fixed: collect no gradient for the weights.
         """
         weight, bias, scale, shift = self._parameters_of(rows, fixed)
@@ -117,14 +117,12 @@ class Layer(nn.Module):
         keep = torch.empty_like(y).bernoulli_(1.0 - self.dropout, generator=generator)
         return y * keep.div_(1.0 - self.dropout)
 
-    def _parameters_of(
-        self, rows: list[int] | None, fixed: bool
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    def _parameters_of(self, rows: Tensor | None, fixed: bool) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Weight, bias and the normalisation's scale and shift, of some members of the ensemble."""
         every = [self.weight, self.bias, *([] if self.ln is None else [self.ln.weight, self.ln.bias])]
         chosen: list[Tensor] = [p.detach() if fixed else p for p in every]
         if rows is not None:
-            chosen = [torch.stack([p[k] for k in rows]) for p in chosen]  # an index list would be copied to the device
+            chosen = [p.index_select(0, rows) for p in chosen]
         return chosen[0], chosen[1], *(chosen[2:] or (None, None))  # type: ignore[return-value]
 
 
@@ -171,7 +169,7 @@ class Stack(nn.Sequential):
         self.ensemble = ensemble
 
     def forward(
-        self, x: Tensor, *, dropout: torch.Generator | None = None, rows: list[int] | None = None, fixed: bool = False
+        self, x: Tensor, *, dropout: torch.Generator | None = None, rows: Tensor | None = None, fixed: bool = False
     ) -> Tensor:
         """Maps ``(..., sizes[0])`` to ``(..., sizes[-1])``, with a leading K for an ensemble, which shares its input.
 

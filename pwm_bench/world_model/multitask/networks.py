@@ -159,7 +159,7 @@ class MultitaskModel(nn.Module):
         task: Tensor,
         *,
         target: bool = False,
-        rows: list[int] | None = None,
+        rows: Tensor | None = None,
         dropout: torch.Generator | None = None,
         fixed: bool = False,
     ) -> Tensor:
@@ -170,7 +170,7 @@ class MultitaskModel(nn.Module):
             action: shape ``(*lead, ..., action_dim)``.
             task: index, shape ``(*lead)``.
             target: ask their moving averages.
-            rows: which Q functions, K of them; all by default.
+            rows: which Q functions, int64 ``(K,)``; all by default.
             dropout: draws what is dropped; None drops nothing.
             fixed: gradients reach the inputs but not the weights.
         """
@@ -184,7 +184,7 @@ class MultitaskModel(nn.Module):
         task: Tensor,
         *,
         target: bool = False,
-        rows: list[int] | None = None,
+        rows: Tensor | None = None,
         dropout: torch.Generator | None = None,
         fixed: bool = False,
     ) -> Tensor:

@@ -121,7 +121,7 @@ class PriorGuide:
 
     def value(self, latent: Tensor, noise: Tensor) -> Tensor:
         """Mean of two Q functions at a sample of the policy prior."""
-        rows = torch.randperm(self._model.config.num_q, generator=self._choice)[:2].tolist()
+        rows = torch.randperm(self._model.config.num_q, generator=self._choice)[:2].to(latent.device)
         return self._model.q_values(latent, self.act(latent, noise), self._tasks, rows=rows).mean(0)
 
     def state_dict(self) -> dict[str, Any]:

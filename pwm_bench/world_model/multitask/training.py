@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from pwm_bench.learning.ahead import DrawnAhead
+from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.precision import autocast
+from pwm_bench.learning.staged import StagedLearner
 from pwm_bench.world_model.multitask.loss import consistency_loss, percentile_range, policy_loss, td_target, weighted
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.recipes import TrainingConfig
 
-__all__ = ["ModelLoss", "Pretrainer", "model_loss"]
+__all__ = ["ModelLoss", "Pretrainer", "Training", "model_loss"]
 
 
 class ModelLoss(NamedTuple):
@@ -37,7 +40,7 @@ def model_loss(
     config: TrainingConfig,
     *,
     noise: Tensor | None = None,
-    rows: list[int] | None = None,
+    rows: Tensor | None = None,
     dropout: torch.Generator | None = None,
     terminated: Tensor | None = None,
 ) -> ModelLoss:
@@ -51,7 +54,7 @@ def model_loss(
         task: index, int64 ``(B,)``.
         config: weights of the loss.
         noise: of the policy prior's actions at the next states, ``(B, H, action_dim)``; needed to learn values.
-        rows: the two target Q functions used; likewise.
+        rows: the two target Q functions used, int64 ``(2,)``; likewise.
         dropout: draws what the Q functions drop.
         terminated: whether each step ended the episode for good, bool ``(B, H)``; for a model that predicts it.
     """
@@ -99,6 +102,8 @@ class Pretrainer:
         self._device = next(model.parameters()).device
         self._generator = torch.Generator(self._device).manual_seed(seed)
         self._choice = torch.Generator().manual_seed(seed)
+        # The Q functions that value the next states, and those that the policy prior follows.
+        self._rows = torch.zeros(2, min(2, model.config.num_q), dtype=torch.int64, device=self._device)
         self.scale = torch.ones((), device=self._device)
         self._skipped = torch.zeros((), dtype=torch.int64, device=self._device)
         encoder = list(model.encoder.parameters())
@@ -112,12 +117,13 @@ class Pretrainer:
         self._params = encoder + rest
         lr = config.learning_rate
         groups = [{"params": encoder, "lr": lr * config.encoder_learning_rate}, {"params": rest, "lr": lr}]
-        self._optimiser = torch.optim.Adam(groups, lr=lr, fused=True)
+        how = {"fused": True, "capturable": self._device.type != "cpu"}  # on a GPU it may be part of a CUDA graph
+        self._optimiser = torch.optim.Adam(groups, lr=lr, **how)
         self._policy_params: list[Tensor] = []
         self._policy_optimiser: torch.optim.Adam | None = None
         if config.learn_values and model.policy_network is not None:
             self._policy_params = list(model.policy_network.parameters())
-            self._policy_optimiser = torch.optim.Adam(self._policy_params, lr=lr, eps=1e-5, fused=True)
+            self._policy_optimiser = torch.optim.Adam(self._policy_params, lr=lr, eps=1e-5, **how)
         if config.compile:
             for network in (model.encoder, model.dynamics, model.reward_network, model.policy_network):
                 if network is not None:
@@ -127,6 +133,16 @@ class Pretrainer:
     def skipped(self) -> int:
         """Steps that changed nothing because something was not finite. Waits for the device."""
         return int(self._skipped)
+
+    @property
+    def generators(self) -> tuple[torch.Generator, ...]:
+        """What dropout and the policy prior's noise are drawn from on the device."""
+        return (self._generator,)
+
+    def choose(self) -> None:
+        """Chooses the Q functions of the next step, on the host."""
+        if self.config.learn_values:
+            self._rows.copy_(torch.stack([self._two(), self._two()]))
 
     def step(
         self,
@@ -138,7 +154,21 @@ class Pretrainer:
         terminated: Tensor | None = None,
         alive: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Takes one gradient step on sequences, shaped as for `model_loss`.
+        """Takes one gradient step, see `compute`, with Q functions of its own choice."""
+        self.choose()
+        return self.compute(obs, action, reward, task, terminated=terminated, alive=alive)
+
+    def compute(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        task: Tensor,
+        *,
+        terminated: Tensor | None = None,
+        alive: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Takes one gradient step on sequences, shaped as for `model_loss`, with the Q functions that were chosen.
 
         A step whose loss or gradient is not finite changes nothing and is counted in `skipped`. The device decides
         that by itself; the host never waits.
@@ -158,7 +188,7 @@ class Pretrainer:
         noise = rows = None
         if config.learn_values:
             noise = self._normal(*action.shape)
-            rows = self._two()
+            rows = self._rows[0]
         self._optimiser.zero_grad(set_to_none=True)
         with autocast(config.precision, self._device):
             loss = model_loss(
@@ -203,7 +233,7 @@ class Pretrainer:
         self._policy_optimiser.zero_grad(set_to_none=True)
         with autocast(config.precision, self._device):
             sample = model.policy(latents, task, noise)
-            q = model.q_values(latents, sample.action, task, rows=self._two(), dropout=self._generator, fixed=True)
+            q = model.q_values(latents, sample.action, task, rows=self._rows[1], dropout=self._generator, fixed=True)
             q = q.float().mean(0)
         scale = self.scale.lerp(percentile_range(q.detach()[:, 0]), config.tau)
         self.scale.copy_(torch.where(sound & torch.isfinite(scale), scale, self.scale))
@@ -221,9 +251,9 @@ class Pretrainer:
     def _normal(self, *shape: int) -> Tensor:
         return torch.randn(*shape, generator=self._generator, device=self._device)
 
-    def _two(self) -> list[int]:
+    def _two(self) -> Tensor:
         """Two different Q functions (or the only one)."""
-        return torch.randperm(self.model.config.num_q, generator=self._choice)[:2].tolist()
+        return torch.randperm(self.model.config.num_q, generator=self._choice)[:2]
 
     def state_dict(self) -> dict[str, Any]:
         """Optimisers, scale and random generators; the model's weights are the model's own."""
@@ -247,6 +277,56 @@ class Pretrainer:
         self._skipped.fill_(int(state["skipped"]))
         self._generator.set_state(state["generator"].cpu())
         self._choice.set_state(state["choice"].cpu())
+
+
+class Training(StagedLearner):
+    """Steps on batches as they come, each of which can be captured in a CUDA graph.
+
+    Args:
+        trainer: takes the steps.
+        batches: gives the arguments of `Pretrainer.step`, on the device; with a state.
+    """
+
+    def __init__(self, trainer: Pretrainer, batches: DrawnAhead) -> None:
+        self.trainer = trainer
+        self.counters = Counters()
+        self.generators = trainer.generators
+        self._batches = batches
+        self._batch: tuple[Tensor, ...] = ()  # the one in use, in the same memory from one step to the next
+
+    def begin(self) -> str:
+        """Puts the next batch in the place of the one in use."""
+        drawn = next(self._batches)
+        if not self._batch:
+            self._batch = tuple(torch.empty_like(x) for x in drawn)
+        for place, values in zip(self._batch, drawn, strict=True):
+            place.copy_(values)
+        self.trainer.choose()
+        return "step"
+
+    def compute(self) -> dict[str, Tensor]:
+        """Takes the step; see `Pretrainer.compute`."""
+        return self.trainer.compute(*self._batch)
+
+    def finish(self) -> None:
+        """Counts it."""
+        self.counters.gradient_steps += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimisers, random numbers and the place in the data."""
+        return {
+            "model": self.trainer.model.state_dict(),
+            "trainer": self.trainer.state_dict(),
+            "batches": self._batches.state_dict(),
+            "step": self.counters.gradient_steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` saved."""
+        self.trainer.model.load_state_dict(state["model"])
+        self.trainer.load_state_dict(state["trainer"])
+        self._batches.load_state_dict(state["batches"])
+        self.counters.gradient_steps = int(state["step"])
 
 
 def _step_where(sound: Tensor, optimiser: torch.optim.Adam) -> None:

@@ -203,7 +203,7 @@ def test_changed_data_is_refused_and_a_failure_can_be_repeated(data, whole, tmp_
     shutil.copytree(data, tmp_path / "copy")
     one = spec(tmp_path / "copy")
     with monkeypatch.context() as patch:
-        patch.setattr("pwm_bench.world_model.multitask.training.Pretrainer.step", lambda *_: 1 / 0)
+        patch.setattr("pwm_bench.world_model.multitask.training.Pretrainer.compute", lambda *_: 1 / 0)
         failed = carry_out(one, Results(tmp_path))
     directory = Results(tmp_path).run("pretrain", one.id)
     assert (failed.exit_code, failed.record.status) == (1, "failed")

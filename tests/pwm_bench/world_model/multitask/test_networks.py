@@ -79,11 +79,11 @@ def test_dropout_acts_on_the_first_layer_of_the_q_functions_only_where_asked() -
     draws = [model.q_logits(latent, action, task, dropout=torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
     assert torch.equal(draws[0], draws[1])
     assert not torch.allclose(draws[0], draws[2])
-    some = model.q_logits(latent, action, task, rows=[3, 1])
+    some = model.q_logits(latent, action, task, rows=torch.tensor([3, 1]))
     torch.testing.assert_close(some, plain[[3, 1]])
 
 
-@pytest.mark.parametrize("options", [{}, {"rows": [3, 1]}, {"fixed": True}, {"dropout": True}])
+@pytest.mark.parametrize("options", [{}, {"rows": torch.tensor([3, 1])}, {"fixed": True}, {"dropout": True}], ids=str)
 @pytest.mark.parametrize("ensemble", [0, 4])
 def test_a_layer_with_the_kernel_equals_one_without(ensemble, options, monkeypatch) -> None:
     if not ensemble and "rows" in options:

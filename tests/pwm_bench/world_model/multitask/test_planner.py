@@ -91,7 +91,9 @@ def test_values_of_sequences_equal_the_formula_in_numpy() -> None:
 
     class Guide(_Nothing):
         def value(self, latent: Tensor, noise: Tensor) -> Tensor:
-            return model.q_values(latent, torch.zeros(*latent.shape[:2], ACT).double(), TASKS, rows=[1, 3]).mean(0)
+            return model.q_values(
+                latent, torch.zeros(*latent.shape[:2], ACT).double(), TASKS, rows=torch.tensor([1, 3])
+            ).mean(0)
 
     rng = np.random.default_rng(0)
     latent, actions = rng.random((2, 4, LATENT)), rng.uniform(-1, 1, (2, 4, 3, ACT))

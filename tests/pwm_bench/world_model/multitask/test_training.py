@@ -52,7 +52,7 @@ def test_the_tdmpc2_loss_equals_its_formula_in_numpy() -> None:
     model.discounts = torch.tensor([0.99, 0.95, 0.9], dtype=torch.float64)
     obs, action, reward, task = _batch(dtype=torch.float64)
     noise = torch.tensor(np.random.default_rng(5).normal(size=(BATCH, HORIZON, ACT)))
-    loss = model_loss(model, obs, action, reward, task, recipe("tdmpc2"), noise=noise, rows=[2, 0])
+    loss = model_loss(model, obs, action, reward, task, recipe("tdmpc2"), noise=noise, rows=torch.tensor([2, 0]))
 
     consistency = rewards = values = 0.0
     for b, k in enumerate(task.tolist()):
@@ -126,10 +126,11 @@ def test_q_functions_drop_in_the_policy_step_too() -> None:
     trainer = Pretrainer(model, recipe("tdmpc2", horizon=HORIZON), seed=3)
     draws, choice = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
     latents, task = torch.rand(BATCH, HORIZON + 1, model.config.latent_dim), torch.tensor([0, 1, 2, 2, 1, 0])
+    trainer.choose()
     got = trainer._step_policy(latents, task, torch.tensor(True))
 
     noise = torch.randn(BATCH, HORIZON + 1, ACT, generator=draws).numpy()
-    rows = torch.randperm(4, generator=choice)[:2].tolist()
+    _, rows = (torch.randperm(4, generator=choice)[:2].tolist() for _ in range(2))  # the first value next states
     keep = torch.empty(2, BATCH * (HORIZON + 1), HIDDEN).bernoulli_(1.0 - share, generator=draws)
     keep = keep.view(2, BATCH, HORIZON + 1, HIDDEN).numpy() / (1.0 - share)
     q, entropy = np.zeros((BATCH, HORIZON + 1)), np.zeros((BATCH, HORIZON + 1))
