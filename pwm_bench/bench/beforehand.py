@@ -13,6 +13,7 @@ from pwm_bench.bench.extraction import make_extractor, make_model
 from pwm_bench.bench.learners import TASK, make_learner
 from pwm_bench.bench.workloads import make_rollout
 from pwm_bench.cli.showing import terminal
+from pwm_bench.learning.epilogue import Epilogue
 from pwm_bench.learning.epilogue_kernels import Key
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 
@@ -78,10 +79,10 @@ def layers_of(learner: object) -> set[tuple[Key, int]]:
     """The kernels of layers that a learner's networks use, and their widths."""
     found = set()
     for module in _modules(learner, set()):
-        how = getattr(module, "epilogue", getattr(module, "_epilogue", None))
+        how: Epilogue | None = getattr(module, "epilogue", getattr(module, "_epilogue", None))
         if how is not None and how.norm != "none":
-            linear = getattr(module, "linear", module)
-            found.add((how.key, linear.bias.shape[-1]))
+            linear: Any = getattr(module, "linear", module)
+            found.add((how.key, int(linear.bias.shape[-1])))
     return found
 
 
