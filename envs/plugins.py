@@ -2,7 +2,7 @@
 
 A `Registry` holds the things of one kind, such as simulators. A name is looked for among our own things first, then
 among the entry points of installed packages, which are read when they are first needed; a name with a colon is
-imported. Nothing is imported before it is asked for, and what cannot be imported is named with its package and error.
+imported, and ``module:`` is the module itself. Nothing is imported before it is asked for, and what cannot be imported is named with its package and error.
 """
 
 from __future__ import annotations
@@ -170,10 +170,10 @@ def _package(entry: importlib.metadata.EntryPoint) -> str:
 
 
 def _is_path(name: object) -> bool:
-    """Whether a name is ``module:attribute``."""
+    """Whether a name is ``module:attribute``, or ``module:`` for the module itself."""
     if not isinstance(name, str) or name.count(":") != 1:
         return False
-    return all(part.isidentifier() for half in name.split(":") for part in half.split("."))
+    return all(part.isidentifier() for half in name.removesuffix(":").split(":") for part in half.split("."))
 
 
 def _find_here(module: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pwm_bench import envs
@@ -67,7 +68,10 @@ class LearnerPackage(Protocol):
 
 def _lack(thing: Any) -> str:
     lacking = [name for name in (*LearnerPackage.__annotations__, "recipe") if not hasattr(thing, name)]
-    return f"it has no {', '.join(lacking)}" if lacking else ""
+    if not lacking:
+        return ""
+    remedy = "" if inspect.ismodule(thing) else "; name the module that has them, e.g. 'my_learner:' for my_learner.py"
+    return f"it has no {', '.join(lacking)}{remedy}"
 
 
 def algorithms() -> list[str]:

@@ -73,7 +73,7 @@ class Row:
     scores: tuple[float, ...]
     """The score of each seed, in the order of the seeds."""
     groups: tuple[tuple[float, ...], ...]
-    """The lower and the upper group of scores, where the seeds form two; else empty."""
+    """The lower and the upper group of scores, where the seeds look like two; else empty."""
     area: float
     """Mean over seeds of the mean score along the curve up to the budget, by the trapezoidal rule."""
     steps_to_threshold: float
@@ -119,9 +119,10 @@ def make_rows(frame: pd.DataFrame, *, unit: str | None, threshold: float | None 
         threshold: score whose first reaching is timed.
     """
     rows: list[Row] = []
+    every = max(1, frame.groupby(["task", "simulator", "algorithm", "variant"]).ngroups)
     ordered = frame[list(_NEEDED)].sort_values(_ORDER, kind="stable")
     for _, block in ordered.groupby(["task", "simulator"], sort=True):
-        made = [_row(group, unit, threshold) for _, group in block.groupby(["algorithm", "variant"], sort=True)]
+        made = [_row(group, unit, threshold, every) for _, group in block.groupby(["algorithm", "variant"], sort=True)]
         rows += sorted(_compared(made), key=lambda row: -row.mean if np.isfinite(row.mean) else np.inf)
     return rows
 
@@ -132,7 +133,7 @@ def _compared(rows: list[Row]) -> Iterator[Row]:
         yield replace(row, best=bool(indistinguishable))
 
 
-def _row(group: pd.DataFrame, unit: str | None, threshold: float | None) -> Row:
+def _row(group: pd.DataFrame, unit: str | None, threshold: float | None, every: int) -> Row:
     counted = _those(group, np.isfinite(group["score"].to_numpy()))
     scores = counted["score"].to_numpy(dtype=np.float64)
     found = estimate_mean(scores) if scores.size else Estimate(*np.full((3, 1), np.nan)[:, 0])
@@ -156,7 +157,7 @@ def _row(group: pd.DataFrame, unit: str | None, threshold: float | None) -> Row:
         best=False,
         median=float(median(scores)) if scores.size else np.nan,
         scores=tuple(scores.tolist()),
-        groups=tuple(tuple(part.tolist()) for part in two_groups(scores) or ()),
+        groups=tuple(tuple(part.tolist()) for part in two_groups(scores, rows=every) or ()),
         area=_mean(_areas(counted)),
         steps_to_threshold=_reaching(counted, "curve_env_steps", threshold),
         seconds_to_threshold=_reaching(counted, "curve_train_seconds", threshold),

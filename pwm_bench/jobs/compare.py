@@ -83,6 +83,7 @@ class CompareJob(Job):
     """
 
     spec_class = CompareSpec
+    clock = "evaluate"
     evaluations = 1
     reports = 0
 

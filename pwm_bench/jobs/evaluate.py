@@ -167,6 +167,7 @@ class EvaluateJob(Job):
     """
 
     spec_class = EvaluateSpec
+    clock = "evaluate"
     evaluations = 1
     reports = 0
 

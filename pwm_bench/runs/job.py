@@ -77,6 +77,8 @@ class Job:
     reports: int = 200
     """Lines of ``metrics.jsonl``, evenly spaced over the budget. Their positions, like those of evaluations, depend on
     no clock: an interrupted run must end with the same lines as an undisturbed one."""
+    clock: ClassVar[str] = "train"
+    """The clock that the time of `advance` counts for."""
     evaluations: int = 0
     """Lines of ``evaluations.jsonl``, evenly spaced likewise: the first before any work, the last after all of it. A
     single one comes after all of it."""

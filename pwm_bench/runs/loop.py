@@ -78,7 +78,7 @@ class Loop:
         """Works until the run is complete or `stop` asks; saves now and then, and at the end."""
         collect_as_usual()
         saved = time.monotonic()
-        with self.clocks.phase("train"):
+        with self.clocks.phase(self.job.clock):
             while True:
                 self._evaluate_if_due()
                 if self.complete or self.stop:

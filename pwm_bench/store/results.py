@@ -305,7 +305,12 @@ class Results:
         if Path(study).name != study or study == ".." or not os.path.isdir(self.study_path(study)):  # no other place
             if not self.studies():
                 raise UsageError(f"{self.root}: holds no runs yet; begin with `pwm-bench sweep quickstart`")
-            raise unknown("study", study, self.studies())
+            raise unknown(
+                "study",
+                study,
+                self.studies(),
+                more=f"which have runs in {self.root}; `pwm-bench sweep` carries out others",
+            )
         for entry in _folders(self.study_path(study)):
             if os.path.exists(f"{entry}/run.json"):
                 yield RunDirectory(entry)

@@ -58,6 +58,8 @@ def check_simulator(
     shape = (steps, worlds, one.model.nu)
     controls = (1.6 * torch.rand(shape, generator=generator, dtype=torch.float64) - 0.8).to(one.device)
     _check_step(simulator, one, state, controls[0])
+    if one.differentiable:
+        _check_derivatives(simulator, one, state, controls[0])
     _check_independence(simulator, one, state, controls[0])
     if able.library == "torch" and "cuda" in able.devices:
         with no_host_sync():
@@ -78,7 +80,10 @@ def check_simulator(
 
 def _check_step(name: str, one: Simulator, state: State, ctrl: Tensor) -> None:
     before = [x.clone() for x in (state.qpos, state.qvel, ctrl)]
-    first = one.step(state, ctrl)
+    try:
+        first = one.step(state, ctrl)
+    except Exception as error:
+        raise AssertionError(f"{name}: a step raises {type(error).__name__}: {error}") from error
     for what, tensor, size in (("qpos", first.qpos, one.model.nq), ("qvel", first.qvel, one.model.nv)):
         got, due = tuple(tensor.shape), (one.num_worlds, size)
         assert got == due, f"{name}: a step gives {what} of the shape {got}, not {due}"
@@ -91,6 +96,19 @@ def _check_step(name: str, one: Simulator, state: State, ctrl: Tensor) -> None:
     assert same, f"{name}: the same step twice gives other numbers: `step` must be a pure function"
     unchanged = all(torch.equal(x, y) for x, y in zip(before, (state.qpos, state.qvel, ctrl), strict=True))
     assert unchanged, f"{name}: a step writes into its arguments"
+
+
+def _check_derivatives(name: str, one: Simulator, state: State, ctrl: Tensor) -> None:
+    """What a step gives must depend, for autograd, on all that it was given."""
+    given = [x.detach().clone().requires_grad_() for x in (state.qpos, state.qvel, ctrl)]
+    after = one.step(State(*given[:2]), given[2])
+    total = after.qpos.sum() + after.qvel.sum()
+    found = torch.autograd.grad(total, given, allow_unused=True) if total.requires_grad else (None,) * len(given)
+    lost = [what for what, gradient in zip(_ARGUMENTS, found, strict=True) if gradient is None]
+    assert not lost, (
+        f"{name}: a step passes no derivative on to {', '.join(lost)}: it must neither detach them nor compute under "
+        "torch.no_grad(); or say in `capabilities` that the simulator is not differentiable"
+    )
 
 
 def _check_independence(name: str, one: Simulator, state: State, ctrl: Tensor) -> None:

@@ -87,6 +87,7 @@ def test_a_module_in_the_working_folder_is_found_last(
     monkeypatch.chdir(tmp_path)
     things = Registry("thing", GROUP, OWN)
     assert things.load("my_own_things:Own").__name__ == "Own"
+    assert things.load("my_own_things:").__name__ == "my_own_things"
     assert things.load("json:dumps")(1) == "1"
 
 

@@ -122,7 +122,7 @@ def half(value: float, low: float, high: float) -> str:
 
 def score_footnotes(row: Row) -> tuple[str, ...]:
     """What a reader must know of a row's score: that it is read in the middle of a schedule, that seeds diverged, that
-    they form two groups."""
+    they look like two groups."""
     texts = []
     if row.scheduled < _COMPLETE:
         texts.append(
@@ -133,7 +133,7 @@ def score_footnotes(row: Row) -> tuple[str, ...]:
         texts.append(f"{row.diverged} of {row.seeds} seeds diverged and count with the policy that they left.")
     if row.groups:
         low, high = (", ".join(map(number, group)) for group in row.groups)
-        texts.append(f"The seeds form two groups: {low}; and {high}. No interval of a mean is right for such seeds.")
+        texts.append(f"The seeds look like two groups: {low}; and {high}. The interval of the mean takes them for one.")
     return tuple(texts)
 
 

@@ -79,7 +79,7 @@ class Compare:
         for row, task in enumerate(specs[0].tasks):
             table.add_row(task, *(number(record.members[row].final_return) for record in records))
         table.add_section()
-        table.add_row("time", *(duration(record.clocks.train) for record in records))
+        table.add_row("time", *(duration(record.clocks.evaluate) for record in records))
         console.print(table)
         show_hints(console, [("next", f"pwm-bench table {quote(self.study)} --metric score{at(self.results)}")])
         return code

@@ -58,7 +58,7 @@ class Gradients:
     simulators: Annotated[tuple[str, ...], option("NAME", "warp")] = ()
     """Simulators whose gradients are estimated, one after the other, at equal start states."""
     estimators: Annotated[tuple[str, ...], option("NAME", "all that apply")] = ()
-    """analytic, model, model_detached (closed loop), score, smoothed, mixed."""
+    """analytic, model, decoupled, model_detached (closed loop), score, smoothed, mixed."""
     loop: Annotated[str | None, option("KIND", "open")] = None
     """open: gradients by an action sequence; closed: by the weights of a policy."""
     horizons: Annotated[tuple[int, ...], option("N", "2 4 8 16 32 64")] = ()

@@ -40,6 +40,8 @@ class List:
     all but the runs if left out."""
     name: Annotated[str | None, tyro.conf.Positional, option("[NAME]")] = None
     """An algorithm, after `algorithms`: its settings with their defaults and meanings."""
+    task: Annotated[str | None, option("TASK", "defaults alone")] = None
+    """With an algorithm: what a run of it on this task begins with, by --preset, in place of the defaults."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder, for runs."""
 
@@ -49,9 +51,13 @@ class List:
             raise unknown("kind of list", self.kind, _KINDS)
         if self.name is not None and self.kind != "algorithms":
             raise UsageError(f"'{self.name}': only an algorithm has settings to list; give it after 'algorithms'")
+        if self.task is not None and self.name is None:
+            raise UsageError(
+                f"--task {self.task}: shows settings for a task; give an algorithm, e.g. list algorithms shac"
+            )
         console = terminal()
         if self.name is not None:
-            _settings(console, self.name)
+            _settings(console, self.name, self.task)
             return 0
         for kind in (self.kind,) if self.kind else _KINDS[:-1]:
             if kind == "runs":
@@ -174,23 +180,28 @@ def _algorithm(name: str) -> str:
     return f"{_first_line(package)} Gradient: {package.gradient_source}."
 
 
-def _settings(console: Console, algorithm: str) -> None:
-    """The settings of an algorithm; the defaults are the published ones, from which presets differ by task."""
-    from pwm_bench import registry
+def _settings(console: Console, algorithm: str, task: str | None) -> None:
+    """The settings of an algorithm; a run begins with its task's recipe, which differs from the defaults."""
+    from pwm_bench import envs, registry
     from pwm_bench.cli.showing import plain_table
     from pwm_bench.settings import settings
 
     package = registry.learner_package(algorithm)
-    table = plain_table(f"{algorithm}: {_first_line(package)}", "setting", "default", "meaning")
+    configs = {"default": package.Config()}
+    if task is not None:
+        envs.TASKS.check(task)
+        configs = {f"{preset}, {task}": package.recipe(task, "warp", preset) for preset in ("cpu", "published")}
+    table = plain_table(f"{algorithm}: {_first_line(package)}", "setting", *configs, "meaning")
     for column in table.columns[1:]:
         column.justify = "left"
     table.columns[0].no_wrap = True
-    for one in settings(package.Config()):
-        value = " ".join(map(str, one.default)) if isinstance(one.default, tuple) else str(one.default)
-        table.add_row(one.name, value, one.meaning)
+    for each in zip(*map(settings, configs.values()), strict=True):
+        values = (" ".join(map(str, x.default)) if isinstance(x.default, tuple) else str(x.default) for x in each)
+        table.add_row(each[0].name, *values, each[0].meaning)
     console.print(table)
     console.print(
-        "Change one with --set NAME=VALUE; --preset cpu or published chooses a task's own. `pwm-bench run --help`",
+        "A run begins with its task's recipe, --preset cpu or published, which differs: --task TASK shows it. "
+        "Its option --set NAME=VALUE changes one setting.",
         highlight=False, style="dim",
     )  # fmt: skip
 

@@ -131,7 +131,8 @@ class Sweep:
         study = load_study(self.study, **self._changes())
         results = Results(self.results)
         if self.dry_run:
-            results.check_writable()
+            if results.root.exists():  # nothing is made where nothing is done
+                results.check_writable()
             items = plan(study, results, device=self.device, limit=self.limit)
             _show_plan(console, study, results, items)
             return self._show_batch_files(items)

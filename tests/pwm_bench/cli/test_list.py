@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pwm_bench import envs
+from pwm_bench.baselines.shac.recipes import recipe
 from pwm_bench.cli.main import main
 from pwm_bench.envs.tasks import load_task
 
@@ -34,5 +35,12 @@ def test_settings_of_an_algorithm(capsys: pytest.CaptureFixture[str], monkeypatc
     text = capsys.readouterr().out
     assert max(len(line) for line in text.splitlines()) <= 80
     assert ["gamma", "0.99", "Discount", "factor."] in [line.split() for line in text.splitlines()]
+    assert main(["list", "algorithms", "shac", "--task", "cartpole"]) == 0
+    text = capsys.readouterr().out
+    assert max(len(line) for line in text.splitlines()) <= 80
+    rows = {line.split()[0]: line.split()[1:3] for line in text.splitlines() if line.split()}
+    assert rows["num_envs"] == [str(recipe("cartpole", "warp", preset).num_envs) for preset in ("cpu", "published")]
+    assert main(["list", "algorithms", "--task", "cartpole"]) == 2
+    assert "--task cartpole: shows settings" in capsys.readouterr().err
     assert main(["list", "tasks", "shac"]) == 2
     assert "only an algorithm has settings" in capsys.readouterr().err

@@ -245,6 +245,9 @@ def test_a_dry_run_shows_what_is_left_and_touches_nothing(capsys, tmp_path):
     assert text.count("to do") == len(shared_study().specs)
     assert "no finished run tells how long they take" in text
     assert not (tmp_path / "runs").exists()
+    assert main([*arguments[:-1], str(tmp_path / "not" / "there")]) == 0
+    assert capsys.readouterr().out == text
+    assert not (tmp_path / "not").exists()
     first, *rest = shared_study().specs
     carry_out(first, Results(tmp_path))
     before = sorted(tmp_path.rglob("*"))

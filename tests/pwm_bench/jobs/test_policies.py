@@ -94,6 +94,7 @@ def test_evaluating_again_gives_the_last_evaluation_of_training(ppo, tmp_path):
     assert (record.kind, record.status, record.gradient_source) == ("evaluate", "ok", "score")
     assert record.details == {"trained": {"task": "cartpole", "simulator": "warp"}}
     assert record.task_hash == run.read().task_hash
+    assert record.clocks.train == 0.0 < record.clocks.evaluate
     (line,) = results.run(spec.study, spec.id).evaluations.read()
     assert line["returns"] == run.evaluations.read()[-1]["returns"]
     assert [m.final_return for m in record.members] == [m.final_return for m in run.read().members]

@@ -128,6 +128,8 @@ def test_one_group_is_seldom_taken_for_two():
     assert 0.03 < np.mean(found) < 0.07
     failing = draw_failures(10.0)(generator, (2_000, 10))
     assert np.mean([two_groups(scores) is not None for scores in failing]) > 0.8
+    tables = generator.normal(size=(500, 10, 5))
+    assert np.mean([any(two_groups(scores, rows=10) for scores in table) for table in tables]) < 0.08
 
 
 def test_improvement_says_something_of_separate_seeds():

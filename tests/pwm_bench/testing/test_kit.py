@@ -86,6 +86,28 @@ class WrongGradient(Toy):
         return State(after.qpos, after.qvel)
 
 
+class NoGrad(Toy):
+    """Computes where autograd does not look."""
+
+    @torch.no_grad()
+    def step(self, state: State, ctrl: Tensor) -> State:
+        return super().step(state, ctrl)
+
+
+class Detached(Toy):
+    """Takes the controls for constants."""
+
+    def step(self, state: State, ctrl: Tensor) -> State:
+        return super().step(state, ctrl.detach())
+
+
+class Unfit(Toy):
+    """Expects another number of controls."""
+
+    def step(self, state: State, ctrl: Tensor) -> State:
+        return super().step(state, ctrl @ ctrl.new_ones(7, 1))
+
+
 class Waits(Toy):
     """Asks the device for a number in every step."""
 
@@ -103,6 +125,9 @@ class Waits(Toy):
         ("Impure", "the same step twice gives other numbers"),
         ("Coupled", "worlds are not independent"),
         ("WrongGradient", "with respect to ctrl differs from central differences by 5"),
+        ("NoGrad", "passes no derivative on to qpos, qvel, ctrl: it must neither detach"),
+        ("Detached", "passes no derivative on to ctrl"),
+        ("Unfit", "a step raises RuntimeError"),
         ("Waits", "makes the host wait"),
     ],
 )
