@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -13,10 +14,10 @@ from pwm_bench.baselines.sac.losses import actor_loss, soft_target, temperature_
 from pwm_bench.baselines.sac.networks import ActorCritic
 from pwm_bench.baselines.sac.off_policy import Batch, OffPolicyLearner
 from pwm_bench.envs.api import DifferentiableEnv
-from pwm_bench.learning.critic import critic_loss
 from pwm_bench.learning.optim import PopulationAdam, polyak_update
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.regression import Regression
 
 __all__ = ["Learner"]
 
@@ -57,10 +58,13 @@ class Learner(OffPolicyLearner):
                 ([networks.log_alpha], config.temperature_learning_rate),
             )
         )
+        self._regression = Regression(
+            networks.critic, self._critic_optimiser, max_norm=self._max_norm_critic, precision=config.precision
+        )
         self.policy = self.networks.policy(config.precision)
         # The only place where anything is compiled; the numbers are those of the plain functions.
         wrap = torch.compile if config.compile else lambda function: function
-        self._critic_losses, self._actor_losses = wrap(self._plain_critic_losses), wrap(self._plain_actor_losses)
+        self._targets, self._actor_losses = wrap(self._plain_targets), wrap(self._plain_actor_losses)
 
     def notice(self, obs: Tensor) -> None:
         """Takes observations into their statistics; those of a frozen member stay: they are part of its policy."""
@@ -86,17 +90,16 @@ class Learner(OffPolicyLearner):
         self.counters.policy_gradient_steps += self.config.updates_per_step
         return sums
 
-    def _plain_critic_losses(self, batch: Batch) -> Tensor:
-        """J_Q and the mean value of the policy's actions at the next observations, shape ``(2, P)``."""
+    @torch.no_grad()
+    def _plain_targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the critics are regressed on, ``(P, M)``, and the values of the policy's actions there, likewise."""
         networks = self.networks
         with autocast(self.config.precision, self.env.device):
-            with torch.no_grad():
-                action, log_prob = networks.actor.sample(batch.next_obs, batch.noise[:, 0])
-                next_value = networks.target.minimum(torch.cat((batch.next_obs, action), dim=-1))
-            values = networks.critic(torch.cat((batch.obs, batch.action), dim=-1))
-        alpha = networks.log_alpha.detach().exp()
+            action, log_prob = networks.actor.sample(batch.next_obs, batch.noise[:, 0])
+            next_value = networks.target.minimum(torch.cat((batch.next_obs, action), dim=-1))
+        alpha = networks.log_alpha.exp()
         target = soft_target(batch.reward, batch.terminated, next_value, log_prob, alpha, self.config.gamma)
-        return torch.stack((critic_loss(values, target), next_value.mean(dim=1)))
+        return target, next_value
 
     def _plain_actor_losses(self, batch: Batch) -> Tensor:
         """J_pi, J_alpha and the policy's entropy, shape ``(3, P)``."""
@@ -111,15 +114,14 @@ class Learner(OffPolicyLearner):
     def _learn(self, batch: Batch) -> Tensor:
         """One step of critics, policy and temperature, in this order. Returns the metrics, shape ``(7, P)``."""
         networks = self.networks
-        for optimiser in self._optimisers:
-            optimiser.zero_grad()
-        critic, value = self._critic_losses(batch)
-        critic.sum().backward()  # members share no parameter, so the sum keeps them apart
-        critic_norm = self._critic_optimiser.clip_grad_norm(self._max_norm_critic)
-        self._critic_optimiser.step(self._guard.check(self._guard.iteration, critic.detach(), critic_norm))
+        self._actor_optimiser.zero_grad()
+        self._temperature_optimiser.zero_grad()
+        target, value = self._targets(batch)
+        acted = torch.cat((batch.obs, batch.action), dim=-1)
+        critic, critic_norm = self._regression.step(acted, target, partial(self._guard.check, self._guard.iteration))
 
         losses = self._actor_losses(batch)
-        # The critics' weights get no gradient here: it would cost a third of the pass.
+        # The critics' weights get no gradient here: it would cost a third of the pass. Members share no parameter.
         losses[:2].sum().backward(inputs=[*self._actor_optimiser.params, networks.log_alpha])
         actor_norm = self._actor_optimiser.clip_grad_norm(self._max_norm_actor)
         alive = self._guard.check(self._guard.iteration, losses.detach().T, actor_norm)
@@ -128,11 +130,7 @@ class Learner(OffPolicyLearner):
         self._temperature_optimiser.step(alive)
         polyak_update(self._target_params, self._critic_optimiser.params, self.config.tau, alive)
         actor, _, entropy = losses.detach()
-        return torch.stack((critic.detach(), value.detach(), critic_norm, actor, entropy, actor_norm, temperature))
-
-    @property
-    def _optimisers(self) -> tuple[PopulationAdam, ...]:
-        return self._critic_optimiser, self._actor_optimiser, self._temperature_optimiser
+        return torch.stack((critic, value.mean(dim=1), critic_norm, actor, entropy, actor_norm, temperature))
 
     def parts(self) -> dict[str, Any]:
         """What has a state, by name."""

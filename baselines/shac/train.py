@@ -12,9 +12,10 @@ from torch import Tensor
 from pwm_bench.baselines.shac.config import Config
 from pwm_bench.baselines.shac.short_horizon import Rollout, ShortHorizonLearner
 from pwm_bench.envs.api import DifferentiableEnv
-from pwm_bench.learning.critic import CriticEnsemble, critic_loss
+from pwm_bench.learning.critic import CriticEnsemble
 from pwm_bench.learning.optim import PopulationAdam, linear_schedule, polyak_update
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.regression import Regression
 from pwm_bench.learning.returns import td_lambda
 
 __all__ = ["Learner", "ValueLearner"]
@@ -47,6 +48,7 @@ class ValueLearner(ShortHorizonLearner[C]):
         self.critic_optimiser = PopulationAdam(
             self.critic.parameters(), config.critic_learning_rate, config.adam_betas, members=self.members
         )
+        self.regression = Regression(self.critic, self.critic_optimiser, max_norm=config.max_grad_norm_critic)
         self.shuffle = MemberStream(seeds, env.device, name="shac/shuffle")
 
     def make_critic(self) -> CriticEnsemble:
@@ -123,12 +125,8 @@ class ValueLearner(ShortHorizonLearner[C]):
         losses, norm = [], torch.zeros(self.members, device=targets.device)
         for index in order.chunk(self.config.critic_minibatches, dim=1):
             batch = obs.gather(1, index.unsqueeze(-1).expand(-1, -1, obs.shape[-1]))
-            loss = critic_loss(self.critic(batch), targets.gather(1, index))
-            self.critic_optimiser.zero_grad()
-            loss.sum().backward()  # members share no parameter; `backward` with slopes would have torch import SymPy
-            norm = self.critic_optimiser.clip_grad_norm(self.config.max_grad_norm_critic)
-            self.critic_optimiser.step(alive=alive)
-            losses.append(loss.detach())
+            loss, norm = self.regression.step(batch, targets.gather(1, index), lambda *_: alive)
+            losses.append(loss)
         return torch.stack(losses), norm
 
 

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import flop_registry
 from pwm_bench.bench.ledger import Value
 from pwm_bench.bench.timing import interleaved
 from pwm_bench.envs.simulator import Simulator, State
+from pwm_bench.learning.elementwise import torch_alone
 from pwm_bench.learning.graphed import GRAPHS
 
 __all__ = ["Limit", "Watched", "measure", "watch"]
@@ -71,7 +72,7 @@ def watch(update: Callable[[], object], simulator: Simulator | None = None) -> W
     """
     seen = Watched(simulator)
     if simulator is None:
-        with _Products(seen):
+        with torch_alone(), _Products(seen):
             update()
         return seen
     step = simulator.step
@@ -84,7 +85,7 @@ def watch(update: Callable[[], object], simulator: Simulator | None = None) -> W
 
     simulator.step = noted  # type: ignore[method-assign]
     try:
-        with _Products(seen):
+        with torch_alone(), _Products(seen):
             update()
     finally:
         del simulator.step  # the class's own again

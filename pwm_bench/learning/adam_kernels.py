@@ -5,8 +5,8 @@ lies. A member's part of a parameter is cut into pieces of `PIECE` numbers, and 
 with a clipped gradient takes three launches (sums of squares, norms, update), one without it two.
 
 The kernels are called as operators of torch (``torch.ops.pwm_bench.adam_update`` and so on), so that they take part in
-what torch does between a call and its kernel. They compute on a CPU too, where `pwm_bench.learning.optim` prefers a
-kernel of torch's own.
+what torch does between a call and its kernel. They compute on a CPU too, where `pwm_bench.learning.optim` prefers
+`pwm_bench.learning.adam_native`.
 """
 
 import struct

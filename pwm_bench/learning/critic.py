@@ -67,8 +67,8 @@ class CriticEnsemble(nn.Module):
         Returns:
             shape ``(P, K, ...)``.
         """
-        repeated = x.unsqueeze(1).expand(-1, self.ensemble, *x.shape[1:]).flatten(0, 1)
-        return self.net(repeated).to(x.dtype).squeeze(-1).unflatten(0, (self.members, self.ensemble))
+        values: Tensor = self.net(x, self.ensemble)
+        return values.to(x.dtype).squeeze(-1).unflatten(0, (self.members, self.ensemble))
 
     def minimum(self, x: Tensor) -> Tensor:
         """The smallest of the K values, shape ``(P, ...)``: a pessimistic estimate."""

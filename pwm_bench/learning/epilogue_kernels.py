@@ -2,20 +2,14 @@
 
 The kernels are ``epilogue.cpp``, compiled for each epilogue, width of rows and precision. On a GPU they are called as
 operators of torch (``torch.ops.pwm_bench.epilogue_forward`` and so on), so that they take part in what torch does
-between a call and its kernel; on a CPU that detour would take as long as a small kernel. Warp keeps what is compiled in
-its cache, under a hash of the text.
+between a call and its kernel; on a CPU that detour would take as long as a small kernel.
 
 Gradients of bias, scale and shift are added up over the rows of a block, one after the other, and then over the blocks
 by a kernel of their own, so that they depend on nothing but the member's rows.
 """
 
 import functools
-import hashlib
-import itertools
-import struct
-import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,9 +17,9 @@ import torch
 from torch import Tensor
 
 from pwm_bench.envs.company import made_once
-from pwm_bench.envs.compiling import alone
+from pwm_bench.learning import native
 
-__all__ = ["ACTIVATIONS", "WIDEST", "Key", "backward", "columns", "compile_for", "forward"]
+__all__ = ["ACTIVATIONS", "SOURCE", "WIDEST", "Key", "backward", "columns", "compile_for", "forward"]
 
 ACTIVATIONS = ("none", "relu", "elu", "silu", "tanh", "mish")
 """Functions that the kernels have; and softmax over groups."""
@@ -33,11 +27,10 @@ WIDEST = 8192
 """Numbers of a row, at most."""
 _LANES, _THREADS = 32, 128  # of a GPU's warp and block
 _ROWS, _ROWS_GPU = 512, 8  # of a block of rows
-# A compiler takes half of AVX-512's registers unless told otherwise; these loops gain a quarter.
-_WIDE = "-mprefer-vector-width=512"
 _SHARED = 1 << 17  # from so many numbers on the threads of a CPU share the work
 F = TypeVar("F", bound=Callable[..., Any])
-_SOURCE = Path(__file__).with_name("epilogue.cpp")
+SOURCE = Path(__file__).with_name("epilogue.cpp")
+"""The kernels' text."""
 
 
 class Key(NamedTuple):
@@ -179,28 +172,14 @@ def _launch(back: bool, key: Key, eps: float, tensors: list[Tensor | None], y: T
     kernels = _kernels(key, width, y.dtype, device.type)
     kernel = kernels.backward if back else kernels.forward
     addresses = [0 if x is None else x.data_ptr() for x in tensors]
-    numbers = [*addresses, _bits(eps), n, rows, blocks, parts, own, members * n]
+    numbers = [*addresses, native.bits(eps), n, rows, blocks, parts, own, members * n]
 
     def share(first: int, last: int) -> None:
         threads = (last - first) * (1 if device.type == "cpu" else _LANES)
         launch_places(kernel, threads, [*numbers, first], device=device, block=_THREADS)
 
     shares = 1 if device.type != "cpu" or y.numel() < _SHARED else min(torch.get_num_threads(), parts)
-    bounds = [parts * number // shares for number in range(shares + 1)]
-    others = [_pool().submit(share, *pair) for pair in itertools.pairwise(bounds[1:])]
-    share(0, bounds[1])
-    for other in others:
-        other.result()
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="epilogue")
-
-
-@functools.cache
-def _bits(x: float) -> int:
-    return int.from_bytes(struct.pack("d", x), sys.byteorder)
+    native.in_shares(share, parts, shares)
 
 
 _ARRAYS = {
@@ -237,7 +216,7 @@ def _text(name: str, key: Key, width: int, dtype: torch.dtype) -> str:
     flags = {"BACKWARD": name == "backward", "DOUBLE": dtype == torch.float64, "BFLOAT16": dtype == torch.bfloat16}
     defined = [f"#define {flag} {int(value)}" for flag, value in flags.items()]
     undefined = [f"#undef {flag}" for flag in flags]
-    return "\n".join(["", *defined, *lines, "{", _SOURCE.read_text(), "}", *undefined, ""])
+    return "\n".join(["", *defined, *lines, "{", SOURCE.read_text(), "}", *undefined, ""])
 
 
 def compile_for(arch: int, key: Key, width: int, dtype: torch.dtype) -> None:
@@ -250,44 +229,12 @@ def compile_for(arch: int, key: Key, width: int, dtype: torch.dtype) -> None:
 @made_once
 def _kernels(key: Key, width: int, dtype: torch.dtype, where: str) -> _Kernels:
     """The kernels for rows of one width, compiled and loaded for a kind of device."""
-    import warp as wp
-
     made = _made(key, width, dtype, where)
-    with alone(Path(wp.config.kernel_cache_dir or "") / f"{made.forward.module.name}.lock"):
-        wp.load_module(made.forward.module, device=where, block_dim=_THREADS if where == "cuda" else None)
+    native.load(made._asdict(), where, _THREADS)
     return made
 
 
 @made_once
 def _made(key: Key, width: int, dtype: torch.dtype, where: str) -> _Kernels:
-    """The kernels, in a module for each kind of device: Warp compiles by options of a module."""
-    import warp as wp
-
-    from pwm_bench.envs.warp.runtime import start_warp
-
-    start_warp()
     texts = {name: _text(name, key, width, dtype) for name in _Kernels._fields}
-    mark = hashlib.sha256("".join(texts.values()).encode()).hexdigest()[:16]
-    module = f"pwm_bench_epilogue_{where}_{mark}"
-    made = _Kernels(**{name: _kernel(f"{name}_{mark}", body, module) for name, body in texts.items()})
-    if where == "cpu":
-        options = made.forward.module.options
-        options["cpu_compiler_flags"] = f"{wp.config.cpu_compiler_flags or '-march=native'} {_WIDE}"
-    return made
-
-
-def _kernel(name: str, body: str, module: str) -> Any:
-    import warp as wp
-
-    from pwm_bench.envs.warp.runtime import Places
-
-    def compute(thread: int, p: Places): ...
-
-    compute.__qualname__ = f"compute_{name}"
-    function = wp.func_native(body)(compute)
-
-    def run(p: Places):
-        function(wp.tid(), p)
-
-    run.__qualname__ = name
-    return wp.kernel(run, enable_backward=False, module=module)
+    return _Kernels(**native.kernels("epilogue", texts, where))

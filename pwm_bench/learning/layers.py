@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,8 @@ from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning.elementwise import group_softmax
 from pwm_bench.learning.epilogue import Epilogue
 from pwm_bench.learning.initialise import Initialiser, torch_default
+from pwm_bench.learning.network import evaluate, suits
+from pwm_bench.learning.network_kernels import Layer
 from pwm_bench.learning.random import MemberStream
 
 __all__ = [
@@ -91,6 +93,16 @@ class PopulationLinear(nn.Module):
     def matrix(self) -> Tensor:
         """W, shape ``(P, in, out)``."""
         return self.weight
+
+    @property
+    def described(self) -> Layer:
+        """What it is for a kernel of the whole network."""
+        return Layer(*self.weight.shape[1:])
+
+    @property
+    def parts(self) -> list[nn.Module]:
+        """Modules whose weights and biases the kernel takes."""
+        return [self]
 
     def extra_repr(self) -> str:
         members, in_features, out_features = self.weight.shape
@@ -184,6 +196,18 @@ class _Layer(nn.Module):
         self.norm = norm
         self._epilogue = epilogue
 
+    @property
+    def described(self) -> Layer:
+        """What it is for a kernel of the whole network."""
+        how = self._epilogue
+        inputs, outputs = self.linear.weight.shape[1:]
+        return Layer(inputs, outputs, how.activation, how.norm, how.group, how.eps)
+
+    @property
+    def parts(self) -> list[nn.Module]:
+        """Modules whose weights and biases the kernel takes."""
+        return [self.linear, *([] if self.norm is None else [self.norm])]
+
     def forward(self, x: Tensor) -> Tensor:
         linear, norm, epilogue = self.linear, self.norm, self._epilogue
         if norm is not None and epilogue.suits(x, x.shape[1], linear.bias):
@@ -254,7 +278,7 @@ class PopulationMLP(nn.Module):
             scale = None if norm == "none" else PopulationLayerNorm(members, o, device=stream.device)
             return _Layer(linear(i, o, how, kind), scale, Epilogue(activation, norm, widen=ends))
 
-        layers = [hidden(i, o, init) for i, o in itertools.pairwise(sizes[:-1])]
+        layers: list[Any] = [hidden(i, o, init) for i, o in itertools.pairwise(sizes[:-1])]
         i, o, how = sizes[-2], sizes[-1], last_init or init
         if last == "linear":
             layers.append(linear(i, o, how))
@@ -266,10 +290,44 @@ class PopulationMLP(nn.Module):
             scale = PopulationLayerNorm(members, o, device=stream.device)
             layers.append(_Layer(linear(i, o, how), scale, Epilogue("softmax", "pre", simnorm_dim, widen=True)))
         self.layers = nn.ModuleList(layers)
+        self.described = tuple(layer.described for layer in layers)
+        """The layers, for a kernel of the whole network."""
+        # A look into modules' own dictionaries costs a tenth of asking them for an attribute.
+        self._sources = [
+            (part._parameters, name) for layer in layers for part in layer.parts for name in ("weight", "bias")
+        ]
+        linears = [layer.parts[0] for layer in layers]
+        places = itertools.accumulate((layer.parameters for layer in self.described[:-1]), initial=0)
+        self._derived = [
+            (place, linear)
+            for place, linear in zip(places, linears, strict=True)
+            if type(linear).matrix is not PopulationLinear.matrix
+        ]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps ``x``, shape ``(P, ..., sizes[0])``, to shape ``(P, ..., sizes[-1])``."""
-        y = x.flatten(1, -2)
-        for layer in self.layers:
-            y = layer(y)
+    def forward(self, x: Tensor, repeat: int = 1) -> Tensor:
+        """Maps ``x``, shape ``(P, ..., sizes[0])``, to shape ``(P, ..., sizes[-1])``.
+
+        Args:
+            x: input.
+            repeat: how many members, beside each other, share an input, of which there are ``P / repeat``.
+        """
+        if self.suits(x):
+            y = evaluate(self.described, x.flatten(1, -2), self.parameters_in_order(), repeat)
+        else:
+            y = x if repeat == 1 else x.unsqueeze(1).expand(-1, repeat, *x.shape[1:]).flatten(0, 1)
+            y = y.flatten(1, -2)
+            for layer in self.layers:
+                y = layer(y)
         return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
+
+    def suits(self, x: Tensor) -> bool:
+        """Whether a kernel takes the whole network, for an input of shape ``(P, ..., sizes[0])``."""
+        owner, name = self._sources[1]
+        return suits(self.described, x, owner[name].dtype)
+
+    def parameters_in_order(self) -> list[Tensor]:
+        """What the kernel takes, layer by layer."""
+        params = [owner[name] for owner, name in self._sources]
+        for place, linear in self._derived:
+            params[place] = linear.matrix()
+        return params

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning import adam_native
 from pwm_bench.learning.adam_kernels import pieces
 
 __all__ = ["PopulationAdam", "linear_schedule", "polyak_update"]
@@ -59,8 +60,8 @@ class PopulationAdam:
     included, so a step can be captured in a CUDA graph.
 
     A step goes through memory once. On a GPU the kernels of `pwm_bench.learning.adam_kernels` take all parameters in
-    two launches, three with `clip_grad_norm`. On a CPU, where these are several times slower, torch's own single-pass
-    kernel takes all parameters of a member in one call.
+    two launches, three with `clip_grad_norm`. On a CPU, where these are several times slower, those of
+    `pwm_bench.learning.adam_native` take all members and parameters in one call.
 
     Args:
         params: contiguous parameters with a leading member axis.
@@ -102,9 +103,7 @@ class PopulationAdam:
         self._step = torch.zeros(members, dtype=torch.float64, device=device)
         self._moments = torch.zeros(2, members, sum(self._sizes), dtype=dtype, device=device)
         self._clip: Tensor | None = None
-        if self._on_cpu:
-            self._rows: list[_Rows] = []
-        else:
+        if not self._on_cpu:
             self._table = pieces(self._sizes, device)
 
     def set_lr(self, lr: float | Tensor) -> None:
@@ -113,8 +112,6 @@ class PopulationAdam:
             self.lr.copy_(lr)
         else:
             self.lr.fill_(lr)
-        if self._on_cpu:  # torch's single-pass kernel wants numbers, rounded as `state_dict` has them
-            self._rates: list[float] = self.lr.tolist()
 
     def zero_grad(self) -> None:
         """Forgets the gradients."""
@@ -140,15 +137,13 @@ class PopulationAdam:
             )
             norm, self._clip = self._norms(squares, max_norm)
             return norm
-        rows = [row for member in self._gradient_rows() for row in member]
-        norm = torch.stack(torch._foreach_norm(rows)).view(self.members, -1).norm(dim=1)
-        self._clip = None if math.isinf(max_norm) else (max_norm / (norm + 1e-6)).clamp(max=1.0)
+        dtype = self._moments.dtype
+        norm, self._clip = adam_native.norms(self._gradients(), self._sizes, self.members, dtype, max_norm)
         return norm
 
     @torch.no_grad()
     def step(self, alive: Tensor | None = None) -> None:
-        """Moves the parameters along their gradients; no gradient counts as a zero one. The gradients are spent
-        afterwards: where the CPU's kernel has clipped them, they are scaled in place.
+        """Moves the parameters along their gradients, which stay as they are; no gradient counts as a zero one.
 
         Args:
             alive: bool ``(P,)``; members where it is false keep weights, moments and step count. Whatever
@@ -156,13 +151,7 @@ class PopulationAdam:
         """
         clip, self._clip = self._clip, None
         if self._on_cpu:
-            every = [None] * self.members
-            counts = (self._step + 1.0).float().unbind()
-            clips = every if clip is None else clip.unbind()
-            stopped = every if alive is None else (~alive).float().unbind()
-            for member, rows in enumerate(self._gradient_rows()):
-                self._move(member, rows, counts[member], clips[member], stopped[member])
-            self._step += 1.0 if alive is None else alive
+            self._update(self._gradients(), alive, clip)
         else:
             nothing = self._step.new_empty(self.members, 0)
             factors = self._norms(nothing, math.inf)[1] if clip is None else clip
@@ -173,49 +162,25 @@ class PopulationAdam:
         torch.autograd.graph.increment_version(self.params)  # neither kernel tells autograd
 
     @torch.no_grad()
-    def step_member(self, member: int, grads: list[Tensor] | tuple[Tensor, ...], alive: Tensor, clip: Tensor) -> None:
+    def step_member(self, member: int, grads: Sequence[Tensor], alive: Tensor, clip: Tensor) -> None:
         """Moves one member's parameters, on a CPU.
 
         Args:
             member: which.
-            grads: contiguous, a gradient for each parameter, shape ``(K, ...)``; scaled in place by ``clip``.
+            grads: contiguous, a gradient for each parameter, shape ``(K, ...)``.
             alive: boolean scalar; where it is false nothing changes.
-            clip: scalar that the gradients are multiplied by first.
+            clip: scalar that the gradients are multiplied by.
         """
-        step = self._step[member]
-        self._move(member, grads, (step + 1.0).float(), clip, (~alive).float())
-        step += alive
+        self._update(grads, alive, clip, member)
+        torch.autograd.graph.increment_version(self.params)
 
-    def _move(
-        self,
-        member: int,
-        grads: list[Tensor] | tuple[Tensor, ...],
-        count: Tensor,
-        clip: Tensor | None,
-        stopped: Tensor | None,
+    def _update(
+        self, grads: Sequence[Tensor | None], alive: Tensor | None, clip: Tensor | None, member: int | None = None
     ) -> None:
-        """Applies torch's single-pass kernel to all parameters of a member; does nothing where ``stopped`` is 1."""
-        if clip is not None and clip.dtype != torch.float32:  # the kernel takes it in float32 only
-            torch._foreach_mul_(grads, clip)
-            clip = None
-        rows = self._rows_of(member)
-        torch._fused_adamw_(
-            rows.params,
-            grads,
-            rows.first,
-            rows.second,
-            [],
-            [count] * len(grads),
-            lr=self._rates[member],
-            beta1=self.betas[0],
-            beta2=self.betas[1],
-            weight_decay=self.weight_decay,
-            eps=self.eps,
-            amsgrad=False,
-            maximize=False,
-            grad_scale=None if clip is None else clip.reciprocal(),
-            found_inf=stopped,
-        )
+        adam_native.update(
+            self.params, grads, self._sizes, self._moments, self._step, self.lr, alive=alive, clip=clip,
+            betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, member=member,
+        )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
         """Step sizes, step counts and moments, both of them ``(2, P, n)``."""
@@ -234,30 +199,3 @@ class PopulationAdam:
 
     def _gradients(self) -> list[Tensor | None]:
         return [None if p.grad is None else p.grad.contiguous() for p in self.params]
-
-    def _gradient_rows(self) -> list[tuple[Tensor, ...]]:
-        """Each member's gradients, one of shape ``(K, ...)`` for each parameter."""
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad.contiguous() for p in self.params]
-        return list(zip(*(g.chunk(self.members) for g in grads), strict=True))
-
-    def _rows_of(self, member: int) -> _Rows:
-        """A member's parameters and moments; seen anew if a parameter's memory is another."""
-        places = [p.data_ptr() for p in self.params]
-        if not self._rows or self._rows[0].places != places:
-            params = list(zip(*(p.detach().chunk(self.members) for p in self.params), strict=True))
-
-            def moments(which: int, member: int) -> list[Tensor]:
-                parts = self._moments[which, member].split(self._sizes)
-                return [part.view_as(p) for part, p in zip(parts, params[member], strict=True)]
-
-            self._rows = [_Rows(places, list(params[m]), moments(0, m), moments(1, m)) for m in range(self.members)]
-        return self._rows[member]
-
-
-class _Rows(NamedTuple):
-    """What belongs to one member, parameter by parameter, in the shapes ``(K, ...)``."""
-
-    places: list[int]
-    params: list[Tensor]
-    first: list[Tensor]
-    second: list[Tensor]

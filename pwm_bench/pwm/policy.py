@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from pwm_bench.learning.critic import critic_loss
 from pwm_bench.learning.epilogue_kernels import WIDEST
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, polyak_update
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.regression import Regression
 from pwm_bench.learning.returns import td_lambda
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.critic_fit import CriticFit
@@ -99,6 +100,9 @@ class PolicyTrainer:
                 (self.critic, config.critic_learning_rate),
             )
         )
+        self._regression = Regression(
+            self.critic, self._critic_optimiser, max_norm=config.max_grad_norm_critic, precision=config.precision
+        )
         self._fit: CriticFit | None = None
         suitable = dtype == torch.float32 and config.critic_activation == "mish"
         if fused and suitable and init.device.type == "cpu" and max(config.hidden_critic, default=0) <= WIDEST:
@@ -165,9 +169,9 @@ class PolicyTrainer:
             added = None if regulariser is None else regulariser()
         metrics = self._step_actor(rollout, values, added, iteration)
         if experience is None:
-            latents, targets = self._regression(rollout, values)
+            latents, targets = self._to_regress(rollout, values)
         else:
-            latents, targets = self._real_regression(experience)
+            latents, targets = self._really_to_regress(experience)
         metrics |= self._step_critics(latents, targets, iteration)
         if self.config.target_critic:
             polyak_update(self.target.parameters(), self.critic.parameters(), self.config.tau)
@@ -217,7 +221,7 @@ class PolicyTrainer:
         }
         return metrics if added is None else metrics | {"actor_regulariser": added.detach()}
 
-    def _regression(self, rollout: Rollout, values: Tensor) -> tuple[Tensor, Tensor]:
+    def _to_regress(self, rollout: Rollout, values: Tensor) -> tuple[Tensor, Tensor]:
         """States and TD(lambda) targets, time-major per member: shapes ``(P, H B, latent_dim)``, ``(P, H B)``."""
         rewards = rollout.rewards.detach().transpose(0, 1)
         never = torch.zeros_like(rewards, dtype=torch.bool)
@@ -235,7 +239,7 @@ class PolicyTrainer:
         return rollout.latents.detach().flatten(1, 2), targets.transpose(0, 1).flatten(1)
 
     @torch.no_grad()
-    def _real_regression(self, experience: Experience) -> tuple[Tensor, Tensor]:
+    def _really_to_regress(self, experience: Experience) -> tuple[Tensor, Tensor]:
         """The same for steps in the environment: SHAC's targets, with V on encoded observations."""
         with autocast(self.config.precision, self._device):
             latents = self.model.encode(experience.obs)
@@ -263,14 +267,8 @@ class PolicyTrainer:
             for x, y in zip(
                 inputs.chunk(config.critic_minibatches, 1), wanted.chunk(config.critic_minibatches, 1), strict=True
             ):
-                with autocast(config.precision, self._device):
-                    values = self.critic(x)
-                loss = critic_loss(values.to(self._dtype), y)
-                self._critic_optimiser.zero_grad()
-                loss.backward(torch.ones_like(loss))  # members share no parameter
-                norm = self._critic_optimiser.clip_grad_norm(config.max_grad_norm_critic)
-                self._critic_optimiser.step(alive=self._guard.check(iteration, loss, norm))
-                losses.append(loss.detach())
+                loss, norm = self._regression.step(x, y, partial(self._guard.check, iteration))
+                losses.append(loss)
                 norms.append(norm)
         loss, norm = (torch.stack(x, dim=1).mean(1) for x in (losses, norms))
         return {"critic_loss": loss, "critic_grad_norm": norm}

@@ -35,7 +35,7 @@ __all__ = [
 
 PACKAGES = ("pwm-bench", "torch", "warp-lang", "mujoco", "mujoco-mjx", "jax", "jaxlib", "numpy", "safetensors")
 """Distributions whose versions can change numbers."""
-_SOURCES = (".py", ".xml", ".c")
+_SOURCES = (".py", ".xml", ".c", ".cpp")
 _CALIBRATION_SIZE, _CALIBRATION_PRODUCTS, _CALIBRATION_TRIES = 256, 20, 3  # some 30 ms a try on one core
 
 

@@ -240,7 +240,7 @@ def test_what_stands_still_in_a_graph_is_found(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_copy_from_the_host_in_a_capture_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "pwm_bench.baselines.shac.train.critic_loss", lambda v, t: (v - t.unsqueeze(1)).square().mean((1, 2)) * _one()
+        "pwm_bench.learning.regression.critic_loss", lambda v, t: (v - t.unsqueeze(1)).square().mean((1, 2)) * _one()
     )
     with rehearsal():
         graphed = Graphed(learner("shac", DEVICE), RecordedGraph, warm_up=1)

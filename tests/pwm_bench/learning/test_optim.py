@@ -16,7 +16,7 @@ from tests.rehearsal.mirror import DEVICE, rehearsal, to_cpu
 P, K = 3, 2
 SHAPES = ((P, 4, 3), (P, 1, 3), (P * K, 3, 2), (P, 2, PIECE))
 LR = torch.tensor([1e-2, 3e-2, 1e-3])
-DEVICES = pytest.mark.parametrize("device", ["cpu", DEVICE], ids=["torch's kernel", "our kernels"])
+DEVICES = pytest.mark.parametrize("device", ["cpu", DEVICE], ids=["for a CPU", "for a GPU"])
 
 
 @pytest.fixture(autouse=True)

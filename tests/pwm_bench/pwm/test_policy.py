@@ -86,7 +86,7 @@ def test_critic_targets_are_td_lambda_of_the_rollout(coupled: bool) -> None:
     latents = torch.arange(MEMBERS * HORIZON * WORLDS, dtype=torch.float64).view(*shape, 1)
     ends = (torch.as_tensor(terminated), torch.as_tensor(done)) if coupled else (None, None)
     rollout = Rollout(latents, latents, torch.as_tensor(rewards), *ends)
-    inputs, targets = trainer._regression(rollout, torch.as_tensor(values).transpose(0, 1))
+    inputs, targets = trainer._to_regress(rollout, torch.as_tensor(values).transpose(0, 1))
     assert coupled == bool(done.any())
     for p in range(MEMBERS):
         for b in range(WORLDS):
@@ -112,10 +112,11 @@ def test_objective_is_divided_by_the_running_deviation_of_the_return() -> None:
     torch.testing.assert_close(first["actor_loss"], -first["imagined_return"] / deviation)
 
 
-def test_contiguous_minibatches_are_blocks_of_time() -> None:
+def test_contiguous_minibatches_are_blocks_of_time(monkeypatch) -> None:
     trainer = _trainer(tiny_config(shuffle_minibatches=False, critic_minibatches=HORIZON, critic_iterations=1))
     seen = []
-    trainer.critic.register_forward_hook(lambda _m, args, _out: seen.append(args[0].detach()))
+    step = trainer._regression.step
+    monkeypatch.setattr(trainer._regression, "step", lambda x, *rest: seen.append(x) or step(x, *rest))
     latents = torch.rand(MEMBERS, HORIZON * WORLDS, trainer.model.latent_dim, dtype=torch.float64)
     trainer._step_critics(latents, torch.zeros(MEMBERS, HORIZON * WORLDS, dtype=torch.float64), 0)
     assert len(seen) == HORIZON
@@ -123,10 +124,11 @@ def test_contiguous_minibatches_are_blocks_of_time() -> None:
         assert torch.equal(x, latents[:, t * WORLDS : (t + 1) * WORLDS])
 
 
-def test_shuffled_minibatches_visit_every_state_once_a_pass() -> None:
+def test_shuffled_minibatches_visit_every_state_once_a_pass(monkeypatch) -> None:
     trainer = _trainer(tiny_config(critic_iterations=1))
     seen = []
-    trainer.critic.register_forward_hook(lambda _m, args, _out: seen.append(args[0].detach()))
+    step = trainer._regression.step
+    monkeypatch.setattr(trainer._regression, "step", lambda x, *rest: seen.append(x) or step(x, *rest))
     latents = torch.rand(MEMBERS, HORIZON * WORLDS, trainer.model.latent_dim, dtype=torch.float64)
     trainer._step_critics(latents, torch.zeros(MEMBERS, HORIZON * WORLDS, dtype=torch.float64), 0)
     visited = torch.cat(seen, dim=1)

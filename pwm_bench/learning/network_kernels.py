@@ -1,0 +1,191 @@
+"""A whole network of a population in one call each way, on a CPU: products, biases, normalisations and activations.
+
+Networks here are so small that a product takes as long as the call of any operation of torch. ``network.cpp`` goes
+through the layers by itself: products are those of the BLAS that torch brings (``sgemm_`` and ``dgemm_``, whose
+addresses it is told), what follows them is there. One kernel serves networks of all sizes.
+
+Members follow each other, and a member's numbers do not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pwm_bench.envs.company import made_once
+from pwm_bench.learning import native
+from pwm_bench.learning.epilogue_kernels import ACTIVATIONS, SOURCE
+
+__all__ = ["Layer", "available", "backward", "forward"]
+
+_NETWORK = Path(__file__).with_name("network.cpp")
+_FUNCTIONS_END = "\nconst int lane = "  # what lies before it in the epilogue's text are its functions
+_NORMS = ("none", "pre", "post")
+_BLAS = {torch.float32: "sgemm_", torch.float64: "dgemm_"}
+
+
+class Layer(NamedTuple):
+    """What a layer is, besides its weights.
+
+    Attributes:
+        inputs: features of its input.
+        outputs: features of its output.
+        activation: one of `ACTIVATIONS`, ``"softmax"``, or ``"linear"`` for a product and a bias alone.
+        norm: layer normalisation ``"pre"`` or ``"post"`` the activation, or ``"none"``.
+        group: features of a softmax.
+        eps: added to a row's variance.
+    """
+
+    inputs: int
+    outputs: int
+    activation: str = "linear"
+    norm: str = "none"
+    group: int = 1
+    eps: float = 1e-5
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """How the kernel is told."""
+        kinds = {"linear": -1, "softmax": len(ACTIVATIONS)} | {name: i for i, name in enumerate(ACTIVATIONS)}
+        bits = native.bits(self.eps)
+        return self.inputs, self.outputs, kinds[self.activation], _NORMS.index(self.norm), self.group, bits
+
+    @property
+    def parameters(self) -> int:
+        """How many tensors a layer has: weight and bias, and scale and shift of a normalisation."""
+        return 2 if self.norm == "none" else 4
+
+
+def available(dtype: torch.dtype) -> bool:
+    """Whether there is a kernel for networks of a precision: torch must bring the BLAS for it."""
+    return dtype in _BLAS and _multiply(dtype) is not None
+
+
+def forward(
+    layers: tuple[Layer, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1, *, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """Computes a network.
+
+    Args:
+        layers: P of them, one after the other.
+        x: contiguous, shape ``(P / repeat, n, in)``.
+        params: contiguous; of each layer ``(P, in, out)``, ``(P, 1, out)`` and, of a normalisation, twice that.
+        repeat: how many members, beside each other, share an input.
+        keep: what `backward` needs.
+
+    Returns:
+        the result, shape ``(P, n, out)``, and what was kept.
+    """
+    members, n = params[0].shape[0], x.shape[1]
+    out = x.new_empty(members, n, layers[-1].outputs)
+    work = x.new_empty(_kept(layers, n) * (members if keep else 1))
+    head = (members, n, len(layers), repeat, int(keep), x.data_ptr(), work.data_ptr(), out.data_ptr(), 0, 0, 0)
+    _run("forward", layers, x.dtype, head, params, ())
+    return out, work
+
+
+def backward(
+    layers: tuple[Layer, ...],
+    grad: Tensor,
+    x: Tensor,
+    params: Sequence[Tensor],
+    work: Tensor,
+    repeat: int = 1,
+    *,
+    into: Sequence[Tensor],
+    wanted: bool,
+) -> Tensor | None:
+    """Differentiates `forward`.
+
+    Args:
+        layers: as there, like all that is not said here.
+        grad: of the result, contiguous.
+        x: as there.
+        params: as there.
+        work: what was kept.
+        repeat: as there.
+        into: where the gradients of the parameters go, each of the shape of its parameter; none for no such gradients.
+        wanted: whether the gradient of ``x`` is.
+
+    Returns:
+        the gradient of ``x``, if it is wanted.
+    """
+    members, n = params[0].shape[0], x.shape[1]
+    slope = torch.empty_like(x) if wanted else None
+    scratch = x.new_empty((2 * n + _LINES) * max(max(layer[:2]) for layer in layers))
+    places = (x.data_ptr(), work.data_ptr(), 0, grad.data_ptr(), 0 if slope is None else slope.data_ptr())
+    head = (members, n, len(layers), repeat, 1, *places, scratch.data_ptr())
+    _run("backward", layers, x.dtype, head, params, into)
+    return slope
+
+
+_LINES = 5  # rows that the backward pass has to itself
+
+
+@functools.lru_cache(maxsize=1024)
+def _kept(layers: tuple[Layer, ...], n: int) -> int:
+    """Numbers that the forward pass keeps of a member."""
+    times = [2] * (len(layers) - 1) + [1]  # the product and, of all but the last, the result
+    pairs = zip(times, layers, strict=True)
+    return n * sum(time * layer.outputs + 2 for time, layer in pairs if layer.activation != "linear")
+
+
+@functools.lru_cache(maxsize=1024)
+def _table(layers: tuple[Layer, ...]) -> native.Table:
+    numbers: list[int] = []
+    first = 0
+    for layer in layers:
+        numbers += (*layer.numbers, first)
+        first += layer.parameters
+    return native.Table(numbers)
+
+
+def _run(
+    name: str,
+    layers: tuple[Layer, ...],
+    dtype: torch.dtype,
+    rest: tuple[int, ...],
+    params: Sequence[Tensor],
+    into: Sequence[Tensor],
+) -> None:
+    values, grads = native.Table.of(params), native.Table.of(into)
+    places = (_table(layers).address, values.address, grads.address if into else 0)
+    native.call(_kernels(dtype)[name], (_multiply(dtype) or 0, *places, *rest))
+
+
+@functools.cache
+def _multiply(dtype: torch.dtype) -> int | None:
+    """Address of the matrix product in the library that torch computes with, if it is to be found."""
+    for path in sorted(Path(torch.__file__).parent.glob("lib/*torch_cpu*")):
+        try:
+            function = getattr(ctypes.CDLL(str(path)), _BLAS[dtype])
+        except (AttributeError, OSError):
+            continue
+        return ctypes.cast(function, ctypes.c_void_p).value
+    return None
+
+
+@made_once
+def _kernels(dtype: torch.dtype) -> dict[str, Any]:
+    """The kernels of a precision, compiled and loaded."""
+    made = native.kernels("network", {name: _text(name, dtype) for name in ("forward", "backward")})
+    native.load(made)
+    return made
+
+
+def _text(name: str, dtype: torch.dtype) -> str:
+    """The body of a kernel's function, in C++."""
+    real = "double" if dtype == torch.float64 else "float"
+    lines = [f"typedef {real} real; typedef {real} stored;"]
+    lines += [f"const int {kind.upper()} = {number};" for number, kind in enumerate((*ACTIVATIONS, "softmax"))]
+    flags = {"BACKWARD": name == "backward", "DOUBLE": dtype == torch.float64, "BFLOAT16": False}
+    defined = [f"#define {flag} {int(value)}" for flag, value in flags.items()]
+    functions = SOURCE.read_text().partition(_FUNCTIONS_END)[0]
+    body = _NETWORK.read_text().replace("FUNCTIONS\n", functions + "\n", 1)
+    return "\n".join(["", *defined, *lines, body, *(f"#undef {flag}" for flag in flags), ""])
