@@ -2,7 +2,8 @@
 
 A `Registry` holds the things of one kind, such as simulators. A name is looked for among our own things first, then
 among the entry points of installed packages, which are read when they are first needed; a name with a colon is
-imported, and ``module:`` is the module itself. Nothing is imported before it is asked for, and what cannot be imported is named with its package and error.
+imported, and ``module:`` is the module itself. Nothing is imported before it is asked for, and what cannot be imported
+is named with its package and error.
 """
 
 from __future__ import annotations

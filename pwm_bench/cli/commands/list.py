@@ -41,7 +41,7 @@ class List:
     name: Annotated[str | None, tyro.conf.Positional, option("[NAME]")] = None
     """An algorithm, after `algorithms`: its settings with their defaults and meanings."""
     task: Annotated[str | None, option("TASK", "defaults alone")] = None
-    """With an algorithm: what a run of it on this task begins with, by --preset, in place of the defaults."""
+    """A task: what a run of the algorithm on it begins with, by --preset, in place of the defaults."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder, for runs."""
 
