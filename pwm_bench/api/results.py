@@ -184,7 +184,7 @@ def plot(
     task: Names = (),
     simulator: Names = (),
     algorithm: Names = (),
-    axes: Names = ("env_steps", "time"),
+    axes: Names = (),
     output: Path | str | None = None,
     **options: Any,
 ) -> Figures:
@@ -197,7 +197,8 @@ def plot(
         task: only these tasks.
         simulator: only these simulators.
         algorithm: only these algorithms.
-        axes: what learning is drawn against: env_steps, gradient_steps, policy_gradient_steps, time.
+        axes: what learning is drawn against: env_steps, gradient_steps, policy_gradient_steps, time, cpu; steps
+            and cost by default.
         output: also write them into this folder, as PNG, SVG and PDF.
         options: see `pwm_bench.analysis.plots.studies.StudyFigures`: ``metric``, ``normalise``, ``threshold``,
             ``width``, ``scale``, ``published``.

@@ -110,7 +110,8 @@ def normalisation(name: str, bounds: Mapping[str, tuple[float, float]] | None = 
         "ppo": Normalisation(
             "ppo",
             {task: (0.0, peak) for task, peak in PPO_PEAK.items()},
-            "Normalised by the published peak of PPO in dflex, the highest IQM of ten seeds in training: 1 does not mean PPO's score here.",
+            "Normalised by the published peak of PPO in dflex, the highest IQM of ten seeds in training: 1 does "
+            "not mean PPO's score here.",
         ),
         "dmc": Normalisation("dmc", {"*": (0.0, 1000.0)}, "Normalised by the largest possible return, 1000."),
         "success": Normalisation("success", {"*": (0.0, 1.0)}, "Score: share of successful episodes."),

@@ -98,7 +98,7 @@ def threshold_times(
     for index, (panel, block) in enumerate(zip(panels, parts, strict=True)):
         names = frames.labels(frame) if len(parts) > FEW else frames.labels(block)
         end = max(float(curve[-1]) for curve in block[column] if len(curve))
-        divisor, unit = time_axis(panel, longest) if axis == "time" else (1.0, "")
+        divisor, unit = time_axis(panel, longest) if axis in frames.SECONDS else (1.0, "")
         never = 1.17 * end / divisor
         for place, name in enumerate(names):
             rows = block[block["label"] == name]
@@ -109,7 +109,7 @@ def threshold_times(
                 _draw_times(panel, place, times / divisor, never, styles[name].colour, styles[name].marker)
         _name_rows(panel, names, named=len(parts) <= FEW or index % columns == 0)
         panel.axvline(1.08 * end / divisor, color=GREY, linewidth=0.6, linestyle=(0, (2, 2)))
-        if axis != "time":
+        if axis not in frames.SECONDS:
             count_axis(panel.xaxis)
         panel.set_xlim(0.0, 1.26 * end / divisor)
         ticks = [tick for tick in panel.get_xticks() if 0 <= tick <= 1.03 * end / divisor]

@@ -30,7 +30,7 @@ _UNEVEN = 5.0
 def learning_curves(
     frame: pd.DataFrame,
     *,
-    axes: Sequence[str] = ("env_steps", "time"),
+    axes: Sequence[str] = (),
     score: str = "return",
     width: Width = "double",
     scale: Scale = "auto",
@@ -41,7 +41,7 @@ def learning_curves(
 
     Args:
         frame: of `frames.members_frame`, perhaps normalised.
-        axes: of `plots.frames.AXES`.
+        axes: of `plots.frames.AXES`; `plots.frames.default_axes` by default.
         score: label of the vertical axis.
         width: one or two columns of a page.
         scale: of progress. ``"auto"``: time is logarithmic where one algorithm takes five times as long as another.
@@ -59,6 +59,7 @@ def learning_curves(
     frame = frames.finished(frame)
     if frame.empty:
         raise UsageError("learning curves: no run has finished")
+    axes = axes or frames.default_axes(frame)
     parts = [block for _, block in frames.panels(frame)]
     behind = {name: published.get(name, ()) for name in frame["task"].unique()} if published else {}
     styles = looks(list(dict.fromkeys([*frames.labels(frame), *theirs.names(behind, frames.labels(frame))])))
@@ -70,11 +71,12 @@ def learning_curves(
         figure, grid = subplots(len(parts), len(axes), width=width, height=height, sharey="row")
         places = [(grid[i, j], block, name) for i, block in enumerate(parts) for j, name in enumerate(axes)]
     handles: dict[str, object] = {}
-    longest = max((float(at[-1]) for at in frame[frames.AXES["time"][0]] if len(at)), default=0.0)
-    uneven = any(_uneven(block, frames.AXES["time"][0]) for block in parts)
+    columns = {name: frames.AXES[name][0] for name in axes if name in frames.SECONDS}
+    longest = {name: max((float(at[-1]) for at in frame[c] if len(at)), default=0.0) for name, c in columns.items()}
+    uneven = {name for name, column in columns.items() if any(_uneven(block, column) for block in parts)}
     for panel, block, name in places:
-        log = scale == "log" or (scale == "auto" and name == "time" and uneven)
-        divisor, unit = time_axis(panel, longest) if name == "time" else (1.0, "")
+        log = scale == "log" or (scale == "auto" and name in uneven)
+        divisor, unit = time_axis(panel, longest[name]) if name in columns else (1.0, "")
         handles |= _panel(panel, block, name, styles, log, divisor)
         if name == "env_steps" and behind:
             handles |= theirs.draw(panel, behind[block.iloc[0]["task"]], styles, handles)
@@ -145,7 +147,7 @@ def _scale_axis(panel: Axes, name: str, log: bool) -> None:
     if log:
         panel.set_xscale("log")
         _log_ticks(panel)
-    elif name != "time":
+    elif name not in frames.SECONDS:
         count_axis(panel.xaxis)
     panel.margins(x=0.02)
     number_axis(panel.yaxis, 6)

@@ -16,16 +16,19 @@ from pwm_bench.store.results import FINISHED
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AXES", "CAPTION", "finished", "generator", "heading", "labels", "legend", "panels", "row_height",
-           "score_name", "seed_scores", "shown", "wrapped"]  # fmt: skip
+__all__ = ["AXES", "CAPTION", "SECONDS", "default_axes", "finished", "generator", "heading", "labels", "legend",
+           "panels", "row_height", "score_name", "seed_scores", "shown", "wrapped"]  # fmt: skip
 
 AXES = {
     "env_steps": ("curve_env_steps", "environment steps per seed"),
     "gradient_steps": ("curve_gradient_steps", "gradient steps per seed"),
     "policy_gradient_steps": ("curve_policy_gradient_steps", "policy-gradient steps per seed"),
     "time": ("curve_train_seconds", "training time"),
+    "cpu": ("curve_cpu_seconds", "processor time"),
 }
 """What learning is drawn against: column of the frame, and label."""
+SECONDS = ("time", "cpu")
+"""Those of `AXES` that are times of all seeds together."""
 
 CAPTION = "Mean over seeds; shaded or whiskers: its 95 % interval by Student's t; profiles: by the bootstrap."
 RESAMPLES = 2000
@@ -40,6 +43,14 @@ def finished(frame: pd.DataFrame) -> pd.DataFrame:
         for algorithm, variant in zip(frame["algorithm"], frame["variant"], strict=True)
     ]
     return frame
+
+
+def default_axes(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Environment steps and cost: processor time where no GPU takes part, since it leaves out other work on the
+    machine, and wall time else."""
+    cpu = frame[AXES["cpu"][0]]
+    counted = not frame["gpu"].any() and all(np.isfinite(seconds).all() for seconds in cpu)
+    return ("env_steps", "cpu" if counted else "time")
 
 
 def labels(frame: pd.DataFrame) -> list[str]:

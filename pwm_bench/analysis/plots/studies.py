@@ -28,7 +28,7 @@ class StudyFigures:
 
     Attributes:
         kinds: some of `KINDS`; what the study allows by default.
-        axes: what learning is drawn against, some of `frames.AXES`.
+        axes: what learning is drawn against, some of `frames.AXES`; `frames.default_axes` by default.
         metric: ``"return"``, ``"length"``, or another quantity recorded with evaluations.
         normalise: one of `pwm_bench.statistics.NORMALISATIONS`.
         threshold: the score for the time to a threshold.
@@ -41,7 +41,7 @@ class StudyFigures:
     """
 
     kinds: Sequence[str] = ()
-    axes: Sequence[str] = ("env_steps", "time")
+    axes: Sequence[str] = ()
     metric: str = "return"
     normalise: str = "none"
     threshold: float | None = None
@@ -90,7 +90,8 @@ class StudyFigures:
         wide = kind in ("curves", "timeline") or _panels(frame) > FEW
         width = cast("style.Width", self.width or ("double" if wide else "single"))
         if kind == "curves":
-            apart = [[axis] for axis in self.axes] if _panels(frame) > FEW else [list(self.axes)]
+            axes = self.axes or frames.default_axes(frame)
+            apart = [[axis] for axis in axes] if _panels(frame) > FEW else [list(axes)]
             for shown in apart:
                 yield (
                     kind if shown == apart[0] else f"{kind}-{shown[0]}",
@@ -110,7 +111,7 @@ class StudyFigures:
             "improvement": lambda: profiles.improvement(frame, width=width),
             "scores": lambda: bars.score_bars(frame, score=score, width=width),
             "threshold": lambda: bars.threshold_times(
-                frame, self.threshold or 0.0, axis=self.axes[0], score=score, width=width
+                frame, self.threshold or 0.0, axis=next(iter(self.axes), "env_steps"), score=score, width=width
             ),
             "timeline": lambda: timeline.timeline(loaded, width=width),
         }

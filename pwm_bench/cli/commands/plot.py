@@ -30,8 +30,9 @@ class Plot(OfStudies):
 
     kind: Annotated[str, option("A,B,...", "what the study allows")] = ""
     """curves, profile, improvement, scores, threshold, timeline."""
-    axis: Annotated[str, option("A,B,...", "env_steps,time")] = "env_steps,time"
-    """What learning is drawn against: env_steps, gradient_steps, policy_gradient_steps, time (of training)."""
+    axis: Annotated[str, option("A,B,...", "env_steps,cpu; on a GPU env_steps,time")] = ""
+    """What learning is drawn against: env_steps, gradient_steps, policy_gradient_steps, time (of training), cpu
+    (processor time of training)."""
     metric: Annotated[str, option("NAME", "return")] = "return"
     """return, length, or another quantity recorded with evaluations."""
     normalise: Annotated[str, option("NAME", "none")] = "none"

@@ -10,6 +10,7 @@ pytest.importorskip("matplotlib")
 from pwm_bench.analysis.plots import style, theirs
 from pwm_bench.analysis.plots.bars import score_bars, threshold_times
 from pwm_bench.analysis.plots.curves import learning_curves
+from pwm_bench.analysis.plots.frames import default_axes
 from pwm_bench.analysis.plots.panels import arrangement
 from pwm_bench.analysis.plots.profiles import improvement, profiles
 from pwm_bench.analysis.plots.timeline import timeline
@@ -88,6 +89,18 @@ def test_learning_curves(frame):
     uneven = learning_curves(frame, axes=("time",), scale="log").axes[1]
     assert min(min(line.get_xdata()) for line in uneven.get_lines()) == pytest.approx(10 / 60)  # of seeds too
     assert uneven.get_xlim()[0] > 5 / 60
+
+
+def test_cost_is_processor_time_unless_a_gpu_takes_part(frame):
+    assert default_axes(frame) == ("env_steps", "cpu")
+    assert default_axes(frame.assign(gpu=True)) == ("env_steps", "time")
+    unknown = frame.assign(curve_cpu_seconds=[np.full_like(x, np.nan) for x in frame["curve_cpu_seconds"]])
+    assert default_axes(unknown) == ("env_steps", "time")
+    drawn = learning_curves(frame)
+    assert drawn.axes[-1].get_xlabel() == "processor time [min]"
+    at = lines(drawn.axes[-1])[style.look("ppo").colour].get_xdata()
+    seconds = frame[frame["algorithm"] == "ppo"]["curve_cpu_seconds"].iloc[0]
+    assert at == pytest.approx([x / 60 for x in seconds if x > 0])
 
 
 def test_score_bars(frame):
@@ -251,7 +264,7 @@ def test_the_command_draws_many_tasks_axis_by_axis(capsys, tmp_path):
     ]
     assert main(arguments) == 0
     folder = tmp_path / "figures" / "s"
-    assert {file.name for file in folder.iterdir()} == {"curves.svg", "curves-time.svg", "scores.svg"}
+    assert {file.name for file in folder.iterdir()} == {"curves.svg", "curves-cpu.svg", "scores.svg"}
     assert main([*arguments, "--task", "ant", "hopper", "--algorithm", "pwm", "--output", str(folder / "few")]) == 0
     assert {file.name for file in (folder / "few").iterdir()} == {"curves.svg", "scores.svg"}
     assert main([*arguments, "--task", "antt"]) == 2

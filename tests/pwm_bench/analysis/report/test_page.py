@@ -146,7 +146,8 @@ def test_curves_are_those_of_the_figures(root):
     assert [seed["y"] for seed in panel["seeds"]["return"]["ppo"]] == [[1, 5, 9], [1, 7, 70]]
     looks = {algorithm["name"]: algorithm["colour"] for algorithm in data["algorithms"]}
     assert looks == {"ppo": look("ppo").colour, "shac": look("shac").colour}
-    assert [axis["name"] for axis in data["axes"]] == ["env_steps", "gradient_steps", "policy_gradient_steps", "time"]
+    axes = ["env_steps", "gradient_steps", "policy_gradient_steps", "time", "cpu"]
+    assert [axis["name"] for axis in data["axes"]] == axes
     assert [metric["name"] for metric in data["metrics"]] == ["return", "forward_velocity", "length"]
 
 
