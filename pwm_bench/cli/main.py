@@ -6,6 +6,7 @@ Nothing heavy is imported here or by the modules of `cli.commands` before a comm
 from __future__ import annotations
 
 import dataclasses
+import errno
 import logging
 import signal
 import sys
@@ -172,6 +173,11 @@ def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
             if not stop.impatient:
                 print(f"error: {error}", file=sys.stderr)
                 return 2
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            print(f"error: {str(error.filename)[:60]}...: {error.strerror}; choose a shorter path", file=sys.stderr)
+            return 2
         except BaseException:
             if not stop.impatient:
                 raise

@@ -15,6 +15,7 @@ from pwm_bench.jobs.policies import PolicyFile, load_policy, one_member, read_po
 from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.learning.acting import Policy
+from pwm_bench.runs.failures import classify
 from pwm_bench.store import checkpoint
 from pwm_bench.store.inputs import find_input
 from pwm_bench.store.results import RunDirectory
@@ -68,7 +69,13 @@ def trained(directory: RunDirectory, *, device: str | torch.device = "auto") -> 
             f"{directory.path}: has no checkpoint, so its policy is lost (published records leave it out); "
             f"train it again: pwm-bench run {quote(str(directory.spec_file))}"
         )
-    job = TrainJob(replace(spec, device=str(device), evaluation_episodes=1))
+    try:
+        job = TrainJob(replace(spec, device=str(device), evaluation_episodes=1))
+    except (MemoryError, RuntimeError) as error:
+        status, reason = classify(error)
+        if status != "oom":
+            raise
+        raise UsageError(f"{directory.path}: its settings need more memory than there is here ({reason})") from None
     job.load_state_dict(checkpoint.load(directory.checkpoint, spec_id=record.id).state["job"])
     about = PolicyFile.of(spec, job.env, job.gradient_source)
     own: Policy | None = getattr(job.learner, "policy", None)

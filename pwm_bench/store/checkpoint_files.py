@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.json_text import parse_json
 from pwm_bench.store.plain import read_plain, unreadable
 from pwm_bench.store.seal import AlteredError, check_seal
 
@@ -85,7 +86,7 @@ def _read(path: Path, *, spec_id: str) -> CheckpointFiles:
         )
     try:
         content = read_plain(path / STATE)
-        header = json.loads(content)
+        header = parse_json(content)
         version, owner, expected, structure = (header[k] for k in ("version", "spec", "tensors", "state"))
         file, size, digest = path / Path(expected["file"]).name, expected["bytes"], expected["sha256"]
         data = read_plain(file)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pwm_bench.store.json_text import parse_json
+
 __all__ = ["SEAL", "AlteredError", "check_seal", "read_sealed", "seal", "seal_text", "without_seal"]
 
 SEAL = "sha256"
@@ -60,7 +62,7 @@ def read_sealed(content: bytes) -> Any:
         AlteredError: it has a checksum, and has been altered.
         ValueError: it is not JSON.
     """
-    values = json.loads(content)
+    values = parse_json(content)
     if not isinstance(values, dict) or SEAL not in values:
         return values
     check_seal(content)

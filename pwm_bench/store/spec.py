@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +15,12 @@ from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import Input, Pending
+from pwm_bench.store.json_text import parse_json
 from pwm_bench.store.schema import Member
 
 __all__ = ["Spec", "check_study_name", "parse_spec"]
+
+_LONGEST_NAME = 200  # bytes; file systems allow 255, of which files beside take some
 
 
 class Spec:
@@ -214,6 +218,8 @@ def check_study_name(name: str) -> None:
     """
     if not name or name.startswith(".") or not name.isprintable() or any(c in name for c in "/\\"):
         raise UsageError(f"study={name!r}: must be a plain folder name")
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        raise UsageError(f"study={name[:30]!r}...: must be at most {_LONGEST_NAME} bytes long, as a folder's name")
 
 
 def parse_spec(text: str, *, source: str) -> tuple[str | None, dict[str, Any]]:
@@ -227,7 +233,7 @@ def parse_spec(text: str, *, source: str) -> tuple[str | None, dict[str, Any]]:
         UsageError: not JSON, or not an object.
     """
     try:
-        values = json.loads(text)
+        values = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{source}: not valid JSON ({error}); see docs/results.md for the format") from None
     if not isinstance(values, dict):

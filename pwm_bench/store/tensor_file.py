@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pwm_bench.store.files import write_atomic
+from pwm_bench.store.json_text import parse_json
 from pwm_bench.store.plain import check_plain
 from pwm_bench.store.seal import SEAL, AlteredError, check_seal, seal
 
@@ -84,7 +85,7 @@ def _read_said(path: Path, key: str) -> tuple[Any, str | None]:
     try:
         with safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get(key)
-        said = None if text is None else json.loads(text)
+        said = None if text is None else parse_json(text)
     except (SafetensorError, RecursionError) as error:
         raise ValueError(str(error)) from None
     if text is None or not isinstance(said, dict) or not {_ABOUT, _TENSORS, SEAL} & said.keys():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -14,6 +13,7 @@ from pwm_bench.store import checkpoint_files
 from pwm_bench.store.curves import Curves
 from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import content_digest
+from pwm_bench.store.json_text import parse_json
 from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import FINISHED, Results, RunDirectory, no_record
 from pwm_bench.store.schema import RunRecord
@@ -76,7 +76,7 @@ def _identity(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
 def _spec(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
     """Whether the spec beside the record is the record's."""
     try:
-        spec = json.loads(read_plain(directory.spec_file))
+        spec = parse_json(read_plain(directory.spec_file))
     except FileNotFoundError:
         return  # nothing is lost: the record has its content
     except (OSError, ValueError, RecursionError):

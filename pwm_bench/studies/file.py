@@ -12,6 +12,7 @@ from typing import Any
 
 from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.plain import read_plain
 from pwm_bench.store.spec import check_study_name
 from pwm_bench.studies.groups import Group, expand, unknown_at
 from pwm_bench.sweep.graph import Study
@@ -45,9 +46,8 @@ def load_file(path: str | Path) -> Study:
 
 def _from_toml(path: Path) -> Study:
     try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = tomllib.loads(read_plain(path).decode())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path}: not valid TOML ({reason}); `pwm-bench study init` writes an example") from None
     for key in values:

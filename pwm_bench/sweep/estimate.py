@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.plugins import without_imports
 from pwm_bench.jobs.kinds import spec_from
+from pwm_bench.store.json_text import parse_json
 from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import Results
 from pwm_bench.store.spec import Spec
@@ -73,7 +73,7 @@ def _finished(
     for study in results.studies():
         for directory in results.runs(study):
             try:
-                record = json.loads(read_plain(directory.record_file))
+                record = parse_json(read_plain(directory.record_file))
                 if record["status"] == "ok" and record["kind"] in kinds:
                     with without_imports():
                         spec = spec_from(record["kind"], record["spec"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.store.json_text import parse_json
 from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import Results
 from pwm_bench.store.spec import Spec
@@ -66,7 +66,7 @@ def _existing(study: str, results: Results) -> list[RunSpec]:
     found = []
     for directory in results.runs(study):
         try:
-            values = json.loads(read_plain(directory.record_file))["spec"]
+            values = parse_json(read_plain(directory.record_file))["spec"]
             found.append(RunSpec(**values | {"seeds": tuple(values["seeds"])}))
         except (OSError, ValueError, KeyError, TypeError, UsageError):
             continue

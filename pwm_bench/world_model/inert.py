@@ -27,6 +27,8 @@ from pwm_bench.envs.errors import UsageError
 
 __all__ = ["Inert", "load_inert"]
 
+_HUGE = 1 << 30  # bytes
+
 
 class Inert(dict):
     """Stands for an object of another package: keeps what it is given and does nothing.
@@ -74,7 +76,10 @@ def load_inert(path: Path, *, what: str, remedy: str, packages: Sequence[str] = 
             if foreign:
                 raise _refused(path, f"it asks for {', '.join(foreign[:3])}", what)
             add_safe_globals([(_stand_in(name), name) for name in wanted])
-            return torch.load(path, map_location="cpu", mmap=mmap or None, weights_only=True)
+            content = torch.load(path, map_location="cpu", mmap=mmap or None, weights_only=True)
+            if _stretched(content):
+                raise UsageError(f"{path}: holds a tensor larger than its numbers; {remedy}")
+            return content
         except pickle.UnpicklingError as error:
             lines = (str(error).partition("error: ")[2] or str(error)).strip().splitlines()
             raise _refused(path, lines[0][:120] if lines else "no pickle of tensors", what) from None
@@ -82,6 +87,28 @@ def load_inert(path: Path, *, what: str, remedy: str, packages: Sequence[str] = 
             raise
         except Exception:  # whatever the unpickler makes of a damaged file
             raise UsageError(f"{path}: truncated, or not {what}; {remedy}") from None
+
+
+def _stretched(content: Any) -> bool:
+    """Whether a tensor is huge and larger than the numbers that the file has for it, which it repeats."""
+    left: list[Any] = [content]
+    seen: set[int] = set()
+    while left:
+        value = left.pop()
+        if id(value) in seen:  # a pickle may have circles
+            continue
+        seen.add(id(value))
+        if isinstance(value, torch.Tensor):
+            size = value.numel() * value.element_size()
+            if size > max(_HUGE, value.untyped_storage().nbytes()):
+                return True
+        if isinstance(value, Inert):
+            left.append(value.state)
+        if isinstance(value, Mapping):
+            left += value.values()
+        elif isinstance(value, (list, tuple)):
+            left += value
+    return False
 
 
 def _refused(path: Path, reason: str, what: str) -> UsageError:

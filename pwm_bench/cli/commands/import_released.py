@@ -87,6 +87,7 @@ class Import:
 def _task_list(words: tuple[str, ...]) -> tuple[str, ...]:
     """Names of tasks, of which a file may hold some, one a line."""
     from pwm_bench.envs.suites import spelt_out
+    from pwm_bench.store.plain import read_plain
 
     names: list[str] = []
     for word in words:
@@ -95,7 +96,7 @@ def _task_list(words: tuple[str, ...]) -> tuple[str, ...]:
             names.append(word)
             continue
         try:
-            names += file.read_text(encoding="utf-8").split()
+            names += read_plain(file).decode().split()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"--tasks {word}: can't be read ({error}); write a name a line") from None
     return spelt_out(names)

@@ -161,13 +161,14 @@ class Run:
 
     def _from_file(self) -> Spec:
         from pwm_bench.jobs.kinds import read_spec
+        from pwm_bench.store.plain import read_plain
 
         assert self.spec is not None
         given = [f"--{name.replace('_', '-')}" for name in _WHAT_TO_RUN if getattr(self, name) not in (None, ())]
         if given:
             raise UsageError(f"{given[0]}: the spec file says what to run; give the file or the options, not both")
         try:
-            text = self.spec.read_text()
+            text = read_plain(self.spec).decode()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not a text file"
             raise UsageError(f"{self.spec}: cannot be read ({reason}); give the path of a spec file") from None

@@ -15,7 +15,6 @@ and reward are zero and never sampled. Arrays are plain ``.npy`` (no pickled obj
 
 from __future__ import annotations
 
-import json
 import mmap
 import zlib
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ import numpy as np
 from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import write_atomic
+from pwm_bench.store.json_text import parse_json
 from pwm_bench.store.plain import check_plain, read_plain
 from pwm_bench.store.seal import check_seal, seal, without_seal
 
@@ -109,7 +109,7 @@ def read_header(path: Path) -> Header:
     file = path / HEADER
     try:
         content = read_plain(file)
-        value = json.loads(content)
+        value = parse_json(content)
         if value["version"] != VERSION:
             raise UsageError(
                 f"{file}: dataset version {value['version']}, this pwm-bench reads {VERSION}; collect anew"
@@ -179,7 +179,7 @@ def open_shard(folder: Path, header: Header, *, verify: bool = False) -> Shard:
     remedy = "remove the shard's folder, and collect or convert again: only what is missing is made"
     try:
         content = read_plain(folder / SHARD)
-        info = json.loads(content)
+        info = parse_json(content)
         if info["version"] != VERSION:
             raise UsageError(f"{folder / SHARD}: version {info['version']}, this pwm-bench reads {VERSION}; {remedy}")
         check_seal(content)

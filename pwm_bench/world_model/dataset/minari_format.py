@@ -12,7 +12,6 @@ data sets are refused.
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.json_text import parse_json
 from pwm_bench.store.plain import check_plain, read_plain
 from pwm_bench.world_model.dataset import layout
 from pwm_bench.world_model.dataset.dataset import Dataset
@@ -171,7 +171,7 @@ def _open(source: Path) -> tuple[Any, dict[str, Any]]:
         raise UsageError(f"{source}: holds no data set of Minari's ({_METADATA} is missing)")
     remedy = "download it again"
     try:
-        metadata = json.loads(read_plain(folder / _METADATA))
+        metadata = parse_json(read_plain(folder / _METADATA))
         if not all(isinstance(metadata.get(name), str) for name in ("observation_space", "action_space")):
             raise UsageError(
                 f"{folder / _METADATA}: has no spaces; the library would make its environment, whose entry point may "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from safetensors.torch import save as save_safetensors
 from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import write_atomic
+from pwm_bench.store.json_text import parse_json
 from pwm_bench.store.plain import read_plain
 from pwm_bench.store.seal import check_seal, seal
 from pwm_bench.world_model.multitask.config import ModelConfig
@@ -90,7 +90,7 @@ def _read_description(folder: Path) -> tuple[ModelConfig, str]:
     remedy = "restore it or make the model again"
     try:
         content = read_plain(description)
-        values = json.loads(content)
+        values = parse_json(content)
         version = values["version"]
         if version != _VERSION:
             raise UsageError(

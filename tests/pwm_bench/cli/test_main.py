@@ -69,6 +69,7 @@ def test_version(capsys):
         ((*RUN, "--checkpoint-seconds", "-1"), "--checkpoint-seconds=-1.0: must not be negative"),
         ((*RUN, "--progress", "jsn"), "unknown progress 'jsn': did you mean 'json'"),
         ((*RUN, "--study", "../up"), "study='../up': must be a plain folder name"),
+        ((*RUN, "--study", "x" * 300), "must be at most 200 bytes long"),
         (("run", "nowhere.json"), "nowhere.json: cannot be read (No such file or directory)"),
         (("run", "nowhere.json", "--task", "ant"), "--task: the spec file says what to run"),
         (("sweep", "quikstart"), "unknown study 'quikstart': did you mean 'quickstart'"),
@@ -84,6 +85,10 @@ def test_bad_input_is_one_line_and_code_2(capsys, tmp_path, arguments, message):
     folder = () if arguments[0] == "bench" else ("--results", tmp_path / "results")
     assert message in refused(capsys, *arguments, *folder)
     assert not list(tmp_path.rglob("run.json"))
+
+
+def test_a_path_that_is_too_long_is_one_line(capsys):
+    assert "File name too long; choose a shorter path" in refused(capsys, "results", "ls", "--results", "/d" * 3000)
 
 
 @pytest.mark.parametrize("arguments", [(), ("walk",), ("sweep",), ("run", "--tsk", "ant"), ("run", "--seeds", "many")])

@@ -14,6 +14,7 @@ from pyarrow import parquet
 
 from pwm_bench.analysis.published import curves, numbers
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.gradients import rows
 from pwm_bench.gradients.rows import COLUMNS, FILE, load_rows, write_table
 from pwm_bench.runs.job import file_artifact
 from pwm_bench.store.results import Results
@@ -28,11 +29,11 @@ def _write(root, run_id: str = "aaaa") -> None:
     """A finished comparison with a few rows."""
     directory = Results(root).run("gradients-x", run_id)
     with directory.lock():
-        rows = [
+        written = [
             dict(zip(COLUMNS, ("analytic", "warp", h, -1, "cosine", 0.0, 0.5 / h, 0.1, 0.9), strict=True))
             for h in (1, 2, 4, 8)
         ]
-        write_table(directory.path / FILE, rows)
+        write_table(directory.path / FILE, written)
         record = RunRecord(kind="compare-gradients", id=run_id, study="gradients-x", spec={"task": "t"}, status="ok",
                            started_at="", updated_at="")  # fmt: skip
         record.artifacts = {"gradients": file_artifact(directory.path, FILE)}
@@ -107,6 +108,13 @@ def test_what_pandas_notes_for_itself_changes_no_table(tmp_path):
     one = file_artifact(directory.path, FILE).model_dump()
     edit(directory.record_file, lambda record: record.update(artifacts={"gradients": one}))
     assert load_rows(Results(tmp_path), "gradients-x").equals(sound)
+
+
+def test_a_small_table_that_says_it_has_a_great_many_rows_is_refused_unread(tmp_path, monkeypatch):
+    _write(tmp_path)
+    monkeypatch.setattr(rows, "_MOST_ROWS", 3)
+    with pytest.raises(UsageError, match="damaged"):
+        load_rows(Results(tmp_path), "gradients-x")
 
 
 @pytest.mark.parametrize("what", ["its record", "its table"])

@@ -27,6 +27,7 @@ from pwm_bench.pwm.extraction.files import read_policies
 from pwm_bench.store import checkpoint
 from pwm_bench.store.files import JsonLines, write_atomic
 from pwm_bench.store.inputs import Input, content_digest
+from pwm_bench.store.json_text import parse_json
 from pwm_bench.store.lock import HeldError, RunLock, holder
 from pwm_bench.store.plain import open_plain, read_plain
 from pwm_bench.store.results import Results, RunDirectory
@@ -216,3 +217,16 @@ def test_a_pipe_in_a_folder_of_data_that_is_an_input_is_refused(tmp_path):
     shutil.copytree(tmp_path / "data", tmp_path / "copy")
     put("pipe", tmp_path / "copy" / "shard-000000" / "obs.npy")
     assert content_digest(tmp_path / "copy") != digest
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": {"b": 1, "c": 2, "b": 3}}', 'key "b" is there twice'), ("[" * 100_000, "nested too deeply"),
+        ("{", "Expecting"), ('{"a": 1} 2', "Extra data"),
+    ],
+)  # fmt: skip
+def test_json_that_could_be_read_in_two_ways_or_in_none_is_refused(text, said):
+    with pytest.raises(ValueError, match=said):
+        parse_json(text)
+    assert parse_json('{"a": [1, {"a": null}]}') == {"a": [1, {"a": None}]}

@@ -264,6 +264,14 @@ def test_a_pickle_with_code_is_refused_and_nothing_runs(tmp_path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_tensor_that_repeats_a_number_for_ever_is_refused_before_anything_computes_with_it(tmp_path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"model": {"_encoder.0.weight": torch.zeros(1).expand(10**6, 10**6)}}, path)
+    assert path.stat().st_size < 10_000
+    with pytest.raises(UsageError, match=r"model\.pt: holds a tensor larger than its numbers"):
+        read_tdmpc2(path)
+
+
 def test_wrong_files_are_named_with_what_is_wrong(tmp_path) -> None:
     def saved(change) -> None:
         factories.write_tdmpc2(tmp_path / "bad.pt", tiny_weights(), "new")
