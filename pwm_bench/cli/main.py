@@ -109,10 +109,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Notes(logging.Handler):
-    """Shows what the package remarks about choices it made: a line each, on what is standard error at that time."""
+    """Shows what the package remarks about choices it made, and warns of: a line each, on what is standard error at
+    that time."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"note: {record.getMessage()}", file=sys.stderr)
+        kind = "warning" if record.levelno >= logging.WARNING else "note"
+        print(f"{kind}: {record.getMessage()}", file=sys.stderr)
 
 
 def _show_notes() -> None:

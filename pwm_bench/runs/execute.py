@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ from pwm_bench.store.schema import RunRecord
 from pwm_bench.store.spec import Spec
 
 __all__ = ["execute"]
+
+_LOG = logging.getLogger(__name__)
 
 
 def execute(
@@ -132,10 +135,20 @@ def _prepare(journal: Journal, build: Callable[[Path], Job], announcer: Announce
             with clocks.phase("check"):
                 announcer.tell("check")
                 journal.record.gradient_check = job.check()
+                _warn_of(journal)
     except BaseException:
         job.close()
         raise
     return loop
+
+
+def _warn_of(journal: Journal) -> None:
+    """Says so at once where the run is about to train with a gradient that is wrong."""
+    record = journal.record
+    check = record.gradient_check
+    if check is not None and check.failed:
+        place = f"{record.spec.get('task', '')} in {record.spec.get('simulator', '')}"
+        _LOG.warning("run %s: the simulator's gradient is wrong (%s): %s", record.id, place, check.verdict)
 
 
 def _conclude(journal: Journal, loop: Loop | None, stop: StopRequest, announcer: Announcer) -> None:

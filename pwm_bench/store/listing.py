@@ -13,6 +13,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import prefetch
 from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import Results, RunDirectory, checked_values
+from pwm_bench.store.soundness import failed_check
 
 __all__ = ["Entry", "find", "find_run", "scan", "summaries"]
 
@@ -34,6 +35,8 @@ class Entry:
     algorithm: str = ""
     seeds: int = 0
     diverged: int = 0
+    wrong_gradient: bool = False
+    """Whether the simulator's gradient, which it follows, has failed its check."""
     env_steps: int = 0
     """Steps per seed."""
     final_return: float | None = None
@@ -72,7 +75,7 @@ def _read(study: str, run_id: str, path: str, *, left: bool = False) -> Entry | 
         return Entry(study, run_id, path, "damaged")
     try:
         record = checked_values(content)
-        spec, members = record["spec"], record["members"]
+        spec, members, check = record["spec"], record["members"], record.get("gradient_check")
         returns = [m["final_return"] for m in members if m["final_return"] is not None]
         status = record["status"]
         if status == "running" and left:
@@ -90,6 +93,7 @@ def _read(study: str, run_id: str, path: str, *, left: bool = False) -> Entry | 
             algorithm=spec.get("algorithm", ""),
             seeds=len(members),
             diverged=sum(m["status"] == "diverged" for m in members),
+            wrong_gradient=check is not None and failed_check(check["relative_error"], check["precision"]),
             env_steps=record["counts"]["env_steps"],
             final_return=sum(returns) / len(returns) if returns else None,
             started_at=record["started_at"],

@@ -260,6 +260,10 @@ class Results:
         """Folder of a study's runs."""
         return self.root / "runs" / study
 
+    def figures_path(self, name: str) -> Path:
+        """Folder of the figures of a study, or of several whose names are joined."""
+        return self.root / "figures" / name
+
     def run(self, study: str, run_id: str) -> RunDirectory:
         """The directory of one run, whether or not it exists."""
         return RunDirectory(self.study_path(study) / run_id)

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pwm_bench.store.soundness import failed_check, limit_of
+
 __all__ = [
     "SCHEMA_VERSION",
     "Artifact",
@@ -162,6 +164,24 @@ class GradientCheck(_Model):
     horizon: Amount
     worlds: Amount
     precision: Literal["float32", "float64"]
+
+    @property
+    def limit(self) -> float:
+        """Largest relative error of a sound gradient in this precision."""
+        return limit_of(self.precision)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the gradient is wrong; see `pwm_bench.store.soundness`."""
+        return failed_check(self.relative_error, self.precision)
+
+    @property
+    def verdict(self) -> str:
+        """What a reader must know of a gradient that is wrong."""
+        return (
+            f"relative error {self.relative_error:.0e} against central differences, limit {self.limit:.0e} in "
+            f"{self.precision}"
+        )
 
 
 class Artifact(_Model):

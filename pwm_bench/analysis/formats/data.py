@@ -78,7 +78,7 @@ def to_json(summary: Summary) -> str:
         "match": summary.match,
         "rows": records(summary),
         "overall": [asdict(row) for row in summary.overall],
-        "notes": summary.notes,
+        "notes": _notes(summary),
     }
     return json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n"
 
@@ -104,7 +104,7 @@ def to_parquet(summary: Summary) -> bytes:
             "study": summary.study,
             "metric": summary.metric,
             "match": summary.match,
-            "notes": "\n".join(summary.notes),
+            "notes": "\n".join(_notes(summary)),
         },
     )
     stream = io.BytesIO()
@@ -124,3 +124,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return value
+
+
+def _notes(summary: Summary) -> list[str]:
+    return [*(f"! {warning}" for warning in summary.warnings), *summary.notes]

@@ -32,7 +32,10 @@ def to_sheet(summary: Summary, layout: Layout, format: str, footnotes: Footnotes
         parts=sheet.parts,
         blocks=sheet.blocks,
         notes=tuple(note for note in summary.notes if not layout.grid or note != COST_NOTE),
-        failures=tuple(f"{place(row)}, {algorithm_name(row)}: {row.status}" for row in failing),
+        failures=(
+            *(f"! {warning}" for warning in summary.warnings),
+            *(f"! {place(row)}, {algorithm_name(row)}: {row.status}" for row in failing),
+        ),
         footnotes=tuple((letter, text) for text, letter in footnotes.letters.items()),
         traces=tuple(f"{place(row)}, {algorithm_name(row)}: runs {', '.join(row.runs)}" for row in summary.rows),
         block_header=sheet.block_header,

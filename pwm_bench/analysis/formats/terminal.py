@@ -77,7 +77,7 @@ def _heading(header: str) -> str:
 def _below(sheet: Sheet, trace: bool) -> list[Text]:
     from rich.text import Text
 
-    lines = [Text(f"! {line}", style="yellow") for line in sheet.failures]
+    lines = [Text(line, style="yellow") for line in sheet.failures]
     lines += [Text(line, style="dim") for line in sheet.notes]
     lines += [Text(f"{letter}  {text}", style="dim") for letter, text in sheet.footnotes]
     return lines + [Text(line) for line in ("", *sheet.traces)] if trace else lines

@@ -16,7 +16,7 @@ from pwm_bench.store.results import FINISHED
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AXES", "CAPTION", "SECONDS", "default_axes", "finished", "generator", "heading", "labels", "legend",
+__all__ = ["AVERAGE", "AXES", "CAPTION", "SECONDS", "default_axes", "finished", "generator", "heading", "labels", "legend",
            "panels", "row_height", "score_name", "seed_scores", "shown", "wrapped"]  # fmt: skip
 
 AXES = {
@@ -30,7 +30,9 @@ AXES = {
 SECONDS = ("time", "cpu")
 """Those of `AXES` that are times of all seeds together."""
 
-CAPTION = "Mean over seeds; shaded or whiskers: its 95 % interval by Student's t; profiles: by the bootstrap."
+AVERAGE = "Mean over seeds; shaded or whiskers: its 95 % interval by Student's t"
+"""What figures and curves show; the computation is `statistics.estimate_mean`."""
+CAPTION = f"{AVERAGE}; profiles: by the bootstrap."
 RESAMPLES = 2000
 SEED = 0
 

@@ -15,14 +15,15 @@ from pwm_bench.analysis.report.comparisons import Comparisons, records_of
 from pwm_bench.analysis.report.curves import curve_data
 from pwm_bench.analysis.report.markup import Markup, command, escape, fill, joined, script_json, tag
 from pwm_bench.analysis.report.media import Media, gradients_section
-from pwm_bench.analysis.report.runs import at, failures_section, moment, runs_section, what
+from pwm_bench.analysis.report.runs import at, failures_section, moment, quoted, runs_section, what
 from pwm_bench.analysis.report.table import summary_section
 from pwm_bench.analysis.study_table import only_gradients
 from pwm_bench.analysis.tables.scores import Match, normalise_frame, summarise
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.store.frames import Loaded, load_study, members_frame
+from pwm_bench.store.frames import Loaded, members_frame
 from pwm_bench.store.results import FINISHED, Results
 from pwm_bench.store.schema import RunRecord
+from pwm_bench.store.selection import Selection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,12 +51,12 @@ class Options:
     """Most that videos and figures may take [MB]."""
 
 
-def build(results: Results, study: str, options: Options, *, left_out: list[str] | None = None) -> str:
-    """A study as one HTML page. The same records give the same text.
+def build(results: Results, studies: Sequence[str], options: Options, *, left_out: list[str] | None = None) -> str:
+    """One or several studies as one HTML page. The same records give the same text.
 
     Args:
         results: the results folder.
-        study: its name.
+        studies: their names.
         options: what the page shows.
         left_out: takes a message for each run that is not in the page, which says so too.
 
@@ -64,13 +65,14 @@ def build(results: Results, study: str, options: Options, *, left_out: list[str]
     """
     if not options.megabytes >= 0:
         raise UsageError(f"--megabytes {options.megabytes}: must not be negative")
-    loaded = load_study(results, study)
+    selection = Selection(studies=studies)
+    loaded, study = selection.load(results), selection.title
     media = Media(int(options.megabytes * 1e6))
     given = media.given(options.videos)
     records, damaged = records_of(loaded)
     if only_gradients(loaded):
         _refuse_options_of_scores(options, study)
-        comparisons = Comparisons(results, study, loaded)
+        comparisons = Comparisons(results, selection, loaded)
         damaged += comparisons.left_out
         data: dict[str, Any] = {"panels": []}
         first = [
@@ -82,25 +84,25 @@ def build(results: Results, study: str, options: Options, *, left_out: list[str]
             loaded, study=study, metric=options.metric, match=options.match, normalise=options.normalise,
             threshold=options.threshold, pairs=True, published=options.published,
         )  # fmt: skip
-        gradients = gradients_section(results, options.gradients or (study,), media, required=bool(options.gradients))
+        gradients = gradients_section(results, options.gradients or studies, media, required=bool(options.gradients))
         for run in loaded.runs:
             given += media.beside(run.path, what(run.record))
         data = _curves(loaded, options)
-        data["command"] = f"pwm-bench plot {quote(study)} --kind curves{at(results)}"
+        data["command"] = f"pwm-bench plot {quoted(studies)} --kind curves{at(results)}"
         data["normalise"] = {"metric": options.metric, "name": options.normalise}
         first = [
-            ("summary", "Summary", summary_section(summary, _table_command(results, study, options))),
-            ("curves", "Learning curves", _asset("curves.html") if data["panels"] else _nothing()),
+            ("summary", "Summary", summary_section(summary, _table_command(results, studies, options))),
+            ("curves", "Learning curves", _charts() if data["panels"] else _nothing()),
             ("gradients", "Gradients", gradients),
         ]
     if left_out is not None:
         left_out += damaged
-    failures = failures_section(records, damaged, results, study)
+    failures = failures_section(records, damaged, results)
     sections = [
         *first,
         ("videos", "Videos", tag("div", *given, class_="gallery") if given else ""),
         ("failures", "Failures and unfinished runs", failures or tag("p", "None: every run and seed ended well.")),
-        ("runs", "Runs", joined((_left_out(media), runs_section(records, results, study)))),
+        ("runs", "Runs", joined((_left_out(media), runs_section(records, results)))),
     ]
     shown = [(name, title, content) for name, title, content in sections if content]
     script = "\n".join(_asset(name) for name in _SCRIPTS)
@@ -119,7 +121,7 @@ def build(results: Results, study: str, options: Options, *, left_out: list[str]
                 tag("section", tag("h2", title, id=f"{name}-title"), content, id=name, aria_labelledby=f"{name}-title")
                 for name, title, content in shown
             ),
-            "command": command(_report_command(results, study, options)),
+            "command": command(_report_command(results, studies, options)),
             "data": script_json(data),
             "script": script,
         },
@@ -152,6 +154,12 @@ def _curves(loaded: Loaded, options: Options) -> dict[str, Any]:
     return curve_data(scores, names)
 
 
+def _charts() -> Markup:
+    from pwm_bench.analysis.plots.frames import AVERAGE
+
+    return Markup(fill(_asset("curves.html"), {"average": escape(AVERAGE)}))
+
+
 def _nothing() -> Markup:
     return tag("p", "No run has finished yet.")
 
@@ -174,15 +182,15 @@ def _subtitle(records: Sequence[RunRecord], damaged: Sequence[str]) -> Markup:
     return escape(" · ".join(parts))
 
 
-def _table_command(results: Results, study: str, options: Options) -> str:
-    return f"pwm-bench table {quote(study)}{_flags(options)} --pairs --trace{at(results)}"
+def _table_command(results: Results, studies: Sequence[str], options: Options) -> str:
+    return f"pwm-bench table {quoted(studies)}{_flags(options)} --pairs --trace{at(results)}"
 
 
-def _report_command(results: Results, study: str, options: Options) -> str:
+def _report_command(results: Results, studies: Sequence[str], options: Options) -> str:
     more = "".join(f" --videos {quote(str(path))}" for path in options.videos)
     more += f" --gradients {quote(','.join(options.gradients))}" if options.gradients else ""
     more += f" --megabytes {options.megabytes:g}" if options.megabytes != Options.megabytes else ""
-    return f"pwm-bench report {quote(study)}{_flags(options)}{more}{at(results)}"
+    return f"pwm-bench report {quoted(studies)}{_flags(options)}{more}{at(results)}"
 
 
 def _flags(options: Options) -> str:

@@ -1,4 +1,4 @@
-"""The page of a study about gradients: its tables, its figures, and the runs behind them."""
+"""The page of studies about gradients: its tables, its figures, and the runs behind them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pwm_bench.analysis.gradients.selected import selected_rows
 from pwm_bench.analysis.gradients.table import gradient_sheet, metric_rows, metrics_among
 from pwm_bench.analysis.report.markup import Markup, command, joined, tag
 from pwm_bench.analysis.report.media import Media
-from pwm_bench.analysis.report.runs import at
+from pwm_bench.analysis.report.runs import at, quoted
 from pwm_bench.analysis.report.table import grid, remarks
 from pwm_bench.store.frames import Loaded
 from pwm_bench.store.results import Results, RunDirectory
@@ -28,11 +28,11 @@ _USUAL = "cosine"
 
 
 class Comparisons:
-    """What a study about gradients has to show.
+    """What studies about gradients have to show.
 
     Args:
         results: the results folder.
-        study: its name.
+        selection: the studies.
         loaded: what was read of it.
 
     Attributes:
@@ -42,10 +42,10 @@ class Comparisons:
         UsageError: no run is finished.
     """
 
-    def __init__(self, results: Results, study: str, loaded: Loaded) -> None:
+    def __init__(self, results: Results, selection: Selection, loaded: Loaded) -> None:
         self._results = results
-        self._study = study
-        self._rows, self.left_out = selected_rows(results, Selection(studies=(study,)), loaded)
+        self._study, self._names = selection.title, quoted(selection.studies)
+        self._rows, self.left_out = selected_rows(results, selection, loaded)
 
     def tables(self, metric: str | None) -> Markup:
         """The chosen metric's table, and those of all others, closed until they are wanted.
@@ -73,24 +73,26 @@ class Comparisons:
         with tempfile.TemporaryDirectory() as folder, style.paper():
             files = draw(self._rows, Path(folder), formats=("svg",))
             found = [media.picture(file, _caption(file.relative_to(folder))) for file in files]
-        made_by = tag("p", "The same figures: ", command(f"pwm-bench plot {quote(self._study)}{at(self._results)}"))
+        made_by = tag("p", "The same figures: ", command(f"pwm-bench plot {self._names}{at(self._results)}"))
         return joined((tag("div", *filter(None, found), class_="gallery"), made_by))
 
     def _table(self, metric: str) -> Markup:
         rows: pd.DataFrame = metric_rows(self._rows, metric, study=self._study)
         sheet = gradient_sheet(rows, study=self._study)
         name = "" if metric == _USUAL else f" --metric {quote(metric)}"
-        made_by = command(f"pwm-bench table {quote(self._study)}{name} --trace{at(self._results)}")
+        made_by = command(f"pwm-bench table {self._names}{name} --trace{at(self._results)}")
         parts = (grid(sheet, metric), remarks(sheet.notes, sheet.footnotes), tag("p", "The same numbers: ", made_by))
         return joined(parts)
 
 
 def records_of(loaded: Loaded) -> tuple[list[RunRecord], list[str]]:
-    """Records of all runs, with or without a population, and what is said of those that cannot be read."""
-    records, damaged = [run.record for run in loaded.runs], list(loaded.damaged)
+    """Records of all runs, with or without a population and with the study that they lie in, and what is said of those
+    that cannot be read."""
+    records = [run.record.model_copy(update={"study": run.study or run.record.study}) for run in loaded.runs]
+    damaged = list(loaded.damaged)
     for path in loaded.unscored:
         directory = RunDirectory(path)
-        records.append(directory.read().model_copy(update={"status": directory.status()}))
+        records.append(directory.read().model_copy(update={"status": directory.status(), "study": path.parent.name}))
     return records, damaged
 
 

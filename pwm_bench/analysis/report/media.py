@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,14 @@ from pwm_bench.store.results import Results, RunDirectory
 
 __all__ = ["VIDEOS", "Media", "gradients_section"]
 
+_KINDS = {
+    "compare-gradients": "comparison",
+    "train-model": "world model",
+    "landscape": "landscape",
+    "ball-wall": "toy problem",
+    "double-pendulum": "toy problem",
+}
+"""What a page calls the runs behind figures of gradients."""
 _TYPES = {
     ".mp4": "video/mp4",
     ".webm": "video/webm",
@@ -106,11 +115,17 @@ def gradients_section(results: Results, studies: Iterable[str], media: Media, *,
     """
     parts = []
     for name in studies:
-        folder = results.study_path(f"gradients-{name}")
+        folder = results.figures_path(f"gradients-{name}")
         found = [figure for path in _drawings(folder) if (figure := media.picture(path, _caption(path, folder)))]
         if found:
             text = f"pwm-bench gradients {quote(name)}{at(results)}"
-            intro = tag("p", *_origin(folder), " ", command(text), " makes them, with the options in each run.json.")
+            intro = tag(
+                "p",
+                *_origin(results.study_path(folder.name)),
+                " ",
+                command(text),
+                " makes them, with the options in each run.json.",
+            )
             parts.append(tag("section", tag("h3", name), intro, tag("div", *found, class_="gallery")))
         elif required:
             raise UsageError(
@@ -132,19 +147,20 @@ def _caption(path: Path, folder: Path) -> str:
 
 def _origin(folder: Path) -> list[str]:
     """Commits and devices behind the figures; nothing where the records cannot be read."""
-    commits, devices, number = set(), set(), 0
+    commits, devices, kinds = set(), set(), Counter[str]()
     for file in sorted(folder.glob("*/run.json")):
         try:
             if not own_file(file, folder):
                 continue
-            made = RunDirectory(file.parent).read().provenance
+            record = RunDirectory(file.parent).read()
         except UsageError:
             continue
+        made = record.provenance
         if made is not None:
             commits.add((made.git_commit or "unknown")[:12] + ("+changes" if made.git_dirty else ""))
             devices.add(made.device)
-        number += 1
-    if not number:
+        kinds[_KINDS.get(record.kind, "other run")] += 1
+    if not kinds:
         return []
-    plural = "s" if number != 1 else ""
-    return [f"{number} comparison{plural}; commit {', '.join(sorted(commits))}; {', '.join(sorted(devices))}."]
+    held = ", ".join(f"{number} {kind}{'s' if number != 1 else ''}" for kind, number in sorted(kinds.items()))
+    return [f"{held}; commit {', '.join(sorted(commits))}; {', '.join(sorted(devices))}."]

@@ -15,14 +15,14 @@ from pwm_bench.store.results import Results
 from pwm_bench.store.schema import Provenance, RunRecord
 from pwm_bench.text import count, duration, number
 
-__all__ = ["at", "failures_section", "moment", "runs_section", "what"]
+__all__ = ["at", "failures_section", "moment", "quoted", "runs_section", "what"]
 
 _MOST_CONFIGS = 300  # beyond it the page would be mostly configs; each run's spec.json has them
 _TRACEBACK_LINES = 12
 _UNSAID = {"running": "a process is at it", "killed": "its process was killed; the next sweep goes on with it"}
 
 
-def failures_section(records: Sequence[RunRecord], damaged: Sequence[str], results: Results, study: str) -> Markup:
+def failures_section(records: Sequence[RunRecord], damaged: Sequence[str], results: Results) -> Markup:
     """Everything that did not end well or has not ended, and why; empty where all is well."""
     rows = []
     for record in records:
@@ -32,7 +32,7 @@ def failures_section(records: Sequence[RunRecord], damaged: Sequence[str], resul
         seeds = ", ".join(f"{m.seed} at {count(m.diverged_at)} steps" for m in diverged)
         reason = [tag("div", record.reason or _UNSAID.get(record.status, "no reason recorded"))]
         reason += [tag("div", f"diverged: seed {seeds}", class_="detail")] if seeds else []
-        trace = _traceback(results.run(study, record.id).traceback)
+        trace = _traceback(results.run(record.study, record.id).traceback)
         reason += [tag("details", tag("summary", "traceback"), tag("pre", trace))] if trace else []
         rows.append(
             tag(
@@ -56,15 +56,15 @@ def failures_section(records: Sequence[RunRecord], damaged: Sequence[str], resul
     return joined(parts)
 
 
-def runs_section(records: Sequence[RunRecord], results: Results, study: str) -> Markup:
+def runs_section(records: Sequence[RunRecord], results: Results) -> Markup:
     """An entry for each run, closed until it is wanted."""
     with_config = len(records) <= _MOST_CONFIGS
     ordered = sorted(records, key=lambda record: (what(record), record.spec.get("seeds", ()), record.id))
-    return joined(_entry(record, results, study, with_config) for record in ordered)
+    return joined(_entry(record, results, with_config) for record in ordered)
 
 
-def _entry(record: RunRecord, results: Results, study: str, with_config: bool) -> Markup:
-    directory = results.run(study, record.id)
+def _entry(record: RunRecord, results: Results, with_config: bool) -> Markup:
+    directory = results.run(record.study, record.id)
     seeds = [member.seed for member in record.members]
     population = f"{'seeds' if len(seeds) > 1 else 'seed'} {_ranges(seeds)}" if seeds else ""
     title = tag(
@@ -125,7 +125,8 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     if record.gradient_check is not None:
         check = record.gradient_check
         facts.append(
-            ("gradient check", f"relative error {check.relative_error:.1e}, cosine {check.cosine:.6f} over "
+            ("gradient check", (f"! wrong, above the limit of {check.limit:.0e}: " if check.failed else "") +
+                               f"relative error {check.relative_error:.1e}, cosine {check.cosine:.6f} over "
                                f"{check.horizon} steps in {check.worlds} worlds ({check.precision})")
         )  # fmt: skip
     facts += _provenance(record.provenance) if record.provenance else []
@@ -180,6 +181,11 @@ def moment(text: str) -> str:
 def at(results: Results) -> str:
     """The flag that names the results folder, where it is not the default one."""
     return "" if results.root == Path("results") else f" --results {_quoted(results.root)}"
+
+
+def quoted(studies: Sequence[str]) -> str:
+    """Names as a command line takes them."""
+    return " ".join(map(quote, studies))
 
 
 def _quoted(path: Path) -> str:

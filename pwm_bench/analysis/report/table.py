@@ -37,7 +37,10 @@ def summary_section(summary: Summary, made_by: str) -> Markup:
         (
             overview,
             tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Summary table"),
-            remarks(sheet.notes, [(letter, text) for text, letter in notes.letters.items()]),
+            remarks(
+                (*(f"! {text}" for text in summary.warnings), *sheet.notes),
+                [(letter, text) for text, letter in notes.letters.items()],
+            ),
             tag("p", "The same numbers: ", command(made_by)),
         )
     )

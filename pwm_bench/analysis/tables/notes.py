@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,9 +13,10 @@ from pwm_bench.analysis.rows import Row
 from pwm_bench.statistics import Normalisation
 from pwm_bench.store.frames import Loaded, LoadedRun
 from pwm_bench.store.origin import origin_notes
+from pwm_bench.store.schema import GradientCheck
 from pwm_bench.text import count, number
 
-__all__ = ["COST_NOTE", "OVERALL_NOTE", "budget_note", "table_notes"]
+__all__ = ["COST_NOTE", "OVERALL_NOTE", "budget_note", "gradient_warnings", "table_notes"]
 
 COST_NOTE = (
     "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together, all "
@@ -66,14 +68,9 @@ def table_notes(
             f"Steps and time to {threshold:,g}: first evaluation that scores it, median over seeds; 'never' where most "
             "seeds do not."
         )
-    checks = {
-        f"{run.record.spec['task']} in {run.record.spec['simulator']}": run.record.gradient_check
-        for run in loaded.runs
-        if run.record.gradient_check is not None
-    }
-    if checks:
-        found = "; ".join(f"{name} {c.relative_error:.0e} ({c.precision})" for name, c in sorted(checks.items()))
-        notes.append(f"Simulator gradients, relative error against central differences: {found}.")
+    if checks := _checks(loaded):
+        found = "; ".join(_worst(place, held) for place, held in sorted(checks.items()))
+        notes.append(f"Simulator gradients, relative error against central differences, the largest: {found}.")
     named = list(_algorithms(loaded, frame))
     notes += _variant_notes(named)
     notes += origin_notes((algorithm, run.record.provenance) for run, algorithm in named)
@@ -83,6 +80,44 @@ def table_notes(
         notes.append(f"Device: {'; '.join(devices)}{mixed}.")
     notes += [f"Left out: {message}" for message in loaded.damaged]
     return tuple(notes)
+
+
+def gradient_warnings(loaded: Loaded) -> tuple[str, ...]:
+    """A line for each task and simulator whose gradient has failed its check in some run."""
+    warnings = []
+    for place, held in sorted(_checks(loaded).items()):
+        failed = [(run, check) for run, check in held if check.failed]
+        if failed:
+            worst = max((check for _, check in failed), key=_badness)
+            runs = _listed([run for run, _ in failed])
+            warnings.append(
+                f"{place}: the simulator's gradient is wrong in {len(failed)} of {len(held)} checked runs ({runs}): "
+                f"{worst.verdict}"
+            )
+    return tuple(warnings)
+
+
+def _checks(loaded: Loaded) -> dict[str, list[tuple[str, GradientCheck]]]:
+    """Task and simulator -> runs whose gradient was checked there, by id, with the checks."""
+    found: dict[str, list[tuple[str, GradientCheck]]] = {}
+    for run in sorted(loaded.runs, key=lambda run: run.record.id):
+        spec, check = run.record.spec, run.record.gradient_check
+        if check is not None:
+            found.setdefault(f"{spec['task']} in {spec['simulator']}", []).append((run.record.id, check))
+    return found
+
+
+def _badness(check: GradientCheck) -> tuple[bool, float]:
+    error = check.relative_error
+    return check.failed, math.inf if math.isnan(error) else error / check.limit
+
+
+def _worst(place: str, held: Sequence[tuple[str, GradientCheck]]) -> str:
+    """The largest error of a place, and whose it is where runs differ."""
+    run, worst = max(held, key=lambda one: _badness(one[1]))
+    shown = {f"{check.relative_error:.0e} ({check.precision}" for _, check in held}
+    text = f"{worst.relative_error:.0e} ({worst.precision}"
+    return f"{place} {text}, run {run})" if len(shown) > 1 else f"{place} {text})"
 
 
 def _algorithms(loaded: Loaded, frame: pd.DataFrame) -> Iterator[tuple[LoadedRun, str]]:

@@ -47,6 +47,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
     if entry.status == "damaged":
         return (entry.study, entry.run_id, "", "", "", "", "", "", "", "damaged")
     status = f"{entry.status}, {entry.diverged} diverged" if entry.diverged and entry.status == "ok" else entry.status
+    status += ", ! wrong gradient" if entry.wrong_gradient else ""
     what = (entry.study, entry.run_id, entry.kind, entry.task, entry.simulator, entry.algorithm)
     if not entry.seeds:  # no population: such numbers do not exist
         return (*what, "", "", "", status)

@@ -18,7 +18,7 @@ from pwm_bench.analysis.pairs import pair_notes
 from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.rows import Row, make_rows
 from pwm_bench.analysis.tables.beside import published_beside
-from pwm_bench.analysis.tables.notes import OVERALL_NOTE, budget_note, table_notes
+from pwm_bench.analysis.tables.notes import OVERALL_NOTE, budget_note, gradient_warnings, table_notes
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.statistics import Normalisation, normalisation
 from pwm_bench.store.frames import Loaded, members_frame
@@ -56,6 +56,8 @@ class Summary:
     normalised: str = "none"
     threshold: float | None = None
     match: Match = "env_steps"
+    warnings: tuple[str, ...] = ()
+    """What makes numbers doubtful: gradients that have failed their check."""
 
 
 def summarise(
@@ -128,6 +130,7 @@ def summarise(
         normalised=normalise,
         threshold=threshold,
         match=match,
+        warnings=gradient_warnings(loaded),
     )
 
 

@@ -77,7 +77,7 @@ def run_problem(
             console.print(table, highlight=False)
         console.print(shown.note, style="dim", highlight=False)
         if figures:
-            show_figures(console, lambda: shown.figures(frame, path))
+            show_figures(console, lambda: shown.figures(frame, results.figures_path(spec.study) / spec.id))
 
     return carry_out_graph(console, shown.study, results, show=show).exit_code
 

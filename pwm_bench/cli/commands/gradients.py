@@ -92,7 +92,7 @@ class Gradients:
     device: Annotated[str | None, option("NAME", "cpu")] = None
     """cpu, auto, cuda or cuda:N."""
     figures: bool = True
-    """Draw figures (PNG and SVG) into the study's folder."""
+    """Draw figures (PNG and SVG) into figures/ in the results folder."""
     results: ResultsFolder = field(default_factory=default_results)
     """Results folder."""
 
@@ -183,7 +183,7 @@ def _show(console: Console, study: GradientStudy, results: Results, ids: list[st
 
     frame = load_rows(results, study.folder, damaged=[])  # other runs that lie there may be
     frame = frame[frame.comparison.isin(ids)]
-    path = results.study_path(study.folder)
+    path = results.figures_path(study.folder)
     if not study.cause and not study.model_seeds:
         path = path / ids[0]
     if study.model_seeds:

@@ -75,10 +75,11 @@ class Plot(OfStudies):
         for name in formats:
             if name not in style.FORMATS:
                 raise unknown("figure format", name, style.FORMATS)
-        loaded = selection.load(Results(self.results))
+        results = Results(self.results)
+        loaded = selection.load(results)
         if only_gradients(loaded):
             return self._gradients(selection, loaded, formats)
-        folder = self.output or self.results / "figures" / selection.folder
+        folder = self.output or results.figures_path(selection.folder)
         with style.paper():
             drawings, notes = figures.drawings(loaded)
             for name, draw in drawings:
@@ -96,8 +97,9 @@ class Plot(OfStudies):
         from pwm_bench.store.results import Results
 
         refuse_options_of_scores(self, _OF_SCORES, selection.title)
-        frame, left_out = selected_rows(Results(self.results), selection, loaded)
-        folder = self.output or self.results / "figures" / selection.folder
+        results = Results(self.results)
+        frame, left_out = selected_rows(results, selection, loaded)
+        folder = self.output or results.figures_path(selection.folder)
         for file in draw(frame, folder, formats=formats):
             print(file)
         show_left_out(loaded.damaged + left_out)

@@ -17,13 +17,13 @@ __all__ = ["Report"]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Write a study as one HTML file: table, interactive curves, failures, provenance. It needs no network."""
+    """Write studies as one HTML file: table, interactive curves, failures, provenance. It needs no network."""
 
     leaves_files: ClassVar[bool] = True
     may_be_negative: ClassVar[tuple[str, ...]] = ("threshold",)
 
-    study: Annotated[str, tyro.conf.Positional, option("STUDY")]
-    """A study that has runs; see `pwm-bench results ls`."""
+    studies: Annotated[tuple[str, ...], tyro.conf.Positional, option("STUDY ...")]
+    """One or more studies that have runs; see `pwm-bench results ls`."""
     metric: Annotated[str, option("NAME", "return")] = "return"
     """What the table shows, and the curves at first: return, length, or another quantity recorded with evaluations."""
     match: Annotated[str, option("UNIT", "env_steps")] = "env_steps"
@@ -40,7 +40,7 @@ class Report:
     videos: Annotated[tuple[Path, ...], option("FILE"), tyro.conf.UseAppendAction] = ()
     """Include a video or picture in the page (.mp4, .webm, .gif, .png); may be repeated. Those in run directories
     are taken anyway."""
-    gradients: Annotated[str, option("A,B,...", "the one named like the study")] = ""
+    gradients: Annotated[str, option("A,B,...", "those named like the studies")] = ""
     """Gradient studies whose figures belong here."""
     megabytes: Annotated[float, option("MB", "20")] = 20.0
     """Largest size of all videos and figures together."""
@@ -63,8 +63,8 @@ class Report:
             gradients=tuple(filter(None, self.gradients.replace(" ", "").split(","))),
         )  # fmt: skip
         left_out: list[str] = []
-        page = build(Results(self.results), self.study, options, left_out=left_out)
-        output = self.output or self.results / "reports" / f"{self.study}.html"
+        page = build(Results(self.results), self.studies, options, left_out=left_out)
+        output = self.output or self.results / "reports" / f"{'+'.join(self.studies)}.html"
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(output, page.encode("utf-8", "replace"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Child", "Lines", "ProcessEnd", "oom_kills"]
 
+_LOG = logging.getLogger(__name__)
+_WARNING = "warning: "  # how `pwm_bench.cli.main` begins the line of a warning
 _EVENTS = Path("/proc/vmstat")
 _LONGEST = 1 << 16  # bytes that are kept of a line without an end
 
@@ -118,7 +121,9 @@ class Child:
                 self._end(spec, progress, **answer["end"])
 
     def take_line(self, line: str) -> None:
-        if line.strip() and not line.startswith("note: "):  # a note tells a choice, not how the run ended
+        if line.startswith(_WARNING):  # which the run's reader must see while it runs
+            _LOG.warning("%s", line.removeprefix(_WARNING).strip())
+        elif line.strip() and not line.startswith("note: "):  # a note tells a choice, not how the run ended
             self.lines[:] = [*self.lines[-20:], line.strip()]
 
     def ended(self, over: bool) -> list[tuple[Spec, Progress, ProcessEnd, bool]]:

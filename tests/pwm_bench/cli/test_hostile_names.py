@@ -135,10 +135,10 @@ def test_a_report_takes_in_nothing_from_outside_its_runs(tmp_path):
     (own / "own.png").write_bytes(b"a picture")
     away = one_run(root, "cccc", first_seed=2)
     edit(away.record_file, lambda record: record.update(id="../../../private"))
-    drawn = root / "runs" / "gradients-s" / "dddd"
+    drawn = root / "figures" / "gradients-s" / "dddd"
     drawn.mkdir(parents=True)
     (drawn / "a.svg").symlink_to(secret)
-    page = build(Results(root), "s", Options())
+    page = build(Results(root), ["s"], Options())
     assert "YSBwaWN0dXJl" in page  # a picture
     assert "YSBrZXk=" not in page  # a key
     assert "a key" not in page

@@ -96,6 +96,8 @@ def test_the_command_repeats_and_shows_means(
     assert "curvature" in out
     rows = load_rows(Results(tmp_path), "gradients-cartpole")
     assert set(rows[SEED]) == {0, 3}
-    assert (tmp_path / "runs" / "gradients-cartpole" / "estimates-warp.svg").exists()
+    assert (tmp_path / "figures" / "gradients-cartpole" / "estimates-warp.svg").exists()
+    assert main(["results", "verify", "--results", str(tmp_path)]) == 0  # what is drawn lies in no run's place
+    assert "4 runs checked, none with problems" in capsys.readouterr().out
     assert main(["gradients", "ball-wall", "--model-seeds", "1"]) == 2
     assert "--model-seeds: 'ball-wall' has no such setting" in capsys.readouterr().err

@@ -293,9 +293,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "cosine" in out
     assert "1 run, 0 done before, 1 to do now" in out
     path = next((tmp_path / "runs" / "gradients-cartpole").glob("*/run.json")).parent
-    figures = sorted(p.name for p in path.glob("*.*g"))
+    drawn = tmp_path / "figures" / "gradients-cartpole" / path.name
+    figures = sorted(p.name for p in drawn.glob("*.*g"))
+    assert not [*path.glob("*.*g")]
     assert figures == ["estimates-warp.png", "estimates-warp.svg", "landscape-warp.png", "landscape-warp.svg"]
-    assert (path / "estimates-warp.png").stat().st_size > 10_000
+    assert (drawn / "estimates-warp.png").stat().st_size > 10_000
     assert main(arguments) == 0
     assert "1 done before, 0 to do now" in capsys.readouterr().out
 

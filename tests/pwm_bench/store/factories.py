@@ -9,7 +9,16 @@ from typing import Any
 
 from pwm_bench.cli.main import main
 from pwm_bench.store.results import Results, RunDirectory
-from pwm_bench.store.schema import ClockTimes, Counts, Evaluation, Member, Provenance, RunRecord, Schedule
+from pwm_bench.store.schema import (
+    ClockTimes,
+    Counts,
+    Evaluation,
+    GradientCheck,
+    Member,
+    Provenance,
+    RunRecord,
+    Schedule,
+)
 from pwm_bench.store.seal import seal, without_seal
 
 DEVICE = "Test CPU (2 cores)"
@@ -41,6 +50,8 @@ def write_run(
     speeds: list[list[float]] | None = None,
     device: str = DEVICE,
     horizon: int | None = None,
+    check: tuple[float, str] | None = None,
+    kind: str = "train",
     **origin: Any,
 ) -> RunDirectory:
     """Writes a run with one member per curve.
@@ -49,6 +60,8 @@ def write_run(
         curves: per member, the mean evaluation return at each of ``steps``; each is spread over two episodes.
         speeds: likewise for the forward velocity.
         horizon: environment steps that the schedules run over; None where there are none.
+        kind: of work.
+        check: relative error and precision of the gradient's check, if there was one.
         origin: fields of the provenance.
     """
     directory = Results(root).run(study, run_id)
@@ -79,8 +92,13 @@ def write_run(
             directory.evaluations.append(line.model_dump())
         directory.write(
             RunRecord(
-                kind="train", id=run_id, study=study, spec=spec, status=status, reason=reason, members=members,
+                kind=kind, id=run_id, study=study, spec=spec, status=status, reason=reason, members=members,
                 gradient_source={"shac": "simulator", "ppo": "score", "pwm": "learned", "sac": "critic"}.get(algorithm),
+                gradient_check=(
+                    GradientCheck(cosine=1.0, relative_error=check[0], horizon=8, worlds=8, precision=check[1])
+                    if check
+                    else None
+                ),
                 counts=Counts(env_steps=steps[-1] if steps else 0, gradient_steps=steps[-1] // 10 if steps else 0),
                 clocks=ClockTimes(train=seconds[-1] if seconds else 0.0, compile=3.0, evaluate=2.0),
                 schedule=Schedule(unit="env_steps", length=horizon) if horizon else None,

@@ -56,7 +56,7 @@ def opened(tab, small):
 
 def saved(root, study):
     file = root / "page.html"
-    file.write_text(build(Results(root), study, Options()), encoding="utf-8")
+    file.write_text(build(Results(root), [study], Options()), encoding="utf-8")
     return file.as_uri()
 
 

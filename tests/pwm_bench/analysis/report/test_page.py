@@ -63,7 +63,7 @@ def root(tmp_path):
 
 
 def page_of(root, **options):
-    return build(Results(root), "s", Options(**options))
+    return build(Results(root), ["s"], Options(**options))
 
 
 def data_of(text):
@@ -202,7 +202,7 @@ def test_a_study_whose_runs_are_all_damaged(tmp_path):
 
 def test_hostile_text_stays_text(tmp_path):
     make_study(tmp_path, 48)
-    text = build(Results(tmp_path), "many", Options())
+    text = build(Results(tmp_path), ["many"], Options())
     page = Page(text)
     assert page.tags.count("script") == 2
     assert "img" not in page.tags
@@ -239,13 +239,42 @@ def test_figures_of_a_gradient_study(root):
         page_of(root, gradients=("s",))
     assert 'id="gradients"' not in page_of(root)
     write_run(root, "0123", study="gradients-s", curves=[], steps=[], seconds=[],
-              git_commit="f" * 40, device="Test GPU")  # fmt: skip
-    comparison = root / "runs" / "gradients-s" / "0123"
-    (comparison / "estimates-warp.svg").write_text("<svg/>")
+              git_commit="f" * 40, device="Test GPU", kind="compare-gradients")  # fmt: skip
+    for model in ("4567", "89ab"):
+        write_run(root, model, study="gradients-s", curves=[], steps=[], seconds=[],
+                  git_commit="f" * 40, device="Test GPU", kind="train-model")  # fmt: skip
+    drawn = root / "figures" / "gradients-s" / "0123"
+    drawn.mkdir(parents=True)
+    (drawn / "estimates-warp.svg").write_text("<svg/>")
     for text in (page_of(root), page_of(root, gradients=("s",))):
         assert "data:image/svg+xml;base64,PHN2Zy8+" in text
-        assert "1 comparison; commit ffffffffffff; Test GPU." in text
+        assert "1 comparison, 2 world models; commit ffffffffffff; Test GPU." in text
         assert "estimates · warp (0123)" in text
+
+
+def test_the_caption_says_what_is_drawn(root):
+    from pwm_bench.analysis.plots.frames import AVERAGE, CAPTION
+
+    caption = re.search(r'id="caption" hidden>(.*?)<code', page_of(root), re.DOTALL)[1].replace("&#x27;", "'")
+    assert caption.startswith(AVERAGE)
+    assert CAPTION.startswith(AVERAGE)
+
+
+def test_several_studies_are_one_page(root, capsys):
+    write_run(root, "eeee", study="t", algorithm="sac", curves=[[0.0, 1.0, 77.0]], steps=STEPS,
+              seconds=[0.0, 1.0, 2.0])  # fmt: skip
+    assert main(["report", "s", "t", "--results", str(root)]) == 0
+    file = root / "reports" / "s+t.html"
+    assert capsys.readouterr().out.strip() == str(file)
+    text = file.read_text(encoding="utf-8")
+    page = Page(text)
+    assert {"run-aaaa", "run-bbbb", "run-cccc", "run-eeee"} < set(page.ids)
+    assert "77.0" in page.cells
+    assert "<title>s + t · pwm-bench report</title>" in text
+    commands = commands_of(text)
+    assert sum(command.startswith(("pwm-bench table s t ", "pwm-bench report s t ")) for command in commands) == 2
+    assert data_of(text)["command"].startswith("pwm-bench plot s t --kind curves")
+    assert "somewhere" in text  # the traceback of a run of the first study
 
 
 def test_the_command(root, capsys):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from pwm_bench.analysis.formats import render
 from pwm_bench.analysis.tables.scores import summarise
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import interval
@@ -257,3 +258,26 @@ def test_pairs_say_how_probable_an_improvement_is(root):
     (note,) = (note for note in summary.notes if "Probability of improvement" in note)
     assert "in warp, with 95 % interval: ppo over shac 0.00 [0.00, 0." in note  # 9 and 11 against 20 and more
     assert not any("Probability of improvement" in note for note in rows(root)[1].notes)
+
+
+@pytest.mark.parametrize("worst", ["aaa", "bbb"])
+def test_the_worst_check_of_a_gradient_is_shown_whichever_run_it_is_of(tmp_path, worst):
+    for name, algorithm in (("aaa", "shac"), ("bbb", "ppo")):
+        write_run(tmp_path, name, algorithm=algorithm, curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0],
+                  check=(1.0 if name == worst else 1e-9, "float64"))  # fmt: skip
+    _, summary = rows(tmp_path)
+    (note,) = [note for note in summary.notes if note.startswith("Simulator gradients")]
+    assert note.endswith(f"the largest: hopper in warp 1e+00 (float64, run {worst}).")
+    (warning,) = summary.warnings
+    assert warning.startswith(f"hopper in warp: the simulator's gradient is wrong in 1 of 2 checked runs ({worst})")
+    for format in ("markdown", "latex", "json"):
+        assert "! hopper in warp: the simulator's gradient is wrong" in render(summary, format)
+
+
+def test_sound_checks_that_agree_name_no_run(tmp_path):
+    for name, error in (("aaa", 1.01e-9), ("bbb", 1.02e-9)):
+        write_run(tmp_path, name, curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0], first_seed=ord(name[0]),
+                  check=(error, "float64"))  # fmt: skip
+    _, summary = rows(tmp_path)
+    assert summary.warnings == ()
+    assert any(note.endswith("the largest: hopper in warp 1e-09 (float64).") for note in summary.notes)

@@ -118,7 +118,8 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
         assert text in " ".join(out.split()), out
         assert " 0 done before" in out
         folder = next((tmp_path / "runs" / f"gradients-{arguments[0]}").glob(f"*/{FILE}")).parent
-        assert {p.stem for p in folder.glob("*.png")} == figures
+        drawn = tmp_path / "figures" / folder.parent.name / folder.name
+        assert {p.stem for p in drawn.glob("*.png")} == figures
         assert main(["gradients", *arguments, *where, "--no-figures"]) == 0
         assert " 0 to do now" in capsys.readouterr().out
 

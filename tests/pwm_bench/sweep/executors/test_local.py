@@ -73,6 +73,11 @@ def test_how_a_process_ended(tmp_path, script, code, message):
     assert ended.signal_name == ("SIGABRT" if code < 0 else "")
 
 
+def test_a_warning_of_a_process_is_one_of_this_process(caplog, tmp_path):
+    run(tmp_path, "import sys; print('warning: the gradient is wrong', file=sys.stderr)")
+    assert [record.getMessage() for record in caplog.records] == ["the gradient is wrong"]
+
+
 SLEEP = f"""
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: POLITE)
