@@ -42,7 +42,7 @@ FLOORS: tuple[Mapping[str, tuple[float, str]], ...] = (
 """Rooms, from the ground up, each with its column in the picture and what is in it. A room imports from lower floors
 alone."""
 
-_BASICS = ("configs", "hints", "names", "settings", "text")
+_BASICS = ("configs", "hints", "names", "quantities", "settings", "text")
 
 
 def room_of(module: str) -> str | None:

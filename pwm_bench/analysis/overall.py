@@ -10,7 +10,7 @@ import numpy as np
 from pwm_bench.analysis.rows import Row
 from pwm_bench.statistics.averages import AGGREGATES
 from pwm_bench.statistics.comparison import compare_with_best
-from pwm_bench.statistics.estimate import Estimate, estimate_iqm
+from pwm_bench.statistics.estimate import UNBOUNDED, Estimate, estimate_iqm
 
 __all__ = ["Overall", "overall"]
 
@@ -39,11 +39,12 @@ class Overall:
     runs: tuple[str, ...]
 
 
-def overall(rows: Sequence[Row]) -> tuple[Overall, ...]:
+def overall(rows: Sequence[Row], bounds: tuple[float, float] = UNBOUNDED) -> tuple[Overall, ...]:
     """Aggregates over tasks, per simulator and algorithm; those on a single task are left out.
 
     Args:
         rows: of the table, with normalised scores.
+        bounds: least and greatest possible score.
 
     Returns:
         Sorted by simulator and IQM.
@@ -57,7 +58,7 @@ def overall(rows: Sequence[Row]) -> tuple[Overall, ...]:
         if len(tasks) < 2:
             continue
         strata = [np.array(row.scores) for row in tasks.values()]
-        estimate = estimate_iqm(strata)
+        estimate = estimate_iqm(strata, bounds)
         low, high = estimate.interval()
         values = {name: float(aggregate(strata)) for name, aggregate in AGGREGATES.items()}
         everything = {task for (other, _, _), held in groups.items() if other == simulator for task in held}

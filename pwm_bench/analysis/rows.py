@@ -14,7 +14,7 @@ from pwm_bench.analysis.budgets import COUNTED, UNITS
 from pwm_bench.statistics.averages import mean, median
 from pwm_bench.statistics.comparison import compare_with_best
 from pwm_bench.statistics.curves import area_under_curve, time_to_threshold
-from pwm_bench.statistics.estimate import Estimate, estimate_mean
+from pwm_bench.statistics.estimate import UNBOUNDED, Estimate, estimate_mean
 from pwm_bench.statistics.groups import two_groups
 from pwm_bench.text import count, number
 
@@ -105,24 +105,39 @@ class Row:
     """Ids of the runs that the row is made from."""
 
     @property
+    def constant(self) -> bool:
+        """Whether all of several seeds scored the same."""
+        return len(self.scores) > 1 and len(set(self.scores)) == 1
+
+    @property
     def estimate(self) -> Estimate:
         """The mean with its standard error."""
         return estimate_mean(np.array(self.scores)) if self.scores else Estimate(*np.full((3, 1), np.nan)[:, 0])
 
 
-def make_rows(frame: pd.DataFrame, *, unit: str | None, threshold: float | None = None) -> list[Row]:
+def make_rows(
+    frame: pd.DataFrame,
+    *,
+    unit: str | None,
+    threshold: float | None = None,
+    bounds: tuple[float, float] = UNBOUNDED,
+) -> list[Row]:
     """Rows of a frame, sorted by task, simulator and score; those of a task in a simulator are compared.
 
     Args:
         frame: of `budgets.at_budget`; the order of its rows does not matter.
         unit: of the budget; None where each seed is taken at its own end.
         threshold: score whose first reaching is timed.
+        bounds: least and greatest possible score.
     """
     rows: list[Row] = []
     every = max(1, frame.groupby(["task", "simulator", "algorithm", "variant"]).ngroups)
     ordered = frame[list(_NEEDED)].sort_values(_ORDER, kind="stable")
     for _, block in ordered.groupby(["task", "simulator"], sort=True):
-        made = [_row(group, unit, threshold, every) for _, group in block.groupby(["algorithm", "variant"], sort=True)]
+        made = [
+            _row(group, unit, threshold, every, bounds)
+            for _, group in block.groupby(["algorithm", "variant"], sort=True)
+        ]
         rows += sorted(_compared(made), key=lambda row: -row.mean if np.isfinite(row.mean) else np.inf)
     return rows
 
@@ -133,10 +148,12 @@ def _compared(rows: list[Row]) -> Iterator[Row]:
         yield replace(row, best=bool(indistinguishable))
 
 
-def _row(group: pd.DataFrame, unit: str | None, threshold: float | None, every: int) -> Row:
+def _row(
+    group: pd.DataFrame, unit: str | None, threshold: float | None, every: int, bounds: tuple[float, float]
+) -> Row:
     counted = _those(group, np.isfinite(group["score"].to_numpy()))
     scores = counted["score"].to_numpy(dtype=np.float64)
-    found = estimate_mean(scores) if scores.size else Estimate(*np.full((3, 1), np.nan)[:, 0])
+    found = estimate_mean(scores, bounds) if scores.size else Estimate(*np.full((3, 1), np.nan)[:, 0])
     low, high = found.interval()
     runs = _one_a_run(counted)  # members of a run share its clocks
     members = counted["run_id"].value_counts().reindex(runs["run_id"]).to_numpy()
@@ -222,8 +239,9 @@ def _reaching(counted: pd.DataFrame, axis: str, threshold: float | None) -> floa
 
 
 def _status(group: pd.DataFrame, unit: str | None) -> str:
-    """How the seeds ended; a seed that ended well but before the budget is named."""
-    short = group[(group["status"] == "ok") & group["short"]] if unit is not None else group[:0]
+    """How the seeds ended; a seed that ended well but before the budget is named, unless it has no score at all."""
+    scored = np.array([bool(np.isfinite(values).any()) for values in group["curve_value"]])
+    short = group[(group["status"] == "ok") & group["short"] & scored] if unit is not None else group[:0]
     counts = Counter(group["status"].to_numpy(dtype=object))
     counts["ok"] -= len(short)
     counts["short of the budget"] = len(short)

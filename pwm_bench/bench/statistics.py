@@ -20,7 +20,7 @@ from pwm_bench.statistics.estimate import Estimate
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["DISTRIBUTIONS", "claims", "coverage", "draw_failures", "main"]
+__all__ = ["DISTRIBUTIONS", "SHARES", "claims", "coverage", "draw_failures", "main", "share_coverage"]
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
@@ -55,6 +55,32 @@ DISTRIBUTIONS: Mapping[str, Draw] = {
     "20 % fail, by 5 sd": draw_failures(5.0),
     "20 % fail, by 10 sd": draw_failures(10.0),
 }
+
+
+SHARES: Mapping[str, tuple[float, float]] = {
+    "0.5 in the mean": (2.0, 2.0),
+    "0.8 in the mean": (8.0, 2.0),
+    "0.95 in the mean": (9.5, 0.5),
+}
+"""Success rates: parameters of the Beta distribution of a seed's true rate."""
+_EPISODES = 20  # that a rate is measured over
+
+
+def share_coverage(shape: tuple[float, float], seeds: int, draws: int, generator: np.random.Generator) -> Array:
+    """Share of studies of one task with success rates whose interval, cut at 0 and 1, covers the true mean rate; and of
+    those whose interval has no width.
+
+    Args:
+        shape: parameters of the Beta distribution of the seeds' true rates.
+        seeds: of a study.
+        draws: studies.
+        generator: draws them.
+    """
+    successes = generator.binomial(_EPISODES, generator.beta(*shape, size=(draws, seeds)))
+    low, high = estimate_mean(successes / _EPISODES, (0.0, 1.0)).interval()
+    truth = shape[0] / sum(shape)
+    same = (successes == successes[:, :1]).all(axis=1)
+    return np.array([np.mean((low <= truth) & (high >= truth)), np.mean(same)])
 
 
 def coverage(draw: Draw, seeds: int, draws: int, generator: np.random.Generator) -> float:
@@ -110,6 +136,7 @@ def main(*, quick: bool = False, seed: int = 0) -> None:
         _comparison_table(studies, generator),
         _improvement_table(studies, generator),
         _groups_table(studies, generator),
+        _shares_table(draws, np.random.default_rng((seed, 1))),
     ):
         console.print(table)
 
@@ -184,4 +211,15 @@ def _groups_table(studies: int, generator: np.random.Generator) -> Table:
             np.mean([two_groups(scores) is not None for scores in draw(generator, (studies, n))]) for n in SEEDS[2:]
         ]
         table.add_row(name, *(f"{value:.3f}" for value in found))
+    return table
+
+
+def _shares_table(draws: int, generator: np.random.Generator) -> Table:
+    table = _table(
+        f"Coverage of the 95 % interval of a success rate over {_EPISODES} episodes, cut at 0 and 1 (without width)",
+        "seeds' rates", *(f"{n} seeds" for n in SEEDS),
+    )  # fmt: skip
+    for name, shape in SHARES.items():
+        found = (share_coverage(shape, n, draws, generator) for n in SEEDS)
+        table.add_row(name, *(f"{covered:.3f} ({same:.3f})" for covered, same in found))
     return table

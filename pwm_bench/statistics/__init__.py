@@ -28,7 +28,7 @@ from pwm_bench.statistics.curves import (
     on_axis,
     time_to_threshold,
 )
-from pwm_bench.statistics.estimate import Estimate, estimate_iqm, estimate_mean, interval
+from pwm_bench.statistics.estimate import UNBOUNDED, Estimate, estimate_iqm, estimate_mean, interval
 from pwm_bench.statistics.groups import two_groups
 from pwm_bench.statistics.improvement import Improvement, probability_of_improvement
 from pwm_bench.statistics.normalise import NORMALISATIONS, Normalisation, normalisation
@@ -37,6 +37,7 @@ from pwm_bench.statistics.profiles import Profile, average_profile, performance_
 __all__ = [
     "AGGREGATES",
     "NORMALISATIONS",
+    "UNBOUNDED",
     "Comparison",
     "Curve",
     "Estimate",

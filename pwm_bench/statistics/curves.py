@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pwm_bench.statistics.estimate import Estimate, estimate_iqm, estimate_mean
+from pwm_bench.statistics.estimate import UNBOUNDED, Estimate, estimate_iqm, estimate_mean
 
 __all__ = ["Curve", "area_under_curve", "common_axis", "efficiency_curve", "on_axis", "time_to_threshold"]
 
@@ -63,7 +63,11 @@ class Curve:
 
 
 def efficiency_curve(
-    strata: Sequence[Sequence[tuple[ArrayLike, ArrayLike]]], *, points: int = 101, level: float = 0.95
+    strata: Sequence[Sequence[tuple[ArrayLike, ArrayLike]]],
+    *,
+    points: int = 101,
+    level: float = 0.95,
+    bounds: tuple[float, float] = UNBOUNDED,
 ) -> Curve:
     """Sample-efficiency curve: what tables estimate, at each position that all seeds reach.
 
@@ -73,12 +77,13 @@ def efficiency_curve(
         strata: per task, per seed: positions (environment steps, gradient steps or seconds) and scores.
         points: of the common axis, unless the curves share their positions.
         level: coverage of the pointwise interval.
+        bounds: least and greatest possible score.
     """
     axis = common_axis([positions for seeds in strata for positions, _ in seeds], points)
     if axis.size == 0:
         return Curve(axis, axis, axis, axis)
     arrays = [np.stack([on_axis(positions, values, axis) for positions, values in seeds], axis=-1) for seeds in strata]
-    found: Estimate = estimate_mean(arrays[0]) if len(arrays) == 1 else estimate_iqm(arrays)
+    found: Estimate = estimate_mean(arrays[0], bounds) if len(arrays) == 1 else estimate_iqm(arrays, bounds)
     return Curve(axis, found.value, *found.interval(level))
 
 

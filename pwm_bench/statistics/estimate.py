@@ -32,9 +32,10 @@ from scipy import special
 from pwm_bench.statistics.averages import middle_half
 from pwm_bench.statistics.bootstrap import check_level
 
-__all__ = ["Estimate", "estimate_iqm", "estimate_mean", "interval"]
+__all__ = ["UNBOUNDED", "Estimate", "estimate_iqm", "estimate_mean", "interval"]
 
 Array = NDArray[np.float64]
+UNBOUNDED = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,20 @@ class Estimate:
         value: of the estimand.
         error: its standard error; NaN where some task has a single seed, from which nothing can be said.
         freedom: degrees of freedom of the standard error.
+        bounds: least and greatest value that the estimand can have.
     """
 
     value: Array
     error: Array
     freedom: Array
+    bounds: tuple[float, float] = UNBOUNDED
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
-        """Lower and upper end of the interval by Student's t."""
+        """Lower and upper end of the interval by Student's t, cut at the bounds: beyond them the estimand cannot be, so
+        it is covered as often as without the cut."""
         check_level(level)
         half = special.stdtrit(self.freedom, 0.5 + level / 2.0) * self.error
-        return self.value - half, self.value + half
+        return np.clip(self.value - half, *self.bounds), np.clip(self.value + half, *self.bounds)
 
 
 def interval(scores: ArrayLike, level: float = 0.95) -> tuple[float, float]:
@@ -80,26 +84,28 @@ def interval(scores: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def estimate_mean(scores: ArrayLike) -> Estimate:
+def estimate_mean(scores: ArrayLike, bounds: tuple[float, float] = UNBOUNDED) -> Estimate:
     """The mean over seeds on one task.
 
     Args:
         scores: shape ``(..., n)``, the seeds on the last axis.
+        bounds: least and greatest possible score.
     """
     array = np.asarray(scores, dtype=np.float64)
     number = array.shape[-1]
     value = array.mean(axis=-1)
     if number < 2:
-        return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+        return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan), bounds)
     error = array.std(axis=-1, ddof=1) / np.sqrt(number)
-    return Estimate(value, error, np.full_like(value, number - 1.0))
+    return Estimate(value, error, np.full_like(value, number - 1.0), bounds)
 
 
-def estimate_iqm(strata: Sequence[ArrayLike]) -> Estimate:
+def estimate_iqm(strata: Sequence[ArrayLike], bounds: tuple[float, float] = UNBOUNDED) -> Estimate:
     """The interquartile mean over tasks times seeds.
 
     Args:
         strata: normalised scores, one array a task, each of shape ``(..., n_task)`` with the seeds on the last axis.
+        bounds: least and greatest possible score.
 
     Raises:
         ValueError: no tasks.
@@ -112,7 +118,7 @@ def estimate_iqm(strata: Sequence[ArrayLike]) -> Estimate:
     cut = number // 4
     value = middle_half(ordered).mean(axis=-1)
     if min(array.shape[-1] for array in arrays) < 2:
-        return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+        return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan), bounds)
     low, high = ordered[..., cut, None], ordered[..., number - cut - 1, None]
     total, squares = np.zeros_like(value), np.zeros_like(value)
     for array in arrays:
@@ -121,4 +127,4 @@ def estimate_iqm(strata: Sequence[ArrayLike]) -> Estimate:
         total += part
         squares += part**2 / (seeds - 1)
     freedom = np.divide(total**2, squares, out=np.ones_like(value), where=squares > 0.0)
-    return Estimate(value, np.sqrt(total) / (1.0 - 2.0 * cut / number), freedom)
+    return Estimate(value, np.sqrt(total) / (1.0 - 2.0 * cut / number), freedom, bounds)

@@ -131,6 +131,10 @@ def score_footnotes(row: Row) -> tuple[str, ...]:
         )
     if row.diverged:
         texts.append(f"{row.diverged} of {row.seeds} seeds diverged and count with the policy that they left.")
+    if row.constant:
+        texts.append(
+            "All seeds scored the same, so the interval has no width; that is no proof that there is no variation."
+        )
     if row.groups:
         low, high = (", ".join(map(number, group)) for group in row.groups)
         texts.append(f"The seeds look like two groups: {low}; and {high}. The interval of the mean takes them for one.")

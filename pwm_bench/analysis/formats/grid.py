@@ -122,7 +122,8 @@ def _overall_lines(rows: Sequence[Overall], columns: Sequence[str], one_simulato
 
 def _cell(row: Row, footnotes: Footnotes) -> Cell:
     if not math.isfinite(row.mean):
-        return Cell(plain_status(row), warn=True)
+        status = plain_status(row)
+        return Cell(MISSING) if status == "ok" else Cell(status, warn=True)
     marks = footnotes.marks(score_footnotes(row))
     halved = half(row.mean, row.low, row.high)
     return Cell(number(row.mean), span(row.low, row.high), halved, bold=row.best, marks=marks)

@@ -10,7 +10,7 @@ from pwm_bench.analysis.plots import frames
 from pwm_bench.analysis.plots.panels import FEW, label_edges, panel_grid
 from pwm_bench.analysis.plots.style import GREY, Width, count_axis, looks, number_axis, time_axis
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.statistics import estimate_mean, time_to_threshold
+from pwm_bench.statistics import UNBOUNDED, estimate_mean, time_to_threshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,13 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["score_bars", "threshold_times"]
 
 
-def score_bars(frame: pd.DataFrame, *, score: str = "return", width: Width = "single") -> Figure:
+def score_bars(
+    frame: pd.DataFrame,
+    *,
+    score: str = "return",
+    width: Width = "single",
+    bounds: tuple[float, float] = UNBOUNDED,
+) -> Figure:
     """A bar for the mean over seeds of each algorithm with its interval, and a dot for each seed.
 
     Args:
         frame: of `frames.members_frame`, perhaps normalised.
         score: label of the scores' axis.
         width: one or two columns of a page.
+        bounds: least and greatest possible score.
 
     Raises:
         UsageError: no finished run.
@@ -45,7 +52,7 @@ def score_bars(frame: pd.DataFrame, *, score: str = "return", width: Width = "si
             scores = frames.seed_scores(block, name)
             if not scores.size:
                 continue
-            found = estimate_mean(scores)
+            found = estimate_mean(scores, bounds)
             value, (low, high) = float(found.value), found.interval()
             colour = styles[name].colour
             panel.barh(place, value, height=0.62, color=colour, alpha=0.35, linewidth=0)

@@ -11,7 +11,7 @@ from pwm_bench.analysis.plots import frames, theirs
 from pwm_bench.analysis.plots.panels import FEW, label_edges, panel_grid
 from pwm_bench.analysis.plots.style import Look, Width, count_axis, looks, number_axis, subplots, time_axis
 from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.statistics import Curve, efficiency_curve
+from pwm_bench.statistics import UNBOUNDED, Curve, efficiency_curve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +35,7 @@ def learning_curves(
     width: Width = "double",
     scale: Scale = "auto",
     published: Mapping[str, Sequence[Series]] | None = None,
+    bounds: tuple[float, float] = UNBOUNDED,
 ) -> Figure:
     """A panel for each task and simulator and kind of progress; with a single kind, as many beside each other as fit.
     The average has its interval, and each seed a thin line.
@@ -47,6 +48,7 @@ def learning_curves(
         scale: of progress. ``"auto"``: time is logarithmic where one algorithm takes five times as long as another.
             On a logarithmic scale the evaluation before training, at zero, is not shown.
         published: task -> published curves, drawn behind ours against environment steps as far as ours reach.
+        bounds: least and greatest possible score.
 
     Raises:
         UsageError: unknown axis or scale, or no finished run.
@@ -77,7 +79,7 @@ def learning_curves(
     for panel, block, name in places:
         log = scale == "log" or (scale == "auto" and name in uneven)
         divisor, unit = time_axis(panel, longest[name]) if name in columns else (1.0, "")
-        handles |= _panel(panel, block, name, styles, log, divisor)
+        handles |= _panel(panel, block, name, styles, log, divisor, bounds)
         if name == "env_steps" and behind:
             handles |= theirs.draw(panel, behind[block.iloc[0]["task"]], styles, handles)
         _scale_axis(panel, name, log)
@@ -95,12 +97,18 @@ def learning_curves(
 
 
 def _panel(
-    panel: Axes, block: pd.DataFrame, name: str, styles: Mapping[str, Look], log: bool, divisor: float
+    panel: Axes,
+    block: pd.DataFrame,
+    name: str,
+    styles: Mapping[str, Look],
+    log: bool,
+    divisor: float,
+    bounds: tuple[float, float],
 ) -> dict[str, object]:
     """Draws each algorithm's seeds and their average. Returns what stands for it in the legend."""
     handles = {}
     column = frames.AXES[name][0]
-    for label, curve in _curves(block, column, log).items():
+    for label, curve in _curves(block, column, log, bounds).items():
         _draw_seeds(panel, _shown(block[block["label"] == label], column, log), styles[label], divisor)
         handles[label] = _draw(panel, curve, styles[label], divisor)
     return handles
@@ -111,11 +119,11 @@ def _uneven(block: pd.DataFrame, column: str) -> bool:
     return max(ends) > _UNEVEN * min(ends) > 0
 
 
-def _curves(block: pd.DataFrame, column: str, log: bool) -> dict[str, Curve]:
+def _curves(block: pd.DataFrame, column: str, log: bool, bounds: tuple[float, float]) -> dict[str, Curve]:
     found = {}
     for label in frames.labels(block):
         rows = block[block["label"] == label]
-        curve = efficiency_curve([_shown(rows, column, log)])
+        curve = efficiency_curve([_shown(rows, column, log)], bounds=bounds)
         if curve.axis.size:
             found[label] = curve
     return found

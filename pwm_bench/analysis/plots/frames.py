@@ -16,8 +16,8 @@ from pwm_bench.store.results import FINISHED
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AVERAGE", "AXES", "CAPTION", "SECONDS", "default_axes", "finished", "generator", "heading", "labels", "legend",
-           "panels", "row_height", "score_name", "seed_scores", "shown", "wrapped"]  # fmt: skip
+__all__ = ["AVERAGE", "AXES", "CAPTION", "SECONDS", "default_axes", "finished", "generator", "heading", "labels",
+           "legend", "panels", "row_height", "score_name", "seed_scores", "shown", "wrapped"]  # fmt: skip
 
 AXES = {
     "env_steps": ("curve_env_steps", "environment steps per seed"),

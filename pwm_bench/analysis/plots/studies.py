@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pwm_bench.analysis.plots import bars, curves, frames, profiles, style, theirs, timeline
 from pwm_bench.analysis.plots.panels import FEW
-from pwm_bench.analysis.tables.scores import normalise_frame
+from pwm_bench.analysis.tables.scores import bounds_of, normalise_frame, recorded
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.frames import Loaded, members_frame
 
@@ -74,8 +74,9 @@ class StudyFigures:
         """
         if not loaded.runs:
             raise UsageError(f"no run can be drawn: {loaded.damaged[0] if loaded.damaged else 'none is there'}")
-        frame, scales = normalise_frame(members_frame(loaded.runs, metric=self.metric), self.normalise)
-        notes = [frames.CAPTION, scales.note]
+        frame, absent = recorded(members_frame(loaded.runs, metric=self.metric), self.metric)
+        frame, scales = normalise_frame(frame, self.normalise)
+        notes = [frames.CAPTION, scales.note, absent]
         kinds, behind = self.kinds or self._suitable(frame), {}
         if self.published and "curves" in kinds:
             behind = theirs.behind(frame, metric=self.metric, scales=scales, choice=self.published)
@@ -86,7 +87,7 @@ class StudyFigures:
         self, kind: str, loaded: Loaded, frame: pd.DataFrame, behind: Any
     ) -> Iterator[tuple[str, Callable[[], Figure]]]:
         """The figures of a kind; many panels take one figure for each axis."""
-        score = frames.score_name(self.metric, self.normalise)
+        score, bounds = frames.score_name(self.metric, self.normalise), bounds_of(self.metric, self.normalise)
         wide = kind in ("curves", "timeline") or _panels(frame) > FEW
         width = cast("style.Width", self.width or ("double" if wide else "single"))
         if kind == "curves":
@@ -103,13 +104,14 @@ class StudyFigures:
                         width=width,
                         scale=cast("Literal['linear', 'log', 'auto']", self.scale),
                         published=behind,
+                        bounds=bounds,
                     ),
                 )
             return
         draw: dict[str, Callable[[], Figure]] = {
             "profile": lambda: profiles.profiles(frame, score=score, width=width, normalised=self.normalise != "none"),
             "improvement": lambda: profiles.improvement(frame, width=width),
-            "scores": lambda: bars.score_bars(frame, score=score, width=width),
+            "scores": lambda: bars.score_bars(frame, score=score, width=width, bounds=bounds),
             "threshold": lambda: bars.threshold_times(
                 frame, self.threshold or 0.0, axis=next(iter(self.axes), "env_steps"), score=score, width=width
             ),

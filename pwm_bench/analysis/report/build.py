@@ -18,7 +18,7 @@ from pwm_bench.analysis.report.media import Media, gradients_section
 from pwm_bench.analysis.report.runs import at, failures_section, moment, quoted, runs_section, what
 from pwm_bench.analysis.report.table import summary_section
 from pwm_bench.analysis.study_table import only_gradients
-from pwm_bench.analysis.tables.scores import Match, normalise_frame, summarise
+from pwm_bench.analysis.tables.scores import Match, bounds_of, normalise_frame, recorded, summarise
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.frames import Loaded, members_frame
 from pwm_bench.store.results import FINISHED, Results
@@ -141,17 +141,19 @@ def _curves(loaded: Loaded, options: Options) -> dict[str, Any]:
     """Curves of all metrics; the chosen one comes first and is normalised as the table's."""
     from pwm_bench.analysis.plots.frames import score_name
 
-    recorded = {name for run in loaded.runs for name in run.curves.metrics}
-    metrics = [options.metric, *sorted(recorded - {options.metric}, key=lambda name: (name != "return", name))]
+    known = {name for run in loaded.runs for name in run.curves.metrics}
+    metrics = [options.metric, *sorted(known - {options.metric}, key=lambda name: (name != "return", name))]
     scores: dict[str, pd.DataFrame] = {}
-    names = {}
+    names: dict[str, str] = {}
+    bounds: dict[str, tuple[float, float]] = {}
     for metric in metrics:
         normalised = options.normalise if metric == options.metric else "none"
-        scores[metric], _ = normalise_frame(members_frame(loaded.runs, metric=metric), normalised)
-        names[metric] = score_name(metric, normalised)
+        frame, _ = recorded(members_frame(loaded.runs, metric=metric), metric)
+        scores[metric], _ = normalise_frame(frame, normalised)
+        names[metric], bounds[metric] = score_name(metric, normalised), bounds_of(metric, normalised)
     if scores[options.metric].empty:
         return {"panels": []}
-    return curve_data(scores, names)
+    return curve_data(scores, names, bounds)
 
 
 def _charts() -> Markup:

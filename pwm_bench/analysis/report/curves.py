@@ -21,12 +21,15 @@ _DIGITS = 8  # significant ones: what is shown is not rounded twice
 _INK = "ink"  # black is the page's text colour, which is light on dark pages
 
 
-def curve_data(scores: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -> dict[str, Any]:
+def curve_data(
+    scores: Mapping[str, pd.DataFrame], names: Mapping[str, str], bounds: Mapping[str, tuple[float, float]]
+) -> dict[str, Any]:
     """What the page's script needs to draw learning curves.
 
     Args:
         scores: metric -> frame of `frames.members_frame`, perhaps normalised; all of the same runs.
         names: metric -> label of its axis.
+        bounds: metric -> least and greatest possible value.
 
     Returns:
         ``axes`` and ``metrics``: names with their labels. ``algorithms``: names with their looks. ``panels``: one for
@@ -40,7 +43,9 @@ def curve_data(scores: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -> 
     for metric, frame in done.items():
         for title, block in frames.panels(frame) if not frame.empty else ():
             panel = found.setdefault(title, {"title": title, "curves": {}, "seeds": {}})
-            panel["curves"][metric] = {axis: _curves(block, column) for axis, (column, _) in frames.AXES.items()}
+            panel["curves"][metric] = {
+                axis: _curves(block, column, bounds[metric]) for axis, (column, _) in frames.AXES.items()
+            }
             panel["seeds"][metric] = {label: _seeds(block[block["label"] == label]) for label in frames.labels(block)}
     styles = looks(frames.labels(first)) if not first.empty else {}
     return {
@@ -51,7 +56,7 @@ def curve_data(scores: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -> 
     }
 
 
-def _curves(block: pd.DataFrame, column: str) -> dict[str, Any]:
+def _curves(block: pd.DataFrame, column: str, bounds: tuple[float, float]) -> dict[str, Any]:
     """Algorithm -> its curve and interval."""
     found = {}
     for label in frames.labels(block):
@@ -59,7 +64,7 @@ def _curves(block: pd.DataFrame, column: str) -> dict[str, Any]:
         seeds = [(axis, values) for axis, values in zip(rows[column], rows["curve_value"], strict=True) if len(axis)]
         if not seeds:
             continue
-        curve = efficiency_curve([seeds])
+        curve = efficiency_curve([seeds], bounds=bounds)
         if curve.axis.size:
             held = {"x": curve.axis, "y": curve.value, "low": curve.low, "high": curve.high}
             found[label] = {name: rounded(values) for name, values in held.items()} | {"n": len(seeds)}

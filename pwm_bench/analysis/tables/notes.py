@@ -10,6 +10,7 @@ import pandas as pd
 
 from pwm_bench.analysis.budgets import UNITS
 from pwm_bench.analysis.rows import Row
+from pwm_bench.quantities import quantity
 from pwm_bench.statistics import Normalisation
 from pwm_bench.store.frames import Loaded, LoadedRun
 from pwm_bench.store.origin import origin_notes
@@ -27,7 +28,6 @@ OVERALL_NOTE = "Tasks together: interquartile mean (IQM) of tasks times seeds, 9
 """Only tables with aggregates over tasks need it."""
 BOLD_NOTE = "Bold: cannot be told apart from the best (Welch's t, 5 % over all comparisons with the best)."
 _PLACES = 4  # that a note names
-_MEANINGS = {"score": "success (Meta-World) or return / 1000 (dm_control)"}
 
 
 def table_notes(
@@ -53,9 +53,12 @@ def table_notes(
     """
     episodes = sorted({int(run.record.spec["evaluation_episodes"]) for run in loaded.runs})
     per_seed = " or ".join(map(str, episodes)) or "no"
+    known = quantity(metric)
+    bounded = math.isfinite(known.low) and math.isfinite(known.high) and scales.name in ("none", "success")
+    cut = f", cut at {known.low:g} and {known.high:g}" if bounded else ""
     notes = [
-        f"Score: {_MEANINGS.get(metric, metric.replace('_', ' '))} of the deterministic policy, mean of {per_seed} "
-        "evaluation episodes per seed; mean over seeds with a 95 % interval by Student's t.",
+        f"Score: {known.meaning or metric.replace('_', ' ')} of the deterministic policy, mean of {per_seed} "
+        f"evaluation episodes per seed; mean over seeds with a 95 % interval by Student's t{cut}.",
         budgets,
         COST_NOTE,
     ]

@@ -20,18 +20,17 @@ from pwm_bench.analysis.rows import Row, make_rows
 from pwm_bench.analysis.tables.beside import published_beside
 from pwm_bench.analysis.tables.notes import OVERALL_NOTE, budget_note, gradient_warnings, table_notes
 from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.quantities import quantity
 from pwm_bench.statistics import Normalisation, normalisation
 from pwm_bench.store.frames import Loaded, members_frame
 from pwm_bench.store.results import FINISHED
 
-__all__ = ["MATCHES", "Match", "Row", "Summary", "normalise_frame", "summarise"]
+__all__ = ["MATCHES", "Match", "Row", "Summary", "bounds_of", "normalise_frame", "recorded", "summarise"]
 
 Match = Literal["none", "env_steps", "gradient_steps", "policy_gradient_steps", "cpu_seconds"]
 MATCHES: tuple[Match, ...] = ("none", *cast("tuple[Match, ...]", tuple(UNITS)))
 Place = tuple[str, str]
 """Task and simulator."""
-_SHARES = ("score", "success", "solved_ever")
-"""Metrics between 0 and 1 on every task, which can be averaged over tasks as they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +97,7 @@ def summarise(
         raise unknown("match", match, MATCHES)
     if budget is not None and (match == "none" or not 0.0 < budget < float("inf")):
         raise UsageError(f"budget={budget:g}: must be a positive number of the unit to match by; see --match")
-    frame = members_frame(loaded.runs, metric=metric)
+    frame, absent = recorded(members_frame(loaded.runs, metric=metric), metric)
     machines = check_machines(frame, insist=across_machines) if match == "cpu_seconds" else ""
     frame, scales = normalise_frame(frame, normalise)
     unit = None if match == "none" else match
@@ -109,9 +108,11 @@ def summarise(
             found = None if unit is None else common_budget(block, unit)
             common[str(task), str(simulator)] = found if budget is None or found is None else budget
         at = at_budget(frame, unit or "env_steps", cast("Mapping[Hashable, float | None]", common))
-        rows = make_rows(at, unit=unit, threshold=threshold)
+        rows = make_rows(at, unit=unit, threshold=threshold, bounds=bounds_of(metric, normalise))
     notes = table_notes(rows, frame, loaded, metric, budget_note(rows, unit, common), scales, threshold)
-    together = overall(rows) if normalise != "none" or metric in _SHARES else ()
+    notes += (absent,) if absent else ()
+    share = normalise != "none" or quantity(metric).share
+    together = overall(rows, bounds_of(metric, normalise)) if share else ()
     notes += (OVERALL_NOTE,) if together else ()
     notes += (machines,) if machines else ()
     notes += pair_notes(rows) if pairs else ()
@@ -132,6 +133,47 @@ def summarise(
         match=match,
         warnings=gradient_warnings(loaded),
     )
+
+
+def bounds_of(metric: str, normalised: str) -> tuple[float, float]:
+    """Least and greatest possible score of a table or figure.
+
+    Args:
+        metric: what is scored.
+        normalised: one of `NORMALISATIONS`; those that change a score move its bounds to where nobody knows.
+    """
+    return quantity(metric if normalised in ("none", "success") else "").bounds
+
+
+def recorded(frame: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
+    """Leaves out the tasks whose finished runs have not recorded a metric.
+
+    Args:
+        frame: of `members_frame`.
+        metric: that was asked for.
+
+    Returns:
+        A frame, and a note that names what is left out; empty where nothing is.
+
+    Raises:
+        UsageError: nothing is left.
+    """
+    if frame.empty or metric in ("return", "length"):  # which every evaluation has
+        return frame, ""
+    lacking = []
+    for place, block in frame.groupby(["task", "simulator"], sort=True):
+        done = block["status"].isin(FINISHED)
+        if done.any() and not any(pd.notna(curve).any() for curve in block.loc[done, "curve_value"]):
+            lacking.append(place)
+    if not lacking:
+        return frame, ""
+    places = pd.MultiIndex.from_frame(frame[["task", "simulator"]])
+    kept = frame[~places.isin(lacking)]
+    name = metric.replace("_", " ")
+    if kept.empty:
+        raise UsageError(f"metric={metric}: no finished run here has recorded a value; choose another with --metric")
+    shown = ", ".join(sorted({str(task) for task, _ in lacking}))
+    return kept, f"Left out, since no run has recorded {name} there ({len(lacking)}): {shown}."
 
 
 def normalise_frame(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, Normalisation]:

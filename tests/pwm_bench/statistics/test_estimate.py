@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pwm_bench.bench.statistics import DISTRIBUTIONS, claims, coverage, coverage_over_tasks, draw_failures
+from pwm_bench.bench.statistics import (
+    DISTRIBUTIONS,
+    SHARES,
+    claims,
+    coverage,
+    coverage_over_tasks,
+    draw_failures,
+    share_coverage,
+)
 from pwm_bench.statistics import (
     compare_with_best,
     estimate_iqm,
@@ -44,6 +52,17 @@ def test_interval_refuses(scores):
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_intervals_cover(name, least, seeds):
     assert coverage(DISTRIBUTIONS[name], seeds, 20_000, np.random.default_rng(0)) >= least - 0.005
+
+
+def test_intervals_of_success_rates_are_cut_and_cover_less_near_the_bound():
+    low, high = estimate_mean([0.0, 0.1, 0.5], (0.0, 1.0)).interval()
+    assert (float(low), float(high)) == (0.0, pytest.approx(interval([0.0, 0.1, 0.5])[1]))
+    assert [float(end) for end in estimate_iqm([[0.9, 1.0]] * 2, (0.0, 1.0)).interval()][1] == 1.0
+    middle, near = (share_coverage(SHARES[name], 3, 5_000, np.random.default_rng(0))
+                    for name in ("0.5 in the mean", "0.95 in the mean"))  # fmt: skip
+    assert middle[0] >= 0.93
+    assert 0.78 < near[0] < 0.86
+    assert near[1] == pytest.approx(0.187, abs=0.02)  # all three seeds the same
 
 
 @pytest.mark.parametrize("seeds", [3, 5])

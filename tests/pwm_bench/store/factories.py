@@ -48,6 +48,7 @@ def write_run(
     diverged: tuple[int, ...] = (),
     first_seed: int = 0,
     speeds: list[list[float]] | None = None,
+    success: list[list[float | None]] | None = None,
     device: str = DEVICE,
     horizon: int | None = None,
     check: tuple[float, str] | None = None,
@@ -59,6 +60,7 @@ def write_run(
     Args:
         curves: per member, the mean evaluation return at each of ``steps``; each is spread over two episodes.
         speeds: likewise for the forward velocity.
+        success: likewise for the success rate; None where an episode has none.
         horizon: environment steps that the schedules run over; None where there are none.
         kind: of work.
         check: relative error and precision of the gradient's check, if there was one.
@@ -87,7 +89,10 @@ def write_run(
                 train_seconds=second, cpu_seconds=2 * second, wall_seconds=second + 1,
                 returns=[[curve[index] - 1.0, curve[index] + 1.0] for curve in curves],
                 lengths=[[10, 20] for _ in curves], invalid=[0] * len(curves),
-                extras={"forward_velocity": [[s[index], s[index]] for s in speeds]} if speeds else {},
+                extras={
+                    name: [[s[index], s[index]] for s in values]
+                    for name, values in (("forward_velocity", speeds), ("success", success)) if values
+                },
             )  # fmt: skip
             directory.evaluations.append(line.model_dump())
         directory.write(

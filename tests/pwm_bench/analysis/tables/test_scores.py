@@ -4,12 +4,13 @@ import math
 
 import pytest
 
-from pwm_bench.analysis.formats import render
+from pwm_bench.analysis.formats import Layout, render
 from pwm_bench.analysis.tables.scores import summarise
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import interval
 from pwm_bench.store.frames import load_study, members_frame
 from pwm_bench.store.results import Results
+from pwm_bench.text import MISSING
 from tests.pwm_bench.store.factories import write_run
 
 STEPS, SECONDS = [0, 100, 200], [0.0, 10.0, 20.0]
@@ -281,3 +282,45 @@ def test_sound_checks_that_agree_name_no_run(tmp_path):
     _, summary = rows(tmp_path)
     assert summary.warnings == ()
     assert any(note.endswith("the largest: hopper in warp 1e-09 (float64).") for note in summary.notes)
+
+
+def successes(root, rates, **options):
+    curves = [[0.0, 9.0]] * len(rates)
+    write_run(root, options.pop("name"), curves=curves, steps=[0, 10], seconds=[0.0, 1.0],
+              success=[[rate, rate] for rate in rates], **options)  # fmt: skip
+
+
+def test_an_interval_of_a_share_stays_within_its_bounds(tmp_path):
+    successes(tmp_path, [0.05, 0.3, 0.35], name="aaa")
+    successes(tmp_path, [1.0, 1.0, 1.0], name="bbb", algorithm="ppo")
+    low, high = interval([0.05, 0.3, 0.35])
+    assert low < 0.0  # without the cut
+    table, summary = rows(tmp_path, metric="success")
+    assert (table["shac"].low, table["shac"].high) == (0.0, pytest.approx(high))
+    assert (table["ppo"].low, table["ppo"].high) == (1.0, 1.0)
+    assert any("Student's t, cut at 0 and 1." in note for note in summary.notes)
+    text = render(summary, "markdown")
+    assert text.count("All seeds scored the same, so the interval has no width; that is no proof") == 1
+    assert rows(tmp_path)[0]["shac"].low == pytest.approx(9.0)  # returns have no bounds
+    assert not any("cut at" in note for note in rows(tmp_path)[1].notes)
+
+
+def test_tasks_without_the_metric_are_left_out_and_named(tmp_path):
+    successes(tmp_path, [0.5, 1.0], name="aaa", task="mw-push")
+    successes(tmp_path, [None, None], name="bbb", task="walker-walk")
+    write_run(
+        tmp_path, "ccc", task="cup-catch", algorithm="ppo", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0]
+    )
+    write_run(tmp_path, "ddd", task="mw-push", algorithm="ppo", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0])
+    write_run(tmp_path, "eee", task="mw-reach", curves=[[0.0]], steps=[0], seconds=[0.0], status="failed", reason="no")
+    summary = summarise(load_study(Results(tmp_path), "s"), study="s", metric="success")
+    assert {(row.task, row.algorithm) for row in summary.rows} == {
+        ("mw-push", "shac"), ("mw-push", "ppo"), ("mw-reach", "shac"),
+    }  # fmt: skip
+    (note,) = [note for note in summary.notes if note.startswith("Left out")]
+    assert note == "Left out, since no run has recorded success there (2): cup-catch, walker-walk."
+    grid = render(summary, "markdown", layout=Layout(columns=("algorithm",)))
+    (line,) = [line for line in grid.splitlines() if line.startswith("| mw-push")]
+    assert line.split("|")[2].strip() == MISSING  # PPO ended well, and has no success: no score is not 'ok'
+    (line,) = [line for line in grid.splitlines() if line.startswith("| mw-reach")]
+    assert "failed" in line
