@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
 import mujoco
 import numpy as np
 import torch
@@ -23,26 +27,31 @@ _WORLDS_QUICK = {"warp": (1, 64), "mjx": (64,), "mujoco_c": (1, 64)}
 _HORIZON = 16
 
 
-def main(*, quick: bool = False) -> None:
+def main(*, quick: bool = False, task: Sequence[str] = ()) -> None:
     """Prints all tables.
 
     Args:
         quick: at most 64 worlds.
+        task: names of tasks; all by default.
+
+    Raises:
+        UsageError: there is no such task.
     """
-    console = terminal()
+    envs.TASKS.check(*task)
+    tasks, console = tuple(task) or tuple(envs.TASKS.own), terminal()
     devices = {name: envs.resolve_device("auto", name) for name in envs.SIMULATORS.own}
     gpu = max(devices.values(), key=lambda device: device.type == "cuda")
     console.print(f"{machine_line(str(gpu))}\n", highlight=False)
-    console.print(_exactness(), _speed(console, devices, quick))
+    console.print(_exactness(tasks), _speed(console, devices, tasks, quick))
     if gpu.type == "cpu":
-        console.print(kernels.table(console, quick=quick), _against_mujoco())
+        console.print(*([] if task else [kernels.table(console, quick=quick)]), _against_mujoco(tasks))
 
 
-def _exactness() -> Table:
+def _exactness(tasks: Sequence[str]) -> Table:
     table = Table(title="Warp, float64: relative errors", title_justify="left")
     for column in ("task", "acceleration against MuJoCo C, contacts off", "action gradient against differences"):
         table.add_column(column, justify="left" if column == "task" else "right")
-    for task in envs.TASKS.own:
+    for task in tasks:
         table.add_row(task, f"{_acceleration_error(task):.1e}", f"{_gradient_error(task):.1e}")
     return table
 
@@ -90,21 +99,26 @@ def _gradient_error(task: str) -> float:
     return error.median().item()
 
 
-def _speed(console: Console, devices: dict[str, torch.device], quick: bool) -> Table:
-    where = "all CPU cores or one GPU"
-    table = Table(title=f"Environment steps per second, float32, horizon {_HORIZON}, {where}", title_justify="left")
+def _speed(console: Console, devices: dict[str, torch.device], tasks: Sequence[str], quick: bool) -> Table:
+    """On a CPU one thread steps the worlds (XLA has threads of its own) and processor time counts, that of all threads,
+    which others' work disturbs least; on a GPU elapsed time does."""
+    where = "per second on a GPU, per processor second on a CPU"
+    table = Table(title=f"Environment steps {where}, float32, horizon {_HORIZON}", title_justify="left")
     for column in ("task", "simulator", "device", "substeps", "worlds", "forward", "forward + backward", "compile [s]"):
         table.add_column(column, justify="left" if column in ("task", "simulator", "device") else "right")
     for simulator, device in devices.items():
-        for task in envs.TASKS.own:
+        timing: dict[str, Any] = {"repeats": 3, "clock": "processor" if device.type == "cpu" else "wall"}
+        threads = "threads" in inspect.signature(envs.SIMULATORS.load(simulator).Simulator).parameters
+        options = {"threads": 1} if threads and device.type == "cpu" else {}
+        for task in tasks:
             for worlds in _WORLDS_QUICK[simulator] if quick else _WORLDS:
                 with console.status(f"{task} in {simulator}, {worlds} worlds"):
-                    rollout = make_rollout(task, simulator, worlds, _HORIZON, device=device)
+                    rollout = make_rollout(task, simulator, worlds, _HORIZON, device=device, **options)
                     differentiable = rollout.simulator.differentiable
                     rollout.simulator.compile(gradient=differentiable)
                     rollout.check()
-                    forward = rollout.env_steps / median_seconds(rollout.forward, repeats=3)
-                    both = rollout.env_steps / median_seconds(rollout.gradient, repeats=3) if differentiable else None
+                    forward = rollout.env_steps / median_seconds(rollout.forward, **timing)
+                    both = rollout.env_steps / median_seconds(rollout.gradient, **timing) if differentiable else None
                 table.add_row(
                     task,
                     simulator,
@@ -118,16 +132,18 @@ def _speed(console: Console, devices: dict[str, torch.device], quick: bool) -> T
     return table
 
 
-def _against_mujoco() -> Table:
-    table = Table(title="Physics substeps per second, 64 worlds, one CPU thread, forward", title_justify="left")
+def _against_mujoco(tasks: Sequence[str]) -> Table:
+    table = Table(
+        title="Physics substeps per processor second, 64 worlds, one CPU thread, forward", title_justify="left"
+    )
     for column in ("task", "Warp, float32", "MuJoCo C, full step", "ratio"):
         table.add_column(column, justify="left" if column == "task" else "right")
-    for task in envs.TASKS.own:
+    for task in tasks:
         rollout = make_rollout(task, "warp", 64, _HORIZON, threads=1)
         rollout.check()
         substeps = rollout.env_steps * rollout.simulator.substeps
         reference = mujoco_rollout(task, 64, substeps // 64, rollout.simulator.timestep)
-        seconds = interleaved({"warp": rollout.forward, "mujoco": reference})
+        seconds = interleaved({"warp": rollout.forward, "mujoco": reference}, clock="processor")
         table.add_row(
             task,
             f"{substeps / seconds['warp']:,.0f}",

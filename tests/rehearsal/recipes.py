@@ -9,18 +9,26 @@ of steps: linearly. So an update is counted at a few steps, and each number of s
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import torch
+from torch import Tensor
 
 from pwm_bench import configs, envs, registry
+from pwm_bench.baselines.tdmpc2.view import LearningView
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.config import ExtractionConfig, variant
 from pwm_bench.pwm.extraction.train import Extractor
-from tests.pwm_bench.world_model.multitask.factories import OBS, tiny_model, tiny_weights
+from pwm_bench.world_model.multitask.planner import Planner, PlannerConfig, PriorGuide
+from pwm_bench.world_model.multitask.recipes import TrainingConfig, recipe
+from pwm_bench.world_model.multitask.training import Pretrainer, Training
+from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_model, tiny_weights
 from tests.rehearsal.machine import machine
 from tests.rehearsal.mirror import DEVICE, Rehearsal
 
@@ -74,16 +82,73 @@ def _extraction() -> Case:
     return Case(variant("paper"), make, steps, small={"batch_size": 8})
 
 
+def _pretraining() -> Case:
+    return Case(recipe("tdmpc2"), _steps_of_training, {"horizon": (2, 1)})
+
+
+def _steps_of_training(config: TrainingConfig) -> Training:
+    """Steps on one batch, again and again."""
+    stream, shape = MemberStream((3,)), (6, config.horizon)
+    obs, action = stream.normal(6, config.horizon + 1, OBS)[0], stream.uniform(*shape, ACT)[0]
+    batch = tuple(x.to(DEVICE) for x in (obs, action, stream.normal(*shape)[0], torch.arange(6) % 3))
+    batches: Any = itertools.repeat(batch)
+    model = tiny_model(tiny_weights()).to(DEVICE)
+    with mock.patch.object(torch, "Generator", lambda device="cpu", make=torch.Generator: make()):
+        return Training(Pretrainer(model, config), batches)  # the device has no generator of torch's
+
+
+class _Planning:
+    """Plans as updates: the second and those that follow begin where the last left off."""
+
+    def __init__(self, config: PlannerConfig) -> None:
+        model, tasks = tiny_model(tiny_weights()).to(DEVICE), torch.zeros(1, dtype=torch.int64, device=DEVICE)
+        guide, stream = PriorGuide(model, tasks), MemberStream((0,), DEVICE)
+        self._planner = Planner(model, tasks, guide, config, stream=stream, view=LearningView(model, tasks))
+        self._obs = torch.zeros(1, OBS, device=DEVICE)
+
+    def begin(self) -> None:
+        """Nothing is decided on the host."""
+
+    def compute(self) -> Tensor:
+        """An action with its noise, as TD-MPC2 takes one while it learns."""
+        return self._planner.plan(self._obs, explore=True)
+
+    update = compute
+
+
+def _planning() -> Case:
+    few = {"samples": 16, "policy_samples": 4, "elites": 4}
+    return Case(PlannerConfig(), _Planning, {"iterations": (1, 1)}, small=few)
+
+
 def _stored(**more: Any) -> dict[str, Any]:
     return {"num_envs": 4, "batch_size": 8, "replay_capacity": 400, "seed_steps": 1, **more}
 
 
+_SHORT: dict[str, Any] = {
+    "steps": {"horizon": (2, 1), "critic_iterations": (1, 1)},
+    "small": {"num_envs": 4},
+}
+_REPEATED = _SHORT | {"steps": {**_SHORT["steps"], "epochs": (1, 1)}}
+_MODELLED: dict[str, Any] = {
+    "steps": {**_SHORT["steps"], "model_updates": (1, 1)},
+    "small": {"num_envs": 4, "replay_capacity": 400, "initial_env_steps": 8, "initial_model_updates": 1},
+    "before": 3,
+}
+
 CASES: dict[str, Callable[[], Case]] = {
-    "shac, ant": lambda: _online(
-        "shac", "ant", steps={"horizon": (2, 1), "critic_iterations": (1, 1)}, small={"num_envs": 4}
-    ),
+    "shac, ant": lambda: _online("shac", "ant", **_SHORT),
+    "sapo, ant": lambda: _online("sapo", "ant", **_SHORT),
+    "ahac, ant": lambda: _online("ahac", "ant", **_SHORT | {"small": {"num_envs": 4, "min_horizon": 1}}),
+    "rpo, ant": lambda: _online("rpo", "ant", **_REPEATED),
+    "ivwh, ant": lambda: _online("ivwh", "ant", **_REPEATED),
+    "apg, ant": lambda: _online("apg", "ant", steps={"horizon": (2, 1)}, small={"num_envs": 4}),
+    "dmo, ant": lambda: _online("dmo", "ant", **_MODELLED),
     "ppo, ant": lambda: _online("ppo", "ant", steps={"horizon": (2, 1), "epochs": (1, 1)}, small={"num_envs": 4}),
     "sac, hopper": lambda: _online("sac", "hopper", steps={"horizon": (1, 1)}, small=_stored()),
+    "flashsac, hopper": lambda: _online(
+        "flashsac", "hopper", steps={"horizon": (1, 1)}, small=_stored(width_actor=8, width_critic=8)
+    ),
     "pwm, ant": lambda: _online(
         "pwm",
         "ant",
@@ -92,6 +157,8 @@ CASES: dict[str, Callable[[], Case]] = {
         before=3,
     ),
     "extraction, 30 tasks": _extraction,
+    "pre-training": _pretraining,
+    "a plan of TD-MPC2": _planning,
 }
 
 LAUNCHES: dict[str, dict[str, int]] = {
@@ -133,5 +200,5 @@ def extrapolated(case: Case) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    for name, case in CASES.items():
+    for name, case in ((name, case) for name, case in CASES.items() if name in sys.argv[1:] or not sys.argv[1:]):
         print(f'    "{name}": {extrapolated(case())},'.replace("'", chr(34)))

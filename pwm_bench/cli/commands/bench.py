@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +40,8 @@ class Bench:
     simulation), survival (random kills), or interruption (signals in the first seconds)."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fewer sizes and repetitions."""
+    task: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
+    """simulators: only these tasks, without the table of kernels."""
     kills: Annotated[int | None, option("N", "200")] = None
     """survival: number of kills."""
     minutes: Annotated[float | None, option("X", "30; gpu: 7")] = None
@@ -67,12 +69,13 @@ class Bench:
             raise unknown("benchmark", self.what, _KINDS)
         main = importlib.import_module(_KINDS[self.what]).main
         options: dict[str, Any] = {"quick": self.quick}
-        for name in ("kills", "minutes", "device", "output", "compile_for", "interruptions", "seed", "runs", "study"):
+        for name in (field.name for field in fields(self) if field.name not in ("what", "quick")):
             value = getattr(self, name)
-            if value is None:
+            if value in (None, ()):
                 continue
             if name not in inspect.signature(main).parameters:
-                raise UsageError(f"--{name.replace('_', '-')} {value}: is no option of `bench {self.what}`")
+                given = " ".join(value) if isinstance(value, tuple) else value
+                raise UsageError(f"--{name.replace('_', '-')} {given}: is no option of `bench {self.what}`")
             if isinstance(value, (int, float)) and (value < 0 or (value == 0 and name != "seed")):
                 raise UsageError(f"--{name.replace('_', '-')} {value}: must be positive")
             options[name] = value

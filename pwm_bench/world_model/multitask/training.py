@@ -117,7 +117,10 @@ class Pretrainer:
         self._params = encoder + rest
         lr = config.learning_rate
         groups = [{"params": encoder, "lr": lr * config.encoder_learning_rate}, {"params": rest, "lr": lr}]
-        how = {"fused": True, "capturable": self._device.type != "cpu"}  # on a GPU it may be part of a CUDA graph
+        how: dict[str, Any] = {
+            "fused": True,
+            "capturable": self._device.type != "cpu",
+        }  # on a GPU it may be part of a CUDA graph
         self._optimiser = torch.optim.Adam(groups, lr=lr, **how)
         self._policy_params: list[Tensor] = []
         self._policy_optimiser: torch.optim.Adam | None = None
