@@ -74,13 +74,13 @@ def carry_out_study(
     items = plan(study, results, device=device, limit=limit, retry=retry)
     elsewhere = getattr(EXECUTORS.load(executor), "schedules", False)
     gpus = settle_devices(items) if any(item.to_do for item in items) and not elsewhere else {}
-    memory = expected_gpu_memory([item.spec for item in items if gpu_of(item.spec, gpus)], results)
+    there = [item.spec for item in items if gpu_of(item.spec, gpus) and (item.to_do or item.plan == "wait")]
+    memory = expected_gpu_memory(there, results)
     admits = AtOnce(jobs) if elsewhere else Capacity(jobs, gpus, lambda spec: memory.get(sort_of(spec)))
+    shared = gpus if jobs != 1 and len(there) > 1 else {}  # a run alone has a process whose memory is its own
     options = ("--checkpoint-seconds", str(checkpoint_seconds), *(("--tensorboard",) * tensorboard))
     with (
-        opened(
-            make_executor(executor, results.root, options, executor_settings or {}, {} if jobs == 1 else gpus)
-        ) as does,
+        opened(make_executor(executor, results.root, options, executor_settings or {}, shared)) as does,
         watch(items, said) as observer,
         reporting(observer, reporters, results.root) as everyone,
     ):

@@ -48,7 +48,7 @@ def expected_gpu_memory(specs: Sequence[Spec], results: Results) -> dict[tuple[s
     """
     wanted = {spec.kind for spec in specs}
     most: dict[tuple[str, str, int], int] = {}
-    for spec, allocated in _finished(results, wanted, _allocated):
+    for spec, allocated in _finished(results, wanted, _allocated) if wanted else ():
         if allocated > 0:
             most[sort_of(spec)] = max(most.get(sort_of(spec), 0), int(_BESIDE * allocated) + _CONTEXT)
     return most

@@ -109,7 +109,8 @@ class LocalExecutor:
             process = self._open(arguments, subprocess.PIPE)
         child = Child({}, process, killed_before, device=device)
         self._adopt(child)
-        child.takes(spec, progress)
+        if not child.takes(spec, progress):  # it has ended already
+            self._start_alone(spec, progress)
 
     def _start_alone(self, spec: Spec, progress: Progress) -> None:
         folder = tempfile.TemporaryDirectory(prefix="pwm-bench-")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -135,6 +136,21 @@ def test_asked_to_stop_all_save(tmp_path):
     records = [results.run(spec.study, spec.id).read() for spec in specs]
     assert [record.status for record in records] == ["interrupted"] * 2
     assert all(record.counts.env_steps >= 20 for record in records)
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_shared_process_that_cannot_begin_leaves_each_run_to_one_of_its_own(tmp_path):
+    """The command line is one that knows no requests, as far as this process can see."""
+    script = "import sys; sys.exit(3 if sys.argv[2] == '-' else 0)"
+    executor, ended = LocalExecutor(tmp_path, command=(sys.executable, "-c", script), on_gpu=GPUS), []
+    specs = [toy_spec(seeds=(n,)) for n in range(2)]
+    for spec in specs:
+        executor.start(spec, lambda event: None)
+    while executor.running:
+        ended += executor.step(0.1)
+    executor.close()
+    assert {spec.id for spec, _ in ended} == {spec.id for spec in specs}
+    assert {end.code for _, end in ended} <= {0, 3}
 
 
 def test_who_shares_a_process():
