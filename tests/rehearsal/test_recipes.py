@@ -6,7 +6,7 @@ import pytest
 
 from tests.rehearsal.recipes import CASES, LAUNCHES, extrapolated
 
-QUICK = ("shac, ant", "extraction, 30 tasks", "pre-training")
+QUICK = ("shac, ant", "extraction, 30 tasks")
 
 
 @pytest.mark.parametrize("name", [pytest.param(x, marks=() if x in QUICK else pytest.mark.slow) for x in CASES])
