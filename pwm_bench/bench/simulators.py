@@ -100,8 +100,8 @@ def _gradient_error(task: str) -> float:
 
 
 def _speed(console: Console, devices: dict[str, torch.device], tasks: Sequence[str], quick: bool) -> Table:
-    """On a CPU one thread steps the worlds (XLA has threads of its own) and processor time counts, that of all threads,
-    which others' work disturbs least; on a GPU elapsed time does."""
+    """Times rollouts. One thread steps the worlds on a CPU (XLA has threads of its own) and processor time counts, that
+    of all threads, which others' work disturbs least; on a GPU elapsed time does."""
     where = "per second on a GPU, per processor second on a CPU"
     table = Table(title=f"Environment steps {where}, float32, horizon {_HORIZON}", title_justify="left")
     for column in ("task", "simulator", "device", "substeps", "worlds", "forward", "forward + backward", "compile [s]"):

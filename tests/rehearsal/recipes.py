@@ -163,12 +163,12 @@ CASES: dict[str, Callable[[], Case]] = {
 
 LAUNCHES: dict[str, dict[str, int]] = {
     "shac, ant": {"update": 4452, "horizon": 80, "critic_iterations": 111},
-    "sapo, ant": {"update": 6296, "horizon": 132, "critic_iterations": 119},
-    "ahac, ant": {"update": 5494, "horizon": 104, "critic_iterations": 126},
-    "rpo, ant": {"update": 4429, "horizon": 57, "critic_iterations": 119, "epochs": 112},
-    "ivwh, ant": {"update": 4095, "horizon": 59, "critic_iterations": 119, "epochs": 113},
+    "sapo, ant": {"update": 6168, "horizon": 132, "critic_iterations": 111},
+    "ahac, ant": {"update": 5366, "horizon": 104, "critic_iterations": 118},
+    "rpo, ant": {"update": 4301, "horizon": 57, "critic_iterations": 111, "epochs": 112},
+    "ivwh, ant": {"update": 3967, "horizon": 59, "critic_iterations": 111, "epochs": 113},
     "apg, ant": {"update": 2538, "horizon": 77},
-    "dmo, ant": {"update": 12611, "horizon": 183, "critic_iterations": 119, "model_updates": 120},
+    "dmo, ant": {"update": 12483, "horizon": 183, "critic_iterations": 111, "model_updates": 120},
     "ppo, ant": {"update": 5417, "horizon": 33, "epochs": 842},
     "sac, hopper": {"update": 15967, "horizon": 1994},
     "flashsac, hopper": {"update": 56288, "horizon": 7034},
