@@ -109,7 +109,7 @@ def _speed(console: Console, devices: dict[str, torch.device], tasks: Sequence[s
     for simulator, device in devices.items():
         timing: dict[str, Any] = {"repeats": 3, "clock": "processor" if device.type == "cpu" else "wall"}
         threads = "threads" in inspect.signature(envs.SIMULATORS.load(simulator).Simulator).parameters
-        options = {"threads": 1} if threads and device.type == "cpu" else {}
+        options: dict[str, Any] = {"threads": 1} if threads and device.type == "cpu" else {}
         for task in tasks:
             for worlds in _WORLDS_QUICK[simulator] if quick else _WORLDS:
                 with console.status(f"{task} in {simulator}, {worlds} worlds"):
