@@ -132,6 +132,8 @@ def test_masks_tell_when_tasks_are_named_in_another_order(tmp_path) -> None:
     assert from_tdmpc2(content, "f", told).config.action_dims == (6, 1, 4)
     with pytest.raises(UsageError, match=r"'cartpole-swingup' has actions of 1 components, but .* in its place has 6"):
         from_tdmpc2(content, "f", dataclasses.replace(told, tasks=(told.tasks[1], told.tasks[0], told.tasks[2])))
+    with pytest.raises(UsageError, match=r"'hopper-hop' has actions of 4 components, but .* in its place has 6"):
+        from_tdmpc2(content, "f", dataclasses.replace(told, tasks=told.tasks[::-1]))
 
 
 @pytest.mark.parametrize("log_std", [(-10, 2), (-5, 0.5)])
