@@ -8,7 +8,7 @@ import numpy as np
 
 from pwm_bench.analysis.plots import frames
 from pwm_bench.analysis.plots.panels import FEW, label_edges, panel_grid
-from pwm_bench.analysis.plots.style import GREY, Width, count_axis, looks, number_axis, time_axis
+from pwm_bench.analysis.plots.style import GREY, WIDTHS, Width, count_axis, looks, number_axis, time_axis
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import UNBOUNDED, estimate_mean, time_to_threshold
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["score_bars", "threshold_times"]
+
+_LONG = 12  # letters of a name that every panel has room for
+_NAMES = 1.0  # inches that names of rows take
+_LETTER = 0.07  # inches of a title's letter
+_ROOMY = 1.5  # inches of a panel from which it has room for a few ticks
 
 
 def score_bars(
@@ -43,10 +48,12 @@ def score_bars(
         raise UsageError("scores: no run has finished")
     parts = [block for _, block in frames.panels(frame)]
     styles = looks(frames.labels(frame))
+    shared = _share_rows(frame, parts)
     figure, panels, columns = _rows_of_names(frame, parts, width)
+    room = _room(width, columns)
     for index, (panel, block) in enumerate(zip(panels, parts, strict=True)):
-        names = frames.labels(frame) if len(parts) > FEW else frames.labels(block)
-        if len(parts) <= FEW:
+        names = frames.labels(frame) if shared else frames.labels(block)
+        if not shared:
             names = sorted(names, key=lambda name: -_middle(block, name))
         for place, name in enumerate(names):
             scores = frames.seed_scores(block, name)
@@ -60,17 +67,28 @@ def score_bars(
             panel.plot([low, high], [place, place], color="#222222", linewidth=1.1)
             panel.plot(scores, np.full(scores.size, place), linestyle="", marker="o", markersize=2.6,
                        markerfacecolor="white", markeredgecolor=colour, markeredgewidth=0.9)  # fmt: skip
-        _name_rows(panel, names, named=len(parts) <= FEW or index % columns == 0)
+        _name_rows(panel, names, named=not shared or index % columns == 0)
         panel.axvline(0.0, color=GREY, linewidth=0.6)
-        panel.set_title(frames.heading(block, frame), fontsize=7.5 if len(parts) > FEW else None)
-        number_axis(panel.xaxis, 5 if len(parts) <= FEW else 3)
+        title = frames.heading(block, frame)
+        panel.set_title(frames.wrapped(title, int(room / _LETTER)), fontsize=7.5 if len(parts) > FEW else None)
+        number_axis(panel.xaxis, 5 if columns == 1 else 3 if room > _ROOMY else 2)
     label_edges(figure, panels, x=score)
     return figure
 
 
+def _share_rows(frame: pd.DataFrame, parts: list[pd.DataFrame]) -> bool:
+    """Whether all panels have the same rows, named in the left column alone: many panels, or those of long names."""
+    return len(parts) > FEW or (len(parts) > 1 and max(map(len, frames.labels(frame))) > _LONG)
+
+
+def _room(width: Width, columns: int) -> float:
+    """Width of a panel beside the names of rows [inches]."""
+    return (WIDTHS[width] - _NAMES) / columns
+
+
 def _rows_of_names(frame: pd.DataFrame, parts: list[pd.DataFrame], width: Width) -> tuple[Figure, list[Axes], int]:
     """Panels in which each algorithm has a row; where there are many, all have the same rows."""
-    if len(parts) > FEW:
+    if _share_rows(frame, parts):
         rows = len(frames.labels(frame))
         height = 0.55 + 0.82 * frames.row_height(frames.labels(frame), 16) * rows
     else:
@@ -100,10 +118,12 @@ def threshold_times(
     parts = [block for _, block in frames.panels(frame)]
     styles = looks(frames.labels(frame))
     column, label = frames.AXES[axis]
+    shared = _share_rows(frame, parts)
     figure, panels, columns = _rows_of_names(frame, parts, width)
+    room = _room(width, columns)
     longest = max(float(curve[-1]) for curve in frame[column] if len(curve))
     for index, (panel, block) in enumerate(zip(panels, parts, strict=True)):
-        names = frames.labels(frame) if len(parts) > FEW else frames.labels(block)
+        names = frames.labels(frame) if shared else frames.labels(block)
         end = max(float(curve[-1]) for curve in block[column] if len(curve))
         divisor, unit = time_axis(panel, longest) if axis in frames.SECONDS else (1.0, "")
         never = 1.17 * end / divisor
@@ -114,7 +134,7 @@ def threshold_times(
             )
             if times.size:
                 _draw_times(panel, place, times / divisor, never, styles[name].colour, styles[name].marker)
-        _name_rows(panel, names, named=len(parts) <= FEW or index % columns == 0)
+        _name_rows(panel, names, named=not shared or index % columns == 0)
         panel.axvline(1.08 * end / divisor, color=GREY, linewidth=0.6, linestyle=(0, (2, 2)))
         if axis not in frames.SECONDS:
             count_axis(panel.xaxis)
@@ -126,7 +146,8 @@ def threshold_times(
         panel.set_xticks([*ticks, never], [*shown, "never"])
         title = frames.heading(block, frame)
         few = len(parts) <= FEW
-        panel.set_title(f"{title}: {score} of {threshold:,g}" if few else title, fontsize=None if few else 7.5)
+        title = f"{title}: {score} of {threshold:,g}" if few else title
+        panel.set_title(frames.wrapped(title, int(room / _LETTER)), fontsize=None if few else 7.5)
     label = f"{label} [{unit}]" if unit else label
     label_edges(figure, panels, x=label if len(parts) <= FEW else f"{label}, to {score} of {threshold:,g}")
     return figure

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,14 +81,16 @@ def look(name: str, *, index: int = 0) -> Look:
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """A look for each name, no two alike while there are enough: known names keep theirs, others take free ones."""
+    """A look for each name, no two alike while there are enough: known names keep theirs, others take free ones. Of
+    several variants of an algorithm the first, or the one that no setting sets apart, has its look; the others have a
+    shade of its colour with dashes and a marker of their own."""
     found: dict[str, Look] = {}
-    taken: set[int] = set()
-    for name in names:
+    taken: Counter[int] = Counter()
+    for name in sorted(names, key=lambda name: " (" in name):
         place = look_of_algorithm(name)
-        if place is not None and place not in taken:
-            found[name] = _look(place)
-            taken.add(place)
+        if place is not None:
+            found[name] = _look(place, taken[place])
+            taken[place] += 1
     free = (place for place in range(len(names) + len(taken)) if place not in taken)
     for name in names:
         if name not in found:
@@ -95,13 +98,23 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     return {name: found[name] for name in names}
 
 
-def _look(place: int) -> Look:
-    """Dash patterns step on after every round of colours, so 35 looks differ."""
+def _look(place: int, variant: int = 0) -> Look:
+    """Dash patterns step on after every round of colours, so 35 looks differ, and with every variant of one."""
     return Look(
-        PALETTE[place % len(PALETTE)],
-        _DASHES[(place + place // len(PALETTE)) % len(_DASHES)],
-        _MARKERS[place % len(_MARKERS)],
+        _shade(PALETTE[place % len(PALETTE)], variant),
+        _DASHES[(place + place // len(PALETTE) + variant) % len(_DASHES)],
+        _MARKERS[(place + variant) % len(_MARKERS)],
     )
+
+
+def _shade(colour: str, number: int) -> str:
+    """A colour itself, then by turns lighter and darker ones of its hue; of black, greys."""
+    if number == 0:
+        return colour
+    towards = 255 if number % 2 or colour == BLACK else 0
+    part = 0.45 if number <= 2 else 0.65
+    part = 0.25 + 0.15 * (number % 4) if colour == BLACK else part
+    return "#" + "".join(f"{round(int(colour[i : i + 2], 16) * (1 - part) + towards * part):02X}" for i in (1, 3, 5))
 
 
 _SETTINGS: dict[str, Any] = {

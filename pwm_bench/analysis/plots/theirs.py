@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["behind", "draw", "names"]
 
-_DOTS = (0, (0.8, 1.1))
+_EVERY = 0.1  # of a panel's diagonal between two markers
 _POINTS = 201
 TRAINING = "published: training episodes of the exploring policy"
 OTHER = "published"
@@ -55,7 +55,8 @@ def names(published: Mapping[str, Sequence[Series]], ours: Iterable[str]) -> lis
 def draw(
     panel: Axes, published: Iterable[Series], styles: Mapping[str, Look], drawn: Mapping[str, object]
 ) -> dict[str, object]:
-    """Draws the mean of each series, dotted and in its algorithm's colour, as far as our curves reach.
+    """Draws the mean of each series as far as our curves reach: thin and pale with open markers, as no line of ours is,
+    in its algorithm's colour.
 
     Args:
         panel: with our curves.
@@ -77,12 +78,15 @@ def draw(
         at = np.linspace(start, end, _POINTS)
         mean = np.mean([on_axis(steps, values, at) for steps, values in seeds], axis=0)
         look = looks[series.algorithm]
-        style: dict[str, Any] = {"linestyle": _DOTS, "linewidth": 1.3, "zorder": 1.5}
-        (line,) = panel.plot(at, mean, color=look.colour, **style)
+        style: dict[str, Any] = {
+            "linestyle": "-", "linewidth": 0.7, "alpha": 0.7, "zorder": 1.5, "markersize": 3.2,
+            "markerfacecolor": "white", "markeredgewidth": 0.7,
+        }  # fmt: skip
+        (line,) = panel.plot(at, mean, color=look.colour, marker=look.marker, markevery=_EVERY, **style)
         if series.algorithm not in {_name(label) for label in drawn}:
             handles.setdefault(series.algorithm, line)
         key = TRAINING if "training_return" in series.caveats else OTHER
-        handles.setdefault(key, panel.plot([], [], color=GREY, **style)[0])
+        handles.setdefault(key, panel.plot([], [], color=GREY, marker="o", **style)[0])
     return handles
 
 

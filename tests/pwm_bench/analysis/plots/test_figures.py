@@ -111,6 +111,24 @@ def test_score_bars(frame):
     assert [tick.get_text() for tick in hopper.get_yticklabels()] == ["SHAC", "PPO"]
 
 
+@pytest.mark.parametrize("number", [3, 5])
+def test_labels_and_titles_of_bars_do_not_touch(tmp_path, number):
+    for index, task in enumerate(["mw-button-press-topdown", "mw-door-open", "hopper", "ant", "cheetah"][:number]):
+        for gamma in (0.9, 0.99):
+            write_run(tmp_path, f"{index}{gamma}", task=task, curves=[[0.0, 900.0], [0.0, 4700.0]], steps=[0, 10],
+                      seconds=[0.0, 1.0], config={"gamma": gamma, "horizon_of_rollouts": 32})  # fmt: skip
+    figure = score_bars(members_frame(load_study(Results(tmp_path), "s").runs), width="single")
+    nothing_is_cut_off(figure)
+    renderer = figure.canvas.get_renderer()
+    titles = [panel._left_title.get_window_extent(renderer) for panel in figure.axes]
+    ticks = [label.get_window_extent(renderer) for panel in figure.axes for label in panel.get_xticklabels()
+             if panel.get_xlim()[0] <= label.get_position()[0] <= panel.get_xlim()[1]]  # fmt: skip
+    for boxes in (titles, ticks):
+        assert not [(a, b) for n, a in enumerate(boxes) for b in boxes[:n] if a.overlaps(b)]
+    named = [any(label.get_text() for label in panel.get_yticklabels()) for panel in figure.axes]
+    assert named == [index % 2 == 0 for index in range(number)]
+
+
 def test_performance_profile(frame):
     figure = profiles(frame[frame["task"] == "hopper"])
     nothing_is_cut_off(figure)
@@ -233,8 +251,10 @@ def test_published_curves_lie_behind_ours(tmp_path):
     figure = learning_curves(five, axes=("env_steps",), published=behind)
     nothing_is_cut_off(figure)
     hopper = next(panel for panel in figure.axes if panel.get_title(loc="left") == "Hopper")
-    dotted = [line for line in hopper.get_lines() if line.get_linestyle() == ":" or line.is_dashed()]
-    (pwm,) = (line for line in dotted if len(line.get_xdata()) > 100)
+    hollow = [line for line in hopper.get_lines() if line.get_markerfacecolor() == "white"]  # as no line of ours is
+    (pwm,) = (line for line in hollow if len(line.get_xdata()) > 100)
+    assert not pwm.is_dashed()
+    assert pwm.get_linewidth() < 1.0
     assert pwm.get_color() == style.look("pwm").colour
     assert pwm.get_zorder() < 2
     assert pwm.get_xdata()[-1] == pytest.approx(200_000)  # as far as ours

@@ -7,6 +7,8 @@ import pytest
 
 matplotlib = pytest.importorskip("matplotlib")
 
+from matplotlib.colors import rgb_to_hsv, to_rgb  # noqa: E402
+
 from pwm_bench.analysis.plots.style import (  # noqa: E402
     FORMATS,
     PALETTE,
@@ -42,6 +44,20 @@ def test_variants_of_one_algorithm_differ():
     names = ["shac (gamma=0.9)", "shac (gamma=0.99)", *(f"other {i}" for i in range(25))]
     found = looks(names)
     assert len({repr(one) for one in found.values()}) == len(names)
+
+
+def test_variants_have_shades_of_their_algorithms_colour_and_no_other_algorithms_look():
+    names = [f"{name} ({how})" for name in ("ppo", "pwm") for how in ("one setting for all tasks", "tuned")]
+    found = looks([*names, "pwm"])
+    assert found["pwm"] == look("pwm")
+    assert found["ppo (one setting for all tasks)"] == look("ppo")
+    for name in names:
+        own = rgb_to_hsv(to_rgb(look(name).colour))
+        shade = rgb_to_hsv(to_rgb(found[name].colour))
+        assert shade[0] == pytest.approx(own[0], abs=0.01)  # the hue
+    for algorithm in ("ppo", "pwm"):
+        mine = [one for name, one in found.items() if name.startswith(algorithm)]
+        assert len({(repr(one.dash), one.marker) for one in mine}) == len(mine)  # told apart in grey
 
 
 # Machado, Oliveira and Fernandes 2009, severity 1; on linear RGB.
