@@ -98,7 +98,7 @@ def score_name(metric: str, normalised: str) -> str:
 
 def wrapped(label: str, width: int = 26) -> str:
     """A long label on several lines."""
-    return "\n".join(textwrap.wrap(label, width)) or label
+    return "\n".join(textwrap.wrap(label, width, break_on_hyphens=False)) or label
 
 
 def row_height(names: Iterable[str], width: int = 20) -> float:
