@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pwm_bench import envs
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.graphed import GRAPHS, graphs_of
 from pwm_bench.learning.random import MemberStream
@@ -18,6 +19,7 @@ from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.store import checkpoint
 from tests.pwm_bench.world_model.multitask.factories import OBS, tiny_model, tiny_weights
 from tests.rehearsal.learners import learner, mirrored
+from tests.rehearsal.test_runs import assert_alike_in_company
 
 pytestmark = pytest.mark.gpu
 
@@ -164,3 +166,14 @@ def extractor(device: torch.device, tasks: int, precision: str) -> Extractor:
 def starts(stream: MemberStream, batch: int) -> Tensor:
     """Start states of an extraction, drawn on the CPU."""
     return stream.normal(batch, OBS)
+
+
+def test_runs_that_share_the_gpu(
+    gpu: torch.device, rehearsed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `sweep --executor-set share=true` does; test_runs.py has it on the mirror device."""
+    if rehearsed:
+        pytest.skip("rehearsed in test_runs.py")
+    monkeypatch.setitem(envs.TASKS.own, "point_mass", "pwm_bench.testing.toy:PointMass")
+    monkeypatch.setitem(envs.SIMULATORS.own, "toy", "pwm_bench.testing.toy:SimulatorToy")
+    assert_alike_in_company(str(gpu), tmp_path)

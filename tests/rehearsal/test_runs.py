@@ -79,21 +79,26 @@ def test_a_training_run(algorithm: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert [run.read().details["graphed"] for run in (ends, begins, expected)] == [True, False, False]
 
 
-def test_runs_that_share_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads of one process have them, each update a graph: to the bit what each comes to alone on it."""
-    monkeypatch.setitem(envs.TASKS.own, "point_mass", "pwm_bench.testing.toy:PointMass")
-    monkeypatch.setitem(envs.SIMULATORS.own, "toy", "pwm_bench.testing.toy:SimulatorToy")
+def assert_alike_in_company(device: str, root: Path) -> None:
+    """Two runs of the toy, their updates graphs, in threads of one process and alone: to the bit the same."""
     brief = train("ppo", epochs=1, minibatches=2)
     specs = [
         dataclasses.replace(brief, task="point_mass", simulator="toy", env_steps=3 * 16, seeds=seeds)
         for seeds in ((0, 1), (2,))
     ]
-    with machine(graphs=True):
-        ends = together(tmp_path / "together", *specs, device=str(DEVICE))
-        for spec in specs:
-            finished(spec, tmp_path / "alone")
+    ends = together(root / "together", *specs, device=device)
+    for spec in specs:
+        finished(spec, root / "alone")
     assert [ends[spec.id]["status"] for spec in specs] == ["ok", "ok"]
     for spec in specs:
-        here, there = (Results(tmp_path / name).run(spec.study, spec.id) for name in ("together", "alone"))
+        here, there = (Results(root / name).run(spec.study, spec.id) for name in ("together", "alone"))
         assert lines(here) == lines(there)
         assert here.read().details["graphed"]
+
+
+def test_runs_that_share_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of one process have them, each update a graph: to the bit what each comes to alone on it."""
+    monkeypatch.setitem(envs.TASKS.own, "point_mass", "pwm_bench.testing.toy:PointMass")
+    monkeypatch.setitem(envs.SIMULATORS.own, "toy", "pwm_bench.testing.toy:SimulatorToy")
+    with machine(graphs=True):
+        assert_alike_in_company(str(DEVICE), tmp_path)

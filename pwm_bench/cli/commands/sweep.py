@@ -41,7 +41,7 @@ __all__ = ["Sweep"]
 class Sweep:
     """Do all runs of a study: skip finished runs, resume interrupted ones, and end with the table.
 
-    Each run has a process of its own, or one that runs on a GPU share. Stop at any time with Ctrl-C; the same command
+    Each run has a process of its own. Stop at any time with Ctrl-C; the same command
     resumes from there. Several such commands may work at once, also on several machines that share the results folder:
     each takes runs that no other has. A run that reads the output of another (a world model, a dataset) starts when
     that one is finished.

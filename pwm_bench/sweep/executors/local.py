@@ -36,10 +36,10 @@ _LOOK, _SOON = 0.5, 0.01  # seconds between two looks at processes: at any, at t
 class LocalExecutor:
     """Starts ``python -m pwm_bench run SPEC.json`` for each run, so a crash takes down nothing but that run.
 
-    Runs on one GPU whose updates are launched as CUDA graphs share a process instead, see `executors.together`: kernels
-    of different processes do not run beside each other. One that fails there, or runs out of memory, is carried out
-    once more in a process of its own, and so are all that a crash takes along: alone, each fails by itself or not at
-    all.
+    Runs on one GPU whose updates are launched as CUDA graphs can share a process instead, see `executors.together`:
+    kernels of different processes do not run beside each other. One that fails there, or runs out of memory, is carried
+    out once more in a process of its own, and so are all that a crash takes along: alone, each fails by itself or not
+    at all.
 
     One thread serves all processes: what they write is read, and their watchers are told, in `step`.
 
@@ -48,7 +48,7 @@ class LocalExecutor:
         command: how to start the command line interface; `COMMAND` by default.
         options: further options of `pwm-bench run`.
         on_gpu: what stands for a GPU.
-        share: whether runs share processes at all.
+        share: whether runs share processes at all. No GPU has tried it yet, so it has to be asked for.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class LocalExecutor:
         command: Sequence[str] | None = None,
         options: Sequence[str] = (),
         on_gpu: Gpus = MappingProxyType({}),
-        share: bool = True,
+        share: bool = False,
     ) -> None:
         self.results = results
         self.command = COMMAND if command is None else tuple(command)

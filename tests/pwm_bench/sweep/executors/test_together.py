@@ -104,7 +104,7 @@ def test_what_happens_to_one_run_does_not_touch_the_others(tmp_path):
     faults = ("none", "raise", "kill", "nan", "none")
     naps = [toy_spec(overrides={"fault": fault, "nap": 0.01 * n}) for n, fault in enumerate(faults, 1)]
     study, results = Study(name="shared", description="shared", specs=tuple(naps)), Results(tmp_path)
-    executor = LocalExecutor(tmp_path, on_gpu=GPUS)
+    executor = LocalExecutor(tmp_path, on_gpu=GPUS, share=True)
     result = sweep(plan(study, results), results, executor, Watcher(), admits=lambda spec, running: True)
     executor.close()
     assert executor.running == 0
@@ -123,7 +123,7 @@ def test_what_happens_to_one_run_does_not_touch_the_others(tmp_path):
 def test_asked_to_stop_all_save(tmp_path):
     specs = [toy_spec(env_steps=20 * n, overrides={"nap": 0.05}) for n in (100, 101)]
     results = Results(tmp_path)
-    executor, working = LocalExecutor(tmp_path, on_gpu=GPUS), set()
+    executor, working = LocalExecutor(tmp_path, on_gpu=GPUS, share=True), set()
     for spec in specs:
         executor.start(spec, lambda event, spec=spec: working.add(spec.id) if event.done else None)
     while len(working) < 2:
@@ -142,7 +142,7 @@ def test_asked_to_stop_all_save(tmp_path):
 def test_a_shared_process_that_cannot_begin_leaves_each_run_to_one_of_its_own(tmp_path):
     """The command line is one that knows no requests, as far as this process can see."""
     script = "import sys; sys.exit(3 if sys.argv[2] == '-' else 0)"
-    executor, ended = LocalExecutor(tmp_path, command=(sys.executable, "-c", script), on_gpu=GPUS), []
+    executor, ended = LocalExecutor(tmp_path, command=(sys.executable, "-c", script), on_gpu=GPUS, share=True), []
     specs = [toy_spec(seeds=(n,)) for n in range(2)]
     for spec in specs:
         executor.start(spec, lambda event: None)
@@ -156,7 +156,7 @@ def test_a_shared_process_that_cannot_begin_leaves_each_run_to_one_of_its_own(tm
 def test_who_shares_a_process():
     """Runs that wait for Python's lock, or count their time, or other devices' do not."""
     gpus = {("auto", (name,)): Gpu("cuda:0", 2**34) for name in ("warp", "mjx")}
-    executor = LocalExecutor(Path("none"), on_gpu=gpus)
+    executor = LocalExecutor(Path("none"), on_gpu=gpus, share=True)
 
     def shared(simulator="warp", algorithm="shac", limits=None, **fields):
         spec = RunSpec.create(task="cartpole", simulator=simulator, algorithm=algorithm, env_steps=100, **fields)
@@ -167,5 +167,5 @@ def test_who_shares_a_process():
     assert shared(graphed="off") is None
     assert shared(device="cpu") is None
     assert shared(limits=("cpu_seconds", 3.0)) is None
-    executor = LocalExecutor(Path("none"), on_gpu=gpus, share=False)
+    executor = LocalExecutor(Path("none"), on_gpu=gpus)
     assert shared() is None
