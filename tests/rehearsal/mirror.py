@@ -21,78 +21,18 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 from torch.utils._pytree import tree_flatten, tree_map
-from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
+
+from tests.rehearsal.backend import DEVICE
+from tests.rehearsal.gpu_rules import CROSSES, INDEXES, crossing_allowed, kernels_of, name_of, waits
 
 __all__ = ["DEVICE", "MirrorError", "RecordedGraph", "Rehearsal", "known", "on_device", "rehearsal", "to_cpu"]
 
-_NAME = "mirror"
 _ROOT = Path(__file__).parents[2]
 _OURS = ("pwm_bench", "envs", "baselines", "tests")
-# What reads a number of the device to go on: sizes of results, whether a factorisation or a distribution is sound.
-_WAITS = frozenset(
-    """_linalg_check_errors _linalg_eigh _local_scalar_dense _unique _unique2 allclose bincount equal histc is_nonzero
-    linalg_eig linalg_eigvals linalg_lstsq masked_select multinomial nonzero unique_consecutive unique_dim
-    unique_dim_consecutive""".split()  # noqa: SIM905
-)
-_INDEXES = ("index", "index_put", "index_put_", "_index_put_impl_")
-_CROSSES = ("_to_copy", "copy_")
-# What launches nothing: views, questions about a tensor, memory that is only taken.
-_VIEWS = frozenset(
-    """alias as_strided chunk detach device diagonal empty empty_like empty_strided expand is_pinned is_same_size item
-    layout lift_fresh movedim narrow new_empty new_empty_strided permute select slice split split_with_sizes squeeze
-    sym_numel sym_size t transpose unbind unflatten unfold unsqueeze view view_as _local_scalar_dense _reshape_alias
-    _unsafe_view""".split()  # noqa: SIM905
-)
-# Kernels of an operation that is more than one, as torch launches them on a GPU.
-_SEVERAL = {"argsort": 8, "cumsum": 2, "index_put": 6, "linalg_qr": 20, "select_backward": 2, "slice_backward": 2,
-            "sort": 8}  # fmt: skip
-_FOREACH = 110  # tensors of a list that one launch takes
 
 
 class MirrorError(AssertionError):
     """Something that a GPU would refuse, or wait for."""
-
-
-class _Backend(_DummyBackendModule):
-    def get_amp_supported_dtype(self) -> list[torch.dtype]:
-        return [torch.bfloat16]
-
-    def is_available(self) -> bool:
-        return True
-
-    def device_count(self) -> int:
-        return 1
-
-    def current_device(self) -> int:
-        return 0
-
-
-_setup_privateuseone_for_python_backend(_NAME, backend_module=_Backend())
-DEVICE = torch.device(_NAME, 0)
-
-
-def _autocast_to(operation: Any, dtype: torch.dtype) -> Any:
-    def cast(x: Any) -> Any:
-        floats = isinstance(x, torch.Tensor) and x.is_floating_point() and x.dtype != torch.float64
-        return x.to(dtype) if floats else x
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)):
-            return operation(*tree_map(cast, args), **tree_map(cast, kwargs))
-
-    return call
-
-
-# Autocast as CUDA has it: products in the lower precision, norms and softmaxes in float32.
-_FALLBACK, _AUTOCAST = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
-_FALLBACK.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
-for _one in ("mm", "bmm", "addmm", "baddbmm", "linear", "matmul"):
-    _AUTOCAST.impl(_one, _autocast_to(getattr(torch.ops.aten, _one).default, torch.bfloat16), "AutocastPrivateUse1")
-for _one in ("softmax", "log_softmax"):
-    _AUTOCAST.impl(f"{_one}.int", _autocast_to(getattr(torch.ops.aten, _one).int, torch.float32), "AutocastPrivateUse1")
-# One kernel, as CUDA has it; without an implementation of its own torch would put a dozen operations in its place.
-_AUTOCAST.impl("mish_backward", torch.ops.aten.mish_backward.default, "PrivateUse1")
-_AUTOCAST.impl("layer_norm", _autocast_to(torch.ops.aten.layer_norm.default, torch.float32), "AutocastPrivateUse1")
 
 
 @dataclass
@@ -298,7 +238,7 @@ def _written(func: Any, args: Any, kwargs: Any) -> Iterator[torch.Tensor]:
 
 
 def _is_ours(device: Any) -> bool:
-    return device is not None and torch.device(device).type == _NAME
+    return device is not None and torch.device(device).type == DEVICE.type
 
 
 def _place() -> str:
@@ -327,9 +267,9 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     real_kwargs = {name: _unwrapped(x, flat, baked=baked) for name, x in kwargs.items()}
     mirrors = [x for x in flat if type(x) is MirrorTensor]
     host = [x for x in flat if type(x) is not MirrorTensor]
-    name = _name(func)
+    name = name_of(func)
     made_here = _is_ours(kwargs.get("device"))
-    crosses = name in _CROSSES
+    crosses = name in CROSSES
     if mirrors and not crossing_allowed(name, host, crosses):
         raise MirrorError(f"{name}: tensors on the device and on the CPU at {_place()}")
     if _seen.watched or _seen.tape is not None:
@@ -366,16 +306,6 @@ def _wrapped(value: Any, given: dict[int, torch.Tensor]) -> Any:
     return type(value)(_wrapped(x, given) for x in value) if type(value) in (tuple, list) else value
 
 
-@functools.cache
-def _name(func: Any) -> str:
-    return func._schema.name.split("::")[1]  # type: ignore[no-any-return]
-
-
-def crossing_allowed(name: str, host: list[torch.Tensor], crosses: bool) -> bool:
-    """Copies may cross, and so may numbers without dimensions and indices, as on a GPU."""
-    return crosses or name in _INDEXES or all(x.dim() == 0 for x in host)
-
-
 def _on_device(name: str, args: Any, kwargs: Any, mirrors: list[Any]) -> bool:
     """Whether the result is on the device."""
     if name == "copy_":
@@ -386,12 +316,10 @@ def _on_device(name: str, args: Any, kwargs: Any, mirrors: list[Any]) -> bool:
 
 def _watch(name: str, args: Any, kwargs: Any, mirrors: list[Any], host: list[Any]) -> None:
     arrives = _on_device(name, args, kwargs, mirrors)
-    indices = [i for i in args[1] if i is not None] if name in _INDEXES else []
-    masked = any(i.dtype == torch.bool for i in indices)
-    sized = name == "repeat_interleave" and kwargs.get("output_size") is None
-    if name in _WAITS or masked or sized or (name in _CROSSES and mirrors and not arrives):
+    indices = [i for i in args[1] if i is not None] if name in INDEXES else []
+    if waits(name, kwargs, indices) or (name in CROSSES and mirrors and not arrives):
         raise MirrorError(f"{name}: the host waits for the device at {_place()}")
-    if (name in _CROSSES and host and arrives) or any(type(i) is not MirrorTensor for i in indices):
+    if (name in CROSSES and host and arrives) or any(type(i) is not MirrorTensor for i in indices):
         _crossing(name)
 
 
@@ -406,28 +334,14 @@ def _call(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _count(name: str, args: Any, flat: list[torch.Tensor], out: Any) -> None:
-    if name in _VIEWS:
+    launches = kernels_of(name, args)
+    if not launches:
         return
-    launches = _SEVERAL.get(name, 1)
-    if name.startswith("_foreach"):
-        launches = _of_list(name, args)
-    elif name == "native_layer_norm_backward":
-        launches += any(args[7][1:])  # gradients of scale and shift take another
     _seen.launches[name] += launches
     made: list[torch.Tensor] = []
     _unwrapped(out, made)
     if any(x.dtype == torch.float64 and x.dim() for x in (*flat, *made)):
         _seen.doubles[_place()] += 1
-
-
-def _of_list(name: str, args: Any) -> int:
-    """One launch for many tensors, unless shapes broadcast: then one a tensor, two with addcmul and addcdiv."""
-    lists = [x for x in args if isinstance(x, (list, tuple))]
-    rows = zip(*(x for x in lists if len(x) == len(lists[0])), strict=True)
-    quick = all(len({tuple(t.shape) for t in row if isinstance(t, torch.Tensor)}) == 1 for row in rows)
-    if quick:
-        return 1 + len(lists[0]) // _FOREACH
-    return len(lists[0]) * (2 if "addc" in name else 1)
 
 
 class _Dispatch(TorchDispatchMode):
