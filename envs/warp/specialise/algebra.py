@@ -6,7 +6,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from pwm_bench.envs.warp.specialise.symbols import Program, Real
+from pwm_bench.envs.warp.specialise.recorded import Real
+from pwm_bench.envs.warp.specialise.symbols import Program
 
 __all__ = ["Mat33", "Quat", "Vec3", "warp_of"]
 

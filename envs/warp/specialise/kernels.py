@@ -24,9 +24,10 @@ from pwm_bench.envs.warp.model import LinkTree
 from pwm_bench.envs.warp.specialise.dialect import Dialect
 from pwm_bench.envs.warp.specialise.entry import ADJOINT, FORWARD
 from pwm_bench.envs.warp.specialise.memory import Array, ModelView, ScratchView
+from pwm_bench.envs.warp.specialise.recorded import Real
 from pwm_bench.envs.warp.specialise.source import Recorder
 from pwm_bench.envs.warp.specialise.stored import Recorded
-from pwm_bench.envs.warp.specialise.symbols import Program, Real
+from pwm_bench.envs.warp.specialise.symbols import Program
 
 __all__ = ["record"]
 

@@ -11,7 +11,8 @@ import warp as wp
 
 from pwm_bench.envs.warp.layout import Layout
 from pwm_bench.envs.warp.specialise.algebra import Mat33, Quat, Vec3
-from pwm_bench.envs.warp.specialise.symbols import Program, Real
+from pwm_bench.envs.warp.specialise.recorded import Real
+from pwm_bench.envs.warp.specialise.symbols import Program
 
 __all__ = ["Array", "ModelView", "ScratchView"]
 

@@ -18,7 +18,8 @@ from typing import Any
 import warp as wp
 
 from pwm_bench.envs.warp.specialise.algebra import Mat33, Quat, Vec3, warp_of
-from pwm_bench.envs.warp.specialise.symbols import UNDEFINED, Mask, Program, Real
+from pwm_bench.envs.warp.specialise.recorded import UNDEFINED, Mask, Real
+from pwm_bench.envs.warp.specialise.symbols import Program
 
 __all__ = ["Recorder"]
 
