@@ -22,11 +22,13 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 from pwm_bench.envs.errors import unknown
@@ -71,23 +73,26 @@ class _GroupSoftmax(torch.autograd.Function):
         return weighted.addcmul_(y, weighted.sum(-1, keepdim=True), value=-1.0)
 
 
-_alone = False
+_ALONE: ContextVar[bool] = ContextVar("torch_alone", default=False)
 
 
 @contextmanager
 def torch_alone() -> Iterator[None]:
-    """Torch's own functions compute everywhere: what is traced for use without this package needs that."""
-    global _alone
-    before, _alone = _alone, True
+    """Torch's own functions compute everywhere in this thread: what is traced for use without this package needs that,
+    and so do second derivatives."""
+    token = _ALONE.set(True)
     try:
         yield
     finally:
-        _alone = before
+        _ALONE.reset(token)
 
 
 def torch_wanted() -> bool:
-    """Whether only torch's own functions may compute: within `torch_alone`, and inside torch.compile."""
-    return _alone or torch.compiler.is_compiling()
+    """Whether only torch's own functions may compute: within `torch_alone`, and inside torch.compile, torch.jit.trace,
+    torch.func's transformations and forward-mode differentiation, which cannot look into kernels."""
+    if torch.compiler.is_compiling() or _ALONE.get() or torch.jit.is_tracing():
+        return True
+    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
 def _use_torch(x: Tensor) -> bool:

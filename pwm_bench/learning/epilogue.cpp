@@ -65,7 +65,7 @@ auto bend = [&](real x) -> Bent { /* f(x) and f'(x) */
     if (activation == RELU) return {x <= 0 ? 0 : x, (real)(x <= 0 ? 0 : 1)};
     if (activation == ELU) {
         const real e = rise(x);
-        return {x <= 0 ? e : x, x <= 0 ? e + 1 : 1};
+        return {x <= 0 ? e : x, x > 0 ? 1 : e + 1};
     }
     if (activation == SILU) {
         const real s = 1 / (1 + power(-x));
@@ -77,7 +77,7 @@ auto bend = [&](real x) -> Bent { /* f(x) and f'(x) */
     }
     if (activation == MISH) { /* tanh(log(1 + e^x)) = m / (m + 2) with m = e (e + 2), which is 1 from 20 on */
         const real e = power(x > 20 ? 20 : x), m = e * (e + 2), d = 1 / (m + 2);
-        return {x * (m * d), m * d + 4 * x * (e * (1 + e) * d) * d};
+        return {x > 20 ? x : x * (m * d), x > 20 ? 1 : m * d + 4 * x * (e * (1 + e) * d) * d};
     }
     return {x, 1};
 };
@@ -135,7 +135,8 @@ for (wp::int64 row = first; row < last; row++) {
     }
     const real mean = total(sum) / F;
     EACH { square += (v[at] - mean) * (v[at] - mean); }
-    const real inverse = 1 / sqrt(total(square) / F + (real)eps.number);
+    const real spread = total(square) / F + (real)eps.number; /* too large to be squared: no number, as in torch */
+    const real inverse = 1 / sqrt(spread <= (real)(DOUBLE ? 1.7e308 : 3.4e38) ? spread : -1);
     EACH { v[at] = (v[at] - mean) * inverse * s[at] + t[at]; }
     statistics[row] = mean, statistics[count + row] = inverse;
     if (group > 1) GROUPS softmax(v + at);

@@ -290,6 +290,7 @@ class PopulationMLP(nn.Module):
             scale = PopulationLayerNorm(members, o, device=stream.device)
             layers.append(_Layer(linear(i, o, how), scale, Epilogue("softmax", "pre", simnorm_dim, widen=True)))
         self.layers = nn.ModuleList(layers)
+        self._described_layers = layers
         self.described = tuple(layer.described for layer in layers)
         """The layers, for a kernel of the whole network."""
         # A look into modules' own dictionaries costs a tenth of asking them for an attribute.
@@ -321,7 +322,10 @@ class PopulationMLP(nn.Module):
         return y if x.dim() == 3 else y.unflatten(1, x.shape[1:-1])
 
     def suits(self, x: Tensor) -> bool:
-        """Whether a kernel takes the whole network, for an input of shape ``(P, ..., sizes[0])``."""
+        """Whether a kernel takes the whole network, for an input of shape ``(P, ..., sizes[0])``; it calls no hooks of
+        layers."""
+        if list(self.layers._modules.values()) != self._described_layers:  # somebody has put another layer in
+            return False
         owner, name = self._sources[1]
         return suits(self.described, x, owner[name].dtype)
 

@@ -95,7 +95,8 @@ auto normalise = [&](real* __restrict v, const real* __restrict s, const real* _
     EACH sum += v[i];
     const real mean = sum / F;
     EACH square += (v[i] - mean) * (v[i] - mean);
-    const real inverse = 1 / sqrt(square / F + eps);
+    const real spread = square / F + eps; /* too large to be squared: no number, as in torch */
+    const real inverse = 1 / sqrt(spread <= (real)(DOUBLE ? 1.7e308 : 3.4e38) ? spread : -1);
     EACH v[i] = (v[i] - mean) * inverse * s[i] + t[i];
     *mean_to = mean, *inverse_to = inverse;
 };

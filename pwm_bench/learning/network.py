@@ -1,7 +1,7 @@
 """A whole network as one differentiable function, where `pwm_bench.learning.network_kernels` can compute it.
 
 Layer by layer, torch's operations and autograd's nodes take longer than the arithmetic of small networks. Both ways
-give the same within rounding; which is taken depends on device, precision and the layers alone.
+give the same within rounding; which is taken depends on device, precision, layers and, on several threads, rows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import Parameter
 
 from pwm_bench.learning import network_kernels
 from pwm_bench.learning.elementwise import torch_wanted
@@ -32,13 +33,15 @@ def suits(layers: tuple[Layer, ...], x: Tensor, dtype: torch.dtype) -> bool:
     """
     if x.device.type != "cpu" or x.dtype != dtype or torch_wanted() or torch.is_autocast_enabled("cpu"):
         return False
+    if type(x) is not Tensor and type(x) is not Parameter:
+        return False
     if not x.numel() or not network_kernels.available(dtype):
         return False
     return torch.get_num_threads() == 1 or x[0, ..., 0].numel() * max(layer.outputs for layer in layers) < _SHARED
 
 
 def evaluate(layers: tuple[Layer, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1) -> Tensor:
-    """Computes a network, differentiably once.
+    """Computes a network, differentiably once; second derivatives need `pwm_bench.learning.elementwise.torch_alone`.
 
     Args:
         layers: one after the other.
@@ -49,8 +52,11 @@ def evaluate(layers: tuple[Layer, ...], x: Tensor, params: Sequence[Tensor], rep
 
     Returns:
         shape ``(P, n, out)``.
+
+    Raises:
+        UsageError: members, features or a parameter that do not fit.
     """
-    x = x.contiguous()
+    x, params = network_kernels.fitting(layers, x, params, repeat)
     if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in params)):
         return _Evaluate.apply(layers, repeat, x, *params)  # type: ignore[no-any-return]
     return network_kernels.forward(layers, x, params, repeat, keep=False)[0]

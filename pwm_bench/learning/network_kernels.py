@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 from pwm_bench.envs.company import made_once
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import native
 from pwm_bench.learning.epilogue_kernels import ACTIVATIONS, SOURCE
 
-__all__ = ["Layer", "available", "backward", "forward"]
+__all__ = ["Layer", "available", "backward", "fitting", "forward"]
 
 _NETWORK = Path(__file__).with_name("network.cpp")
 _FUNCTIONS_END = "\nconst int lane = "  # what lies before it in the epilogue's text are its functions
@@ -65,6 +66,40 @@ class Layer(NamedTuple):
 def available(dtype: torch.dtype) -> bool:
     """Whether there is a kernel for networks of a precision: torch must bring the BLAS for it."""
     return dtype in _BLAS and _multiply(dtype) is not None
+
+
+def fitting(
+    layers: tuple[Layer, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1
+) -> tuple[Tensor, list[Tensor]]:
+    """Input and parameters as `forward` takes them: contiguous, since the kernel is told addresses alone.
+
+    Args:
+        layers: as there, like all else.
+        x: as there.
+        params: as there.
+        repeat: as there.
+
+    Raises:
+        UsageError: what does not fit the layers.
+    """
+    members = params[0].shape[0]
+    if x.dim() != 3 or x.shape[2] != layers[0].inputs or x.shape[0] * repeat != members:
+        raise UsageError(
+            f"an input of shape {tuple(x.shape)}: {members} members take ({members // repeat}, n, {layers[0].inputs})"
+        )
+    if [p.numel() for p in params] != _numbers(layers, members) or any(p.dtype != x.dtype for p in params):
+        shapes = ", ".join(f"{tuple(p.shape)} {p.dtype}" for p in params)
+        raise UsageError(f"parameters {shapes}: do not fit {members} members of {layers} in {x.dtype}")
+    return x.contiguous(), [p if p.is_contiguous() else p.contiguous() for p in params]
+
+
+@functools.lru_cache(maxsize=1024)
+def _numbers(layers: tuple[Layer, ...], members: int) -> list[int]:
+    """Numbers in each parameter."""
+    found: list[int] = []
+    for layer in layers:
+        found += [members * layer.inputs * layer.outputs, *[members * layer.outputs] * (layer.parameters - 1)]
+    return found
 
 
 def forward(

@@ -49,6 +49,13 @@ def polyak_update(
     torch._foreach_lerp_(targets, sources, rate)
 
 
+def _flags(alive: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Checks what kernels are told by its address."""
+    if alive.dtype != torch.bool or alive.shape != shape:
+        raise UsageError(f"alive is {tuple(alive.shape)} {alive.dtype}: must be {shape} torch.bool")
+    return alive.contiguous()
+
+
 class PopulationAdam:
     """Adam for a population, equal to ``torch.optim.Adam`` run on every member apart.
 
@@ -72,7 +79,8 @@ class PopulationAdam:
         weight_decay: w.
 
     Raises:
-        UsageError: a parameter that is not contiguous.
+        UsageError: a parameter that is not contiguous, or of another dtype than the first; on a CPU, one in neither
+            float32 nor float64.
 
     Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
     """
@@ -97,6 +105,12 @@ class PopulationAdam:
                 raise UsageError(f"a parameter of shape {tuple(p.shape)} is not contiguous: give p.contiguous()")
         device, dtype = self.params[0].device, self.params[0].dtype
         self._on_cpu = device.type == "cpu"
+        for p in self.params:
+            if p.dtype != dtype or (self._on_cpu and dtype not in (torch.float32, torch.float64)):
+                raise UsageError(
+                    f"a parameter of shape {tuple(p.shape)} in {p.dtype}: all must be in {dtype}, on a CPU float32 or "
+                    "float64"
+                )
         self.lr = torch.empty(members, device=device)
         self.set_lr(lr)
         self._sizes = [p.numel() // members for p in self.params]
@@ -150,6 +164,8 @@ class PopulationAdam:
                 their gradient is, it is not used. All members by default.
         """
         clip, self._clip = self._clip, None
+        if alive is not None:
+            alive = _flags(alive, (self.members,))
         if self._on_cpu:
             self._update(self._gradients(), alive, clip)
         else:
@@ -171,7 +187,8 @@ class PopulationAdam:
             alive: boolean scalar; where it is false nothing changes.
             clip: scalar that the gradients are multiplied by.
         """
-        self._update(grads, alive, clip, member)
+        grads = [x.contiguous() for x in grads]
+        self._update(grads, _flags(alive, ()), clip, member)
         torch.autograd.graph.increment_version(self.params)
 
     def _update(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import network_kernels
 from pwm_bench.learning.critic import CriticEnsemble, critic_loss
 from pwm_bench.learning.optim import PopulationAdam
@@ -48,6 +49,9 @@ class Regression:
 
         Returns:
             these: losses and norms before clipping, each shape ``(P,)``.
+
+        Raises:
+            UsageError: inputs or targets of another shape.
         """
         loss = self._differentiate(x, y)
         norm = self._optimiser.clip_grad_norm(self._max_norm)
@@ -58,8 +62,8 @@ class Regression:
         """Leaves the gradients of the losses in the parameters and returns the losses."""
         critic, optimiser = self._critic, self._optimiser
         with autocast(self._precision, x.device):
-            if critic.net.suits(x):
-                return self._write_out(x.contiguous(), y)
+            if type(critic).forward is CriticEnsemble.forward and critic.net.suits(x):
+                return self._write_out(x, y)
             values = critic(x)
         loss = critic_loss(values.to(y.dtype), y)
         optimiser.zero_grad()
@@ -69,14 +73,17 @@ class Regression:
     @torch.no_grad()
     def _write_out(self, x: Tensor, y: Tensor) -> Tensor:
         critic = self._critic
-        layers, params = critic.net.described, critic.net.parameters_in_order()
-        for p in params:
-            if p.grad is None:
-                p.grad = torch.empty_like(p)
+        layers, given = critic.net.described, critic.net.parameters_in_order()
+        x, params = network_kernels.fitting(layers, x, given, critic.ensemble)
+        if y.shape != x.shape[:2]:
+            raise UsageError(f"targets of shape {tuple(y.shape)}: must be {tuple(x.shape[:2])}, one for each input")
+        for p in given:
+            if p.grad is None or not p.grad.is_contiguous():
+                p.grad = torch.empty_like(p, memory_format=torch.contiguous_format)
         values, work = network_kernels.forward(layers, x, params, critic.ensemble, keep=True)
         error = values.view(critic.members, critic.ensemble, -1) - y.unsqueeze(1)
         loss = error.square().mean(dim=(1, 2))
-        slope = error.mul_(2.0 / (critic.ensemble * y.shape[1]))
-        into = [p.grad for p in params if p.grad is not None]
+        slope = (2.0 / (critic.ensemble * y.shape[1]) * error).to(values.dtype)
+        into = [p.grad for p in given if p.grad is not None]
         network_kernels.backward(layers, slope, x, params, work, critic.ensemble, into=into, wanted=False)
         return loss
