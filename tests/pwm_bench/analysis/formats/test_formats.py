@@ -273,7 +273,7 @@ def test_a_matched_table_shows_what_was_published_at_the_budget(tmp_path):
     assert "without a curve there: AHAC (hopper at 300k steps)" in " ".join(text.split())
     narrow = screen(summary, 80)
     scores, cost = narrow.split("· cost")
-    assert "PWM a,b,c" in scores  # the marks stand by the name, not behind what sets it apart
+    assert "PWM b,c,d" in scores  # the marks stand by the name, not behind what sets it apart
     assert "1,024 environments" in scores
     assert "status" not in scores
     assert "hopper, published" not in cost  # nothing is known of it
