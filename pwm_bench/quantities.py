@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ["QUANTITIES", "Quantity", "quantity"]
 
@@ -38,8 +42,20 @@ QUANTITIES = {
     "solved_ever": Quantity(low=0.0, high=1.0),
 }
 """Those of the suites, by the names under which evaluations record them."""
+_ROUNDING = 1e-5  # of a mean over a thousand float32
 
 
-def quantity(name: str) -> Quantity:
-    """What is known of a quantity; one of which nothing is known has no bounds."""
-    return QUANTITIES.get(name, Quantity())
+def quantity(name: str, curves: Iterable[ArrayLike]) -> Quantity:
+    """What is known of a quantity; one of which nothing is known has no bounds.
+
+    Args:
+        name: under which it was recorded.
+        curves: what was recorded; NaN where nothing was. Where a value lies outside the bounds by more than rounding,
+            this is another quantity, which a package from outside calls the same.
+    """
+    known = QUANTITIES.get(name, Quantity())
+    for curve in curves:
+        values = np.asarray(curve, dtype=np.float64)
+        if (values < known.low - _ROUNDING).any() or (values > known.high + _ROUNDING).any():
+            return Quantity()
+    return known

@@ -55,9 +55,10 @@ class LearnerPackage(Protocol):
     """Threads that torch computes with on a CPU; None for all. Small networks are quickest on one."""
 
     def make_policy(self, config: Any, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
-        """A policy like the learner's ``policy``, with other weights: those of a finished run take their places.
+        """A policy like the learner's ``policy``, with other weights: those of a finished run are loaded into it.
 
-        All its tensors are parameters or buffers where the stream is, which is the device ``meta`` when a file is read.
+        While a file is read, what is made here may take 1 GiB and 128 bytes for each number of the file, so that
+        nothing that the file says of itself can ask for more.
         """
         ...
 

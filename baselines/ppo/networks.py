@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
 from pwm_bench.baselines.ppo.config import Config
@@ -77,4 +79,5 @@ class ActorCritic(nn.Module):
 
 def make_policy(config: Config, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
     """A policy of these settings, to load weights into."""
-    return ActorCritic(observation_dim, action_dim, config, stream).policy(config.precision)
+    acting = replace(config, hidden_critic=(1,))  # a critic is made as well, but nobody asks it
+    return ActorCritic(observation_dim, action_dim, acting, stream).policy(config.precision)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -68,4 +69,5 @@ class ActorCritic(nn.Module):
 
 def make_policy(config: Config, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
     """A policy of these settings, to load weights into."""
-    return ActorCritic(observation_dim, action_dim, config, stream).policy(config.precision)
+    acting = replace(config, hidden_critic=(1,), critic_ensemble=1)  # critics are made as well, but nobody asks them
+    return ActorCritic(observation_dim, action_dim, acting, stream).policy(config.precision)

@@ -17,6 +17,7 @@ from pwm_bench import configs, registry
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.acting import Policy
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.store.memory_limit import MemoryLimit
 from pwm_bench.store.plain import unreadable
 from pwm_bench.store.seal import AlteredError
 from pwm_bench.store.tensor_file import read_about, read_tensors, write_tensors
@@ -30,6 +31,9 @@ __all__ = ["POLICY", "PolicyFile", "load_policy", "one_member", "read_policy", "
 POLICY = "policy.safetensors"
 """The file's name in a run's directory."""
 _KEY, _VERSION = "pwm_bench.policy", 1
+_MEMORY, _MEMORY_PER_NUMBER = 1 << 30, 128
+"""Bytes that may be taken to build a policy, whatever its settings say: so many, and so many for each number of the
+file. Drawing initial weights takes up to 40."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +130,7 @@ def load_policy(
         if members is not None:
             about = about.only(members)
             tensors = {name: value[list(members)] for name, value in tensors.items()}
-        return about, _with_weights(about, tensors)
+        return about, _with_weights(about, tensors, device)
     except UsageError:
         raise
     except (OSError, ValueError, RuntimeError, IndexError) as error:
@@ -142,20 +146,44 @@ def one_member(about: PolicyFile, policy: Policy, member: int) -> tuple[PolicyFi
         member: which.
     """
     tensors = {name: value[member : member + 1].clone() for name, value in policy.state_dict().items()}
-    return about.only([member]), _with_weights(about.only([member]), tensors)
+    device = next(iter(tensors.values())).device
+    return about.only([member]), _with_weights(about.only([member]), tensors, device)
 
 
-def _with_weights(about: PolicyFile, tensors: Mapping[str, Tensor]) -> Policy:
+def _with_weights(about: PolicyFile, tensors: Mapping[str, Tensor], device: torch.device | str) -> Policy:
     package = registry.learner_package(about.algorithm)
     if getattr(package, "make_policy", None) is None:
         raise UsageError(f"algorithm '{about.algorithm}': has no make_policy, so its policies cannot be loaded; add it")
     config = configs.override(package.recipe(about.task, about.simulator), about.config)
-    stream = MemberStream(about.seeds, "meta")  # whatever the settings say, no more memory is taken than the file has
-    policy = package.make_policy(config, about.observation_dim, about.action_dim, stream=stream)
-    statistics = {name: value.dtype for name, value in policy.state_dict().items() if name.startswith("observations.")}
-    types = {value.dtype for name, value in tensors.items() if name not in statistics}
-    if len(types) != 1 or not all(dtype.is_floating_point for dtype in types):
-        raise ValueError(f"weights of the types {', '.join(sorted(map(str, types))) or 'none'}")
-    own = {name: value.to(statistics.get(name, value.dtype)) for name, value in tensors.items()}
-    policy.load_state_dict(own, assign=True)
+    with MemoryLimit(_MEMORY + _MEMORY_PER_NUMBER * sum(value.numel() for value in tensors.values())):
+        stream = MemberStream(about.seeds, device)
+        policy = package.make_policy(config, about.observation_dim, about.action_dim, stream=stream)
+    _take_types(policy, tensors)
+    policy.load_state_dict(tensors)
     return policy.eval().requires_grad_(False)
+
+
+def _take_types(policy: Policy, tensors: Mapping[str, Tensor]) -> None:
+    """Converts the parameters of a new policy to the precision that they have in a file.
+
+    A buffer goes along where the file has it in a parameter's precision; any other, such as statistics, keeps the
+    precision that it was made with.
+
+    Raises:
+        ValueError: parameters that were made alike have different precisions in the file, or are no such numbers there.
+    """
+    found: dict[torch.dtype, set[torch.dtype]] = {}
+    parameters = {name: value for name, value in policy.named_parameters() if value.is_floating_point()}
+    for name, value in parameters.items():
+        if name in tensors:  # what is missing is named when they are loaded
+            found.setdefault(value.dtype, set()).add(tensors[name].dtype)
+    for types in found.values():
+        if len(types) != 1 or not all(dtype.is_floating_point for dtype in types):
+            raise ValueError(f"parameters of the types {', '.join(sorted(map(str, types)))}")
+    for value in parameters.values():
+        for dtype in found.get(value.dtype, ()):
+            value.data = value.data.to(dtype)
+    every = set().union(*found.values())
+    for name, value in policy.named_buffers():
+        if value.is_floating_point() and name in tensors and tensors[name].dtype in every:
+            value.data = value.data.to(tensors[name].dtype)

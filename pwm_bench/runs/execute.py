@@ -115,14 +115,14 @@ def _prepare(journal: Journal, build: Callable[[Path], Job], announcer: Announce
     heeded between any two steps."""
     clocks = Clocks()
     stop.check()
-    with clocks.phase("setup"), ONE_AT_A_TIME:
+    with ONE_AT_A_TIME, clocks.phase("setup"):  # waiting for other runs is no part of either
         announcer.tell("setup")
         job = build(journal.directory.path)
         clocks.device = job.device
     try:
         stop.check()
         if type(job).compile is not Job.compile:  # most kinds of work compile nothing
-            with clocks.phase("compile"), ONE_AT_A_TIME:
+            with ONE_AT_A_TIME, clocks.phase("compile"):
                 announcer.tell("compile")
                 job.compile()
         stop.check()

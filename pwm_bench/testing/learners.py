@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
+from pwm_bench import configs
+from pwm_bench.jobs.policies import POLICY, PolicyFile, load_policy, save_policy
 from pwm_bench.learning.choices import GradientSource
 from pwm_bench.learning.preset import Preset
-from pwm_bench.learning.random import MemberStream
 from pwm_bench.registry import learner_package
 from pwm_bench.testing.company import assert_company_changes_nothing
 from pwm_bench.testing.host_sync import exempt, no_host_sync
@@ -67,9 +70,19 @@ def _check_interface(name: str, package: Any, agent: Any) -> None:
     assert action.abs().max() <= 1.0, f"{name}: act leaves [-1, 1]"
     if agent.policy is None:
         return
-    stream = MemberStream((7, 8), "meta", name="check")
-    policy = package.make_policy(agent.config, agent.env.observation_dim, agent.env.action_dim, stream=stream)
-    policy.load_state_dict(agent.policy.state_dict(), assign=True)
+    about = PolicyFile(
+        algorithm=name,
+        config=configs.to_json(agent.config),
+        task="cartpole",
+        simulator="warp",
+        seeds=(7, 8),
+        observation_dim=agent.env.observation_dim,
+        action_dim=agent.env.action_dim,
+        gradient_source=package.gradient_source,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        save_policy(Path(folder) / POLICY, agent.policy, about)
+        _, policy = load_policy(Path(folder) / POLICY)
     assert torch.equal(policy(obs), action), f"{name}: the policy that a run leaves acts otherwise than the learner"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pwm_bench.analysis.plots import bars, curves, frames, profiles, style, theirs, timeline
 from pwm_bench.analysis.plots.panels import FEW
-from pwm_bench.analysis.tables.scores import bounds_of, normalise_frame, recorded
+from pwm_bench.analysis.tables.scores import bounds_of, normalise_frame, recorded, recorded_quantity
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.frames import Loaded, members_frame
 
@@ -87,7 +87,8 @@ class StudyFigures:
         self, kind: str, loaded: Loaded, frame: pd.DataFrame, behind: Any
     ) -> Iterator[tuple[str, Callable[[], Figure]]]:
         """The figures of a kind; many panels take one figure for each axis."""
-        score, bounds = frames.score_name(self.metric, self.normalise), bounds_of(self.metric, self.normalise)
+        score = frames.score_name(self.metric, self.normalise)
+        bounds = bounds_of(recorded_quantity(frame, self.metric), self.normalise)
         wide = kind in ("curves", "timeline") or _panels(frame) > FEW
         width = cast("style.Width", self.width or ("double" if wide else "single"))
         if kind == "curves":

@@ -18,7 +18,7 @@ from pwm_bench.analysis.report.media import Media, gradients_section
 from pwm_bench.analysis.report.runs import at, failures_section, moment, quoted, runs_section, what
 from pwm_bench.analysis.report.table import summary_section
 from pwm_bench.analysis.study_table import only_gradients
-from pwm_bench.analysis.tables.scores import Match, bounds_of, normalise_frame, recorded, summarise
+from pwm_bench.analysis.tables.scores import Match, bounds_of, normalise_frame, recorded, recorded_quantity, summarise
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.frames import Loaded, members_frame
 from pwm_bench.store.results import FINISHED, Results
@@ -150,7 +150,8 @@ def _curves(loaded: Loaded, options: Options) -> dict[str, Any]:
         normalised = options.normalise if metric == options.metric else "none"
         frame, _ = recorded(members_frame(loaded.runs, metric=metric), metric)
         scores[metric], _ = normalise_frame(frame, normalised)
-        names[metric], bounds[metric] = score_name(metric, normalised), bounds_of(metric, normalised)
+        names[metric] = score_name(metric, normalised)
+        bounds[metric] = bounds_of(recorded_quantity(frame, metric), normalised)
     if scores[options.metric].empty:
         return {"panels": []}
     return curve_data(scores, names, bounds)

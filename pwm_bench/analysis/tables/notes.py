@@ -10,7 +10,7 @@ import pandas as pd
 
 from pwm_bench.analysis.budgets import UNITS
 from pwm_bench.analysis.rows import Row
-from pwm_bench.quantities import quantity
+from pwm_bench.quantities import Quantity
 from pwm_bench.statistics import Normalisation
 from pwm_bench.store.frames import Loaded, LoadedRun
 from pwm_bench.store.origin import origin_notes
@@ -35,6 +35,7 @@ def table_notes(
     frame: pd.DataFrame,
     loaded: Loaded,
     metric: str,
+    known: Quantity,
     budgets: str,
     scales: Normalisation,
     threshold: float | None,
@@ -47,13 +48,13 @@ def table_notes(
         frame: of `frames.members_frame`.
         loaded: the study.
         metric: of the table.
+        known: what is known of it.
         budgets: of `budget_note`.
         scales: of the scores.
         threshold: that was timed, if any.
     """
     episodes = sorted({int(run.record.spec["evaluation_episodes"]) for run in loaded.runs})
     per_seed = " or ".join(map(str, episodes)) or "no"
-    known = quantity(metric)
     bounded = math.isfinite(known.low) and math.isfinite(known.high) and scales.name in ("none", "success")
     cut = f", cut at {known.low:g} and {known.high:g}" if bounded else ""
     notes = [

@@ -20,12 +20,22 @@ from pwm_bench.analysis.rows import Row, make_rows
 from pwm_bench.analysis.tables.beside import published_beside
 from pwm_bench.analysis.tables.notes import OVERALL_NOTE, budget_note, gradient_warnings, table_notes
 from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.quantities import quantity
+from pwm_bench.quantities import Quantity, quantity
 from pwm_bench.statistics import Normalisation, normalisation
 from pwm_bench.store.frames import Loaded, members_frame
 from pwm_bench.store.results import FINISHED
 
-__all__ = ["MATCHES", "Match", "Row", "Summary", "bounds_of", "normalise_frame", "recorded", "summarise"]
+__all__ = [
+    "MATCHES",
+    "Match",
+    "Row",
+    "Summary",
+    "bounds_of",
+    "normalise_frame",
+    "recorded",
+    "recorded_quantity",
+    "summarise",
+]
 
 Match = Literal["none", "env_steps", "gradient_steps", "policy_gradient_steps", "cpu_seconds"]
 MATCHES: tuple[Match, ...] = ("none", *cast("tuple[Match, ...]", tuple(UNITS)))
@@ -99,6 +109,7 @@ def summarise(
         raise UsageError(f"budget={budget:g}: must be a positive number of the unit to match by; see --match")
     frame, absent = recorded(members_frame(loaded.runs, metric=metric), metric)
     machines = check_machines(frame, insist=across_machines) if match == "cpu_seconds" else ""
+    known = recorded_quantity(frame, metric)
     frame, scales = normalise_frame(frame, normalise)
     unit = None if match == "none" else match
     common: dict[Place, float | None] = {}
@@ -108,11 +119,11 @@ def summarise(
             found = None if unit is None else common_budget(block, unit)
             common[str(task), str(simulator)] = found if budget is None or found is None else budget
         at = at_budget(frame, unit or "env_steps", cast("Mapping[Hashable, float | None]", common))
-        rows = make_rows(at, unit=unit, threshold=threshold, bounds=bounds_of(metric, normalise))
-    notes = table_notes(rows, frame, loaded, metric, budget_note(rows, unit, common), scales, threshold)
+        rows = make_rows(at, unit=unit, threshold=threshold, bounds=bounds_of(known, normalise))
+    notes = table_notes(rows, frame, loaded, metric, known, budget_note(rows, unit, common), scales, threshold)
     notes += (absent,) if absent else ()
-    share = normalise != "none" or quantity(metric).share
-    together = overall(rows, bounds_of(metric, normalise)) if share else ()
+    share = normalise != "none" or known.share
+    together = overall(rows, bounds_of(known, normalise)) if share else ()
     notes += (OVERALL_NOTE,) if together else ()
     notes += (machines,) if machines else ()
     notes += pair_notes(rows) if pairs else ()
@@ -135,14 +146,19 @@ def summarise(
     )
 
 
-def bounds_of(metric: str, normalised: str) -> tuple[float, float]:
+def recorded_quantity(frame: pd.DataFrame, metric: str) -> Quantity:
+    """What is known of a metric as the runs of a frame of `members_frame` have recorded it."""
+    return quantity(metric, () if frame.empty else frame["curve_value"])
+
+
+def bounds_of(known: Quantity, normalised: str) -> tuple[float, float]:
     """Least and greatest possible score of a table or figure.
 
     Args:
-        metric: what is scored.
+        known: what is scored.
         normalised: one of `NORMALISATIONS`; those that change a score move its bounds to where nobody knows.
     """
-    return quantity(metric if normalised in ("none", "success") else "").bounds
+    return (known if normalised in ("none", "success") else Quantity()).bounds
 
 
 def recorded(frame: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:

@@ -4,10 +4,10 @@ On a GPU kernels of different processes take turns, and small ones leave most of
 different streams, run beside each other. Each run is what it is alone: its own directory, lock, attempts, checkpoints
 and failure, and the same numbers.
 
-Requests come on standard input, a line of JSON each: ``{"spec": SPEC, "device": DEVICE}``. Answers go to standard
-output: ``{"run": ID, "event": SNAPSHOT}``, and once ``{"run": ID, "end": END}`` with exit code, message, status, and
-whether the run had begun. When no more requests can come, the process ends with its last run; one that is under way
-then saves and stops, since whoever listened is gone. A signal that asks to stop asks all runs.
+Requests come on standard input, a line of JSON each: ``{"run": ID, "spec": SPEC, "device": DEVICE}``. Answers go to
+standard output: ``{"run": ID, "event": SNAPSHOT}``, and once ``{"run": ID, "end": END}`` with exit code, message,
+status, and whether the run had begun. When no more requests can come, the process ends with its last run; one that is
+under way then saves and stops, since whoever listened is gone. A signal that asks to stop asks all runs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def request(spec: Spec, device: str) -> str:
         spec: the run.
         device: where all runs of the process compute.
     """
-    return json.dumps({"spec": json.loads(spec.to_json()), "device": device}) + "\n"
+    return json.dumps({"run": spec.id, "spec": json.loads(spec.to_json()), "device": device}) + "\n"
 
 
 def carry_out_together(results: Results, requests: Iterable[str], say: Callable[[str], None], **options: Any) -> int:
@@ -98,7 +98,17 @@ class _Company:
             self._news.put(("silence", ""))
 
     def run(self) -> None:
-        """Begins runs as they are asked for, until no more can come and all are over."""
+        """Begins runs as they are asked for, until no more can come and all are over. Whatever it is left by, the runs
+        have saved and stopped before."""
+        try:
+            self._serve()
+        except BaseException:
+            self._stop.request()
+            for thread in self._threads.values():
+                thread.join()
+            raise
+
+    def _serve(self) -> None:
         open_ = not self._stop
         while open_ or self._threads:
             what, text = self._news.get()
@@ -115,34 +125,43 @@ class _Company:
         import torch  # the sweep imports this module as well
 
         asked = json.loads(text)
-        spec = read_spec(json.dumps(asked["spec"]))
+        id_ = asked["run"]
         if self._stop:
-            self._end(spec, 128 + (self._stop.signal or signal.SIGINT), began=False)
+            self._end(id_, 128 + (self._stop.signal or signal.SIGINT), began=False)
             return
-        thread = threading.Thread(target=self._carry_out, args=(spec, torch.device(asked["device"])), daemon=True)
-        self._threads[spec.id] = thread
+        try:
+            spec, device = read_spec(json.dumps(asked["spec"])), torch.device(asked["device"])
+        except UsageError as error:
+            self._end(id_, 2, f"error: {error}")
+            return
+        except (Exception, SystemExit) as error:  # a package from outside may raise any
+            traceback.print_exc()
+            self._end(id_, 1, f"{type(error).__name__}: {error}", status="failed")
+            return
+        thread = threading.Thread(target=self._carry_out, args=(spec, device), daemon=True)
         thread.start()
+        self._threads[spec.id] = thread
 
     def _carry_out(self, spec: Spec, device: torch.device) -> None:
         try:
             with sharing_process(device):
                 outcome = carry_out(spec, self._results, progress=partial(self._tell, spec), **self._options)
-            self._end(spec, outcome.exit_code, outcome.record.reason or "", status=outcome.record.status)
+            self._end(spec.id, outcome.exit_code, outcome.record.reason or "", status=outcome.record.status)
         except UsageError as error:
-            self._end(spec, 2, f"error: {error}")
+            self._end(spec.id, 2, f"error: {error}")
         except BaseException as error:
             traceback.print_exc()
-            self._end(spec, 1, f"{type(error).__name__}: {error}", status="failed")
+            self._end(spec.id, 1, f"{type(error).__name__}: {error}", status="failed")
         finally:
             self._news.put(("ended", spec.id))
 
     def _tell(self, spec: Spec, event: ProgressEvent) -> None:
         self._answer({"run": spec.id, "event": asdict(event)})
 
-    def _end(self, spec: Spec, code: int, message: str = "", *, status: str = "", began: bool = True) -> None:
+    def _end(self, id_: str, code: int, message: str = "", *, status: str = "", began: bool = True) -> None:
         end = {"code": code, "message": message, "status": status, "began": began}
         with suppress(BrokenPipeError):  # whoever would be told is gone, and reads it in the run's directory
-            self._answer({"run": spec.id, "end": end})
+            self._answer({"run": id_, "end": end})
 
     def _answer(self, answer: dict[str, Any]) -> None:
         with self._turn:

@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from pwm_bench import registry
+from pwm_bench import configs, registry
 from pwm_bench.cli.main import main
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs import kinds
 from pwm_bench.jobs.evaluate import EvaluateSpec
 from pwm_bench.jobs.kinds import carry_out
-from pwm_bench.jobs.policies import POLICY, load_policy, read_policy
+from pwm_bench.jobs.policies import POLICY, PolicyFile, load_policy, one_member, read_policy, save_policy
 from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.jobs.trained import trained
+from pwm_bench.learning.acting import Policy
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.store import checkpoint
 from pwm_bench.store.inputs import find_input
@@ -127,8 +129,6 @@ def test_options_go_along_where_the_other_simulator_has_them(ppo, tmp_path):
     about = dataclasses.replace(
         read_policy(run.path / POLICY), simulator_options={"substeps": 3, "contact_stiffness": 1e4}
     )
-    from pwm_bench.jobs.policies import save_policy
-
     save_policy(path, load_policy(run.path / POLICY)[1], about)
     policy = find_input(path, "policy")
     assert EvaluateSpec.of(policy).simulator_options == {"substeps": 3, "contact_stiffness": 1e4}
@@ -207,3 +207,52 @@ def test_every_learner_says_how_it_acts(algorithm):
     assert action.shape == (2, 4, 3)
     assert action.abs().max() <= 1.0
     assert all(tensor.shape[0] == 2 for tensor in policy.state_dict().values())  # the members come first
+
+
+PPO = registry.learner_package("ppo")
+
+
+class Unusual:
+    """A package from outside whose policy has more than parameters of one precision."""
+
+    Config, Learner, gradient_source, cpu_threads = PPO.Config, PPO.Learner, "score", 1
+    recipe = staticmethod(PPO.recipe)
+
+    class Actor(nn.Module):
+        """Features times weights, plus what else it keeps."""
+
+        def __init__(self, members: int, observation_dim: int, action_dim: int, stream: MemberStream) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(stream.normal(observation_dim, action_dim))
+            self.register_buffer("scale", torch.full((members, 1, 1), 0.5, dtype=torch.float64, device=stream.device))
+            self.register_buffer("shift", torch.full((1,), 0.25, device=stream.device), persistent=False)
+            self.gain = torch.full((1,), 0.125, device=stream.device)
+            self.first = self.weight.detach().abs().max().item()
+
+        def deterministic(self, obs: Tensor) -> Tensor:
+            return torch.tanh(self.gain * (obs @ self.weight) + self.shift) * self.scale.to(obs.dtype)
+
+    @classmethod
+    def make_policy(cls, config, observation_dim, action_dim, *, stream):
+        return Policy(cls.Actor(stream.members, observation_dim, action_dim, stream))
+
+
+def test_a_policy_from_outside_may_keep_what_it_likes(tmp_path):
+    """Among it a buffer of another precision, one that no file has, a plain tensor, and a number off a weight."""
+    config = configs.to_json(Unusual.recipe("cartpole", "warp"))
+    about = PolicyFile(
+        algorithm=f"{__name__}:Unusual", config=config, task="cartpole", simulator="warp", seeds=(3, 4),
+        observation_dim=5, action_dim=1, gradient_source="score",
+    )  # fmt: skip
+    policy = Unusual.make_policy(None, 5, 1, stream=MemberStream((3, 4), name="other"))
+    policy.actor.scale[1] = 1.0 / 3.0
+    save_policy(tmp_path / POLICY, policy, about)
+    _, loaded = load_policy(tmp_path / POLICY)
+    obs = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(loaded(obs), policy(obs))
+    assert (loaded.actor.weight.dtype, loaded.actor.scale.dtype) == (torch.float32, torch.float64)
+    assert torch.equal(one_member(about, loaded, 1)[1](obs[1:]), policy(obs)[1:])
+    policy.actor.weight.data = policy.actor.weight.double()
+    save_policy(tmp_path / POLICY, policy, about)
+    _, loaded = load_policy(tmp_path / POLICY)
+    assert torch.equal(loaded(obs.double()), policy(obs.double()))

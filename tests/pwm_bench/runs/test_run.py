@@ -10,6 +10,7 @@ import torch
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train import TrainJob
+from pwm_bench.runs import clocks, execute
 from pwm_bench.runs.job import Job
 from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store import checkpoint
@@ -34,6 +35,25 @@ def lines(directory) -> tuple[list, list]:
         [{k: v for k, v in line.items() if k not in CLOCKS} for line in log.read()]
         for log in (directory.metrics, directory.evaluations)
     )
+
+
+def test_waiting_for_other_runs_of_the_process_is_on_no_clock(tmp_path, monkeypatch):
+    """While another run builds, this one waits 1,000 s for its turn, by a time that the waiting alone moves."""
+    now = [0.0]
+    monkeypatch.setattr(clocks.time, "perf_counter", lambda: now[0])
+
+    class Turn:
+        def __enter__(self) -> None:
+            now[0] += 1000.0
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(execute, "ONE_AT_A_TIME", Turn())
+    outcome, _ = run(toy_spec(), tmp_path)
+    assert outcome.record.status == "ok"
+    assert now[0] == 2000.0  # for its turn to build, and to compile
+    assert outcome.record.clocks.total == 0.0
 
 
 def stop_after(count: int, number: signal.Signals = signal.SIGTERM):

@@ -203,12 +203,27 @@ def test_normalised_tables_have_rows_over_tasks(tmp_path):
     assert not rows(tmp_path)[1].overall  # raw returns of different tasks are not averaged
 
 
+def scores(root, task, *seeds):
+    """Writes a run of one evaluation, which records these for each seed."""
+    directory = write_run(root, task, task=task, curves=[[0.0] for _ in seeds], steps=[0], seconds=[0.0])
+    line = directory.evaluations.read()[0]
+    directory.evaluations.truncate(None)
+    directory.evaluations.append(line | {"extras": {"score": [list(episodes) for episodes in seeds]}})
+
+
+def test_a_score_in_points_has_no_bounds(tmp_path):
+    """A task from outside may call its points what suites call a share."""
+    for task in ("maze", "tower"):
+        scores(tmp_path, task, (50.0, 50.0), (52.0, 52.0), (54.0, 54.0))
+    table, summary = rows(tmp_path, metric="score")
+    assert (table["shac"].low, table["shac"].high) == pytest.approx(interval([50.0, 52.0, 54.0]))
+    assert not any("cut at" in note or "dm_control" in note for note in summary.notes)
+    assert not summary.overall
+
+
 def test_scores_of_different_tasks_are_averaged_as_they_are(tmp_path):
     for task, score in (("mw-reach", 0.5), ("walker-walk", 1.0)):
-        directory = write_run(tmp_path, task, task=task, curves=[[0.0], [0.0]], steps=[0], seconds=[0.0])
-        line = directory.evaluations.read()[0]
-        directory.evaluations.truncate(None)
-        directory.evaluations.append(line | {"extras": {"score": [[score, score], [0.0, score]]}})
+        scores(tmp_path, task, (score, score), (0.0, score))
     (row,) = rows(tmp_path, metric="score")[1].overall
     assert (row.tasks, row.seeds) == (("mw-reach", "walker-walk"), 4)
     assert row.mean == pytest.approx((0.5 + 0.25 + 1.0 + 0.5) / 4)

@@ -17,6 +17,7 @@ from pwm_bench.learning.threads import one_thread
 from pwm_bench.store.results import Results
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.devices import Gpu
+from pwm_bench.sweep.executors import together as together_module
 from pwm_bench.sweep.executors.local import LocalExecutor
 from pwm_bench.sweep.executors.together import carry_out_together, request
 from pwm_bench.sweep.graph import Study
@@ -169,3 +170,66 @@ def test_who_shares_a_process():
     assert shared(limits=("cpu_seconds", 3.0)) is None
     executor = LocalExecutor(Path("none"), on_gpu=gpus)
     assert shared() is None
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        ({"algorithm": "of_later"}, 2, "error: unknown algorithm 'of_later'"),
+        ({"algorithm": f"{__name__}:breaks"}, 1, "ZeroDivisionError"),
+    ],
+)
+def test_a_request_that_cannot_be_read_ends_that_run_alone(tmp_path, monkeypatch, changes, code, message):
+    here, reads = toy_spec(seeds=(5,)), together_module.read_spec
+
+    def read(text: str) -> Spec:
+        if "breaks" in text:  # as a package does that cannot be imported
+            raise ZeroDivisionError
+        return reads(text)
+
+    monkeypatch.setattr(together_module, "read_spec", read)
+    other = dataclasses.replace(toy_spec(), study="unread")
+    ends: dict[str, dict] = {}
+    over = threading.Event()
+
+    def requests():
+        asked = json.loads(request(other, "cpu"))
+        yield request(here, "cpu")
+        yield json.dumps(asked | {"spec": asked["spec"] | changes})
+        assert over.wait(60.0)
+
+    def say(line: str) -> None:
+        answer = json.loads(line)
+        if "end" in answer:
+            ends[answer["run"]] = answer["end"]
+        if len(ends) == 2:
+            over.set()
+
+    assert carry_out_together(Results(tmp_path), requests(), say) == 0
+    assert ends[here.id]["code"] == 0
+    assert ends[other.id]["code"] == code
+    assert ends[other.id]["message"].startswith(message)
+
+
+@pytest.mark.usefixtures("toys")
+def test_what_is_no_request_stops_all_runs_before_it_is_raised(tmp_path):
+    spec, results = toy_spec(env_steps=20_000, overrides={"nap": 0.05}), Results(tmp_path)
+    working, ends = threading.Event(), []
+
+    def requests():
+        yield request(spec, "cpu")
+        assert working.wait(60.0)
+        yield "no request"
+
+    def say(line: str) -> None:
+        answer = json.loads(line)
+        if answer.get("event", {}).get("done"):
+            working.set()
+        if "end" in answer:
+            ends.append(answer["end"])
+
+    with pytest.raises(json.JSONDecodeError):
+        carry_out_together(results, requests(), say)
+    assert [end["status"] for end in ends] == ["interrupted"]
+    assert results.run(spec.study, spec.id).read().counts.env_steps < 20_000
