@@ -184,6 +184,6 @@ def _take_types(policy: Policy, tensors: Mapping[str, Tensor]) -> None:
         for dtype in found.get(value.dtype, ()):
             value.data = value.data.to(dtype)
     every = set().union(*found.values())
-    for name, value in policy.named_buffers():
-        if value.is_floating_point() and name in tensors and tensors[name].dtype in every:
-            value.data = value.data.to(tensors[name].dtype)
+    for name, buffer in policy.named_buffers():
+        if buffer.is_floating_point() and name in tensors and tensors[name].dtype in every:
+            buffer.data = buffer.data.to(tensors[name].dtype)
