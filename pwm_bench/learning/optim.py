@@ -79,8 +79,8 @@ class PopulationAdam:
         weight_decay: w.
 
     Raises:
-        UsageError: a parameter that is not contiguous, or of another dtype than the first; on a CPU, one in neither
-            float32 nor float64.
+        UsageError: a parameter that is not contiguous; and, when a step is taken on a CPU, one that is not in the first
+            one's dtype, or that in neither float32 nor float64.
 
     Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
     """
@@ -105,12 +105,6 @@ class PopulationAdam:
                 raise UsageError(f"a parameter of shape {tuple(p.shape)} is not contiguous: give p.contiguous()")
         device, dtype = self.params[0].device, self.params[0].dtype
         self._on_cpu = device.type == "cpu"
-        for p in self.params:
-            if p.dtype != dtype or (self._on_cpu and dtype not in (torch.float32, torch.float64)):
-                raise UsageError(
-                    f"a parameter of shape {tuple(p.shape)} in {p.dtype}: all must be in {dtype}, on a CPU float32 or "
-                    "float64"
-                )
         self.lr = torch.empty(members, device=device)
         self.set_lr(lr)
         self._sizes = [p.numel() // members for p in self.params]
@@ -215,4 +209,11 @@ class PopulationAdam:
         return norm, factors
 
     def _gradients(self) -> list[Tensor | None]:
+        dtype = self._moments.dtype
+        for p in self.params if self._on_cpu else ():  # the kernel is told addresses alone
+            if p.dtype != dtype or dtype not in (torch.float32, torch.float64):
+                raise UsageError(
+                    f"a parameter of shape {tuple(p.shape)} in {p.dtype}: all must be in {dtype}, on a CPU float32 or "
+                    "float64"
+                )
         return [None if p.grad is None else p.grad.contiguous() for p in self.params]

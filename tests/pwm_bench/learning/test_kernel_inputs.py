@@ -104,10 +104,10 @@ def test_mish_far_out_is_the_identity() -> None:
 def test_adam_takes_what_its_kernel_can() -> None:
     half = torch.nn.Parameter(torch.zeros(2, 4, dtype=torch.bfloat16))
     with pytest.raises(UsageError, match="on a CPU float32 or float64"):
-        PopulationAdam([half], 0.1, members=2)
+        PopulationAdam([half], 0.1, members=2).step()
     mixed = [torch.nn.Parameter(torch.zeros(2, 3, dtype=dtype)) for dtype in (torch.float32, torch.float64)]
     with pytest.raises(UsageError, match=r"torch\.float64: all must be in torch\.float32"):
-        PopulationAdam(mixed, 0.1, members=2)
+        PopulationAdam(mixed, 0.1, members=2).clip_grad_norm(1.0)
 
 
 def moved(alive: torch.Tensor) -> tuple[list[float], list[float]]:
