@@ -35,12 +35,16 @@ L_i x* Lb_i), T_k being the rotation about the joint; a free joint's axes are fi
 Where a mass matrix is held, H(q_r) a takes the place of the accelerations' part of F: S is taken at a = 0, and
 `pwm_bench.envs.warp.held_matrix` adds the rest. Positions of ball joints are differentiated in tangent spaces and
 turned into quaternion gradients at the ends of the control step; see `pwm_bench.envs.warp.integration`.
+
+Derivatives of the inverse dynamics itself, of which S is the product with lam: Carpentier and Mansard, "Analytical
+derivatives of rigid body dynamics algorithms", RSS 2018.
 """
 
 from types import SimpleNamespace
 
 import warp as wp
 
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.warp.forward import build_forward
 from pwm_bench.envs.warp.ground import build_ground
 from pwm_bench.envs.warp.held_matrix import build_held_matrix
@@ -59,41 +63,14 @@ from pwm_bench.envs.warp.spatial import (
 
 __all__ = ["build_adjoint"]
 
-_cache: dict = {}
 
-
+@made_once
 def build_adjoint(layout: Layout) -> SimpleNamespace:
     """Builds the kernel ``control_step_adjoint``."""
-    if layout.real in _cache:
-        return _cache[layout.real]
     real, vec3 = layout.real, layout.vec3
     Model, Scratch = layout.Model, layout.Scratch
     kinematics, forward, ground = build_kinematics(layout), build_forward(layout), build_ground(layout)
-    integration, held = build_integration(layout), build_held_matrix(layout)
-    place_link, place_mass, is_twist, velocity_of_axes, subtract_motions = (
-        kinematics.place_link,
-        kinematics.place_mass,
-        kinematics.is_twist,
-        kinematics.velocity_of_axes,
-        kinematics.subtract_motions,
-    )
-    contact_height, contact_force, contact_force_adjoint_velocity, contact_force_adjoint_height = (
-        ground.contact_height,
-        ground.contact_force,
-        ground.contact_force_adjoint_velocity,
-        ground.contact_force_adjoint_height,
-    )
-    solve, ball_stretch, ball_turn = forward.solve, forward.ball_stretch, forward.ball_turn
-    fix_origins, store_adjoint, integrate_adjoint, load_adjoint = (
-        integration.fix_origins,
-        integration.store_adjoint,
-        integration.integrate_adjoint,
-        integration.load_adjoint,
-    )
-    place_world = forward.place_world
-    collect_weights, differentiate_matrix = held.collect_weights, held.differentiate_matrix
-    path = build_path(layout)
-    place_point_virtually, add_path_adjoint = path.place_point_virtually, path.add_path_adjoint
+    integration, matrix, path = build_integration(layout), build_held_matrix(layout), build_path(layout)
 
     @wp.func
     def add_contact_adjoint(c: int, w: int, m: Model, s: Scratch):
@@ -104,14 +81,14 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
         lw = s.virtual_w[w, i]
         lv = s.virtual_v[w, i]
         center = s.position[w, i] + wp.quat_rotate(s.rotation[w, i], m.point_position[c])
-        height = contact_height(c, i, w, m, s, center)
+        height = ground.contact_height(c, i, w, m, s, center)
         if height < real(0.0):
             point = center - m.normal * m.point_radius[c]
             u = vv + wp.cross(vw, point)
             virtual = lv + wp.cross(lw, point)
-            push = contact_force(height, u, m)
-            ub = contact_force_adjoint_velocity(height, u, virtual, m)
-            zb = contact_force_adjoint_height(height, u, virtual, m)
+            push = ground.contact_force(height, u, m)
+            ub = ground.contact_force_adjoint_velocity(height, u, virtual, m)
+            zb = ground.contact_force_adjoint_height(height, u, virtual, m)
             pb = m.normal * zb + wp.cross(ub, vw) - wp.cross(push, lw)
             moment = wp.cross(point, push)
             turn = wp.cross(point, ub)
@@ -128,15 +105,15 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
             s.adj_pose_f[w, i] = s.adj_pose_f[w, i] + pb + wp.cross(vw, ub) - wp.cross(lw, push)
 
     @wp.func
-    def differentiate_outwards(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
+    def adjoint_outward_pass(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
         """Goes from the root to the leaves: motions, and what each link adds to the sums; lam is in ``solution``."""
         own = real(1.0)  # whether S has the accelerations in it
         if m.matrix_refresh > 1:
             own = real(0.0)
         for i in range(1, m.num_links):
-            place_link(i, w, t, r, m, s, traj)
+            kinematics.update_link(i, w, t, r, m, s, traj)
             p = m.parent[i]
-            cw0, cv0 = velocity_of_axes(i, w, m, s)
+            cw0, cv0 = kinematics.velocity_of_axes(i, w, m, s)
             jw = s.joint_w[w, i]
             aw = s.acceleration_w[w, p] + wp.cross(cw0, jw)
             av = s.acceleration_v[w, p] + motion_cross_linear(cw0, cv0, jw, s.joint_v[w, i])
@@ -160,7 +137,7 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
             s.adj_pose_n[w, i] = vec3()
             s.adj_pose_f[w, i] = vec3()
             if m.mass[i] > real(0.0):
-                place_mass(i, w, m, s)
+                kinematics.update_inertia(i, w, m, s)
                 mass = s.mass[w, i]
                 first = s.first[w, i]
                 second = s.second[w, i]
@@ -185,7 +162,7 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
                 s.adj_velocity_f[w, i] = vec3()
 
     @wp.func
-    def differentiate_inwards(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
+    def adjoint_inward_pass(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
         """Goes from the leaves to the root, and subtracts dS/dq and dS/dv from ``adj_q`` and ``adj_v``."""
         for ii in range(1, m.num_links):
             i2 = m.num_links - ii
@@ -198,12 +175,12 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
             vbf = s.adj_velocity_f[w, i2]
             gbn = s.adj_pose_n[w, i2]
             gbf = s.adj_pose_f[w, i2]
-            pvw, pvv = velocity_of_axes(i2, w, m, s)
+            pvw, pvv = kinematics.velocity_of_axes(i2, w, m, s)
             vn = vbn - force_cross_angular(pvw, pvv, abn, abf)
             vf = vbf - wp.cross(pvw, abf)
             upn = vbn
             upf = vbf
-            if not is_twist(i2, m):
+            if not kinematics.is_twist(i2, m):
                 upn = upn + force_cross_angular(s.joint_w[w, i2], s.joint_v[w, i2], abn, abf)
                 upf = upf + wp.cross(s.joint_w[w, i2], abf)
             held = p2  # what comes in from this link stays when the joint's position changes
@@ -223,7 +200,7 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
                 - force_cross_angular(hlw, s.virtual_v[w, held], lbn, lbf)
             )
             qf = gbf - wp.cross(hvw, hbf) - wp.cross(haw, abf) - wp.cross(hlw, lbf)
-            subtract_motions(i2, w, qn, qf, m, s)
+            kinematics.subtract_projection(i2, w, qn, qf, m, s)
             k1 = m.dof_adr[i2]
             for kk1 in range(m.dof_num[i2]):
                 k2 = k1 + kk1
@@ -245,10 +222,10 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
                 twist = vec3(s.solution[w, k1], s.solution[w, k1 + 1], s.solution[w, k1 + 2]) * m.stiffness[i2]
                 back = vec3()
                 if m.linear_rotation == 1:
-                    turn = ball_turn(i2, t, r, m, traj)
+                    turn = forward.ball_quaternion(i2, t, r, m, traj)
                     back = turn[3] * twist + wp.cross(vec3(turn[0], turn[1], turn[2]), twist)
                 else:
-                    back = inverse_right_jacobian_transpose(ball_stretch(i2, t, r, m, traj), twist)
+                    back = inverse_right_jacobian_transpose(forward.ball_rotation_vector(i2, t, r, m, traj), twist)
                 for c in range(3):
                     s.adj_q[w, k1 + c] = s.adj_q[w, k1 + c] - back[c]
             if p2 > 0:
@@ -275,8 +252,8 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
         adj_v1: wp.array2d(dtype=real),
     ):
         """Takes in the gradient of a world's last state; ``last`` is its slot."""
-        fix_origins(e, w, m, s, q)
-        store_adjoint(e, w, last, m, s, traj, adj_q1, adj_v1)
+        integration.fix_origins(e, w, m, s, q)
+        integration.store_adjoint(e, w, last, m, s, traj, adj_q1, adj_v1)
         for k in range(m.nv):
             s.adj_force[w, k] = real(0.0)
         for b in range(m.num_path_actuators):
@@ -297,14 +274,14 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
         factor: wp.array3d(dtype=real),
     ):
         """Carries the gradient through the integration from slot ``r1`` to ``r``, and fills lam."""
-        integrate_adjoint(w, e, r, r1, dt, m, s, traj)
+        integration.integrate_adjoint(w, e, r, r1, dt, m, s, traj)
         for k3 in range(m.nv):
             s.solution[w, k3] = dt * s.adj_v[w, k3]
-        solve(w, e, f, m, s, factor)
+        forward.solve(w, e, f, m, s, factor)
         for k4 in range(m.nv):
             s.adj_force[w, k4] = s.adj_force[w, k4] + s.solution[w, k4]
         if m.matrix_refresh > 1:
-            collect_weights(w, e, r, m, s, traj)
+            matrix.collect_weights(w, e, r, m, s, traj)
 
     @wp.func
     def finish_adjoint(
@@ -319,7 +296,7 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
         adj_u: wp.array2d(dtype=real),
     ):
         """Gives out the gradients by a world's first state and by its control."""
-        load_adjoint(e, w, m, s, traj, q, adj_q, adj_v)
+        integration.load_adjoint(e, w, m, s, traj, q, adj_q, adj_v)
         for a in range(m.nu):
             d3 = m.actuator_dof[a]
             if d3 >= 0:
@@ -349,33 +326,32 @@ def build_adjoint(layout: Layout) -> SimpleNamespace:
         e = wp.tid()
         w = e * separate
         begin_adjoint(e, w, substeps, m, s, traj, q, u, adj_q1, adj_v1)
-        place_world(w, m, s)
+        forward.set_world_link(w, m, s)
         for n in range(substeps):
             r = substeps - 1 - n
             solve_adjoint(e, w, r, r + 1, r / m.matrix_refresh, dt, m, s, traj, factor)
-            differentiate_outwards(w, e, r, m, s, traj)
+            adjoint_outward_pass(w, e, r, m, s, traj)
             for a in range(m.num_points):
                 add_contact_adjoint(a, w, m, s)
             for c in range(m.num_via_points):
-                place_point_virtually(c, w, m, s)
+                path.update_via_point_virtual(c, w, m, s)
             for b in range(m.num_path_actuators):
-                add_path_adjoint(b, w, m, s)
-            differentiate_inwards(w, e, r, m, s, traj)
+                path.add_path_adjoint(b, w, m, s)
+            adjoint_inward_pass(w, e, r, m, s, traj)
             if m.matrix_refresh > 1:
                 if r % m.matrix_refresh == 0:
-                    differentiate_matrix(w, e, r, m, s, traj)
+                    matrix.differentiate_matrix(w, e, r, m, s, traj)
         finish_adjoint(e, w, m, s, traj, q, adj_q, adj_v, adj_u)
 
-    _cache[real] = SimpleNamespace(
+    return SimpleNamespace(
         control_step_adjoint=control_step_adjoint,
         begin_adjoint=begin_adjoint,
         solve_adjoint=solve_adjoint,
-        differentiate_outwards=differentiate_outwards,
+        adjoint_outward_pass=adjoint_outward_pass,
         add_contact_adjoint=add_contact_adjoint,
-        place_point_virtually=place_point_virtually,
-        add_path_adjoint=add_path_adjoint,
-        differentiate_inwards=differentiate_inwards,
-        differentiate_matrix=differentiate_matrix,
+        adjoint_inward_pass=adjoint_inward_pass,
         finish_adjoint=finish_adjoint,
+        forward=forward,
+        matrix=matrix,
+        path=path,
     )
-    return _cache[real]

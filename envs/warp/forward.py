@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import warp as wp
 
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.warp.full_inertia import build_full_inertia
 from pwm_bench.envs.warp.ground import build_ground
 from pwm_bench.envs.warp.integration import build_integration
@@ -33,40 +34,14 @@ from pwm_bench.envs.warp.spatial import (
 
 __all__ = ["build_forward"]
 
-_cache: dict = {}
 
-
+@made_once
 def build_forward(layout: Layout) -> SimpleNamespace:
     """Builds the kernel ``control_step``, and the functions that the adjoint shares with it."""
-    if layout.real in _cache:
-        return _cache[layout.real]
     real, vec3, mat33 = layout.real, layout.vec3, layout.mat33
     Model, Scratch = layout.Model, layout.Scratch
     kinematics, ground, integration = build_kinematics(layout), build_ground(layout), build_integration(layout)
-    place_link, place_mass, velocity_of_axes = (
-        kinematics.place_link,
-        kinematics.place_mass,
-        kinematics.velocity_of_axes,
-    )
-    inertias = build_full_inertia(layout)
-    place_full_inertia, clear_full_inertia, add_full_inertia, full_angular, full_linear, full_net_force = (
-        inertias.place_full_inertia,
-        inertias.clear_full_inertia,
-        inertias.add_full_inertia,
-        inertias.full_angular,
-        inertias.full_linear,
-        inertias.full_net_force,
-    )
-    contact_height, contact_force = ground.contact_height, ground.contact_force
-    fix_origins, load, integrate, store = (
-        integration.fix_origins,
-        integration.load,
-        integration.integrate,
-        integration.store,
-    )
-    turn_at = integration.turn_at
-    path = build_path(layout)
-    place_point, add_path_force = path.place_point, path.add_path_force
+    inertias, path = build_full_inertia(layout), build_path(layout)
 
     @wp.func
     def passive_force(i: int, q: real, v: real, m: Model):
@@ -82,14 +57,16 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         return tau
 
     @wp.func
-    def ball_stretch(i: int, t: int, r: int, m: Model, traj: wp.array3d(dtype=real)):
+    def ball_rotation_vector(i: int, t: int, r: int, m: Model, traj: wp.array3d(dtype=real)):
         """Rotation vector from the rest posture of ball joint ``i``'s spring to its posture, in the latter's frame."""
-        return quaternion_log(wp.quat_inverse(m.rest_turn[i]) * turn_at(t, r, m.qpos_adr[i], traj))
+        return quaternion_log(
+            wp.quat_inverse(m.spring_rest_quaternion[i]) * integration.quaternion_at(t, r, m.qpos_adr[i], traj)
+        )
 
     @wp.func
-    def ball_turn(i: int, t: int, r: int, m: Model, traj: wp.array3d(dtype=real)):
+    def ball_quaternion(i: int, t: int, r: int, m: Model, traj: wp.array3d(dtype=real)):
         """The same as a quaternion (not made unit) in the parent's axes: what a spring with linear rotations sees."""
-        return turn_at(t, r, m.qpos_adr[i], traj) * wp.quat_inverse(m.rest_turn[i])
+        return integration.quaternion_at(t, r, m.qpos_adr[i], traj) * wp.quat_inverse(m.spring_rest_quaternion[i])
 
     @wp.func
     def solve(w: int, t: int, f: int, m: Model, s: Scratch, factor: wp.array3d(dtype=real)):
@@ -126,20 +103,20 @@ def build_forward(layout: Layout) -> SimpleNamespace:
             factor[t, f, adr] = inverse
 
     @wp.func
-    def place(w: int, t: int, r: int, full: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
+    def outward_pass(w: int, t: int, r: int, full: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
         """Goes from the root to the leaves and places all links of slot ``traj[t, r]``, with the force that each
         needs. Contacts and paths are added by the next functions."""
         for i in range(1, m.num_links):
-            place_link(i, w, t, r, m, s, traj)
+            kinematics.update_link(i, w, t, r, m, s, traj)
             p = m.parent[i]
-            cw, cv = velocity_of_axes(i, w, m, s)
+            cw, cv = kinematics.velocity_of_axes(i, w, m, s)
             jw = s.joint_w[w, i]
             aw = s.acceleration_w[w, p] + wp.cross(cw, jw)
             av = s.acceleration_v[w, p] + motion_cross_linear(cw, cv, jw, s.joint_v[w, i])
             s.acceleration_w[w, i] = aw
             s.acceleration_v[w, i] = av
             if m.mass[i] > real(0.0):
-                place_mass(i, w, m, s)
+                kinematics.update_inertia(i, w, m, s)
                 mass = s.mass[w, i]
                 first = s.first[w, i]
                 second = s.second[w, i]
@@ -150,8 +127,8 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                 fn = inertia_angular(first, second, aw, av) + force_cross_angular(vw, vv, pn, pf)
                 ff = inertia_linear(mass, first, aw, av) + wp.cross(vw, pf)
                 if full == 1:
-                    place_full_inertia(i, w, m, s)
-                    fn, ff = full_net_force(i, w, m, s)
+                    inertias.update_full_inertia(i, w, m, s)
+                    fn, ff = inertias.full_net_force(i, w, m, s)
                 s.force_n[w, i] = fn
                 s.force_f[w, i] = ff
             else:
@@ -159,7 +136,7 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                 s.first[w, i] = vec3()
                 s.second[w, i] = mat33()
                 if full == 1:
-                    clear_full_inertia(i, w, s)
+                    inertias.clear_full_inertia(i, w, s)
                 s.force_n[w, i] = vec3()
                 s.force_f[w, i] = vec3()
 
@@ -168,15 +145,15 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         """Subtracts the force of contact point ``c`` from the net force of its link (placed, with velocities)."""
         i = m.point_link[c]
         center = s.position[w, i] + wp.quat_rotate(s.rotation[w, i], m.point_position[c])
-        height = contact_height(c, i, w, m, s, center)
+        height = ground.contact_height(c, i, w, m, s, center)
         if height < real(0.0):
             point = center - m.normal * m.point_radius[c]
-            push = contact_force(height, s.velocity_v[w, i] + wp.cross(s.velocity_w[w, i], point), m)
+            push = ground.contact_force(height, s.velocity_v[w, i] + wp.cross(s.velocity_w[w, i], point), m)
             s.force_n[w, i] = s.force_n[w, i] - wp.cross(point, push)
             s.force_f[w, i] = s.force_f[w, i] - push
 
     @wp.func
-    def fall(
+    def inward_pass(
         w: int,
         t: int,
         r: int,
@@ -188,7 +165,7 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         traj: wp.array3d(dtype=real),
         factor: wp.array3d(dtype=real),
     ):
-        """Goes from the leaves to the root, then solves the equation: see `accelerate`."""
+        """Goes from the leaves to the root, then solves the equation: see `forward_dynamics`."""
         for ii in range(1, m.num_links):
             i2 = m.num_links - ii
             p2 = m.parent[i2]
@@ -211,8 +188,8 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                     un = inertia_angular(ch, ci, sw, sv)
                     uf = inertia_linear(cm, ch, sw, sv)
                     if full == 1:
-                        un = full_angular(i2, w, s, sw, sv)
-                        uf = full_linear(i2, w, s, sw, sv)
+                        un = inertias.full_angular(i2, w, s, sw, sv)
+                        uf = inertias.full_linear(i2, w, s, sw, sv)
                     adr = m.row_adr[k]
                     for a in range(m.row_num[k]):
                         j = m.row_col[adr + a]
@@ -221,10 +198,10 @@ def build_forward(layout: Layout) -> SimpleNamespace:
             if m.kind[i2] == BALL and m.stiffness[i2] > real(0.0):
                 pull = vec3()
                 if m.linear_rotation == 1:
-                    turn = ball_turn(i2, t, r, m, traj)
+                    turn = ball_quaternion(i2, t, r, m, traj)
                     pull = vec3(turn[0], turn[1], turn[2]) * (real(2.0) * m.stiffness[i2])
                 else:
-                    pull = ball_stretch(i2, t, r, m, traj) * m.stiffness[i2]
+                    pull = ball_rotation_vector(i2, t, r, m, traj) * m.stiffness[i2]
                 for d in range(3):
                     s.solution[w, k0 + d] = s.solution[w, k0 + d] - pull[d]
             if p2 > 0:
@@ -235,7 +212,7 @@ def build_forward(layout: Layout) -> SimpleNamespace:
                     s.first[w, p2] = s.first[w, p2] + ch
                     s.second[w, p2] = s.second[w, p2] + ci
                     if full == 1:
-                        add_full_inertia(p2, i2, w, s)
+                        inertias.add_full_inertia(p2, i2, w, s)
 
         if refresh == 1:
             factorise(t, f, m, factor)
@@ -244,7 +221,7 @@ def build_forward(layout: Layout) -> SimpleNamespace:
             traj[t, r, m.nq + m.nv + k3] = s.solution[w, k3]
 
     @wp.func
-    def accelerate(
+    def forward_dynamics(
         w: int,
         t: int,
         r: int,
@@ -261,17 +238,17 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         If ``refresh`` is 1 it makes the factor ``factor[t, f]`` from the same positions, else it takes it as it is. If
         ``full`` is 1 (and then ``refresh`` too) inertias are those of `pwm_bench.envs.warp.full_inertia`.
         """
-        place(w, t, r, full, m, s, traj)
+        outward_pass(w, t, r, full, m, s, traj)
         for b in range(m.num_points):
             add_contact(b, w, m, s)
         for c in range(m.num_via_points):
-            place_point(c, w, m, s)
+            path.update_via_point(c, w, m, s)
         for n in range(m.num_path_actuators):
-            add_path_force(n, w, m, s)
-        fall(w, t, r, f, refresh, full, m, s, traj, factor)
+            path.add_path_force(n, w, m, s)
+        inward_pass(w, t, r, f, refresh, full, m, s, traj, factor)
 
     @wp.func
-    def place_world(w: int, m: Model, s: Scratch):
+    def set_world_link(w: int, m: Model, s: Scratch):
         """Fills the link that is the world, which falls upwards: accelerations count from there."""
         s.rotation[w, WORLD] = wp.quat_identity(dtype=real)
         s.acceleration_v[w, WORLD] = -m.gravity
@@ -289,8 +266,8 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         u: wp.array2d(dtype=real),
     ):
         """Takes in a world's state and control."""
-        fix_origins(e, w, m, s, q)
-        load(e, t, m, traj, q, v)
+        integration.fix_origins(e, w, m, s, q)
+        integration.load(e, t, m, traj, q, v)
         for k in range(m.nv):
             s.force[w, k] = real(0.0)
         for a in range(m.nu):
@@ -320,7 +297,7 @@ def build_forward(layout: Layout) -> SimpleNamespace:
         w = e * separate
         t = e * wp.max(separate, stored)
         begin(e, w, t, m, s, traj, q, v, u)
-        place_world(w, m, s)
+        set_world_link(w, m, s)
         for n in range(substeps):
             r = n * stored
             refresh = 0
@@ -329,23 +306,20 @@ def build_forward(layout: Layout) -> SimpleNamespace:
             full = 0
             if n == 0:
                 full = m.full_inertia
-            accelerate(w, t, r, stored * (n / m.matrix_refresh), refresh, full, m, s, traj, factor)
-            integrate(t, r, r + stored, dt, m, traj)
-        store(e, w, t, substeps * stored, m, s, traj, q1, v1)
+            forward_dynamics(w, t, r, stored * (n / m.matrix_refresh), refresh, full, m, s, traj, factor)
+            integration.integrate(t, r, r + stored, dt, m, traj)
+        integration.store(e, w, t, substeps * stored, m, s, traj, q1, v1)
 
-    _cache[real] = SimpleNamespace(
+    return SimpleNamespace(
         control_step=control_step,
         solve=solve,
-        ball_stretch=ball_stretch,
-        ball_turn=ball_turn,
-        place_world=place_world,
+        ball_rotation_vector=ball_rotation_vector,
+        ball_quaternion=ball_quaternion,
+        set_world_link=set_world_link,
         begin=begin,
-        place=place,
+        outward_pass=outward_pass,
         add_contact=add_contact,
-        place_point=place_point,
-        add_path_force=add_path_force,
-        fall=fall,
-        integrate=integrate,
-        store=store,
+        inward_pass=inward_pass,
+        integration=integration,
+        path=path,
     )
-    return _cache[real]

@@ -31,18 +31,16 @@ from types import SimpleNamespace
 
 import warp as wp
 
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.warp.layout import Layout
 from pwm_bench.envs.warp.spatial import force_cross_angular
 
 __all__ = ["build_full_inertia"]
 
-_cache: dict = {}
 
-
+@made_once
 def build_full_inertia(layout: Layout) -> SimpleNamespace:
     """Builds the Warp functions for one floating-point type."""
-    if layout.real in _cache:
-        return _cache[layout.real]
     vec3, mat33, Model, Scratch = layout.vec3, layout.mat33, layout.Model, layout.Scratch
 
     @wp.func
@@ -54,7 +52,7 @@ def build_full_inertia(layout: Layout) -> SimpleNamespace:
         return wp.matrix_from_rows(wp.cross(y, z), wp.cross(z, x), wp.cross(x, y))
 
     @wp.func
-    def place_full_inertia(i: int, w: int, m: Model, s: Scratch):
+    def update_full_inertia(i: int, w: int, m: Model, s: Scratch):
         """Fills I' of link ``i`` about its tree's origin."""
         turn = wp.quat_to_matrix(s.rotation[w, i])
         back = wp.transpose(turn)
@@ -108,12 +106,11 @@ def build_full_inertia(layout: Layout) -> SimpleNamespace:
         ff = full_linear(i, w, s, aw, av) + wp.cross(vw, pf) - weight
         return fn, ff
 
-    _cache[layout.real] = SimpleNamespace(
-        place_full_inertia=place_full_inertia,
+    return SimpleNamespace(
+        update_full_inertia=update_full_inertia,
         clear_full_inertia=clear_full_inertia,
         add_full_inertia=add_full_inertia,
         full_angular=full_angular,
         full_linear=full_linear,
         full_net_force=full_net_force,
     )
-    return _cache[layout.real]

@@ -9,14 +9,14 @@ import numpy as np
 
 from pwm_bench.envs.errors import UsageError
 
-__all__ = ["contact_points", "ground_plane", "pose_matrix"]
+__all__ = ["contact_points", "ground_plane", "rotation_matrix"]
 
 _PLANE, _SPHERE, _CAPSULE, _BOX, _ELLIPSOID = (
     int(getattr(mujoco.mjtGeom, f"mjGEOM_{name}")) for name in ("PLANE", "SPHERE", "CAPSULE", "BOX", "ELLIPSOID")
 )
 
 
-def pose_matrix(quaternion: np.ndarray) -> np.ndarray:
+def rotation_matrix(quaternion: np.ndarray) -> np.ndarray:
     """Rotation matrix (3, 3) of a quaternion w x y z."""
     matrix = np.zeros(9)
     mujoco.mju_quat2Mat(matrix, np.asarray(quaternion, dtype=float))
@@ -72,7 +72,7 @@ def contact_points(
     for g in touching:
         link, position, rotation = frames[model.geom_bodyid[g]]
         center = position + rotation @ model.geom_pos[g]
-        axes = rotation @ pose_matrix(model.geom_quat[g])
+        axes = rotation @ rotation_matrix(model.geom_quat[g])
         points += [(link, center + axes @ offset, radius) for offset, radius in _spheres(model, g)]
     return points
 

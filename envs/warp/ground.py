@@ -4,20 +4,18 @@ from types import SimpleNamespace
 
 import warp as wp
 
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.warp.layout import Layout
 
 __all__ = ["build_ground"]
 
-_cache: dict = {}
 
-
+@made_once
 def build_ground(layout: Layout) -> SimpleNamespace:
     """Builds the Warp functions for one floating-point type.
 
     A point at ``height`` [m] below the ground (negative) moves with velocity ``u`` and feels the force f(height, u).
     """
-    if layout.real in _cache:
-        return _cache[layout.real]
     real, vec3, Model, Scratch = layout.real, layout.vec3, layout.Model, layout.Scratch
 
     @wp.func
@@ -69,10 +67,9 @@ def build_ground(layout: Layout) -> SimpleNamespace:
             rate = rate - wp.dot(ut, virtual) * m.friction * m.contact_stiffness / speed
         return rate
 
-    _cache[layout.real] = SimpleNamespace(
+    return SimpleNamespace(
         contact_height=contact_height,
         contact_force=contact_force,
         contact_force_adjoint_velocity=contact_force_adjoint_velocity,
         contact_force_adjoint_height=contact_force_adjoint_height,
     )
-    return _cache[layout.real]

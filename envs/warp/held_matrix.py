@@ -20,6 +20,7 @@ from types import SimpleNamespace
 
 import warp as wp
 
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.warp.kinematics import build_kinematics
 from pwm_bench.envs.warp.layout import Layout
 from pwm_bench.envs.warp.model import BALL
@@ -27,21 +28,12 @@ from pwm_bench.envs.warp.spatial import force_cross_angular, inertia_angular, in
 
 __all__ = ["build_held_matrix"]
 
-_cache: dict = {}
 
-
+@made_once
 def build_held_matrix(layout: Layout) -> SimpleNamespace:
     """Builds the Warp functions for one floating-point type."""
-    if layout.real in _cache:
-        return _cache[layout.real]
     real, vec3, mat33, Model, Scratch = layout.real, layout.vec3, layout.mat33, layout.Model, layout.Scratch
     kinematics = build_kinematics(layout)
-    place_link, place_mass, is_twist, subtract_motions = (
-        kinematics.place_link,
-        kinematics.place_mass,
-        kinematics.is_twist,
-        kinematics.subtract_motions,
-    )
 
     @wp.func
     def collect_weights(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
@@ -102,8 +94,8 @@ def build_held_matrix(layout: Layout) -> SimpleNamespace:
     def differentiate_matrix(w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
         """Subtracts dP/dq from ``adj_q`` and clears the weights; the matrix is that of slot ``r``."""
         for i in range(1, m.num_links):
-            place_link(i, w, t, r, m, s, traj)
-            place_mass(i, w, m, s)
+            kinematics.update_link(i, w, t, r, m, s, traj)
+            kinematics.update_inertia(i, w, m, s)
             s.adj_pose_n[w, i] = vec3()
             s.adj_pose_f[w, i] = vec3()
         differentiate_axes_and_inertias(w, m, s)
@@ -116,7 +108,7 @@ def build_held_matrix(layout: Layout) -> SimpleNamespace:
                 adj_second = adj_second + s.adj_second[w, p]
                 s.adj_first[w, i2] = adj_first
                 s.adj_second[w, i2] = adj_second
-            place_mass(i2, w, m, s)
+            kinematics.update_inertia(i2, w, m, s)
             first = s.first[w, i2]
             turning = s.second[w, i2] * adj_second
             n = wp.cross(first, adj_first) + real(2.0) * vec3(
@@ -128,7 +120,7 @@ def build_held_matrix(layout: Layout) -> SimpleNamespace:
             moved = i2  # the link that carries the joint's axes along when it turns about them
             if m.linear_rotation == 1 and m.kind[i2] == BALL:
                 moved = p
-            if not is_twist(i2, m) and moved > 0:
+            if not kinematics.is_twist(i2, m) and moved > 0:
                 for kk in range(m.dof_num[i2]):
                     k = m.dof_adr[i2] + kk
                     an = s.adj_axis_n[w, k]
@@ -140,7 +132,7 @@ def build_held_matrix(layout: Layout) -> SimpleNamespace:
             i3 = m.num_links - ii
             gn = s.adj_pose_n[w, i3]
             gf = s.adj_pose_f[w, i3]
-            subtract_motions(i3, w, gn, gf, m, s)
+            kinematics.subtract_projection(i3, w, gn, gf, m, s)
             p2 = m.parent[i3]
             if p2 > 0:
                 s.adj_pose_n[w, p2] = s.adj_pose_n[w, p2] + gn
@@ -148,5 +140,4 @@ def build_held_matrix(layout: Layout) -> SimpleNamespace:
         for n2 in range(m.row_adr[m.nv - 1] + m.row_num[m.nv - 1]):
             s.adj_matrix[w, n2] = real(0.0)
 
-    _cache[layout.real] = SimpleNamespace(collect_weights=collect_weights, differentiate_matrix=differentiate_matrix)
-    return _cache[layout.real]
+    return SimpleNamespace(collect_weights=collect_weights, differentiate_matrix=differentiate_matrix)

@@ -20,19 +20,17 @@ from types import SimpleNamespace
 
 import warp as wp
 
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.warp.layout import Layout
 from pwm_bench.envs.warp.model import BALL, TRANSLATION
 from pwm_bench.envs.warp.spatial import quaternion_exp, right_jacobian_transpose
 
 __all__ = ["build_integration"]
 
-_cache: dict = {}
 
-
+@made_once
 def build_integration(layout: Layout) -> SimpleNamespace:
     """Builds the Warp functions for one floating-point type."""
-    if layout.real in _cache:
-        return _cache[layout.real]
     real, vec3, quat, Model, Scratch = layout.real, layout.vec3, layout.quat, layout.Model, layout.Scratch
 
     @wp.func
@@ -40,7 +38,7 @@ def build_integration(layout: Layout) -> SimpleNamespace:
         return vec3(traj[t, r, n], traj[t, r, n + 1], traj[t, r, n + 2])
 
     @wp.func
-    def turn_at(t: int, r: int, n: int, traj: wp.array3d(dtype=real)):
+    def quaternion_at(t: int, r: int, n: int, traj: wp.array3d(dtype=real)):
         """The quaternion at ``traj[t, r, n:]``, where its real part comes first."""
         return quat(traj[t, r, n + 1], traj[t, r, n + 2], traj[t, r, n + 3], traj[t, r, n])
 
@@ -49,7 +47,7 @@ def build_integration(layout: Layout) -> SimpleNamespace:
         return vec3(rows[e, n], rows[e, n + 1], rows[e, n + 2])
 
     @wp.func
-    def row_turn(e: int, n: int, rows: wp.array2d(dtype=real)):
+    def row_quaternion(e: int, n: int, rows: wp.array2d(dtype=real)):
         return quat(rows[e, n + 1], rows[e, n + 2], rows[e, n + 3], rows[e, n])
 
     @wp.func
@@ -58,7 +56,7 @@ def build_integration(layout: Layout) -> SimpleNamespace:
             traj[t, r, n + c] = x[c]
 
     @wp.func
-    def put_turn(t: int, r: int, n: int, turn: quat, traj: wp.array3d(dtype=real)):
+    def put_quaternion(t: int, r: int, n: int, turn: quat, traj: wp.array3d(dtype=real)):
         traj[t, r, n] = turn[3]
         for c in range(3):
             traj[t, r, n + 1 + c] = turn[c]
@@ -69,7 +67,7 @@ def build_integration(layout: Layout) -> SimpleNamespace:
             rows[e, n + c] = x[c]
 
     @wp.func
-    def half_turn(omega: vec3, dt: real):
+    def substep_rotation(omega: vec3, dt: real):
         """n: the rotation by which a linear substep turns a link."""
         c = omega * (real(0.5) * dt)
         return wp.normalize(quat(c[0], c[1], c[2], real(1.0)))
@@ -96,11 +94,11 @@ def build_integration(layout: Layout) -> SimpleNamespace:
             qi = m.qpos_adr[i]
             vi = m.dof_adr[i]
             if m.kind[i] == BALL:
-                unit = wp.normalize(row_turn(e, qi, q))
+                unit = wp.normalize(row_quaternion(e, qi, q))
                 if m.linear_rotation == 1:
                     put(t, 0, m.nq + vi, wp.quat_rotate(unit, row_vector(e, vi, v)), traj)
                 else:
-                    put_turn(t, 0, qi, unit, traj)
+                    put_quaternion(t, 0, qi, unit, traj)
             if m.kind[i] == TRANSLATION and m.linear_rotation == 1:
                 put(t, 0, qi, vec3(), traj)
 
@@ -114,12 +112,14 @@ def build_integration(layout: Layout) -> SimpleNamespace:
             vi = m.nq + m.dof_adr[i]
             if m.kind[i] == BALL:
                 omega = vector_at(t, r1, vi, traj)
-                turn = turn_at(t, r, qi, traj)
+                turn = quaternion_at(t, r, qi, traj)
                 if m.linear_rotation == 1:
                     half = omega * (real(0.5) * dt)
-                    put_turn(t, r1, qi, wp.normalize(turn + quat(half[0], half[1], half[2], real(0.0)) * turn), traj)
+                    put_quaternion(
+                        t, r1, qi, wp.normalize(turn + quat(half[0], half[1], half[2], real(0.0)) * turn), traj
+                    )
                 else:
-                    put_turn(t, r1, qi, wp.normalize(turn * quaternion_exp(dt * omega)), traj)
+                    put_quaternion(t, r1, qi, wp.normalize(turn * quaternion_exp(dt * omega)), traj)
             elif m.kind[i] == TRANSLATION and m.linear_rotation == 1:
                 d = vector_at(t, r, qi, traj)
                 spin = vector_at(t, r1, vi + 3, traj)  # the rotation's dofs follow the translation's
@@ -151,7 +151,7 @@ def build_integration(layout: Layout) -> SimpleNamespace:
                 vi = m.dof_adr[i]
                 if m.kind[i] == BALL:
                     spin = vector_at(t, last, m.nq + vi, traj)
-                    put_row(e, vi, wp.quat_rotate_inv(turn_at(t, last, qi, traj), spin), v1)
+                    put_row(e, vi, wp.quat_rotate_inv(quaternion_at(t, last, qi, traj), spin), v1)
                 if m.kind[i] == TRANSLATION:
                     d = vector_at(t, last, qi, traj)
                     put_row(e, qi, s.origin[w, m.tree[i]] + d, q1)
@@ -176,8 +176,8 @@ def build_integration(layout: Layout) -> SimpleNamespace:
             k = m.dof_adr[i]
             qi = m.qpos_adr[i]
             if m.kind[i] == BALL:
-                turned = turn_at(e, last, qi, traj)
-                g = row_turn(e, qi, adj_q1)
+                turned = quaternion_at(e, last, qi, traj)
+                g = row_quaternion(e, qi, adj_q1)
                 if m.linear_rotation == 1:
                     omega = vector_at(e, last, m.nq + k, traj)
                     gw = wp.quat_rotate(turned, row_vector(e, k, adj_v1))
@@ -213,7 +213,7 @@ def build_integration(layout: Layout) -> SimpleNamespace:
                 if m.linear_rotation == 1:
                     c = omega * (real(0.5) * dt)
                     gv = (g - wp.cross(c, g)) * (dt / (real(1.0) + wp.dot(c, c)))
-                    gq = wp.quat_rotate_inv(half_turn(omega, dt), g)
+                    gq = wp.quat_rotate_inv(substep_rotation(omega, dt), g)
                 else:
                     gv = dt * right_jacobian_transpose(dt * omega, g)
                     gq = wp.quat_rotate(quaternion_exp(dt * omega), g)
@@ -248,7 +248,7 @@ def build_integration(layout: Layout) -> SimpleNamespace:
             k2 = m.dof_adr[i]
             qi = m.qpos_adr[i]
             if m.kind[i] == BALL:
-                raw = row_turn(e, qi, q)
+                raw = row_quaternion(e, qi, q)
                 unit = wp.normalize(raw)
                 g = row_vector(w, k2, s.adj_q)
                 back = quat()
@@ -272,7 +272,7 @@ def build_integration(layout: Layout) -> SimpleNamespace:
                 for n in range(m.dof_num[i]):
                     adj_q[e, qi + n] = s.adj_q[w, k2 + n]
 
-    _cache[layout.real] = SimpleNamespace(
+    return SimpleNamespace(
         fix_origins=fix_origins,
         load=load,
         integrate=integrate,
@@ -281,6 +281,5 @@ def build_integration(layout: Layout) -> SimpleNamespace:
         integrate_adjoint=integrate_adjoint,
         load_adjoint=load_adjoint,
         vector_at=vector_at,
-        turn_at=turn_at,
+        quaternion_at=quaternion_at,
     )
-    return _cache[layout.real]

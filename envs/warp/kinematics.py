@@ -4,23 +4,21 @@ from types import SimpleNamespace
 
 import warp as wp
 
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.warp.layout import Layout
 from pwm_bench.envs.warp.model import BALL, HINGE, SLIDE, TRANSLATION
 from pwm_bench.envs.warp.spatial import outer_offset
 
 __all__ = ["build_kinematics"]
 
-_cache: dict = {}
 
-
+@made_once
 def build_kinematics(layout: Layout) -> SimpleNamespace:
     """Builds the Warp functions for one floating-point type.
 
     Positions are relative to the tree's origin, the place of its root, so that a robot far from the world's origin
     loses no precision. All motions of a tree refer to that origin as a point fixed in the world.
     """
-    if layout.real in _cache:
-        return _cache[layout.real]
     real, vec3, quat, Model, Scratch = layout.real, layout.vec3, layout.quat, layout.Model, layout.Scratch
 
     @wp.func
@@ -45,7 +43,7 @@ def build_kinematics(layout: Layout) -> SimpleNamespace:
         return vw, vv
 
     @wp.func
-    def place_link(i: int, w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
+    def update_link(i: int, w: int, t: int, r: int, m: Model, s: Scratch, traj: wp.array3d(dtype=real)):
         """Fills rotation, position, axes, joint velocity and velocity of link ``i`` in scratch row ``w``.
 
         Positions and velocities of the joints are read from ``traj[t, r]``.
@@ -119,7 +117,7 @@ def build_kinematics(layout: Layout) -> SimpleNamespace:
         s.velocity_v[w, i] = s.velocity_v[w, p] + jv
 
     @wp.func
-    def subtract_motions(i: int, w: int, gn: vec3, gf: vec3, m: Model, s: Scratch):
+    def subtract_projection(i: int, w: int, gn: vec3, gf: vec3, m: Model, s: Scratch):
         """Subtracts from ``adj_q`` the force (gn, gf) on the subtree of link ``i`` along its joint's motions.
 
         A motion is what a change of the position does to the subtree: the joint's axes, but for a linear free joint,
@@ -137,7 +135,7 @@ def build_kinematics(layout: Layout) -> SimpleNamespace:
                 s.adj_q[w, k + d] = s.adj_q[w, k + d] - wp.dot(s.axis_w[w, k + d], gn) - wp.dot(s.axis_v[w, k + d], gf)
 
     @wp.func
-    def place_mass(i: int, w: int, m: Model, s: Scratch):
+    def update_inertia(i: int, w: int, m: Model, s: Scratch):
         """Fills mass, first moment and inertia about the origin of link ``i``."""
         rotation = wp.quat_to_matrix(s.rotation[w, i])
         c = s.position[w, i] + rotation * m.center[i]
@@ -145,11 +143,10 @@ def build_kinematics(layout: Layout) -> SimpleNamespace:
         s.first[w, i] = c * m.mass[i]
         s.second[w, i] = rotation * m.inertia[i] * wp.transpose(rotation) + outer_offset(c) * m.mass[i]
 
-    _cache[real] = SimpleNamespace(
-        place_link=place_link,
-        place_mass=place_mass,
+    return SimpleNamespace(
+        update_link=update_link,
+        update_inertia=update_inertia,
         is_twist=is_twist,
         velocity_of_axes=velocity_of_axes,
-        subtract_motions=subtract_motions,
+        subtract_projection=subtract_projection,
     )
-    return _cache[real]

@@ -1,4 +1,17 @@
-"""Structs that carry the model and the working memory into the kernels, for one floating-point type."""
+"""Structs that carry the model and the working memory into the kernels, for one floating-point type.
+
+Indices have the same names in all kernels:
+
+    e   world: row of q, v and u              i, p   link, and its parent
+    w   row of the working memory             k, j   degree of freedom (dof), and an ancestor of it
+    t   row of the trajectory                 c      contact point or via point
+    r   slot of the trajectory: a substep     n      path, or anything that is counted through
+    f   slot of the factors
+
+``w`` and ``t`` are ``e`` where every world has memory of its own, else 0 for all worlds that run one after another.
+Motions end in ``_w`` (angular) and ``_v`` (linear), forces in ``_n`` (moment) and ``_f`` (force), see
+`pwm_bench.envs.warp.spatial`; ``adj_x`` is the derivative by x of what is differentiated.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,17 +19,13 @@ from typing import Any
 import numpy as np
 import warp as wp
 
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.contact import CompliantContact, CompliantLimit
 from pwm_bench.envs.integrator import Integrator
 from pwm_bench.envs.warp.model import LinkTree
 
 __all__ = ["Layout", "layout_for", "model_struct", "scratch_struct", "scratch_widths"]
 
-_FIELDS_INT = ("parent", "kind", "qpos_adr", "dof_adr", "dof_num", "tree", "limited", "point_link")
-_FIELDS_VECTOR = ("position", "anchor", "axis", "center", "point_position")
-_FIELDS_SCALAR = ("mass", "qpos0", "stiffness", "spring_rest", "damping", "point_radius", "actuator_gain")
-_FIELDS_INDEX = ("row_adr", "row_num", "row_col", "actuator_dof")
-_FIELDS_PATH = ("via_adr", "via_num", "via_link", "segment_from", "segment_to", "segment_apart")
 _SCRATCH_DOF = ("axis_w", "axis_v", "force", "solution", "adj_q", "adj_v", "adj_force", "adj_axis_n", "adj_axis_f")
 _SCRATCH_VIA = ("via_position", "via_velocity", "via_virtual")
 _SCRATCH_FULL = ("inertia_ww", "inertia_wv", "inertia_vv")
@@ -37,13 +46,9 @@ class Layout:
     Scratch: Any
 
 
-_LAYOUTS: dict[Any, Layout] = {}
-
-
+@made_once
 def layout_for(real: Any) -> Layout:
-    """Builds (once) the struct types for ``wp.float32`` or ``wp.float64``."""
-    if real in _LAYOUTS:
-        return _LAYOUTS[real]
+    """Builds the struct types for ``wp.float32`` or ``wp.float64``."""
     vec3t = wp.types.vector(3, real)
     quatt = wp.types.quaternion(real)
     mat33t = wp.types.matrix((3, 3), real)
@@ -58,17 +63,17 @@ def layout_for(real: Any) -> Layout:
         gear: real
         gain: real
         lower: real
-        start: real
+        range_low: real
         inverse_optimum: real
         inverse_speed: real
-        shortest: real
-        longest: real
+        lmin: real
+        lmax: real
         inverse_rise: real
         inverse_fall: real
-        strongest: real
+        fvmax: real
         inverse_plateau: real
         passive: real
-        passive_start: real
+        passive_range_low: real
         passive_inverse_optimum: real
         passive_inverse: real
 
@@ -96,7 +101,7 @@ def layout_for(real: Any) -> Layout:
         qpos0: wp.array(dtype=real)
         stiffness: wp.array(dtype=real)
         spring_rest: wp.array(dtype=real)
-        rest_turn: wp.array(dtype=quatt)
+        spring_rest_quaternion: wp.array(dtype=quatt)
         limit: wp.array2d(dtype=real)
         limit_stiffness: wp.array(dtype=real)
         # dofs
@@ -191,8 +196,7 @@ def layout_for(real: Any) -> Layout:
         path_force: wp.array2d(dtype=real)
         adj_path_control: wp.array2d(dtype=real)
 
-    _LAYOUTS[real] = Layout(real, vec3t, quatt, mat33t, PathActuator, Model, Scratch)
-    return _LAYOUTS[real]
+    return Layout(real, vec3t, quatt, mat33t, PathActuator, Model, Scratch)
 
 
 def model_struct(
@@ -206,47 +210,44 @@ def model_struct(
     full_inertia: bool,
     device: Any,
 ) -> Any:
-    """Copies a link tree to a device."""
+    """Copies a link tree to a device, with the constants of a simulator."""
     real = layout.real
     numpy_real = np.float32 if real is wp.float32 else np.float64
-    model = layout.Model()
-
-    def put(values: np.ndarray, dtype: Any) -> wp.array:
-        kind = np.int32 if dtype is int else numpy_real
-        return wp.array(np.ascontiguousarray(values, dtype=kind), dtype=dtype, device=device)
-
-    model.num_links, model.nq, model.nv, model.nu = tree.num_links, tree.nq, tree.nv, tree.nu
-    for source, names, dtype in (
-        (tree, _FIELDS_INT + _FIELDS_INDEX, int),
-        (tree, _FIELDS_VECTOR, layout.vec3),
-        (tree, _FIELDS_SCALAR, real),
-        (tree.paths, _FIELDS_PATH, int),
-        (tree.paths, ("via_position",), layout.vec3),
-    ):
-        for name in names:
-            setattr(model, name, put(getattr(source, name), dtype))
-    model.num_points = len(tree.point_link)
-    model.num_path_actuators = len(tree.paths.actuators)
-    model.num_via_points = tree.paths.num_points
-    model.path_actuators = wp.array(tree.paths.table(numpy_real), dtype=layout.PathActuator, device=device)
-    model.quaternion = put(tree.quaternion[:, [1, 2, 3, 0]], layout.quat)
-    model.rest_turn = put(tree.rest_turn[:, [1, 2, 3, 0]], layout.quat)
-    model.inertia = put(tree.inertia, layout.mat33)
-    model.limit = put(tree.limit, real)
     implicit = tree.implicit_damping and integrator.damping == "implicit"
-    model.diagonal = put(tree.armature + (timestep * tree.damping if implicit else 0.0), real)
-    model.normal = layout.vec3(*tree.plane_normal)
-    model.plane_offset = real(float(tree.plane_normal @ tree.plane_position))
-    model.gravity = layout.vec3(*tree.gravity)
-    model.contact_stiffness = real(contact.stiffness)
-    model.contact_damping = real(contact.damping)
-    model.friction_damping = real(contact.friction_damping)
-    model.friction = real(contact.friction)
-    model.limit_stiffness = put(np.array([limit.stiffness_of(name) for name in tree.joint_name]), real)
-    model.limit_damping = real(limit.damping)
-    model.matrix_refresh = integrator.matrix_refresh
-    model.linear_rotation = int(integrator.rotation == "linear")
-    model.full_inertia = int(full_inertia)
+    own = {
+        "diagonal": tree.armature + (timestep * tree.damping if implicit else 0.0),
+        "num_points": len(tree.point_link),
+        "normal": tree.plane_normal,
+        "plane_offset": float(tree.plane_normal @ tree.plane_position),
+        "contact_stiffness": contact.stiffness,
+        "contact_damping": contact.damping,
+        "friction_damping": contact.friction_damping,
+        "friction": contact.friction,
+        "limit_stiffness": np.array([limit.stiffness_of(name) for name in tree.joint_name]),
+        "limit_damping": limit.damping,
+        "matrix_refresh": integrator.matrix_refresh,
+        "linear_rotation": int(integrator.rotation == "linear"),
+        "full_inertia": int(full_inertia),
+        "num_path_actuators": len(tree.paths.actuators),
+        "num_via_points": tree.paths.num_points,
+        "path_actuators": tree.paths.table(numpy_real),
+    }
+
+    def put(value: Any, dtype: Any) -> wp.array:
+        if dtype is layout.quat:
+            value = value[:, [1, 2, 3, 0]]  # Warp's quaternions are x y z w
+        if dtype is not layout.PathActuator:
+            value = np.ascontiguousarray(value, dtype=np.int32 if dtype is int else numpy_real)
+        return wp.array(value, dtype=dtype, device=device)
+
+    model = layout.Model()
+    for name, field in layout.Model.vars.items():
+        value = own[name] if name in own else getattr(tree if hasattr(tree, name) else tree.paths, name)
+        if isinstance(field.type, wp.array):
+            value = put(value, field.type.dtype)
+        elif field.type is layout.vec3:
+            value = layout.vec3(*value)
+        setattr(model, name, real(value) if field.type is real else value)
     return model
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
-from pwm_bench.envs.warp.geometry import contact_points, ground_plane, pose_matrix
+from pwm_bench.envs.warp.geometry import contact_points, ground_plane, rotation_matrix
 from pwm_bench.envs.warp.support import check_supported
 from pwm_bench.envs.warp.via_points import Paths, build_paths
 
@@ -47,10 +47,13 @@ class LinkTree:
     anchor: np.ndarray
     """Joint anchor [m], (nl, 3)."""
     axis: np.ndarray
-    """Joint axis, (nl, 3)."""
+    """Joint axis, unit length, (nl, 3)."""
     qpos_adr: np.ndarray
+    """First coordinate of each link's joint in qpos, (nl,)."""
     dof_adr: np.ndarray
+    """Its first degree of freedom in qvel, (nl,)."""
     dof_num: np.ndarray
+    """How many it has, 0 to 3, (nl,)."""
     tree: np.ndarray
     """Kinematic tree that the link belongs to, (nl,)."""
     mass: np.ndarray
@@ -66,19 +69,21 @@ class LinkTree:
     """Joint spring [N/m, N m/rad], (nl,)."""
     spring_rest: np.ndarray
     """Where the spring of a slide or hinge joint is at rest, (nl,)."""
-    rest_turn: np.ndarray
+    spring_rest_quaternion: np.ndarray
     """The same for a ball joint, w x y z, (nl, 4)."""
     limited: np.ndarray
+    """1 where a slide or hinge joint has limits, else 0, (nl,)."""
     limit: np.ndarray
     """Joint range [m, rad], (nl, 2)."""
 
     armature: np.ndarray
-    """[kg, kg m^2], (nv,)."""
+    """Inertia added to each degree of freedom [kg, kg m^2], (nv,)."""
     damping: np.ndarray
-    """[N s/m, N m s/rad], (nv,)."""
+    """Viscous damping [N s/m, N m s/rad], (nv,)."""
     row_adr: np.ndarray
     """Start of each dof's row of the packed inertia matrix (the dof, then its ancestors upwards), (nv,)."""
     row_num: np.ndarray
+    """Entries of that row, (nv,)."""
     row_col: np.ndarray
     """Dof of each packed entry, (num_packed,)."""
 
@@ -89,7 +94,9 @@ class LinkTree:
     point_radius: np.ndarray
     """[m], (nc,)."""
     plane_normal: np.ndarray
+    """Unit normal of the ground plane, world frame, (3,)."""
     plane_position: np.ndarray
+    """A point of it [m], world frame, (3,)."""
 
     actuator_dof: np.ndarray
     """Degree of freedom of a motor on a joint, -1 for an actuator on a path, (nu,)."""
@@ -116,6 +123,8 @@ class LinkTree:
 
 @dataclass(slots=True)
 class _Link:
+    """A link in the making; the fields are those of `LinkTree`, and ``joint`` is the model's joint, -1 for none."""
+
     parent: int
     kind: int
     position: np.ndarray = field(default_factory=lambda: np.zeros(3))
@@ -177,10 +186,10 @@ def build_link_tree(model: mujoco.MjModel) -> LinkTree:
         out[where] = values[joints if address is None else address[joints]]
         return out
 
-    rest_turn = np.tile([1.0, 0.0, 0.0, 0.0], (len(links), 1))
+    spring_rest_quaternion = np.tile([1.0, 0.0, 0.0, 0.0], (len(links), 1))
     for i in np.flatnonzero(ball):
         adr = model.jnt_qposadr[joint_of[i]]
-        rest_turn[i] = model.qpos_spring[adr : adr + 4]
+        spring_rest_quaternion[i] = model.qpos_spring[adr : adr + 4]
 
     limited = of_joint(model.jnt_limited) * (not (no_constraint or disabled & _DISABLE.mjDSBL_LIMIT))
     stiffness = model.jnt_stiffness.reshape(model.njnt, -1)[:, 0] * (not disabled & _DISABLE.mjDSBL_SPRING)
@@ -210,7 +219,7 @@ def build_link_tree(model: mujoco.MjModel) -> LinkTree:
         qpos0=of_joint(model.qpos0, model.jnt_qposadr),
         stiffness=of_joint(stiffness, where=scalar | ball),
         spring_rest=of_joint(model.qpos_spring, model.jnt_qposadr),
-        rest_turn=rest_turn,
+        spring_rest_quaternion=spring_rest_quaternion,
         limited=limited.astype(np.int32),
         limit=of_joint(model.jnt_range),
         armature=model.dof_armature.copy(),
@@ -243,9 +252,9 @@ def _make_links(model: mujoco.MjModel) -> tuple[list[_Link], list[tuple[int, np.
             for n in range(model.body_jntnum[b]):
                 link = _add_joint(model, model.body_jntadr[b] + n, links, link, position, quaternion)
                 position, quaternion = np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0])
-        frame = pose_matrix(quaternion)
+        frame = rotation_matrix(quaternion)
         if link:
-            axes = frame @ pose_matrix(model.body_iquat[b])
+            axes = frame @ rotation_matrix(model.body_iquat[b])
             links[link].add_mass(
                 model.body_mass[b],
                 position + frame @ model.body_ipos[b],

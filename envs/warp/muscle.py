@@ -16,17 +16,15 @@ from types import SimpleNamespace
 
 import warp as wp
 
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.warp.layout import Layout
 
 __all__ = ["build_muscle"]
 
-_cache: dict = {}
 
-
+@made_once
 def build_muscle(layout: Layout) -> SimpleNamespace:
     """Builds the Warp functions for one floating-point type; ``path_force`` is the one to call."""
-    if layout.real in _cache:
-        return _cache[layout.real]
     real, PathActuator = layout.real, layout.PathActuator
 
     @wp.func
@@ -34,7 +32,7 @@ def build_muscle(layout: Layout) -> SimpleNamespace:
         """FL and its slope: a bump of height 1 at x = 1, made of four parabolas, zero outside [lmin, lmax]."""
         value = real(0.0)
         slope = real(0.0)
-        if x >= p.shortest and x <= p.longest:
+        if x >= p.lmin and x <= p.lmax:
             inverse = p.inverse_rise
             if x > real(1.0):
                 inverse = p.inverse_fall
@@ -53,7 +51,7 @@ def build_muscle(layout: Layout) -> SimpleNamespace:
 
     @wp.func
     def force_velocity(y: real, p: PathActuator):
-        """FV and its slope: zero from y = -1 (shortening) down, 1 at rest, ``strongest`` when lengthening fast."""
+        """FV and its slope: zero from y = -1 (shortening) down, 1 at rest, fvmax when lengthening fast."""
         value = real(0.0)
         slope = real(0.0)
         if y > real(-1.0):
@@ -61,8 +59,8 @@ def build_muscle(layout: Layout) -> SimpleNamespace:
             value = rise * rise
             slope = real(2.0) * rise
         if y > real(0.0):
-            rest = wp.max(p.strongest - real(1.0) - y, real(0.0))
-            value = p.strongest - rest * rest * p.inverse_plateau
+            rest = wp.max(p.fvmax - real(1.0) - y, real(0.0))
+            value = p.fvmax - rest * rest * p.inverse_plateau
             slope = real(2.0) * rest * p.inverse_plateau
         return value, slope
 
@@ -84,7 +82,7 @@ def build_muscle(layout: Layout) -> SimpleNamespace:
         by_length = real(0.0)
         by_speed = real(0.0)
         if p.is_muscle == 1:
-            x = p.start + (p.gear * length - p.lower) * p.inverse_optimum
+            x = p.range_low + (p.gear * length - p.lower) * p.inverse_optimum
             fl, fl_slope = force_length(x, p)
             fv, fv_slope = force_velocity(p.gear * speed * p.inverse_speed, p)
             by_length = gain * fl_slope * fv * p.inverse_optimum * control
@@ -92,12 +90,11 @@ def build_muscle(layout: Layout) -> SimpleNamespace:
             gain = gain * fl * fv
         force = gain * control
         if p.passive != real(0.0):
-            x2 = p.passive_start + (p.gear * length - p.lower) * p.passive_inverse_optimum
+            x2 = p.passive_range_low + (p.gear * length - p.lower) * p.passive_inverse_optimum
             fp, fp_slope = force_passive(x2, p)
             force = force + fp
             by_length = by_length + fp_slope * p.passive_inverse_optimum
         square = p.gear * p.gear
         return p.gear * force, square * by_length, square * by_speed, p.gear * gain
 
-    _cache[layout.real] = SimpleNamespace(path_force=path_force)
-    return _cache[layout.real]
+    return SimpleNamespace(path_force=path_force)

@@ -28,6 +28,7 @@ from types import SimpleNamespace
 
 import warp as wp
 
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.warp.layout import Layout
 from pwm_bench.envs.warp.muscle import build_muscle
 
@@ -35,13 +36,10 @@ __all__ = ["build_path"]
 
 _SHORTEST = 1e-15  # [m]: MuJoCo's mjMINVAL; shorter segments have no direction
 
-_cache: dict = {}
 
-
+@made_once
 def build_path(layout: Layout) -> SimpleNamespace:
     """Builds the Warp functions for one floating-point type."""
-    if layout.real in _cache:
-        return _cache[layout.real]
     real, vec3 = layout.real, layout.vec3
     Model, Scratch = layout.Model, layout.Scratch
     path_force = build_muscle(layout).path_force
@@ -66,7 +64,7 @@ def build_path(layout: Layout) -> SimpleNamespace:
         return d
 
     @wp.func
-    def place_point(c: int, w: int, m: Model, s: Scratch):
+    def update_via_point(c: int, w: int, m: Model, s: Scratch):
         """Fills position and velocity of via point ``c``, from those of its link."""
         i = m.via_link[c]
         p = s.position[w, i] + wp.quat_rotate(s.rotation[w, i], m.via_position[c])
@@ -74,9 +72,9 @@ def build_path(layout: Layout) -> SimpleNamespace:
         s.via_velocity[w, c] = s.velocity_v[w, i] + wp.cross(s.velocity_w[w, i], p)
 
     @wp.func
-    def place_point_virtually(c: int, w: int, m: Model, s: Scratch):
+    def update_via_point_virtual(c: int, w: int, m: Model, s: Scratch):
         """The same, and its virtual velocity."""
-        place_point(c, w, m, s)
+        update_via_point(c, w, m, s)
         i = m.via_link[c]
         s.via_virtual[w, c] = s.virtual_v[w, i] + wp.cross(s.virtual_w[w, i], s.via_position[w, c])
 
@@ -167,10 +165,9 @@ def build_path(layout: Layout) -> SimpleNamespace:
             add_end(b2, w, e2 * force, e2 * adj_speed, db, m, s)
             add_end(a2, w, -e2 * force, -e2 * adj_speed, -db, m, s)
 
-    _cache[real] = SimpleNamespace(
-        place_point=place_point,
-        place_point_virtually=place_point_virtually,
+    return SimpleNamespace(
+        update_via_point=update_via_point,
+        update_via_point_virtual=update_via_point_virtual,
         add_path_force=add_path_force,
         add_path_adjoint=add_path_adjoint,
     )
-    return _cache[real]

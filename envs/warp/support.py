@@ -19,6 +19,8 @@ def check_supported(model: mujoco.MjModel) -> None:
     Raises:
         UsageError: naming the first element that the simulator would have to ignore.
     """
+    if not model.nv:
+        raise UsageError("the model has no joint, so nothing in it can move: give a body a joint or a freejoint")
     for element, count in (
         ("equality", model.neq),
         ("flex", model.nflex),

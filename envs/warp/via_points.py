@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import astuple, dataclass
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -20,6 +21,7 @@ class PathActuator:
     control: int
     """Its column of the control."""
     segment_adr: int
+    """Its first segment."""
     segment_num: int
     is_muscle: int
     """1: the gain follows the force-length and force-velocity curves; 0: it's constant."""
@@ -30,26 +32,28 @@ class PathActuator:
     """Constant gain [N], or minus the peak isometric force."""
     lower: float
     """Lower end of the actuator's length range [m]."""
-    start: float
-    """Normalised length there."""
+    range_low: float
+    """Normalised length there (``range[0]``)."""
     inverse_optimum: float
     """One over the optimal length [1/m]."""
     inverse_speed: float
     """One over the greatest shortening speed [s/m]."""
-    shortest: float
-    longest: float
+    lmin: float
+    lmax: float
     """Normalised lengths beyond which there's no active force."""
     inverse_rise: float
     inverse_fall: float
     """One over half the width of the force-length curve below and above the optimum."""
-    strongest: float
+    fvmax: float
     """Greatest active force when lengthening, in units of the isometric one."""
     inverse_plateau: float
     """One over the normalised speed at which it's reached."""
     passive: float
     """Minus the passive force at the end of its quadratic part, doubled [N]; 0 without a passive force."""
-    passive_start: float
+    passive_range_low: float
+    """The passive force has parameters of its own: as ``range_low``."""
     passive_inverse_optimum: float
+    """As ``inverse_optimum``."""
     passive_inverse: float
     """One over the normalised stretch at the end of the quadratic part."""
 
@@ -150,20 +154,35 @@ def _path_actuators(model: mujoco.MjModel) -> np.ndarray:
     return np.flatnonzero(model.actuator_trntype == int(mujoco.mjtTrn.mjTRN_TENDON))
 
 
+class _MuscleParameters(NamedTuple):
+    """MuJoCo's ``gainprm`` or ``biasprm`` of a muscle, by its own names."""
+
+    range_low: float
+    range_high: float
+    force: float
+    scale: float
+    lmin: float
+    lmax: float
+    vmax: float
+    fpmax: float
+    fvmax: float
+
+
 def _actuator(model: mujoco.MjModel, u: int, constant: float, adr: int, num: int) -> PathActuator:
     lower, upper = model.actuator_lengthrange[u]
-    gain, bias = model.actuator_gainprm[u], model.actuator_biasprm[u]
+    gain = _MuscleParameters(*model.actuator_gainprm[u][:9])
+    bias = _MuscleParameters(*model.actuator_biasprm[u][:9])
     muscle = model.actuator_gaintype[u] == int(mujoco.mjtGain.mjGAIN_MUSCLE)
     passive = model.actuator_biastype[u] == int(mujoco.mjtBias.mjBIAS_MUSCLE)
 
     def inverse(value: float) -> float:
         return 1.0 / max(_MIN, value)
 
-    def optimum(prm: np.ndarray) -> float:
-        return float(upper - lower) / max(_MIN, prm[1] - prm[0])
+    def optimum(prm: _MuscleParameters) -> float:
+        return float(upper - lower) / max(_MIN, prm.range_high - prm.range_low)
 
-    def peak(prm: np.ndarray) -> float:
-        return float(prm[2]) if prm[2] >= 0 else float(prm[3]) / max(_MIN, model.actuator_acc0[u])
+    def peak(prm: _MuscleParameters) -> float:
+        return float(prm.force) if prm.force >= 0 else float(prm.scale) / max(_MIN, model.actuator_acc0[u])
 
     return PathActuator(
         control=u,
@@ -172,19 +191,19 @@ def _actuator(model: mujoco.MjModel, u: int, constant: float, adr: int, num: int
         is_muscle=int(muscle),
         length=constant,
         gear=model.actuator_gear[u, 0],
-        gain=-peak(gain) if muscle else gain[0],
+        gain=-peak(gain) if muscle else model.actuator_gainprm[u, 0],
         lower=lower,
-        start=gain[0],
+        range_low=gain.range_low,
         inverse_optimum=inverse(optimum(gain)),
-        inverse_speed=inverse(optimum(gain) * gain[6]),
-        shortest=gain[4],
-        longest=gain[5],
-        inverse_rise=inverse(0.5 * (1.0 - gain[4])),
-        inverse_fall=inverse(0.5 * (gain[5] - 1.0)),
-        strongest=gain[8],
-        inverse_plateau=inverse(gain[8] - 1.0),
-        passive=-peak(bias) * bias[7] if passive else 0.0,
-        passive_start=bias[0],
+        inverse_speed=inverse(optimum(gain) * gain.vmax),
+        lmin=gain.lmin,
+        lmax=gain.lmax,
+        inverse_rise=inverse(0.5 * (1.0 - gain.lmin)),
+        inverse_fall=inverse(0.5 * (gain.lmax - 1.0)),
+        fvmax=gain.fvmax,
+        inverse_plateau=inverse(gain.fvmax - 1.0),
+        passive=-peak(bias) * bias.fpmax if passive else 0.0,
+        passive_range_low=bias.range_low,
         passive_inverse_optimum=inverse(optimum(bias)),
-        passive_inverse=inverse(0.5 * (bias[5] - 1.0)),
+        passive_inverse=inverse(0.5 * (bias.lmax - 1.0)),
     )

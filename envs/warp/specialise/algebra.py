@@ -1,4 +1,4 @@
-"""Warp's vectors, quaternions, matrices and functions on recorded numbers (`symbols.Real`), component by component."""
+"""Warp's vectors, quaternions, matrices and functions on recorded numbers (`recorded.Real`), component by component."""
 
 from __future__ import annotations
 

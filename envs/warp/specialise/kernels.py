@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -56,6 +55,13 @@ def record(tree: LinkTree, layout: Layout, model: Any, *, timestep: float, diale
 
 
 class _Writer:
+    """Writes one of the two kernels.
+
+    The recorded functions are given 0 for their world and for its rows, since a thread has working memory of its own.
+    For a slot of the trajectory or of the factors they are given the name of the pointer to it, which the text
+    declares: ``here`` and ``next`` for a substep's, ``first`` (slot 0) and ``last``, and ``held`` for the factor.
+    """
+
     def __init__(self, tree: LinkTree, layout: Layout, model: Any, timestep: float, dialect: Dialect) -> None:
         self.program = Program(dialect.functions, dialect.some)
         self._tree, self._layout, self._dialect = tree, layout, dialect
@@ -67,28 +73,28 @@ class _Writer:
 
     def forward_text(self) -> str:
         """The control step."""
-        tree, m, f = self._tree, self._m, self._functions(build_forward(self._layout))
+        tree, m, f = self._tree, self._m, self._recorded(build_forward(self._layout))
         s = self._working_memory("force", "path_control", "origin")
         traj, factor = self._slotted("traj"), self._slotted("factor")
         q, v, u = self._rows("q", tree.nq), self._rows("v", tree.nv), self._rows("u", tree.nu)
         q1, v1 = self._rows("q1", tree.nq), self._rows("v1", tree.nv)
 
         def outwards(full: int) -> None:
-            f.place_world(0, m, s)
-            f.place(0, 0, "here", full, m, s, traj)
+            f.set_world_link(0, m, s)
+            f.outward_pass(0, 0, "here", full, m, s, traj)
 
         def inwards(refresh: int, full: int) -> None:
-            f.place_world(0, m, s)
-            f.fall(0, 0, "here", "held", refresh, full, m, s, traj, factor)
-            f.integrate(0, "here", "next", self._timestep, m, traj)
+            f.set_world_link(0, m, s)
+            f.inward_pass(0, 0, "here", "held", refresh, full, m, s, traj, factor)
+            f.integration.integrate(0, "here", "next", self._timestep, m, traj)
 
         begin = self._piece(lambda: f.begin(0, 0, 0, m, s, traj, q, v, u))
         if self._split:
             substep = [
                 self._cases(lambda refresh, full: outwards(full), of_refresh=False),
                 self._rolled(m.num_points, lambda c: f.add_contact(c, 0, m, s)),
-                self._rolled(m.num_via_points, lambda c: f.place_point(c, 0, m, s)),
-                self._rolled(m.num_path_actuators, lambda n: f.add_path_force(n, 0, m, s)),
+                self._rolled(m.num_via_points, lambda c: f.path.update_via_point(c, 0, m, s)),
+                self._rolled(m.num_path_actuators, lambda n: f.path.add_path_force(n, 0, m, s)),
                 self._cases(inwards),
             ]
         else:
@@ -100,7 +106,7 @@ class _Writer:
                 inwards(refresh, full)
 
             substep = [self._cases(whole)]
-        finish = self._piece(lambda: f.store(0, 0, 0, "last", m, s, traj, q1, v1))
+        finish = self._piece(lambda: f.integration.store(0, 0, 0, "last", m, s, traj, q1, v1))
         size, packed = tree.nq + 2 * tree.nv, tree.num_packed
         return self._assemble(
             FORWARD,
@@ -119,8 +125,7 @@ class _Writer:
 
     def adjoint_text(self) -> str:
         """The gradient of a control step."""
-        tree, m = self._tree, self._m
-        f, g = self._functions(build_adjoint(self._layout)), self._functions(build_forward(self._layout))
+        tree, m, f = self._tree, self._m, self._recorded(build_adjoint(self._layout))
         s = self._working_memory(
             "origin", "adj_q", "adj_v", "adj_force", "adj_path_control", "adj_matrix", "path_control"
         )
@@ -130,25 +135,25 @@ class _Writer:
         out_q, out_v, out_u = self._rows("out_q", tree.nq), self._rows("out_v", tree.nv), self._rows("out_u", tree.nu)
 
         def outwards() -> None:
-            g.place_world(0, m, s)
+            f.forward.set_world_link(0, m, s)
             f.solve_adjoint(0, 0, "here", "next", "held", self._timestep, m, s, traj, factor)
-            f.differentiate_outwards(0, 0, "here", m, s, traj)
+            f.adjoint_outward_pass(0, 0, "here", m, s, traj)
 
         def inwards() -> None:
-            g.place_world(0, m, s)
-            f.differentiate_inwards(0, 0, "here", m, s, traj)
+            f.forward.set_world_link(0, m, s)
+            f.adjoint_inward_pass(0, 0, "here", m, s, traj)
 
         def matrix() -> None:
-            g.place_world(0, m, s)
-            f.differentiate_matrix(0, 0, "here", m, s, traj)
+            f.forward.set_world_link(0, m, s)
+            f.matrix.differentiate_matrix(0, 0, "here", m, s, traj)
 
         begin = self._piece(lambda: f.begin_adjoint(0, 0, "last", m, s, traj, q, u, adj_q1, adj_v1))
         if self._split:
             substep = [
                 self._piece(outwards),
                 self._rolled(m.num_points, lambda c: f.add_contact_adjoint(c, 0, m, s)),
-                self._rolled(m.num_via_points, lambda c: f.place_point_virtually(c, 0, m, s)),
-                self._rolled(m.num_path_actuators, lambda n: f.add_path_adjoint(n, 0, m, s)),
+                self._rolled(m.num_via_points, lambda c: f.path.update_via_point_virtual(c, 0, m, s)),
+                self._rolled(m.num_path_actuators, lambda n: f.path.add_path_adjoint(n, 0, m, s)),
                 self._piece(inwards),
             ]
         else:
@@ -220,11 +225,6 @@ class _Writer:
             *body,
         ]
         return "\n".join(parts)
-
-    def _functions(self, functions: SimpleNamespace) -> SimpleNamespace:
-        return SimpleNamespace(
-            **{n: self._recorded(f) for n, f in vars(functions).items() if not isinstance(f, wp.Kernel)}
-        )
 
     def _piece(self, record: Callable[[], None]) -> str:
         self.program.begin_piece()

@@ -17,7 +17,7 @@ from pwm_bench.envs.warp.specialise.symbols import Program
 __all__ = ["Array", "ModelView", "ScratchView"]
 
 _GEOMETRY = (
-    *("position", "quaternion", "anchor", "axis", "center", "inertia", "rest_turn"),
+    *("position", "quaternion", "anchor", "axis", "center", "inertia", "spring_rest_quaternion"),
     *("point_position", "via_position", "normal", "gravity"),
 )
 _ROUND = (0.0, 1.0, -1.0)  # entries of the geometry that are part of the program

@@ -12,7 +12,7 @@ import inspect
 import textwrap
 from collections.abc import Callable
 from functools import cache
-from types import CodeType
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import warp as wp
@@ -46,15 +46,18 @@ class Recorder:
             (layout.mat33, filled(Mat33, 9)),
         ]
         self._warp = warp_of(program)
-        self._made: dict[int, Callable[..., Any]] = {}
+        self._made: dict[wp.Function, Callable[..., Any]] = {}
 
-    def __call__(self, function: Any) -> Callable[..., Any]:
-        """The recording version of a Warp function."""
-        if id(function) not in self._made:
-            self._made[id(function)] = self._make(function)
-        return self._made[id(function)]
+    def __call__(self, functions: SimpleNamespace) -> SimpleNamespace:
+        """The recording versions of Warp functions."""
+        return SimpleNamespace(**{name: self._stand_in(value) for name, value in vars(functions).items()})
 
-    def _make(self, function: Any) -> Callable[..., Any]:
+    def _recording(self, function: wp.Function) -> Callable[..., Any]:
+        if function not in self._made:
+            self._made[function] = self._make(function)
+        return self._made[function]
+
+    def _make(self, function: wp.Function) -> Callable[..., Any]:
         plain = function.func
         variables = inspect.getclosurevars(plain)
         names = {**variables.globals, **variables.nonlocals}
@@ -66,17 +69,14 @@ class Recorder:
     def _stand_in(self, value: Any) -> Any:
         if value is wp:
             return self._warp
-        if isinstance(value, type(_EXAMPLE)):
-            return lambda *args: self(value)(*args)
+        if isinstance(value, SimpleNamespace):
+            return self(value)
+        if isinstance(value, wp.Function):
+            return lambda *args: self._recording(value)(*args)
         for kind, stand_in in self._types:
             if value is kind:
                 return stand_in
         return value
-
-
-@wp.func
-def _EXAMPLE(x: float):  # noqa: N802
-    return x
 
 
 def _kept(*readers: Callable[[], Any]) -> tuple:

@@ -11,7 +11,7 @@ import torch
 from pwm_bench.envs import warp
 from pwm_bench.envs.simulator import ControlClamp
 from pwm_bench.envs.tasks.base import Task
-from pwm_bench.envs.warp.geometry import pose_matrix
+from pwm_bench.envs.warp.geometry import rotation_matrix
 from pwm_bench.envs.warp.model import BALL, HINGE, SLIDE, TRANSLATION, LinkTree, build_link_tree
 from pwm_bench.parity.golden.constants import Constants
 from pwm_bench.parity.golden.file import GoldenFile
@@ -57,7 +57,7 @@ def _poses(tree: LinkTree) -> tuple[np.ndarray, np.ndarray]:
         parent = tree.parent[link]
         place, turn = places[parent], turns[parent]
         places[link] = place + turn @ tree.position[link]
-        turns[link] = turn @ pose_matrix(tree.quaternion[link])
+        turns[link] = turn @ rotation_matrix(tree.quaternion[link])
         offset = -tree.qpos0[link]
         if tree.kind[link] == SLIDE:
             places[link] += turns[link] @ tree.axis[link] * offset
@@ -66,14 +66,14 @@ def _poses(tree: LinkTree) -> tuple[np.ndarray, np.ndarray]:
             turns[link] = turns[link] @ _turn(tree.axis[link], offset)
             places[link] = anchor - turns[link] @ tree.anchor[link]
         elif tree.kind[link] == BALL and tree.kind[parent] == TRANSLATION:
-            turns[link] = pose_matrix(_ROOT)
+            turns[link] = rotation_matrix(_ROOT)
     return places, turns
 
 
 def _turn(axis: np.ndarray, angle: float) -> np.ndarray:
     quaternion = np.zeros(4)
     mujoco.mju_axisAngle2Quat(quaternion, axis, angle)
-    return pose_matrix(quaternion)
+    return rotation_matrix(quaternion)
 
 
 def _add_joint(

@@ -129,3 +129,9 @@ def test_wrong_tensors_are_named() -> None:
         simulator.step(good, torch.zeros(2, 3))
     with pytest.raises(UsageError, match=r"qvel is .* torch.float64"):
         simulator.step(envs.simulator.State(good.qpos, good.qvel.double()), torch.zeros(2, 0))
+
+
+def test_a_model_without_joints_is_refused() -> None:
+    still = mujoco.MjModel.from_xml_string("<mujoco><worldbody><body><geom size='.1'/></body></worldbody></mujoco>")
+    with pytest.raises(UsageError, match="no joint"):
+        load(still)
