@@ -59,6 +59,7 @@ class Recorder:
 
     def _make(self, function: wp.Function) -> Callable[..., Any]:
         plain = function.func
+        assert plain is not None  # a built-in function of Warp's has none
         variables = inspect.getclosurevars(plain)
         names = {**variables.globals, **variables.nonlocals}
         scope = {name: self._stand_in(value) for name, value in names.items()}
