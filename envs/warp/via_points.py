@@ -51,9 +51,9 @@ class PathActuator:
     passive: float
     """Minus the passive force at the end of its quadratic part, doubled [N]; 0 without a passive force."""
     passive_range_low: float
-    """The passive force has parameters of its own: as ``range_low``."""
+    """What ``range_low`` is for the active force; the passive one has parameters of its own."""
     passive_inverse_optimum: float
-    """As ``inverse_optimum``."""
+    """What ``inverse_optimum`` is for the active force."""
     passive_inverse: float
     """One over the normalised stretch at the end of the quadratic part."""
 
