@@ -33,6 +33,7 @@ class Agent:
         self.model = MultitaskModel(sizes, seed=seed, device=device)
         self.trainer = Pretrainer(self.model, config.training, seed=seed)
         self._guide, self.planner = self.plan_for(1, "acting")
+        self._task = torch.zeros(config.training.batch_size, dtype=torch.int64, device=device)
 
     def plan_for(self, worlds: int, name: str) -> tuple[PriorGuide, Planner]:
         """A planner for so many worlds whose episodes begin together.
@@ -47,10 +48,17 @@ class Agent:
         view = LearningView(self.model, tasks)
         return guide, Planner(self.model, tasks, guide, self._config.planner, stream=stream, view=view)
 
+    def choose(self, *, plans: int, updates: int) -> None:
+        """Chooses on the host the Q functions of the next plans and updates."""
+        if plans:
+            self.planner.choose(plans)
+        if updates:
+            self.trainer.choose(updates)
+
     def learn(
         self, obs: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, alive: Tensor
     ) -> dict[str, Tensor]:
-        """One update of the model, of the policy prior and of the target Q functions; see `Pretrainer.step`.
+        """One update of the model, of the policy prior and of the target Q functions; see `Pretrainer.compute`.
 
         Args:
             obs: o_0..o_H, shape ``(S, H + 1, D)``.
@@ -59,9 +67,8 @@ class Agent:
             terminated: bool ``(S, H)``; only looked at if episodes may end for good.
             alive: boolean scalar; where it is false nothing changes.
         """
-        task = torch.zeros(len(obs), dtype=torch.int64, device=self._device)
         ends = terminated if self._config.episodic else None
-        return self.trainer.step(obs, action, reward, task, terminated=ends, alive=alive)
+        return self.trainer.compute(obs, action, reward, self._task, terminated=ends, alive=alive)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimisers, plan and random numbers."""

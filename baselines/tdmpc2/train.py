@@ -14,8 +14,8 @@ and the constants of the released code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceBatch, SequenceReplay
+from pwm_bench.learning.staged import StagedLearner
 
 __all__ = ["Learner"]
 
@@ -45,7 +46,18 @@ _METRICS = (
 )
 
 
-class Learner:
+class _Work(NamedTuple):
+    """What an update does."""
+
+    random: int = 0
+    """Control steps with random actions."""
+    planned: int = 0
+    """Control steps that are planned, each with its updates."""
+    at_once: int = 0
+    """Updates of those that fell due after the seed steps."""
+
+
+class Learner(StagedLearner):
     """A population of P members. Each has a model of its own, and these are updated one after the other: the weights of
     the multi-task model have no axis for members.
 
@@ -88,9 +100,10 @@ class Learner:
         self._episodes = EpisodeTracker(members, 1, device)
         self._guard = MemberGuard(members, device)
         self._iteration = 0
-        self._due = 0  # of the updates after the seed steps
+        self._work = _Work()
+        self.generators = [generator for agent in self.agents for generator in agent.trainer.generators]
         self._metrics = (*_METRICS, *(("termination_loss",) if config.episodic else ()))
-        self._obs = env.reset()
+        env.reset()
 
     @property
     def alive(self) -> Tensor:
@@ -114,22 +127,40 @@ class Learner:
 
         return act
 
-    def update(self) -> dict[str, Tensor]:
+    def begin(self) -> Hashable:
+        """Says which iteration it is and chooses the Q functions that are asked in it. Kinds of updates differ in how
+        many control steps are at random or planned, and how many of the updates that fell due at once are taken."""
+        self._iteration += 1
+        self._guard.begin(self._iteration)
+        self.env.settle()
+        self._work = work = self._next()
+        updates = work.at_once + work.planned * self.config.updates_per_step
+        for agent in self.agents:
+            agent.choose(plans=work.planned, updates=updates)
+        return work
+
+    def _next(self) -> _Work:
+        """What is to be done next. Step S is the last of its update, whatever the horizon."""
+        t, seed_steps, horizon = self.counters.env_steps, self.seed_steps, self.config.horizon
+        if t <= seed_steps:
+            return _Work(random=min(horizon, seed_steps + 1 - t))
+        due = seed_steps - self.counters.policy_gradient_steps
+        return _Work(at_once=min(due, _AT_ONCE)) if due > 0 else _Work(planned=horizon)
+
+    def compute(self) -> dict[str, Tensor]:
         """Takes some control steps and learns after each, or takes some of the updates that fell due at once.
 
         Returns:
             metrics, each ``(P,)``: means over the updates, NaN where there were none.
         """
-        self._iteration += 1
+        work = self._work
         losses: list[Tensor] = []
-        if self._due:
-            losses += [self._learn() for _ in range(min(_AT_ONCE, self._due))]
-            self._due -= len(losses)
-        else:
-            for _ in range(self.config.horizon):
-                losses += self._step()
-                if self._due:
-                    break
+        for _ in range(work.random):
+            losses += self._step(2.0 * self._actions.uniform(self.env.action_dim) - 1.0, updates=0)
+        for _ in range(work.planned):
+            losses += self._step(self._plan(), updates=self.config.updates_per_step)
+        losses += [self._learn() for _ in range(work.at_once)]
+        self.env.settle()
         nothing = torch.full((len(self._metrics), len(self.agents)), torch.nan, device=self.env.device)
         means = torch.stack(losses).mean(0) if losses else nothing
         return self._episodes.metrics() | dict(zip(self._metrics, means, strict=True))
@@ -137,28 +168,20 @@ class Learner:
     @torch.no_grad()
     def _plan(self) -> Tensor:
         """The next action of every member ``(P, act)``, with noise."""
-        rows = self._obs.float().unsqueeze(1)
-        return torch.cat([agent.planner.plan(row, explore=True) for agent, row in zip(self.agents, rows, strict=True)])
+        rows = self.env.obs.float().unsqueeze(1)
+        plans = (agent.planner.compute(row, explore=True) for agent, row in zip(self.agents, rows, strict=True))
+        return torch.cat(list(plans))
 
-    def _step(self) -> list[Tensor]:
-        """One control step of every member and its updates. Returns their metrics."""
-        t, obs = self.counters.env_steps, self._obs
-        if t <= self.seed_steps:
-            action = 2.0 * self._actions.uniform(self.env.action_dim) - 1.0
-        else:
-            action = self._plan()
+    def _step(self, action: Tensor, *, updates: int) -> list[Tensor]:
+        """One control step of every member, and updates before it is stored. Returns their metrics."""
+        obs = self.env.obs
         step = self.env.step(action.to(self.env.dtype))
-        losses = []
-        if t > self.seed_steps:
-            losses = [self._learn() for _ in range(self.config.updates_per_step)]
-        elif t == self.seed_steps:
-            self._due = self.seed_steps
+        losses = [self._learn() for _ in range(updates)]
         self.replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)
         self._episodes.update(step.reward, step.done)
         for agent, done in zip(self.agents, step.done.unsqueeze(1), strict=True):
             agent.planner.forget(done)
         self.counters.env_steps += 1
-        self._obs = step.obs
         return losses
 
     def _learn(self) -> Tensor:
@@ -170,7 +193,7 @@ class Learner:
             own = SequenceBatch(*(x[member] for x in batch))
             metrics = agent.learn(own.obs, own.action, own.reward, own.terminated, self._guard.alive[member])
             checked = (metrics[name] for name in ("loss", "grad_norm", "policy_grad_norm"))
-            self._guard.check_member(member, self._iteration, *checked)
+            self._guard.check_member(member, self._guard.iteration, *checked)
             found.append(torch.stack([metrics[name].float() for name in self._metrics]))
         self.counters.gradient_steps += 2
         self.counters.policy_gradient_steps += 1
@@ -180,7 +203,7 @@ class Learner:
         """Everything needed to go on exactly from here, the environment and the replay included."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
         members = [agent.state_dict() for agent in self.agents]
-        return state | {"agents": _together(members), "iteration": self._iteration, "due": self._due}
+        return state | {"agents": _together(members), "iteration": self._iteration}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` saved."""
@@ -188,8 +211,7 @@ class Learner:
             part.load_state_dict(state[name])
         for member, agent in enumerate(self.agents):
             agent.load_state_dict(_apart(state["agents"], member))
-        self._iteration, self._due = int(state["iteration"]), int(state["due"])
-        self._obs = self.env.detach()
+        self._iteration = int(state["iteration"])
 
     def _parts(self) -> dict[str, Any]:
         """What has a state, by name."""

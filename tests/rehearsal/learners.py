@@ -15,7 +15,7 @@ from pwm_bench.testing.learners import make
 from tests.pwm_bench.pwm.factories import tiny_config
 from tests.rehearsal.mirror import DEVICE, rehearsal
 
-__all__ = ["LAUNCHES", "UPDATES", "learner", "measured", "mirrored"]
+__all__ = ["COPIES", "LAUNCHES", "MORE", "UPDATES", "learner", "measured", "weights"]
 
 _SHORT: dict[str, Any] = {"num_envs": 4, "horizon": 5, "hidden_actor": (8,)}
 _CRITIC: dict[str, Any] = _SHORT | {"hidden_critic": (8,), "critic_iterations": 2, "critic_minibatches": 2}
@@ -33,9 +33,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ppo": _SHORT | {"epochs": 2, "minibatches": 2, "hidden_critic": (16,)},
     "sac": _STORED | {"hidden_actor": (8,), "hidden_critic": (8,)},
     "flashsac": _STORED | {"horizon": 4, "width_actor": 8, "width_critic": 8, "blocks": 1, "atoms": 11},
+    "tdmpc2": {"horizon": 2, "seed_steps": 2, "latent_dim": 16, "encoder_hidden": (8,), "hidden": (8,)}
+    | {"critic_ensemble": 3, "episodic": True, "training": {"batch_size": 5, "horizon": 2}}
+    | {"planner": {"samples": 16, "elites": 4, "policy_samples": 2, "iterations": 2, "horizon": 2}},
 }
+_EPISODES: dict[str, int] = {"tdmpc2": 2}
+"""Their lengths, where learning begins when one is over."""
 UPDATES = 4
-"""Updates of a rehearsal; the last is watched. All learners learn by then, and all but DMO for the third time."""
+"""Updates of a rehearsal; the last is watched. All learners learn by then; see `MORE`."""
+MORE = {"dmo": 1, "tdmpc2": 1}
+"""Further ones, until the same kind of update has come twice: DMO begins with a step of its model, and TD-MPC2 with
+random steps and the updates for them."""
 
 LAUNCHES: dict[str, int] = {
     "pwm": 1365,
@@ -49,13 +57,12 @@ LAUNCHES: dict[str, int] = {
     "ppo": 1286,
     "flashsac": 3434,
     "sac": 2086,
+    "tdmpc2": 3379,
 }
 """Kernels that a GPU launches in that update of two members on the point mass."""
-
-
-def mirrored() -> list[str]:
-    """The algorithms that the mirror can run. TD-MPC2 draws from torch's generators, of which it has none."""
-    return [name for name in algorithms() if name != "tdmpc2"]
+COPIES: dict[str, dict[str, int]] = {"tdmpc2": {"copy_": 4}}
+"""Copies from the host in it, none of which the host waits for: which Q functions are asked, in the plans and in the
+steps of each member. They are drawn on the host."""
 
 
 def learner(algorithm: str, device: torch.device | str = "cpu", **settings: Any) -> Any:
@@ -72,14 +79,23 @@ def learner(algorithm: str, device: torch.device | str = "cpu", **settings: Any)
         config = replace(config, world_model=replace(config.world_model, **model), **settings)
     else:
         config = package.Config(**SETTINGS[algorithm] | settings)
-    return make(package.Learner, config, (0, 1), device=device)
+    length = _EPISODES.get(algorithm)
+    return make(package.Learner, config, (0, 1), device=device, episode_length=length)
+
+
+def weights(agent: Any) -> dict[str, torch.Tensor]:
+    """What a learner has learnt: its policy's weights, or those of all models where it acts by planning."""
+    if agent.policy is not None:
+        return dict(agent.policy.state_dict())
+    models = ((number, member.model.state_dict()) for number, member in enumerate(agent.agents))
+    return {f"{number}.{name}": value for number, model in models for name, value in model.items()}
 
 
 def measured(algorithm: str) -> int:
     """The launches of the watched update."""
     with rehearsal() as seen:
         agent = learner(algorithm, DEVICE)
-        for _ in range(UPDATES - 1):
+        for _ in range(UPDATES - 1 + MORE.get(algorithm, 0)):
             agent.update()
         with seen.watching():
             agent.update()
@@ -87,5 +103,5 @@ def measured(algorithm: str) -> int:
 
 
 if __name__ == "__main__":
-    for name in mirrored():
+    for name in algorithms():
         print(f'    "{name}": {measured(name)},')

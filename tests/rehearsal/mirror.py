@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -141,10 +142,26 @@ def rehearsal() -> Iterator[Rehearsal]:
     before = torch.__future__.get_swap_module_params_on_conversion()
     torch.__future__.set_swap_module_params_on_conversion(True)
     try:
-        with known():
+        with known(), mock.patch.object(torch, "Generator", _Generator):
             yield _seen
     finally:
         torch.__future__.set_swap_module_params_on_conversion(before)
+
+
+class _Generators(type):
+    """What makes generators of torch, and knows those that it did not make."""
+
+    _torchs = torch.Generator
+
+    def __call__(cls, device: Any = "cpu") -> torch.Generator:
+        return cls._torchs("cpu" if _is_ours(device) else device)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, cls._torchs)
+
+
+class _Generator(metaclass=_Generators):
+    """`torch.Generator` where the device is known: it draws from generators of the CPU, whose numbers are the CPU's."""
 
 
 class RecordedGraph:

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor
@@ -54,11 +53,12 @@ class Case:
     before: int = 1
 
 
-def _online(algorithm: str, task: str, **fields: Any) -> Case:
+def _online(algorithm: str, task: str, *, episode_length: int | None = None, **fields: Any) -> Case:
     package: Any = registry.learner_package(algorithm)
 
     def make(config: Any) -> Any:
-        env = envs.make(task, "warp", num_envs=config.num_envs, device="auto", seed=(0,))
+        options: dict[str, Any] = {"num_envs": config.num_envs, "device": "auto", "seed": (0,)}
+        env = envs.make(task, "warp", episode_length=episode_length, **options)
         return package.Learner(env, config, seeds=(0,), total_env_steps=1_000_000)
 
     return Case(package.recipe(task, "warp"), make, **fields)
@@ -93,8 +93,7 @@ def _steps_of_training(config: TrainingConfig) -> Training:
     batch = tuple(x.to(DEVICE) for x in (obs, action, stream.normal(*shape)[0], torch.arange(6) % 3))
     batches: Any = itertools.repeat(batch)
     model = tiny_model(tiny_weights()).to(DEVICE)
-    with mock.patch.object(torch, "Generator", lambda device="cpu", make=torch.Generator: make()):
-        return Training(Pretrainer(model, config), batches)  # the device has no generator of torch's
+    return Training(Pretrainer(model, config), batches)
 
 
 class _Planning:
@@ -107,18 +106,21 @@ class _Planning:
         self._obs = torch.zeros(1, OBS, device=DEVICE)
 
     def begin(self) -> None:
-        """Nothing is decided on the host."""
+        """Chooses the Q functions."""
+        self._planner.choose()
 
     def compute(self) -> Tensor:
         """An action with its noise, as TD-MPC2 takes one while it learns."""
-        return self._planner.plan(self._obs, explore=True)
+        return self._planner.compute(self._obs, explore=True)
 
-    update = compute
+    def update(self) -> None:
+        """Both."""
+        self.begin()
+        self.compute()
 
 
 def _planning() -> Case:
-    few = {"samples": 16, "policy_samples": 4, "elites": 4}
-    return Case(PlannerConfig(), _Planning, {"iterations": (1, 1)}, small=few)
+    return Case(PlannerConfig(), _Planning, {"iterations": (1, 1)}, small=_FEW)
 
 
 def _stored(**more: Any) -> dict[str, Any]:
@@ -136,6 +138,16 @@ _MODELLED: dict[str, Any] = {
     "before": 3,
 }
 
+_FEW: dict[str, int] = {"samples": 16, "policy_samples": 4, "elites": 4}
+"""Sequences of a plan."""
+_PLANNED: dict[str, Any] = {
+    "steps": {"horizon": (1, 1)},
+    "small": {"replay_capacity": 400, "seed_steps": 3, "latent_dim": 16, "encoder_hidden": [8], "hidden": [8, 8]}
+    | {"training.batch_size": 8, **{f"planner.{name}": number for name, number in _FEW.items()}},
+    "before": 6,  # random steps, and the updates for them
+    "episode_length": 3,
+}
+
 CASES: dict[str, Callable[[], Case]] = {
     "shac, ant": lambda: _online("shac", "ant", **_SHORT),
     "sapo, ant": lambda: _online("sapo", "ant", **_SHORT),
@@ -149,6 +161,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "flashsac, hopper": lambda: _online(
         "flashsac", "hopper", steps={"horizon": (1, 1)}, small=_stored(width_actor=8, width_critic=8)
     ),
+    "tdmpc2, hopper": lambda: _online("tdmpc2", "hopper", **_PLANNED),
     "pwm, ant": lambda: _online(
         "pwm",
         "ant",
@@ -174,8 +187,9 @@ LAUNCHES: dict[str, dict[str, int]] = {
     "flashsac, hopper": {"update": 56288, "horizon": 7034},
     "pwm, ant": {"update": 10504, "world_model_updates": 305, "critic_iterations": 127},
     "extraction, 30 tasks": {"update": 2268, "horizon": 68, "critic_iterations": 131},
-    "pre-training": {"update": 698, "horizon": 41},
-    "a plan of TD-MPC2": {"update": 1288, "iterations": 185},
+    "tdmpc2, hopper": {"update": 45191, "horizon": 1807},
+    "pre-training": {"update": 573, "horizon": 41},
+    "a plan of TD-MPC2": {"update": 1121, "iterations": 164},
 }
 """Kernels of an update, and how many more there are with one more of these steps."""
 

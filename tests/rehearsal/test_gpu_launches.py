@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from tests.rehearsal.learners import LAUNCHES, UPDATES, learner, measured, mirrored
+from pwm_bench.registry import algorithms
+from tests.rehearsal.learners import LAUNCHES, MORE, UPDATES, learner, measured
 from tests.rehearsal.test_gpu import REHEARSED
 
 pytestmark = pytest.mark.gpu
@@ -20,7 +21,7 @@ _NO_KERNELS = ("Memcpy", "Memset")
 def profiled(device: torch.device, algorithm: str) -> tuple[int, float]:
     """Kernels of one update, and the seconds that the GPU was at them."""
     agent = learner(algorithm, device)
-    for _ in range(UPDATES - 1):
+    for _ in range(UPDATES - 1 + MORE.get(algorithm, 0)):
         agent.update()
     torch.cuda.synchronize(device)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
@@ -34,7 +35,7 @@ def profiled(device: torch.device, algorithm: str) -> tuple[int, float]:
     return len(kernels), sum(event.self_device_time_total for event in kernels) / 1e6
 
 
-@pytest.mark.parametrize("algorithm", mirrored())
+@pytest.mark.parametrize("algorithm", algorithms())
 def test_launches_of_an_update(
     algorithm: str, gpu: torch.device, rehearsed: bool, record_property: Callable[[str, object], None]
 ) -> None:

@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from pwm_bench.baselines.shac import losses
+from pwm_bench.baselines.tdmpc2 import train
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.choices import check_graphed
 from pwm_bench.learning.graphed import GRAPHS, Graphed, graphs_of
+from pwm_bench.registry import algorithms
 from pwm_bench.testing.toy import SimulatorToy
-from tests.rehearsal.learners import LAUNCHES, SETTINGS, UPDATES, learner, mirrored
+from tests.rehearsal.learners import COPIES, LAUNCHES, MORE, SETTINGS, UPDATES, learner, weights
 from tests.rehearsal.mirror import DEVICE, MirrorError, RecordedGraph, rehearsal, to_cpu
 from tests.rehearsal.one_gpu import gpus
 
@@ -26,10 +28,10 @@ IN_DOUBLE = ("learning/normalise.py", "learning/optim.py", "learning/random.py",
 TOLERANCE = 1e-4
 
 
-@pytest.mark.parametrize("algorithm", mirrored())
+@pytest.mark.parametrize("algorithm", algorithms())
 def test_an_update_on_the_device(algorithm: str) -> None:
     """It gives the CPU's numbers, makes nobody wait, launches what the table says, and goes as a graph to the bit."""
-    updates = UPDATES + (algorithm == "dmo")
+    updates = UPDATES + MORE.get(algorithm, 0)
     agent = learner(algorithm)
     expected = [agent.update() for _ in range(updates)]
     with rehearsal() as seen:
@@ -40,19 +42,19 @@ def test_an_update_on_the_device(algorithm: str) -> None:
         launches, copies, doubles = seen.launches.total(), dict(seen.copies), dict(seen.doubles)
         graphed = Graphed(replayed, RecordedGraph, warm_up=1)
         again = [graphed.update() for _ in range(updates)]
-        weights = dict(mirrored.policy.state_dict())
-        assert different(to_cpu(weights), to_cpu(dict(replayed.policy.state_dict()))) == []
+        learnt = to_cpu(weights(mirrored))
+        assert different(learnt, to_cpu(weights(replayed))) == []
         assert different(*(to_cpu(x.env.state_dict()) for x in (mirrored, replayed))) == []
     for ours, theirs, other in zip(to_cpu(found), expected, to_cpu(again), strict=True):
         assert ours.keys() == theirs.keys()
         for name, value in theirs.items():
             torch.testing.assert_close(ours[name], value, rtol=TOLERANCE, atol=1e-6, equal_nan=True, msg=name)
         assert different(other, ours) == []
-    for name, value in agent.policy.state_dict().items():
-        torch.testing.assert_close(to_cpu(weights[name]), value, rtol=TOLERANCE, atol=1e-6, msg=name)
+    for name, value in weights(agent).items():
+        torch.testing.assert_close(learnt[name], value, rtol=TOLERANCE, atol=1e-6, msg=name)
     assert graphed.captured == 1
     assert replayed.counters == mirrored.counters == agent.counters
-    assert copies == {}, f"{algorithm}: copies between host and device in an update"
+    assert copies == COPIES.get(algorithm, {}), f"{algorithm}: copies between host and device in an update"
     assert [place for place in doubles if not place.split(":")[0].endswith(IN_DOUBLE)] == []
     assert launches == LAUNCHES[algorithm], (
         f"{algorithm}: {launches} launches; change the table in tests/rehearsal/learners.py if that is meant"
@@ -83,7 +85,7 @@ def as_graphs(
             change(agent.env, n)
         ours, theirs = graphed.update(), eager.update()
         assert different(*(to_cpu(x) for x in (ours, theirs))) == [], f"metrics of update {n + 1}"
-        assert different(*(to_cpu(dict(x.policy.state_dict())) for x in (other, eager))) == [], f"update {n + 1}"
+        assert different(*(to_cpu(weights(x)) for x in (other, eager))) == [], f"update {n + 1}"
     assert other.counters == eager.counters
     return other, graphed
 
@@ -96,6 +98,15 @@ def test_the_first_update_that_learns_is_no_replay_of_random_ones(algorithm: str
         other, graphed = as_graphs(algorithm, 3, seed_steps=3 * horizon)
         assert graphed.captured == 1
         assert other.counters.gradient_steps > 0
+
+
+def test_all_kinds_of_updates_of_tdmpc2_as_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random steps, updates that fell due at once, and planned steps; each update asks other Q functions."""
+    monkeypatch.setattr(train, "_AT_ONCE", 1)
+    with rehearsal():
+        other, graphed = as_graphs("tdmpc2", 3 + 2 + 3, horizon=1)
+        assert (graphed.captured, graphed.refused) == (3, 0)
+        assert (other.counters.env_steps, other.counters.policy_gradient_steps) == (3 + 3, 2 + 3)
 
 
 def test_a_spectral_world_model_as_graphs() -> None:
@@ -228,7 +239,7 @@ def test_what_stands_still_in_a_graph_is_found(monkeypatch: pytest.MonkeyPatch) 
                 calls[0] = 0
                 for _ in range(3):
                     agent.update()
-            return different(*(to_cpu(dict(x.policy.state_dict())) for x in (eager, other)))
+            return different(*(to_cpu(weights(x)) for x in (eager, other)))
 
     assert differ() == []
     with pytest.MonkeyPatch.context() as patch:
@@ -268,7 +279,7 @@ def test_an_update_that_cannot_be_captured_goes_on_without(caplog: pytest.LogCap
     assert "could not be captured: operation not permitted" in caplog.text
 
 
-@pytest.mark.parametrize("algorithm", ["apg", "dmo", "sac", "pwm"])
+@pytest.mark.parametrize("algorithm", ["apg", "dmo", "sac", "pwm", "tdmpc2"])
 def test_a_capture_that_fails_midway_is_taken_back(algorithm: str, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing was computed in it, so what it put in the place of the learner's state holds nothing."""
     with rehearsal() as seen:
@@ -284,9 +295,9 @@ def test_a_capture_that_fails_midway_is_taken_back(algorithm: str, caplog: pytes
 
         other.env.settle = refusing
         graphed = Graphed(other, RecordedGraph, warm_up=1)
-        for _ in range(UPDATES + 1):
+        for _ in range(UPDATES + MORE.get(algorithm, 1)):
             assert different(*(to_cpu(x.update()) for x in (graphed, eager))) == []
-        assert different(*(to_cpu(dict(x.policy.state_dict())) for x in (other, eager))) == []
+        assert different(*(to_cpu(weights(x)) for x in (other, eager))) == []
         assert different(*(to_cpu(x.env.state_dict()) for x in (other, eager))) == []
     assert entered
     assert min(entered) > 0

@@ -91,9 +91,8 @@ def test_cloning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 2e-2)])
-def test_pretraining(precision: str, tolerance: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretraining(precision: str, tolerance: float) -> None:
     """All losses of TD-MPC2's recipe; what is drawn comes from a generator of the CPU on both."""
-    monkeypatch.setattr(torch, "Generator", lambda device="cpu", make=torch.Generator: make())
     batches = MemberStream((3,))
 
     def batch() -> tuple[Tensor, ...]:
@@ -135,9 +134,8 @@ class _Batches:
         return {}
 
 
-def test_steps_of_pretraining_are_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_of_pretraining_are_graphs() -> None:
     """What is dropped and which Q functions are used differ from step to step, in replays too."""
-    monkeypatch.setattr(torch, "Generator", lambda device="cpu", make=torch.Generator: make())
     stream = MemberStream((3,))
     data = [
         (stream.normal(6, 4, OBS)[0], stream.uniform(6, 3, ACT)[0], stream.normal(6, 3)[0], torch.arange(6) % 3)

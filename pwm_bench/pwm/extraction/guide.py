@@ -21,6 +21,9 @@ class ExpertGuide:
     def __init__(self, policy: PolicyTrainer, rows: Tensor, worlds: int) -> None:
         self._policy, self._rows, self._worlds = policy, rows, worlds
 
+    def choose(self, values: int) -> None:
+        """There is nothing to choose."""
+
     def act(self, latent: Tensor, noise: Tensor) -> Tensor:
         """Sampled actions, ``(K E, S, A)``."""
         action = self._policy.actor.sample(self._per_expert(latent), self._per_expert(noise))

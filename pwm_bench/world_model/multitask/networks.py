@@ -94,6 +94,11 @@ class MultitaskModel(nn.Module):
         """Size of the latent."""
         return self.config.latent_dim
 
+    @property
+    def masks_actions(self) -> bool:
+        """Whether there are components that some task does not have."""
+        return min(self.config.action_dims) < self.config.action_dim
+
     @torch.no_grad()
     def project_embedding(self, where: Tensor | None = None) -> None:
         """Scales embeddings longer than 1 to length 1. Call it after each optimiser step and after loading.
@@ -142,15 +147,28 @@ class MultitaskModel(nn.Module):
             task: index, shape ``(*lead)``.
             noise: standard normal, shape ``(*lead, ..., action_dim)``.
         """
+        mean, log_std, noise = self._gaussian(latent, task, noise)
+        log_prob = (-0.5 * noise.square() - log_std - 0.5 * math.log(2.0 * math.pi)).sum(-1)
+        components: Tensor | int = self.config.action_dim
+        if self.masks_actions:
+            components = _align(self.action_masks.to(noise.dtype)[task], noise).sum(-1)
+        return PolicySample((mean + log_std.exp() * noise).tanh(), mean.tanh(), -log_prob * components)
+
+    def act(self, latent: Tensor, task: Tensor, noise: Tensor) -> Tensor:
+        """The action of `policy` alone, shape ``(*lead, ..., action_dim)``."""
+        mean, log_std, noise = self._gaussian(latent, task, noise)
+        return (mean + log_std.exp() * noise).tanh()
+
+    def _gaussian(self, latent: Tensor, task: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and logarithm of the deviation of the policy prior before tanh, and the noise, all masked."""
         network = self._require(self.policy_network, "policy prior")
         mean, raw = network(self._join(latent, task)).to(noise.dtype).chunk(2, dim=-1)
         low, high = self.config.log_std_min, self.config.log_std_max
         log_std = low + 0.5 * (high - low) * (raw.tanh() + 1.0)
+        if not self.masks_actions:
+            return mean, log_std, noise
         mask = _align(self.action_masks.to(noise.dtype)[task], noise)
-        mean, log_std, noise = mean * mask, log_std * mask, noise * mask
-        action = (mean + log_std.exp() * noise).tanh()
-        log_prob = (-0.5 * noise.square() - log_std - 0.5 * math.log(2.0 * math.pi)).sum(-1)
-        return PolicySample(action, mean.tanh(), -log_prob * mask.sum(-1))
+        return mean * mask, log_std * mask, noise * mask
 
     def q_logits(
         self,
@@ -207,7 +225,7 @@ class MultitaskModel(nn.Module):
             parts.append(embedding.to(first.dtype))
         if action is not None:
             parts.append(action.to(first.dtype))
-        return torch.cat(parts, dim=-1)
+        return torch.cat(parts, dim=-1) if len(parts) > 1 else first
 
     @staticmethod
     def _require(network: Stack | None, name: str, built: str = "num_q=0") -> Stack:

@@ -15,6 +15,7 @@ Williams, Aldrich and Theodorou, "Model predictive path integral control", 2015.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from pwm_bench.learning.checks import check_at_least, check_positive
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel
+from pwm_bench.world_model.multitask.pairs import PairsOfQ
 
 __all__ = ["Guide", "Planner", "PlannerConfig", "PriorGuide", "View"]
 
@@ -67,6 +69,10 @@ class PlannerConfig:
 
 class Guide(Protocol):
     """A policy and a value for W worlds."""
+
+    def choose(self, values: int) -> None:
+        """Chooses on the host what the next so many calls of `value` need."""
+        ...
 
     def act(self, latent: Tensor, noise: Tensor) -> Tensor:
         """Sampled actions at latents ``(W, S, L)`` with noise ``(W, S, A)``, shape ``(W, S, A)``."""
@@ -113,24 +119,28 @@ class PriorGuide:
         if model.config.num_q == 0:
             raise UsageError("this world model has no Q functions and no policy prior, which the planner needs")
         self._model, self._tasks = model, tasks
-        self._choice = torch.Generator().manual_seed(seed)
+        self._pairs = PairsOfQ(model.config.num_q, seed=seed, device=tasks.device)
+
+    def choose(self, values: int) -> None:
+        """Chooses the Q functions of the next values."""
+        self._pairs.draw(values)
 
     def act(self, latent: Tensor, noise: Tensor) -> Tensor:
         """Sample of the policy prior."""
-        return self._model.policy(latent, self._tasks, noise).action
+        return self._model.act(latent, self._tasks, noise)
 
     def value(self, latent: Tensor, noise: Tensor) -> Tensor:
         """Mean of two Q functions at a sample of the policy prior."""
-        rows = torch.randperm(self._model.config.num_q, generator=self._choice)[:2].to(latent.device)
-        return self._model.q_values(latent, self.act(latent, noise), self._tasks, rows=rows).mean(0)
+        action = self.act(latent, noise)
+        return self._model.q_values(latent, action, self._tasks, rows=self._pairs.next()).mean(0)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the choice of Q functions is."""
-        return {"choice": self._choice.get_state()}
+        return {"choice": self._pairs.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` saved."""
-        self._choice.set_state(state["choice"].cpu())
+        self._pairs.set_state(state["choice"])
 
 
 class Planner:
@@ -161,34 +171,46 @@ class Planner:
         self._stream = stream
         self._dtype = next(model.parameters()).dtype
         self._action_dim = model.config.action_dim
-        self._mask = model.action_masks[tasks].to(self._dtype).view(len(tasks), 1, 1, -1)
-        self._discount = model.discounts[tasks].to(self._dtype).unsqueeze(1)
+        mask = model.action_masks[tasks].to(self._dtype).view(len(tasks), 1, 1, -1)
+        self._mask = mask if model.masks_actions else None
+        discount = model.discounts[tasks].to(self._dtype).unsqueeze(1)
+        self._discounts = list(itertools.accumulate([discount] * self.config.horizon, torch.mul))  # gamma^1..gamma^H
         self._iterations = self.config.iterations + (2 if self._action_dim >= 20 else 0)
-        self._mean: Tensor | None = None
+        self._nothing = discount.new_zeros(())
+        # What is left of the last plan: its means from the second step on, then zero. It changes in place.
+        self._rest = mask.new_zeros(len(tasks), 1, self.config.horizon, self._action_dim)
 
     def reset(self) -> None:
         """Forgets the last plan; call it when all worlds begin a new episode."""
-        self._mean = None
+        self._rest.zero_()
 
     def forget(self, worlds: Tensor) -> None:
         """Forgets the last plan of some worlds, bool ``(W,)``."""
-        if self._mean is not None:
-            self._mean = torch.where(worlds.view(-1, 1, 1, 1), 0.0, self._mean)
+        self._rest.masked_fill_(worlds.view(-1, 1, 1, 1), 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """The last plan and the random numbers."""
-        plan = {} if self._mean is None else {"mean": self._mean}
-        return plan | {"stream": self._stream.state_dict()}
+        """What is left of the last plan, and the random numbers."""
+        return {"rest": self._rest, "stream": self._stream.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` saved."""
-        mean = state.get("mean")
-        self._mean = None if mean is None else mean.to(self._mask.device, copy=True)
+        """Restores what `state_dict` saved, in place."""
+        self._rest.copy_(state["rest"])
         self._stream.load_state_dict(state["stream"])
 
-    @torch.no_grad()
+    def choose(self, plans: int = 1) -> None:
+        """Chooses on the host what the next plans need."""
+        self._guide.choose(plans * self._iterations)
+
     def plan(self, obs: Tensor, *, explore: bool = False) -> Tensor:
-        """The next action of every world, ``(W, D)`` to ``(W, A)`` in [-1, 1].
+        """Plans, see `compute`, with what it chooses itself."""
+        self.choose()
+        return self.compute(obs, explore=explore)
+
+    @torch.no_grad()
+    def compute(self, obs: Tensor, *, explore: bool = False) -> Tensor:
+        """The next action of every world, ``(W, D)`` to ``(W, A)`` in [-1, 1], with what was chosen for it.
+
+        Nothing is read on the host, and all that outlives a plan changes in place.
 
         Args:
             obs: observations.
@@ -198,14 +220,12 @@ class Planner:
         horizon, act = config.horizon, self._action_dim
         latent = self._view.encode(obs.to(self._dtype).unsqueeze(1))  # (W, 1, L)
         proposed = self._policy_rollouts(latent)
-        mean = latent.new_zeros(len(obs), 1, horizon, act)
-        if self._mean is not None:
-            mean[:, :, :-1] = self._mean[:, :, 1:]
+        mean = self._rest
         std = torch.full_like(mean, config.max_std)
         start = latent.expand(-1, config.samples, -1)
         for _ in range(self._iterations):
             noise = self._normal(config.samples - config.policy_samples, horizon, act)
-            actions = torch.cat((proposed, (mean + std * noise).clamp(-1.0, 1.0)), dim=1) * self._mask
+            actions = self._masked(torch.cat((proposed, (mean + std * noise).clamp(-1.0, 1.0)), dim=1))
             values = self.values(start, actions).nan_to_num(0.0)
             best, index = values.topk(config.elites, dim=1)
             elites = actions.gather(1, index.view(*index.shape, 1, 1).expand(-1, -1, horizon, act))
@@ -214,12 +234,12 @@ class Planner:
             weight = score.view(*score.shape, 1, 1)
             mean = (weight * elites).sum(1, keepdim=True)
             std = (weight * (elites - mean).square()).sum(1, keepdim=True).sqrt()
-            std = std.clamp(config.min_std, config.max_std) * self._mask
-        self._mean = mean
+            std = self._masked(std.clamp(config.min_std, config.max_std))
+        self._rest[:, :, :-1] = mean[:, :, 1:]
         uniform = self._stream.uniform(config.elites).to(score).clamp(1e-9, 1.0 - 1e-7)
         gumbel = -(-uniform.log()).log()
         chosen = (score.log() + gumbel).argmax(1)
-        action = elites[torch.arange(len(obs), device=obs.device), chosen, 0]
+        action = elites[:, :, 0].gather(1, chosen.view(-1, 1, 1).expand(-1, 1, act)).squeeze(1)
         if explore:
             action = action + std[:, 0, 0] * self._normal(act)
         return action.clamp(-1.0, 1.0)
@@ -227,15 +247,21 @@ class Planner:
     @torch.no_grad()
     def values(self, latent: Tensor, actions: Tensor) -> Tensor:
         """Values of action sequences, ``(W, S, L)`` and ``(W, S, H, A)`` to ``(W, S)``."""
-        total = latent.new_zeros(latent.shape[:2])
-        discount = torch.ones_like(self._discount)
-        for action in actions.unbind(2):
-            total = total + discount * self._view.reward(latent, action)
+        parts: list[Tensor] = []
+        weights: list[Tensor] = []  # of the parts but the first
+        ended: Tensor | None = None
+        for action, discount in zip(actions.unbind(2), self._discounts, strict=True):
+            parts.append(self._view.reward(latent, action))
             latent = self._view.next(latent, action)
-            discount = discount * self._discount
             if self._view.termination_network is not None:
-                discount = torch.where(self._view.termination_logit(latent) > 0.0, 0.0, discount)
-        return total + discount * self._guide.value(latent, self._normal(latent.shape[1], self._action_dim))
+                now = self._view.termination_logit(latent) > 0.0
+                ended = now if ended is None else ended | now
+            weights.append(discount if ended is None else torch.where(ended, self._nothing, discount))
+        parts.append(self._guide.value(latent, self._normal(latent.shape[1], self._action_dim)))
+        total = parts[0]
+        for weight, part in zip(weights, parts[1:], strict=True):
+            total = total + weight * part
+        return total
 
     def _policy_rollouts(self, latent: Tensor) -> Tensor:
         """Action sequences of the policy, ``(W, policy_samples, H, A)``."""
@@ -246,6 +272,10 @@ class Planner:
             if step < self.config.horizon - 1:
                 latent = self._view.next(latent, actions[-1])
         return torch.stack(actions, dim=2)
+
+    def _masked(self, actions: Tensor) -> Tensor:
+        """Zero in components that a world's task does not have, ``(W, ..., ..., A)``."""
+        return actions if self._mask is None else actions * self._mask
 
     def _normal(self, *shape: int) -> Tensor:
         return self._stream.normal(*shape, dtype=self._dtype)

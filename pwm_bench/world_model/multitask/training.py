@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.staged import StagedLearner
 from pwm_bench.world_model.multitask.loss import consistency_loss, percentile_range, policy_loss, td_target, weighted
 from pwm_bench.world_model.multitask.networks import MultitaskModel
+from pwm_bench.world_model.multitask.pairs import PairsOfQ
 from pwm_bench.world_model.multitask.recipes import TrainingConfig
 
 __all__ = ["ModelLoss", "Pretrainer", "Training", "model_loss"]
@@ -70,7 +73,7 @@ def model_loss(
     if config.learn_values:
         assert noise is not None
         with torch.no_grad():
-            proposed = model.policy(targets, task, noise).action
+            proposed = model.act(targets, task, noise)
             target_q = model.q_values(targets, proposed, task, target=True, rows=rows)
             discount = model.discounts.to(reward.dtype)[task]
             wanted = td_target(reward, discount, target_q.to(reward.dtype), terminated)
@@ -101,9 +104,8 @@ class Pretrainer:
         self.config = config
         self._device = next(model.parameters()).device
         self._generator = torch.Generator(self._device).manual_seed(seed)
-        self._choice = torch.Generator().manual_seed(seed)
         # The Q functions that value the next states, and those that the policy prior follows.
-        self._rows = torch.zeros(2, min(2, model.config.num_q), dtype=torch.int64, device=self._device)
+        self._pairs = PairsOfQ(model.config.num_q, seed=seed, device=self._device)
         self.scale = torch.ones((), device=self._device)
         self._skipped = torch.zeros((), dtype=torch.int64, device=self._device)
         encoder = list(model.encoder.parameters())
@@ -142,10 +144,10 @@ class Pretrainer:
         """What dropout and the policy prior's noise are drawn from on the device."""
         return (self._generator,)
 
-    def choose(self) -> None:
-        """Chooses the Q functions of the next step, on the host."""
+    def choose(self, steps: int = 1) -> None:
+        """Chooses the Q functions of the next steps, on the host."""
         if self.config.learn_values:
-            self._rows.copy_(torch.stack([self._two(), self._two()]))
+            self._pairs.draw(2 * steps)
 
     def step(
         self,
@@ -191,7 +193,7 @@ class Pretrainer:
         noise = rows = None
         if config.learn_values:
             noise = self._normal(*action.shape)
-            rows = self._rows[0]
+            rows = self._pairs.next()
         self._optimiser.zero_grad(set_to_none=True)
         with autocast(config.precision, self._device):
             loss = model_loss(
@@ -217,7 +219,7 @@ class Pretrainer:
         }
         if terminated is not None:
             metrics["termination_loss"] = loss.termination.detach()
-        sound = torch.isfinite(norm) & torch.isfinite(metrics["loss"])
+        sound = (norm < math.inf) & (metrics["loss"].abs() < math.inf)  # not where one is NaN
         if alive is not None:
             sound = sound & alive
         self._skipped += ~sound
@@ -236,27 +238,24 @@ class Pretrainer:
         self._policy_optimiser.zero_grad(set_to_none=True)
         with autocast(config.precision, self._device):
             sample = model.policy(latents, task, noise)
-            q = model.q_values(latents, sample.action, task, rows=self._rows[1], dropout=self._generator, fixed=True)
+            rows = self._pairs.next()
+            q = model.q_values(latents, sample.action, task, rows=rows, dropout=self._generator, fixed=True)
             q = q.float().mean(0)
         scale = self.scale.lerp(percentile_range(q.detach()[:, 0]), config.tau)
-        self.scale.copy_(torch.where(sound & torch.isfinite(scale), scale, self.scale))
+        self.scale.copy_(torch.where(sound & (scale < math.inf), scale, self.scale))
         loss = policy_loss(
             sample.scaled_entropy, q, self.scale, entropy_coef=config.entropy_coef, rho=config.temporal_weight
         )
         loss.backward()
         norm = self._clip(self._policy_params)
-        _step_where(sound & torch.isfinite(norm), self._policy_optimiser)
+        _step_where(sound & (norm < math.inf), self._policy_optimiser)
         return {"policy_loss": loss.detach(), "policy_grad_norm": norm, "q_scale": self.scale.clone()}
 
     def _clip(self, params: Iterable[Tensor]) -> Tensor:
-        return torch.nn.utils.clip_grad_norm_(params, self.config.max_grad_norm_model)
+        return torch.nn.utils.clip_grad_norm_(params, self.config.max_grad_norm_model, foreach=True)
 
     def _normal(self, *shape: int) -> Tensor:
         return torch.randn(*shape, generator=self._generator, device=self._device)
-
-    def _two(self) -> Tensor:
-        """Two different Q functions (or the only one)."""
-        return torch.randperm(self.model.config.num_q, generator=self._choice)[:2]
 
     def state_dict(self) -> dict[str, Any]:
         """Optimisers, scale and random generators; the model's weights are the model's own."""
@@ -265,7 +264,7 @@ class Pretrainer:
             "scale": self.scale,
             "skipped": self.skipped,
             "generator": self._generator.get_state(),
-            "choice": self._choice.get_state(),
+            "choice": self._pairs.get_state(),
         }
         if self._policy_optimiser is not None:
             state["policy_optimiser"] = self._policy_optimiser.state_dict()["state"]
@@ -278,8 +277,8 @@ class Pretrainer:
             _load_adam(self._policy_optimiser, state["policy_optimiser"])
         self.scale.copy_(state["scale"])
         self._skipped.fill_(int(state["skipped"]))
-        self._generator.set_state(state["generator"].cpu())
-        self._choice.set_state(state["choice"].cpu())
+        _go_on(self._generator, state["generator"].cpu())
+        self._pairs.set_state(state["choice"])
 
 
 class Training(StagedLearner):
@@ -336,6 +335,14 @@ def _step_where(sound: Tensor, optimiser: torch.optim.Adam) -> None:
     """Takes the optimiser's step if ``sound``, a boolean on the device, holds; torch's fused Adam reads it there."""
     optimiser.found_inf = (~sound).float()  # type: ignore[attr-defined]
     optimiser.step()
+
+
+def _go_on(generator: torch.Generator, state: Tensor) -> None:
+    """Goes to a saved state. One of another device has another size: it becomes a seed, for other draws."""
+    if len(state) == len(generator.get_state()):
+        generator.set_state(state)
+    else:
+        generator.manual_seed(zlib.crc32(state.numpy().tobytes()))
 
 
 def _load_adam(optimiser: torch.optim.Adam, state: dict[int, Any]) -> None:

@@ -44,6 +44,7 @@ def test_one_update_equals_the_formulas_in_numpy() -> None:
     draws, choice = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
     noise = torch.randn(BATCH, H, ACT, generator=draws).numpy()
     rows = torch.randperm(3, generator=choice)[:2].tolist()
+    agent.choose(plans=0, updates=1)
     got = agent.learn(obs, action, reward, ended, torch.tensor(True))
 
     parts = dict.fromkeys(("consistency", "reward", "value", "termination"), 0.0)
@@ -104,8 +105,8 @@ def test_steps_and_updates_fall_where_the_released_loop_has_them() -> None:
     seed_steps = learner.seed_steps
     planned = []
     for agent in learner.agents:
-        plan = agent.planner.plan
-        agent.planner.plan = lambda obs, plan=plan, **o: planned.append(learner.counters.env_steps) or plan(obs, **o)
+        plan = agent.planner.compute
+        agent.planner.compute = lambda obs, plan=plan, **o: planned.append(learner.counters.env_steps) or plan(obs, **o)
     while learner.counters.env_steps <= seed_steps:
         metrics = learner.update()
         assert learner.counters.gradient_steps == 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -28,6 +29,9 @@ TASKS = torch.tensor([0, 2])
 
 class _Nothing:
     """A guide that stands still and expects nothing."""
+
+    def choose(self, values: int) -> None:
+        pass
 
     def act(self, latent: Tensor, noise: Tensor) -> Tensor:
         return torch.zeros_like(noise)
@@ -122,7 +126,7 @@ def test_the_plan_finds_the_best_action_and_respects_masks() -> None:
 def test_plans_begin_where_the_last_one_left_off() -> None:
     planner = _planner(_Nothing())
     planner.plan(torch.zeros(2, OBS))
-    first = planner._mean.clone()
+    first = planner._rest.clone()
     seen = []
 
     class Spy(_Towards):
@@ -133,7 +137,7 @@ def test_plans_begin_where_the_last_one_left_off() -> None:
     planner._view = Spy(torch.zeros(2, ACT))  # type: ignore[assignment]
     planner.config = PlannerConfig(samples=64, policy_samples=8, elites=8, max_std=1e-6, min_std=1e-7)
     planner.plan(torch.zeros(2, OBS))
-    torch.testing.assert_close(seen[0][:, 20], first[:, 0, 1], atol=1e-5, rtol=0.0)
+    torch.testing.assert_close(seen[0][:, 20], first[:, 0, 0], atol=1e-5, rtol=0.0)
     planner.reset()
     seen.clear()
     planner.plan(torch.zeros(2, OBS))
@@ -143,12 +147,12 @@ def test_plans_begin_where_the_last_one_left_off() -> None:
 def test_a_world_whose_episode_ended_begins_anew_and_exploring_adds_the_plans_deviation() -> None:
     planner = _planner(_Nothing())
     planner.plan(torch.zeros(2, OBS))
-    kept = planner._mean[1].clone()
+    kept = planner._rest[1].clone()
     planner.forget(torch.tensor([True, False]))
-    assert not planner._mean[0].any()
-    assert torch.equal(planner._mean[1], kept)
-    saved = planner.state_dict()
-    saved = {"mean": saved["mean"].clone(), "stream": dict(saved["stream"])}
+    assert not planner._rest[0].any()
+    assert kept.any()
+    assert torch.equal(planner._rest[1], kept)
+    saved = copy.deepcopy(planner.state_dict())
     plain = planner.plan(torch.zeros(2, OBS))
     planner.load_state_dict(saved)
     again = planner.plan(torch.zeros(2, OBS), explore=True)
@@ -162,11 +166,10 @@ def test_a_world_whose_episode_ended_begins_anew_and_exploring_adds_the_plans_de
     planner._view = _Towards(torch.zeros(2, ACT))  # type: ignore[assignment]
     added = []
     for _ in range(200):
-        state = planner.state_dict()
-        planner._mean = None
-        before = {"stream": {"counter": state["stream"]["counter"].clone()}}
+        planner.reset()
+        before = copy.deepcopy(planner.state_dict())
         noisy = planner.plan(torch.zeros(2, OBS), explore=True)
-        after = {"stream": {"counter": planner.state_dict()["stream"]["counter"].clone()}}
+        after = copy.deepcopy(planner.state_dict())
         planner.load_state_dict(before)
         added.append((noisy - planner.plan(torch.zeros(2, OBS)))[0])
         planner.load_state_dict(after)

@@ -127,10 +127,11 @@ def test_q_functions_drop_in_the_policy_step_too() -> None:
     draws, choice = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
     latents, task = torch.rand(BATCH, HORIZON + 1, model.config.latent_dim), torch.tensor([0, 1, 2, 2, 1, 0])
     trainer.choose()
+    trainer._pairs.next()  # values next states
     got = trainer._step_policy(latents, task, torch.tensor(True))
 
     noise = torch.randn(BATCH, HORIZON + 1, ACT, generator=draws).numpy()
-    _, rows = (torch.randperm(4, generator=choice)[:2].tolist() for _ in range(2))  # the first value next states
+    _, rows = (torch.randperm(4, generator=choice)[:2].tolist() for _ in range(2))
     keep = torch.empty(2, BATCH * (HORIZON + 1), HIDDEN).bernoulli_(1.0 - share, generator=draws)
     keep = keep.view(2, BATCH, HORIZON + 1, HIDDEN).numpy() / (1.0 - share)
     q, entropy = np.zeros((BATCH, HORIZON + 1)), np.zeros((BATCH, HORIZON + 1))
@@ -211,6 +212,18 @@ def test_resuming_continues_exactly() -> None:
     for step in (2, 3):
         resumed.step(*_batch(step))
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_what_another_device_drew_from_becomes_a_seed() -> None:
+    """A GPU's generator has a state of 16 bytes."""
+    trainers = [Pretrainer(MultitaskModel(tiny_config(), seed=0), recipe("tdmpc2"), seed=n) for n in range(3)]
+    for trainer, last in zip(trainers, (1, 1, 2), strict=True):
+        theirs = torch.zeros(16, dtype=torch.uint8)
+        theirs[-1] = last
+        trainer.load_state_dict(trainer.state_dict() | {"generator": theirs})
+    first, second, third = (trainer._normal(4) for trainer in trainers)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, third)
 
 
 def _roundtrip(state):
