@@ -54,7 +54,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Sources:
-    """C++ of the four kernels, for one world ``i``; ``real`` is yet to be said."""
+    """C++ of the four kernels, for one world; ``real`` is yet to be said."""
 
     sizes: Sizes
     before: str
@@ -213,7 +213,7 @@ auto fresh = [&]() {{
     real z[{max(sizes.noise, 1)}], x[NQ + NV];  // no array is empty
     for (int k = 0; k < {sizes.noise}; ++k) {{
         const wp::uint64 bits = mix(own + (wp::uint64)(k + 1) * {GOLDEN}ull) >> 40;
-        z[k] = (real)2 * ((real)bits * (real)5.9604644775390625e-08) - (real)1;
+        z[k] = (real)2 * ((real)bits * (real){2.0**-24!r}) - (real)1;
     }}
 {indent(reset.value("x"), "    ")}
     for (int k = 0; k < NQ; ++k) q[k] = x[k];

@@ -4,23 +4,20 @@ The kernels are called through an operator of torch, ``torch.ops.pwm_bench.env_k
 torch does between a call and its kernel. Warp keeps what is compiled in its cache, under a hash of the sources.
 """
 
-import functools
-import hashlib
-import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pwm_bench.envs.compiling import alone
+from pwm_bench.envs import native
+from pwm_bench.envs.company import made_once
 from pwm_bench.envs.fused import generate
 from pwm_bench.envs.fused.generate import Sources
 
 __all__ = ["Kernels"]
 
-_BLOCK = 32
+_BLOCK = 32  # threads of a block on a GPU
 _INTEGERS = ("key", "episode", "progress", "progress2", "episode2")
 _TRUTHS = ("terminated", "truncated", "invalid")
 _CALLS = {
@@ -41,27 +38,21 @@ class Kernels:
     """
 
     def __init__(self, sources: Sources, dtype: torch.dtype, largest: float) -> None:
-        with _building:
-            self._handle = _build(sources, dtype, largest)
+        self._handle = _handle(sources, dtype, largest)
 
     def load(self, device: torch.device) -> None:
         """Loads the kernels, compiling them if the cache has none."""
-        import warp as wp
-
-        with alone(Path(wp.config.kernel_cache_dir or "") / f"{self.module.name}.lock"):
-            block = _BLOCK if device.type == "cuda" else None  # each size is compiled apart
-            wp.load_module(self.module, device=wp.device_from_torch(device), block_dim=block)
+        native.load(_kernels(self._handle, device.type), str(device), _BLOCK)
 
     def compile_for(self, arch: int) -> None:
         """Compiles the kernels for GPUs of a compute capability into the kernel cache."""
         from pwm_bench.envs.warp.runtime import compile_module_for
 
-        compile_module_for(self.module, arch, _BLOCK)
+        compile_module_for(self.module("cuda"), arch, _BLOCK)
 
-    @property
-    def module(self) -> Any:
-        """Warp's module, with all four."""
-        return _built[self._handle]["after"].module
+    def module(self, kind: str) -> Any:
+        """Warp's module with all four, for a kind of device, ``"cpu"`` or ``"cuda"``."""
+        return _kernels(self._handle, kind)["after"].module
 
     def launch(self, name: str, given: Sequence[Tensor | None], made: Sequence[Tensor], length: int = 0) -> None:
         """Runs a kernel, one of ``"before"``, ``"before_back"``, ``"after"``, ``"after_back"``.
@@ -75,41 +66,23 @@ class Kernels:
         torch.ops.pwm_bench.env_kernel(self._handle, name, given, made, length)
 
 
-_built: list[dict[str, Any]] = []
-_building = threading.Lock()
+_texts: list[dict[str, str]] = []
 
 
-@functools.cache
-def _build(sources: Sources, dtype: torch.dtype, largest: float) -> int:
-    """Makes the kernels known to Warp. Returns where `_built` has them."""
-    texts = {name: _text(name, sources, dtype, largest) for name in _CALLS}
-    mark = hashlib.sha256("".join(texts.values()).encode()).hexdigest()[:16]
-    _built.append({name: _kernel(f"{name}_{mark}", text, f"pwm_bench_fused_{mark}") for name, text in texts.items()})
-    return len(_built) - 1
+@made_once
+def _handle(sources: Sources, dtype: torch.dtype, largest: float) -> int:
+    """The number by which the operator knows a task's kernels: where `_texts` has theirs."""
+    _texts.append({name: _text(name, sources, dtype, largest) for name in _CALLS})
+    return len(_texts) - 1
 
 
-def _kernel(name: str, text: str, module: str) -> Any:
-    import warp as wp
-
-    from pwm_bench.envs.warp.runtime import Places, start_warp
-
-    start_warp()
-
-    def compute(i: int, p: Places, length: wp.int64): ...  # type: ignore[valid-type]
-
-    compute.__qualname__ = f"compute_{name}"
-    function = wp.func_native(text)(compute)
-
-    def run(p: Places, length: wp.int64):  # type: ignore[valid-type]
-        i = wp.tid()
-        function(i, p, length)
-
-    run.__qualname__ = name
-    return wp.kernel(run, enable_backward=False, module=module)
+@made_once
+def _kernels(handle: int, kind: str) -> dict[str, Any]:
+    return native.kernels("fused", _texts[handle], kind)
 
 
 def _text(name: str, sources: Sources, dtype: torch.dtype, largest: float) -> str:
-    """The body of a kernel's function: its arguments for world ``i``, then what is computed."""
+    """The body of a kernel's function: its arguments for world ``thread``, then what is computed."""
     sizes = sources.sizes
     widths = {
         **dict.fromkeys(("obs", "final", "g_final", "g_obs", "obs0", "adj_obs0"), sizes.obs),
@@ -124,28 +97,19 @@ def _text(name: str, sources: Sources, dtype: torch.dtype, largest: float) -> st
     for place, argument in enumerate(_CALLS[name]):
         kind = "wp::int64" if argument in _INTEGERS else ("bool" if argument in _TRUTHS else "real")
         begin = f"({kind}*)p[{place}]"
-        offset = f"(wp::int64)i * {widths.get(argument, 1)}"
+        offset = f"(wp::int64)thread * {widths.get(argument, 1)}"
         lines.append(f"{kind}* const {argument} = p[{place}] ? {begin} + {offset} : nullptr;")
+    lines.append(f"const wp::int64 length = p[{len(_CALLS[name])}];")
     body = getattr(sources, name).replace("LARGEST", repr(float(largest)))
     return "\n".join(lines) + body
 
 
 def _launch(handle: int, name: str, given: list[Tensor | None], made: list[Tensor], length: int) -> None:
-    import warp as wp
+    from pwm_bench.envs.warp.runtime import launch_places
 
-    from pwm_bench.envs.warp.runtime import places
-
-    addresses = [0 if x is None else x.data_ptr() for x in (*given, *made)]
-    device = made[0].device
-    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
-    wp.launch(
-        _built[handle][name],
-        dim=made[0].shape[0],
-        inputs=[places(addresses), length],
-        device=wp.device_from_torch(device),
-        stream=stream,
-        block_dim=_BLOCK,
-    )
+    numbers = [*(0 if x is None else x.data_ptr() for x in (*given, *made)), length]
+    worlds, device = made[0].shape[0], made[0].device
+    launch_places(_kernels(handle, device.type)[name], worlds, numbers, device=device, block=_BLOCK)
 
 
 _library = torch.library.Library("pwm_bench", "FRAGMENT")

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pwm_bench.envs import native
 from pwm_bench.envs.company import made_once
-from pwm_bench.learning import native
 
 __all__ = ["norms", "update"]
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from pwm_bench.envs import native
 from pwm_bench.envs.company import made_once
-from pwm_bench.learning import native
 
 __all__ = ["ACTIVATIONS", "SOURCE", "WIDEST", "Key", "backward", "columns", "compile_for", "forward"]
 

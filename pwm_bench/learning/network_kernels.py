@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pwm_bench.envs import native
 from pwm_bench.envs.company import made_once
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning import native
 from pwm_bench.learning.epilogue_kernels import ACTIVATIONS, SOURCE
 
 __all__ = ["Layer", "available", "backward", "fitting", "forward"]

@@ -87,7 +87,7 @@ def test_what_steps_launch_is_compiled_beforehand(tmp_path: Path, monkeypatch: p
     gpu.main(compile_for=90)
     task = load_task(TASK)
     fused = Kernels(generate(task), torch.float32, LARGEST_STATE)
-    wanted = [(fused.module, 32)]
+    wanted = [(fused.module("cuda"), 32)]
     wanted += [(kernel.module, 256) for kernel in random_kernels._kernels(torch.float32)]
     wanted += [(kernel.module, 256) for kernel in adam_kernels._kernels(torch.float32)[:3]]
     trained = layers_of(make_learner("pwm", 1, "cpu", small=True))

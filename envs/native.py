@@ -48,19 +48,19 @@ def kernels(name: str, texts: Mapping[str, str], where: str = "cpu") -> dict[str
     return made
 
 
-def load(made: Mapping[str, Any], where: str = "cpu", block: int | None = None) -> None:
+def load(made: Mapping[str, Any], device: str = "cpu", block: int | None = None) -> None:
     """Compiles what `kernels` made, if the cache does not have it, and loads it.
 
     Args:
         made: kernels of one module.
-        where: as there.
-        block: threads of a block, on a GPU.
+        device: where they will run, by Warp's name, e.g. ``"cuda:0"``.
+        block: threads of a block, on a GPU; each number is compiled apart.
     """
     import warp as wp
 
     module = next(iter(made.values())).module
     with alone(Path(wp.config.kernel_cache_dir or "") / f"{module.name}.lock"):
-        wp.load_module(module, device=where, block_dim=block if where == "cuda" else None)
+        wp.load_module(module, device=device, block_dim=None if device == "cpu" else block)
 
 
 def _kernel(name: str, body: str, module: str) -> Any:
