@@ -10,15 +10,14 @@ import struct
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pwm_bench.envs.company import made_once
 from pwm_bench.envs.compiling import alone
+from pwm_bench.envs.cores import at_once
 
 __all__ = ["Table", "bits", "call", "in_shares", "kernels", "load"]
 
@@ -121,15 +120,7 @@ def in_shares(work: Callable[[int, int], None], parts: int, shares: int) -> None
         shares: into how many pieces they go, each for a thread.
     """
     bounds = [parts * number // shares for number in range(shares + 1)]
-    others = [_pool().submit(work, *pair) for pair in itertools.pairwise(bounds[1:])]
-    work(0, bounds[1])
-    for other in others:
-        other.result()
-
-
-@made_once
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="native")
+    at_once(*(functools.partial(work, *pair) for pair in itertools.pairwise(bounds)))
 
 
 @functools.cache

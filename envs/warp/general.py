@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from pwm_bench.envs.warp.adjoint import build_adjoint
 from pwm_bench.envs.warp.forward import build_forward
 from pwm_bench.envs.warp.layout import Layout, scratch_struct
 from pwm_bench.envs.warp.model import LinkTree
-from pwm_bench.envs.warp.runtime import views
+from pwm_bench.envs.warp.runtime import stream_of, views
 
 __all__ = ["GeneralKernels"]
 
@@ -25,6 +27,7 @@ class GeneralKernels:
         layout: types of the kernels.
         model: the model's struct.
         shares: ranges of worlds that are launched on their own, at the same time.
+        block_dim: threads of a block on a GPU.
         coalesced: memory world-fastest, with working memory for every world.
     """
 
@@ -40,13 +43,14 @@ class GeneralKernels:
         substeps: int,
         shares: list[tuple[int, int]],
         device: torch.device,
+        block_dim: int,
         coalesced: bool,
     ) -> None:
         self.forward_kernel = build_forward(layout).control_step
         self.adjoint_kernel = build_adjoint(layout).control_step_adjoint
         self._tree, self._model = tree, model
         self._timestep, self._substeps = layout.real(timestep), substeps
-        self._coalesced = coalesced
+        self._coalesced, self._block_dim = coalesced, block_dim
         self._device, self._dtype = device, torch.float32 if layout.real is wp.float32 else torch.float64
         # Worlds of one share run one after another on a CPU, so they can share memory that stays in the cache.
         rows = shares[-1][1] if coalesced else 1
@@ -75,13 +79,13 @@ class GeneralKernels:
 
         return new(substeps + 1, self._tree.nq + 2 * self._tree.nv), new(refreshes, self._tree.num_packed)
 
-    def forward_inputs(
+    def forward(
         self, n: int, lo: int, hi: int, before: tuple[Tensor, ...], memory: Any, after: tuple[Tensor, ...]
-    ) -> tuple[int, list[Any]]:
-        """Threads and arguments of the forward kernel for share ``n``, worlds lo..hi."""
+    ) -> Callable[[], object]:
+        """What launches the forward kernel for share ``n``, worlds lo..hi."""
         stored = memory is not None
         rows = slice(lo, hi) if stored or self._coalesced else slice(n, n + 1)
-        return hi - lo, [
+        inputs = [
             *views(*before, lo=lo, hi=hi),
             self._model,
             self._scratch[n],
@@ -92,12 +96,13 @@ class GeneralKernels:
             self._timestep,
             *views(*after, lo=lo, hi=hi),
         ]
+        return self._prepared(self.forward_kernel, hi - lo, inputs)
 
-    def adjoint_inputs(
+    def adjoint(
         self, n: int, lo: int, hi: int, before: tuple[Tensor, ...], memory: Any, gradients: tuple[Tensor, ...]
-    ) -> tuple[int, list[Any]]:
-        """Threads and arguments of the adjoint kernel."""
-        return hi - lo, [
+    ) -> Callable[[], object]:
+        """What launches the adjoint kernel."""
+        inputs = [
             *views(*before, lo=lo, hi=hi),
             self._model,
             self._scratch[n],
@@ -107,3 +112,10 @@ class GeneralKernels:
             self._timestep,
             *views(*gradients, lo=lo, hi=hi),
         ]
+        return self._prepared(self.adjoint_kernel, hi - lo, inputs)
+
+    def _prepared(self, kernel: Any, worlds: int, inputs: list[Any]) -> Callable[[], object]:
+        return partial(
+            wp.launch, kernel, dim=worlds, inputs=inputs, device=wp.device_from_torch(self._device),
+            stream=stream_of(self._device), block_dim=self._block_dim,
+        )  # fmt: skip

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pwm_bench.envs.company import made_once
 
-__all__ = ["Places", "compile_module_for", "launch_places", "places", "start_warp", "views"]
+__all__ = ["Places", "compile_module_for", "launch_places", "prepared", "start_warp", "stream_of", "views"]
 
 _MOST = 20
 Places: Any = wp.types.vector(length=_MOST, dtype=wp.uint64)
@@ -74,13 +74,27 @@ def views(*tensors: Tensor, lo: int, hi: int) -> list[Any]:
     return [wp.from_torch(t[lo:hi], return_ctype=True) for t in tensors]
 
 
-def places(addresses: Sequence[int]) -> Any:
+def _places(addresses: Sequence[int]) -> Any:
     """Packs addresses, 20 at the most, 0 for what is absent."""
     return Places.from_buffer_copy(struct.pack(f"{_MOST}Q", *addresses, *[0] * (_MOST - len(addresses))))
 
 
+def stream_of(device: torch.device) -> wp.Stream | None:
+    """The stream of a GPU on which the calling thread computes, as Warp's."""
+    return wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
+
+
 def launch_places(kernel: Any, threads: int, numbers: Sequence[int], *, device: torch.device, block: int) -> None:
-    """Launches a kernel whose only argument is of the type `Places`, on a CPU without Warp's 15 us for a launch.
+    """Launches a kernel whose only argument is of the type `Places`; see `prepared`."""
+    prepared(kernel, threads, numbers, device=device, block=block)()
+
+
+def prepared(
+    kernel: Any, threads: int, numbers: Sequence[int], *, device: torch.device, block: int
+) -> Callable[[], object]:
+    """What launches a kernel whose only argument is of the type `Places`, on a CPU without Warp's 15 us for a launch.
+
+    Any thread may call it.
 
     Args:
         kernel: whose module is loaded.
@@ -90,11 +104,10 @@ def launch_places(kernel: Any, threads: int, numbers: Sequence[int], *, device: 
         block: threads of a block, on a GPU.
     """
     if device.type == "cpu":
-        _on_cpu(kernel, threads)(ctypes.byref(places(numbers)))
-        return
-    wp.launch(
-        kernel, dim=threads, inputs=[places(numbers)], device=wp.device_from_torch(device),
-        stream=wp.stream_from_torch(torch.cuda.current_stream(device)), block_dim=block,
+        return partial(_on_cpu(kernel, threads), ctypes.byref(_places(numbers)))
+    return partial(
+        wp.launch, kernel, dim=threads, inputs=[_places(numbers)], device=wp.device_from_torch(device),
+        stream=stream_of(device), block_dim=block,
     )  # fmt: skip
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from pwm_bench.envs.compiling import alone
 from pwm_bench.envs.contact import CompliantContact, CompliantLimit
-from pwm_bench.envs.cores import usable_cores
+from pwm_bench.envs.cores import at_once, usable_cores
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.integrator import Integrator
@@ -125,7 +124,6 @@ class SimulatorWarp:
         by_default = num_worlds // members >= _SPECIALISED_FROM and not self._coalesced
         self.specialised = by_default if specialised is None else specialised
         self._shares = self._split(threads or usable_cores())
-        self._pool = ThreadPoolExecutor(len(self._shares) - 1, "warp") if len(self._shares) > 1 else None
 
         start_warp()
         layout = layout_for(wp.float32 if dtype == torch.float32 else wp.float64)
@@ -152,6 +150,7 @@ class SimulatorWarp:
             substeps=substeps,
             shares=self._shares,
             device=self.device,
+            block_dim=self.block_dim,
         )
         self._kernels: GeneralKernels | SpecialisedKernels = self._make_kernels(coalesced=self._coalesced)
         self._workspace: tuple[Tensor, Tensor] | None = None
@@ -221,13 +220,10 @@ class SimulatorWarp:
     ) -> tuple[Tensor, Tensor]:
         out = torch.empty_like(q), torch.empty_like(v)
 
-        def share(n: int, lo: int, hi: int) -> None:
-            self._launch(
-                self._kernels.forward_kernel, *self._kernels.forward_inputs(n, lo, hi, (q, v, u), trajectory, out)
-            )
-
         with self._turn:
-            self._for_shares(share)
+            at_once(
+                *(self._kernels.forward(n, *share, (q, v, u), trajectory, out) for n, share in enumerate(self._shares))
+            )
         return out
 
     def _run_adjoint(
@@ -236,37 +232,14 @@ class SimulatorWarp:
         out = torch.empty_like(adj_q1), torch.empty_like(adj_v1), q.new_empty(self.num_worlds, self.tree.nu)
         gradients = (adj_q1, adj_v1, *out)
 
-        def share(n: int, lo: int, hi: int) -> None:
-            self._launch(
-                self._kernels.adjoint_kernel, *self._kernels.adjoint_inputs(n, lo, hi, (q, u), trajectory, gradients)
-            )
-
         with self._turn:
-            self._for_shares(share)
+            at_once(
+                *(
+                    self._kernels.adjoint(n, *share, (q, u), trajectory, gradients)
+                    for n, share in enumerate(self._shares)
+                )
+            )
         return out
-
-    def _launch(self, kernel: Any, threads: int, inputs: list[Any]) -> None:
-        wp.launch(
-            kernel,
-            dim=threads,
-            inputs=inputs,
-            device=self._wp_device,
-            stream=self._stream(),
-            block_dim=self.block_dim,
-        )
-
-    def _for_shares(self, work: Callable[[int, int, int], None]) -> None:
-        if self._pool is None:
-            work(0, *self._shares[0])
-            return
-        others = [self._pool.submit(work, n, *bounds) for n, bounds in enumerate(self._shares[1:], start=1)]
-        work(0, *self._shares[0])
-        wait(others)
-        for other in others:
-            other.result()
-
-    def _stream(self) -> wp.Stream | None:
-        return wp.stream_from_torch(torch.cuda.current_stream(self.device)) if self._on_gpu else None
 
 
 def _kind_of_kernels(specialised: bool) -> type[GeneralKernels] | type[SpecialisedKernels]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["LANES", "Dialect"]
@@ -35,10 +36,17 @@ class Dialect:
     def some(self) -> str:
         return "{}" if self.lanes == 1 else "__builtin_reduce_or({})"
 
-    def prelude(self, real: str) -> str:
-        """Types and helpers."""
+    def prelude(self, real: str, numbers: Sequence[str]) -> str:
+        """Types and helpers, which read the number ``num`` of worlds.
+
+        Args:
+            real: C++'s name of the floating-point type.
+            numbers: declarations of the kernel's whole numbers.
+        """
+        declared = "\n".join(numbers)
         if self.lanes == 1:
             return f"""
+{declared}
 typedef {real} R;
 typedef R P;
 typedef bool M;
@@ -50,6 +58,7 @@ const auto scatter = [&](R* x, int width, int n, P y) {{ x[size_t(world) * width
 """
         return f"""
 #pragma clang fp contract(fast)
+{declared}
 typedef {real} R;
 typedef R P __attribute__((ext_vector_type({self.lanes}), aligned(sizeof(R))));
 typedef decltype(P() < P()) M;

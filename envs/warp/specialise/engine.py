@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from pwm_bench.envs.warp.layout import Layout
 from pwm_bench.envs.warp.model import LinkTree
-from pwm_bench.envs.warp.runtime import places
+from pwm_bench.envs.warp.runtime import prepared
 from pwm_bench.envs.warp.specialise.dialect import LANES, Dialect
 from pwm_bench.envs.warp.specialise.entry import adjoint_kernel, forward_kernel
 from pwm_bench.envs.warp.specialise.stored import Recorded, stored
@@ -33,6 +34,7 @@ class SpecialisedKernels:
         substeps: int,
         shares: list[tuple[int, int]],
         device: torch.device,
+        block_dim: int,
         coalesced: bool,
     ) -> None:
         self._block = _COALESCED_BLOCK if coalesced else LANES
@@ -51,6 +53,7 @@ class SpecialisedKernels:
         self.adjoint_kernel = adjoint_kernel(made.adjoint)
         self._tree, self._substeps, self._coalesced = tree, substeps, coalesced
         self._refreshes = -(-substeps // model.matrix_refresh)
+        self._block_dim = block_dim
         self._device, self._dtype = device, torch.float32 if layout.real is wp.float32 else torch.float64
         self._numbers = torch.as_tensor(made.parameters, dtype=self._dtype, device=device)
         self._adjoint_numbers = torch.as_tensor(made.adjoint_parameters, dtype=self._dtype, device=device)
@@ -67,29 +70,28 @@ class SpecialisedKernels:
         size, packed = self._tree.nq + 2 * self._tree.nv, self._tree.num_packed
         return new(substeps + 1, size), new(self._refreshes if substeps else 1, packed)
 
-    def forward_inputs(
+    def forward(
         self, n: int, lo: int, hi: int, before: tuple[Tensor, ...], memory: Any, after: tuple[Tensor, ...]
-    ) -> tuple[int, list[Any]]:
-        """Threads and arguments of the forward kernel for share ``n``, worlds lo..hi."""
+    ) -> Callable[[], object]:
+        """What launches the forward kernel for share ``n``, worlds lo..hi."""
         stored = memory is not None
         slots = _rows(lo // self._block, *memory) if stored else _rows(0, *self._single_slots[n])
         arrays = [self._numbers.data_ptr(), *_rows(lo, *before), *slots, *_rows(lo, *after)]
-        return -(-(hi - lo) // self.lanes), [
-            places(arrays),
-            hi - lo,
-            self._substeps,
-            self._refreshes,
-            int(stored),
-            int(self._coalesced and not stored),
-        ]
+        own = self._coalesced and not stored
+        return self._prepared(self.forward_kernel, hi - lo, arrays, int(stored), int(own))
 
-    def adjoint_inputs(
+    def adjoint(
         self, n: int, lo: int, hi: int, before: tuple[Tensor, ...], memory: Any, gradients: tuple[Tensor, ...]
-    ) -> tuple[int, list[Any]]:
-        """Threads and arguments of the adjoint kernel."""
+    ) -> Callable[[], object]:
+        """What launches the adjoint kernel."""
         slots = _rows(lo // self._block, *memory)
         arrays = [self._adjoint_numbers.data_ptr(), *_rows(lo, *before), *slots, *_rows(lo, *gradients)]
-        return -(-(hi - lo) // self.lanes), [places(arrays), hi - lo, self._substeps, self._refreshes]
+        return self._prepared(self.adjoint_kernel, hi - lo, arrays)
+
+    def _prepared(self, kernel: Any, worlds: int, arrays: list[int], *more: int) -> Callable[[], object]:
+        numbers = [*arrays, worlds, self._substeps, self._refreshes, *more]
+        threads = -(-worlds // self.lanes)
+        return prepared(kernel, threads, numbers, device=self._device, block=self._block_dim)
 
 
 def _rows(first: int, *arrays: Tensor) -> list[int]:

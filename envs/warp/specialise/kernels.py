@@ -21,7 +21,7 @@ from pwm_bench.envs.warp.forward import build_forward
 from pwm_bench.envs.warp.layout import Layout, scratch_widths
 from pwm_bench.envs.warp.model import LinkTree
 from pwm_bench.envs.warp.specialise.dialect import Dialect
-from pwm_bench.envs.warp.specialise.entry import ADJOINT, FORWARD
+from pwm_bench.envs.warp.specialise.entry import ADJOINT, FORWARD, Arguments
 from pwm_bench.envs.warp.specialise.memory import Array, ModelView, ScratchView
 from pwm_bench.envs.warp.specialise.recorded import Real
 from pwm_bench.envs.warp.specialise.source import Recorder
@@ -213,12 +213,13 @@ class _Writer:
             kinds.setdefault(_ADDRESS.sub("[]", piece), []).append(_ADDRESS.findall(piece))
         return "\n".join(_loop(kind, addresses) for kind, addresses in kinds.items())
 
-    def _assemble(self, arrays: tuple[str, ...], *body: str) -> str:
+    def _assemble(self, given: Arguments, *body: str) -> str:
         real = "float" if self._layout.real is wp.float32 else "double"
+        numbers = enumerate(given.numbers, len(given.arrays))
         parts = [
-            self._dialect.prelude(real),
+            self._dialect.prelude(real, [f"const int {name} = arguments[{place}];" for place, name in numbers]),
             "struct Array { R* data; };",
-            *(f"const Array {name} = {{(R*)arrays[{place}]}};" for place, name in enumerate(arrays)),
+            *(f"const Array {name} = {{(R*)arguments[{place}]}};" for place, name in enumerate(given.arrays)),
             f"const R* const p = parameters.data;\nR h[{max(1, self.program.num_hoisted)}];",
             *self._s.declarations,
             *self.program.preamble,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -124,16 +125,25 @@ def test_threads_take_turns(recompute: bool, monkeypatch: pytest.MonkeyPatch) ->
     state, ctrl = start()
     given = [(State(state.qpos, scale * state.qvel), scale * ctrl) for scale in (1.0, 0.5)]
     expected = [gradients(simulator, *one) for one in given]
-    launch, inside = simulator._launch, []
+    kernels, inside = simulator._kernels, []
 
-    def watched(*arguments: object) -> None:
-        inside.append(1)
-        assert len(inside) == 1
-        time.sleep(0.02)
-        launch(*arguments)
-        inside.pop()
+    def watched(prepare: Callable[..., Callable[[], object]]) -> Callable[..., Callable[[], object]]:
+        def prepared(*arguments: object) -> Callable[[], object]:
+            inside.append(1)
+            assert len(inside) == 1
+            launch = prepare(*arguments)
 
-    monkeypatch.setattr(simulator, "_launch", watched)
+            def run() -> None:
+                time.sleep(0.02)
+                launch()
+                inside.pop()
+
+            return run
+
+        return prepared
+
+    for name in ("forward", "adjoint"):
+        monkeypatch.setattr(kernels, name, watched(getattr(kernels, name)))
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda one: gradients(simulator, *one), given))
     for ours, theirs in zip(found, expected, strict=True):
