@@ -6,84 +6,80 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-import torch
-from rich.console import Console
-from rich.table import Table
-
+from pwm_bench.bench.ledger import Ledger, Value, as_table
 from pwm_bench.bench.timing import interleaved, machine_line
 from pwm_bench.bench.workloads import Rollout, make_rollout
 from pwm_bench.cli.showing import terminal
+from pwm_bench.learning.threads import one_thread
 
-__all__ = ["main", "table"]
+__all__ = ["main"]
 
 _TASKS = ("hopper", "ant", "humanoid", "snu_humanoid")
-_HORIZON = 4
+_WORLDS, _HORIZON = 64, 4
+_MANY = (256, 1024, 4096)
 
 
-def main(*, quick: bool = False) -> None:
-    """Prints the table.
+def main(*, quick: bool = False, output: Path | None = None) -> None:
+    """Prints what an environment step takes with both kinds of kernels, then what a second thread brings.
 
     Args:
         quick: fewer repetitions.
+        output: file for the rows.
     """
-    console = terminal()
+    console, ledger = terminal(), Ledger(output)
     console.print(f"{machine_line()}\n", highlight=False)
-    console.print(table(console, quick=quick))
-
-
-def table(console: Console, *, quick: bool) -> Table:
-    """Processor time of an environment step, forward and backward, one thread, 64 worlds; gain of a second thread."""
     repeats = 3 if quick else 7
-    out = Table(
-        title=f"Warp, 64 worlds, horizon {_HORIZON}, float32, one CPU thread: processor time of an environment step",
-        title_justify="left",
-    )
-    for column in (
-        "task",
-        "general, forward [us]",
-        "forward + backward",
-        "own kernels, forward",
-        "forward + backward",
-        "ratio, forward",
-        "ratio, both",
-        "two threads, 512 worlds",
-        "compile [s]",
-    ):
-        out.add_column(column, justify="left" if column == "task" else "right")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for task in _TASKS:
-            with console.status(task):
-                out.add_row(task, *_row(task, repeats))
-    finally:
-        torch.set_num_threads(threads)
-    return out
+    step = f"{_WORLDS} worlds, horizon {_HORIZON}, float32: processor time of an environment step, one thread [us]"
+    parts = {
+        "kernels": (f"Warp, {step}", (_kinds(task, repeats) for task in _TASKS)),
+        "second thread": (
+            "A second thread, horizon 1, forward and backward, float32: elapsed time of a step of all worlds",
+            (_second_thread(task, worlds, repeats) for task in _TASKS for worlds in _MANY),
+        ),
+    }
+    with one_thread():
+        for table, (title, rows) in parts.items():
+            with console.status(table):
+                for row in rows:
+                    ledger.add(table, **row)
+            console.print(as_table(title, ledger.tables()[table]))
 
 
-def _row(task: str, repeats: int) -> list[str]:
-    general, own = (make_rollout(task, "warp", 64, _HORIZON, threads=1, specialised=on) for on in (False, True))
+def _kinds(task: str, repeats: int) -> dict[str, Value]:
+    """General kernels and a model's own, in one run."""
+    general, own = (make_rollout(task, "warp", _WORLDS, _HORIZON, threads=1, specialised=on) for on in (False, True))
     compilation = _cold_compilation(own)
     for rollout in (general, own):
         rollout.check()
     works = {
-        "general forward": general.forward,
-        "general both": general.gradient,
-        "own forward": own.forward,
-        "own both": own.gradient,
+        "general, forward": general.forward,
+        "general, both": general.gradient,
+        "own, forward": own.forward,
+        "own, both": own.gradient,
     }
     seconds = interleaved(works, repeats=repeats, clock="processor", pick=min)
-    micro = {name: value / general.env_steps * 1e6 for name, value in seconds.items()}
-    more = {n: make_rollout(task, "warp", 512, 1, threads=n, specialised=True).gradient for n in (1, 2)}
-    walls = interleaved({str(n): work for n, work in more.items()}, repeats=repeats, pick=min)
-    return [
-        *(f"{micro[name]:.1f}" for name in works),
-        f"{seconds['general forward'] / seconds['own forward']:.1f}",
-        f"{seconds['general both'] / seconds['own both']:.1f}",
-        f"{walls['1'] / walls['2']:.2f}x",
-        f"{compilation:.1f}",
-    ]
+    return {
+        "task": task,
+        **{name: value / general.env_steps * 1e6 for name, value in seconds.items()},
+        "ratio, forward": seconds["general, forward"] / seconds["own, forward"],
+        "ratio, both": seconds["general, both"] / seconds["own, both"],
+        "compile [s]": compilation,
+    }
+
+
+def _second_thread(task: str, worlds: int, repeats: int) -> dict[str, Value]:
+    """One thread and two in one run; the machine has to be idle."""
+    works = {n: make_rollout(task, "warp", worlds, 1, threads=n, specialised=True).gradient for n in (1, 2)}
+    seconds = interleaved({str(n): work for n, work in works.items()}, repeats=repeats, pick=min)
+    return {
+        "task": task,
+        "worlds": worlds,
+        "one thread [ms]": seconds["1"] * 1e3,
+        "two threads [ms]": seconds["2"] * 1e3,
+        "ratio": seconds["1"] / seconds["2"],
+    }
 
 
 def _cold_compilation(rollout: Rollout) -> float:

@@ -8,9 +8,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pwm_bench.bench.ledger import as_table
 from pwm_bench.bench.synthetic import make_runs
 from pwm_bench.cli.showing import terminal
 from pwm_bench.sweep.executors import local
@@ -43,8 +44,6 @@ def main(*, quick: bool = False, runs: int | None = None) -> None:
         quick: 1,000 runs, unless told otherwise.
         runs: how many; 10,000 by default.
     """
-    from rich.table import Table
-
     from pwm_bench.bench.timing import machine_line
 
     console = terminal()
@@ -54,16 +53,9 @@ def main(*, quick: bool = False, runs: int | None = None) -> None:
             make_runs(Path(folder) / "results", number, study=_STUDY)
         with console.status("measuring"):
             timings = measure(Path(folder) / "results", Path(folder) / "cache")
-    table = Table(title=f"{number:,} runs of three seeds, eleven evaluations", title_justify="left")
-    for column in ("command", "files", "index"):
-        table.add_column(column)
-    for column in ("s", "processor s"):
-        table.add_column(column, justify="right")
-    for timing in timings:
-        table.add_row(timing.command, timing.files, timing.index, f"{timing.seconds:.1f}",
-                      f"{timing.processor_seconds:.1f}")  # fmt: skip
+    rows = [asdict(timing) for timing in timings]
     console.print(f"{machine_line()}; load {os.getloadavg()[0]:.1f}\n", highlight=False)
-    console.print(table)
+    console.print(as_table(f"{number:,} runs of three seeds, eleven evaluations", rows))
 
 
 def measure(results: Path, cache: Path) -> list[Timing]:

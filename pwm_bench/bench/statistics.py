@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pwm_bench.cli.showing import plain_table, terminal
 from pwm_bench.statistics import compare_with_best, estimate_iqm, estimate_mean, probability_of_improvement, two_groups
 from pwm_bench.statistics.estimate import Estimate
 
@@ -124,8 +125,6 @@ def main(*, quick: bool = False, seed: int = 0) -> None:
         quick: 2,000 draws and 500 studies instead of 40,000 and 5,000.
         seed: of the draws.
     """
-    from pwm_bench.cli.showing import terminal
-
     console = terminal()
     draws, studies = (2_000, 500) if quick else (40_000, 5_000)
     console.print(f"draws for intervals: {draws:,}; studies for comparisons: {studies:,}; seed: {seed}\n")
@@ -141,17 +140,8 @@ def main(*, quick: bool = False, seed: int = 0) -> None:
         console.print(table)
 
 
-def _table(title: str, *columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left")
-    return table
-
-
 def _interval_table(draws: int, generator: np.random.Generator) -> Table:
-    table = _table("Coverage of the 95 % interval of one task", "scores", *(f"{n} seeds" for n in SEEDS))
+    table = plain_table("Coverage of the 95 % interval of one task", "scores", *(f"{n} seeds" for n in SEEDS))
     for name, draw in DISTRIBUTIONS.items():
         table.add_row(name, *(f"{coverage(draw, n, draws, generator):.3f}" for n in SEEDS))
     return table
@@ -159,7 +149,7 @@ def _interval_table(draws: int, generator: np.random.Generator) -> Table:
 
 def _iqm_table(draws: int, generator: np.random.Generator) -> Table:
     names = ("normal", "lognormal(0.5)", "20 % fail, by 5 sd")
-    table = _table("Coverage of the 95 % interval of the IQM over tasks", "tasks, seeds", *names)
+    table = plain_table("Coverage of the 95 % interval of the IQM over tasks", "tasks, seeds", *names)
     for tasks, seeds in product((2, 5, 14), (3, 5, 10)):
         found = (coverage_over_tasks(tasks, seeds, DISTRIBUTIONS[name], draws // 4, generator) for name in names)
         table.add_row(f"{tasks}, {seeds}", *(f"{value:.3f}" for value in found))
@@ -167,7 +157,7 @@ def _iqm_table(draws: int, generator: np.random.Generator) -> Table:
 
 
 def _comparison_table(studies: int, generator: np.random.Generator) -> Table:
-    table = _table(
+    table = plain_table(
         "Who is better: studies in which equal algorithms are called different, and power at 3 sd",
         "algorithms, seeds", "equal, normal", "equal, lognormal(0.5)", "equal, sd 1 to 4", "one better", "one worse",
     )  # fmt: skip
@@ -188,7 +178,7 @@ def _improvement_table(studies: int, generator: np.random.Generator) -> Table:
     from scipy import special
 
     distances = (0.0, 1.0, 3.0)
-    table = _table("Coverage of the 95 % interval of the probability of improvement", "tasks, seeds", *(
+    table = plain_table("Coverage of the 95 % interval of the probability of improvement", "tasks, seeds", *(
         f"{distance:g} sd apart" for distance in distances
     ))  # fmt: skip
     for tasks, seeds in ((1, 3), (1, 5), (1, 10), (5, 3), (5, 5)):
@@ -203,7 +193,7 @@ def _improvement_table(studies: int, generator: np.random.Generator) -> Table:
 
 
 def _groups_table(studies: int, generator: np.random.Generator) -> Table:
-    table = _table("Share of studies whose seeds are said to form two groups", "scores", *(
+    table = plain_table("Share of studies whose seeds are said to form two groups", "scores", *(
         f"{n} seeds" for n in SEEDS[2:]
     ))  # fmt: skip
     for name, draw in DISTRIBUTIONS.items():
@@ -215,7 +205,7 @@ def _groups_table(studies: int, generator: np.random.Generator) -> Table:
 
 
 def _shares_table(draws: int, generator: np.random.Generator) -> Table:
-    table = _table(
+    table = plain_table(
         f"Coverage of the 95 % interval of a success rate over {_EPISODES} episodes, cut at 0 and 1 (without width)",
         "seeds' rates", *(f"{n} seeds" for n in SEEDS),
     )  # fmt: skip

@@ -41,7 +41,7 @@ class Bench:
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fewer sizes and repetitions."""
     task: Annotated[tuple[str, ...], option("NAME ...", "all")] = ()
-    """simulators: only these tasks, without the table of kernels."""
+    """simulators: only these tasks."""
     kills: Annotated[int | None, option("N", "200")] = None
     """survival: number of kills."""
     minutes: Annotated[float | None, option("X", "30; gpu: 7")] = None
@@ -49,7 +49,8 @@ class Bench:
     device: Device = None
     """learners, gpu: where to compute; gpu is rehearsed on cpu."""
     output: Annotated[Path | None, option("FILE", "gpu: bench-gpu.jsonl; else none")] = None
-    """learners, peers, gpu: file of JSON lines that each row is written to as soon as it is known."""
+    """simulators, kernels, learners, peers, gpu: file of JSON lines, to which each row is written as soon as it is
+    known."""
     compile_for: Annotated[int | None, option("ARCH")] = None
     """gpu: only compile the Warp kernels for a compute capability, such as 90 for an H100 or H200, without a GPU."""
     interruptions: Annotated[int | None, option("N", "40")] = None

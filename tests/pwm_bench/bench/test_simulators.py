@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pwm_bench.bench import simulators
 
 
-def test_exactness_of_hopper() -> None:
-    assert simulators._acceleration_error("hopper") < 1e-10
-    assert simulators._gradient_error("hopper") < 1e-5
+@pytest.mark.parametrize("task", ["hopper", "ant"])
+def test_exactness(task: str) -> None:
+    assert simulators._acceleration_error(task) < 1e-12
+    assert simulators._gradient_error(task) < 1e-6
