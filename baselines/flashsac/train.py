@@ -71,7 +71,6 @@ class Learner(OffPolicyLearner):
         )
         self._reward_scale = RewardScale(*self._shape, config.gamma, config.largest_value, device)
         self._held_noise = HeldNoise(*self._shape, env.action_dim, config.noise_steps, device)
-        self._updates = 0
         self._last_actor_metrics = torch.zeros(4, members, device=device)
         self.policy = Policy(networks.actor, precision=config.precision)
 
@@ -84,8 +83,12 @@ class Learner(OffPolicyLearner):
             (self._temperature_optimiser, config.temperature_learning_rate, config.policy_delay),
         ):
             optimiser.set_lr(cosine_schedule(rate, config.final_learning_rate, progress / share))
-        self._updates = self.counters.gradient_steps - self.counters.policy_gradient_steps  # the critics' own
-        return super().begin(), self._updates % config.policy_delay
+        return super().begin(), self.phase()
+
+    def phase(self) -> int:
+        """How many of the critics' steps there have been since a step of the policy's fell due."""
+        critics_own = self.counters.gradient_steps - self.counters.policy_gradient_steps
+        return critics_own % self.config.policy_delay
 
     def compute(self) -> dict[str, Tensor]:
         """Takes some control steps in every world and learns after each. Returns metrics, each ``(P,)``."""
@@ -109,13 +112,12 @@ class Learner(OffPolicyLearner):
         """Steps policy, temperature and critics on ``updates_per_step`` batches. Returns sums of the metrics."""
         sums = torch.zeros(len(self.metrics), self._shape[0], device=self.env.device)
         for batch in self.batches():
-            if self._updates % self.config.policy_delay == 0:
+            if self.phase() == 0:
                 self._last_actor_metrics.copy_(self._improve_policy(batch))
                 self.counters.gradient_steps += 1
                 self.counters.policy_gradient_steps += 1
             sums += torch.cat((self._improve_critics(batch), self._last_actor_metrics))
             self.counters.gradient_steps += 1
-            self._updates += 1
         return sums
 
     def actor_losses(self, batch: Batch) -> Tensor:

@@ -82,6 +82,7 @@ class OffPolicyLearner(StagedLearner):
         UsageError: if the environment does not have ``config.num_envs`` worlds for each seed.
     """
 
+    in_parts: ClassVar[bool] = True
     algorithm: ClassVar[str]
     """What the random streams are called after."""
     metrics: ClassVar[tuple[str, ...]]
@@ -140,7 +141,7 @@ class OffPolicyLearner(StagedLearner):
             self._act(explore=self.counters.env_steps < seed_steps)
             self.counters.env_steps += config.num_envs
             if self.counters.env_steps >= seed_steps:
-                sums += self.learn()
+                sums += self.carry_out(self.phase(), lambda: {"sums": self.learn()})["sums"]
                 updates += config.updates_per_step
         self.env.settle()
         return self._episodes.metrics() | dict(zip(self.metrics, sums / updates, strict=True))
@@ -148,6 +149,10 @@ class OffPolicyLearner(StagedLearner):
     def explore(self, obs: Tensor) -> Tensor:
         """Actions of training ``(P, B, act)`` for raw observations ``(P, B, obs)``."""
         raise NotImplementedError
+
+    def phase(self) -> Hashable:
+        """What tells kinds of `learn` apart, if there are several."""
+        return 0
 
     def learn(self) -> Tensor:
         """Takes ``updates_per_step`` gradient steps. Returns the sums of `metrics` over them, ``(len(metrics), P)``."""

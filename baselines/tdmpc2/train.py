@@ -15,7 +15,7 @@ and the constants of the released code.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,6 +72,7 @@ class Learner(StagedLearner):
             too few transitions to draw from at any time.
     """
 
+    in_parts: ClassVar[bool] = True
     policy = None
     """What acts is the planner, which remembers its last plan."""
 
@@ -101,6 +102,7 @@ class Learner(StagedLearner):
         self._guard = MemberGuard(members, device)
         self._iteration = 0
         self._work = _Work()
+        self._seen = torch.zeros(members, env.observation_dim, device=device)  # where plans find it
         self.generators = [generator for agent in self.agents for generator in agent.trainer.generators]
         self._metrics = (*_METRICS, *(("termination_loss",) if config.episodic else ()))
         env.reset()
@@ -158,25 +160,27 @@ class Learner(StagedLearner):
         for _ in range(work.random):
             losses += self._step(2.0 * self._actions.uniform(self.env.action_dim) - 1.0, updates=0)
         for _ in range(work.planned):
-            losses += self._step(self._plan(), updates=self.config.updates_per_step)
-        losses += [self._learn() for _ in range(work.at_once)]
+            self._seen.copy_(self.env.obs)
+            action = self.carry_out(("plan", work), self._plan)["action"]
+            losses += self._step(action, updates=self.config.updates_per_step)
+        losses += [self._improve() for _ in range(work.at_once)]
         self.env.settle()
         nothing = torch.full((len(self._metrics), len(self.agents)), torch.nan, device=self.env.device)
         means = torch.stack(losses).mean(0) if losses else nothing
         return self._episodes.metrics() | dict(zip(self._metrics, means, strict=True))
 
     @torch.no_grad()
-    def _plan(self) -> Tensor:
-        """The next action of every member ``(P, act)``, with noise."""
-        rows = self.env.obs.float().unsqueeze(1)
+    def _plan(self) -> dict[str, Tensor]:
+        """The next action of every member ``(P, act)``, with noise, at what was seen last."""
+        rows = self._seen.unsqueeze(1)
         plans = (agent.planner.compute(row, explore=True) for agent, row in zip(self.agents, rows, strict=True))
-        return torch.cat(list(plans))
+        return {"action": torch.cat(list(plans))}
 
     def _step(self, action: Tensor, *, updates: int) -> list[Tensor]:
         """One control step of every member, and updates before it is stored. Returns their metrics."""
         obs = self.env.obs
         step = self.env.step(action.to(self.env.dtype))
-        losses = [self._learn() for _ in range(updates)]
+        losses = [self._improve() for _ in range(updates)]
         self.replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)
         self._episodes.update(step.reward, step.done)
         for agent, done in zip(self.agents, step.done.unsqueeze(1), strict=True):
@@ -184,8 +188,11 @@ class Learner(StagedLearner):
         self.counters.env_steps += 1
         return losses
 
-    def _learn(self) -> Tensor:
+    def _improve(self) -> Tensor:
         """One update of every member. Returns its metrics, shape ``(M, P)``."""
+        return self.carry_out(("update", self._work), self._learn)["metrics"]
+
+    def _learn(self) -> dict[str, Tensor]:
         training = self.config.training
         batch = self.replay.sample(self._draws, training.batch_size, training.horizon)
         found = []
@@ -197,7 +204,7 @@ class Learner(StagedLearner):
             found.append(torch.stack([metrics[name].float() for name in self._metrics]))
         self.counters.gradient_steps += 2
         self.counters.policy_gradient_steps += 1
-        return torch.stack(found, 1)
+        return {"metrics": torch.stack(found, 1)}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here, the environment and the replay included."""

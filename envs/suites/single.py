@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -36,6 +36,11 @@ class SuiteTaskEnv:
     Raises:
         UsageError: an unknown task, a package that is missing, or numbers that don't fit.
     """
+
+    name: ClassVar[str] = "suite"
+    """What the simulator is called."""
+    graphable: ClassVar[bool] = False
+    """The worlds are on the host: no CUDA graph takes them in."""
 
     def __init__(
         self,

@@ -19,6 +19,8 @@ from pwm_bench.envs.suites.single import SuiteTaskEnv
 from pwm_bench.jobs.learner_job import LearnerJob
 from pwm_bench.jobs.suite_spec import SuiteSpec
 from pwm_bench.learning.checks import check_at_least
+from pwm_bench.learning.choices import check_graphed
+from pwm_bench.learning.graphed import graphs_of
 from pwm_bench.learning.learner import acting
 from pwm_bench.learning.preset import Preset
 from pwm_bench.runs.job import Budget, EvaluationResult
@@ -52,6 +54,9 @@ class TrainSuiteSpec(SuiteSpec):
     evaluations: int = 11
     """Evaluations at evenly spaced steps, the untrained and the final policy included."""
     study: str = "suite"
+    graphed: str = "auto"
+    """Whether what lies between two steps of the worlds is launched as CUDA graphs on a GPU: ``"auto"`` (where the
+    learner permits), ``"on"`` or ``"off"``; see `pwm_bench.learning.graphed.graphs_of`. Not part of the id."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,6 +66,7 @@ class TrainSuiteSpec(SuiteSpec):
         check_learner(self.learner)
         check_at_least("env_steps", self.env_steps, 1)
         check_at_least("evaluations", self.evaluations, 2)
+        check_graphed(self.graphed)
 
     @classmethod
     def create(
@@ -164,6 +170,7 @@ class TrainSuiteJob(LearnerJob):
             **place,
         )
         self.learner = package.Learner(self._env, config, seeds=seeds, total_env_steps=spec.env_steps)
+        self.graphs = graphs_of(self.learner, spec.graphed, self.device, self._env)
         self.budget = Budget(unit="env_steps", total=spec.env_steps)
         self.evaluations = spec.evaluations
         self.precision = getattr(config, "precision", "float32")
@@ -172,6 +179,7 @@ class TrainSuiteJob(LearnerJob):
 
     def describe(self, record: RunRecord) -> None:
         """Notes where the policy's gradient comes from, and what learning rates change over."""
+        super().describe(record)
         record.gradient_source = self._source
         record.schedule = Schedule(unit="env_steps", length=self.budget.total) if self._scheduled else None
 

@@ -20,10 +20,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from pwm_bench.envs.capability import Capabilities
 from pwm_bench.envs.company import ONE_AT_A_TIME, capture_stream
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning.staged import StagedLearner
+from pwm_bench.learning.staged import Part, StagedLearner
 
 __all__ = ["GRAPHS", "CudaGraph", "Graph", "Graphed", "graphs_of"]
 
@@ -50,6 +49,20 @@ class Graph(Protocol):
 
     def replay(self) -> None:
         """Launches them, on the memory that they were captured with."""
+        ...
+
+
+class Steps(Protocol):
+    """What a learner acts in."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def graphable(self) -> bool:
+        """Whether a step on a GPU can be part of a captured CUDA graph."""
         ...
 
 
@@ -108,16 +121,15 @@ GRAPHS: dict[str, Callable[[torch.device], Callable[[], Graph]]] = {"cuda": _cud
 """What makes the graphs of a device, by its type; elsewhere there are none."""
 
 
-def graphs_of(
-    learner: Any, graphed: str, device: torch.device, simulator: Capabilities | None = None
-) -> Graphed | None:
+def graphs_of(learner: Any, graphed: str, device: torch.device, simulator: Steps | None = None) -> Graphed | None:
     """What carries a learner's updates out as graphs.
 
     Args:
         learner: any; one whose update is not in stages has none.
         graphed: ``"auto"`` (where it can be), ``"on"`` or ``"off"``.
         device: where it computes.
-        simulator: what it acts in while it learns, if it does.
+        simulator: what it acts in while it learns, if it does. Where its steps cannot be captured, what lies between
+            them can be, if the learner computes in parts.
 
     Returns:
         None where `update` of the learner itself is to be called.
@@ -125,16 +137,16 @@ def graphs_of(
     Raises:
         UsageError: it is ``"on"`` where it cannot be.
     """
-    obstacle = None
+    obstacle, whole = None, simulator is None or simulator.graphable
     if device.type not in GRAPHS:
         obstacle = f"there are no CUDA graphs on '{device.type}'"
-    elif simulator is not None and not simulator.graphable:
-        obstacle = f"a step of simulator '{simulator.name}' cannot be captured"
     elif not isinstance(learner, StagedLearner):
         obstacle = "this learner's update is not in stages (pwm_bench.learning.staged)"
+    elif not whole and not learner.in_parts:
+        obstacle = f"a step of simulator '{simulator.name}' cannot be captured"  # type: ignore[union-attr]
     if obstacle and graphed == "on":
         raise UsageError(f"graphed=on: {obstacle}; leave it at auto")
-    return None if obstacle or graphed == "off" else Graphed(learner, GRAPHS[device.type](device))
+    return None if obstacle or graphed == "off" else Graphed(learner, GRAPHS[device.type](device), whole=whole)
 
 
 @dataclass(slots=True)
@@ -154,68 +166,88 @@ class Graphed:
 
     The first updates of a kind run as they are, and are updates like any other. The next is captured, which computes
     nothing, and replayed; so are all that follow. Where an update cannot be captured, a warning says so, the learner
-    gets back the state that it had before, and updates of its kind go on as they are.
+    gets back the state that it had before, and updates of its kind go on as they are. While another run of this process
+    captures, or compiles, updates go on as they are too: nobody waits.
 
     Args:
         learner: whose updates.
         graph: makes an empty graph; that of the learner's GPU.
         warm_up: eager updates of a kind before its capture, at least 1: libraries take their workspaces in them.
+        whole: whether an update is one graph, or each of its parts is one.
     """
 
-    def __init__(self, learner: StagedLearner, graph: Callable[[], Graph], *, warm_up: int = 3) -> None:
+    def __init__(
+        self, learner: StagedLearner, graph: Callable[[], Graph], *, warm_up: int = 3, whole: bool = True
+    ) -> None:
         self._learner = learner
+        self._whole = whole
         self._warm_up = warm_up
         self._new_graph = graph
         self._kinds: dict[Hashable, _Kind] = {}
+        if not whole:
+            learner.carrier = self._carry_out
 
     @property
     def captured(self) -> int:
-        """How many kinds of updates have a graph."""
+        """How many kinds of updates, or of parts of updates, have a graph."""
         return sum(kind.captured for kind in self._kinds.values())
 
     @property
     def refused(self) -> int:
-        """How many kinds of updates could not be captured and go on without."""
+        """How many of them could not be captured and go on without."""
         return sum(kind.refused for kind in self._kinds.values())
 
     def update(self) -> dict[str, Tensor]:
         """Runs one iteration. Returns metrics, each of shape ``(P,)``, left on the device."""
-        name = self._learner.begin()
-        metrics = self._compute(name)
-        self._learner.finish()
+        learner = self._learner
+        name = learner.begin()
+        if self._whole:
+            metrics = self._carry_out(name, learner.compute)
+        else:
+            metrics = learner.compute()
+        learner.finish()
         return metrics
 
     def forget(self) -> None:
         """Drops all graphs, after something has put the learner's state elsewhere."""
         self._kinds.clear()
 
-    def _compute(self, name: Hashable) -> dict[str, Tensor]:
+    def _carry_out(self, name: Hashable, compute: Part) -> dict[str, Tensor]:
         learner = self._learner
         if name is None or (name not in self._kinds and len(self._kinds) == _KINDS):
-            return learner.compute()
+            return compute()
         kind = self._kinds.setdefault(name, _Kind(self._new_graph()))
-        if kind.eager < self._warm_up:
+        if not (kind.captured or kind.refused or (kind.eager >= self._warm_up and self._capture(kind, compute))):
             kind.eager += 1
             with kind.graph.warm_up():
-                return learner.compute()
-        before = asdict(learner.counters)
-        if not kind.captured and not kind.refused:
-            self._capture(kind, before)
+                return compute()
         if kind.refused:
-            return learner.compute()
-        learner.counters.load_state_dict({count: before[count] + raised for count, raised in kind.counts.items()})
+            return compute()
+        counters = learner.counters
+        counters.load_state_dict({count: now + kind.counts[count] for count, now in asdict(counters).items()})
         kind.graph.replay()
         return {name: metric.clone() for name, metric in kind.metrics.items()}  # the next replay writes over them
 
-    def _capture(self, kind: _Kind, before: dict[str, int]) -> None:
+    def _capture(self, kind: _Kind, compute: Part) -> bool:
+        """Captures an update. Returns whether it was tried: not while another run of this process captures or compiles,
+        since a run that waited would be at no work of its own."""
+        if not ONE_AT_A_TIME.acquire(blocking=False):
+            return False
+        try:
+            self._try(kind, compute)
+        finally:
+            ONE_AT_A_TIME.release()
+        return True
+
+    def _try(self, kind: _Kind, compute: Part) -> None:
         """Captures an update, which changes nothing on the device, and notes by how much it raises the counters."""
         learner = self._learner
-        held = learner.state_dict()
+        before, held = asdict(learner.counters), learner.state_dict()
         for generator in learner.generators:
             kind.graph.draws_from(generator)
         try:
-            with ONE_AT_A_TIME, kind.graph.capture():
-                kind.metrics = learner.compute()
+            with kind.graph.capture():
+                kind.metrics = compute()
         except RuntimeError as error:  # what CUDA says of an operation that cannot be captured
             kind.refused = True
             # The learner points at memory that was made in the capture and never computed; what it held is unchanged.
@@ -225,4 +257,5 @@ class Graphed:
             _LOG.warning("updates go on without CUDA graphs, since one could not be captured: %s", cause)
             return
         kind.counts = {name: value - before[name] for name, value in asdict(learner.counters).items()}
+        learner.counters.load_state_dict(before)
         kind.captured = True

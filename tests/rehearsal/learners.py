@@ -57,7 +57,7 @@ LAUNCHES: dict[str, int] = {
     "ppo": 1286,
     "flashsac": 3434,
     "sac": 2086,
-    "tdmpc2": 3379,
+    "tdmpc2": 3381,
 }
 """Kernels that a GPU launches in that update of two members on the point mass."""
 COPIES: dict[str, dict[str, int]] = {"tdmpc2": {"copy_": 4}}

@@ -187,7 +187,7 @@ LAUNCHES: dict[str, dict[str, int]] = {
     "flashsac, hopper": {"update": 56288, "horizon": 7034},
     "pwm, ant": {"update": 10504, "world_model_updates": 305, "critic_iterations": 127},
     "extraction, 30 tasks": {"update": 2268, "horizon": 68, "critic_iterations": 131},
-    "tdmpc2, hopper": {"update": 45191, "horizon": 1807},
+    "tdmpc2, hopper": {"update": 45216, "horizon": 1808},
     "pre-training": {"update": 573, "horizon": 41},
     "a plan of TD-MPC2": {"update": 1121, "iterations": 164},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ import torch
 
 from pwm_bench.baselines.shac import losses
 from pwm_bench.baselines.tdmpc2 import train
-from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.api import DifferentiableEnv, Step
+from pwm_bench.envs.company import ONE_AT_A_TIME
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.choices import check_graphed
 from pwm_bench.learning.graphed import GRAPHS, Graphed, graphs_of
+from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.registry import algorithms
 from pwm_bench.testing.toy import SimulatorToy
 from tests.rehearsal.learners import COPIES, LAUNCHES, MORE, SETTINGS, UPDATES, learner, weights
@@ -68,7 +71,12 @@ def different(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor])
 
 
 def as_graphs(
-    algorithm: str, updates: int, change: Callable[[DifferentiableEnv, int], Any] = lambda env, n: None, **settings: Any
+    algorithm: str,
+    updates: int,
+    change: Callable[[DifferentiableEnv, int], Any] = lambda env, n: None,
+    *,
+    whole: bool = True,
+    **settings: Any,
 ) -> tuple[Any, Graphed]:
     """Two learners on the device, one of them as graphs; they agree to the bit after every update.
 
@@ -76,10 +84,11 @@ def as_graphs(
         algorithm: which.
         updates: how many.
         change: done to both environments before each update.
+        whole: whether an update is one graph, or a part of it that lies between two steps of the environment.
         settings: those that differ.
     """
     eager, other = (learner(algorithm, DEVICE, **settings) for _ in range(2))
-    graphed = Graphed(other, RecordedGraph, warm_up=1)
+    graphed = Graphed(other, RecordedGraph, warm_up=1, whole=whole)
     for n in range(updates):
         for agent in (eager, other):
             change(agent.env, n)
@@ -107,6 +116,63 @@ def test_all_kinds_of_updates_of_tdmpc2_as_graphs(monkeypatch: pytest.MonkeyPatc
         other, graphed = as_graphs("tdmpc2", 3 + 2 + 3, horizon=1)
         assert (graphed.captured, graphed.refused) == (3, 0)
         assert (other.counters.env_steps, other.counters.policy_gradient_steps) == (3 + 3, 2 + 3)
+
+
+@pytest.mark.parametrize(("algorithm", "parts"), [("tdmpc2", 3), ("sac", 1), ("flashsac", 2)])
+def test_what_lies_between_steps_that_cannot_be_captured(
+    algorithm: str, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plans and updates are graphs of their own, and what they see moves from step to step."""
+    step = DifferentiableEnv.step
+    with rehearsal() as seen:
+
+        def on_the_host(env: DifferentiableEnv, action: torch.Tensor) -> Step:
+            assert seen.tape is None
+            return step(env, action)
+
+        monkeypatch.setattr(DifferentiableEnv, "step", on_the_host)
+        monkeypatch.setattr(DifferentiableEnv, "settle", DifferentiableEnv.detach)
+        other, graphed = as_graphs(algorithm, UPDATES + MORE.get(algorithm, 0), whole=False)
+        assert (graphed.captured, graphed.refused) == (parts, 0)
+        assert other.counters.policy_gradient_steps > 2
+
+
+def test_a_part_that_cannot_be_captured_is_taken_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Amid an update: its other parts, and the steps that it has taken, count."""
+    check_member = MemberGuard.check_member
+    with rehearsal() as seen:
+
+        def refusing(*given: Any) -> Any:
+            if seen.tape is not None:
+                raise RuntimeError("operation not permitted when stream is capturing")
+            return check_member(*given)
+
+        torch.__future__.set_swap_module_params_on_conversion(False)  # weights are loaded in place, as on a GPU
+        monkeypatch.setattr(MemberGuard, "check_member", refusing)
+        _, graphed = as_graphs("tdmpc2", 5, whole=False)
+        assert (graphed.captured, graphed.refused) == (1, 2)
+        assert "could not be captured: operation not permitted" in caplog.text
+
+
+def test_nobody_waits_to_capture() -> None:
+    """While another run of the process compiles or captures, updates go on as they are."""
+    with rehearsal():
+        agents = learner("apg", DEVICE), learner("apg", DEVICE)
+        graphed = Graphed(agents[1], RecordedGraph, warm_up=1)
+
+        def compare(captured: int) -> None:
+            assert different(*(to_cpu(x.update()) for x in (graphed, agents[0]))) == []
+            assert graphed.captured == captured
+
+        compare(0)
+        with ThreadPoolExecutor(1) as other:
+            other.submit(ONE_AT_A_TIME.acquire).result()
+            compare(0)
+            other.submit(ONE_AT_A_TIME.release).result()
+        compare(1)
+        compare(1)
 
 
 def test_a_spectral_world_model_as_graphs() -> None:
@@ -279,7 +345,7 @@ def test_an_update_that_cannot_be_captured_goes_on_without(caplog: pytest.LogCap
     assert "could not be captured: operation not permitted" in caplog.text
 
 
-@pytest.mark.parametrize("algorithm", ["apg", "dmo", "sac", "pwm", "tdmpc2"])
+@pytest.mark.parametrize("algorithm", ["apg", "dmo", "sac", "pwm"])
 def test_a_capture_that_fails_midway_is_taken_back(algorithm: str, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing was computed in it, so what it put in the place of the learner's state holds nothing."""
     with rehearsal() as seen:
@@ -295,7 +361,7 @@ def test_a_capture_that_fails_midway_is_taken_back(algorithm: str, caplog: pytes
 
         other.env.settle = refusing
         graphed = Graphed(other, RecordedGraph, warm_up=1)
-        for _ in range(UPDATES + MORE.get(algorithm, 1)):
+        for _ in range(UPDATES + 1):
             assert different(*(to_cpu(x.update()) for x in (graphed, eager))) == []
         assert different(*(to_cpu(weights(x)) for x in (other, eager))) == []
         assert different(*(to_cpu(x.env.state_dict()) for x in (other, eager))) == []
@@ -337,6 +403,7 @@ def test_where_updates_go_as_graphs() -> None:
         assert graphs_of(agent, "on", gpu) is not None
         assert graphs_of(agent, "off", gpu, may) is None
         assert graphs_of(agent, "auto", gpu, may_not) is None
+        assert graphs_of(learner("sac"), "auto", gpu, may_not) is not None
         assert graphs_of(object(), "auto", gpu) is None
         with pytest.raises(UsageError, match=r"graphed=on: a step of simulator 'other' cannot be captured"):
             graphs_of(agent, "on", gpu, may_not)

@@ -13,13 +13,15 @@ from safetensors.torch import load_file
 from pwm_bench import envs
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.jobs.train_suite import TrainSuiteJob, TrainSuiteSpec
+from pwm_bench.learning.graphed import Graphed
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.spec import Spec
 from tests.pwm_bench.jobs.kills import stopped
 from tests.pwm_bench.runs.test_run import lines
 from tests.pwm_bench.sweep.executors.test_together import together
 from tests.rehearsal.machine import machine
-from tests.rehearsal.mirror import DEVICE
+from tests.rehearsal.mirror import DEVICE, to_cpu
 
 SMALL: dict[str, Any] = {"num_envs": 4, "horizon": 4, "hidden_actor": [8], "hidden_critic": [8]}
 
@@ -77,6 +79,47 @@ def test_a_training_run(algorithm: str, tmp_path: Path, monkeypatch: pytest.Monk
         if check is not None and wanted is not None:
             assert check.cosine == pytest.approx(wanted.cosine, abs=1e-6)
     assert [run.read().details["graphed"] for run in (ends, begins, expected)] == [True, False, False]
+
+
+def in_suite(algorithm: str, steps: int, **settings: Any) -> TrainSuiteSpec:
+    """Training in a task of dm_control."""
+    pytest.importorskip("dm_control")
+    return TrainSuiteSpec.create(
+        task="pendulum-spin", learner=algorithm, env_steps=steps, evaluations=2, evaluation_episodes=1, workers=0,
+        overrides=settings,
+    )  # fmt: skip
+
+
+def test_training_in_a_suite() -> None:
+    """The worlds are on the host; what lies between their steps goes as graphs all the same."""
+    spec = in_suite("sac", 24, **SMALL | {"num_envs": 1, "batch_size": 8, "seed_steps": 4, "replay_capacity": 400})
+
+    def train() -> tuple[list[Any], Graphed | None]:
+        job = TrainSuiteJob(spec)
+        metrics = [to_cpu(job.advance()) for _ in range(4)]
+        job.close()
+        return metrics, job.graphs
+
+    expected, none = train()
+    with machine(graphs=True):
+        found, graphs = train()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True)
+    assert none is None
+    assert graphs is not None
+    assert (graphs.captured, graphs.refused) == (1, 0)
+
+
+@pytest.mark.slow
+def test_tdmpc2_in_a_suite(tmp_path: Path) -> None:
+    """A whole run: an episode of random steps, the updates for them, and planned steps."""
+    model = {"latent_dim": 16, "encoder_hidden": [8], "hidden": [8], "training.batch_size": 5}
+    plans = {"planner.iterations": 1, "planner.samples": 16, "planner.elites": 4, "planner.policy_samples": 2}
+    spec = in_suite("tdmpc2", 530, horizon=10, seed_steps=500, **model, **plans)
+    expected = finished(spec, tmp_path / "cpu")
+    with machine(graphs=True):
+        found = finished(spec, tmp_path / "mirror")
+    assert_same(found, expected, tolerance=1e-3)
+    assert [run.read().details["graphed"] for run in (found, expected)] == [True, False]
 
 
 def assert_alike_in_company(device: str, root: Path) -> None:
