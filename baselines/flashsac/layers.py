@@ -77,10 +77,9 @@ class BatchNorm(nn.Module):
             rows = x.transpose(1, 2).contiguous()  # summed over the last axis, a member's numbers are its own
             var, mean = (s.unsqueeze(1) for s in torch.var_mean(rows, dim=2, correction=0))
             with torch.no_grad():
-                rate = self.momentum * alive.view(-1, 1, 1).to(x.dtype)
-                count = x.shape[1]
+                count, moves = x.shape[1], alive.view(-1, 1, 1)
                 for running, new in ((self.mean, mean), (self.var, var * (count / max(count - 1, 1)))):
-                    running.copy_(torch.where(rate > 0.0, running + rate * (new - running), running))
+                    running.lerp_(torch.where(moves, new, running), self.momentum)
         return (x - mean) * (var + self.eps).rsqrt() * self.weight + self.bias
 
     @torch.no_grad()

@@ -55,7 +55,7 @@ LAUNCHES: dict[str, int] = {
     "ivwh": 1076,
     "apg": 768,
     "ppo": 1286,
-    "flashsac": 3434,
+    "flashsac": 3134,
     "sac": 2086,
     "tdmpc2": 3381,
 }

@@ -184,7 +184,7 @@ LAUNCHES: dict[str, dict[str, int]] = {
     "dmo, ant": {"update": 12483, "horizon": 183, "critic_iterations": 111, "model_updates": 120},
     "ppo, ant": {"update": 5417, "horizon": 33, "epochs": 842},
     "sac, hopper": {"update": 15967, "horizon": 1994},
-    "flashsac, hopper": {"update": 56288, "horizon": 7034},
+    "flashsac, hopper": {"update": 48288, "horizon": 6034},
     "pwm, ant": {"update": 10504, "world_model_updates": 305, "critic_iterations": 127},
     "extraction, 30 tasks": {"update": 2268, "horizon": 68, "critic_iterations": 131},
     "tdmpc2, hopper": {"update": 45216, "horizon": 1808},

@@ -38,6 +38,7 @@ def test_statistics_of_a_frozen_member_and_of_running_ones_stay() -> None:
     x = torch.randn(2, 7, 3, generator=GENERATOR)
     norm(x)
     assert (norm.mean == 0.0).all()
+    x[1] = torch.nan  # what it was frozen for
     norm(x, torch.tensor([True, False]))
     assert (norm.mean[0] != 0.0).all()
     assert (norm.mean[1] == 0.0).all()

@@ -106,9 +106,9 @@ def test_targets_cut_terminations_alone_and_charge_entropy() -> None:
 
 def test_the_policy_steps_every_other_time_and_weights_stay_on_the_sphere() -> None:
     agent = warm(dataclasses.replace(SMALL, updates_per_step=3))
-    assert agent._updates == 3 * 6  # the step that completes the seed steps, and five more
-    assert agent.counters.policy_gradient_steps == 9
-    assert agent.counters.gradient_steps == 18 + 9
+    critics_own = 3 * 6  # in the step that completes the seed steps, and in five more
+    assert agent.counters.policy_gradient_steps == critics_own / 2
+    assert agent.counters.gradient_steps == critics_own + critics_own / 2
     for network in (agent.networks.actor, agent.networks.critic):
         weight = network.trunk.first.weight
         torch.testing.assert_close(weight.norm(dim=1), torch.ones(weight.shape[0], 8))
