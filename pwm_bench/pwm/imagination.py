@@ -4,41 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from pwm_bench.learning.elementwise import aligned
 from pwm_bench.learning.policy import GaussianActor
+from pwm_bench.world_model.multitask.planner import View
 
 __all__ = ["LatentModel", "RealStep", "Rollout", "frozen", "imagine"]
 
 _sigmoid = aligned(torch.sigmoid)
 
 
-class LatentModel(Protocol):
+class LatentModel(View, Protocol):
     """What a policy needs of a world model, for ``(P, ..., features)``; see `pwm_bench.world_model.networks`."""
 
     latent_dim: int
-    termination_network: Any
-    """None for a model that does not predict termination."""
-
-    def encode(self, obs: Tensor) -> Tensor:
-        """Latents of observations."""
-        ...
-
-    def next(self, latent: Tensor, action: Tensor) -> Tensor:
-        """Latents after one control step."""
-        ...
-
-    def reward(self, latent: Tensor, action: Tensor) -> Tensor:
-        """Predicted rewards, shape ``(P, ...)``."""
-        ...
-
-    def termination_logit(self, latent: Tensor) -> Tensor:
-        """Logits of having ended for good, shape ``(P, ...)``."""
-        ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Weights, frozen while a policy trains."""

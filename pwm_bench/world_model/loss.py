@@ -53,8 +53,7 @@ def world_model_loss(
     Args:
         latents: predicted z_1..z_H, shape ``(P, H, B, L)``.
         target_latents: encoded o_1..o_H, shape ``(P, H, B, L)``; its gradient is stopped here.
-        reward_errors: what the reward head makes of its error at t = 0..H-1, e.g. the squared difference,
-            shape ``(P, H, B)``.
+        reward_errors: squared errors of the predicted rewards at t = 0..H-1, shape ``(P, H, B)``.
         temporal_weight: rho.
         dynamics_coef: c_d.
         reward_coef: c_r.

@@ -23,7 +23,6 @@ from pwm_bench.learning.layers import PopulationMLP
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.config import WorldModelConfig
-from pwm_bench.world_model.heads import RewardHead, ScalarHead
 
 __all__ = ["WorldModel"]
 
@@ -41,7 +40,6 @@ class WorldModel(nn.Module):
         config: sizes.
         stream: where the initial weights are drawn from: normal with deviation 0.02, the reward's last layer zero,
             so that predicted rewards start at 0.
-        head: what the reward network's output means; a scalar by default.
     """
 
     def __init__(
@@ -51,10 +49,8 @@ class WorldModel(nn.Module):
         config: WorldModelConfig,
         *,
         stream: MemberStream,
-        head: RewardHead | None = None,
     ) -> None:
         super().__init__()
-        self.head: RewardHead = head or ScalarHead()
         self.observation_norm: RunningNorm | None = None
         if config.normalize_observations:
             self.observation_norm = RunningNorm(stream.members, observation_dim, device=stream.device)
@@ -74,7 +70,7 @@ class WorldModel(nn.Module):
         each = normed if config.ensemble == 1 else normed | {"stream": stream.split(config.ensemble)}
         self.dynamics = PopulationMLP(several, (transition, *config.dynamics_hidden, latent), **each, **ending)
         self.reward_network = PopulationMLP(
-            several, (transition, *config.reward_hidden, self.head.outputs), **each, last_init=zeros
+            several, (transition, *config.reward_hidden, 1), **each, last_init=zeros
         )
         self.termination_network: PopulationMLP | None = None
         if config.termination:
@@ -112,13 +108,13 @@ class WorldModel(nn.Module):
         # One by one: the order of torch's sum, and the layout of its gradient, depend on a member's place.
         return functools.reduce(torch.add, x.unflatten(0, (-1, self.ensemble)).unbind(1)) / self.ensemble
 
-    def reward_output(self, latent: Tensor, action: Tensor) -> Tensor:
-        """Raw outputs of the reward networks, each at a latent of its own, ``(P K, ..., head.outputs)``."""
-        return self.reward_network(torch.cat((latent, action), dim=-1))
+    def rewards(self, latent: Tensor, action: Tensor) -> Tensor:
+        """What each reward network predicts at latents of its own, ``(P K, ..., latent_dim)`` to ``(P K, ...)``."""
+        return self.reward_network(torch.cat((latent, action), dim=-1)).squeeze(-1)
 
     def reward(self, latent: Tensor, action: Tensor) -> Tensor:
         """Predicted reward of an action at a latent, shape ``(P, ...)``, in the units it was trained on."""
-        return self.average(self.head.value(self.reward_output(self.each(latent), self.each(action))))
+        return self.average(self.rewards(self.each(latent), self.each(action)))
 
     def termination_logit(self, latent: Tensor) -> Tensor:
         """Logit of the probability that the episode has ended for good at a latent, shape ``(P, ...)``.

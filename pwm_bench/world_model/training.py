@@ -39,7 +39,8 @@ def sequence_loss(
         targets = model.each(model.encode(obs[:, 1:]))
     latents = model.unroll(model.encode(obs[:, 0]), action)
     # All H rewards in one product: they wait for nothing but the latents.
-    errors = model.head.error(model.reward_output(latents[:, :-1], model.each(action)), model.each(reward))
+    predicted = model.rewards(latents[:, :-1], model.each(action))
+    errors = (predicted.to(reward.dtype) - model.each(reward)).square()
     ends = None
     if model.termination_network is not None:
         after = latents[:, 1:].unflatten(0, (-1, model.ensemble))  # one such network for all K

@@ -27,7 +27,7 @@ def symexp(x: Tensor) -> Tensor:
 
 
 class TwoHotHead:
-    """Reads logits over bins; a `pwm_bench.world_model.heads.RewardHead`.
+    """Reads logits over bins: the number they stand for, and the error to train them by.
 
     Args:
         outputs: number of bins.
