@@ -69,9 +69,7 @@ class WorldModel(nn.Module):
         several = members * config.ensemble
         each = normed if config.ensemble == 1 else normed | {"stream": stream.split(config.ensemble)}
         self.dynamics = PopulationMLP(several, (transition, *config.dynamics_hidden, latent), **each, **ending)
-        self.reward_network = PopulationMLP(
-            several, (transition, *config.reward_hidden, 1), **each, last_init=zeros
-        )
+        self.reward_network = PopulationMLP(several, (transition, *config.reward_hidden, 1), **each, last_init=zeros)
         self.termination_network: PopulationMLP | None = None
         if config.termination:
             self.termination_network = PopulationMLP(
