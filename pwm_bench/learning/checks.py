@@ -69,7 +69,7 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
 
 
 def check_share(name: str, value: float) -> None:
-    """Requires a share: above 0 and at most 1."""
+    """Requires a fraction above 0 and at most 1."""
     if not 0.0 < value <= 1.0:
         raise UsageError(f"{name}={value}: must be above 0 and at most 1")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -71,15 +70,6 @@ class MemberGuard:
             torch.where(frozen, iteration, diverged_at, out=diverged_at)
         else:
             diverged_at.masked_fill_(frozen, iteration)
-
-    @torch.no_grad()
-    def zero_dead_gradients(self, params: Iterable[Tensor]) -> None:
-        """Zeroes the gradients of frozen members, whatever they are."""
-        members = self.alive.shape[0]
-        dead = ~self.alive.unsqueeze(1)
-        for p in params:
-            if p.grad is not None:
-                p.grad.view(members, -1).masked_fill_(dead, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Both marks."""

@@ -47,7 +47,7 @@ def orthogonal(gain: float = math.sqrt(2.0)) -> Initialiser:
 
 
 def truncated_normal(std: float = 0.02, bound: float = 2.0) -> Initialiser:
-    """Normal weight of deviation ``std`` cut at +-``bound``, zero bias (TD-MPC2's world model)."""
+    """Normal weight of standard deviation ``std`` cut at +-``bound``, zero bias (TD-MPC2's world model)."""
 
     def initialise(stream: MemberStream, fan_in: int, fan_out: int) -> tuple[Tensor, Tensor]:
         low, high = (0.5 * (1.0 + math.erf(s * bound / (std * math.sqrt(2.0)))) for s in (-1.0, 1.0))

@@ -79,8 +79,8 @@ class PopulationAdam:
         weight_decay: w.
 
     Raises:
-        UsageError: a parameter that is not contiguous; and, when a step is taken on a CPU, one that is not in the first
-            one's dtype, or that in neither float32 nor float64.
+        UsageError: a parameter is not contiguous; or, in a step on a CPU, parameters are not all in float32 or all in
+            float64.
 
     Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
     """
@@ -194,7 +194,7 @@ class PopulationAdam:
         )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
-        """Step sizes, step counts and moments, both of them ``(2, P, n)``."""
+        """Step sizes ``(P,)``, step counts ``(P,)`` and both moments, ``(2, P, n)``."""
         return {"lr": self.lr, "step": self._step, "moments": self._moments}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Gaussian policies, with a deviation that is the same in every state or depends on it."""
+"""Gaussian policies, whose standard deviation is the same in every state or depends on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["GaussianActor", "SquashedGaussianActor"]
 class GaussianActor(nn.Module):
     """Policy ``a = tanh(mu(o) + sigma e)``, or without the tanh, for a population.
 
-    The deviation ``sigma = exp(log_std)`` is one learnable vector per member, the same in every state.
+    The standard deviation ``sigma = exp(log_std)`` is one learnable vector per member, the same in every state.
 
     Args:
         members: P.
@@ -102,7 +102,7 @@ class GaussianActor(nn.Module):
 
 
 class SquashedGaussianActor(nn.Module):
-    """Policy ``a = tanh(mu(o) + sigma(o) e)`` of a population; its deviation depends on the state.
+    """Policy ``a = tanh(mu(o) + sigma(o) e)`` of a population; sigma depends on the state.
 
     Args:
         members: P.

@@ -78,7 +78,7 @@ class Config:
     released_bootstrap: bool = False
     """Discount the value at the end of a rollout by gamma^(H+1), as the released code, instead of gamma^H."""
     normalize_returns: bool = True
-    """Divide the actor's objective by the running deviation of its returns; off: by H."""
+    """Divide the actor's objective by the running standard deviation of its returns; off: by H."""
 
     hidden_actor: tuple[int, ...] = (400, 200, 100)
     """Hidden layers of the actor: Linear, Mish, LayerNorm."""
@@ -87,9 +87,9 @@ class Config:
     max_grad_norm_actor: float = 1.0
     """Clip on the global norm of the actor's gradient."""
     initial_log_std: float = -1.0
-    """Initial logarithm of the deviation of actions before tanh; learnt, independent of the state."""
+    """Initial logarithm of the standard deviation of actions before tanh; learnt, independent of the state."""
     min_log_std: float = -1.427
-    """Floor of that logarithm (a deviation of 0.24)."""
+    """Floor of that logarithm (a standard deviation of 0.24)."""
     adam_betas: tuple[float, float] = (0.7, 0.95)
     """Adam's decay rates for actor and critic (the world model has the usual 0.9, 0.999)."""
     final_learning_rate: float = 1e-5

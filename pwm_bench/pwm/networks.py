@@ -18,7 +18,7 @@ __all__ = ["make_actor", "make_critic", "make_policy", "policy_of"]
 
 
 def make_actor(config: Config, latent_dim: int, action_dim: int, *, stream: MemberStream) -> GaussianActor:
-    """Policy a = tanh(mu(z) + sigma e): torch's default weights, a state-independent deviation with a floor."""
+    """Policy a = tanh(mu(z) + sigma e): torch's default weights, a state-independent sigma with a floor."""
     return GaussianActor(
         stream.members,
         latent_dim,

@@ -46,7 +46,7 @@ class Experience(NamedTuple):
 
 
 class PolicyTrainer:
-    """Actor, critics, their optimisers and the running deviation of the return.
+    """Actor, critics, their optimisers and the running standard deviation of the return.
 
     Args:
         config: settings.
@@ -166,12 +166,12 @@ class PolicyTrainer:
                 penalty=self._penalty,
             )
             values = self._next_values(rollout)
-            added = None if regulariser is None else regulariser()
-        metrics = self._step_actor(rollout, values, added, iteration)
+            extra = None if regulariser is None else regulariser()
+        metrics = self._step_actor(rollout, values, extra, iteration)
         if experience is None:
-            latents, targets = self._to_regress(rollout, values)
+            latents, targets = self._imagined_targets(rollout, values)
         else:
-            latents, targets = self._really_to_regress(experience)
+            latents, targets = self._real_targets(experience)
         metrics |= self._step_critics(latents, targets, iteration)
         if self.config.target_critic:
             polyak_update(self.target.parameters(), self.critic.parameters(), self.config.tau)
@@ -189,7 +189,7 @@ class PolicyTrainer:
         return torch.cat((before, last), dim=1).to(self._dtype).transpose(0, 1)
 
     def _step_actor(
-        self, rollout: Rollout, values: Tensor, added: Tensor | None, iteration: int | Tensor
+        self, rollout: Rollout, values: Tensor, extra: Tensor | None, iteration: int | Tensor
     ) -> dict[str, Tensor]:
         config = self.config
         done, terminated, survival = (
@@ -209,20 +209,20 @@ class PolicyTrainer:
             self.return_norm.update(returns.detach().unsqueeze(-1))
             scale = (self.return_norm.var + self.return_norm.eps).sqrt().squeeze(-1).to(self._dtype)
         loss = actor_loss(returns, scale)
-        whole = loss if added is None else loss + added
+        total = loss if extra is None else loss + extra
         self._actor_optimiser.zero_grad()
-        whole.backward(torch.ones_like(whole))
+        total.backward(torch.ones_like(total))
         norm = self._actor_optimiser.clip_grad_norm(config.max_grad_norm_actor)
-        self._actor_optimiser.step(alive=self._guard.check(iteration, whole, norm))
+        self._actor_optimiser.step(alive=self._guard.check(iteration, total, norm))
         metrics = {
             "actor_loss": loss.detach(),
             "actor_grad_norm": norm,
             "imagined_return": returns.detach().mean(1),
         }
-        return metrics if added is None else metrics | {"actor_regulariser": added.detach()}
+        return metrics if extra is None else metrics | {"actor_regulariser": extra.detach()}
 
-    def _to_regress(self, rollout: Rollout, values: Tensor) -> tuple[Tensor, Tensor]:
-        """States and TD(lambda) targets, time-major per member: shapes ``(P, H B, latent_dim)``, ``(P, H B)``."""
+    def _imagined_targets(self, rollout: Rollout, values: Tensor) -> tuple[Tensor, Tensor]:
+        """States ``(P, H B, latent_dim)``, step by step for each member, and their TD(lambda) targets ``(P, H B)``."""
         rewards = rollout.rewards.detach().transpose(0, 1)
         never = torch.zeros_like(rewards, dtype=torch.bool)
         done = never if rollout.done is None else rollout.done.transpose(0, 1)
@@ -239,7 +239,7 @@ class PolicyTrainer:
         return rollout.latents.detach().flatten(1, 2), targets.transpose(0, 1).flatten(1)
 
     @torch.no_grad()
-    def _really_to_regress(self, experience: Experience) -> tuple[Tensor, Tensor]:
+    def _real_targets(self, experience: Experience) -> tuple[Tensor, Tensor]:
         """The same for steps in the environment: SHAC's targets, with V on encoded observations."""
         with autocast(self.config.precision, self._device):
             latents = self.model.encode(experience.obs)

@@ -60,15 +60,15 @@ _METRICS = (
 
 
 class _Chunk(NamedTuple):
-    """H steps just taken in the environment."""
+    """H steps just taken in the environment, and the noise by which imagination takes the same actions again."""
 
     obs: Tensor  # before the first, (P, B, observation_dim)
     noise: Tensor  # of the actions, (P, H, B, action_dim)
     steps: list[RealStep]
     experience: list[tuple[Tensor, ...]]  # the fields of `Experience`, one step each
 
-    def replay(self) -> Callable[[Tensor], RealStep]:
-        """The steps again, one a call, whatever the action."""
+    def as_real_step(self) -> Callable[[Tensor], RealStep]:
+        """A ``real_step`` for `imagine` that gives the recorded steps, one a call: the actions are theirs."""
         steps = iter(self.steps)
         return lambda _action: next(steps)
 
@@ -228,7 +228,7 @@ class Learner(StagedLearner, Tunable):
         config = self.config
         predicts_ends = config.world_model.termination
         if config.start_states == "env":
-            return chunk.obs, chunk.noise, None if predicts_ends else chunk.replay()
+            return chunk.obs, chunk.noise, None if predicts_ends else chunk.as_real_step()
         stored = self._replay.sample(self._stream, config.start_batch, 1).obs[:, :, 0]
         noise = self._noise(config.start_batch)
         if config.start_states == "replay":
@@ -237,7 +237,7 @@ class Learner(StagedLearner, Tunable):
             return torch.cat((chunk.obs, stored), 1), torch.cat((chunk.noise, noise), 2), None
         padded = [RealStep(*(_pad(x, config.start_batch) for x in step)) for step in chunk.steps]
         chunk = _Chunk(torch.cat((chunk.obs, stored), 1), torch.cat((chunk.noise, noise), 2), padded, [])
-        return chunk.obs, chunk.noise, chunk.replay()
+        return chunk.obs, chunk.noise, chunk.as_real_step()
 
     def _experience(self, chunk: _Chunk) -> Experience:
         """The steps of a chunk for the critics, rewards in the model's units."""

@@ -65,13 +65,14 @@ class WorldModelConfig:
     released_reward_scale: bool = False
     """Divide the reward loss by H once more, as the released code does (it averages over time, then divides)."""
     normalize_observations: bool = False
-    """Encode observations shifted and scaled by their running mean and deviation, clipped at 5 (off in all released
-    settings). Short trainings need it where coordinates differ much in size: LayerNorm drowns the small ones."""
+    """Encode observations shifted and scaled by their running mean and standard deviation, clipped at 5 (off in all
+    released settings). Short trainings need it where coordinates differ much in size: LayerNorm drowns the small ones.
+    """
     reward_normalisation: Literal["moments", "scale", "none"] = "moments"
     """How rewards are made fit to learn; a policy trained in the model then maximises what comes out. "moments"
-    subtracts their running mean and divides by their running deviation (released single-task settings); "scale"
-    only divides, so that a reward of 0 stays the worth of not being alive; "none" takes them as they are. What is
-    normalised is also clipped at 5."""
+    subtracts their running mean and divides by their running standard deviation (released single-task settings);
+    "scale" only divides, so that a reward of 0 stays the worth of not being alive; "none" takes them as they are. What
+    is normalised is also clipped at 5."""
     reward_memory: int = 0
     """Sampled batches that the running moments of the reward look back on; 0 for all since the start (released)."""
     batch_size: int = 256

@@ -38,8 +38,8 @@ class WorldModel(nn.Module):
         observation_dim: size of an observation.
         action_dim: size of an action.
         config: sizes.
-        stream: where the initial weights are drawn from: normal with deviation 0.02, the reward's last layer zero,
-            so that predicted rewards start at 0.
+        stream: where the initial weights are drawn from: normal with standard deviation 0.02, the reward's last
+            layer zero, so that predicted rewards start at 0.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class WorldModel(nn.Module):
         self.ensemble = config.ensemble
         members, latent = stream.members, config.latent_dim
         plain = config.regularisation == "relu"
-        # Without norms a deviation of 0.02 would let signals die out layer by layer.
+        # Without norms a standard deviation of 0.02 would let signals die out layer by layer.
         normed: dict[str, Any] = {"activation": "relu", "norm": "none", "stream": stream, "init": torch_default}
         if not plain:
             normed |= {"activation": "mish", "norm": "pre", "init": truncated_normal(0.02)}

@@ -60,7 +60,7 @@ def sequence_loss(
     return WorldModelLoss(*(model.average(part) for part in loss))
 
 
-_REWARD_CLIP = 5.0  # in deviations, as in the released code
+_REWARD_CLIP = 5.0  # in standard deviations, as in the released code
 
 
 class WorldModelTrainer:

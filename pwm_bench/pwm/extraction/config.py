@@ -61,11 +61,12 @@ class ExtractionConfig:
     critic_minibatches: int = 4
     shuffle_minibatches: bool = True
     imitation: float = 0.0
-    """Weight of imitating the data in the actor's loss, whose other part is in units of the return's deviation. 0 is
-    PWM as published; above, a deviation from it after TD3+BC, which keeps policies where the model knows its way.
+    """Weight of imitating the data in the actor's loss, whose other part is in units of the return's standard
+    deviation. 0 is PWM as published; above, it is an addition after TD3+BC, which keeps policies where the model knows
+    its way.
     Source: Fujimoto & Gu, "A Minimalist Approach to Offline Reinforcement Learning", NeurIPS 2021, eq. 3."""
     imitation_best: float = 0.1
-    """Share of each task's episodes that is imitated, those with the highest returns."""
+    """Fraction of each task's episodes that is imitated, those with the highest returns."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of all matrix products; weights, losses and optimisers stay float32."""
 

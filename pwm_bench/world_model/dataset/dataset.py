@@ -69,8 +69,9 @@ class Dataset:
     Args:
         path: the folder; or several, with the same tasks and sizes, that are read as one.
         split: ``"train"`` leaves out the held-out episodes, ``"validation"`` has only these, ``"all"`` has both.
-        holdout: share of episodes held out; which ones is fixed by their place in their folder.
-        best: keep only this share of each task's episodes in the split (at least one), those with the highest returns.
+        holdout: fraction of episodes held out; which ones is fixed by their place in their folder.
+        best: keep only this fraction of each task's episodes in the split (at least one), those with the highest
+            returns.
         device: where samples go.
         verify: reads everything once and compares checksums.
 
@@ -283,7 +284,7 @@ class Dataset:
         return obs, action, reward
 
 
-def _best(shards: list[Shard], keep: list[np.ndarray], share: float) -> list[np.ndarray]:
+def _best(shards: list[Shard], keep: list[np.ndarray], fraction: float) -> list[np.ndarray]:
     """Those of the kept episodes of each task with the highest returns; of equal ones the older."""
     task, score = (np.concatenate([np.asarray(s.episodes[name]) for s in shards]) for name in ("task", "return"))
     kept = np.concatenate(keep)
@@ -291,7 +292,7 @@ def _best(shards: list[Shard], keep: list[np.ndarray], share: float) -> list[np.
     for index in np.unique(task[kept]):
         places = np.flatnonzero(kept & (task == index))
         order = np.argsort(-score[places], kind="stable")
-        chosen[places[order[: max(1, round(share * len(places)))]]] = True
+        chosen[places[order[: max(1, round(fraction * len(places)))]]] = True
     return np.split(chosen, np.cumsum([len(k) for k in keep])[:-1])
 
 

@@ -42,9 +42,9 @@ class Layer(nn.Module):
         out_features: size of the output's last axis.
         epilogue: normalisation and activation; None for a plain linear layer.
         ensemble: K, for K layers side by side; 0 for a single one without that axis.
-        dropout: share of the linear map's outputs that training sets to zero.
-        stream: where the weights are drawn from (one member): normal with deviation 0.02, biases zero. None leaves them
-            zero, to be loaded.
+        dropout: fraction of the linear map's outputs that training sets to zero.
+        stream: where the weights are drawn from (one member): normal with standard deviation 0.02, biases zero. None
+            leaves them zero, to be loaded.
         zero: all weights zero.
         device: where the weights live.
     """

@@ -59,8 +59,8 @@ def percentile_range(q: Tensor) -> Tensor:
     """
     ordered = q.float().flatten().sort().values  # NaN last
 
-    def percentile(share: float) -> Tensor:
-        position = share * (len(ordered) - 1)
+    def percentile(fraction: float) -> Tensor:
+        position = fraction * (len(ordered) - 1)
         lower = int(position)
         return ordered[lower].lerp(ordered[min(lower + 1, len(ordered) - 1)], position - lower)
 

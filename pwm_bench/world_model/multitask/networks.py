@@ -47,8 +47,8 @@ class MultitaskModel(nn.Module):
 
     Args:
         config: tasks and sizes.
-        seed: of the initial weights: normal with deviation 0.02, embedding uniform in +-0.02, last layers of reward
-            and Q zero. None leaves all zero, to be loaded.
+        seed: of the initial weights: normal with standard deviation 0.02, embedding uniform in +-0.02, last layers of
+            reward and Q zero. None leaves all zero, to be loaded.
         device: where the weights live.
     """
 
@@ -212,7 +212,7 @@ class MultitaskModel(nn.Module):
 
     @torch.no_grad()
     def update_target(self, tau: float | Tensor) -> None:
-        """Moves the target Q functions a share ``tau``, a number or a scalar tensor, of the way to the Q functions."""
+        """Moves the target Q functions the fraction ``tau`` (a number or a scalar tensor) of the way to the others."""
         targets: list[Tensor] = list(self._require(self.target_q_networks, "Q functions").parameters())
         online: list[Tensor] = list(self._require(self.q_networks, "Q functions").parameters())
         torch._foreach_lerp_(targets, online, [tau] * len(targets) if isinstance(tau, Tensor) else tau)

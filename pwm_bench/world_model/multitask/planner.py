@@ -53,7 +53,7 @@ class PlannerConfig:
     temperature: float = 0.5
     """Factor of values in the weights of the best sequences (the released code multiplies by it)."""
     min_std: float = 0.05
-    """Smallest deviation of actions in a plan."""
+    """Smallest standard deviation of actions in a plan."""
     max_std: float = 2.0
     """Largest one, with which every plan begins."""
 
@@ -214,7 +214,7 @@ class Planner:
 
         Args:
             obs: observations.
-            explore: add noise of the deviation that the plan ended with, as TD-MPC2 does while it trains.
+            explore: add noise of the standard deviation that the plan ended with, as TD-MPC2 does while it trains.
         """
         config = self.config
         horizon, act = config.horizon, self._action_dim

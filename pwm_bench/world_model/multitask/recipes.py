@@ -43,11 +43,11 @@ class TrainingConfig:
     learning_rate: float = 3e-4
     """Adam's step size."""
     encoder_learning_rate: float = 0.3
-    """Step size of the encoder as a share of ``learning_rate``."""
+    """Step size of the encoder as a fraction of ``learning_rate``."""
     max_grad_norm_model: float = 20.0
     """Clip on the global norm of the model's gradient, and on that of the policy prior's."""
     tau: float = 0.01
-    """Share by which the target Q functions, and the scale of the policy's objective, follow in each step."""
+    """Fraction of the way that target Q functions and the scale of the policy's objective follow in each step."""
     entropy_coef: float = 1e-4
     """Weight of the policy prior's scaled entropy."""
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -308,7 +308,7 @@ def _infer(
 
 
 def _limits(own: Mapping[str, Any], told: Told, has_prior: bool, source: str) -> dict[str, float]:
-    """Limits of the prior's deviation and of the bins, which the file or its owner says."""
+    """Limits of the prior's standard deviation and of the bins, which the file or its owner says."""
     limits: dict[str, float] = {}
     stored = (own["log_std_min"], own["log_std_max"]) if "log_std_min" in own else None
     if told.log_std is not None and stored not in (None, told.log_std):

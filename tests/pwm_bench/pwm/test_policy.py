@@ -86,7 +86,7 @@ def test_critic_targets_are_td_lambda_of_the_rollout(coupled: bool) -> None:
     latents = torch.arange(MEMBERS * HORIZON * WORLDS, dtype=torch.float64).view(*shape, 1)
     ends = (torch.as_tensor(terminated), torch.as_tensor(done)) if coupled else (None, None)
     rollout = Rollout(latents, latents, torch.as_tensor(rewards), *ends)
-    inputs, targets = trainer._to_regress(rollout, torch.as_tensor(values).transpose(0, 1))
+    inputs, targets = trainer._imagined_targets(rollout, torch.as_tensor(values).transpose(0, 1))
     assert coupled == bool(done.any())
     for p in range(MEMBERS):
         for b in range(WORLDS):

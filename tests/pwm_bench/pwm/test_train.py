@@ -128,7 +128,7 @@ def test_a_critic_of_real_steps_gets_the_targets_of_shac() -> None:
     while not any((step[2] | step[3]).any() for step in chunk.experience):
         chunk = learner._collect()
     got = learner._experience(chunk)
-    latents, targets = learner._policy._really_to_regress(got)
+    latents, targets = learner._policy._real_targets(got)
 
     def raw(field: int) -> torch.Tensor:  # as SHAC keeps it, [T, P, B, ...]
         return torch.stack([step[field] for step in chunk.experience]).unflatten(1, (2, WORLDS))
