@@ -26,7 +26,7 @@ from torch.autograd.function import once_differentiable
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import epilogue_kernels
 from pwm_bench.learning.elementwise import activation_function, group_softmax, torch_wanted
-from pwm_bench.learning.epilogue_kernels import ACTIVATIONS, WIDEST, Key
+from pwm_bench.learning.epilogue_kernels import FUNCTIONS, WIDEST, Key
 
 __all__ = ["Epilogue"]
 
@@ -67,7 +67,7 @@ class Epilogue:
             rows: n, of each member.
             bias: of the layer.
         """
-        known = self.activation in (*ACTIVATIONS, "softmax") and bias.shape[-1] <= WIDEST
+        known = self.activation in (*FUNCTIONS, "softmax") and bias.shape[-1] <= WIDEST
         exact = x.dtype == bias.dtype and bias.dtype in (torch.float32, torch.float64)
         if torch_wanted() or not known or not (exact or (x.dtype, bias.dtype) == (torch.bfloat16, torch.float32)):
             return False

@@ -18,11 +18,12 @@ from torch import Tensor
 
 from pwm_bench.envs import native
 from pwm_bench.envs.company import made_once
+from pwm_bench.learning.choices import ACTIVATIONS
 
-__all__ = ["ACTIVATIONS", "SOURCE", "WIDEST", "Key", "backward", "columns", "compile_for", "forward"]
+__all__ = ["FUNCTIONS", "SOURCE", "WIDEST", "Key", "backward", "columns", "compile_for", "forward"]
 
-ACTIVATIONS = ("none", "relu", "elu", "silu", "tanh", "mish")
-"""Functions that the kernels have; and softmax over groups."""
+FUNCTIONS = ("none", *ACTIVATIONS)
+"""Activation functions that the kernels have; and softmax over groups."""
 WIDEST = 8192
 """Numbers of a row, at most."""
 _LANES, _THREADS = 32, 128  # of a GPU's warp and block
@@ -37,7 +38,7 @@ class Key(NamedTuple):
     """What a kernel is compiled for, besides its precision.
 
     Attributes:
-        activation: one of `ACTIVATIONS`.
+        activation: one of `FUNCTIONS`.
         post: whether it comes after the activation.
         group: numbers of a softmax, which then is the activation; else 1.
     """
@@ -205,7 +206,7 @@ def _text(name: str, key: Key, width: int, dtype: torch.dtype) -> str:
     lines += [f"const int F = {width}, group = {key.group};"]
     if name == "columns":
         return "\n".join([*lines, _COLUMNS])
-    lines += [f"const int {function.upper()} = {number};" for number, function in enumerate(ACTIVATIONS)]
+    lines += [f"const int {function.upper()} = {number};" for number, function in enumerate(FUNCTIONS)]
     lines += [f"const int activation = {key.activation.upper()};"]
     lines += [f"const bool post = {int(key.post)};"]
     arrays = _ARRAYS[name].split(", ")

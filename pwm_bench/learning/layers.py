@@ -20,7 +20,7 @@ from pwm_bench.learning.elementwise import group_softmax
 from pwm_bench.learning.epilogue import Epilogue
 from pwm_bench.learning.initialise import Initialiser, torch_default
 from pwm_bench.learning.network import evaluate, suits
-from pwm_bench.learning.network_kernels import Layer
+from pwm_bench.learning.network_kernels import LayerSpec
 from pwm_bench.learning.random import MemberStream
 
 __all__ = [
@@ -95,9 +95,9 @@ class PopulationLinear(nn.Module):
         return self.weight
 
     @property
-    def described(self) -> Layer:
-        """What it is for a kernel of the whole network."""
-        return Layer(*self.weight.shape[1:])
+    def spec(self) -> LayerSpec:
+        """The layer as kernels of the whole network are told of it."""
+        return LayerSpec(*self.weight.shape[1:])
 
     @property
     def parts(self) -> list[nn.Module]:
@@ -197,11 +197,11 @@ class _Layer(nn.Module):
         self._epilogue = epilogue
 
     @property
-    def described(self) -> Layer:
-        """What it is for a kernel of the whole network."""
+    def spec(self) -> LayerSpec:
+        """The layer as kernels of the whole network are told of it."""
         how = self._epilogue
         inputs, outputs = self.linear.weight.shape[1:]
-        return Layer(inputs, outputs, how.activation, how.norm, how.group, how.eps)
+        return LayerSpec(inputs, outputs, how.activation, how.norm, how.group, how.eps)
 
     @property
     def parts(self) -> list[nn.Module]:
@@ -290,15 +290,15 @@ class PopulationMLP(nn.Module):
             scale = PopulationLayerNorm(members, o, device=stream.device)
             layers.append(_Layer(linear(i, o, how), scale, Epilogue("softmax", "pre", simnorm_dim, widen=True)))
         self.layers = nn.ModuleList(layers)
-        self._described_layers = layers
-        self.described = tuple(layer.described for layer in layers)
-        """The layers, for a kernel of the whole network."""
+        self._specified_layers = layers
+        self.specs = tuple(layer.spec for layer in layers)
+        """The layers as kernels of the whole network are told of them."""
         # A look into modules' own dictionaries costs a tenth of asking them for an attribute.
         self._sources = [
             (part._parameters, name) for layer in layers for part in layer.parts for name in ("weight", "bias")
         ]
         linears = [layer.parts[0] for layer in layers]
-        places = itertools.accumulate((layer.parameters for layer in self.described[:-1]), initial=0)
+        places = itertools.accumulate((layer.parameters for layer in self.specs[:-1]), initial=0)
         self._derived = [
             (place, linear)
             for place, linear in zip(places, linears, strict=True)
@@ -313,7 +313,7 @@ class PopulationMLP(nn.Module):
             repeat: how many members, beside each other, share an input, of which there are ``P / repeat``.
         """
         if self.suits(x):
-            y = evaluate(self.described, x.flatten(1, -2), self.parameters_in_order(), repeat)
+            y = evaluate(self.specs, x.flatten(1, -2), self.parameters_in_order(), repeat)
         else:
             y = x if repeat == 1 else x.unsqueeze(1).expand(-1, repeat, *x.shape[1:]).flatten(0, 1)
             y = y.flatten(1, -2)
@@ -324,10 +324,10 @@ class PopulationMLP(nn.Module):
     def suits(self, x: Tensor) -> bool:
         """Whether a kernel takes the whole network, for an input of shape ``(P, ..., sizes[0])``; it calls no hooks of
         layers."""
-        if list(self.layers._modules.values()) != self._described_layers:  # somebody has put another layer in
+        if list(self.layers._modules.values()) != self._specified_layers:  # somebody has put another layer in
             return False
         owner, name = self._sources[1]
-        return suits(self.described, x, owner[name].dtype)
+        return suits(self.specs, x, owner[name].dtype)
 
     def parameters_in_order(self) -> list[Tensor]:
         """What the kernel takes, layer by layer."""

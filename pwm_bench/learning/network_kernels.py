@@ -21,9 +21,9 @@ from torch import Tensor
 from pwm_bench.envs import native
 from pwm_bench.envs.company import made_once
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning.epilogue_kernels import ACTIVATIONS, SOURCE
+from pwm_bench.learning.epilogue_kernels import FUNCTIONS, SOURCE
 
-__all__ = ["Layer", "available", "backward", "fitting", "forward"]
+__all__ = ["LayerSpec", "available", "backward", "checked", "forward"]
 
 _NETWORK = Path(__file__).with_name("network.cpp")
 _FUNCTIONS_END = "\nconst int lane = "  # what lies before it in the epilogue's text are its functions
@@ -31,13 +31,13 @@ _NORMS = ("none", "pre", "post")
 _BLAS = {torch.float32: "sgemm_", torch.float64: "dgemm_"}
 
 
-class Layer(NamedTuple):
+class LayerSpec(NamedTuple):
     """What a layer is, besides its weights.
 
     Attributes:
         inputs: features of its input.
         outputs: features of its output.
-        activation: one of `ACTIVATIONS`, ``"softmax"``, or ``"linear"`` for a product and a bias alone.
+        activation: one of `FUNCTIONS`, ``"softmax"``, or ``"linear"`` for a product and a bias alone.
         norm: layer normalisation ``"pre"`` or ``"post"`` the activation, or ``"none"``.
         group: features of a softmax.
         eps: added to a row's variance.
@@ -53,7 +53,7 @@ class Layer(NamedTuple):
     @property
     def numbers(self) -> tuple[int, ...]:
         """How the kernel is told."""
-        kinds = {"linear": -1, "softmax": len(ACTIVATIONS)} | {name: i for i, name in enumerate(ACTIVATIONS)}
+        kinds = {"linear": -1, "softmax": len(FUNCTIONS)} | {name: i for i, name in enumerate(FUNCTIONS)}
         bits = native.bits(self.eps)
         return self.inputs, self.outputs, kinds[self.activation], _NORMS.index(self.norm), self.group, bits
 
@@ -68,8 +68,8 @@ def available(dtype: torch.dtype) -> bool:
     return dtype in _BLAS and _multiply(dtype) is not None
 
 
-def fitting(
-    layers: tuple[Layer, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1
+def checked(
+    layers: tuple[LayerSpec, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1
 ) -> tuple[Tensor, list[Tensor]]:
     """Input and parameters as `forward` takes them: contiguous, since the kernel is told addresses alone.
 
@@ -94,7 +94,7 @@ def fitting(
 
 
 @functools.lru_cache(maxsize=1024)
-def _numbers(layers: tuple[Layer, ...], members: int) -> list[int]:
+def _numbers(layers: tuple[LayerSpec, ...], members: int) -> list[int]:
     """Numbers in each parameter."""
     found: list[int] = []
     for layer in layers:
@@ -103,7 +103,7 @@ def _numbers(layers: tuple[Layer, ...], members: int) -> list[int]:
 
 
 def forward(
-    layers: tuple[Layer, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1, *, keep: bool
+    layers: tuple[LayerSpec, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1, *, keep: bool
 ) -> tuple[Tensor, Tensor]:
     """Computes a network.
 
@@ -126,7 +126,7 @@ def forward(
 
 
 def backward(
-    layers: tuple[Layer, ...],
+    layers: tuple[LayerSpec, ...],
     grad: Tensor,
     x: Tensor,
     params: Sequence[Tensor],
@@ -164,7 +164,7 @@ _LINES = 5  # rows that the backward pass has to itself
 
 
 @functools.lru_cache(maxsize=1024)
-def _kept(layers: tuple[Layer, ...], n: int) -> int:
+def _kept(layers: tuple[LayerSpec, ...], n: int) -> int:
     """Numbers that the forward pass keeps of a member."""
     times = [2] * (len(layers) - 1) + [1]  # the product and, of all but the last, the result
     pairs = zip(times, layers, strict=True)
@@ -172,7 +172,7 @@ def _kept(layers: tuple[Layer, ...], n: int) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def _table(layers: tuple[Layer, ...]) -> native.Table:
+def _table(layers: tuple[LayerSpec, ...]) -> native.Table:
     numbers: list[int] = []
     first = 0
     for layer in layers:
@@ -183,7 +183,7 @@ def _table(layers: tuple[Layer, ...]) -> native.Table:
 
 def _run(
     name: str,
-    layers: tuple[Layer, ...],
+    layers: tuple[LayerSpec, ...],
     dtype: torch.dtype,
     rest: tuple[int, ...],
     params: Sequence[Tensor],
@@ -218,7 +218,7 @@ def _text(name: str, dtype: torch.dtype) -> str:
     """The body of a kernel's function, in C++."""
     real = "double" if dtype == torch.float64 else "float"
     lines = [f"typedef {real} real; typedef {real} stored;"]
-    lines += [f"const int {kind.upper()} = {number};" for number, kind in enumerate((*ACTIVATIONS, "softmax"))]
+    lines += [f"const int {kind.upper()} = {number};" for number, kind in enumerate((*FUNCTIONS, "softmax"))]
     flags = {"BACKWARD": name == "backward", "DOUBLE": dtype == torch.float64, "BFLOAT16": False}
     defined = [f"#define {flag} {int(value)}" for flag, value in flags.items()]
     functions = SOURCE.read_text().partition(_FUNCTIONS_END)[0]
