@@ -11,7 +11,23 @@ from torch import Tensor
 
 from pwm_bench.learning.random import MemberStream
 
-__all__ = ["DrawnAhead"]
+__all__ = ["DrawnAhead", "in_place"]
+
+
+def in_place(batch: tuple[Tensor, ...], values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Copies values into the memory of the batch before them, where a captured CUDA graph reads them.
+
+    Args:
+        batch: the batch before, empty if there was none.
+        values: what takes its place, of the same shapes.
+
+    Returns:
+        the batch, in new memory if there was none.
+    """
+    batch = batch or tuple(torch.empty(x.shape, device=x.device, dtype=x.dtype) for x in values)
+    for place, value in zip(batch, values, strict=True):
+        place.copy_(value)
+    return batch
 
 
 class DrawnAhead:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pwm_bench.learning.ahead import DrawnAhead
+from pwm_bench.learning.ahead import DrawnAhead, in_place
 from pwm_bench.learning.random import MemberStream
 
 __all__ = ["Prefetch"]
@@ -50,11 +50,7 @@ class Prefetch:
         if not self._ready:
             columns = (x.to(self._dtype).split(self._rows, dim=1) for x in next(self._draws))
             self._ready = list(zip(*columns, strict=True))
-        following = self._ready.pop(0)
-        if not self.batch:
-            self.batch = tuple(torch.empty(x.shape, device=x.device, dtype=x.dtype) for x in following)
-        for place, values in zip(self.batch, following, strict=True):
-            place.copy_(values)
+        self.batch = in_place(self.batch, self._ready.pop(0))
 
     def state_dict(self) -> dict[str, Any]:
         """The stream, and the batches not handed out yet."""

@@ -153,11 +153,6 @@ class DatasetWriter:
         """Rows in the shard that is being written, which a kill would lose."""
         return 0 if self._open is None else self._open.rows
 
-    @property
-    def open_episodes(self) -> int:
-        """Episodes given to `add` since the last complete shard, with those that were left out."""
-        return (0 if self._open is None else self._open.episodes) + sum(self._skipped.values())
-
     def keep_shards(self, count: int) -> None:
         """Removes all complete shards but the first ones, to go on from an earlier state of the data.
 

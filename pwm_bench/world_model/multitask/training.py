@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pwm_bench.learning.ahead import DrawnAhead
+from pwm_bench.learning.ahead import DrawnAhead, in_place
 from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.staged import StagedLearner
@@ -298,11 +298,7 @@ class Training(StagedLearner):
 
     def begin(self) -> str:
         """Puts the next batch in the place of the one in use."""
-        drawn = next(self._batches)
-        if not self._batch:
-            self._batch = tuple(torch.empty_like(x) for x in drawn)
-        for place, values in zip(self._batch, drawn, strict=True):
-            place.copy_(values)
+        self._batch = in_place(self._batch, next(self._batches))
         self.trainer.choose()
         return "step"
 
