@@ -20,7 +20,7 @@ from pwm_bench.learning.elementwise import group_softmax
 from pwm_bench.learning.epilogue import Epilogue
 from pwm_bench.learning.initialise import Initialiser, torch_default
 from pwm_bench.learning.network import evaluate, suits
-from pwm_bench.learning.network_kernels import LayerSpec
+from pwm_bench.learning.network_kernels import LayerDescription
 from pwm_bench.learning.random import MemberStream
 
 __all__ = [
@@ -95,9 +95,9 @@ class PopulationLinear(nn.Module):
         return self.weight
 
     @property
-    def spec(self) -> LayerSpec:
+    def description(self) -> LayerDescription:
         """The layer as kernels of the whole network are told of it."""
-        return LayerSpec(*self.weight.shape[1:])
+        return LayerDescription(*self.weight.shape[1:])
 
     @property
     def parts(self) -> list[nn.Module]:
@@ -197,11 +197,11 @@ class _Layer(nn.Module):
         self._epilogue = epilogue
 
     @property
-    def spec(self) -> LayerSpec:
+    def description(self) -> LayerDescription:
         """The layer as kernels of the whole network are told of it."""
         how = self._epilogue
         inputs, outputs = self.linear.weight.shape[1:]
-        return LayerSpec(inputs, outputs, how.activation, how.norm, how.group, how.eps)
+        return LayerDescription(inputs, outputs, how.activation, how.norm, how.group, how.eps)
 
     @property
     def parts(self) -> list[nn.Module]:
@@ -291,14 +291,14 @@ class PopulationMLP(nn.Module):
             layers.append(_Layer(linear(i, o, how), scale, Epilogue("softmax", "pre", simnorm_dim, widen=True)))
         self.layers = nn.ModuleList(layers)
         self._specified_layers = layers
-        self.specs = tuple(layer.spec for layer in layers)
+        self.descriptions = tuple(layer.description for layer in layers)
         """The layers as kernels of the whole network are told of them."""
         # A look into modules' own dictionaries costs a tenth of asking them for an attribute.
         self._sources = [
             (part._parameters, name) for layer in layers for part in layer.parts for name in ("weight", "bias")
         ]
         linears = [layer.parts[0] for layer in layers]
-        places = itertools.accumulate((layer.parameters for layer in self.specs[:-1]), initial=0)
+        places = itertools.accumulate((layer.parameters for layer in self.descriptions[:-1]), initial=0)
         self._derived = [
             (place, linear)
             for place, linear in zip(places, linears, strict=True)
@@ -313,7 +313,7 @@ class PopulationMLP(nn.Module):
             repeat: how many members, beside each other, share an input, of which there are ``P / repeat``.
         """
         if self.suits(x):
-            y = evaluate(self.specs, x.flatten(1, -2), self.parameters_in_order(), repeat)
+            y = evaluate(self.descriptions, x.flatten(1, -2), self.parameters_in_order(), repeat)
         else:
             y = x if repeat == 1 else x.unsqueeze(1).expand(-1, repeat, *x.shape[1:]).flatten(0, 1)
             y = y.flatten(1, -2)
@@ -327,7 +327,7 @@ class PopulationMLP(nn.Module):
         if list(self.layers._modules.values()) != self._specified_layers:  # somebody has put another layer in
             return False
         owner, name = self._sources[1]
-        return suits(self.specs, x, owner[name].dtype)
+        return suits(self.descriptions, x, owner[name].dtype)
 
     def parameters_in_order(self) -> list[Tensor]:
         """What the kernel takes, layer by layer."""

@@ -16,14 +16,14 @@ from torch.nn import Parameter
 
 from pwm_bench.learning import network_kernels
 from pwm_bench.learning.elementwise import torch_wanted
-from pwm_bench.learning.network_kernels import LayerSpec
+from pwm_bench.learning.network_kernels import LayerDescription
 
 __all__ = ["evaluate", "suits"]
 
 _SHARED = 1 << 17  # products of so many numbers, on several threads, are better off with what follows them on these too
 
 
-def suits(layers: tuple[LayerSpec, ...], x: Tensor, dtype: torch.dtype) -> bool:
+def suits(layers: tuple[LayerDescription, ...], x: Tensor, dtype: torch.dtype) -> bool:
     """Whether `evaluate` can compute a network, and should.
 
     Args:
@@ -40,7 +40,7 @@ def suits(layers: tuple[LayerSpec, ...], x: Tensor, dtype: torch.dtype) -> bool:
     return torch.get_num_threads() == 1 or x[0, ..., 0].numel() * max(layer.outputs for layer in layers) < _SHARED
 
 
-def evaluate(layers: tuple[LayerSpec, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1) -> Tensor:
+def evaluate(layers: tuple[LayerDescription, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1) -> Tensor:
     """Computes a network, differentiably once; second derivatives need `pwm_bench.learning.elementwise.torch_alone`.
 
     Args:
@@ -64,7 +64,7 @@ def evaluate(layers: tuple[LayerSpec, ...], x: Tensor, params: Sequence[Tensor],
 
 class _Evaluate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, layers: tuple[LayerSpec, ...], repeat: int, x: Tensor, *params: Tensor) -> Tensor:
+    def forward(ctx: Any, layers: tuple[LayerDescription, ...], repeat: int, x: Tensor, *params: Tensor) -> Tensor:
         out, work = network_kernels.forward(layers, x, params, repeat, keep=True)
         ctx.layers, ctx.repeat = layers, repeat
         ctx.save_for_backward(x, work, *params)

@@ -23,7 +23,7 @@ from pwm_bench.envs.company import made_once
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.epilogue_kernels import FUNCTIONS, SOURCE
 
-__all__ = ["LayerSpec", "available", "backward", "checked", "forward"]
+__all__ = ["LayerDescription", "available", "backward", "checked", "forward"]
 
 _NETWORK = Path(__file__).with_name("network.cpp")
 _FUNCTIONS_END = "\nconst int lane = "  # what lies before it in the epilogue's text are its functions
@@ -31,7 +31,7 @@ _NORMS = ("none", "pre", "post")
 _BLAS = {torch.float32: "sgemm_", torch.float64: "dgemm_"}
 
 
-class LayerSpec(NamedTuple):
+class LayerDescription(NamedTuple):
     """What a layer is, besides its weights.
 
     Attributes:
@@ -69,7 +69,7 @@ def available(dtype: torch.dtype) -> bool:
 
 
 def checked(
-    layers: tuple[LayerSpec, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1
+    layers: tuple[LayerDescription, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1
 ) -> tuple[Tensor, list[Tensor]]:
     """Input and parameters as `forward` takes them: contiguous, since the kernel is told addresses alone.
 
@@ -94,7 +94,7 @@ def checked(
 
 
 @functools.lru_cache(maxsize=1024)
-def _numbers(layers: tuple[LayerSpec, ...], members: int) -> list[int]:
+def _numbers(layers: tuple[LayerDescription, ...], members: int) -> list[int]:
     """Numbers in each parameter."""
     found: list[int] = []
     for layer in layers:
@@ -103,7 +103,7 @@ def _numbers(layers: tuple[LayerSpec, ...], members: int) -> list[int]:
 
 
 def forward(
-    layers: tuple[LayerSpec, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1, *, keep: bool
+    layers: tuple[LayerDescription, ...], x: Tensor, params: Sequence[Tensor], repeat: int = 1, *, keep: bool
 ) -> tuple[Tensor, Tensor]:
     """Computes a network.
 
@@ -126,7 +126,7 @@ def forward(
 
 
 def backward(
-    layers: tuple[LayerSpec, ...],
+    layers: tuple[LayerDescription, ...],
     grad: Tensor,
     x: Tensor,
     params: Sequence[Tensor],
@@ -164,7 +164,7 @@ _LINES = 5  # rows that the backward pass has to itself
 
 
 @functools.lru_cache(maxsize=1024)
-def _kept(layers: tuple[LayerSpec, ...], n: int) -> int:
+def _kept(layers: tuple[LayerDescription, ...], n: int) -> int:
     """Numbers that the forward pass keeps of a member."""
     times = [2] * (len(layers) - 1) + [1]  # the product and, of all but the last, the result
     pairs = zip(times, layers, strict=True)
@@ -172,7 +172,7 @@ def _kept(layers: tuple[LayerSpec, ...], n: int) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def _table(layers: tuple[LayerSpec, ...]) -> native.Table:
+def _table(layers: tuple[LayerDescription, ...]) -> native.Table:
     numbers: list[int] = []
     first = 0
     for layer in layers:
@@ -183,7 +183,7 @@ def _table(layers: tuple[LayerSpec, ...]) -> native.Table:
 
 def _run(
     name: str,
-    layers: tuple[LayerSpec, ...],
+    layers: tuple[LayerDescription, ...],
     dtype: torch.dtype,
     rest: tuple[int, ...],
     params: Sequence[Tensor],

@@ -73,7 +73,7 @@ class Regression:
     @torch.no_grad()
     def _write_out(self, x: Tensor, y: Tensor) -> Tensor:
         critic = self._critic
-        layers, given = critic.net.specs, critic.net.parameters_in_order()
+        layers, given = critic.net.descriptions, critic.net.parameters_in_order()
         x, params = network_kernels.checked(layers, x, given, critic.ensemble)
         if y.shape != x.shape[:2]:
             raise UsageError(f"targets of shape {tuple(y.shape)}: must be {tuple(x.shape[:2])}, one for each input")

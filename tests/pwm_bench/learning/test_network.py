@@ -60,7 +60,7 @@ def _computed(net, x: Tensor, *, alone: bool) -> list[Tensor]:
 def test_values_and_gradients_are_torch_s(kind, rows: int) -> None:
     for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 2e-5)):
         net, x = _make(kind, dtype), _x(dtype, rows=rows)
-        assert network.suits(net.specs, x, dtype)
+        assert network.suits(net.descriptions, x, dtype)
         ours, theirs = _computed(net, x, alone=False), _computed(net, x, alone=True)
         for one, other in zip(ours, theirs, strict=True):
             torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
@@ -151,7 +151,7 @@ def test_torch_computes_where_the_kernels_cannot(reason: str, monkeypatch) -> No
         monkeypatch.setattr(network, "_SHARED", 8)
     monkeypatch.setattr(network_kernels, "forward", lambda *args, **kwargs: pytest.fail("the kernel was called"))
     if reason == "another dtype":
-        assert not network.suits(net.specs, x.double(), torch.float32)
+        assert not network.suits(net.descriptions, x.double(), torch.float32)
         return
     with torch.autocast("cpu", torch.bfloat16, enabled=reason == "reduced precision"):
         assert net(x).shape == (P, ROWS, SIZES[-1])
