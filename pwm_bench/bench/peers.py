@@ -26,7 +26,7 @@ def main(*, quick: bool = False, output: Path | None = None) -> None:
     """Prints environment steps per processor second of simulators and of learners.
 
     Args:
-        quick: shorter rollouts, fewer repetitions, and no MJX, which compiles.
+        quick: shorter rollouts, fewer repetitions, and neither MJX nor Brax, which compile.
         output: file for the rows.
     """
     console, ledger = terminal(), Ledger(output)
@@ -34,7 +34,7 @@ def main(*, quick: bool = False, output: Path | None = None) -> None:
     with one_thread():
         for title, table, measures in (
             (f"Simulators, {_WORLDS} worlds", "simulators", (_against_newton, _against_mujoco, _against_mjx)),
-            (f"Learners on hopper in Warp, {_WORLDS} worlds", "learners", (_ours, _stable_baselines3)),
+            (f"Learners on hopper, {_WORLDS} worlds", "learners", (_ours, _stable_baselines3, _brax)),
         ):
             for measured in measures:
                 with console.status(measured.__name__.strip("_")):
@@ -116,7 +116,7 @@ def _ours(quick: bool) -> list[dict[str, Value]]:
     for algorithm in ("ppo", "sac"):
         learner = make_learner(algorithm, 1, "cpu")
         row = population_row(algorithm, learner, 1, repeats=1 if quick else 3, at_least=0.0, clock="processor")
-        rows.append({"what": f"{algorithm.upper()}, ours", "env steps/s": row["env steps/s"]})
+        rows.append({"what": f"{algorithm.upper()}, ours, in Warp", "env steps/s": row["env steps/s"]})
     return rows
 
 
@@ -157,8 +157,21 @@ def _stable_baselines3(quick: bool) -> list[dict[str, Value]]:
         seconds = median_seconds(train, repeats=1 if quick else 3, at_least=0.0, clock="processor")
         rows.append(
             {
-                "what": f"{name.upper()}, Stable-Baselines3 {version('stable-baselines3')}",
+                "what": f"{name.upper()}, Stable-Baselines3 {version('stable-baselines3')}, in Warp",
                 "env steps/s": steps / seconds,
             }
         )
     return rows
+
+
+def _brax(quick: bool) -> list[dict[str, Value]]:
+    """Brax's PPO on the same robot in `mjx.step` as shipped, with our recipe's batches and networks."""
+    if lacking := _lacking("brax", "Brax"):
+        return lacking
+    if quick:
+        return []
+    from pwm_bench.bench.brax_ppo import brax_ppo
+    from pwm_bench.registry import learner_package
+
+    speed = brax_ppo(learner_package("ppo").recipe("hopper", "warp"), _WORLDS)
+    return [{"what": f"PPO, Brax {version('brax')}, in mjx.step as shipped", "env steps/s": speed}]
