@@ -29,8 +29,6 @@ def brax_ppo(recipe: Any, worlds: int) -> float:
 
     if not hasattr(jax, "device_put_replicated"):  # Brax 0.14 calls it, and JAX 0.10 has dropped it
         jax.device_put_replicated = _on_each
-            lambda x: jax.numpy.stack([x] * len(devices)), tree
-        )
     steps = worlds * recipe.horizon
     clock: list[float] = []
     train.train(
