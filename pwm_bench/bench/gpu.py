@@ -20,7 +20,7 @@ from pwm_bench.bench.beforehand import compile_beforehand
 from pwm_bench.bench.gpu_tests import LAUNCHES, run_gpu_tests
 from pwm_bench.bench.ledger import Ledger, as_table
 from pwm_bench.bench.steps import STEPS, Step, carry_out
-from pwm_bench.bench.timing import interleaved, machine_line, median_seconds
+from pwm_bench.bench.timing import interleaved, machine_row, median_seconds
 from pwm_bench.cli.showing import terminal
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.graphed import GRAPHS
@@ -101,7 +101,7 @@ def steps(device: str, *, quick: bool = False) -> list[Step]:
 def _machine(ledger: Ledger, *, device: str) -> None:
     """What the figures belong to, and what each library sees."""
     found = str(envs.resolve_device(device))
-    row: dict[str, Any] = {"device": found, "machine": machine_line(found)}
+    row: dict[str, Any] = machine_row(found)
     for library in ("torch", "warp", "jax"):
         row[f"GPUs of {library}"] = envs.devices.view(library).gpus
     ledger.add("machine", **row)

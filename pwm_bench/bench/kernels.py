@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pwm_bench.bench.ledger import Ledger, Value, as_table
-from pwm_bench.bench.timing import interleaved, machine_line
+from pwm_bench.bench.ledger import Value, as_table, begun
+from pwm_bench.bench.timing import interleaved
 from pwm_bench.bench.workloads import Rollout, make_rollout
 from pwm_bench.cli.showing import terminal
 from pwm_bench.learning.threads import one_thread
@@ -28,8 +28,8 @@ def main(*, quick: bool = False, output: Path | None = None) -> None:
         quick: fewer repetitions.
         output: file for the rows.
     """
-    console, ledger = terminal(), Ledger(output)
-    console.print(f"{machine_line()}\n", highlight=False)
+    console = terminal()
+    ledger = begun(console, output)
     repeats = 3 if quick else 7
     step = f"{_WORLDS} worlds, horizon {_HORIZON}, float32: processor time of an environment step, one thread [us]"
     parts = {

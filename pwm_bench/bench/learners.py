@@ -13,9 +13,9 @@ import torch
 
 from pwm_bench import envs
 from pwm_bench.bench.extraction import make_extractor, make_model
-from pwm_bench.bench.ledger import Ledger, Value, as_table
+from pwm_bench.bench.ledger import Value, as_table, begun
 from pwm_bench.bench.limits import measure
-from pwm_bench.bench.timing import machine_line, median_seconds, quiet_clock
+from pwm_bench.bench.timing import median_seconds, quiet_clock
 from pwm_bench.bench.workloads import updater
 from pwm_bench.cli.showing import terminal
 from pwm_bench.envs.devices import resolve_device
@@ -66,9 +66,9 @@ def main(*, quick: bool = False, device: str | None = None, output: Path | None 
         device: where to compute; a GPU if there is one.
         output: file for the rows.
     """
-    console, ledger = terminal(), Ledger(output)
+    console = terminal()
     where = resolve_device(device or "auto", _SIMULATOR)
-    console.print(f"{machine_line(str(where))}\n", highlight=False)
+    ledger = begun(console, output, str(where))
     with one_thread():  # as the recipes of small networks ask for on a CPU
         clock = quiet_clock(where)
         for name, make in subjects(where, quick=quick).items():

@@ -11,9 +11,10 @@ from pwm_bench.cli.showing import plain_table
 from pwm_bench.envs.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
-__all__ = ["Ledger", "Value", "as_markdown", "as_table", "read", "shown"]
+__all__ = ["Ledger", "Value", "as_markdown", "as_table", "begun", "read", "shown"]
 
 Value = str | float | int | bool | None
 
@@ -52,6 +53,23 @@ class Ledger:
     def tables(self) -> dict[str, list[dict[str, Value]]]:
         """All rows by table, in the order in which they came."""
         return _by_table(self._rows) if self.path is None else read(self.path)
+
+
+def begun(console: Console, output: Path | None, device: str = "cpu") -> Ledger:
+    """A ledger whose first row, which is shown, says what the others belong to.
+
+    Args:
+        console: where to.
+        output: file for the rows.
+        device: what computes.
+    """
+    from pwm_bench.bench.timing import machine_row
+
+    ledger = Ledger(output)
+    row = machine_row(device)
+    ledger.add("machine", **row)
+    console.print(f"{row['machine']}\n", highlight=False)
+    return ledger
 
 
 def read(path: Path) -> dict[str, list[dict[str, Value]]]:

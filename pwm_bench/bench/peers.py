@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pwm_bench.bench.ledger import Ledger, Value, as_table
-from pwm_bench.bench.timing import interleaved, machine_line, median_seconds
+from pwm_bench.bench.ledger import Value, as_table, begun
+from pwm_bench.bench.timing import interleaved, median_seconds
 from pwm_bench.cli.showing import terminal
 from pwm_bench.learning.threads import one_thread
 
@@ -29,8 +29,8 @@ def main(*, quick: bool = False, output: Path | None = None) -> None:
         quick: shorter rollouts, fewer repetitions, and neither MJX nor Brax, which compile.
         output: file for the rows.
     """
-    console, ledger = terminal(), Ledger(output)
-    console.print(f"{machine_line()}\n", highlight=False)
+    console = terminal()
+    ledger = begun(console, output)
     with one_thread():
         for title, table, measures in (
             (f"Simulators, {_WORLDS} worlds", "simulators", (_against_newton, _against_mujoco, _against_mjx)),

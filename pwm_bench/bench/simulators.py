@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from pwm_bench import envs
-from pwm_bench.bench.ledger import Ledger, Value, as_table
-from pwm_bench.bench.timing import interleaved, machine_line, median_seconds
+from pwm_bench.bench.ledger import Value, as_table, begun
+from pwm_bench.bench.timing import interleaved, median_seconds
 from pwm_bench.bench.workloads import Rollout, make_rollout, mujoco_rollout
 from pwm_bench.cli.showing import terminal
 from pwm_bench.envs.simulator import State
@@ -39,10 +39,10 @@ def main(*, quick: bool = False, task: Sequence[str] = (), output: Path | None =
         UsageError: there is no such task.
     """
     envs.TASKS.check(*task)
-    tasks, console, ledger = tuple(task) or tuple(envs.TASKS.own), terminal(), Ledger(output)
+    tasks, console = tuple(task) or tuple(envs.TASKS.own), terminal()
     devices = {name: envs.resolve_device("auto", name) for name in envs.SIMULATORS.own}
     gpu = max(devices.values(), key=lambda device: device.type == "cuda")
-    console.print(f"{machine_line(str(gpu))}\n", highlight=False)
+    ledger = begun(console, output, str(gpu))
     where = "per second on a GPU, per processor second of one thread on a CPU"
     parts = {
         "exactness": ("Warp, float64: relative errors", _exactness(tasks)),

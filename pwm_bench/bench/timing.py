@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Literal
 
 import torch
 
-from pwm_bench.store.provenance import collect
+from pwm_bench.store.provenance import collect, git_state
 
-__all__ = ["Clock", "interleaved", "machine_line", "median_seconds", "quiet_clock"]
+__all__ = ["Clock", "interleaved", "machine_line", "machine_row", "median_seconds", "quiet_clock"]
 
 _NAMED = ("torch", "warp-lang", "mujoco", "jax")
 
@@ -61,6 +63,17 @@ def quiet_clock(device: torch.device | str) -> Clock:
     """The clock that others' work disturbs least: processor time where one thread of a CPU computes, else wall time."""
     single = torch.device(device).type == "cpu" and torch.get_num_threads() == 1
     return "processor" if single else "wall"
+
+
+def machine_row(device: str = "cpu") -> dict[str, str | float | None]:
+    """What the rows of a benchmark belong to: processor and versions, the code, and how busy the machine was."""
+    commit, dirty = git_state(Path(__file__).resolve().parent)
+    return {
+        "device": device,
+        "machine": machine_line(device),
+        "commit": f"{commit}, changed" if dirty else commit,
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+    }
 
 
 def machine_line(device: str = "cpu") -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from pwm_bench.bench.ledger import Ledger, as_markdown, as_table, shown
+from pwm_bench.bench.ledger import Ledger, as_markdown, as_table, begun, read, shown
 from pwm_bench.envs.errors import UsageError
 
 
@@ -53,3 +55,15 @@ def test_tables_have_a_column_for_each_name_of_any_row() -> None:
     ]  # fmt: skip
     table = as_table("Speed", rows)
     assert [list(column.cells) for column in table.columns] == [["ant", "hopper"], ["1.5", ""], ["", "32"]]
+
+
+def test_the_first_row_says_what_the_others_belong_to(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    shown_to = Console(file=io.StringIO(), width=200)
+    begun(shown_to, file).add("speeds", task="ant")
+    tables = read(file)
+    assert list(tables) == ["machine", "speeds"]
+    (row,) = tables["machine"]
+    assert row["machine"] in shown_to.file.getvalue()
+    assert row["device"] == "cpu"
+    assert str(row["commit"])[:7].isalnum()
