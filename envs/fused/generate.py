@@ -1,7 +1,7 @@
 """What an environment computes around its simulator in C++, generated from a task's torch functions.
 
-The functions are followed once, on one world (`pwm_bench.envs.fused.trace`), and differentiated number by number. They
-stay the definition: what was followed is compared with them, values and gradients, on other states before it is used.
+The functions are traced once, on one world (`pwm_bench.envs.fused.trace`), and differentiated number by number. They
+stay the definition: graphs are compared with them, values and gradients, on other states before they are used.
 A task whose functions mix worlds, decide by values or do what has no counterpart is computed by its functions.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pwm_bench.envs.fused.program import Program
+from pwm_bench.envs.fused.graph import Graph
 from pwm_bench.envs.fused.trace import UnsupportedError, trace
 from pwm_bench.envs.random import GOLDEN, MIX, PER_FOLD
 from pwm_bench.envs.simulator import State
@@ -36,7 +36,7 @@ AFTER_BACK = (
 )  # fmt: skip
 """Those of its adjoint."""
 
-_SCALES = (0.1, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # of the states of the worlds that a program is compared on
+_SCALES = (0.1, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # of the states of the worlds that a graph is compared on
 _TOLERANCE = 1e-9
 
 
@@ -64,59 +64,59 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """A function of a task, followed: its values and, if it has one, its gradient for given slopes ``g``."""
+class _Traced:
+    """A function of a task as a graph: its values and, if it is wanted, its gradient for that of the values, ``g``."""
 
-    program: Program
+    graph: Graph
     outputs: list[int]
     adjoints: dict[str, list[int]]
 
     def value(self, into: str) -> str:
         """C++ that writes the values to an array."""
-        return self.program.source({f"{into}[{k}]": node for k, node in enumerate(self.outputs)})
+        return self.graph.source({f"{into}[{k}]": node for k, node in enumerate(self.outputs)})
 
     def gradient(self, **into: str) -> str:
         """C++ that writes the gradients with regard to arguments to arrays; reads ``g``."""
         pairs = ((f"{array}[{k}]", node) for name, array in into.items() for k, node in enumerate(self.adjoints[name]))
-        return self.program.source(dict(pairs))
+        return self.graph.source(dict(pairs))
 
 
-def _follow(function: Callable[..., Tensor], differentiable: bool, **arguments: Tensor) -> _Piece:
-    """Follows a function on the first world, and compares what it found on all.
+def _traced(function: Callable[..., Tensor], differentiable: bool, **arguments: Tensor) -> _Traced:
+    """Traces a function on the first world, and compares its graph with it on all.
 
     Args:
         function: of tensors ``(N, n)``.
         differentiable: whether its gradient is wanted.
         arguments: possible values, float64 ``(N, n)``.
     """
-    program = Program()
-    nodes = {name: program.inputs(name, value.shape[1]) for name, value in arguments.items()}
-    made = trace(program, function, *((value[:1], nodes[name][None]) for name, value in arguments.items()))
+    graph = Graph()
+    nodes = {name: graph.inputs(name, value.shape[1]) for name, value in arguments.items()}
+    made = trace(graph, function, *((value[:1], nodes[name][None]) for name, value in arguments.items()))
     outputs = made.ravel().tolist()
     adjoints: dict[str, list[int]] = {}
     leaves = {name: value.clone().requires_grad_(differentiable) for name, value in arguments.items()}
     expected = function(*leaves.values())
     arrays = {name: value.numpy() for name, value in arguments.items()}
-    _agree(function, program.evaluate(outputs, **arrays), expected.detach())
+    _check_equal(function, graph.evaluate(outputs, **arrays), expected.detach())
     if differentiable:
-        seeds = program.inputs("g", len(outputs)).tolist()
+        seeds = graph.inputs("g", len(outputs)).tolist()
         wanted = [int(node) for array in nodes.values() for node in array]
-        found = program.gradient(outputs, seeds, wanted)
+        found = graph.gradient(outputs, seeds, wanted)
         sizes = np.cumsum([len(array) for array in nodes.values()])[:-1]
         adjoints = {name: part.tolist() for name, part in zip(nodes, np.split(np.array(found), sizes), strict=True)}
-        slopes = torch.linspace(-1.0, 1.0, expected.numel(), dtype=torch.float64).view(expected.shape)
+        weights = torch.linspace(-1.0, 1.0, expected.numel(), dtype=torch.float64).view(expected.shape)
         grads: tuple[Tensor | None, ...] = (None,) * len(leaves)
         if expected.requires_grad:
-            # Slopes given to `grad` itself would make torch import a computer algebra system, for a second.
-            grads = torch.autograd.grad((slopes * expected).sum(), list(leaves.values()), allow_unused=True)
-        arrays["g"] = slopes.reshape(len(slopes), -1).numpy()
+            # Weights given to `grad` itself would make torch import a computer algebra system, for a second.
+            grads = torch.autograd.grad((weights * expected).sum(), list(leaves.values()), allow_unused=True)
+        arrays["g"] = weights.reshape(len(weights), -1).numpy()
         for (name, value), grad in zip(arguments.items(), grads, strict=True):
             exact = torch.zeros_like(value) if grad is None else grad
-            _agree(function, program.evaluate(adjoints[name], **arrays), exact)
-    return _Piece(program, outputs, adjoints)
+            _check_equal(function, graph.evaluate(adjoints[name], **arrays), exact)
+    return _Traced(graph, outputs, adjoints)
 
 
-def _agree(function: Callable[..., Tensor], found: np.ndarray, expected: Tensor) -> None:
+def _check_equal(function: Callable[..., Tensor], found: np.ndarray, expected: Tensor) -> None:
     exact = expected.to(torch.float64).reshape(len(expected), -1).numpy()
     if found.shape != exact.shape or not np.allclose(found, exact, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True):
         raise UnsupportedError(f"{getattr(function, '__name__', 'a function')}: other values on other worlds")
@@ -126,7 +126,7 @@ def generate(task: Task) -> Sources:
     """Generates the kernels' sources.
 
     Raises:
-        UnsupportedError: the task's functions cannot be followed; it says which operation stands in the way.
+        UnsupportedError: the task's functions cannot be traced; it says which operation stands in the way.
     """
     generator = torch.Generator().manual_seed(0)
 
@@ -144,12 +144,12 @@ def generate(task: Task) -> Sources:
         scale = torch.tensor(_SCALES, dtype=torch.float64).unsqueeze(1)
         q = fresh.qpos + scale * draw(fresh.qpos.shape[1])
         v = fresh.qvel + 10.0 * scale * draw(fresh.qvel.shape[1])
-        observe = _follow(lambda q, v, a: task.observation(State(q, v), a), True, q=q, v=v, a=action)
+        observe = _traced(lambda q, v, a: task.observation(State(q, v), a), True, q=q, v=v, a=action)
         obs = task.observation(State(q, v), action)
-        reward = _follow(task.reward, True, o=obs, a=action)
-        ends = _follow(task.terminated, False, o=obs)
-        reset = _follow(joined, False, z=noise)
-        control = _follow(task.control, True, a=action)
+        reward = _traced(task.reward, True, o=obs, a=action)
+        ends = _traced(task.terminated, False, o=obs)
+        reset = _traced(joined, False, z=noise)
+        control = _traced(task.control, True, a=action)
         _check_precision(task, State(q, v), action)
     sizes = Sizes(obs.shape[1], action.shape[1], len(control.outputs), q.shape[1], v.shape[1], noise.shape[1])
     return Sources(
@@ -170,7 +170,7 @@ def _check_precision(task: Task, state: State, action: Tensor) -> None:
             raise UnsupportedError(f"a result in {made.dtype} for arguments in torch.float32")
 
 
-def _before(control: _Piece) -> str:
+def _before(control: _Traced) -> str:
     return f"""
 real a[A];
 for (int k = 0; k < A; ++k) {{
@@ -180,7 +180,7 @@ for (int k = 0; k < A; ++k) {{
 {control.value("ctrl")}"""
 
 
-def _before_back(control: _Piece, sizes: Sizes) -> str:
+def _before_back(control: _Traced, sizes: Sizes) -> str:
     """The guard of `pwm_bench.envs.simulator.guard_gradient` and the adjoints of control and clamp."""
     return f"""
 bool sound = true;
@@ -199,7 +199,7 @@ for (int k = 0; k < A; ++k) {{
 }}"""
 
 
-def _fresh(reset: _Piece, sizes: Sizes) -> str:
+def _fresh(reset: _Traced, sizes: Sizes) -> str:
     """A state drawn as `pwm_bench.envs.random` draws it, into ``q`` and ``v``."""
     return f"""
 auto mix = [](wp::uint64 x) {{
@@ -221,7 +221,7 @@ auto fresh = [&]() {{
 }};"""
 
 
-def _after(observe: _Piece, reward: _Piece, ends: _Piece, reset: _Piece, sizes: Sizes) -> str:
+def _after(observe: _Traced, reward: _Traced, ends: _Traced, reset: _Traced, sizes: Sizes) -> str:
     return f"""
 real q[NQ], v[NV], a[A], o[O], r[1];
 bool end[1];
@@ -262,7 +262,7 @@ progress2[0] = lost || late ? 0 : steps;
 episode2[0] = episode[0] + (lost || late ? 1 : 0);"""
 
 
-def _after_back(observe: _Piece, reward: _Piece, reset: _Piece, sizes: Sizes) -> str:
+def _after_back(observe: _Traced, reward: _Traced, reset: _Traced, sizes: Sizes) -> str:
     return f"""
 const bool bad = invalid[0], kept = !terminated[0] && !truncated[0];
 real q[NQ], v[NV], a[A], o[O], g[O > 1 ? O : 1], a_slope[A], o_slope[O], q_slope[NQ], v_slope[NV];

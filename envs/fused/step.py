@@ -46,7 +46,7 @@ def _sources(task: Task) -> Sources:
     """The sources for a task as it is now.
 
     Raises:
-        UnsupportedError: it cannot be followed.
+        UnsupportedError: it cannot be traced.
     """
     try:
         return generate(task)
@@ -69,7 +69,7 @@ class FusedStep:
         largest: a coordinate beyond this makes a world invalid.
 
     Raises:
-        UnsupportedError: the task's functions cannot be followed.
+        UnsupportedError: the task's functions cannot be traced.
     """
 
     def __init__(self, task: Task, *, dtype: torch.dtype, device: torch.device, largest: float) -> None:

@@ -1,7 +1,7 @@
-"""Writes down what a task's torch function computes for one world, number by number.
+"""Traces what a task's torch function computes for one world, number by number.
 
 The function runs once, on one world. Every operation of torch that it carries out is carried out on the numbers of a
-`pwm_bench.envs.fused.program.Program` beside it. A tensor is an array of nodes of its own shape, so that whatever moves
+`pwm_bench.envs.fused.graph.Graph` beside it. A tensor is an array of nodes of its own shape, so that whatever moves
 numbers about is NumPy's.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pwm_bench.envs.fused.program import Program
+from pwm_bench.envs.fused.graph import Graph
 
 __all__ = ["UnsupportedError", "trace"]
 
@@ -29,11 +29,11 @@ class UnsupportedError(Exception):
     """An operation that has no counterpart here."""
 
 
-def trace(program: Program, function: Callable[..., Tensor], *args: tuple[Tensor, np.ndarray]) -> np.ndarray:
-    """Runs a function and adds what it computes to a program.
+def trace(graph: Graph, function: Callable[..., Tensor], *args: tuple[Tensor, np.ndarray]) -> np.ndarray:
+    """Runs a function and adds what it computes to a graph.
 
     Args:
-        program: what is added to.
+        graph: what is added to.
         function: of tensors of one world, ``(1, ...)``.
         args: its arguments: values that are possible, and the nodes they stand for, of the shapes ``(1, n)``.
 
@@ -43,7 +43,7 @@ def trace(program: Program, function: Callable[..., Tensor], *args: tuple[Tensor
     Raises:
         UnsupportedError: it does what has no counterpart here, or asks for values.
     """
-    with torch.no_grad(), _Tracer(program) as tracer, _Guard(tracer):
+    with torch.no_grad(), _Tracer(graph) as tracer, _Guard(tracer):
         values = []
         for value, nodes in args:
             values.append(value.clone())
@@ -52,7 +52,7 @@ def trace(program: Program, function: Callable[..., Tensor], *args: tuple[Tensor
 
 
 class _Guard(TorchFunctionMode):
-    """Refuses what takes numbers out of torch, where nobody would follow them."""
+    """Refuses what takes numbers out of torch, where they could not be traced."""
 
     def __init__(self, tracer: _Tracer) -> None:
         super().__init__()
@@ -66,9 +66,9 @@ class _Guard(TorchFunctionMode):
 
 
 class _Tracer(TorchDispatchMode):
-    def __init__(self, program: Program) -> None:
+    def __init__(self, graph: Graph) -> None:
         super().__init__()
-        self.program = program
+        self.graph = graph
         self.known: dict[int, tuple[Tensor, np.ndarray]] = {}  # tensors are kept, so that none has another's id
 
     @classmethod
@@ -87,7 +87,7 @@ class _Tracer(TorchDispatchMode):
         if name not in _TABLE:
             raise UnsupportedError(name)
         try:
-            found = _TABLE[name](_Operations(self.program), *(self._nodes_of(arg) for arg in args), **(kwargs or {}))
+            found = _TABLE[name](_Operations(self.graph), *(self._nodes_of(arg) for arg in args), **(kwargs or {}))
         except (TypeError, ValueError, IndexError) as error:
             raise UnsupportedError(f"{name}: of this form") from error
         outs, nodes = (out, found) if isinstance(out, (list, tuple)) else ((out,), (found,))
@@ -110,34 +110,34 @@ class _Tracer(TorchDispatchMode):
         if id(tensor) in self.known:
             return self.known[id(tensor)][1]
         values = tensor.numpy()
-        flat = [self.program.constant(value) for value in values.ravel().tolist()]
+        flat = [self.graph.constant(value) for value in values.ravel().tolist()]
         return np.array(flat, dtype=np.int64).reshape(values.shape)
 
 
 class _Operations:
     """Torch's operations on arrays of nodes; numbers of Python's count as constants."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
 
     def array(self, x: Any) -> np.ndarray:
-        return x if isinstance(x, np.ndarray) else np.array(self.program.constant(x))
+        return x if isinstance(x, np.ndarray) else np.array(self.graph.constant(x))
 
     def each(self, operation: str, *args: Any) -> np.ndarray:
         arrays = np.broadcast_arrays(*(self.array(arg) for arg in args))
         flat = [
-            self.program.apply(operation, *map(int, nodes)) for nodes in zip(*(a.ravel() for a in arrays), strict=True)
+            self.graph.apply(operation, *map(int, nodes)) for nodes in zip(*(a.ravel() for a in arrays), strict=True)
         ]
         return np.array(flat, dtype=np.int64).reshape(arrays[0].shape)
 
     def real(self, x: np.ndarray) -> np.ndarray:
         """Truth values as 0 and 1."""
-        if x.size and self.program.is_logical(int(x.flat[0])):
+        if x.size and self.graph.is_logical(int(x.flat[0])):
             return self.each("where", x, 1.0, 0.0)
         return x
 
     def logical(self, x: np.ndarray) -> np.ndarray:
-        if x.size and not self.program.is_logical(int(x.flat[0])):
+        if x.size and not self.graph.is_logical(int(x.flat[0])):
             return self.each("ne", x, 0.0)
         return x
 
@@ -250,7 +250,7 @@ def _same(o: _Operations, x: np.ndarray, *args: Any, **kw: Any) -> np.ndarray:
 
 def _filled(value: float) -> Callable[..., np.ndarray]:
     def make(o: _Operations, x: np.ndarray, dtype: Any = None, **kw: Any) -> np.ndarray:
-        logical = dtype == torch.bool or (dtype is None and x.size and o.program.is_logical(int(x.flat[0])))
+        logical = dtype == torch.bool or (dtype is None and x.size and o.graph.is_logical(int(x.flat[0])))
         return np.broadcast_to(o.array(bool(value) if logical else value), x.shape)
 
     return make
@@ -301,9 +301,9 @@ _TABLE: dict[str, Callable[..., Any]] = {
     "alias": _same,
     "clone": _same,
     "_to_copy": _convert,
-    "detach": lambda o, x: x if x.size and o.program.is_logical(int(x.flat[0])) else o.each("stop", x),
+    "detach": lambda o, x: x if x.size and o.graph.is_logical(int(x.flat[0])) else o.each("stop", x),
     "zeros_like": _filled(0.0),
     "ones_like": _filled(1.0),
-    "new_zeros": lambda o, x, size, **kw: np.full(size, o.program.constant(0.0)),
-    "new_ones": lambda o, x, size, **kw: np.full(size, o.program.constant(1.0)),
+    "new_zeros": lambda o, x, size, **kw: np.full(size, o.graph.constant(0.0)),
+    "new_ones": lambda o, x, size, **kw: np.full(size, o.graph.constant(1.0)),
 }

@@ -1,7 +1,7 @@
-"""Programs of single numbers: what a task's functions compute for one world, its derivatives, and its text in C.
+"""Computational graphs of single numbers: what a task's functions compute for one world, its gradient, and its C++.
 
-A program is a list of nodes, each an operation on nodes before it. Equal nodes are the same node, and what can be
-computed now is a constant.
+A graph is a list of nodes, each an operation on nodes before it. Equal nodes are the same node (common subexpressions
+are computed once), and what can be computed now is a constant.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Program"]
+__all__ = ["Graph"]
 
 _UNARY: dict[str, tuple[str, Callable[..., np.ndarray]]] = {
     "neg": ("-{0}", np.negative),
@@ -59,7 +59,7 @@ _OPERATIONS: dict[str, tuple[str, Callable[..., Any]]] = {
 }
 
 
-class Program:
+class Graph:
     """Nodes by their numbers. An input is ``("input", name, index)``, a constant ``("constant", value)``."""
 
     def __init__(self) -> None:
@@ -81,8 +81,8 @@ class Program:
         if all(value is not None for value in values):
             with np.errstate(all="ignore"):
                 return self.constant(_OPERATIONS[operation][1](*values).item())
-        simple = self._simple(operation, args, values)
-        return self._node((operation, *args)) if simple is None else simple
+        simplified = self._simplified(operation, args, values)
+        return self._node((operation, *args)) if simplified is None else simplified
 
     def value(self, node: int) -> float | bool | None:
         """The value of a constant, None for all others."""
@@ -104,7 +104,7 @@ class Program:
             self.nodes.append(made)
         return self._known[made]
 
-    def _simple(self, operation: str, args: Sequence[int], values: Sequence[float | bool | None]) -> int | None:
+    def _simplified(self, operation: str, args: Sequence[int], values: Sequence[float | bool | None]) -> int | None:
         """What needs no operation; inputs are finite where it matters, so that 0 x is 0."""
         if operation == "where" and values[0] is not None:
             return args[1] if values[0] else args[2]
@@ -131,7 +131,7 @@ class Program:
         return None
 
     def gradient(self, outputs: Sequence[int], seeds: Sequence[int], wanted: Sequence[int]) -> list[int]:
-        """Adds the nodes of a gradient, by the reverse rule.
+        """Adds the nodes of a gradient, by reverse-mode differentiation.
 
         Args:
             outputs: nodes that are differentiated.
@@ -141,23 +141,23 @@ class Program:
         Returns:
             the nodes of dL/d(wanted), constant zeros where nothing flows.
         """
-        slopes: dict[int, int] = {}
+        grads: dict[int, int] = {}
 
-        def flow(node: int, slope: int) -> None:
-            if self.value(slope) != 0.0:
-                slopes[node] = self.apply("add", slopes[node], slope) if node in slopes else slope
+        def accumulate(node: int, grad: int) -> None:
+            if self.value(grad) != 0.0:
+                grads[node] = self.apply("add", grads[node], grad) if node in grads else grad
 
         for output, seed in zip(outputs, seeds, strict=True):
-            flow(output, seed)
+            accumulate(output, seed)
         for node in range(max(outputs, default=-1), -1, -1):
-            if node in slopes and self.nodes[node][0] not in ("input", "constant"):
-                for arg, slope in self._slopes(node, slopes[node]):
-                    flow(arg, slope)
+            if node in grads and self.nodes[node][0] not in ("input", "constant"):
+                for arg, grad in self._gradients(node, grads[node]):
+                    accumulate(arg, grad)
         zero = self.constant(0.0)
-        return [slopes.get(node, zero) for node in wanted]
+        return [grads.get(node, zero) for node in wanted]
 
-    def _slopes(self, node: int, g: int) -> list[tuple[int, int]]:
-        """What flows from a node to its arguments; as torch has it where a derivative does not exist."""
+    def _gradients(self, node: int, g: int) -> list[tuple[int, int]]:
+        """The arguments of a node with their gradients, given its own, ``g``; torch's where no derivative exists."""
         operation, *args = self.nodes[node]
         do, number = self.apply, self.constant
         zero = number(0.0)
@@ -167,7 +167,7 @@ class Program:
             condition, a, b = args
             return [(a, do("where", condition, g, zero)), (b, do("where", condition, zero, g))]
         if operation in _BINARY:
-            return self._slopes_of_two(operation, node, g, *args)
+            return self._gradients_of_two(operation, node, g, *args)
         (a,) = args
         rules: dict[str, Callable[[], int]] = {
             "neg": lambda: do("neg", g),
@@ -182,7 +182,7 @@ class Program:
         }
         return [(a, rules[operation]())]
 
-    def _slopes_of_two(self, operation: str, node: int, g: int, a: int, b: int) -> list[tuple[int, int]]:
+    def _gradients_of_two(self, operation: str, node: int, g: int, a: int, b: int) -> list[tuple[int, int]]:
         do, number = self.apply, self.constant
         zero = number(0.0)
         if operation == "add":
