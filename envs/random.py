@@ -64,11 +64,18 @@ def fold(key: Tensor, data: int | Tensor) -> Tensor:
     return _mix(key ^ (data * _FACTOR + _SUMMAND))
 
 
+def _by_kernel(key: Tensor, dtype: torch.dtype) -> bool:
+    """Whether numbers of a type are drawn in one launch, by operators that are defined then."""
+    if key.device.type in _BY_TORCH or dtype not in (torch.float32, torch.float64):
+        return False
+    from pwm_bench.envs import random_kernels  # noqa: F401 - defines the operators
+
+    return True
+
+
 def uniform(key: Tensor, dim: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Draws uniform numbers in [0, 1) with 24 random bits. Returns shape ``(*key.shape, dim)``."""
-    if key.device.type not in _BY_TORCH and dtype in (torch.float32, torch.float64):
-        from pwm_bench.envs import random_kernels  # noqa: F401 - defines the operator
-
+    if _by_kernel(key, dtype):
         return torch.ops.pwm_bench.hash_uniform(key.contiguous(), dim, dtype)  # type: ignore[no-any-return]
     counter = torch.arange(1, dim + 1, dtype=torch.int64, device=key.device) * _GOLDEN
     bits = _shift_right(_mix(key.unsqueeze(-1) + counter), 40)
@@ -77,6 +84,8 @@ def uniform(key: Tensor, dim: int, dtype: torch.dtype = torch.float32) -> Tensor
 
 def normal(key: Tensor, dim: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Draws standard normal numbers (Box-Muller). Returns shape ``(*key.shape, dim)``."""
+    if _by_kernel(key, dtype):
+        return torch.ops.pwm_bench.hash_normal(key.contiguous(), dim, dtype)  # type: ignore[no-any-return]
     half = (dim + 1) // 2
     u = uniform(key, 2 * half, dtype)
     radius = torch.sqrt(-2.0 * torch.log(u[..., :half] + 0.5 / (1 << 24)))

@@ -1,10 +1,11 @@
 """The hash of `pwm_bench.envs.random` in one launch, for a GPU, where torch would need a dozen for every draw.
 
 The kernels are called as operators of torch (``torch.ops.pwm_bench.hash_uniform`` and so on), so that they take part in
-what torch does between a call and its kernel. They give the bits that torch's operations give, on a CPU too, where
-`pwm_bench.envs.random` leaves draws to torch.
+what torch does between a call and its kernel. They give the bits that torch's operations give (normal numbers but for
+the rounding of logarithm, sine and cosine), on a CPU too, where `pwm_bench.envs.random` leaves draws to torch.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ _BLOCK = 256
 class _Kernels(NamedTuple):
     fold: Any
     uniform: Any
+    normal: Any
 
 
 @made_once
@@ -31,6 +33,7 @@ def _kernels(dtype: torch.dtype) -> _Kernels:
 
     start_warp()
     real = {torch.float32: wp.float32, torch.float64: wp.float64}[dtype]
+    turn = wp.constant(real(2.0 * math.pi))  # as a number in a kernel it would be one of float32
     golden, step, offset, mix_a, mix_b = (wp.constant(wp.uint64(x)) for x in (GOLDEN, *PER_FOLD, *MIX))
 
     @wp.func
@@ -46,13 +49,28 @@ def _kernels(dtype: torch.dtype) -> _Kernels:
         i = wp.tid()
         folded[i] = wp.int64(mixed(wp.uint64(key[i]) ^ (wp.uint64(data[i * every]) * step + offset)))
 
+    @wp.func
+    def unit(key: wp.int64, j: int) -> real:
+        bits = mixed(wp.uint64(key) + wp.uint64(j + 1) * golden) >> wp.uint64(40)
+        return real(bits) * real(1.0 / 16777216.0)
+
     @wp.kernel(enable_backward=False, module="unique")
     def uniform(key: wp.array(dtype=wp.int64), drawn: wp.array2d(dtype=real)):
         i, j = wp.tid()
-        bits = mixed(wp.uint64(key[i]) + wp.uint64(j + 1) * golden) >> wp.uint64(40)
-        drawn[i, j] = real(bits) * real(1.0 / 16777216.0)
+        drawn[i, j] = unit(key[i], j)
 
-    return _Kernels(fold, uniform)
+    @wp.kernel(enable_backward=False, module="unique")
+    def normal(key: wp.array(dtype=wp.int64), half: int, drawn: wp.array2d(dtype=real)):
+        i, j = wp.tid()
+        pair = j % half  # of uniform numbers, the second of which is `half` further on
+        radius = wp.sqrt(real(-2.0) * wp.log(unit(key[i], pair) + real(0.5 / 16777216.0)))
+        angle = turn * unit(key[i], half + pair)
+        if j < half:
+            drawn[i, j] = radius * wp.cos(angle)
+        else:
+            drawn[i, j] = radius * wp.sin(angle)
+
+    return _Kernels(fold, uniform, normal)
 
 
 def _launch(kernel: Any, dim: Any, tensors: list[Any], device: torch.device) -> None:
@@ -87,8 +105,19 @@ def _uniform(key: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
     return drawn
 
 
+def _normal(key: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
+    """Standard normal numbers, ``(*key.shape, dim)``, from contiguous keys."""
+    drawn = torch.empty(*key.shape, dim, dtype=dtype, device=key.device)
+    if dim:
+        tensors = [key.view(-1), (dim + 1) // 2, drawn.view(-1, dim)]
+        _launch(_kernels(dtype).normal, (key.numel(), dim), tensors, key.device)
+    return drawn
+
+
 _library = torch.library.Library("pwm_bench", "FRAGMENT")
 _library.define("hash_fold(Tensor key, Tensor data) -> Tensor")
 _library.define("hash_uniform(Tensor key, int dim, ScalarType dtype) -> Tensor")
+_library.define("hash_normal(Tensor key, int dim, ScalarType dtype) -> Tensor")
 _library.impl("hash_fold", _fold, "CompositeExplicitAutograd")
 _library.impl("hash_uniform", _uniform, "CompositeExplicitAutograd")
+_library.impl("hash_normal", _normal, "CompositeExplicitAutograd")

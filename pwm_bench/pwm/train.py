@@ -16,7 +16,7 @@ as in the released single-task code, which differs where `Config` says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -91,6 +91,7 @@ class Learner(StagedLearner, Tunable):
         UsageError: if the environment's members or worlds are not those of the seeds and the configuration.
     """
 
+    in_parts: ClassVar[bool] = True
     tunable = ("actor_learning_rate", "critic_learning_rate", "gamma", "lam", "world_model.learning_rate")
 
     def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
@@ -287,6 +288,9 @@ class Learner(StagedLearner, Tunable):
         )
 
     def _train_model(self, updates: int) -> dict[str, Tensor]:
+        return self.carry_out(("model", updates), lambda: self._step_model(updates)) if updates else {}
+
+    def _step_model(self, updates: int) -> dict[str, Tensor]:
         config = self.config.world_model
         metrics: dict[str, Tensor] = {}
         for _ in range(updates):

@@ -57,3 +57,13 @@ def test_the_kernels_for_a_gpu_give_the_same_bits(dtype: torch.dtype) -> None:
     drawn = torch.ops.pwm_bench.hash_uniform(keys, 7, dtype)
     assert drawn.dtype == dtype
     assert torch.equal(drawn, uniform(keys, 7, dtype))
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
+def test_normal_numbers_of_the_kernel_for_a_gpu(dtype: torch.dtype, rounding: float) -> None:
+    keys = fold(seed_keys([0, 7, 2**31 - 1]).unsqueeze(1), torch.arange(50))
+    for dim in (1, 7, 8):
+        drawn = torch.ops.pwm_bench.hash_normal(keys, dim, dtype)
+        assert drawn.dtype == dtype
+        torch.testing.assert_close(drawn, normal(keys, dim, dtype), rtol=rounding, atol=rounding)
+    assert torch.ops.pwm_bench.hash_normal(keys, 0, dtype).shape == (3, 50, 0)

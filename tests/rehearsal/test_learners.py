@@ -118,7 +118,7 @@ def test_all_kinds_of_updates_of_tdmpc2_as_graphs(monkeypatch: pytest.MonkeyPatc
         assert (other.counters.env_steps, other.counters.policy_gradient_steps) == (3 + 3, 2 + 3)
 
 
-@pytest.mark.parametrize(("algorithm", "parts"), [("tdmpc2", 3), ("sac", 1), ("flashsac", 2)])
+@pytest.mark.parametrize(("algorithm", "parts"), [("tdmpc2", 3), ("sac", 1), ("flashsac", 2), ("pwm", 1)])
 def test_what_lies_between_steps_that_cannot_be_captured(
     algorithm: str, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
