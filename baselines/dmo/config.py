@@ -13,7 +13,7 @@ __all__ = ["Config"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config(shac.Config):
-    """Settings of DMO: those of SHAC, and the model's. Defaults are those of the released hopper.
+    """Settings of DMO: those of SHAC, and the model's. Defaults are those of the released ant.
 
     Raises:
         UsageError: if a field is out of range.

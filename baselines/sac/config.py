@@ -40,7 +40,7 @@ class Config:
     """Gradient steps after each control step of the B worlds."""
     batch_size: int = 2048
     """M: transitions of a gradient step."""
-    seed_steps: int = 1280
+    seed_steps: int = 1152
     """Control steps of every world with uniformly random actions before anything learns. Part of the budget."""
     replay_capacity: int = 1_000_000
     """Transitions kept."""

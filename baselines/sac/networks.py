@@ -27,7 +27,8 @@ class ActorCritic(nn.Module):
         observation_dim: features of an observation.
         action_dim: components of an action.
         config: sizes.
-        stream: where the initial weights are drawn from, as ``torch.nn.Linear`` does (rl_games' default).
+        stream: where the initial weights are drawn from, as ``torch.nn.Linear`` does (as rl_games', whose biases begin
+            at zero).
     """
 
     def __init__(self, observation_dim: int, action_dim: int, config: Config, stream: MemberStream) -> None:

@@ -37,17 +37,19 @@ def _networks(*hidden: int) -> dict[str, Any]:
     return {"hidden_actor": hidden, "hidden_critic": hidden}
 
 
-_NVLABS: dict[str, Any] = {  # elsewhere FoRL's: 0.2, 1e-4, ELU, and 10 epochs of 128 random steps
+# rl_games counts epochs of 128 steps from 1 and acts at random while the count is below `num_seed_steps` (NVlabs: 5),
+# later called `num_warmup_steps` (FoRL: 10). Its version with NVlabs' code aims at half as much entropy, -d/2.
+_NVLABS: dict[str, Any] = {  # elsewhere FoRL's: 0.2, 1e-4, ELU, and 9 epochs of 128 random steps
     "initial_temperature": 1.0,
     "temperature_learning_rate": 5e-3,
     "activation": "relu",
-    "seed_steps": 5 * 128,
+    "seed_steps": 4 * 128,
 }
 _HOPPER: dict[str, Any] = _networks(128, 64, 32)
 _PUBLISHED: dict[str, dict[str, Any]] = {
-    "cartpole": {"num_envs": 32, "batch_size": 1024, **_networks(64, 64), **_NVLABS},
+    "cartpole": {"num_envs": 32, "batch_size": 1024, "target_entropy": -0.5, **_networks(64, 64), **_NVLABS},
     "hopper": _HOPPER,
-    "cheetah": {**_networks(256, 128, 64), **_NVLABS},
+    "cheetah": {"target_entropy": -3.0, **_networks(256, 128, 64), **_NVLABS},
     "ant": {"num_envs": 128, "batch_size": 4096, **_networks(128, 64, 32)},
     "anymal": _networks(512, 256),
     "humanoid": _networks(512, 256),
@@ -62,7 +64,7 @@ _LIKE = {
     "muscle_humanoid_raw": "snu_humanoid",
 }
 
-# As published, 300,000 steps of hopper would begin with 82,000 random ones and hold 3,400 gradient steps. Here one
+# As published, 300,000 steps of hopper would begin with 74,000 random ones and hold 3,500 gradient steps. Here one
 # gradient step, of 128 transitions, comes with every eight environment steps.
 _CPU: dict[str, Any] = {
     "num_envs": 64,
@@ -74,4 +76,5 @@ _CPU: dict[str, Any] = {
     "critic_learning_rate": 1e-3,
     "temperature_learning_rate": 1e-3,
     "initial_temperature": 0.2,
+    "target_entropy": None,
 }

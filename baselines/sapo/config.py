@@ -45,8 +45,8 @@ class Config(shac.Config):
     """Take values from a slowly following copy of the critics, or from the critics themselves (released)."""
     max_grad_norm_actor: float = 0.5
     """Clip on the global norm of the policy's gradient."""
-    max_grad_norm_critic: float = 0.5
-    """Clip on the global norm of the critics' gradient."""
+    max_grad_norm_critic: float | None = 0.5
+    """Clip on the global norm of the critics' gradient; None for no clip."""
 
     def __post_init__(self) -> None:
         shac.Config.__post_init__(self)

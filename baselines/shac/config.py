@@ -79,8 +79,8 @@ class Config(PolicyConfig):
     """Hidden layers of each critic."""
     critic_learning_rate: float = 2e-3
     """Adam's step size for the critics, at the start."""
-    max_grad_norm_critic: float = 1.0
-    """Clip on the global norm of the critics' gradient."""
+    max_grad_norm_critic: float | None = 1.0
+    """Clip on the global norm of the critics' gradient; None for no clip."""
     critic_ensemble: int = 1
     """Critics per member; their minimum is the value (1: NVlabs; 3: the SHAC in PWM's repository)."""
     target_critic: bool = True
@@ -98,8 +98,9 @@ class Config(PolicyConfig):
         for name in ("critic_iterations", "critic_minibatches"):
             check_at_least(name, getattr(self, name), 1)
         check_count("critic_ensemble", self.critic_ensemble)
-        for name in ("critic_learning_rate", "max_grad_norm_critic"):
-            check_positive(name, getattr(self, name))
+        check_positive("critic_learning_rate", self.critic_learning_rate)
+        if self.max_grad_norm_critic is not None:
+            check_positive("max_grad_norm_critic", self.max_grad_norm_critic)
         for name in ("lam", "tau"):
             check_unit(name, getattr(self, name))
         check_widths("hidden_critic", self.hidden_critic)

@@ -48,7 +48,8 @@ class ValueLearner(ShortHorizonLearner[C]):
         self.critic_optimiser = PopulationAdam(
             self.critic.parameters(), config.critic_learning_rate, config.adam_betas, members=self.members
         )
-        self.regression = Regression(self.critic, self.critic_optimiser, max_norm=config.max_grad_norm_critic)
+        clip = config.max_grad_norm_critic
+        self.regression = Regression(self.critic, self.critic_optimiser, max_norm=torch.inf if clip is None else clip)
         self.shuffle = MemberStream(seeds, env.device, name="shac/shuffle")
 
     def make_critic(self) -> CriticEnsemble:

@@ -16,6 +16,7 @@ from pwm_bench.pwm.extraction.guide import ExpertGuide
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.store.inputs import Input
 from pwm_bench.world_model.multitask.files import load_model
+from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.planner import Guide, Planner, PlannerConfig, PriorGuide
 
@@ -78,6 +79,7 @@ def make_arm(
     index = torch.tensor([model.config.task_index(task) for task in tasks], device=device)
     worlds = index.repeat_interleave(episodes)
     guide: Guide
+    view = discount = None
     if needs_policies(name):
         if experts is None:
             raise UsageError(f"'{name}' needs PWM's policies: give those of an extraction")
@@ -85,13 +87,16 @@ def make_arm(
         if name == "pwm":
             return lambda obs: _experts_act(experts, rows, obs)
         guide = ExpertGuide(experts.policy, rows, episodes)
+        # Rewards in the units, and with the discount, in which the critics have learned what lies beyond the plan.
+        view = TaskModel(model, worlds, symlog_rewards=experts.config.symlog_rewards)
+        discount = experts.discounts[rows].repeat_interleave(episodes)
     else:
         guide = PriorGuide(model, worlds)
     if name == "tdmpc2-prior":
         return lambda obs: _prior(model, index, obs)
     worlds_seeds = [Expert(task, episode).stream_seed for task in tasks for episode in range(episodes)]
     stream = MemberStream(worlds_seeds, device, name="planner")  # an episode's own, whatever else is planned beside it
-    plan = Planner(model, worlds, guide, planner, stream=stream)
+    plan = Planner(model, worlds, guide, planner, stream=stream, view=view, discount=discount)
     return lambda obs: plan.plan(obs.flatten(0, 1)).unflatten(0, obs.shape[:2])
 
 

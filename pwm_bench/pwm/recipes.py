@@ -30,9 +30,9 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
 def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
     """The settings for a task; every simulator shares them. A task without published ones takes the ant's.
 
-    ``"published"`` is the paper's table (H 16, actor 400 200 100, three critics 400 200, learning rates 5e-4, world
-    model 512 wide trained on 256 sequences) and wants a GPU and tens of millions of steps. ``"cpu"`` is meant for tens
-    of thousands of steps in minutes on two cores.
+    ``"published"`` is the paper's table (H 16, actor 400 200 100, three critics 400 200, learning rates 5e-4) with the
+    released single-task world model (512 wide, trained on 256 sequences) and wants a GPU and tens of millions of steps.
+    ``"cpu"`` is meant for tens of thousands of steps in minutes on two cores.
 
     Args:
         task: name of the task.

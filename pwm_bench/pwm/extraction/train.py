@@ -95,6 +95,9 @@ class Extractor(StagedLearner):
             symlog_rewards=config.symlog_rewards,
             mask_actions=config.mask_actions,
         )
+        gamma = model.discounts[tasks] if config.discount == "task" else None
+        self.discounts = torch.full((len(seeds),), config.gamma, dtype=dtype, device=device) if gamma is None else gamma
+        """Each member's discount, shape ``(P,)``."""
         self.iteration = 0
         self._action_dim = model.config.action_dim
         self._dtype = dtype
@@ -119,7 +122,7 @@ class Extractor(StagedLearner):
             stream=self._stream,
             guard=self._guard,
             dtype=dtype,
-            gamma=model.discounts[tasks] if config.discount == "task" else None,
+            gamma=gamma,
             fused=True,
         )
 

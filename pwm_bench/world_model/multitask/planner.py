@@ -153,6 +153,7 @@ class Planner:
         config: constants.
         stream: random numbers of the W worlds.
         view: the model as the planner sees it; with the weights that it has now by default, whatever becomes of them.
+        discount: gamma of each world, shape ``(W,)``, where the guide's values have another than the model's own.
     """
 
     def __init__(
@@ -164,6 +165,7 @@ class Planner:
         *,
         stream: MemberStream,
         view: View | None = None,
+        discount: Tensor | None = None,
     ) -> None:
         self.config = config or PlannerConfig()
         self._view: View = TaskModel(model, tasks) if view is None else view
@@ -173,7 +175,7 @@ class Planner:
         self._action_dim = model.config.action_dim
         mask = model.action_masks[tasks].to(self._dtype).view(len(tasks), 1, 1, -1)
         self._mask = mask if model.masks_actions else None
-        discount = model.discounts[tasks].to(self._dtype).unsqueeze(1)
+        discount = (model.discounts[tasks] if discount is None else discount).to(self._dtype).unsqueeze(1)
         self._discounts = list(itertools.accumulate([discount] * self.config.horizon, torch.mul))  # gamma^1..gamma^H
         self._iterations = self.config.iterations + (2 if self._action_dim >= 20 else 0)
         self._nothing = discount.new_zeros(())

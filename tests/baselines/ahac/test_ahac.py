@@ -133,6 +133,7 @@ def test_recipes() -> None:
     assert (cpu.critic_ensemble, cpu.target_critic, cpu.stiffness_limit) == (2, False, 500.0)
     assert (published.horizon, published.critic_iterations, published.num_envs) == (64, 64, 1024)
     assert published.hidden_actor == (400, 200, 100)
+    assert (published.max_grad_norm_actor, published.max_grad_norm_critic) == (1.0, None)
 
 
 @pytest.mark.parametrize(

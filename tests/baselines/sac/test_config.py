@@ -79,7 +79,15 @@ def test_published_recipes_are_those_of_the_released_configurations(simulator):
         assert (config.initial_temperature, config.temperature_learning_rate) == (
             (1.0, 5e-3) if nvlabs else (0.2, 1e-4)
         )
-        assert (config.activation, config.seed_steps) == (("relu", 640) if nvlabs else ("elu", 1280))
+        # rl_games counts epochs of 128 steps from 1 and acts at random while the count is below 5 or 10.
+        assert (config.activation, config.seed_steps) == (("relu", 4 * 128) if nvlabs else ("elu", 9 * 128))
+
+
+def test_target_entropies_are_those_of_the_released_programs():
+    """Minus the components of an action in rl_games 1.5 (FoRL), half of that in the version with NVlabs' code."""
+    for task, wanted in (("cartpole", -0.5), ("pendulum", -0.5), ("cheetah", -3.0), ("hopper", None), ("ant", None)):
+        assert recipe(task, "warp", "published").target_entropy == wanted
+        assert recipe(task, "warp").target_entropy is None
 
 
 def test_cpu_recipes_have_the_published_networks_and_smaller_gradient_steps():

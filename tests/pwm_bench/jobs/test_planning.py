@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.jobs import planning
 from pwm_bench.jobs.planning import make_arm
 from pwm_bench.learning.expert import Expert
 from pwm_bench.pwm.extraction.config import ExtractionConfig
@@ -50,6 +51,31 @@ def test_a_task_is_acted_in_alike_whatever_stands_beside_it(experts, arm) -> Non
     both = make_arm(arm, _model(), ("a", "c"), **options)(obs)
     torch.testing.assert_close(some, swapped[:1])
     torch.testing.assert_close(both, swapped.flip(0))
+
+
+@pytest.mark.parametrize("symlog", [False, True])
+def test_plans_with_policies_add_up_what_their_critics_learned_to_predict(monkeypatch, symlog) -> None:
+    model, made = _model(), []
+    torch.nn.init.normal_(model.reward_network[-1].weight)
+
+    class Planner(planning.Planner):
+        def __init__(self, *args, **options) -> None:
+            super().__init__(*args, **options)
+            made.append(self)
+
+    monkeypatch.setattr(planning, "Planner", Planner)
+    config = ExtractionConfig(gamma=0.5, symlog_rewards=symlog, hidden_actor=(8,), hidden_critic=(8,))
+    experts = Extractor(model, [Expert(task, 0) for task in TASKS], config, starts=lambda stream, batch: None)
+    make_arm("pwm-planning", model, TASKS, episodes=1, experts=experts, planner=PLANNER)
+    latent = experts.model.encode(torch.randn(2, 5, OBS))
+    actions = torch.rand(2, 5, PLANNER.horizon, 3)
+    found = made[0].values(latent, actions)
+    total, world = torch.zeros(2, 5), experts.model
+    for t, action in enumerate(actions.unbind(2)):
+        total += 0.5**t * world.reward(latent, action)
+        latent = world.next(latent, action)
+    total += 0.5**PLANNER.horizon * experts.policy.critic.minimum(latent)
+    torch.testing.assert_close(found, total)
 
 
 def test_what_cannot_act_is_refused(experts) -> None:
