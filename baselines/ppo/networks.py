@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from pwm_bench.baselines.ppo.config import Config
 from pwm_bench.learning.acting import Policy
+from pwm_bench.learning.actors import GaussianActor
 from pwm_bench.learning.critic import CriticEnsemble
 from pwm_bench.learning.initialise import orthogonal
 from pwm_bench.learning.normalise import RunningNorm
-from pwm_bench.learning.policy import GaussianActor
 from pwm_bench.learning.random import MemberStream
 
 __all__ = ["ActorCritic", "make_policy"]

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from pwm_bench.baselines.sac.config import Config
 from pwm_bench.learning.acting import Policy
+from pwm_bench.learning.actors import SquashedGaussianActor
 from pwm_bench.learning.critic import CriticEnsemble
 from pwm_bench.learning.initialise import torch_default
 from pwm_bench.learning.normalise import RunningNorm
-from pwm_bench.learning.policy import SquashedGaussianActor
 from pwm_bench.learning.random import MemberStream
 
 __all__ = ["ActorCritic", "make_policy"]

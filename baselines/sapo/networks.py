@@ -7,10 +7,10 @@ from torch import nn
 from pwm_bench.baselines.sapo.config import Config
 from pwm_bench.baselines.shac import networks as shac
 from pwm_bench.learning.acting import Policy
+from pwm_bench.learning.actors import SquashedGaussianActor
 from pwm_bench.learning.critic import CriticEnsemble
 from pwm_bench.learning.initialise import orthogonal
 from pwm_bench.learning.normalise import RunningNorm
-from pwm_bench.learning.policy import SquashedGaussianActor
 from pwm_bench.learning.random import MemberStream
 
 __all__ = ["make_actor", "make_critic", "make_policy"]

@@ -6,8 +6,8 @@ from torch import nn
 
 from pwm_bench.baselines.shac.config import PolicyConfig
 from pwm_bench.learning.acting import Policy
+from pwm_bench.learning.actors import GaussianActor
 from pwm_bench.learning.normalise import RunningNorm
-from pwm_bench.learning.policy import GaussianActor
 from pwm_bench.learning.random import MemberStream
 
 __all__ = ["make_actor", "make_policy", "policy_of"]

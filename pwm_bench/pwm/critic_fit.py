@@ -2,7 +2,7 @@
 
 A member goes through all its steps before the next begins, so that its weights, moments and gradients stay in the
 cache. Its gradient lies in one buffer; clipping it is part of Adam's pass. Reduced-precision weights are made once a
-step. Elsewhere `pwm_bench.pwm.policy` leaves all that to torch's autograd, with the same result within rounding.
+step. Elsewhere `pwm_bench.learning.regression` takes all members at once, with the same result within rounding.
 
 For hidden layers y_l = a_{l-1} W_l + b_l, a_l = LayerNorm(mish(y_l)) s_l + t_l, values v = a_L w + c and the loss
 

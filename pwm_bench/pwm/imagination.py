@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from pwm_bench.learning.actors import GaussianActor
 from pwm_bench.learning.elementwise import aligned
-from pwm_bench.learning.policy import GaussianActor
 from pwm_bench.world_model.multitask.planner import View
 
 __all__ = ["LatentModel", "RealStep", "Rollout", "frozen", "imagine"]

@@ -8,8 +8,8 @@ Source: Georgiev et al., ICLR 2025, table of hyper-parameters; initialisation as
 from __future__ import annotations
 
 from pwm_bench.learning.acting import Policy
+from pwm_bench.learning.actors import GaussianActor
 from pwm_bench.learning.critic import CriticEnsemble
-from pwm_bench.learning.policy import GaussianActor
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.config import Config
 from pwm_bench.world_model.networks import WorldModel

@@ -25,8 +25,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.actors import GaussianActor
 from pwm_bench.learning.critic import CriticEnsemble
-from pwm_bench.learning.policy import GaussianActor
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.networks import make_actor, make_critic

@@ -35,7 +35,7 @@ from pwm_bench.learning.tunable import Tunable
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.imagination import RealStep
 from pwm_bench.pwm.networks import policy_of
-from pwm_bench.pwm.policy import Experience, PolicyTrainer
+from pwm_bench.pwm.policy_training import Experience, PolicyTrainer
 from pwm_bench.world_model.networks import WorldModel
 from pwm_bench.world_model.training import WorldModelTrainer
 

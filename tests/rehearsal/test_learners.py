@@ -26,7 +26,7 @@ from tests.rehearsal.mirror import DEVICE, MirrorError, RecordedGraph, rehearsal
 from tests.rehearsal.one_gpu import gpus
 
 IN_DOUBLE = ("learning/normalise.py", "learning/optim.py", "learning/random.py", "envs/random.py",
-             "flashsac/statistics.py", "pwm/policy.py")  # fmt: skip
+             "flashsac/statistics.py", "pwm/policy_training.py")  # fmt: skip
 """Where float64 belongs: running statistics, step counts of Adam, draws of 48 bits."""
 TOLERANCE = 1e-4
 

@@ -81,7 +81,7 @@ class ExtractionConfig:
         self.policy_config()  # checks the rest
 
     def policy_config(self) -> Config:
-        """The settings as `pwm_bench.pwm.policy.PolicyTrainer` takes them."""
+        """The settings as `pwm_bench.pwm.policy_training.PolicyTrainer` takes them."""
         shared = {f.name for f in dataclasses.fields(Config)} & {f.name for f in dataclasses.fields(self)}
         values: dict[str, Any] = {name: getattr(self, name) for name in shared}
         return Config(num_envs=self.batch_size, replay_capacity=max(1_000_000, 1000 * self.batch_size), **values)

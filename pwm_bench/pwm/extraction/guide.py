@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pwm_bench.pwm.policy import PolicyTrainer
+from pwm_bench.pwm.policy_training import PolicyTrainer
 
 __all__ = ["ExpertGuide"]
 

@@ -1,7 +1,7 @@
 """Extracting one policy a task, all as one population in a shared frozen world model.
 
 An update draws stored observations of each member's task, imagines H steps from them and takes one actor step and the
-critics' steps of `pwm_bench.pwm.policy`. The model is applied to all members' rows at once.
+critics' steps of `pwm_bench.pwm.policy_training`. The model is applied to all members' rows at once.
 Source: Georgiev et al., "PWM: Policy Learning with Multi-Task World Models", ICLR 2025, algorithm 1, second part.
 """
 
@@ -26,7 +26,7 @@ from pwm_bench.learning.prefetch import Prefetch
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.staged import StagedLearner
 from pwm_bench.pwm.extraction.config import ExtractionConfig
-from pwm_bench.pwm.policy import PolicyTrainer
+from pwm_bench.pwm.policy_training import PolicyTrainer
 from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 

@@ -6,11 +6,11 @@ import torch
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.acting import Policy
+from pwm_bench.learning.actors import GaussianActor
 from pwm_bench.learning.episodes import EpisodeTracker
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.optim import PopulationAdam
-from pwm_bench.learning.policy import GaussianActor
 from pwm_bench.learning.random import MemberStream
 
 label, look = "Plain", 9

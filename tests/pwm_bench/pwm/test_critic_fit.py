@@ -7,7 +7,7 @@ import torch
 
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.random import MemberStream
-from pwm_bench.pwm.policy import PolicyTrainer
+from pwm_bench.pwm.policy_training import PolicyTrainer
 from pwm_bench.world_model.networks import WorldModel
 from tests.pwm_bench.pwm.factories import tiny_config
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from pwm_bench.learning.policy import GaussianActor
+from pwm_bench.learning.actors import GaussianActor
 from pwm_bench.learning.random import MemberStream
 
 SEEDS = (1, 2)
