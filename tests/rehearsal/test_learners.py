@@ -3,6 +3,7 @@ graphs, by the code that captures and replays them on a GPU."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -116,6 +117,27 @@ def test_all_kinds_of_updates_of_tdmpc2_as_graphs(monkeypatch: pytest.MonkeyPatc
         other, graphed = as_graphs("tdmpc2", 3 + 2 + 3, horizon=1)
         assert (graphed.captured, graphed.refused) == (3, 0)
         assert (other.counters.env_steps, other.counters.policy_gradient_steps) == (3 + 3, 2 + 3)
+
+
+def test_tdmpc2_goes_on_from_what_its_graphs_left() -> None:
+    """The last plan, the pairs of Q functions and all draws: on the device to the bit, and on the CPU."""
+    updates = UPDATES + MORE["tdmpc2"]
+    with rehearsal():
+        first, second = learner("tdmpc2", DEVICE), learner("tdmpc2", DEVICE)
+        graphed = Graphed(first, RecordedGraph, warm_up=1)
+        for _ in range(updates):
+            graphed.update()
+        saved = copy.deepcopy(first.state_dict())
+        second.load_state_dict(saved)
+        expected, again = to_cpu(graphed.update()), to_cpu(second.update())
+        assert graphed.captured == 1
+        assert different(again, expected) == []
+        assert different(*(to_cpu(weights(x)) for x in (first, second))) == []
+        saved = to_cpu(saved)
+    third = learner("tdmpc2")
+    third.load_state_dict(saved)
+    torch.testing.assert_close(third.update(), expected, rtol=TOLERANCE, atol=1e-5)
+    assert third.counters == first.counters
 
 
 @pytest.mark.parametrize(("algorithm", "parts"), [("tdmpc2", 3), ("sac", 1), ("flashsac", 2), ("pwm", 1)])

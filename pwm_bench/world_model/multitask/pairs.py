@@ -37,7 +37,7 @@ class PairsOfQ:
         self._present = number
 
     def next(self) -> Tensor:
-        """The next pair that was drawn, int64 ``(2,)``."""
+        """The next pair that was drawn, int64 ``(2,)``; of a single function ``(1,)``."""
         pair = self._drawn[self._present].index_select(0, self._place).squeeze(0)
         self._place += 1
         return pair

@@ -48,6 +48,7 @@ def _assert_equals_reference(model: MultitaskModel, weights, mask_by_task, log_s
     o, n, a = (torch.tensor(x) for x in (obs, noise, action))
     z = model.encode(o, task)
     sample = model.policy(z, task, n)
+    assert torch.equal(model.act(z, task, n), sample.action)
     q, target = model.q_values(z, a, task), model.q_values(z, a, task, target=True)
     for k in range(rows):
         latent = ref.encode(weights, k, obs[k])
