@@ -70,6 +70,13 @@ def test_with_a_fixed_horizon_and_its_critic_it_is_shac_to_the_bit() -> None:
     learners.same_training(ahac, learners.make(shac.Learner, same, (0, 1), task=learners.Narrow()), 5)
 
 
+def test_critics_without_a_clip_learn_as_with_a_bound_that_nothing_reaches() -> None:
+    free, bounded = (
+        learners.make(Learner, dataclasses.replace(SMALL, max_grad_norm_critic=bound), (0, 1)) for bound in (None, 1e9)
+    )
+    learners.same_training(free, bounded, 3)
+
+
 def test_gradients_stop_where_a_horizon_ends() -> None:
     """A later reward does not depend on an earlier action beyond a cut, and does within a horizon."""
     agent = learners.make(Learner, SMALL, (0, 1))
