@@ -51,7 +51,7 @@ def build_integration(layout: Layout) -> SimpleNamespace:
         return quat(rows[e, n + 1], rows[e, n + 2], rows[e, n + 3], rows[e, n])
 
     @wp.func
-    def put(t: int, r: int, n: int, x: vec3, traj: wp.array3d(dtype=real)):
+    def put_vector(t: int, r: int, n: int, x: vec3, traj: wp.array3d(dtype=real)):
         for c in range(3):
             traj[t, r, n + c] = x[c]
 
@@ -73,9 +73,8 @@ def build_integration(layout: Layout) -> SimpleNamespace:
         return wp.normalize(quat(c[0], c[1], c[2], real(1.0)))
 
     @wp.func
-    def fix_origins(
-        e: int, w: int, m: Model, s: Scratch, q: wp.array2d(dtype=real)
-    ):  # linear rotations: O of each free joint
+    def fix_origins(e: int, w: int, m: Model, s: Scratch, q: wp.array2d(dtype=real)):
+        """Fills the origin of every tree with a free joint, where rotations are linear: O."""
         if m.linear_rotation == 1:
             for i in range(1, m.num_links):
                 if m.kind[i] == TRANSLATION:
@@ -96,11 +95,11 @@ def build_integration(layout: Layout) -> SimpleNamespace:
             if m.kind[i] == BALL:
                 unit = wp.normalize(row_quaternion(e, qi, q))
                 if m.linear_rotation == 1:
-                    put(t, 0, m.nq + vi, wp.quat_rotate(unit, row_vector(e, vi, v)), traj)
+                    put_vector(t, 0, m.nq + vi, wp.quat_rotate(unit, row_vector(e, vi, v)), traj)
                 else:
                     put_quaternion(t, 0, qi, unit, traj)
             if m.kind[i] == TRANSLATION and m.linear_rotation == 1:
-                put(t, 0, qi, vec3(), traj)
+                put_vector(t, 0, qi, vec3(), traj)
 
     @wp.func
     def integrate(t: int, r: int, r1: int, dt: real, m: Model, traj: wp.array3d(dtype=real)):
@@ -123,7 +122,7 @@ def build_integration(layout: Layout) -> SimpleNamespace:
             elif m.kind[i] == TRANSLATION and m.linear_rotation == 1:
                 d = vector_at(t, r, qi, traj)
                 spin = vector_at(t, r1, vi + 3, traj)  # the rotation's dofs follow the translation's
-                put(t, r1, qi, d + dt * (vector_at(t, r1, vi, traj) + wp.cross(spin, d)), traj)
+                put_vector(t, r1, qi, d + dt * (vector_at(t, r1, vi, traj) + wp.cross(spin, d)), traj)
             else:
                 for c in range(m.dof_num[i]):
                     traj[t, r1, qi + c] = traj[t, r, qi + c] + dt * traj[t, r1, vi + c]

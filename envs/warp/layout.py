@@ -8,6 +8,9 @@ Indices have the same names in all kernels:
     r   slot of the trajectory: a substep     n      path, or anything that is counted through
     f   slot of the factors
 
+A slot of the trajectory, ``traj[t, r]``, holds positions (nq), velocities (nv) and accelerations (nv) one after the
+other; a slot of the factors, ``factor[t, f]``, the packed entries of the mass matrix, then of its factor.
+
 ``w`` and ``t`` are ``e`` where every world has memory of its own, else 0 for all worlds that run one after another.
 Motions end in ``_w`` (angular) and ``_v`` (linear), forces in ``_n`` (moment) and ``_f`` (force), see
 `pwm_bench.envs.warp.spatial`; ``adj_x`` is the derivative by x of what is differentiated.
