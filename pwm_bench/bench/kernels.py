@@ -54,17 +54,17 @@ def _kinds(task: str, repeats: int) -> dict[str, Value]:
     for rollout in (general, own):
         rollout.check()
     works = {
-        "general, forward": general.forward,
-        "general, both": general.gradient,
-        "own, forward": own.forward,
-        "own, both": own.gradient,
+        "general forward": general.forward,
+        "general both": general.gradient,
+        "own forward": own.forward,
+        "own both": own.gradient,
     }
     seconds = interleaved(works, repeats=repeats, clock="processor", pick=min)
     return {
         "task": task,
         **{name: value / general.env_steps * 1e6 for name, value in seconds.items()},
-        "ratio, forward": seconds["general, forward"] / seconds["own, forward"],
-        "ratio, both": seconds["general, both"] / seconds["own, both"],
+        "ratio forward": seconds["general forward"] / seconds["own forward"],
+        "ratio both": seconds["general both"] / seconds["own both"],
         "compile [s]": compilation,
     }
 
