@@ -1,4 +1,4 @@
-"""Writes the tables of `benchmarks.md` from the rows that ``pwm-bench bench ... --output`` kept, so that no figure is typed.
+"""Writes the tables of `benchmarks.md` from the rows that ``pwm-bench bench ... --output`` kept: no figure is typed.
 
 A table stands between two marks, the first of which names the file in results/reference/bench and the table in it, and
 perhaps columns: ``<!-- rows: learners.jsonl limits -->`` and ``<!-- end -->``; ``<!-- machine: learners.jsonl -->``

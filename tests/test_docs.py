@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -50,3 +51,19 @@ def test_every_extra_that_is_named_exists() -> None:
         named |= set(names.split(", "))
     assert {"ray", "suites", "test"} <= named
     assert named - set(extras) == set()
+
+
+def test_the_tables_of_benchmarks_are_the_rows_that_were_kept() -> None:
+    """No figure in them was typed; a changed one is found."""
+    spec = importlib.util.spec_from_file_location("benchmarks", ROOT / "docs" / "benchmarks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    benchmarks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmarks)
+    page = benchmarks.PAGE.read_text(encoding="utf-8")
+    assert page.count("<!-- rows: ") == page.count("<!-- end -->") - page.count("<!-- machine: ") > 5
+    assert benchmarks.written(page) == page
+    figure = re.search(r"<!-- rows: .*?\| hopper \|.*?(\d+) \|", page, re.DOTALL)
+    assert figure is not None
+    changed = page[: figure.start(1)] + "12345" + page[figure.end(1) :]
+    assert benchmarks.written(changed) == page

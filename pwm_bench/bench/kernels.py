@@ -65,7 +65,7 @@ def _kinds(task: str, repeats: int) -> dict[str, Value]:
         **{name: value / general.env_steps * 1e6 for name, value in seconds.items()},
         "ratio forward": seconds["general forward"] / seconds["own forward"],
         "ratio both": seconds["general both"] / seconds["own both"],
-        "compile [s]": compilation,
+        "compile [s]": round(compilation, 1),
     }
 
 

@@ -133,7 +133,7 @@ def _speed(devices: dict[str, torch.device], tasks: Sequence[str], quick: bool) 
                 "forward + backward": rollout.env_steps / median_seconds(rollout.gradient, **timing)
                 if differentiable
                 else None,
-                "compile [s]": rollout.simulator.compile_seconds,
+                "compile [s]": round(rollout.simulator.compile_seconds, 1),
             }
 
 

@@ -6,12 +6,12 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Literal
 
 import torch
 
-from pwm_bench.store.provenance import collect, git_state
+from pwm_bench.store.provenance import collect
+from pwm_bench.store.schema import Provenance
 
 __all__ = ["Clock", "interleaved", "machine_line", "machine_row", "median_seconds", "quiet_clock"]
 
@@ -67,18 +67,21 @@ def quiet_clock(device: torch.device | str) -> Clock:
 
 def machine_row(device: str = "cpu") -> dict[str, str | float | None]:
     """What the rows of a benchmark belong to: processor and versions, the code, and how busy the machine was."""
-    commit, dirty = git_state(Path(__file__).resolve().parent)
+    facts = collect(device, "float32")
     return {
         "device": device,
-        "machine": machine_line(device),
-        "commit": f"{commit}, changed" if dirty else commit,
+        "machine": _line(facts),
+        "commit": f"{facts.git_commit}, changed" if facts.git_dirty else facts.git_commit,
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
     }
 
 
 def machine_line(device: str = "cpu") -> str:
     """Processor, accelerator and versions that the figures belong to."""
-    facts = collect(device, "float32")
+    return _line(collect(device, "float32"))
+
+
+def _line(facts: Provenance) -> str:
     packages = ", ".join(f"{name} {facts.packages[name]}" for name in _NAMED if name in facts.packages)
     where = facts.processor if facts.device == facts.processor else f"{facts.device}, {facts.processor}"
     return f"{where}; Python {facts.python}, {packages}"

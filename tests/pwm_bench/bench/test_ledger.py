@@ -10,6 +10,7 @@ from rich.console import Console
 
 from pwm_bench.bench.ledger import Ledger, as_markdown, as_table, begun, read, shown
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store.provenance import collect
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -66,4 +67,5 @@ def test_the_first_row_says_what_the_others_belong_to(tmp_path: Path) -> None:
     (row,) = tables["machine"]
     assert row["machine"] in shown_to.file.getvalue()
     assert row["device"] == "cpu"
-    assert str(row["commit"])[:7].isalnum()
+    commit = collect("cpu", "float32").git_commit
+    assert commit is None or str(row["commit"]).startswith(commit)
