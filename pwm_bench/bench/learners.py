@@ -44,15 +44,13 @@ class Subject:
     """A learner that is past its beginning.
 
     Attributes:
-        unit: what its speed is counted in, e.g. ``"env steps"``.
-        amount: of these in an update.
+        env_steps: of an update; 0 for one that takes none.
         update: trains once, as a run does.
         eager: the same without CUDA graphs.
         simulator: that it steps, if there is one.
     """
 
-    unit: str
-    amount: int
+    env_steps: int
     update: Callable[[], object]
     eager: Callable[[], object]
     simulator: Simulator | None = None
@@ -78,8 +76,8 @@ def main(*, quick: bool = False, device: str | None = None, output: Path | None 
                     subject.update, subject.simulator, eager=subject.eager, device=where,
                     repeats=3 if quick else 9, clock=clock, pick=min,
                 )  # fmt: skip
-            row: dict[str, Value] = {"learner": name, "unit": subject.unit}
-            ledger.add("limits", **row, **{"unit/s": subject.amount / found.update}, **found.row())
+            speed = subject.env_steps / found.update if subject.env_steps else None
+            ledger.add("limits", **{"learner": name, "env steps/s": speed}, **found.row())
         seconds = "processor seconds of one thread" if clock == "processor" else "seconds"
         title = f"Limits: {TASK} in {_SIMULATOR}, recipe settings, one seed; {seconds}, the least of interleaved runs"
         console.print(as_table(title, ledger.tables()["limits"]))
@@ -167,7 +165,7 @@ def _population(algorithm: str, device: str, *, repeats: int) -> dict[str, Value
 def _online(algorithm: str, device: torch.device, small: bool) -> Subject:
     learner = make_learner(algorithm, 1, device, small=small)
     update = updater(learner, "auto", device)
-    return Subject("env steps", _env_steps(learner), update, learner.update, learner.env.simulator)
+    return Subject(_env_steps(learner), update, learner.update, learner.env.simulator)
 
 
 def _env_steps(learner: Any) -> int:
@@ -180,7 +178,7 @@ def _env_steps(learner: Any) -> int:
 def _extraction(size: str, device: torch.device, small: bool) -> Subject:
     sizes: dict[str, Any] = {"batch_size": 4, "horizon": 2, "critic_iterations": 1} if small else {}
     extractor = make_extractor(make_model(size, device), 1, ExtractionConfig(**sizes))
-    return Subject("updates", 1, updater(extractor, "auto", device), extractor.update)
+    return Subject(0, updater(extractor, "auto", device), extractor.update)
 
 
 def _pretraining(size: str, device: torch.device, small: bool) -> Subject:
@@ -199,4 +197,4 @@ def _pretraining(size: str, device: torch.device, small: bool) -> Subject:
     def update() -> object:
         return trainer.step(*batch)
 
-    return Subject("updates", 1, update, update)
+    return Subject(0, update, update)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,10 +108,25 @@ def shown(value: Value) -> str:
 def as_table(title: str, rows: Sequence[Mapping[str, Value]]) -> Table:
     """Rows as a table for the terminal; a column for each name that any row has."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    table = plain_table(title, *names)
-    for row in rows:
-        table.add_row(*(shown(row.get(name)) for name in names))
+    cells = [[shown(row.get(name)) for name in names] for row in rows]
+    table = plain_table(title, *_headings(names, cells))
+    for line in cells:
+        table.add_row(*line)
     return table
+
+
+def _headings(names: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    """Names in as many lines as it takes for the table to fit a terminal."""
+    for length in _LENGTHS:
+        headings = [textwrap.fill(name, length, break_long_words=False) for name in names]
+        columns = zip(headings, *cells, strict=True)
+        if sum(max(map(len, [*heading.split("\n"), *values])) + 2 for heading, *values in columns) <= _WIDTH:
+            break
+    return headings
+
+
+_LENGTHS = (40, 20, 12, 1)  # characters of a heading in a line; words stay whole
+_WIDTH = 80
 
 
 def as_markdown(rows: Sequence[Mapping[str, Value]]) -> str:

@@ -148,9 +148,9 @@ class Limit:
     def row(self) -> dict[str, Value]:
         """The parts as a row of a table."""
         rest = max(0.0, self.update - self.simulator - self.products)
-        parts = {"update": self.update, "simulator": self.simulator, "products": self.products, "all else": rest}
+        parts = {"update": self.update, "physics": self.simulator, "products": self.products, "rest": rest}
         row: dict[str, Value] = {f"{name} [ms]": 1e3 * seconds for name, seconds in parts.items()}
-        row["GFLOP/s of products"] = self.flops / self.products / 1e9 if self.products else None
+        row["GFLOP/s"] = self.flops / self.products / 1e9 if self.products else None
         row["of the limit [%]"] = 100.0 * self.attained
         return row
 

@@ -128,8 +128,7 @@ def plain_table(title: str, *columns: str) -> Table:
         box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, padding=(0, 1, 0, 0)
     )
     for index, column in enumerate(columns):
-        longest = max((len(word) for word in column.split()), default=0)  # of a heading, which may wrap between words
-        table.add_column(column, justify="right" if index else "left", no_wrap=not index, min_width=longest)
+        table.add_column(column, justify="right" if index else "left", no_wrap=not index)
     return table
 
 

@@ -69,3 +69,14 @@ def test_the_first_row_says_what_the_others_belong_to(tmp_path: Path) -> None:
     assert row["device"] == "cpu"
     commit = collect("cpu", "float32").git_commit
     assert commit is None or str(row["commit"]).startswith(commit)
+
+
+def test_headings_wrap_until_the_table_fits_a_terminal() -> None:
+    few = [{"task": "ant", "error beside central differences": 1.0}]
+    many = [{"task": "ant"} | {f"forward and backward {n}": 1.0 for n in range(7)}]
+    for rows, lines in ((few, 1), (many, 4)):
+        file = io.StringIO()
+        Console(file=file, width=80).print(as_table("", rows))
+        shown_lines = [line for line in file.getvalue().split("\n") if line.strip()]
+        assert len(shown_lines) == lines + 2  # and a rule and a row
+        assert "…" not in file.getvalue()

@@ -70,8 +70,8 @@ def test_control_steps_are_seen_with_what_was_asked_of_them(monkeypatch: pytest.
 def test_the_parts_of_a_limit() -> None:
     row = Limit(update=0.010, simulator=0.004, products=0.002, flops=4_000_000).row()
     expected: dict[str, Any] = {
-        "update [ms]": 10.0, "simulator [ms]": 4.0, "products [ms]": 2.0, "all else [ms]": 4.0,
-        "GFLOP/s of products": 2.0, "of the limit [%]": 60.0,
+        "update [ms]": 10.0, "physics [ms]": 4.0, "products [ms]": 2.0, "rest [ms]": 4.0,
+        "GFLOP/s": 2.0, "of the limit [%]": 60.0,
     }  # fmt: skip
     assert row == pytest.approx(expected)
 
