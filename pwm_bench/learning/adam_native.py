@@ -60,34 +60,30 @@ def update(
     betas: tuple[float, float],
     eps: float,
     weight_decay: float,
-    member: int | None = None,
 ) -> None:
     """Moves parameters and moments, and counts the steps.
 
     Args:
         params: of all members.
-        grads: as for `norms`; of the one member, if there is one.
+        grads: as for `norms`.
         sizes: as for `norms`.
         moments: shape ``(2, P, n)``.
         step: steps so far, float64 ``(P,)``.
         lr: step sizes, float32 ``(P,)``.
-        alive: members that move, bool ``(P,)``, or of the one member ``()``; all by default.
-        clip: by which gradients are multiplied, of their dtype, shape likewise.
+        alive: members that move, bool ``(P,)``; None for all.
+        clip: by which gradients are multiplied, of their dtype, shape ``(P,)``; None for 1.
         betas: decay rates.
         eps: added to the denominator.
         weight_decay: of AdamW.
-        member: the only one to be moved; all by default.
     """
-    first, last = (0, step.shape[0]) if member is None else (member, member + 1)
     row = moments.shape[2]
     table = _settings(tuple(sizes), *betas, eps, weight_decay)
     values, slopes = native.Table.of(params), native.Table.of(grads)
     second = moments.data_ptr() + moments.shape[1] * row * moments.element_size()
     places = (moments.data_ptr(), second, lr.data_ptr(), _place(alive), _place(clip), step.data_ptr())
-    head = (table.address, values.address, slopes.address, first, last)
+    head = (table.address, values.address, slopes.address, 0, step.shape[0])
     _run("update", moments.dtype, _shares(row), head, (0, 0, 0, 0, *places))
-    counted = step if member is None else step[member]
-    counted += 1.0 if alive is None else alive
+    step += 1.0 if alive is None else alive
 
 
 def _place(x: Tensor | None) -> int:

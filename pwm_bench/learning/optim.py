@@ -49,10 +49,10 @@ def polyak_update(
     torch._foreach_lerp_(targets, sources, rate)
 
 
-def _flags(alive: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _flags(alive: Tensor, members: int) -> Tensor:
     """Checks what kernels are told by its address."""
-    if alive.dtype != torch.bool or alive.shape != shape:
-        raise UsageError(f"alive is {tuple(alive.shape)} {alive.dtype}: must be {shape} torch.bool")
+    if alive.dtype != torch.bool or alive.shape != (members,):
+        raise UsageError(f"alive is {tuple(alive.shape)} {alive.dtype}: must be ({members},) torch.bool")
     return alive.contiguous()
 
 
@@ -159,9 +159,12 @@ class PopulationAdam:
         """
         clip, self._clip = self._clip, None
         if alive is not None:
-            alive = _flags(alive, (self.members,))
+            alive = _flags(alive, self.members)
         if self._on_cpu:
-            self._update(self._gradients(), alive, clip)
+            adam_native.update(
+                self.params, self._gradients(), self._sizes, self._moments, self._step, self.lr, alive=alive, clip=clip,
+                betas=self.betas, eps=self.eps, weight_decay=self.weight_decay,
+            )  # fmt: skip
         else:
             nothing = self._step.new_empty(self.members, 0)
             factors = self._norms(nothing, math.inf)[1] if clip is None else clip
@@ -170,28 +173,6 @@ class PopulationAdam:
                 alive, *self.betas, self.eps, self.weight_decay,
             )  # fmt: skip
         torch.autograd.graph.increment_version(self.params)  # neither kernel tells autograd
-
-    @torch.no_grad()
-    def step_member(self, member: int, grads: Sequence[Tensor], alive: Tensor, clip: Tensor) -> None:
-        """Moves one member's parameters, on a CPU.
-
-        Args:
-            member: which.
-            grads: contiguous, a gradient for each parameter, shape ``(K, ...)``.
-            alive: boolean scalar; where it is false nothing changes.
-            clip: scalar that the gradients are multiplied by.
-        """
-        grads = [x.contiguous() for x in grads]
-        self._update(grads, _flags(alive, ()), clip, member)
-        torch.autograd.graph.increment_version(self.params)
-
-    def _update(
-        self, grads: Sequence[Tensor | None], alive: Tensor | None, clip: Tensor | None, member: int | None = None
-    ) -> None:
-        adam_native.update(
-            self.params, grads, self._sizes, self._moments, self._step, self.lr, alive=alive, clip=clip,
-            betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, member=member,
-        )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
         """Step sizes ``(P,)``, step counts ``(P,)`` and both moments, ``(2, P, n)``."""

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pwm_bench.learning.epilogue_kernels import WIDEST
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, polyak_update
@@ -19,7 +18,6 @@ from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.regression import Regression
 from pwm_bench.learning.returns import td_lambda
 from pwm_bench.pwm.config import Config
-from pwm_bench.pwm.critic_fit import CriticFit
 from pwm_bench.pwm.imagination import LatentModel, RealStep, Rollout, frozen, imagine
 from pwm_bench.pwm.losses import actor_loss, imagined_return
 from pwm_bench.pwm.networks import make_actor, make_critic
@@ -58,7 +56,6 @@ class PolicyTrainer:
         dtype: of the weights.
         gamma: discount of each member, shape ``(P,)``, instead of the settings' own.
         disagreement: how far the model is from being sure, see `WorldModel.disagreement`; for a penalty on it.
-        fused: on a CPU, use single-pass kernels where there are some; equal within rounding.
     """
 
     def __init__(
@@ -73,7 +70,6 @@ class PolicyTrainer:
         dtype: torch.dtype,
         gamma: Tensor | None = None,
         disagreement: Callable[[Tensor, Tensor], Tensor] | None = None,
-        fused: bool = False,
     ) -> None:
         members = init.members
         self.config = config
@@ -103,16 +99,6 @@ class PolicyTrainer:
         self._regression = Regression(
             self.critic, self._critic_optimiser, max_norm=config.max_grad_norm_critic, precision=config.precision
         )
-        self._fit: CriticFit | None = None
-        suitable = dtype == torch.float32 and config.critic_activation == "mish"
-        if fused and suitable and init.device.type == "cpu" and max(config.hidden_critic, default=0) <= WIDEST:
-            self._fit = CriticFit(
-                self.critic,
-                self._critic_optimiser,
-                max_norm=config.max_grad_norm_critic,
-                precision=config.precision,
-                guard=guard,
-            )
 
     @property
     def gradient_steps(self) -> int:
@@ -252,11 +238,6 @@ class PolicyTrainer:
 
     def _step_critics(self, latents: Tensor, targets: Tensor, iteration: int | Tensor) -> dict[str, Tensor]:
         config = self.config
-        if self._fit is not None:
-            size, passes = targets.shape[1], range(config.critic_iterations)
-            orders = [self._stream.permutation(size) if config.shuffle_minibatches else None for _ in passes]
-            loss, norm = self._fit.run(latents, targets, orders, config.critic_minibatches, iteration)
-            return {"critic_loss": loss, "critic_grad_norm": norm}
         losses, norms = [], []
         for _ in range(config.critic_iterations):
             inputs, wanted = latents, targets

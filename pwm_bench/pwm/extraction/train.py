@@ -123,7 +123,6 @@ class Extractor(StagedLearner):
             guard=self._guard,
             dtype=dtype,
             gamma=gamma,
-            fused=True,
         )
 
     @property

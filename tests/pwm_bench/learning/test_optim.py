@@ -176,21 +176,6 @@ def test_the_kernels_compile_for_a_gpu(tmp_path):
     assert len(list(tmp_path.glob("*.cubin"))) == 3
 
 
-def test_a_member_steps_by_itself_with_a_clipped_gradient():
-    params, clipped = parameters(), parameters()
-    one, other = (PopulationAdam(owner, LR, members=P) for owner in (params, clipped))
-    alive, dead = torch.tensor([True, False]).unbind()
-    for step in range(3):
-        fill_gradients(params, step)
-        fill_gradients(clipped, step, scale=0.25)
-        one.step_member(0, [torch.full_like(q, torch.nan).chunk(P)[0] for q in params], dead, torch.tensor(1.0))
-        for member in range(P):
-            one.step_member(member, [q.grad.chunk(P)[member] for q in params], alive, torch.tensor(0.25))
-        other.step()
-    for q, r in zip(params, clipped, strict=True):
-        torch.testing.assert_close(q, r)
-
-
 @DEVICES
 def test_parameters_that_moved_to_other_memory_are_followed(device):
     params, others = parameters(device), parameters(device)
