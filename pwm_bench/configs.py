@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LARGEST",
+    "LATER",
     "check_size",
     "coerce",
     "from_json",
@@ -29,14 +30,20 @@ __all__ = [
 T = TypeVar("T", bound="DataclassInstance")
 LARGEST = 1e12
 """Size beyond which no setting means anything; a product of three such numbers is still a float32."""
+LATER: Mapping[str, bool] = types.MappingProxyType({"later": True})
+"""Metadata of a config's field that came after there were records: JSON has it where it differs from its default alone,
+so that the ids of these records stay. The default must be what was done before there was the field, in the CPU recipes
+too, since these supply what a record's JSON leaves out."""
 
 
 def to_json(config: Any) -> dict[str, Any]:
-    """A config dataclass as JSON-able values: nested dataclasses become objects, tuples become lists."""
+    """A config dataclass as JSON-able values: nested dataclasses become objects, tuples become lists. A `LATER`
+    field that has its default is left out."""
 
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value):
-            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+            items = {field: getattr(value, field.name) for field in dataclasses.fields(value)}
+            return {f.name: plain(x) for f, x in items.items() if not (f.metadata.get("later") and x == f.default)}
         if isinstance(value, (list, tuple)):
             return [plain(item) for item in value]
         if isinstance(value, Mapping):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
+from pwm_bench.configs import LATER
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning.checks import check_at_least, check_count, check_widths
+from pwm_bench.learning.checks import check_at_least, check_choice, check_count, check_widths
+from pwm_bench.learning.replay import Sampling
 from pwm_bench.world_model.multitask.config import SIZES, ModelConfig
 from pwm_bench.world_model.multitask.planner import PlannerConfig
 from pwm_bench.world_model.multitask.recipes import TrainingConfig
@@ -19,7 +22,8 @@ _SEED_EPISODES = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """One experiment of TD-MPC2. Everything counts per member. Defaults are released: a single task, 5M weights.
+    """One experiment of TD-MPC2. Everything counts per member. Defaults are released, but for ``replay_sampling``: a
+    single task, 5M weights.
 
     Tuples may be given as lists, and ``training`` and ``planner`` as mappings, as JSON has them.
 
@@ -39,6 +43,9 @@ class Config:
     """Updates after each later control step."""
     replay_capacity: int = 1_000_000
     """Transitions kept; no more than the budget has."""
+    replay_sampling: Sampling = field(default="sequences", metadata=LATER)
+    """What is drawn with the same chance: "sequences" any of the episodes that are over, "episodes" one of these, and
+    then a sequence in it (released). The same where all episodes are equally long."""
     episodic: bool = False
     """Whether episodes may end for good before their time: the model then learns to predict it, values end there, and
     so do plans. Where the task terminates and this is off, a termination counts as an end in time."""
@@ -66,6 +73,7 @@ class Config:
             check_widths(name, getattr(self, name))
         if self.num_envs != 1:
             raise UsageError(f"num_envs={self.num_envs}: must be 1; TD-MPC2 acts in one world a member")
+        check_choice("replay_sampling", self.replay_sampling, get_args(Sampling))
         for name in ("horizon", "updates_per_step", "replay_capacity"):
             check_at_least(name, getattr(self, name), 1)
         for name in ("critic_ensemble", "latent_dim"):

@@ -14,8 +14,9 @@ __all__ = ["recipe"]
 def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
     """The settings for a task: the same for all, as published, but for what an end of an episode means.
 
-    ``"published"`` has the released model of 5M weights, ``"cpu"`` the released one of 1M. Tasks of the suites never
-    end before their time; all others are taken to (``episodic``).
+    ``"published"`` has the released model of 5M weights and draws an episode before a sequence in it; ``"cpu"`` has the
+    released model of 1M and draws sequences. Tasks of the suites never end before their time; all others are taken to
+    (``episodic``).
 
     Args:
         task: name of the task.
@@ -26,5 +27,8 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
         UsageError: if there is no such preset.
     """
     check_choice("preset", preset, PRESETS)
-    sizes: dict[str, Any] = sized("5M" if preset == "published" else "1M")
-    return Config(**sizes, episodic=simulator != "suite")
+    if preset == "published":
+        settings: dict[str, Any] = sized("5M") | {"replay_sampling": "episodes"}
+    else:
+        settings = sized("1M")
+    return Config(**settings, episodic=simulator != "suite")

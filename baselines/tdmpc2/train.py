@@ -95,6 +95,7 @@ class Learner(StagedLearner):
             device,
             torch.float32,
             horizons=(config.training.horizon,),
+            sampling=config.replay_sampling,
             whole_episodes=True,
         )
         self._actions, self._draws = (MemberStream(seeds, device, name=f"tdmpc2/{x}") for x in ("actions", "replay"))

@@ -64,15 +64,15 @@ class MemberStream:
         """Draws integers uniformly from ``[0, high)``.
 
         Args:
-            high: exclusive bound, one for all or one a member (int64, shape ``(P,)``); where it is below 1
-                the result is 0.
+            high: exclusive bound: one for all, one a member (int64, shape ``(P,)``) or one a number (``(P, *shape)``);
+                where it is below 1 the result is 0.
 
         Returns:
             int64, shape ``(P, *shape)``.
         """
         u = self._fine(math.prod(shape))
         if isinstance(high, Tensor):
-            high = high.unsqueeze(1)
+            high = high.unsqueeze(1) if high.ndim == 1 else high.flatten(1)
             return torch.minimum((u * high).long(), high - 1).clamp_(min=0).view(-1, *shape)
         return (u * high).long().clamp_(0, max(high - 1, 0)).view(-1, *shape)
 

@@ -3,11 +3,12 @@
 Every world has a ring of ``capacity / B`` control steps; all rings share one write head, because all worlds
 step together. A slice of H transitions may be drawn if none but its last ends an episode and all are stored.
 
-Sampling is exactly uniform over the slices that may be drawn, with no rejection and at a cost that does not
-depend on how much is stored: whether a slice is sound is known once its last transition is written, and it
-stays sound until its first transition is overwritten. Both happen in order of time, so the sound slices form
-a queue (a ring of their first transitions, per member), which `add` feeds at one end and expires at the other;
-`sample` picks a place in it. Each horizon that may be asked for has a queue from the beginning.
+Draws are exact, with no rejection and at a cost that does not depend on how much is stored. The slices that may be
+drawn are kept in a queue (`SliceQueue`), which `add` feeds at one end and expires at the other; `sample` picks a place
+in it. Where an episode is drawn first, the queue holds the last slice alone of each episode that is over. It expires
+when no slice of the episode is left, so the places in the queue are the episodes that may be drawn, partly overwritten
+ones included. How far before it the slice to take begins is a second draw. Each horizon that may be asked for has a
+queue from the beginning.
 
 The write head, the queues and all counts are numbers on the device that change in place: an `add` or a `sample` inside
 a captured CUDA graph goes on at every replay.
@@ -16,15 +17,21 @@ a captured CUDA graph goes on at every replay.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.checks import check_choice
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.slice_queue import SliceQueue
 
-__all__ = ["SequenceBatch", "SequenceReplay"]
+__all__ = ["Sampling", "SequenceBatch", "SequenceReplay"]
+
+Sampling = Literal["sequences", "episodes"]
+"""What has the same chance in a replay: every sequence that may be drawn, or every episode that is over and, once one
+is drawn, every sequence in it."""
 
 
 class SequenceBatch(NamedTuple):
@@ -40,57 +47,6 @@ class SequenceBatch(NamedTuple):
     """Whether the transition ended in a termination (only the last can), bool ``(P, S, H)``."""
 
 
-class _SliceQueue:
-    """First transitions of the sound slices of one horizon, oldest first; see the module's docstring."""
-
-    def __init__(self, horizon: int, members: int, worlds: int, length: int, device: torch.device) -> None:
-        self.horizon = horizon
-        self._worlds = worlds
-        self._length = length
-        self._size = worlds * length
-        # One more place than the queue needs, where worlds without a sound slice write.
-        self._places = torch.zeros(members, self._size + 1, dtype=torch.int64, device=device)
-        self._oldest = torch.zeros(members, 1, dtype=torch.int64, device=device)
-        self.count = torch.zeros(members, 1, dtype=torch.int64, device=device)
-        self._starts_at = torch.zeros(length, members, 1, dtype=torch.int64, device=device)
-        self._world = torch.arange(worlds, device=device)
-
-    def clear(self) -> None:
-        """Leaves no slice in the queue."""
-        for numbers in (self._oldest, self.count, self._starts_at):
-            numbers.zero_()
-
-    def advance(self, slot: Tensor, run: Tensor) -> None:
-        """Takes note of the time slot just written, int64 ``(1,)``; ``run``, shape ``(P, B)``, as stored there."""
-        expired = self._starts_at.index_select(0, slot).squeeze(0)
-        self._oldest += expired
-        self.count -= expired
-        self._starts_at.index_fill_(0, slot, 0)
-        self.append(slot, run.unsqueeze(0))
-
-    def append(self, slots: Tensor, run: Tensor) -> None:
-        """Adds the slices that end in ``slots`` (int64 ``(F,)``, in order); ``run`` is ``(F, P, B)``."""
-        sound = run >= self.horizon
-        start = (slots - self.horizon + 1) % self._length
-        self._starts_at.index_copy_(0, start, sound.sum(dim=2, keepdim=True))
-        sound = sound.transpose(0, 1).flatten(1)
-        rank = sound.cumsum(dim=1)
-        place = torch.where(sound, (self._oldest + self.count + rank - 1) % self._size, self._size)
-        first = (start.unsqueeze(1) * self._worlds + self._world).flatten()
-        self._places.scatter_(1, place, first.expand_as(place))
-        self.count += sound.sum(dim=1, keepdim=True)
-
-    def draw(self, stream: MemberStream, batch: int, number: Tensor) -> tuple[Tensor, Tensor]:
-        """Picks ``batch`` slices a member, of the ``number`` (int64 ``(P,)``) that are oldest.
-
-        Returns:
-            first time slot and world, int64, each ``(P, batch)``.
-        """
-        nth = stream.integers(number, batch)
-        start = self._places.gather(1, (self._oldest + nth) % self._size)
-        return start // self._worlds, start % self._worlds
-
-
 class SequenceReplay:
     """Stores the last steps of every world and samples slices that stay within an episode.
 
@@ -103,12 +59,16 @@ class SequenceReplay:
         device: where everything is stored.
         dtype: of observations, actions and rewards.
         horizons: those that `available` and `sample` may be asked for.
-        whole_episodes: draw nothing of an episode that still runs (TD-MPC2's buffer gets whole ones). One world a
-            member: of several, one with an old episode would withhold what the others have finished since.
+        sampling: "sequences" draws slices with the same chance for each. "episodes" draws an episode that is over, with
+            the same chance for each of which a slice is stored, and then a slice of it (torchrl's `SliceSampler` on
+            a trajectory key). An episode is over, too, where the simulator lost the world: without that step.
+        whole_episodes: draw nothing of an episode that still runs (TD-MPC2's buffer gets whole ones), which "episodes"
+            never does. One world a member: of several, one with an old episode would withhold what the others have
+            finished since.
 
     Raises:
-        UsageError: if not even one step of every world fits, a slice of one of the horizons does not fit, or several
-            worlds are to give whole episodes.
+        UsageError: if not even one step of every world fits, a slice of one of the horizons does not fit, there is no
+            such sampling, or several worlds are to give whole episodes.
     """
 
     def __init__(
@@ -122,8 +82,11 @@ class SequenceReplay:
         dtype: torch.dtype = torch.float32,
         *,
         horizons: Sequence[int] = (1,),
+        sampling: Sampling = "sequences",
         whole_episodes: bool = False,
     ) -> None:
+        check_choice("sampling", sampling, get_args(Sampling))
+        self.sampling = sampling
         if whole_episodes and worlds_per_member != 1:
             raise UsageError(f"worlds_per_member={worlds_per_member}: whole_episodes needs 1")
         self.whole_episodes = whole_episodes
@@ -143,13 +106,15 @@ class SequenceReplay:
             # Sound transitions in a row up to this one: 1 for an episode's first, 0 for an unusable one.
             "run": torch.zeros(rows, dtype=torch.int32, device=device),
         }
+        if sampling == "episodes":
+            self._data["done"] = torch.zeros(rows, dtype=torch.bool, device=device)
         self._current = torch.zeros(rows[1], dtype=torch.int32, device=device)
         self._steps = torch.zeros(1, dtype=torch.int64, device=device)
         for horizon in horizons:
             if not 1 <= horizon <= self.length:
                 raise UsageError(f"horizon={horizon}: must be between 1 and {self.length}, the steps kept per world")
         self._queues = {
-            horizon: _SliceQueue(horizon, members, worlds_per_member, self.length, self.device) for horizon in horizons
+            horizon: SliceQueue(horizon, members, worlds_per_member, self.length, self.device) for horizon in horizons
         }
 
     @torch.no_grad()
@@ -176,6 +141,8 @@ class SequenceReplay:
         """
         slot = self._steps % self.length
         row = {"obs": obs, "action": action, "reward": reward, "next_obs": next_obs, "terminated": terminated}
+        if self.sampling == "episodes":
+            row["done"] = done
         for name, value in row.items():
             target = self._data[name]
             target.index_copy_(0, slot, value.reshape(1, *target.shape[1:]).to(target.dtype))
@@ -183,10 +150,17 @@ class SequenceReplay:
         if invalid is not None:
             run = torch.where(invalid.flatten(), 0, run)
         self._data["run"].index_copy_(0, slot, run.unsqueeze(0))
+        slots, ends = slot, run.unsqueeze(0)
+        if self.sampling == "episodes":
+            ends = torch.where(done.flatten(), ends, 0)
+            if invalid is not None:  # ends what came before it, if a slice of that is still stored
+                lost = torch.where(invalid.flatten(), self._current.clamp(max=self.length - 1), 0)
+                slots, ends = torch.cat(((slot - 1) % self.length, slot)), torch.cat((lost.unsqueeze(0), ends))
         self._current.copy_(run).masked_fill_(done.flatten(), 0)
         self._steps += 1
         for queue in self._queues.values():
-            queue.advance(slot, run.view(self.members, self.worlds))
+            queue.advance(slot)
+            queue.append(slots, ends.unflatten(1, (self.members, self.worlds)))
 
     @property
     def stored(self) -> int:
@@ -198,16 +172,17 @@ class SequenceReplay:
         return min(int(self._steps), self.length)
 
     def available(self, horizon: int) -> Tensor:
-        """How many different slices of ``horizon`` transitions could be drawn now, int64 ``(P,)``."""
+        """How many different slices of ``horizon`` transitions could be drawn now, or episodes that have one where
+        these are drawn first; int64 ``(P,)``."""
         count = self._queue(horizon).count.squeeze(1)
-        if not self.whole_episodes:
+        if not self.whole_episodes or self.sampling == "episodes":
             return count
         running = (self._current.long() - (horizon - 1)).clamp(min=0)
         return (count - running).clamp(min=0)
 
     @torch.no_grad()
     def sample(self, stream: MemberStream, batch: int, horizon: int) -> SequenceBatch:
-        """Draws slices uniformly, with replacement, from those that may be drawn.
+        """Draws slices with replacement from those that may be drawn, uniformly, or after their episodes.
 
         Where a member has none (see `available`) its slices are unspecified.
 
@@ -218,11 +193,21 @@ class SequenceReplay:
         """
         slot, world = self._queue(horizon).draw(stream, batch, self.available(horizon))
         world = world + torch.arange(self.members, device=self.device).unsqueeze(1) * self.worlds
+        if self.sampling == "episodes":
+            slot = self._anywhere(stream, slot, world, horizon)
         time = (slot.unsqueeze(-1) + torch.arange(horizon, device=self.device)) % self.length
         rows = time * (self.members * self.worlds) + world.unsqueeze(-1)
         flat = {name: value.flatten(0, 1) for name, value in self._data.items()}
         obs = torch.cat((flat["obs"][rows], flat["next_obs"][rows[..., -1:]]), dim=2)
         return SequenceBatch(obs, flat["action"][rows], flat["reward"][rows], flat["terminated"][rows])
+
+    def _anywhere(self, stream: MemberStream, slot: Tensor, world: Tensor, horizon: int) -> Tensor:
+        """First time slots of slices drawn uniformly from episodes, given those of the last slices of these."""
+        end = (slot + horizon - 1) % self.length
+        run = self._data["run"].flatten()[end * (self.members * self.worlds) + world]
+        since = (self._steps - 1 - end) % self.length
+        stored = torch.minimum(run, self._steps.clamp(max=self.length) - since)
+        return (slot - stream.integers(stored - (horizon - 1), slot.shape[1])) % self.length
 
     def state_dict(self) -> dict[str, Any]:
         """What is stored (no more than that), and where the write head is."""
@@ -233,8 +218,10 @@ class SequenceReplay:
         """Restores what `state_dict` saved.
 
         Raises:
-            UsageError: if it was saved by a replay of another size.
+            UsageError: if it was saved by a replay of another size, or by one that did not draw episodes.
         """
+        if not state.keys() >= self._data.keys():
+            raise UsageError("saved replay has no ends of episodes: restore it with replay_sampling='sequences'")
         steps = int(state["steps"])
         filled = min(steps, self.length)
         for name, value in self._data.items():
@@ -250,18 +237,25 @@ class SequenceReplay:
 
     @torch.no_grad()
     def _fill_queues(self) -> None:
-        """Puts all sound slices of what is stored into the queues."""
+        """Puts all slices of what is stored that belong there into the queues."""
         age = torch.arange(self.length, device=self.device)  # of a slot, from the oldest
         time = self._steps - self.length + age
         slots = time % self.length
         # A run that began before the oldest stored step is sound only from that step on; none where nothing is.
         longest = torch.minimum(age, time).clamp(min=-1) + 1
-        run = torch.minimum(self._data["run"][slots], longest.unsqueeze(1))
+        stored = self._data["run"][slots]
+        run = torch.minimum(stored, longest.unsqueeze(1))
+        if self.sampling == "episodes":  # in the order in which `add` found them
+            done = self._data["done"][slots]
+            lost = torch.zeros_like(done)
+            lost[:-1] = (stored[1:] == 0) & ~done[:-1]
+            run = torch.stack((torch.where(done, run, 0), torch.where(lost, run, 0)), dim=1).flatten(0, 1)
+            slots = slots.repeat_interleave(2)
         for queue in self._queues.values():
             queue.clear()
             queue.append(slots, run.unflatten(1, (self.members, self.worlds)))
 
-    def _queue(self, horizon: int) -> _SliceQueue:
+    def _queue(self, horizon: int) -> SliceQueue:
         if horizon not in self._queues:
             known = ", ".join(map(str, self._queues))
             raise UsageError(f"horizon={horizon}: this replay has horizons {known}; name it when the replay is made")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from pwm_bench.configs import LATER
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import (
     check_at_least,
@@ -17,6 +18,7 @@ from pwm_bench.learning.checks import (
     check_widths,
 )
 from pwm_bench.learning.precision import PRECISIONS
+from pwm_bench.learning.replay import Sampling
 from pwm_bench.world_model.config import WorldModelConfig
 
 __all__ = ["Config"]
@@ -60,6 +62,10 @@ class Config:
     """Gradient steps on the world model between those steps and the first policy update."""
     replay_capacity: int = 1_000_000
     """Environment steps kept for training the world model."""
+    replay_sampling: Sampling = field(default="sequences", metadata=LATER)
+    """What is drawn from the replay with the same chance: "sequences" any that is stored, of running episodes too;
+    "episodes" one that is over, and then a sequence in it (released code). Learning then begins when every member has
+    an episode that is over and as long as a sequence."""
 
     policy_updates: int = 1
     """Rounds of one actor step and its critic steps in one iteration, each on newly imagined rollouts."""
@@ -149,6 +155,7 @@ class Config:
         for name in ("max_grad_norm_actor", "max_grad_norm_critic"):
             check_positive(name, getattr(self, name))
         check_betas("adam_betas", self.adam_betas)
+        check_choice("replay_sampling", self.replay_sampling, get_args(Sampling))
         check_choice("start_states", self.start_states, _START_STATES)
         check_choice("pretrain_actions", self.pretrain_actions, ("policy", "random"))
         check_choice("precision", self.precision, PRECISIONS)
@@ -181,6 +188,20 @@ class Config:
             raise UsageError(
                 f"critic_minibatches={self.critic_minibatches}: must divide the {steps} {self.critic_states} steps of "
                 "a policy update"
+            )
+
+    def check_replay(self, episode_length: int) -> None:
+        """Makes sure that the replay keeps episodes that are over until others are, for episodes of so many steps.
+
+        Raises:
+            UsageError: whole episodes are drawn, and all may be overwritten before the next are over.
+        """
+        least = self.num_envs * (episode_length + self.world_model.horizon)
+        if self.replay_sampling == "episodes" and self.replay_capacity < least:
+            raise UsageError(
+                f"replay_capacity={self.replay_capacity}: only episodes that are over are drawn from, and these may "
+                f"last {episode_length} steps in each of {self.num_envs} worlds, so it may have none to draw; set at "
+                f"least {least}, or replay_sampling='sequences'"
             )
 
     @property

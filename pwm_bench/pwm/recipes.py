@@ -31,7 +31,8 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
     """The settings for a task; every simulator shares them. A task without published ones takes the ant's.
 
     ``"published"`` is the paper's table (H 16, actor 400 200 100, three critics 400 200, learning rates 5e-4) with the
-    released single-task world model (512 wide, trained on 256 sequences) and wants a GPU and tens of millions of steps.
+    released single-task world model (512 wide, trained on 256 sequences, each from an episode drawn first) and wants a
+    GPU and tens of millions of steps.
     ``"cpu"`` is meant for tens of thousands of steps in minutes on two cores.
 
     Args:
@@ -45,7 +46,7 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
     check_choice("preset", preset, PRESETS)
     if preset == "published":
         sizes = _PUBLISHED.get(task, _PUBLISHED["ant"])
-        return Config(**sizes, pretrain_env_steps=16 * 16 * sizes["num_envs"])
+        return Config(**sizes, pretrain_env_steps=16 * 16 * sizes["num_envs"], replay_sampling="episodes")
     return _CPU
 
 

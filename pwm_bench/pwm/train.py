@@ -88,7 +88,8 @@ class Learner(StagedLearner, Tunable):
         total_env_steps: budget per member; learning rates fall linearly over it.
 
     Raises:
-        UsageError: if the environment's members or worlds are not those of the seeds and the configuration.
+        UsageError: if the environment's members or worlds are not those of the seeds and the configuration, or the
+            replay may have no episode to draw.
     """
 
     in_parts: ClassVar[bool] = True
@@ -100,6 +101,7 @@ class Learner(StagedLearner, Tunable):
             raise UsageError(
                 f"num_envs={env.num_envs}: {members} members of num_envs={worlds} need {members * worlds} worlds"
             )
+        config.check_replay(env.episode_length)
         device, dtype = env.device, env.dtype
         self.env = env
         self.config = config
@@ -127,7 +129,7 @@ class Learner(StagedLearner, Tunable):
         horizons = [config.world_model.horizon] + [1] * (config.start_states != "env")
         self._replay = SequenceReplay(
             members, worlds, config.replay_capacity, env.observation_dim, env.action_dim, device, dtype,
-            horizons=horizons,
+            horizons=horizons, sampling=config.replay_sampling,
         )  # fmt: skip
         self._episodes = EpisodeTracker(members, worlds, device)
         self._iteration = 0

@@ -97,7 +97,8 @@ def first_order() -> Study:
 def pwm_variants() -> Study:
     """PWM on hopper, varied, as in `hopper`, whose table they belong in (`pwm-bench table hopper pwm-variants`): a
     model pre-trained on a fifth of the steps and then trained on or frozen, five models without and with a penalty on
-    their disagreement, horizons of 3 and 8 at about the same number of model updates a step, and SHAC's critic."""
+    their disagreement, horizons of 3 and 8 at about the same number of model updates a step, SHAC's critic, and
+    sequences drawn by their episodes."""
     pretrained = {"pretrain_env_steps": PRETRAINING, "pretrain_actions": "random", "pretrain_updates": 5000}
     shac = RunSpec.create(task="hopper", simulator="warp", algorithm="shac", env_steps=1).config
     return _changed("pwm-variants", "pwm", {
@@ -112,6 +113,7 @@ def pwm_variants() -> Study:
         "SHAC's critic": {
             "critic_states": "real", "critic_activation": "elu", **{name: shac[name] for name in SHAC_CRITIC}
         },
+        "replay by episodes": {"replay_sampling": "episodes"},
     })  # fmt: skip
 
 

@@ -107,6 +107,20 @@ class Whole:
     sizes: tuple[int, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Grown:
+    size: int = 1
+    kind: str = dataclasses.field(default="old", metadata=configs.LATER)
+
+
+def test_a_later_field_is_in_json_where_it_differs():
+    assert configs.to_json({"a": Grown()}) == {"a": {"size": 1}}
+    assert configs.to_json(Grown(kind="new")) == {"size": 1, "kind": "new"}
+    for grown in (Grown(), Grown(kind="new")):
+        assert configs.from_json(Grown, configs.to_json(grown)) == grown
+    assert configs.override(Grown(), {"kind": "new"}) == Grown(kind="new")
+
+
 def test_a_dataclass_comes_back_from_json():
     for whole in (
         Whole("a"),

@@ -204,6 +204,22 @@ def test_a_spectral_world_model_as_graphs() -> None:
         assert [name for name in other.world_model.state_dict() if name.endswith("right")]
 
 
+def test_episodes_are_drawn_in_graphs() -> None:
+    """Their queue is fed and drawn from at every replay of a graph."""
+
+    def soon_over(env: DifferentiableEnv, n: int) -> None:
+        if n == 0:
+            env.progress = torch.full_like(env.progress, env.episode_length - 3)
+
+    with rehearsal():
+        settings: dict[str, Any] = {"horizon": 4, "replay_sampling": "episodes", "world_model": {"horizon": 2}}
+        other, graphed = as_graphs("pwm", 7, soon_over, **settings)
+        assert graphed.captured > 0
+        assert other.counters.gradient_steps > 0
+        # 28 steps on, the three steps before the first end and the episode of 20 after them.
+        assert other._replay.available(2).tolist() == [2 * other.config.num_envs] * 2
+
+
 def test_gathering_as_graphs_ends() -> None:
     """Updates that find too little to learn from are replayed, and what they store counts."""
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -123,8 +124,11 @@ def test_steps_and_updates_fall_where_the_released_loop_has_them() -> None:
     assert learner.counters.gradient_steps == 2 * learner.counters.policy_gradient_steps
 
 
-def test_the_last_update_of_an_episode_does_not_see_it() -> None:
-    learner = make((0,), dataclasses.replace(SMALL, episodic=False), task=Short())
+@pytest.mark.parametrize(("sampling", "each"), [("sequences", LENGTH - 1), ("episodes", 1)])
+def test_the_last_update_of_an_episode_does_not_see_it(sampling: Literal["sequences", "episodes"], each: int) -> None:
+    """There are as many sequences, or episodes, to draw as those that are over have."""
+    config = dataclasses.replace(SMALL, episodic=False, replay_sampling=sampling)
+    learner = make((0,), config, task=Short())
     while not learner.counters.gradient_steps:
         learner.update()
     seen = []
@@ -133,11 +137,13 @@ def test_the_last_update_of_an_episode_does_not_see_it() -> None:
     start = learner.counters.env_steps
     while learner.counters.env_steps < start + 2 * LENGTH:
         learner.update()
-    assert seen == [t // LENGTH * (LENGTH - 1) for t in range(start, start + len(seen))]
+    assert seen == [t // LENGTH * each for t in range(start, start + len(seen))]
 
 
-def test_members_do_not_depend_on_their_company_and_resume_exactly() -> None:
-    assert_company_changes_nothing(make, (4, 9, 6), updates=6)
+@pytest.mark.parametrize("sampling", ["sequences", "episodes"])
+def test_members_do_not_depend_on_their_company_and_resume_exactly(sampling: Literal["sequences", "episodes"]) -> None:
+    config = dataclasses.replace(SMALL, replay_sampling=sampling)
+    assert_company_changes_nothing(lambda seeds: make(seeds, config), (4, 9, 6), updates=6)
 
 
 def test_a_poisoned_member_is_frozen_and_the_other_learns_on() -> None:
@@ -188,7 +194,8 @@ def test_seed_steps_are_five_episodes_or_a_thousand_steps() -> None:
 
 def test_recipes_have_the_released_sizes() -> None:
     published = recipe("walker-walk", "suite", "published")
-    assert published == Config()
+    assert published == dataclasses.replace(Config(), replay_sampling="episodes")
+    assert recipe("walker-walk", "suite").replay_sampling == "sequences"
     counts = []
     for config in (published, recipe("walker-walk", "suite")):
         agent = Agent(config, config.model(24, 6, 500), seed=0, device=torch.device("cpu"))

@@ -13,59 +13,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceReplay
 from pwm_bench.testing.host_sync import no_host_sync
-
-P, B = 2, 3
-N = P * B
-
-
-class Recorder:
-    """Feeds a replay with observations that name (world, episode, step), and keeps the true history."""
-
-    def __init__(self, length: int, seed: int, end: float, invalid: float = 0.0) -> None:
-        horizons = range(1, min(length, 5) + 1)
-        self.replay = SequenceReplay(P, B, length * B, obs_dim=3, act_dim=1, horizons=horizons)
-        self.generator = torch.Generator().manual_seed(seed)
-        self.end, self.invalid = end, invalid
-        self.world = torch.arange(N, dtype=torch.float32)
-        self.episode, self.progress = torch.zeros(N), torch.zeros(N)
-        self.history: list[dict[str, torch.Tensor]] = []
-
-    def obs(self, step: torch.Tensor) -> torch.Tensor:
-        return torch.stack((self.world, self.episode, step), dim=1)
-
-    def run(self, steps: int) -> Recorder:
-        for _ in range(steps):
-            u = torch.rand(N, generator=self.generator)
-            invalid = u < self.invalid
-            terminated = (u < self.invalid + self.end / 2) | invalid
-            done = u < self.invalid + self.end
-            step = {
-                "obs": self.obs(self.progress),
-                "action": (self.progress * 10 + self.world).unsqueeze(1),
-                "reward": self.progress + 0.5,
-                "terminated": terminated,
-                "done": done,
-                "next_obs": self.obs(self.progress + 1),
-                "invalid": invalid,
-            }
-            self.replay.add(**step)
-            self.history.append(step)
-            self.episode = torch.where(done, self.episode + 1, self.episode)
-            self.progress = torch.where(done, 0.0, self.progress + 1)
-        return self
-
-    def sound_starts(self, horizon: int) -> list[set[tuple[int, int, int]]]:
-        """By brute force, the (world, episode, step) of every slice that may be drawn, for each member."""
-        first = max(len(self.history) - self.replay.length, 0)
-        found: list[set[tuple[int, int, int]]] = [set() for _ in range(P)]
-        for start in range(first, len(self.history) - horizon + 1):
-            window = self.history[start : start + horizon]
-            for n in range(N):
-                ends = any(bool(s["done"][n]) for s in window[:-1]) or any(bool(s["invalid"][n]) for s in window)
-                if not ends:
-                    found[n // B].add(tuple(window[0]["obs"][n].long().tolist()))
-        return found
-
+from tests.pwm_bench.learning.recorder import B, N, P, Recorder
 
 steps = st.integers(0, 40)
 lengths = st.integers(2, 12)
@@ -147,6 +95,17 @@ def test_a_member_draws_the_same_slices_alone_and_in_company():
     single = alone.sample(MemberStream((6,)), 8, 4)
     for a, b in zip(both, single, strict=True):
         assert torch.equal(a[1:], b)
+
+
+def test_sequences_are_drawn_as_always() -> None:
+    """Numbers of before there was another way to draw; records depend on them."""
+    recorder = Recorder(length=10, seed=1, end=0.1, invalid=0.05).run(25)
+    assert recorder.replay.available(3).tolist() == [19, 18]
+    batch = recorder.replay.sample(MemberStream((0, 1)), 6, 3)
+    assert batch.obs[:, :, 0].long().tolist() == [
+        [[1, 1, 2], [1, 1, 1], [0, 1, 3], [0, 1, 3], [2, 4, 5], [2, 4, 1]],
+        [[4, 4, 0], [3, 4, 4], [5, 1, 1], [3, 4, 2], [5, 1, 0], [4, 4, 0]],
+    ]
 
 
 @pytest.mark.parametrize("count", [5, 10, 33])

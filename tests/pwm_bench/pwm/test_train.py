@@ -12,6 +12,7 @@ from pwm_bench.baselines.shac.short_horizon import Rollout
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.learner import Learner as LearnerProtocol
 from pwm_bench.pwm.config import Config
+from pwm_bench.pwm.recipes import recipe
 from pwm_bench.pwm.train import Learner
 from pwm_bench.testing.company import assert_company_changes_nothing
 from pwm_bench.testing.host_sync import exempt, no_host_sync
@@ -71,6 +72,7 @@ def test_phases_first_collect_then_pretrain_then_everything() -> None:
         {"world_model": tiny_model(reward_normalisation="none", released_reward_scale=True)},
         {"world_model": tiny_model(termination=True), "start_states": "both"},
         {"world_model": tiny_model(regularisation="spectral", encoder_hidden=())},
+        {"replay_sampling": "episodes", "start_states": "both"},
         {"world_model": tiny_model(ensemble=3, termination=True), "disagreement_penalty": 0.5, **SHAC_CRITIC},
     ],
     ids=lambda changes: "-".join(changes) or "default",
@@ -79,13 +81,20 @@ def test_members_do_not_depend_on_their_company(changes: dict) -> None:
     """The sizes of these networks are odd: what torch leaves over at the end of a tensor lies elsewhere in company."""
     config = tiny_config(**changes)
     assert_company_changes_nothing(
-        lambda seeds: toy_learner(config, seeds=seeds, dtype=torch.float32), (8, 7, 2), updates=4
+        lambda seeds: toy_learner(config, seeds=seeds, dtype=torch.float32),
+        (8, 7, 2),
+        updates=4 if config.replay_sampling == "sequences" else 8,  # an episode has five iterations
     )
 
 
-@pytest.mark.parametrize("iterations", [1, 4])
-def test_resuming_from_a_state_dict_is_exact(iterations: int) -> None:
-    config = tiny_config(start_states="both", pretrain_env_steps=2 * HORIZON * WORLDS, pretrain_updates=3)
+@pytest.mark.parametrize(("iterations", "sampling"), [(1, "sequences"), (4, "sequences"), (8, "episodes")])
+def test_resuming_from_a_state_dict_is_exact(iterations: int, sampling: str) -> None:
+    config = tiny_config(
+        start_states="both",
+        pretrain_env_steps=2 * HORIZON * WORLDS,
+        pretrain_updates=3,
+        replay_sampling=sampling,
+    )
     straight = toy_learner(config, dtype=torch.float32)
     for _ in range(iterations):
         straight.update()
@@ -212,6 +221,28 @@ def test_learning_rate_falls_over_the_budget() -> None:
     assert rates[5] == pytest.approx(config.final_learning_rate)
 
 
+def test_whole_episodes_are_drawn_once_one_is_over() -> None:
+    """An episode of the point mass has 20 steps, which are five iterations; what is drawn lies in it."""
+    learner = toy_learner(tiny_config(replay_sampling="episodes", world_model=tiny_model(horizon=3)))
+    for n in range(7):
+        assert learner._ready() == (n >= 5)
+        metrics = learner.update()
+        assert metrics["world_model_loss"].isfinite().all() == (n >= 5)
+    assert learner._replay.available(3).tolist() == [WORLDS, WORLDS]  # 28 steps on, the first episode of each alone
+    assert recipe("ant", "warp", "published").replay_sampling == "episodes"
+    assert recipe("ant", "warp").replay_sampling == "sequences"
+
+
+def test_a_replay_that_may_have_no_episode_is_refused() -> None:
+    least = WORLDS * (20 + HORIZON)
+    toy_learner(tiny_config(replay_sampling="episodes", replay_capacity=least))
+    toy_learner(tiny_config(replay_capacity=least - 1))
+    with pytest.raises(UsageError, match=f"replay_capacity={least - 1}: .* set at least {least}"):
+        toy_learner(tiny_config(replay_sampling="episodes", replay_capacity=least - 1))
+    with pytest.raises(UsageError, match="unknown replay_sampling 'places'"):
+        tiny_config(replay_sampling="places")
+
+
 def test_an_environment_of_other_size_is_refused() -> None:
     with pytest.raises(UsageError, match="need 12 worlds"):
         Learner(toy_env(10, seeds=(0, 1)), tiny_config(), seeds=(0, 1), total_env_steps=1)
@@ -270,7 +301,14 @@ def test_learns_to_stop_the_point_mass() -> None:
     assert left.max() < 0.8, left
 
 
-@pytest.mark.parametrize("changes", [{}, {"start_states": "both", "world_model": tiny_model(termination=True)}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"start_states": "both", "world_model": tiny_model(termination=True)},
+        {"start_states": "both", "replay_sampling": "episodes"},
+    ],
+)
 def test_an_update_never_makes_the_host_wait(changes: dict) -> None:
     learner = toy_learner(tiny_config(**changes), dtype=torch.float32)
     while not learner._ready():  # asks the device until there is enough data

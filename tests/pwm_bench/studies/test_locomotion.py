@@ -26,11 +26,18 @@ def test_committed_records_have_the_ids_that_their_study_asks_for(name):
 def test_a_later_field_away_from_its_old_value_is_another_run():
     pwm = next(spec for spec in studies.load_study("hopper").specs if spec.algorithm == "pwm")
     ids = {pwm.id}
+    later = pwm.to_dict()
+    assert "replay_sampling" not in later["config"]
+    later["config"] = later["config"] | {"replay_sampling": "sequences"}
+    assert RunSpec.from_dict(later).id == pwm.id
+    later["config"] = later["config"] | {"replay_sampling": "episodes"}
+    assert RunSpec.from_json(RunSpec.from_dict(later).to_json()).config["replay_sampling"] == "episodes"
+    ids.add(RunSpec.from_dict(later).id)
     for change in ({"termination": True}, {"regularisation": "relu"}, {"termination_coef": 2.0}):
         values = pwm.to_dict()
         values["config"] = values["config"] | {"world_model": values["config"]["world_model"] | change}
         ids.add(RunSpec.from_dict(values).id)
-    assert len(ids) == 4
+    assert len(ids) == 5
 
 
 @pytest.mark.parametrize("name", sorted(studies.STUDIES))
