@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pwm_bench.envs.errors import UsageError
@@ -28,6 +28,7 @@ ends = st.sampled_from([0.0, 0.1, 0.4])
     invalid=ends,
     seed=st.integers(0, 9),
 )
+@example(length=2, count=3, restored=False, horizon=2, end=0.0, invalid=0.1, seed=0)  # lost where the ring is as long
 def test_slices_are_those_of_finished_episodes_and_no_others(length, count, restored, horizon, end, invalid, seed):
     """Whether episodes are followed or found anew; what is left of one that is partly overwritten is drawn too."""
     horizon = min(horizon, length)
