@@ -17,7 +17,8 @@ _HOPPER: dict[str, Any] = {"num_envs": 64, "pretrain_updates": 50_000}
 _PUBLISHED: dict[str, dict[str, Any]] = {
     "cartpole": {"num_envs": 1024, "pretrain_updates": 50_000},  # pre-training not stated; hopper's
     "double_pendulum": {"num_envs": 1024, "pretrain_updates": 50_000},  # likewise
-    "pendulum": {"num_envs": 1024, "pretrain_updates": 50_000},  # likewise
+    # Likewise; in 1,000,000 steps no episode of 1,000 would be left before the next are over.
+    "pendulum": {"num_envs": 1024, "pretrain_updates": 50_000, "replay_capacity": 2_000_000},
     "hopper": _HOPPER,
     "hopper_stiff": _HOPPER,
     "ant": {"num_envs": 128, "pretrain_updates": 100_000},

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 
+from pwm_bench import envs
 from pwm_bench.baselines import shac
 from pwm_bench.baselines.shac.short_horizon import Rollout
 from pwm_bench.envs.errors import UsageError
@@ -229,8 +230,14 @@ def test_whole_episodes_are_drawn_once_one_is_over() -> None:
         metrics = learner.update()
         assert metrics["world_model_loss"].isfinite().all() == (n >= 5)
     assert learner._replay.available(3).tolist() == [WORLDS, WORLDS]  # 28 steps on, the first episode of each alone
-    assert recipe("ant", "warp", "published").replay_sampling == "episodes"
-    assert recipe("ant", "warp").replay_sampling == "sequences"
+
+
+def test_published_settings_draw_episodes_and_have_some_left_in_every_task() -> None:
+    for task in envs.TASKS:
+        published = recipe(task, "warp", "published")
+        published.check_replay(envs.TASKS.load(task).episode_length)
+        assert published.replay_sampling == "episodes"
+        assert recipe(task, "warp").replay_sampling == "sequences"
 
 
 def test_a_replay_that_may_have_no_episode_is_refused() -> None:
