@@ -47,19 +47,20 @@ def kernels(name: str, texts: Mapping[str, str], where: str = "cpu") -> dict[str
     return made
 
 
-def load(made: Mapping[str, Any], device: str = "cpu", block: int | None = None) -> None:
+def load(made: Mapping[str, Any], device: str | torch.device = "cpu", block: int | None = None) -> None:
     """Compiles what `kernels` made, if the cache does not have it, and loads it.
 
     Args:
         made: kernels of one module.
-        device: where they will run, by Warp's name, e.g. ``"cuda:0"``.
+        device: where they will run.
         block: threads of a block, on a GPU; each number is compiled apart.
     """
     import warp as wp
 
     module = next(iter(made.values())).module
     with alone(Path(wp.config.kernel_cache_dir or "") / f"{module.name}.lock"):
-        wp.load_module(module, device=device, block_dim=None if device == "cpu" else block)
+        where = torch.device(device)
+        wp.load_module(module, device=wp.device_from_torch(where), block_dim=None if where.type == "cpu" else block)
 
 
 def _kernel(name: str, body: str, module: str) -> Any:

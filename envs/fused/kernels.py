@@ -42,7 +42,7 @@ class Kernels:
 
     def load(self, device: torch.device) -> None:
         """Loads the kernels, compiling them if the cache has none."""
-        native.load(_kernels(self._handle, device.type), str(device), _BLOCK)
+        native.load(_kernels(self._handle, device.type), device, _BLOCK)
 
     def compile_for(self, arch: int) -> None:
         """Compiles the kernels for GPUs of a compute capability into the kernel cache."""
