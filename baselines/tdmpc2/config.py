@@ -9,7 +9,7 @@ from typing import get_args
 from pwm_bench.configs import LATER
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import check_at_least, check_choice, check_count, check_widths
-from pwm_bench.learning.replay import Sampling
+from pwm_bench.learning.choices import Sampling
 from pwm_bench.world_model.multitask.config import SIZES, ModelConfig
 from pwm_bench.world_model.multitask.planner import PlannerConfig
 from pwm_bench.world_model.multitask.recipes import TrainingConfig

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pwm_bench.envs.errors import unknown
 
-__all__ = ["ACTIVATIONS", "GRAPHED", "GradientSource", "check_graphed", "differentiates_simulator"]
+__all__ = ["ACTIVATIONS", "GRAPHED", "GradientSource", "Sampling", "check_graphed", "differentiates_simulator"]
 
 ACTIVATIONS = ("elu", "mish", "relu", "silu", "tanh")
 """Names of `pwm_bench.learning.elementwise.activation_function`."""
@@ -17,6 +17,10 @@ GradientSource = Literal["learned", "simulator", "decoupled", "mixed", "score", 
 """Where a policy's gradient comes from: through a learned world model, through the simulator, along the simulator's
 states by the Jacobians of a learned model ("decoupled"), from simulator and score function together ("mixed"), from the
 score function (likelihood ratio), or through a learned action-value function."""
+
+Sampling = Literal["sequences", "episodes"]
+"""What has the same chance in a replay: every sequence that may be drawn, or every episode that is over and, once one
+is drawn, every sequence in it."""
 
 
 def differentiates_simulator(source: GradientSource | None) -> bool:

@@ -17,21 +17,18 @@ a captured CUDA graph goes on at every replay.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import check_choice
+from pwm_bench.learning.choices import Sampling
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.slice_queue import SliceQueue
 
-__all__ = ["Sampling", "SequenceBatch", "SequenceReplay"]
-
-Sampling = Literal["sequences", "episodes"]
-"""What has the same chance in a replay: every sequence that may be drawn, or every episode that is over and, once one
-is drawn, every sequence in it."""
+__all__ = ["SequenceBatch", "SequenceReplay"]
 
 
 class SequenceBatch(NamedTuple):

@@ -17,8 +17,8 @@ from pwm_bench.learning.checks import (
     check_unit,
     check_widths,
 )
+from pwm_bench.learning.choices import Sampling
 from pwm_bench.learning.precision import PRECISIONS
-from pwm_bench.learning.replay import Sampling
 from pwm_bench.world_model.config import WorldModelConfig
 
 __all__ = ["Config"]
