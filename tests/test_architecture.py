@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
+
+from tests.scripts import script
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [file for room in ("pwm_bench", "envs", "baselines") for file in sorted((ROOT / room).rglob("*.py"))]
@@ -60,28 +60,19 @@ def test_there_is_one_progress_protocol_and_one_display():
     assert all(file.startswith("pwm_bench/cli/") for file in files_with(r"rich\.progress import .*\bProgress\b"))
 
 
-def drawing() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("architecture", ROOT / "docs" / "architecture.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_no_room_imports_one_above_it_and_there_is_no_circle():
-    architecture = drawing()
+    architecture = script("architecture")
     assert architecture.faults(architecture.arrows()) == []
 
 
 def test_the_picture_is_what_the_imports_draw():
-    architecture = drawing()
+    architecture = script("architecture")
     picture = architecture.PICTURE.read_text(encoding="utf-8")
     assert picture == architecture.draw(architecture.arrows()), "run python docs/architecture.py"
 
 
 def test_an_arrow_up_and_a_circle_are_found(tmp_path):
-    architecture = drawing()
+    architecture = script("architecture")
     for name, text in {
         "pwm_bench/store/a.py": "from pwm_bench.runs.job import Job\n",
         "pwm_bench/runs/job.py": "def f():\n    import pwm_bench.store.a\n",

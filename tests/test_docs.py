@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.scripts import script
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "README.md"]
@@ -55,11 +56,7 @@ def test_every_extra_that_is_named_exists() -> None:
 
 def test_the_tables_of_benchmarks_are_the_rows_that_were_kept() -> None:
     """No figure in them was typed; a changed one is found."""
-    spec = importlib.util.spec_from_file_location("benchmarks", ROOT / "docs" / "benchmarks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    benchmarks = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmarks)
+    benchmarks = script("benchmarks")
     page = benchmarks.PAGE.read_text(encoding="utf-8")
     assert page.count("<!-- rows: ") == page.count("<!-- end -->") - page.count("<!-- machine: ") > 5
     assert benchmarks.written(page) == page
