@@ -15,7 +15,7 @@ from pwm_bench.testing.learners import make
 from tests.pwm_bench.pwm.factories import tiny_config
 from tests.rehearsal.mirror import DEVICE, rehearsal
 
-__all__ = ["COPIES", "LAUNCHES", "MORE", "UPDATES", "learner", "measured", "weights"]
+__all__ = ["COPIES", "LAUNCHES", "MORE", "UPDATES", "different", "learner", "measured", "weights"]
 
 _SHORT: dict[str, Any] = {"num_envs": 4, "horizon": 5, "hidden_actor": (8,)}
 _CRITIC: dict[str, Any] = _SHORT | {"hidden_critic": (8,), "critic_iterations": 2, "critic_minibatches": 2}
@@ -100,6 +100,12 @@ def measured(algorithm: str) -> int:
         with seen.watching():
             agent.update()
         return seen.launches.total()
+
+
+def different(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> list[str]:
+    """Names of the tensors that are not equal to the bit, NaN aside."""
+    assert found.keys() == expected.keys()
+    return [name for name in expected if not torch.equal(*(torch.nan_to_num(x[name]) for x in (found, expected)))]
 
 
 if __name__ == "__main__":

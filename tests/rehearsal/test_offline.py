@@ -24,8 +24,9 @@ from pwm_bench.world_model.multitask.recipes import recipe
 from pwm_bench.world_model.multitask.training import Pretrainer, Training
 from tests.pwm_bench.world_model.multitask.datasets import TASKS, write_linear_data
 from tests.pwm_bench.world_model.multitask.factories import ACT, OBS, tiny_model, tiny_weights
+from tests.rehearsal.learners import different
 from tests.rehearsal.mirror import DEVICE, RecordedGraph, rehearsal, to_cpu
-from tests.rehearsal.test_learners import IN_DOUBLE, different
+from tests.rehearsal.test_learners import IN_DOUBLE
 
 UPDATES = 4
 LAUNCHES = {"extraction of one task": 537, "extraction of three": 558, "cloning of two tasks": 43}
