@@ -263,17 +263,20 @@ def _variant_labels(runs: list[LoadedRun]) -> list[str]:
         names = sorted({name for other in others for name in other})
         differing = [n for n in names if len({json.dumps(other.get(n)) for other in others}) > 1]
         brief = [n for n in differing if not n.startswith(_INPUT)]
-        found = {key: _label(variants[key], brief if key in called else differing, called.get(key)) for key in members}
+        # A setting that a run does not have is said to be None where it is for others: these are the same.
+        known = {n: None for n in differing if any(n in other and other[n] is None for other in others)}
+        mine = {key: known | variants[key] for key in members}
+        found = {key: _label(mine[key], brief if key in called else differing, called.get(key)) for key in members}
         times = Counter(found.values())  # the same name may stand for inputs of different content
         for key, label in found.items():
-            labels[key] = label if times[label] == 1 else _label(variants[key], differing, called.get(key))
+            labels[key] = label if times[label] == 1 else _label(mine[key], differing, called.get(key))
     return [labels[key] for key in keys]
 
 
 def _label(variant: Mapping[str, Any], names: Iterable[str], called: str | None) -> str:
-    """What a run is called, and the values of these names, but for inputs that it does not have."""
-    said = [name for name in names if name in variant or not name.startswith(_INPUT)]
-    values = [f"{name.removeprefix('config.')}={_short(variant.get(name))}" for name in said]
+    """What a run is called, and the values of these names that it has."""
+    said = [name for name in names if name in variant]
+    values = [f"{name.removeprefix('config.')}={_short(variant[name])}" for name in said]
     return ", ".join([called, *values] if called else values)
 
 

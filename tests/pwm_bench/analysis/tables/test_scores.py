@@ -262,6 +262,15 @@ def test_a_missing_setting_equals_null_in_variants(tmp_path):
     assert sorted(row.variant for row in summary.rows) == ["clip=2", "clip=None"]
 
 
+def test_a_setting_that_came_later_is_not_said_of_runs_that_lack_it(tmp_path):
+    for name, config in (("a", {"gamma": 1}), ("c", {"gamma": 1, "clip": 2})):
+        write_run(
+            tmp_path, name, curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0], config=config, first_seed=ord(name)
+        )
+    summary = summarise(load_study(Results(tmp_path), "s"), study="s")
+    assert sorted(row.variant for row in summary.rows) == ["", "clip=2"]
+
+
 def test_a_table_names_every_gradient_source(tmp_path):
     for index, algorithm in enumerate(("pwm", "shac", "ppo", "sac")):
         write_run(tmp_path, f"run{index}", algorithm=algorithm, curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0])
