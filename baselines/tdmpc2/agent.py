@@ -43,9 +43,10 @@ class Agent:
             name: of its random numbers, which are the same for the same name.
         """
         tasks = torch.zeros(worlds, dtype=torch.int64, device=self._device)
-        guide = PriorGuide(self.model, tasks, seed=self._seed)
+        precision = self._config.precision
+        guide = PriorGuide(self.model, tasks, seed=self._seed, precision=precision)
         stream = MemberStream([self._seed], self._device, name=f"tdmpc2/{name}").split(worlds)
-        view = LearningView(self.model, tasks)
+        view = LearningView(self.model, tasks, precision)
         return guide, Planner(self.model, tasks, guide, self._config.planner, stream=stream, view=view)
 
     def choose(self, *, plans: int, updates: int) -> None:

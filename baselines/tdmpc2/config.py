@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import get_args
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 from pwm_bench.configs import LATER
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import check_at_least, check_choice, check_count, check_widths
 from pwm_bench.learning.choices import Sampling
+from pwm_bench.learning.precision import PRECISIONS
 from pwm_bench.world_model.multitask.config import SIZES, ModelConfig
 from pwm_bench.world_model.multitask.planner import PlannerConfig
 from pwm_bench.world_model.multitask.recipes import TrainingConfig
@@ -58,6 +59,8 @@ class Config:
     """Hidden layers of dynamics, reward, policy prior and every Q function."""
     critic_ensemble: int = 5
     """Q functions; a random two of them value an action."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of matrix products, in updates and in plans; weights, losses and moments stay float32."""
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(batch_size=256))
     """Losses and optimisers."""
     planner: PlannerConfig = field(default_factory=PlannerConfig)
@@ -74,6 +77,12 @@ class Config:
         if self.num_envs != 1:
             raise UsageError(f"num_envs={self.num_envs}: must be 1; TD-MPC2 acts in one world a member")
         check_choice("replay_sampling", self.replay_sampling, get_args(Sampling))
+        check_choice("precision", self.precision, PRECISIONS)
+        if self.training.precision not in ("float32", self.precision):
+            raise UsageError(
+                f"training.precision={self.training.precision}: set precision, which holds for updates and plans alike"
+            )
+        object.__setattr__(self, "training", replace(self.training, precision=self.precision))
         for name in ("horizon", "updates_per_step", "replay_capacity"):
             check_at_least(name, getattr(self, name), 1)
         for name in ("critic_ensemble", "latent_dim"):

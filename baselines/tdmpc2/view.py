@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pwm_bench.learning.precision import autocast
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 
 __all__ = ["LearningView"]
@@ -17,24 +18,29 @@ class LearningView:
     Args:
         model: the model.
         tasks: task index of each of W worlds, int64 ``(W,)``.
+        precision: of matrix products, see `autocast`.
     """
 
-    def __init__(self, model: MultitaskModel, tasks: Tensor) -> None:
-        self._model, self._tasks = model, tasks
+    def __init__(self, model: MultitaskModel, tasks: Tensor, precision: str = "float32") -> None:
+        self._model, self._tasks, self._precision = model, tasks, precision
         self.termination_network: Any = model.termination_network
 
     def encode(self, obs: Tensor) -> Tensor:
         """Latents of observations, ``(W, S, D)`` to ``(W, S, L)``."""
-        return self._model.encode(obs, self._tasks)
+        with autocast(self._precision, obs.device):
+            return self._model.encode(obs, self._tasks)
 
     def next(self, latent: Tensor, action: Tensor) -> Tensor:
         """Latents after one control step, ``(W, S, L)``."""
-        return self._model.next(latent, action, self._tasks)
+        with autocast(self._precision, latent.device):
+            return self._model.next(latent, action, self._tasks)
 
     def reward(self, latent: Tensor, action: Tensor) -> Tensor:
         """Predicted rewards, ``(W, S)``."""
-        return self._model.reward(latent, action, self._tasks)
+        with autocast(self._precision, latent.device):
+            return self._model.reward(latent, action, self._tasks)
 
     def termination_logit(self, latent: Tensor) -> Tensor:
         """Logits of having ended for good, ``(W, S)``."""
-        return self._model.termination_logit(latent, self._tasks)
+        with autocast(self._precision, latent.device):
+            return self._model.termination_logit(latent, self._tasks)

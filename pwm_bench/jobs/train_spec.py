@@ -148,7 +148,7 @@ class RunSpec(Spec):
         registry.check_names(task, simulator, algorithm)
         config = configs.override(registry.learner_package(algorithm).recipe(task, simulator, preset), overrides or {})
         resolved = configs.to_json(configs.override(config, configs.to_json(config)))  # floats written 1 become 1.0
-        precision = fields.get("precision", "float32")
+        precision = fields.setdefault("precision", resolved.get("precision", "float32"))
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
         if "precision" in resolved:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import check_at_least, check_positive
+from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.multitask.frozen import TaskModel
 from pwm_bench.world_model.multitask.networks import MultitaskModel
@@ -113,12 +114,15 @@ class PriorGuide:
         model: the world model, with Q functions.
         tasks: task index of each world, int64 ``(W,)``.
         seed: of the choice of Q functions.
+        precision: of matrix products, see `autocast`.
     """
 
-    def __init__(self, model: MultitaskModel, tasks: Tensor, *, seed: int = 0) -> None:
+    def __init__(
+        self, model: MultitaskModel, tasks: Tensor, *, seed: int = 0, precision: str = "float32"
+    ) -> None:
         if model.config.num_q == 0:
             raise UsageError("this world model has no Q functions and no policy prior, which the planner needs")
-        self._model, self._tasks = model, tasks
+        self._model, self._tasks, self._precision = model, tasks, precision
         self._pairs = PairsOfQ(model.config.num_q, seed=seed, device=tasks.device)
 
     def choose(self, values: int) -> None:
@@ -127,12 +131,14 @@ class PriorGuide:
 
     def act(self, latent: Tensor, noise: Tensor) -> Tensor:
         """Sample of the policy prior."""
-        return self._model.act(latent, self._tasks, noise)
+        with autocast(self._precision, latent.device):
+            return self._model.act(latent, self._tasks, noise)
 
     def value(self, latent: Tensor, noise: Tensor) -> Tensor:
         """Mean of two Q functions at a sample of the policy prior."""
         action = self.act(latent, noise)
-        return self._model.q_values(latent, action, self._tasks, rows=self._pairs.next()).mean(0)
+        with autocast(self._precision, latent.device):
+            return self._model.q_values(latent, action, self._tasks, rows=self._pairs.next()).mean(0)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the choice of Q functions is."""
