@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 from torch import Tensor
 
@@ -13,8 +13,8 @@ from pwm_bench import configs
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning.ahead import DrawnAhead
-from pwm_bench.learning.checks import check_at_least, check_positive
-from pwm_bench.learning.choices import check_graphed
+from pwm_bench.learning.checks import check_at_least, check_choice, check_positive
+from pwm_bench.learning.choices import Sampling, check_graphed
 from pwm_bench.learning.graphed import graphs_of
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.runs.job import Budget, EvaluationResult, Job, file_artifact
@@ -60,7 +60,10 @@ class PretrainSpec(Spec):
     seed: int = 0
     """Seed of weights and batches."""
     balanced: bool = False
-    """Draws every task equally often, instead of every slice of the data."""
+    """Draws every task equally often, instead of every sequence or episode of the data."""
+    sampling: Sampling = field(default="sequences", metadata=configs.LATER)
+    """What is drawn with the same chance: "sequences" of the data, or "episodes", and then a sequence in one, as in the
+    released code. The same where all episodes are equally long."""
     holdout: float = 0.05
     """Fraction of the episodes that is kept for evaluations."""
     evaluations: int = 11
@@ -79,6 +82,7 @@ class PretrainSpec(Spec):
         check_at_least("seed", self.seed, 0)
         if self.train_seconds is not None:
             check_positive("train_seconds", self.train_seconds)
+        check_choice("sampling", self.sampling, get_args(Sampling))
         if not 0.0 < self.holdout < 1.0:
             raise UsageError(f"holdout={self.holdout}: must be between 0 and 1")
         if not any(name.partition(".")[0] == "data" for name in self.inputs):
@@ -295,7 +299,8 @@ class PretrainJob(Job):
 
     def _draw(self, stream: MemberStream) -> tuple[Tensor, ...]:
         training = self._spec.training
-        batch = self._data.sample(stream, training.batch_size, training.horizon, balanced=self._spec.balanced)
+        how: dict[str, Any] = {"balanced": self._spec.balanced, "sampling": self._spec.sampling}
+        batch = self._data.sample(stream, training.batch_size, training.horizon, **how)
         return tuple(x[0] for x in batch)
 
 

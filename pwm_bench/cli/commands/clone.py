@@ -25,7 +25,7 @@ class Clone(ExpertsOptions):
 
     data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ...")]
     """Run directories of `pwm-bench collect`, or folders of datasets; several, of the same tasks, are read as one."""
-    best: Annotated[float, option("SHARE", "1")] = 1.0
+    best: Annotated[float, option("FRACTION", "1")] = 1.0
     """Imitate only this share of each task's episodes, those with the highest returns."""
     evaluations: Annotated[int, option("N", "2")] = 2
     """Evaluations from the untrained to the final policy, both included."""

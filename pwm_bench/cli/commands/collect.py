@@ -53,7 +53,7 @@ class Collect:
     """Policies kept from that training, after equal shares of it; they play in turn."""
     noise: Annotated[tuple[float, ...], option("STD..", "0 0.1 0.3")] = (0.0, 0.1, 0.3)
     """Standard deviations of noise on the policy's actions, one an episode, in turn."""
-    random_share: Annotated[float, option("SHARE", "0")] = 0.0
+    random_share: Annotated[float, option("FRACTION", "0")] = 0.0
     """Fraction of the episodes that has random actions instead: a world model must know what fails, too."""
     seed: Annotated[int, option("N", "0")] = 0
     """Seed of starts, goals, noise, and of --learner's training."""

@@ -52,8 +52,10 @@ class Pretrain:
     model_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change a size of the model, e.g. task_dim=64; may be repeated."""
     balanced: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Draw every task equally often, instead of every slice of the data."""
-    holdout: Annotated[float, option("SHARE", "0.05")] = 0.05
+    """Draw every task equally often, instead of every sequence or episode of the data."""
+    sampling: Annotated[str, option("NAME", "sequences")] = "sequences"
+    """What is drawn with the same chance: sequences of the data, or episodes, and then a sequence in one (released)."""
+    holdout: Annotated[float, option("FRACTION", "0.05")] = 0.05
     """Fraction of the episodes that is kept for evaluations."""
     seed: Annotated[int, option("N", "0")] = 0
     """Seed of weights and batches."""
@@ -77,7 +79,7 @@ class Pretrain:
         from pwm_bench.store.results import Results
 
         steps = configs.coerce(self.steps, int, "--steps")
-        names = ("size", "seed", "balanced", "holdout", "evaluations", "study")
+        names = ("size", "seed", "balanced", "sampling", "holdout", "evaluations", "study")
         fields: dict[str, Any] = {name: getattr(self, name) for name in names}
         spec = PretrainSpec.create(
             data=[find_input(path, "data") for path in self.data],

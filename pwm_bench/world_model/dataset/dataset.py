@@ -17,6 +17,7 @@ from torch import Tensor
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.envs.random import fold
 from pwm_bench.learning.checks import check_share
+from pwm_bench.learning.choices import Sampling
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.dataset import layout
 from pwm_bench.world_model.dataset.layout import Shard, TaskInfo
@@ -172,23 +173,30 @@ class Dataset:
         *,
         tasks: Tensor | None = None,
         balanced: bool = False,
+        sampling: Sampling = "sequences",
         read: int | None = None,
     ) -> TaskBatch:
-        """Draws slices within single episodes, each slice of the dataset with the same chance.
+        """Draws slices within single episodes.
 
         Args:
             stream: of P members; what a member draws depends on nothing but its stream.
             batch: B, slices a member.
             horizon: H, transitions in a slice; 0 draws single observations (of all rows, an episode's last too).
             tasks: member p draws from task ``tasks[p]`` only, int64 ``(P,)``; from all tasks if left out.
-            balanced: every task that has slices with the same chance, then its slices; for ``tasks=None``.
+            balanced: every task that has slices with the same chance, then among its own; for ``tasks=None``.
+            sampling: what has the same chance, ``"sequences"`` every slice, or ``"episodes"`` every episode that is
+                long enough and, once one is drawn, every slice in it.
             read: transitions that are given of a slice, from its first; all H by default.
 
         Raises:
             UsageError: a task without an episode of that many transitions.
         """
         numbering = self._numbering(horizon)
-        number = self._draw(stream, batch, numbering, horizon, tasks, balanced)
+        by_episodes = sampling == "episodes"
+        first = numbering.task_episode if by_episodes else numbering.task_first
+        number = self._draw(stream, batch, first, horizon, tasks, balanced)
+        if by_episodes:
+            number = numbering.slices_of(number, _fractions(stream, batch))
         shard, row, task = self._index.find(number.reshape(-1), numbering)
         obs, action, reward = self._gather(shard, row, horizon if read is None else read)
         lead = (stream.members, batch)
@@ -241,13 +249,12 @@ class Dataset:
         self,
         stream: MemberStream,
         batch: int,
-        numbering: Numbering,
+        first: np.ndarray,
         horizon: int,
         tasks: Tensor | None,
         balanced: bool,
     ) -> np.ndarray:
-        """Numbers of slices, int64 ``(P, B)``."""
-        first = numbering.task_first
+        """Numbers of slices or episodes, int64 ``(P, B)``, of which each task has those from ``first`` on."""
         counts = np.diff(first)
         if tasks is not None:
             chosen = tasks.cpu().numpy()
@@ -265,8 +272,7 @@ class Dataset:
             return stream.integers(int(first[-1]), batch).cpu().numpy()
         present = np.flatnonzero(counts)
         task = present[stream.integers(len(present), batch).cpu().numpy()]
-        fraction = stream.integers(_FINE, batch).cpu().numpy() / _FINE
-        return first[task] + np.minimum((fraction * counts[task]).astype(np.int64), counts[task] - 1)
+        return first[task] + np.minimum((_fractions(stream, batch) * counts[task]).astype(np.int64), counts[task] - 1)
 
     def _gather(self, shard: np.ndarray, row: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         count = len(row)
@@ -282,6 +288,11 @@ class Dataset:
             action[mine] = source.action[steps[:, :-1]]
             reward[mine] = source.reward[steps[:, :-1]]
         return obs, action, reward
+
+
+def _fractions(stream: MemberStream, batch: int) -> np.ndarray:
+    """Uniform numbers from 0 to below 1, float64 ``(P, B)``."""
+    return stream.integers(_FINE, batch).cpu().numpy() / _FINE
 
 
 def _best(shards: list[Shard], keep: list[np.ndarray], fraction: float) -> list[np.ndarray]:

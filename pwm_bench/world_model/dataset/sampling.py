@@ -4,6 +4,9 @@ Episodes are sorted into classes of equal task and length. In a class of E episo
 transitions are numbered 0 .. E (T - H + 1) - 1, episode by episode; over all classes, in the order of the tasks, the
 numbers run on. A slice is drawn by drawing its number: the class is found in a table with one entry a class (there
 are about as many as tasks), episode and first step by one division. Every slice has the same chance; none is rejected.
+
+Episodes of at least H transitions are numbered likewise. Where each of them shall have the same chance, an episode is
+drawn by its number, and then one of its slices.
 """
 
 from __future__ import annotations
@@ -25,11 +28,28 @@ class Numbering:
         ends: number of the first slice after each class, int64 ``(C,)``.
         per_episode: slices in an episode of each class, int64 ``(C,)``.
         task_first: number of each task's first slice, and at the end the number of slices in all, ``(K + 1,)``.
+        episode_ends: number of the first episode after each class, int64 ``(C,)``; too short ones have none.
+        task_episode: number of each task's first episode, and at the end the number of episodes in all, ``(K + 1,)``.
     """
 
     ends: np.ndarray
     per_episode: np.ndarray
     task_first: np.ndarray
+    episode_ends: np.ndarray
+    task_episode: np.ndarray
+
+    def slices_of(self, episode: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+        """Numbers of slices of given episodes.
+
+        Args:
+            episode: numbers, int64 ``(...)``.
+            fraction: which of the episode's slices, from 0 (the first) to below 1, float64 ``(...)``.
+        """
+        cls = np.searchsorted(self.episode_ends, episode, side="right")
+        within = episode - np.append(0, self.episode_ends)[cls]
+        count = self.per_episode[cls]
+        start = np.minimum((fraction * count).astype(np.int64), count - 1)
+        return np.append(0, self.ends)[cls] + within * count + start
 
 
 class EpisodeIndex:
@@ -75,9 +95,11 @@ class EpisodeIndex:
     def numbering(self, horizon: int) -> Numbering:
         """Numbers all slices of ``horizon`` transitions."""
         per_episode = np.maximum(self._class_length - horizon + 1, 0)
-        ends = np.cumsum(per_episode * np.diff(self._class_first))
-        padded = np.append(0, ends)
-        return Numbering(ends, per_episode, padded[np.searchsorted(self._class_task, np.arange(self.tasks + 1))])
+        episodes = np.diff(self._class_first)
+        ends, episode_ends = np.cumsum(per_episode * episodes), np.cumsum((per_episode > 0) * episodes)
+        task_class = np.searchsorted(self._class_task, np.arange(self.tasks + 1))
+        first, episode = (np.append(0, x)[task_class] for x in (ends, episode_ends))
+        return Numbering(ends, per_episode, first, episode_ends, episode)
 
     def find(self, number: np.ndarray, numbering: Numbering) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where slices lie.

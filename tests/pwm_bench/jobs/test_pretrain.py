@@ -89,6 +89,7 @@ def test_the_spec_comes_back_from_json_and_its_id_knows_what_matters(data, tmp_p
         spec(data, gradient_steps=31),
         spec(data, train_seconds=60.0),
         spec(data, balanced=True),
+        spec(data, sampling="episodes"),
         spec(data, holdout=0.1),
         spec(data, sizes={**SIZES, "num_q": 0}, changes={"learn_values": False}),
         spec(data, changes={"horizon": 3, "batch_size": 16}),

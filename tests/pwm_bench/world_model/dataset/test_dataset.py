@@ -86,6 +86,29 @@ def test_all_slices_come_equally_often(dataset):
     assert chi2 < slices - 1 + 5.0 * math.sqrt(2.0 * (slices - 1))
 
 
+@pytest.mark.parametrize("balanced", [False, True])
+def test_by_episodes_each_that_is_long_enough_comes_equally_often_and_so_do_its_slices(dataset, balanced):
+    draws, horizon = 40_000, 3
+    batch = dataset.sample(MemberStream([3]), draws, horizon, sampling="episodes", balanced=balanced)
+    counts = Counter((int(task), int(first)) for task, first in zip(batch.task[0], batch.obs[0, :, 0, 0], strict=True))
+    long_enough = [(task, n, length) for n, (task, length) in enumerate(PLAN) if length >= horizon]
+    of_task = Counter(task for task, _, _ in long_enough)
+    expected = {}
+    for task, n, length in long_enough:
+        chance = 1.0 / (len(of_task) * of_task[task]) if balanced else 1.0 / len(long_enough)
+        expected |= {(task, 100 * n + t): draws * chance / (length - horizon + 1) for t in range(length - horizon + 1)}
+    assert set(counts) == set(expected)
+    chi2 = sum((counts[place] - number) ** 2 / number for place, number in expected.items())
+    assert chi2 < len(expected) - 1 + 5.0 * math.sqrt(2.0 * (len(expected) - 1))
+
+
+def test_by_episodes_a_member_keeps_to_its_task(dataset):
+    batch = dataset.sample(MemberStream([0, 1]), 400, 2, tasks=torch.tensor([1, 0]), sampling="episodes")
+    assert batch.task.unique(dim=1).tolist() == [[1], [0]]
+    expected = {n * 100 + t for task, n, t in _all_slices(2) if task == 1}
+    assert set(batch.obs[0, :, 0, 0].int().tolist()) == expected
+
+
 def test_each_member_may_have_a_task_of_its_own(dataset):
     batch = dataset.sample(MemberStream([0, 1, 2]), 400, 2, tasks=torch.tensor([1, 0, 1]))
     assert batch.task.unique(dim=1).tolist() == [[1], [0], [1]]
