@@ -147,14 +147,15 @@ class RunSpec(Spec):
         """
         registry.check_names(task, simulator, algorithm)
         config = configs.override(registry.learner_package(algorithm).recipe(task, simulator, preset), overrides or {})
-        resolved = configs.to_json(configs.override(config, configs.to_json(config)))  # floats written 1 become 1.0
-        precision = fields.setdefault("precision", resolved.get("precision", "float32"))
+        own = getattr(config, "precision", "float32")
+        precision = fields.setdefault("precision", own)
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
-        if "precision" in resolved:
-            resolved["precision"] = precision
-        elif precision != "float32":
-            raise UsageError(f"precision={precision}: algorithm '{algorithm}' runs in float32 only")
+        if precision != own:
+            if not hasattr(config, "precision"):
+                raise UsageError(f"precision={precision}: algorithm '{algorithm}' runs in float32 only")
+            config = configs.override(config, {"precision": precision})
+        resolved = configs.to_json(configs.override(config, configs.to_json(config)))  # floats written 1 become 1.0
         fields.setdefault("env_steps", default_env_steps(task))
         asked = (preset, dict(overrides or {}))
         return cls(task=task, simulator=simulator, algorithm=algorithm, config=resolved, asked=asked, **fields)

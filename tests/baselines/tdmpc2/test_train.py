@@ -184,6 +184,28 @@ def test_episodes_of_an_evaluation_begin_without_a_plan() -> None:
     assert first.abs().max() <= 1.0
 
 
+def test_precision_holds_for_updates_and_plans_alike() -> None:
+    configs = {name: dataclasses.replace(SMALL, precision=name) for name in ("float32", "bfloat16")}
+    assert [config.training.precision for config in configs.values()] == ["float32", "bfloat16"]
+    with pytest.raises(UsageError, match=r"training\.precision=bfloat16: set precision"):
+        dataclasses.replace(SMALL, training=configs["bfloat16"].training)
+    obs = torch.randn(1, 64, OBS, generator=torch.Generator().manual_seed(0))
+    actions = 2.0 * torch.rand(1, 64, 2, ACT, generator=torch.Generator().manual_seed(1)) - 1.0
+    values = []
+    for config in configs.values():
+        (agent,) = make((0,), config).agents
+        with torch.no_grad():  # new heads know nothing
+            for network in (agent.model.reward_network, agent.model.q_networks):
+                network[-1].weight.normal_(std=0.1, generator=torch.Generator().manual_seed(2))
+        agent.choose(plans=1, updates=0)
+        latent = agent.planner._view.encode(obs)
+        assert latent.dtype == torch.float32
+        values.append(agent.planner.values(latent, actions))
+        assert values[-1].dtype == torch.float32
+    spread, error = values[0].std(), (values[1] - values[0]).abs().max()
+    assert 0.0 < error < 0.05 * spread  # each product is rounded to eight binary digits
+
+
 def test_seed_steps_are_five_episodes_or_a_thousand_steps() -> None:
     assert [Config().random_steps(length) for length in (500, 100, 1000)] == [2500, 1000, 5000]
     with pytest.raises(UsageError, match="set at least 8"):

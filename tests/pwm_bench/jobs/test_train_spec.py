@@ -137,6 +137,14 @@ def test_impossible_specs_from_json(values, message):
         RunSpec.from_json(json.dumps(toy_spec().to_dict() | values))
 
 
+@pytest.mark.parametrize("how", [{"precision": "bfloat16"}, {"overrides": {"precision": "bfloat16"}}])
+def test_a_precision_is_the_same_run_however_it_is_asked_for(how):
+    spec = RunSpec.create(task="hopper", simulator="warp", algorithm="tdmpc2", **how)
+    assert spec.precision == spec.config["precision"] == spec.config["training"]["precision"] == "bfloat16"
+    wanted = RunSpec.create(task="hopper", simulator="warp", algorithm="tdmpc2", precision="bfloat16")
+    assert (spec.id, spec.config) == (wanted.id, wanted.config)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"task": "point_mass"}'])
 def test_text_that_is_no_spec(text):
     with pytest.raises(UsageError):
