@@ -89,13 +89,14 @@ def right_jacobian_transpose(phi: Any, g: Any):
     J_r = 1 - (1 - cos a)/a^2 [phi] + (a - sin a)/a^3 [phi]^2; Chirikjian, "Stochastic Models, Information Theory, and
     Lie Groups" vol. 2, 2011, eq. 10.86.
     """
-    angle2 = wp.dot(phi, phi)
-    b = phi.dtype(0.5) - angle2 / phi.dtype(24.0)
-    c = phi.dtype(1.0) / phi.dtype(6.0) - angle2 / phi.dtype(120.0)
-    if angle2 > phi.dtype(1.0e-3):  # below, the differences cancel in float32; the series err by up to 2e-9
-        angle = wp.sqrt(angle2)
-        b = (phi.dtype(1.0) - wp.cos(angle)) / angle2
-        c = (angle - wp.sin(angle)) / (angle2 * angle)
+    one = phi.dtype(1.0)
+    x = wp.dot(phi, phi)  # a^2
+    b = phi.dtype(0.5) * (one - x / phi.dtype(12.0) * (one - x / phi.dtype(30.0) * (one - x / phi.dtype(56.0))))
+    c = (one - x / phi.dtype(20.0) * (one - x / phi.dtype(42.0) * (one - x / phi.dtype(72.0)))) / phi.dtype(6.0)
+    if x > phi.dtype(0.05):  # below, the differences cancel in float32; the series err by up to 2e-12
+        angle = wp.sqrt(x)
+        b = (one - wp.cos(angle)) / x
+        c = (angle - wp.sin(angle)) / (x * angle)
     turned = wp.cross(phi, g)
     return g + b * turned + c * wp.cross(phi, turned)
 
@@ -106,11 +107,11 @@ def inverse_right_jacobian_transpose(phi: Any, g: Any):
 
     J_r^-1 = 1 + [phi]/2 + (1 - (a/2) cot(a/2))/a^2 [phi]^2; Chirikjian 2011, eq. 10.87.
     """
-    half = phi.dtype(0.5)
-    angle2 = wp.dot(phi, phi)
-    c = phi.dtype(1.0) / phi.dtype(12.0) + angle2 / phi.dtype(720.0)
-    if angle2 > phi.dtype(1.0e-3):  # below, the difference cancels in float32; the series errs by up to 4e-11
-        angle = half * wp.sqrt(angle2)
-        c = (phi.dtype(1.0) - angle * wp.cos(angle) / wp.sin(angle)) / angle2
+    one, half = phi.dtype(1.0), phi.dtype(0.5)
+    x = wp.dot(phi, phi)  # a^2
+    c = (one + x / phi.dtype(60.0) * (one + x / phi.dtype(42.0) * (one + x / phi.dtype(40.0)))) / phi.dtype(12.0)
+    if x > phi.dtype(0.05):  # below, the difference cancels in float32; the series errs by up to 2e-13
+        angle = half * wp.sqrt(x)
+        c = (one - angle * wp.cos(angle) / wp.sin(angle)) / x
     turned = wp.cross(phi, g)
     return g - half * turned + c * wp.cross(phi, turned)
