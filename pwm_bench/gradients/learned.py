@@ -52,14 +52,7 @@ class TrainedModel:
 
     def to(self, dtype: torch.dtype, device: torch.device) -> TrainedModel:
         """A copy in another precision or place, with frozen weights."""
-        model = copy.deepcopy(self.model).to(device)
-        for module in model.modules():  # the running statistics stay in float64
-            if not isinstance(module, RunningNorm):
-                for name, p in list(module.named_parameters(recurse=False)):
-                    setattr(module, name, nn.Parameter(p.detach().to(dtype), requires_grad=False))
-                for name, buffer in module.named_buffers(recurse=False):
-                    if buffer.is_floating_point():
-                        setattr(module, name, buffer.to(dtype))
+        model = copy.deepcopy(self.model).to(device, dtype)
         return dataclasses.replace(self, model=model.requires_grad_(False))
 
     def state_dict(self) -> dict[str, Any]:

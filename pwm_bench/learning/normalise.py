@@ -10,6 +10,7 @@ Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sam
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,10 @@ class RunningNorm(nn.Module):
         self.mean: Tensor
         self.var: Tensor
         self.count: Tensor
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Moves to another device with the module that it belongs to; another precision does not apply to it."""
+        return super()._apply(lambda x: x.to(fn(x[:0]).device), recurse)
 
     @torch.no_grad()
     def update(self, x: Tensor, mask: Tensor | None = None) -> None:

@@ -87,3 +87,18 @@ def test_state_dict_restores():
     norm.update(batches()[0])
     other.load_state_dict(norm.state_dict())
     assert torch.equal(norm.normalise(batches()[1]), other.normalise(batches()[1]))
+
+
+def test_statistics_stay_in_float64_whatever_the_module_around_them_is_converted_to() -> None:
+    norm = RunningNorm(P, DIM)
+    for batch in batches():
+        norm.update(batch)
+    before = {name: value.clone() for name, value in norm.named_buffers()}
+    module = torch.nn.Sequential(torch.nn.Linear(DIM, DIM), norm)
+    for converted in (module.to(torch.float32), module.half(), module.double()):
+        assert converted[1] is norm
+        for name, value in norm.named_buffers():
+            assert value.dtype == torch.float64
+            assert torch.equal(value, before[name])
+    assert module[0].weight.dtype == torch.float64
+    assert module.to("meta")[1].mean.device.type == "meta"
