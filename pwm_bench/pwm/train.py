@@ -15,6 +15,7 @@ as in the released single-task code, which differs where `Config` says so.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -41,6 +42,7 @@ from pwm_bench.world_model.training import WorldModelTrainer
 
 __all__ = ["Learner"]
 
+_LOG = logging.getLogger("pwm_bench.pwm")
 _PRETRAIN_UPDATES_AT_ONCE = 32  # a pre-training iteration stays short, so that progress shows and checkpoints come
 
 _STEPS_PER_RANDOM_ACTION = 8.0
@@ -134,7 +136,7 @@ class Learner(StagedLearner, Tunable):
         self._episodes = EpisodeTracker(members, worlds, device)
         self._iteration = 0
         self._pretrained_updates = self._pretrains = 0
-        self._replay_ready = False
+        self._replay_ready = self._warned = False
 
         # Compilation, in one place. Networks are compiled, not rollouts: unrolled over H steps the graph takes
         # minutes to compile for little gain. Eager and compiled compute the same numbers.
@@ -212,7 +214,21 @@ class Learner(StagedLearner, Tunable):
             horizon = self.config.world_model.horizon
             enough = self._replay.stored >= horizon * self._worlds
             self._replay_ready = enough and bool((self._replay.available(horizon) > 0).all())
+            self._warn_if_late(horizon)
         return self._replay_ready
+
+    def _warn_if_late(self, horizon: int) -> None:
+        """Says once, when half of the budget is gone, that nothing is learned yet, and why."""
+        late = 2 * self.counters.env_steps >= self._total_env_steps
+        if late and not (self._replay_ready or self._warned):
+            self._warned = True
+            _LOG.warning(
+                "nothing is learned after %d of %d environment steps: some member has no episode of "
+                "world_model.horizon=%d steps yet; choose a shorter horizon",
+                self.counters.env_steps,
+                self._total_env_steps,
+                horizon,
+            )
 
     def _set_learning_rates(self) -> None:
         config = self.config

@@ -232,6 +232,19 @@ def test_whole_episodes_are_drawn_once_one_is_over() -> None:
     assert learner._replay.available(3).tolist() == [WORLDS, WORLDS]  # 28 steps on, the first episode of each alone
 
 
+def test_a_horizon_that_no_episode_reaches_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """An episode of the point mass has 20 steps."""
+    for horizon, told in ((20, 0), (21, 1)):
+        caplog.clear()
+        config = tiny_config(world_model=tiny_model(horizon=horizon))
+        learner = toy_learner(config, total_env_steps=15 * HORIZON * WORLDS)
+        for _ in range(15):
+            learner.update()
+        assert [record.levelname for record in caplog.records] == ["WARNING"] * told
+        assert (learner.counters.gradient_steps > 0) == (not told)
+    assert "world_model.horizon=21 steps yet; choose a shorter horizon" in caplog.text
+
+
 def test_published_settings_draw_episodes_and_have_some_left_in_every_task() -> None:
     for task in envs.TASKS:
         published = recipe(task, "warp", "published")
