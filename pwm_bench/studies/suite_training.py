@@ -13,9 +13,9 @@ _STEPS = 25_000  # 50,000 control steps of the simulator
 
 
 def tdmpc2_dmc() -> Study:
-    """TD-MPC2 online on two tasks of dm_control to 50,000 control steps of the simulator (25,000 of the suites), half of
-    its first published evaluation, two seeds, with the model of 1M weights and products in bfloat16. Each seed is a run
-    of its own, since its members share no work and one takes two hours on a CPU."""
+    """TD-MPC2 online on two tasks of dm_control to 50,000 control steps of the simulator (25,000 of the suites), which
+    is half of the steps before its first published evaluation; two seeds, the model of 1M weights, matrix products in
+    bfloat16. Each seed is a run of its own, since members share no work and one takes two hours on a CPU."""
     from pwm_bench.jobs.train_suite import TrainSuiteSpec  # it takes torch along, and lists read descriptions alone
 
     return _study("tdmpc2-dmc", {

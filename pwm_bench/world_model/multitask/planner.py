@@ -117,9 +117,7 @@ class PriorGuide:
         precision: of matrix products, see `autocast`.
     """
 
-    def __init__(
-        self, model: MultitaskModel, tasks: Tensor, *, seed: int = 0, precision: str = "float32"
-    ) -> None:
+    def __init__(self, model: MultitaskModel, tasks: Tensor, *, seed: int = 0, precision: str = "float32") -> None:
         if model.config.num_q == 0:
             raise UsageError("this world model has no Q functions and no policy prior, which the planner needs")
         self._model, self._tasks, self._precision = model, tasks, precision
