@@ -32,7 +32,7 @@ class Config(shac.Config):
     target_critic: bool = False
     """Take values from a slowly following copy of the critics, or from the critics themselves (released)."""
     critic_iterations: int = 16
-    """The most passes over the rollout's data per iteration."""
+    """Largest number of passes over the rollout's data per iteration."""
     critic_tolerance: float | None = 0.2
     """The critics have converged where their loss changed by less than this a pass over the last five passes; None
     makes all passes."""

@@ -29,7 +29,7 @@ def dual_step(
     rate: float | Tensor,
     bounds: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
-    """One step of multipliers and horizon, see above.
+    """Takes one step of multipliers and horizon, as above.
 
     Args:
         horizon: H, shape ``(P,)``.
@@ -40,15 +40,15 @@ def dual_step(
         bounds: H_min and H_max.
 
     Returns:
-        the new horizon and multipliers.
+        the new horizon ``(P,)`` and multipliers ``(P, T)``.
     """
     steps = multipliers.shape[1]
     length = horizon.round().long().unsqueeze(1)
-    place = torch.arange(steps, device=horizon.device) % length  # steps since the history began, (P, T)
+    index = torch.arange(steps, device=horizon.device) % length  # i, steps since the gradient history began, (P, T)
     zeros = torch.zeros_like(multipliers)
-    number = zeros.scatter_add(1, place, torch.ones_like(zeros))
-    mean = zeros.scatter_add(1, place, stiffness.T.to(zeros.dtype)) / number.clamp(min=1.0)
-    multipliers = multipliers + rate * torch.where(number > 0.0, mean - limit, zeros)
+    count = zeros.scatter_add(1, index, torch.ones_like(zeros))
+    mean = zeros.scatter_add(1, index, stiffness.T.to(zeros.dtype)) / count.clamp(min=1.0)  # c_i, (P, T)
+    multipliers = multipliers + rate * torch.where(count > 0.0, mean - limit, zeros)
     within = torch.arange(steps, device=horizon.device) < length
     horizon = horizon - rate * torch.where(within, multipliers, zeros).sum(1)
     return horizon.clamp(*bounds), multipliers
@@ -59,8 +59,8 @@ class AdaptiveHorizon(nn.Module):
 
     Args:
         members: P.
-        bounds: H_min, which it begins with, and H_max.
-        device: where they live.
+        bounds: H_min, which training begins with, and H_max.
+        device: device of both.
     """
 
     def __init__(self, members: int, bounds: tuple[int, int], device: torch.device | str = "cpu") -> None:

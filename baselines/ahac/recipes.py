@@ -13,7 +13,7 @@ __all__ = ["recipe"]
 
 
 def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
-    """The settings for a task; every simulator shares them.
+    """Gives the settings for a task; every simulator shares them.
 
     Networks, learning rates and environments are SHAC's for the task and preset. ``"published"`` has horizons from 8 to
     64, up to 64 passes over the critics' data and no clip on their gradient (FoRL's). ``"cpu"`` has horizons up to
@@ -29,12 +29,12 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
         UsageError: if there is no such preset.
     """
     changes = (
-        configs.to_json(shac.recipe(task, simulator, preset)) | _OWN | (_PUBLISHED if preset == "published" else {})
+        configs.to_json(shac.recipe(task, simulator, preset)) | _CHANGES | (_PUBLISHED if preset == "published" else {})
     )
     return configs.override(Config(), changes)
 
 
-_OWN: dict[str, Any] = {"critic_ensemble": 2, "target_critic": False, "horizon_learning_rate": 5e-3}
+_CHANGES: dict[str, Any] = {"critic_ensemble": 2, "target_critic": False, "horizon_learning_rate": 5e-3}
 _PUBLISHED: dict[str, Any] = {
     "horizon": 64,
     "critic_iterations": 64,

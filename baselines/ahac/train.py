@@ -17,19 +17,19 @@ from pwm_bench.learning.optim import linear_schedule
 
 __all__ = ["Learner", "converged"]
 
-_LOOKS_BACK = 5  # passes whose losses say whether the critics have converged (released code)
+_CONVERGENCE_WINDOW = 5  # passes whose losses say whether the critics have converged (released code)
 
 
 def converged(losses: Sequence[Tensor], tolerance: float) -> Tensor:
-    """Members whose loss changes by less than ``tolerance`` a pass over the last five passes, bool ``(P,)``.
+    """Says whose loss changes by less than ``tolerance`` a pass over the last five passes, bool ``(P,)``.
 
     Args:
         losses: mean loss of each pass so far, each ``(P,)``.
         tolerance: largest mean change.
     """
-    if len(losses) < _LOOKS_BACK:
+    if len(losses) < _CONVERGENCE_WINDOW:
         return torch.zeros_like(losses[0], dtype=torch.bool)
-    return (losses[-1] - losses[-_LOOKS_BACK]).abs() / (_LOOKS_BACK - 1) < tolerance
+    return (losses[-1] - losses[-_CONVERGENCE_WINDOW]).abs() / (_CONVERGENCE_WINDOW - 1) < tolerance
 
 
 class Learner(ValueLearner[Config]):
@@ -60,10 +60,11 @@ class Learner(ValueLearner[Config]):
 
     @property
     def _fixed(self) -> bool:
+        """Whether H cannot change, so that the learner is SHAC with other critics."""
         return self.config.min_horizon == self.config.horizon
 
     def parts(self) -> dict[str, Any]:
-        """What has a state, by name."""
+        """The parts that have a state, by name."""
         return super().parts() | {"adaptive": self.adaptive}
 
     def set_learning_rates(self, progress: float) -> None:
@@ -81,20 +82,20 @@ class Learner(ValueLearner[Config]):
         """Executes actions, measures how stiff the step was, and cuts the history where a horizon ends."""
         if self._fixed:
             return super().take_step(t, action)
-        before = self.env.state.qvel.detach()
+        qvel = self.env.state.qvel.detach()
         step = self.env.step(action)
         cut = self.adaptive.ends(t)
         self._cuts.append(cut.unsqueeze(1).expand(-1, self.worlds))
         with torch.no_grad():
-            acceleration = (self.env.state.qvel - before).norm(dim=1) / self.env.control_dt
-            goes_on = ~step.done.view(self.members, -1)  # elsewhere the velocity is that of a fresh episode
-            total = torch.where(goes_on, acceleration.view(self.members, -1), 0.0).sum(1)
-            self._stiffness.append(total / goes_on.sum(1).clamp(min=1))
+            acceleration = (self.env.state.qvel - qvel).norm(dim=1) / self.env.control_dt
+            running = ~step.done.view(self.members, -1)  # elsewhere the velocity is that of a fresh episode
+            total = torch.where(running, acceleration.view(self.members, -1), 0.0).sum(1)
+            self._stiffness.append(total / running.sum(1).clamp(min=1))
         obs = self.env.cut(self._cuts[-1].flatten())
         return Step(obs, step.reward, step.terminated, step.truncated, step.final_obs, step.invalid)
 
     def actor_loss(self, rollout: Rollout, next_values: Tensor) -> Tensor:
-        """Minus the mean return of the pieces between cuts, each with a value at its end, ``(P,)``."""
+        """Minus the mean return over the pieces between cuts, each with a value at its end, ``(P,)``."""
         if self._fixed:
             return super().actor_loss(rollout, next_values)
         cut = torch.stack(self._cuts) & ~rollout.terminated
@@ -116,13 +117,13 @@ class Learner(ValueLearner[Config]):
         if tolerance is None:
             return super().critic_passes(obs, targets)
         history: list[Tensor] = []
-        going = self.guard.alive.clone()
+        training = self.guard.alive.clone()
         passes = torch.zeros(self.members, device=targets.device)
         loss = norm = torch.zeros(self.members, device=targets.device)
         for _ in range(self.config.critic_iterations):
-            losses, norm_now = self.critic_pass(obs, targets, going)
+            losses, last_norm = self.critic_pass(obs, targets, training)
             history.append(losses.mean(0))
-            loss, norm = torch.where(going, losses[-1], loss), torch.where(going, norm_now, norm)
-            passes += going
-            going = going & ~converged(history, tolerance)
+            loss, norm = torch.where(training, losses[-1], loss), torch.where(training, last_norm, norm)
+            passes += training
+            training = training & ~converged(history, tolerance)
         return {"critic_loss": loss, "critic_grad_norm": norm, "critic_passes": passes}

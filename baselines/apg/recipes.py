@@ -7,13 +7,13 @@ import dataclasses
 from pwm_bench.baselines import shac
 from pwm_bench.baselines.apg.config import Config
 from pwm_bench.learning.checks import check_choice
-from pwm_bench.learning.preset import PRESETS, Preset
+from pwm_bench.learning.preset import MUSCLE_TASKS, PRESETS, Preset
 
 __all__ = ["recipe"]
 
 
 def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
-    """The settings for a task; every simulator shares them.
+    """Gives the settings for a task; every simulator shares them.
 
     ``"cpu"`` is SHAC's for the task, as far as its policy goes: what is missing in the table is then the value function
     alone. ``"published"`` is APG as SAPO's authors ran it: 64 environments, layers 128, 64, 32, learning rate 2e-3,
@@ -29,9 +29,6 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
     """
     check_choice("preset", preset, PRESETS)
     if preset == "published":
-        return Config(hidden_actor=(512, 256)) if task in _MUSCLES else Config()
-    shared = shac.recipe(task, simulator, preset)
-    return Config(**{field.name: getattr(shared, field.name) for field in dataclasses.fields(Config)})
-
-
-_MUSCLES = ("snu_humanoid", "muscle_humanoid", "muscle_humanoid_raw")
+        return Config(hidden_actor=(512, 256)) if task in MUSCLE_TASKS else Config()
+    shac_config = shac.recipe(task, simulator, preset)
+    return Config(**{field.name: getattr(shac_config, field.name) for field in dataclasses.fields(Config)})

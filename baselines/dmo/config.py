@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pwm_bench.baselines import shac
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning.checks import check_at_least, check_positive, check_widths
+from pwm_bench.learning.checks import check_at_least, check_positive, check_replay_capacity, check_widths
 
 __all__ = ["Config"]
 
@@ -26,7 +26,7 @@ class Config(shac.Config):
     simnorm_dim: int = 8
     """Features of a simplex in the model's first hidden layer."""
     model_learning_rate: float = 2e-3
-    """Adam's step size for the model; constant, with the usual decay rates."""
+    """Adam's step size for the model; constant, with decay rates of 0.9 and 0.999."""
     max_grad_norm_model: float | None = None
     """Clip on the global norm of the model's gradient; none by default."""
     model_batch_size: int = 512
@@ -56,8 +56,4 @@ class Config(shac.Config):
         check_positive("model_learning_rate", self.model_learning_rate)
         if self.max_grad_norm_model is not None:
             check_positive("max_grad_norm_model", self.max_grad_norm_model)
-        if self.replay_capacity < self.num_envs:
-            raise UsageError(
-                f"replay_capacity={self.replay_capacity}: must hold a step of every environment; at least num_envs="
-                f"{self.num_envs}"
-            )
+        check_replay_capacity(self.replay_capacity, self.num_envs)

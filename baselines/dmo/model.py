@@ -30,25 +30,31 @@ _softplus = aligned(F.softplus)
 
 
 def softly_bounded(x: Tensor, low: float, high: float) -> Tensor:
-    """``x`` where it is well within ``low`` and ``high``, and smoothly towards them beyond."""
+    """Bounds ``x`` smoothly by ``low`` and ``high``; well between them it hardly changes."""
     x = high - _softplus(high - x)
     return low + _softplus(x - low)
 
 
-def gaussian_loss(mean: Tensor, log_variance: Tensor, wanted: Tensor) -> Tensor:
-    """L above, shape ``(P,)``, from tensors ``(P, M, features)``."""
-    error = (wanted - mean).square() * (-log_variance).exp()
+def gaussian_loss(mean: Tensor, log_variance: Tensor, target: Tensor) -> Tensor:
+    """Gives L above, twice the negative log-likelihood up to a constant, shape ``(P,)``.
+
+    Args:
+        mean: mu, shape ``(P, M, features)``.
+        log_variance: l, likewise.
+        target: d, likewise.
+    """
+    error = (target - mean).square() * (-log_variance).exp()
     return (error + log_variance).mean((1, 2))
 
 
 class DifferenceModel(nn.Module):
-    """The model of P members: linear, SimNorm (later layers SiLU), LayerNorm for each hidden layer.
+    """The model of P members: each hidden layer is linear, SimNorm (in later layers SiLU), LayerNorm.
 
     Args:
         observation_dim: features of an observation.
         action_dim: components of an action.
         hidden: widths of the hidden layers.
-        simnorm_dim: features of a simplex in the first.
+        simnorm_dim: features of a simplex in the first hidden layer.
         stream: where the initial weights are drawn from, as ``torch.nn.Linear`` does.
     """
 

@@ -8,13 +8,13 @@ from pwm_bench import configs
 from pwm_bench.baselines import shac
 from pwm_bench.baselines.dmo.config import Config
 from pwm_bench.learning.checks import check_choice
-from pwm_bench.learning.preset import PRESETS, Preset
+from pwm_bench.learning.preset import MUSCLE_TASKS, PRESETS, Preset
 
 __all__ = ["recipe"]
 
 
 def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
-    """The settings for a task; every simulator shares them.
+    """Gives the settings for a task; every simulator shares them.
 
     ``"published"`` are the released configurations for ant, cheetah, hopper, humanoid and the muscle humanoids, without
     their recurrent models; a task without one takes the ant's. ``"cpu"`` has SHAC's policy, critic and environments for
@@ -58,7 +58,7 @@ _PUBLISHED: dict[str, dict[str, Any]] = {  # else 64 environments, critic rate 2
         "initial_env_steps": 4000,
         "initial_model_updates": 1000,
     },
-    **dict.fromkeys(("snu_humanoid", "muscle_humanoid", "muscle_humanoid_raw"), _MUSCLES),
+    **dict.fromkeys(MUSCLE_TASKS, _MUSCLES),
 }
 _CPU: dict[str, Any] = {
     "horizon": 16,

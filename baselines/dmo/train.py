@@ -28,7 +28,7 @@ from pwm_bench.learning.replay import SequenceReplay
 
 __all__ = ["Learner"]
 
-_FIRST_UPDATES_AT_ONCE = 64  # an iteration stays short, so that progress shows and checkpoints come
+_INITIAL_UPDATES_AT_ONCE = 64  # an iteration stays short, so that progress shows and checkpoints come
 _POLICY_METRICS = ("actor_loss", "actor_grad_norm", "reward", "critic_loss", "critic_grad_norm", "value", "policy_std")
 _MODEL_METRICS = ("model_loss", "model_error", "model_grad_norm")
 
@@ -65,16 +65,16 @@ class Learner(ValueLearner[Config]):
             env.dtype,
         )
         self.model_updates = 0
-        self._fits, self._acts = 0, True
-        self._chain = env.obs
+        self._fit_steps, self._rolls_out = 0, True
+        self._chained_obs = env.obs
 
     def parts(self) -> dict[str, Any]:
-        """What has a state, by name."""
-        names = ("model", "model_optimiser", "draws", "replay")
-        return super().parts() | {name: getattr(self, name) for name in names}
+        """The parts that have a state, by name."""
+        parts = {"model": self.model, "model_optimiser": self.model_optimiser}
+        return super().parts() | parts | {"draws": self.draws, "replay": self.replay}
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here."""
+        """Gives everything that is needed to go on exactly from here."""
         return super().state_dict() | {"model_updates": self.model_updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -82,44 +82,45 @@ class Learner(ValueLearner[Config]):
         super().load_state_dict(state)
         self.model_updates = int(state["model_updates"])
 
-    @property
-    def _filled(self) -> bool:
-        return self.counters.env_steps >= self.config.initial_env_steps
-
     def begin(self) -> Hashable:
         """Sets the step sizes. The first iterations only act, and those after them only fit the model."""
         super().begin()
+        filling = self.counters.env_steps < self.config.initial_env_steps
         missing = self.config.initial_model_updates - self.model_updates
-        self._fits = min(missing, _FIRST_UPDATES_AT_ONCE) if missing > 0 else self.config.model_updates
-        self._fits *= self._filled
-        self._acts = not self._filled or missing <= 0
-        return self._acts, self._fits
+        if filling:
+            self._fit_steps = 0
+        elif missing > 0:
+            self._fit_steps = min(missing, _INITIAL_UPDATES_AT_ONCE)
+        else:
+            self._fit_steps = self.config.model_updates
+        self._rolls_out = filling or missing <= 0
+        return self._rolls_out, self._fit_steps
 
     def compute(self) -> dict[str, Tensor]:
         """Fits the model, then rolls out and learns from that. Returns metrics, each ``(P,)``."""
-        nothing = torch.full((self.members,), torch.nan, device=self.env.device)
-        metrics = dict.fromkeys((*_POLICY_METRICS, *_MODEL_METRICS), nothing)
-        if self._fits:
-            metrics |= self._fit_model(self._fits)
-        if self._acts:
+        not_done = torch.full((self.members,), torch.nan, device=self.env.device)
+        metrics = dict.fromkeys((*_POLICY_METRICS, *_MODEL_METRICS), not_done)
+        if self._fit_steps:
+            metrics |= self._fit_model(self._fit_steps)
+        if self._rolls_out:
             return metrics | super().compute()
         metrics |= self.episodes.metrics() | {"invalid_worlds": self.env.invalid_count.to(torch.float32)}
         return metrics | {"learning_rate": self.actor_optimiser.lr.clone()}
 
     def finish(self) -> None:
         """Counts the model's updates, and the iteration if there was one of the policy."""
-        self.model_updates += self._fits
-        if self._acts:
+        self.model_updates += self._fit_steps
+        if self._rolls_out:
             super().finish()
 
     def learn(self, rollout: Rollout) -> dict[str, Tensor]:
         """Steps policy and critics, once the model has been fitted. Returns metrics, each ``(P,)``."""
-        return super().learn(rollout) if self._fits else {}
+        return super().learn(rollout) if self._fit_steps else {}
 
     def take_step(self, t: int, action: Tensor) -> Step:
-        """Executes actions in the simulator, without its gradient, and gives what follows the model's."""
+        """Executes actions in the simulator, and gives its values with the derivatives of the model."""
         env = self.env
-        obs = env.obs.detach() if t == 0 else self._chain
+        obs = env.obs.detach() if t == 0 else self._chained_obs
         with torch.no_grad():
             step = env.step(action.detach())
             self.replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)
@@ -127,11 +128,16 @@ class Learner(ValueLearner[Config]):
         reward = torch.where(step.invalid, 0.0, reward)
         predicted = self._predict(obs, action)
         final_obs = step.final_obs + (predicted - predicted.detach())  # the simulator's value to the bit
-        self._chain = torch.where(step.done.unsqueeze(1), step.obs, final_obs)
-        return Step(self._chain, reward, step.terminated, step.truncated, final_obs, step.invalid)
+        self._chained_obs = torch.where(step.done.unsqueeze(1), step.obs, final_obs)
+        return Step(self._chained_obs, reward, step.terminated, step.truncated, final_obs, step.invalid)
 
     def _predict(self, obs: Tensor, action: Tensor) -> Tensor:
-        """The model's next observation, ``(P * B, obs)``, its own weights held fixed."""
+        """Predicts the next observation, ``(P * B, obs)``, with gradient to its arguments.
+
+        Args:
+            obs: raw, shape ``(P * B, obs)``.
+            action: in [-1, 1], shape ``(P * B, act)``.
+        """
         obs, action = (x.unflatten(0, (self.members, self.worlds)) for x in (obs, action))
         mean, _ = self.model(self.normalise(obs), action)
         predicted: Tensor = (obs + mean).flatten(0, 1)
@@ -140,7 +146,6 @@ class Learner(ValueLearner[Config]):
     def _fit_model(self, updates: int) -> dict[str, Tensor]:
         """Takes gradient steps on stored transitions. Returns metrics: means over the steps."""
         sums = torch.zeros(3, self.members, device=self.env.device)
-        limit = self.config.max_grad_norm_model or torch.inf
         for _ in range(updates):
             batch = self.replay.sample(self.draws, self.config.model_batch_size, 1)
             obs, next_obs = batch.obs.unbind(2)
@@ -148,7 +153,7 @@ class Learner(ValueLearner[Config]):
             loss = gaussian_loss(mean, log_variance, next_obs - obs)
             self.model_optimiser.zero_grad()
             loss.sum().backward()
-            norm = self.model_optimiser.clip_grad_norm(limit)
+            norm = self.model_optimiser.clip_grad_norm(self.config.max_grad_norm_model)
             self.model_optimiser.step(alive=self.guard.check(self.guard.iteration, loss.detach(), norm))
             error = (next_obs - obs - mean.detach()).square().mean((1, 2)).sqrt()
             sums += torch.stack((loss.detach(), error, norm))

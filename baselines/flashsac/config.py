@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning.checks import DEEPEST, check_at_least, check_choice, check_count, check_positive, check_unit
+from pwm_bench.learning.checks import (
+    DEEPEST,
+    check_at_least,
+    check_choice,
+    check_count,
+    check_positive,
+    check_replay_capacity,
+    check_unit,
+)
 from pwm_bench.learning.precision import PRECISIONS
 
 __all__ = ["Config"]
@@ -28,7 +35,7 @@ class Config:
     updates_per_step: int = 1
     """Gradient steps of the critics after each control step of the B environments."""
     policy_delay: int = 2
-    """The policy and the temperature step at every so many of these, the first included."""
+    """Gradient steps of the critics for each step of policy and temperature, which come with the first of them."""
     batch_size: int = 512
     """Transitions of a gradient step."""
     seed_steps: int = 157
@@ -49,9 +56,9 @@ class Config:
     blocks: int = 2
     """Residual blocks of every trunk."""
     atoms: int = 101
-    """Values that a critic has a probability for, evenly spaced."""
+    """n: evenly spaced values to which a critic gives a probability each."""
     largest_value: float = 5.0
-    """The last of them; the first is minus this. Rewards are scaled to fit."""
+    """Largest atom; the smallest is minus this. Rewards are scaled to fit."""
 
     actor_learning_rate: float = 3e-4
     """Adam's step size for the policy, at the start."""
@@ -60,8 +67,8 @@ class Config:
     temperature_learning_rate: float = 3e-4
     """Adam's step size for log alpha, at the start."""
     final_learning_rate: float = 1.5e-4
-    """All of them go to this along half a cosine over the budget (the policy's and alpha's half the way, as they step
-    half as often)."""
+    """Value that all learning rates approach along half a cosine over the budget. Those of policy and alpha go only
+    1 / ``policy_delay`` of the way, since the released schedulers count these networks' own steps."""
     initial_temperature: float = 0.01
     """alpha at the start."""
     target_deviation: float = 0.15
@@ -89,11 +96,7 @@ class Config:
         rates = ("actor_learning_rate", "critic_learning_rate", "temperature_learning_rate", "final_learning_rate")
         for name in (*rates, "initial_temperature", "target_deviation", "largest_value"):
             check_positive(name, getattr(self, name))
-        if self.replay_capacity < self.num_envs:
-            raise UsageError(
-                f"replay_capacity={self.replay_capacity}: must hold a step of every environment; at least num_envs="
-                f"{self.num_envs}"
-            )
+        check_replay_capacity(self.replay_capacity, self.num_envs)
         check_choice("precision", self.precision, PRECISIONS)
 
     @property

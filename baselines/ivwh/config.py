@@ -29,7 +29,7 @@ class Config(rpo.Config):
     bias_confidence: float = 0.05
     """AoBG's delta: probability that the score function's mean is farther off than its confidence interval says."""
     epochs: int = 1
-    """M: policy steps on the gradients of one rollout. 1: one, as published."""
+    """M: policy steps on the gradients of one rollout; one, as published."""
     kl_coef: float = 0.0
     """Weight of the KL divergence of the new policy from that of the rollout."""
     entropy_coef: float = 0.0

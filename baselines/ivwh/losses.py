@@ -24,7 +24,7 @@ __all__ = ["bias_bounded_weight", "inverse_variance_weight", "mixed", "score_gra
 
 
 def score_gradients(noise: Tensor, std: Tensor, advantage: Tensor) -> tuple[Tensor, Tensor]:
-    """g0 of mean and log sigma, without the mean over environments, each ``(T, P, B, A)``.
+    """Gives g0 of mean and log sigma, without the mean over environments, each ``(T, P, B, A)``.
 
     Args:
         noise: e, shape ``(T, P, B, A)``.
@@ -36,7 +36,7 @@ def score_gradients(noise: Tensor, std: Tensor, advantage: Tensor) -> tuple[Tens
 
 
 def inverse_variance_weight(first: Tensor, score: Tensor) -> Tensor:
-    """alpha of IVW-H, shape ``(T, P, 1, A)``: the weight of the gradient through the simulator.
+    """Gives alpha of IVW-H, the weight of the gradient through the simulator, shape ``(T, P, 1, A)``.
 
     It is 1 where neither varies.
 
@@ -50,7 +50,7 @@ def inverse_variance_weight(first: Tensor, score: Tensor) -> Tensor:
 
 
 def bias_bounded_weight(first: Tensor, score: Tensor, *, tolerance: float, confidence: float) -> Tensor:
-    """alpha of AoBG for each step, shape ``(T, P, 1, 1)``.
+    """Gives alpha of AoBG for each step, shape ``(T, P, 1, 1)``.
 
     With the mean gradients m1, m0 over N environments, their variances v1, v0 summed over d components, the distance
     D = |m1 - m0|, the largest norm K of g0, and Bernstein's half-width of m0::
@@ -70,14 +70,14 @@ def bias_bounded_weight(first: Tensor, score: Tensor, *, tolerance: float, confi
     distance = (m1 - m0).norm(dim=-1, keepdim=True)
     largest = score.norm(dim=-1, keepdim=True).amax(2, keepdim=True)
     log = math.log((dims + 1) / confidence)
-    room = tolerance - (2.0 * v0 * log / count).sqrt() - 2.0 * largest * log / (3.0 * count)
+    allowed = tolerance - (2.0 * v0 * log / count).sqrt() - 2.0 * largest * log / (3.0 * count)  # gamma - h
     total = v0 + v1
-    wanted = torch.where(total > 0.0, v0 / total, torch.ones_like(total))
-    bounded = torch.where(wanted * distance <= room, wanted, room / distance)
-    return torch.where(room < 0.0, torch.zeros_like(bounded), bounded)
+    unbounded = torch.where(total > 0.0, v0 / total, torch.ones_like(total))
+    bounded = torch.where(unbounded * distance <= allowed, unbounded, allowed / distance)
+    return torch.where(allowed < 0.0, torch.zeros_like(bounded), bounded)
 
 
 def mixed(first: Tensor, score: Tensor, alpha: Tensor) -> Tensor:
-    """``alpha first + (1 - alpha) score``, where a gradient of weight 0 may be anything."""
-    nothing = torch.zeros_like(first)
-    return torch.where(alpha > 0.0, alpha * first, nothing) + torch.where(alpha < 1.0, (1.0 - alpha) * score, nothing)
+    """Mixes ``alpha first + (1 - alpha) score``, ``(T, P, B, A)``; a gradient of weight 0 may be infinite or NaN."""
+    zeros = torch.zeros_like(first)
+    return torch.where(alpha > 0.0, alpha * first, zeros) + torch.where(alpha < 1.0, (1.0 - alpha) * score, zeros)

@@ -11,7 +11,7 @@ __all__ = ["recipe"]
 
 
 def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
-    """The settings for a task; every simulator shares them. Both presets are SHAC's: no others are known.
+    """Gives the settings for a task; every simulator shares them. Both presets are SHAC's: no others are known.
 
     Args:
         task: name of the task.

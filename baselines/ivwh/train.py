@@ -37,24 +37,24 @@ class Learner(ActionGradientLearner[Config]):
         self._gradients = (torch.empty(0), torch.empty(0))
 
     def prepare(self, rollout: Rollout, samples: Samples, targets: Tensor) -> dict[str, Tensor]:
-        """Mixes the gradients with respect to the policy's mean and log sigma. Returns metrics."""
+        """Mixes the gradients with respect to the policy's mean and log sigma. Returns metrics, each ``(P,)``."""
         steps, worlds = self.config.horizon, self.worlds
 
-        def in_time(x: Tensor) -> Tensor:
-            return x.unflatten(1, (steps, worlds)).transpose(0, 1)  # [T, P, B, ...]
+        def time_major(x: Tensor) -> Tensor:
+            return x.unflatten(1, (steps, worlds)).transpose(0, 1)  # (P, T B, ...) to (T, P, B, ...)
 
         with torch.no_grad():
-            values = in_time(self.target.minimum(samples.obs))
+            values = time_major(self.target.minimum(samples.obs))
         done = rollout.terminated | rollout.truncated
         discounts = segment_discounts(done, self.setting_per_world("gamma", values.dtype)).to(values.dtype)
-        noise = in_time((samples.unsquashed - samples.mean) / samples.std)
+        noise = time_major((samples.unsquashed - samples.mean) / samples.std)
         # Both in the units of one environment's return; the mean over environments comes back at the end.
         scale = self.loss_scale()
         scale = worlds * (scale.to(values.dtype).view(-1, 1, 1) if isinstance(scale, Tensor) else scale)
-        first = in_time(samples.gradient) * scale
+        first = time_major(samples.gradient) * scale
         std = samples.std.unsqueeze(0)
         scores = score_gradients(noise, std, discounts * (targets - values))
-        pairs = list(zip((first, first * std * noise), scores, strict=True))
+        pairs = list(zip((first, first * std * noise), scores, strict=True))  # of the mean, and of log sigma
         weights = [self._weight(*pair) for pair in pairs]
         self._gradients = tuple(  # type: ignore[assignment]
             (mixed(*pair, weight) / scale).transpose(0, 1).flatten(1, 2)
@@ -63,11 +63,12 @@ class Learner(ActionGradientLearner[Config]):
         return {"first_order_weight": weights[0].transpose(0, 1).flatten(1).mean(1)}
 
     def surrogate(self, samples: Samples, mean: Tensor, std: Tensor, weight: Tensor) -> Tensor:
-        """What the policy descends: its outputs times the mixed gradients, shape ``(P,)``."""
-        of_mean, of_log_std = self._gradients
-        return (weight.unsqueeze(-1) * (of_mean * mean + of_log_std * std.log())).sum((1, 2))
+        """The policy's outputs times the mixed gradients, so that these are its derivative, shape ``(P,)``."""
+        mean_gradient, log_std_gradient = self._gradients
+        return (weight.unsqueeze(-1) * (mean_gradient * mean + log_std_gradient * std.log())).sum((1, 2))
 
     def _weight(self, first: Tensor, score: Tensor) -> Tensor:
+        """alpha of the chosen way of mixing, broadcastable to the gradients ``(T, P, B, A)``."""
         config = self.config
         if config.mixing == "variance":
             return inverse_variance_weight(first, score)

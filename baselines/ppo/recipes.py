@@ -6,13 +6,13 @@ from typing import Any
 
 from pwm_bench.baselines.ppo.config import Config
 from pwm_bench.learning.checks import check_choice
-from pwm_bench.learning.preset import PRESETS, Preset
+from pwm_bench.learning.preset import MUSCLE_TASKS, PRESETS, SETTINGS_OF, Preset
 
 __all__ = ["recipe"]
 
 
 def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
-    """The settings for a task; every simulator shares them.
+    """Gives the settings for a task; every simulator shares them.
 
     ``"published"`` is the PPO in PWM's figures (FoRL's configurations of rl_games; NVlabs' for cart-pole and cheetah,
     whose minibatches in FoRL do not divide what is collected): one update takes 65,536 to 131,072 steps, so it wants a
@@ -30,7 +30,7 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
     """
     check_choice("preset", preset, PRESETS)
     if preset == "published":
-        return Config(**_PUBLISHED.get(_LIKE.get(task, task), _ANT))
+        return Config(**_PUBLISHED.get(SETTINGS_OF.get(task, task), _ANT))
     return Config(**_CPU.get(task, _LOCOMOTION))
 
 
@@ -51,14 +51,6 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
     "ant": _ANT,
     "snu_humanoid": _ANT,
 }
-# Tasks without published settings of their own, and whose they take; any other takes the ant's.
-_LIKE = {
-    "double_pendulum": "cartpole",
-    "pendulum": "cartpole",
-    "hopper_stiff": "hopper",
-    "muscle_humanoid": "snu_humanoid",
-    "muscle_humanoid_raw": "snu_humanoid",
-}
 
 _LOCOMOTION: dict[str, Any] = {"kl_target": 0.016, "initial_log_std": -0.7}
 _MUSCLES: dict[str, Any] = {**_LOCOMOTION, "hidden_actor": (512, 256), "hidden_critic": (512, 256)}
@@ -70,5 +62,5 @@ _CPU: dict[str, dict[str, Any]] = {
     "hopper": {"kl_target": 0.016, "initial_log_std": -0.5},
     "hopper_stiff": {"kl_target": 0.016, "initial_log_std": -0.5},
     "humanoid": {**_LOCOMOTION, "hidden_actor": (256, 128), "hidden_critic": (256, 128)},
-    **dict.fromkeys(("snu_humanoid", "muscle_humanoid", "muscle_humanoid_raw"), _MUSCLES),
+    **dict.fromkeys(MUSCLE_TASKS, _MUSCLES),
 }

@@ -19,7 +19,7 @@ class Config(shac.Config):
     """
 
     epochs: int = 5
-    """M: policy steps on the action gradients of one rollout. 1, without the two terms below, is SHAC."""
+    """M: policy steps on the action gradients of one rollout. With 1, and no KL and entropy terms, it is SHAC."""
     ratio_below: float = 0.8
     """A sample counts while the ratio of its new to its old probability is at least one minus this."""
     ratio_above: float = 1.0

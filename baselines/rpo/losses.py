@@ -20,11 +20,11 @@ __all__ = ["reuse_weights", "surrogate"]
 
 
 def reuse_weights(log_prob: Tensor, old_log_prob: Tensor, *, below: float, above: float) -> Tensor:
-    """w above, constants of shape ``(P, M)``: the ratio of probabilities where it is in range, else 0.
+    """Gives w above, the ratio of probabilities where it is in range and else 0, constants of shape ``(P, M)``.
 
     Args:
-        log_prob: of the new policy, shape ``(P, M)``.
-        old_log_prob: of the policy that acted, likewise.
+        log_prob: log pi_new(u|s), shape ``(P, M)``.
+        old_log_prob: log pi_old(u|s), likewise.
         below: c_below.
         above: c_above.
     """
@@ -33,7 +33,7 @@ def reuse_weights(log_prob: Tensor, old_log_prob: Tensor, *, below: float, above
 
 
 def surrogate(mean: Tensor, std: Tensor, unsquashed: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
-    """The surrogate above, shape ``(P,)``.
+    """Gives the surrogate above, shape ``(P,)``.
 
     Args:
         mean: mu, shape ``(P, M, A)``.

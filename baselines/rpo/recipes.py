@@ -14,7 +14,7 @@ __all__ = ["recipe"]
 
 
 def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
-    """The settings for a task; every simulator shares them.
+    """Gives the settings for a task; every simulator shares them.
 
     ``"published"`` has what is said to be the paper's: layers 400, 200, 100, learning rates 5e-4, 512 environments on
     hopper and 128 elsewhere, KL and entropy weights for hopper and ant (other tasks: the ant's). ``"cpu"`` has SHAC's

@@ -21,13 +21,13 @@ C = TypeVar("C", bound=Config)
 
 
 class Samples(NamedTuple):
-    """The actions of a rollout, ``(P, T * B, ...)``, time-major, constants.
+    """The M = T * B actions of a rollout, time-major, and the gradients with respect to them; all are constants.
 
     Attributes:
         obs: normalised observations, ``(P, M, obs)``.
-        mean: of the policy that acted, before squashing, ``(P, M, A)``.
-        std: likewise, ``(P, 1, A)``.
-        unsquashed: u, ``(P, M, A)``.
+        mean: mu of the policy that acted, before squashing, ``(P, M, A)``.
+        std: its sigma, ``(P, 1, A)``.
+        unsquashed: u, the actions before tanh, ``(P, M, A)``.
         gradient: dL/du of SHAC's loss, ``(P, M, A)``.
     """
 
@@ -54,7 +54,7 @@ class ActionGradientLearner(ValueLearner[C]):
         self._means: list[Tensor] = []
 
     def act_noisily(self, obs: Tensor, noise: Tensor) -> Tensor:
-        """Actions of a rollout, with gradient; keeps them as they are before squashing."""
+        """Samples the actions of a rollout, with gradient, and keeps them as they are before squashing."""
         mean, std = self.actor(obs)
         self._means.append(mean.detach())
         self._unsquashed.append(mean + std * noise)
@@ -67,7 +67,7 @@ class ActionGradientLearner(ValueLearner[C]):
         return super().roll_out()
 
     def learn(self, rollout: Rollout) -> dict[str, Tensor]:
-        """Steps the policy a few times on the same action gradients, then fits the critics."""
+        """Steps the policy a few times on the same action gradients, then fits the critics. Returns metrics."""
         config = self.config
         next_values = self.next_values(rollout)
         metrics = self.describe(rollout)
@@ -78,30 +78,39 @@ class ActionGradientLearner(ValueLearner[C]):
         samples = self._samples(rollout, gradients)
         metrics |= self.prepare(rollout, samples, targets)
         old_log_prob = gaussian_log_prob(samples.mean, samples.std, samples.unsquashed)
-        used, kl = [], torch.zeros_like(loss)
+        in_range, kl = [], torch.zeros_like(loss)
         for _ in range(config.epochs):
             mean, std = self.actor(samples.obs)
             log_prob = gaussian_log_prob(mean, std, samples.unsquashed)
             weight = reuse_weights(log_prob, old_log_prob, below=config.ratio_below, above=config.ratio_above)
             kl = gaussian_kl(samples.mean, samples.std, mean, std).mean(1)
             entropy = gaussian_entropy(std).squeeze(1)
-            step = self.surrogate(samples, mean, std, weight) + config.kl_coef * kl - config.entropy_coef * entropy
-            metrics |= self.step_actor(step)
-            used.append((weight > 0.0).to(mean.dtype).mean(1))
-        metrics |= {"actor_loss": loss.detach(), "kl": kl.detach(), "used_samples": torch.stack(used).mean(0)}
+            objective = self.surrogate(samples, mean, std, weight) + config.kl_coef * kl - config.entropy_coef * entropy
+            metrics |= self.step_actor(objective)
+            in_range.append((weight > 0.0).to(mean.dtype).mean(1))
+        metrics |= {"actor_loss": loss.detach(), "kl": kl.detach(), "used_samples": torch.stack(in_range).mean(0)}
         return metrics | self.fit_critic(rollout, targets)
 
     def prepare(self, rollout: Rollout, samples: Samples, targets: Tensor) -> dict[str, Tensor]:
-        """Does what the surrogate needs of a new rollout, with value targets ``(T, P, B)``. Returns metrics."""
+        """Prepares the surrogate of a new rollout with value targets ``(T, P, B)``. Returns metrics, each ``(P,)``."""
         return {}
 
     def surrogate(self, samples: Samples, mean: Tensor, std: Tensor, weight: Tensor) -> Tensor:
-        """What the policy descends, shape ``(P,)``, given its outputs at the samples' observations."""
+        """The objective that the policy descends, without KL and entropy, shape ``(P,)``.
+
+        Args:
+            samples: of the rollout.
+            mean: mu of the new policy at the samples' observations, shape ``(P, M, A)``.
+            std: its sigma, shape ``(P, 1, A)``.
+            weight: w, shape ``(P, M)``.
+        """
         return surrogate(mean, std, samples.unsquashed, samples.gradient, weight)
 
     def _samples(self, rollout: Rollout, gradients: Sequence[Tensor]) -> Samples:
+        """Collects what is kept of a rollout; ``gradients`` are dL/du of its steps, each ``(P, B, A)``."""
+
         def flat(x: Tensor) -> Tensor:
-            return x.transpose(0, 1).flatten(1, 2)  # [P, T B, ...]
+            return x.transpose(0, 1).flatten(1, 2)  # (T, P, B, ...) to (P, T B, ...)
 
         return Samples(
             obs=self.normalise(flat(rollout.obs)),
@@ -122,7 +131,7 @@ class Learner(ActionGradientLearner[Config]):
 
 
 def _constant(rollout: Rollout) -> Rollout:
-    """The rollout without its graph, which has been used up."""
+    """Gives the rollout without its graph, which the backward pass has freed."""
     return Rollout(
         obs=rollout.obs,
         rewards=rollout.rewards.detach(),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.checks import (
     check_at_least,
     check_choice,
     check_count,
     check_finite,
+    check_interval,
     check_positive,
+    check_replay_capacity,
     check_unit,
     check_widths,
 )
@@ -23,7 +24,7 @@ __all__ = ["Config"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """One experiment of SAC. Everything counts per member of the population.
+    """Settings of SAC. Everything counts per member of the population.
 
     The defaults are rl_games' settings in the SAC that PWM compares with, where a task does not ask for its own (see
     `pwm_bench.baselines.sac.recipes`); what is done otherwise is listed in docs/sac.md.
@@ -73,7 +74,7 @@ class Config:
     activation: str = "elu"
     """Activation function of the hidden layers."""
     log_std_bounds: tuple[float, float] = (-5.0, 2.0)
-    """The logarithm of the policy's deviation before squashing is clamped to these."""
+    """Bounds to which the logarithm of the policy's standard deviation before squashing is clamped."""
     normalize_observations: bool = True
     """Normalise observations by their running mean and variance."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -99,13 +100,8 @@ class Config:
                 check_positive(name, getattr(self, name))
         if self.target_entropy is not None:
             check_finite("target_entropy", self.target_entropy)
-        if len(self.log_std_bounds) != 2 or not self.log_std_bounds[0] < self.log_std_bounds[1]:
-            raise UsageError(f"log_std_bounds={self.log_std_bounds}: must be two numbers, the lower one first")
-        if self.replay_capacity < self.num_envs:
-            raise UsageError(
-                f"replay_capacity={self.replay_capacity}: must hold a step of every world; at least num_envs="
-                f"{self.num_envs}"
-            )
+        check_interval("log_std_bounds", self.log_std_bounds)
+        check_replay_capacity(self.replay_capacity, self.num_envs)
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("activation", self.activation, ACTIVATIONS)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from pwm_bench.baselines.sac.config import Config
 from pwm_bench.learning.checks import check_choice
-from pwm_bench.learning.preset import PRESETS, Preset
+from pwm_bench.learning.preset import PRESETS, SETTINGS_OF, Preset
 
 __all__ = ["recipe"]
 
 
 def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
-    """The settings for a task; every simulator shares them.
+    """Gives the settings for a task; every simulator shares them.
 
     ``"published"`` is the SAC in PWM's figures (FoRL's configuration of rl_games; NVlabs' for tasks that FoRL has not):
     one gradient step of 1024 to 8192 transitions after each control step of 32 to 256 worlds, tens of thousands of
@@ -21,7 +21,7 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
     gradient steps and targets that follow them sooner; docs/sac.md has the measurements.
 
     Args:
-        task: name of the task.
+        task: name of the task; one without settings of its own takes the hopper's.
         simulator: name of the simulator.
         preset: which of the two.
 
@@ -29,11 +29,12 @@ def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
         UsageError: if there is no such preset.
     """
     check_choice("preset", preset, PRESETS)
-    published = Config(**_PUBLISHED.get(_LIKE.get(task, task), _HOPPER))
+    published = Config(**_PUBLISHED.get(SETTINGS_OF.get(task, task), _HOPPER))
     return published if preset == "published" else dataclasses.replace(published, **_CPU)
 
 
 def _networks(*hidden: int) -> dict[str, Any]:
+    """The fields of a config whose policy and critics have the same hidden layers."""
     return {"hidden_actor": hidden, "hidden_critic": hidden}
 
 
@@ -55,15 +56,6 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
     "humanoid": _networks(512, 256),
     "snu_humanoid": {"num_envs": 256, "batch_size": 8192, **_networks(512, 256)},
 }
-# Tasks without settings of their own, and whose they take; any other takes hopper's.
-_LIKE = {
-    "double_pendulum": "cartpole",
-    "pendulum": "cartpole",
-    "hopper_stiff": "hopper",
-    "muscle_humanoid": "snu_humanoid",
-    "muscle_humanoid_raw": "snu_humanoid",
-}
-
 # As published, 300,000 steps of hopper would begin with 74,000 random ones and hold 3,500 gradient steps. Here one
 # gradient step, of 128 transitions, comes with every eight environment steps.
 _CPU: dict[str, Any] = {

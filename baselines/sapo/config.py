@@ -7,7 +7,7 @@ from typing import Literal
 
 from pwm_bench.baselines import shac
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning.checks import check_at_least, check_choice
+from pwm_bench.learning.checks import check_at_least, check_choice, check_interval
 
 __all__ = ["Config"]
 
@@ -32,9 +32,9 @@ class Config(shac.Config):
     """"sapo": linear, LayerNorm, SiLU, orthogonal weights of gain 1, and a deviation that depends on the state; "shac":
     as SHAC's (linear, ELU, LayerNorm, one deviation for all states)."""
     log_std_bounds: tuple[float, float] = (-5.0, 2.0)
-    """The logarithm of a state-dependent deviation is clamped to these."""
+    """Bounds to which the logarithm of a state-dependent standard deviation is clamped."""
     actor_value: Literal["mean", "minimum"] = "mean"
-    """What the critics' values become where the policy's return is cut. The critics' own targets have the minimum."""
+    """How the critics' values combine where the policy's return is cut; the critics' own targets take the minimum."""
     weight_decay: float = 1e-2
     """Decoupled weight decay of all optimisers, that of log alpha too (AdamW's default in the released code)."""
     critic_learning_rate: float = 5e-4
@@ -55,7 +55,6 @@ class Config(shac.Config):
             check_at_least(name, getattr(self, name), 0.0)
         if not self.target_entropy < 0.0:
             raise UsageError(f"target_entropy={self.target_entropy}: must be negative, as entropy is normalised by it")
-        if len(self.log_std_bounds) != 2 or not self.log_std_bounds[0] < self.log_std_bounds[1]:
-            raise UsageError(f"log_std_bounds={self.log_std_bounds}: must be two numbers, the lower one first")
+        check_interval("log_std_bounds", self.log_std_bounds)
         check_choice("networks", self.networks, ("sapo", "shac"))
         check_choice("actor_value", self.actor_value, ("mean", "minimum"))

@@ -1,4 +1,4 @@
-"""What SAPO adds to SHAC's losses, as pure functions.
+"""The terms that SAPO adds to SHAC's losses, as pure functions.
 
 With H the target entropy (negative), alpha the temperature and x a fresh sample of the policy at s_t::
 
@@ -19,7 +19,7 @@ __all__ = ["normalised_entropy", "temperature_loss"]
 
 
 def normalised_entropy(entropy: Tensor, target: float) -> Tensor:
-    """The entropy in units in which the target is 0: h^ above, of any shape.
+    """Gives h^ above, the entropy in units in which the target is 0, in the shape of ``entropy``.
 
     Args:
         entropy: h [nats].
@@ -29,7 +29,7 @@ def normalised_entropy(entropy: Tensor, target: float) -> Tensor:
 
 
 def temperature_loss(log_alpha: Tensor, entropy: Tensor, target: float) -> Tensor:
-    """J_alpha above, shape ``(P,)``.
+    """Gives J_alpha above, shape ``(P,)``.
 
     Args:
         log_alpha: log of the temperature, shape ``(P, 1)``.

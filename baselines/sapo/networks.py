@@ -17,7 +17,7 @@ __all__ = ["make_actor", "make_critic", "make_policy"]
 
 
 def make_actor(config: Config, observation_dim: int, action_dim: int, *, stream: MemberStream) -> nn.Module:
-    """Policy with a deviation that depends on the state: linear, LayerNorm, SiLU; SHAC's if that is asked for."""
+    """Makes a policy of linear, LayerNorm, SiLU whose standard deviation depends on the state; or one as SHAC's."""
     if config.networks == "shac":
         return shac.make_actor(config, observation_dim, action_dim, stream=stream)
     return SquashedGaussianActor(
@@ -34,21 +34,24 @@ def make_actor(config: Config, observation_dim: int, action_dim: int, *, stream:
 
 
 def make_critic(config: Config, observation_dim: int, *, stream: MemberStream) -> CriticEnsemble:
-    """Critics of the policy's arrangement; SHAC's have ELU before the LayerNorm and a gain of sqrt(2)."""
-    ours = config.networks == "sapo"
+    """Makes critics of linear, LayerNorm, SiLU; or such as SHAC's, with ELU before LayerNorm and a gain of sqrt(2)."""
+    if config.networks == "shac":
+        return CriticEnsemble(
+            stream.members, config.critic_ensemble, observation_dim, config.hidden_critic, stream=stream
+        )
     return CriticEnsemble(
         stream.members,
         config.critic_ensemble,
         observation_dim,
         config.hidden_critic,
         stream=stream,
-        activation="silu" if ours else "elu",
-        norm="pre" if ours else "post",
-        init=orthogonal(1.0) if ours else None,
+        activation="silu",
+        norm="pre",
+        init=orthogonal(1.0),
     )
 
 
 def make_policy(config: Config, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
-    """A policy of these settings, to load weights into."""
+    """Makes a policy of these settings, to load weights into."""
     norm = RunningNorm(stream.members, observation_dim, device=stream.device)
     return shac.policy_of(config, make_actor(config, observation_dim, action_dim, stream=stream), norm)

@@ -1,4 +1,4 @@
-"""The SAPO learner: SHAC that is paid for the entropy of its policy as well."""
+"""The SAPO learner: SHAC whose reward has a bonus for the entropy of the policy."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Learner(ValueLearner[Config]):
         )
         for optimiser in (self.actor_optimiser, self.critic_optimiser):
             optimiser.weight_decay = config.weight_decay
-        self._deviations: list[Tensor] = []
+        self._stds: list[Tensor] = []  # one entry a step of the rollout, here and below
         self._entropies: list[Tensor] = []
-        self._fresh: list[Tensor] = []
+        self._entropy_noises: list[Tensor] = []
 
     @property
-    def _random(self) -> bool:
-        """Whether entropy is worth anything."""
+    def _rewards_entropy(self) -> bool:
+        """Whether entropy counts at all."""
         return self.config.initial_temperature > 0.0
 
     @property
@@ -68,59 +68,62 @@ class Learner(ValueLearner[Config]):
         return self.temperature["log_alpha"].detach().exp()
 
     def make_actor(self) -> Any:
-        """The policy."""
+        """Makes the policy, whose weights are drawn from ``self.initial``."""
         return make_actor(self.config, self.env.observation_dim, self.env.action_dim, stream=self.initial)
 
     def make_critic(self) -> CriticEnsemble:
-        """The critics."""
+        """Makes the critics, whose weights are drawn from ``self.initial`` after the policy's."""
         return make_critic(self.config, self.env.observation_dim, stream=self.initial)
 
     def parts(self) -> dict[str, Any]:
-        """What has a state, by name."""
-        names = ("entropy_noise", "temperature", "temperature_optimiser")
-        return super().parts() | {name: getattr(self, name) for name in names}
+        """The parts that have a state, by name."""
+        return super().parts() | {
+            "entropy_noise": self.entropy_noise,
+            "temperature": self.temperature,
+            "temperature_optimiser": self.temperature_optimiser,
+        }
 
     def policy_std(self) -> Tensor:
-        """Mean deviation of actions before squashing, ``(P,)``."""
-        return torch.stack(self._deviations).mean(0)
+        """Mean standard deviation of actions before squashing, ``(P,)``."""
+        return torch.stack(self._stds).mean(0)
 
     def act_noisily(self, obs: Tensor, noise: Tensor) -> Tensor:
-        """Actions of a rollout, with gradient; notes the policy's entropy on the way."""
+        """Samples the actions of a rollout, with gradient, and estimates the policy's entropy on the way."""
         mean, std = self.actor(obs)
-        self._deviations.append(std.detach().mean((1, 2)))
-        if self._random:
-            fresh = mean + std * self._fresh[len(self._entropies)]  # not the action that is taken
-            self._entropies.append(-squashed_log_prob(mean, std, fresh))
+        self._stds.append(std.detach().mean((1, 2)))
+        if self._rewards_entropy:
+            unsquashed = mean + std * self._entropy_noises[len(self._entropies)]  # not the action that is taken
+            self._entropies.append(-squashed_log_prob(mean, std, unsquashed))
         return torch.tanh(mean + std * noise)
 
     def roll_out(self) -> Rollout:
         """Rolls the policy out, as SHAC does."""
-        for notes in (self._deviations, self._entropies):
-            notes.clear()
-        if self._random:
+        self._stds.clear()
+        self._entropies.clear()
+        if self._rewards_entropy:
             shape = (self.config.horizon, self.worlds, self.env.action_dim)
-            self._fresh = list(self.entropy_noise.normal(*shape, dtype=self.env.dtype).unbind(1))
+            self._entropy_noises = list(self.entropy_noise.normal(*shape, dtype=self.env.dtype).unbind(1))
         return super().roll_out()
 
     def learn(self, rollout: Rollout) -> dict[str, Tensor]:
         """Steps policy, temperature and critics, in this order. Returns metrics, each ``(P,)``."""
         metrics = self.describe(rollout)
         values = self.critic_values(rollout)
-        used = values.mean(0) if self.config.actor_value == "mean" else values.amin(0)
-        metrics |= self.step_actor(self.actor_loss(self._paid(rollout), used))
-        if self._random:
+        bootstraps = values.mean(0) if self.config.actor_value == "mean" else values.amin(0)
+        metrics |= self.step_actor(self.actor_loss(self._with_entropy_bonus(rollout), bootstraps))
+        if self._rewards_entropy:
             metrics |= self._step_temperature()
-        targets = self.value_targets(self._paid(rollout), values.detach().amin(0))
+        targets = self.value_targets(self._with_entropy_bonus(rollout), values.detach().amin(0))  # by the new alpha
         return metrics | self.fit_critic(rollout, targets)
 
     def critic_values(self, rollout: Rollout) -> Tensor:
-        """Every critic's value after each step and before any reset, ``(K, T, P, B)``, with gradient."""
+        """The value of every critic after each step and before any reset, ``(K, T, P, B)``, with gradient."""
         values = self.target(self.normalise(rollout.final_obs.transpose(0, 1)))  # (P, K, T, B)
         return values.permute(1, 2, 0, 3)
 
-    def _paid(self, rollout: Rollout) -> Rollout:
-        """The rollout with the worth of its entropy in the rewards."""
-        if not self._random:
+    def _with_entropy_bonus(self, rollout: Rollout) -> Rollout:
+        """Gives the rollout with rewards r_t + alpha h^_t, for alpha as it is now."""
+        if not self._rewards_entropy:
             return rollout
         bonus = normalised_entropy(torch.stack(self._entropies), self.target_entropy)
         return dataclasses.replace(rollout, rewards=rollout.rewards + self.alpha * bonus)

@@ -1,4 +1,4 @@
-"""Hyper-parameters of SHAC, and those that it shares with all learners that roll out a few steps and differentiate."""
+"""Hyper-parameters of SHAC, and those that all learners share that differentiate short rollouts."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class PolicyConfig:
     actor_learning_rate: float = 2e-3
     """Adam's step size for the policy, at the start."""
     final_learning_rate: float = 1e-5
-    """Learning rates go linearly to this over the budget."""
+    """Value that learning rates reach at the end of the budget, linearly."""
     adam_betas: tuple[float, float] = (0.7, 0.95)
     """Adam's decay rates."""
     max_grad_norm_actor: float = 1.0
     """Clip on the global norm of the policy's gradient."""
     initial_log_std: float = -1.0
-    """Initial logarithm of the deviation of actions before tanh; learnt, independent of the state."""
+    """Initial logarithm of the standard deviation of actions before tanh; learnt, the same in every state."""
     normalize_observations: bool = True
     """Normalise observations by their running mean and variance."""
     normalize_returns: bool = False

@@ -11,23 +11,26 @@ __all__ = ["segment_discounts", "segment_returns"]
 
 
 def segment_discounts(done: Tensor, gamma: float | Tensor) -> Tensor:
-    """gamma^(t - t_0), where t_0 is the step at which the episode segment that contains t begins.
+    """The discounts gamma^(t - t_0), where t_0 is the step at which the segment of an episode that contains t begins.
 
     Args:
-        done: episodes that ended at step t, bool ``(T, ...)``.
+        done: whether an episode ended with step t, bool ``(T, ...)``.
         gamma: discount factor, one for all or one a member, ``(P, 1)``.
+
+    Returns:
+        shape ``(T, ...)``, in the default dtype or that of ``gamma``.
     """
-    one = torch.ones(done.shape[1:], dtype=torch.get_default_dtype(), device=done.device)
-    discounts = [one]
-    for ended in done[:-1]:
-        discounts.append(torch.where(ended, one, discounts[-1] * gamma))
+    ones = torch.ones(done.shape[1:], dtype=torch.get_default_dtype(), device=done.device)
+    discounts = [ones]
+    for done_before in done[:-1]:
+        discounts.append(torch.where(done_before, ones, discounts[-1] * gamma))
     return torch.stack(discounts)
 
 
 def segment_returns(
     rewards: Tensor, next_values: Tensor, terminated: Tensor, truncated: Tensor, *, gamma: float | Tensor
 ) -> Tensor:
-    """Discounted returns of a rollout's segments, each with a bootstrap where it was cut, added up.
+    """The sum of the discounted returns of a rollout's segments, each with a bootstrap where it was cut.
 
     With segments [t_0, t_1) that end at an episode's end or at the rollout's::
 
@@ -47,8 +50,8 @@ def segment_returns(
     """
     done = terminated | truncated
     discounts = segment_discounts(done, gamma).to(rewards.dtype)
-    bootstrapped = done.clone()
-    bootstrapped[-1] = True
-    bootstrapped &= ~terminated
-    tail = torch.where(bootstrapped, gamma * next_values, torch.zeros_like(next_values))
-    return sum_over_time(discounts * (rewards + tail))
+    bootstraps = done.clone()
+    bootstraps[-1] = True
+    bootstraps &= ~terminated
+    bootstrap = torch.where(bootstraps, gamma * next_values, torch.zeros_like(next_values))
+    return sum_over_time(discounts * (rewards + bootstrap))

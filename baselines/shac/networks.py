@@ -1,4 +1,4 @@
-"""The policy of SHAC, and of the learners that share it."""
+"""The policy of SHAC, which other learners share."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["make_actor", "make_policy", "policy_of"]
 
 
 def make_actor(config: PolicyConfig, observation_dim: int, action_dim: int, *, stream: MemberStream) -> GaussianActor:
-    """Policy a = tanh(mu(o) + sigma e) with a state-independent deviation."""
+    """Makes the policy a = tanh(mu(o) + sigma e), whose standard deviation sigma does not depend on the state."""
     return GaussianActor(
         stream.members, observation_dim, action_dim, config.hidden_actor, stream=stream, log_std=config.initial_log_std
     )
 
 
 def policy_of(config: PolicyConfig, actor: nn.Module, observations: RunningNorm) -> Policy:
-    """What acts on raw observations; normalised ones are not clipped, as in the released code."""
+    """Wraps an actor so that it acts on raw observations; normalised ones are not clipped, as in the released code."""
     return Policy(actor, observations=observations if config.normalize_observations else None, clip=None)
 
 
 def make_policy(config: PolicyConfig, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
-    """A policy of these settings, to load weights into."""
+    """Makes a policy of these settings, to load weights into."""
     norm = RunningNorm(stream.members, observation_dim, device=stream.device)
     return policy_of(config, make_actor(config, observation_dim, action_dim, stream=stream), norm)

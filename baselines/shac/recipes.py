@@ -7,13 +7,13 @@ from typing import Any
 
 from pwm_bench.baselines.shac.config import Config
 from pwm_bench.learning.checks import check_choice
-from pwm_bench.learning.preset import PRESETS, Preset
+from pwm_bench.learning.preset import MUSCLE_TASKS, PRESETS, Preset
 
 __all__ = ["recipe"]
 
 
 def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
-    """The settings for a task; every simulator shares them.
+    """Gives the settings for a task; every simulator shares them.
 
     ``"published"`` is the SHAC of the curves that PWM compares with (FoRL's configurations: 64 to 1024 worlds, layers
     400, 200, 100, a target critic that keeps 0.99 of itself); for cart-pole and cheetah, which FoRL's curves leave out,
@@ -45,7 +45,7 @@ _CARTPOLE = Config(actor_learning_rate=1e-2, critic_learning_rate=1e-3, hidden_a
 
 _LAYERS = (400, 200, 100)
 _FORL = Config(hidden_actor=_LAYERS, hidden_critic=_LAYERS, critic_learning_rate=5e-4, tau=0.01)
-_HUMANOIDS = ("humanoid", "snu_humanoid", "muscle_humanoid", "muscle_humanoid_raw")
+_HUMANOIDS = ("humanoid", *MUSCLE_TASKS)
 _WORLDS = {"hopper": 1024, "hopper_stiff": 1024, **dict.fromkeys(_HUMANOIDS, 64)}
 
 _MUSCLES: dict[str, Any] = {"hidden_actor": (512, 256), "hidden_critic": (256, 256)}
@@ -53,5 +53,5 @@ _CPU: dict[str, dict[str, Any]] = {  # else actor 128, 64, 32, critic 64, 64, bo
     "hopper": {"critic_learning_rate": 5e-4},
     "hopper_stiff": {"critic_learning_rate": 5e-4},
     "humanoid": {"hidden_actor": (256, 128), "hidden_critic": (128, 128), "critic_learning_rate": 5e-4},
-    **dict.fromkeys(_HUMANOIDS[1:], _MUSCLES),
+    **dict.fromkeys(MUSCLE_TASKS, _MUSCLES),
 }

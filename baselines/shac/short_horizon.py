@@ -1,4 +1,4 @@
-"""What learners share that roll a policy out for a few steps and follow the gradient of what it earned.
+"""The common base of learners that follow the gradient of the return of short rollouts.
 
 An iteration rolls the stochastic policy out from where the environments are, learns from the rollout, and takes its
 observations into their statistics. APG is this and nothing more; SHAC adds a value function, and AHAC, SAPO, DMO and
@@ -36,14 +36,14 @@ C = TypeVar("C", bound=PolicyConfig)
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """T control steps, time-major ``[T, P, B, ...]``; rewards and final observations carry gradients to the actor.
+    """T control steps of all worlds, time-major; rewards and final observations carry gradients to the actor.
 
     Attributes:
-        obs: raw observations that the policy acted on, detached.
-        rewards: with gradient.
-        terminated: bool.
-        truncated: bool.
-        final_obs: raw observations after each step and before any reset, with gradient.
+        obs: raw observations that the policy acted on, detached, ``(T, P, B, obs)``.
+        rewards: rewards, with gradient, ``(T, P, B)``.
+        terminated: whether an episode ended for good with the step, bool ``(T, P, B)``.
+        truncated: whether a time limit ended it, bool ``(T, P, B)``.
+        final_obs: raw observations after each step and before any reset, with gradient, ``(T, P, B, obs)``.
     """
 
     obs: Tensor
@@ -70,7 +70,7 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
     """
 
     algorithm: ClassVar[str]
-    """How errors call the learner."""
+    """The learner's name in errors."""
     tunable: ClassVar[tuple[str, ...]] = ("actor_learning_rate", "gamma")
     differentiates: ClassVar[bool] = True
     """Whether the simulator's gradient is used."""
@@ -87,7 +87,7 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         self.worlds = config.num_envs
         self.total_env_steps = total_env_steps
         device = env.device
-        # All of them draw from the same streams: where two do the same thing they get the same numbers.
+        # All of these learners draw from the same streams: where two do the same thing they get the same numbers.
         self.initial = MemberStream(seeds, device, name="shac/init")
         self.noise = MemberStream(seeds, device, name="shac/noise")
         self.actor = self.make_actor()
@@ -104,7 +104,7 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         env.reset()
 
     def make_actor(self) -> Any:
-        """The policy, its weights drawn from ``self.initial``: one with `deterministic` and `sample`."""
+        """Makes the policy, which has `deterministic` and `sample`; its weights are drawn from ``self.initial``."""
         return make_actor(self.config, self.env.observation_dim, self.env.action_dim, stream=self.initial)
 
     def learn(self, rollout: Rollout) -> dict[str, Tensor]:
@@ -113,7 +113,7 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
 
     @property
     def alive(self) -> Tensor:
-        """Members that have not diverged, bool ``(P,)``."""
+        """Which members have not diverged, bool ``(P,)``."""
         return self.guard.alive
 
     def begin(self) -> Hashable:
@@ -124,7 +124,7 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         return "update"
 
     def compute(self) -> dict[str, Tensor]:
-        """One iteration: rollout, then learning from it. Returns metrics, each ``(P,)``."""
+        """Rolls the policy out and learns from the rollout. Returns metrics, each ``(P,)``."""
         rollout = self.roll_out()
         metrics = self.learn(rollout)
         if self.config.normalize_observations:
@@ -147,7 +147,7 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         return self.policy(obs)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here."""
+        """Gives everything that is needed to go on exactly from here."""
         state = {name: part.state_dict() for name, part in self.parts().items()}
         return state | {"iteration": self.iteration}
 
@@ -158,9 +158,18 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         self.iteration = int(state["iteration"])
 
     def parts(self) -> dict[str, Any]:
-        """What has a state, by name."""
-        names = "env actor obs_norm return_norm actor_optimiser noise episodes guard counters"
-        return {name: getattr(self, name) for name in names.split()}
+        """The parts that have a state, by name."""
+        return {
+            "env": self.env,
+            "actor": self.actor,
+            "obs_norm": self.obs_norm,
+            "return_norm": self.return_norm,
+            "actor_optimiser": self.actor_optimiser,
+            "noise": self.noise,
+            "episodes": self.episodes,
+            "guard": self.guard,
+            "counters": self.counters,
+        }
 
     def set_learning_rates(self, progress: float) -> None:
         """Sets the step sizes for a fraction of the budget."""
@@ -168,24 +177,33 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         self.actor_optimiser.set_lr(rate)
 
     def normalise(self, obs: Tensor) -> Tensor:
-        """Normalises observations ``(P, ..., obs)``, if that is wanted."""
+        """Normalises observations ``(P, ..., obs)``, if the settings say so."""
         return self.obs_norm.normalise(obs, clip=None) if self.config.normalize_observations else obs
 
     def act_noisily(self, obs: Tensor, noise: Tensor) -> Tensor:
-        """Actions of a rollout, with gradient: ``(P, B, obs)``, normalised, and ``(P, B, act)`` to ``(P, B, act)``."""
+        """Samples the actions of a rollout, with gradient.
+
+        Args:
+            obs: normalised, shape ``(P, B, obs)``.
+            noise: standard normal, shape ``(P, B, act)``.
+
+        Returns:
+            shape ``(P, B, act)``.
+        """
         action: Tensor = self.actor.sample(obs, noise)
         return action
 
     def take_step(self, t: int, action: Tensor) -> Step:
-        """Executes actions ``(P * B, act)`` at time ``t`` of a rollout."""
+        """Executes actions ``(P * B, act)`` at control step ``t`` of a rollout."""
         return self.env.step(action)
 
     def roll_out(self) -> Rollout:
         """Rolls the stochastic policy out for ``horizon`` steps from where the environments are."""
         env, members, worlds = self.env, self.members, self.worlds
         noise = self.noise.normal(self.config.horizon, worlds, env.action_dim, dtype=env.dtype)
-        wanted = self.config.normalize_observations
-        normalise = self.obs_norm.fixed(env.dtype, clip=None) if wanted else self.normalise
+        # The statistics do not change within a rollout, so they are converted once.
+        normalises = self.config.normalize_observations
+        normalise = self.obs_norm.fixed(env.dtype, clip=None) if normalises else self.normalise
         obs = env.detach()
         observations, steps = [], []
         for t in range(self.config.horizon):
@@ -208,10 +226,10 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         )
 
     def actor_loss(self, rollout: Rollout, next_values: Tensor) -> Tensor:
-        """Minus the mean return of the segments, in the units that the policy's gradient has, shape ``(P,)``.
+        """Minus the mean return of the environments, divided by `loss_scale`, shape ``(P,)``.
 
         Args:
-            rollout: with gradient.
+            rollout: the rollout, with gradient.
             next_values: value of the observation after each step, shape ``(T, P, B)``, with gradient.
         """
         gamma = self.setting_per_world("gamma", rollout.rewards.dtype)
@@ -221,7 +239,7 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         return -(returns / self.loss_scale()).mean(dim=1)
 
     def loss_scale(self) -> Tensor | float:
-        """What returns are divided by in the policy's loss: the horizon, or their running deviation, ``(P, 1)``."""
+        """The divisor of returns in the policy's loss: the horizon, or their running standard deviation ``(P, 1)``."""
         return self.return_norm.std if self.config.normalize_returns else float(self.config.horizon)
 
     def step_actor(self, loss: Tensor) -> dict[str, Tensor]:
@@ -240,13 +258,13 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         return {"actor_loss": loss.detach(), "actor_grad_norm": norm}
 
     def describe(self, rollout: Rollout) -> dict[str, Tensor]:
-        """Metrics of a rollout and of the policy that made it."""
+        """Gives metrics of a rollout and of the policy that made it, each ``(P,)``."""
         return {
             "reward": rollout.rewards.detach().transpose(0, 1).flatten(1).mean(dim=1),
             "policy_std": self.policy_std(),
         }
 
     def policy_std(self) -> Tensor:
-        """Mean deviation of actions before squashing, ``(P,)``."""
+        """Mean standard deviation of actions before squashing, ``(P,)``."""
         log_std: Tensor = self.actor.log_std
         return log_std.detach().exp().mean(dim=(1, 2))

@@ -48,19 +48,18 @@ class ValueLearner(ShortHorizonLearner[C]):
         self.critic_optimiser = PopulationAdam(
             self.critic.parameters(), config.critic_learning_rate, config.adam_betas, members=self.members
         )
-        clip = config.max_grad_norm_critic
-        self.regression = Regression(self.critic, self.critic_optimiser, max_norm=torch.inf if clip is None else clip)
+        self.regression = Regression(self.critic, self.critic_optimiser, max_norm=config.max_grad_norm_critic)
         self.shuffle = MemberStream(seeds, env.device, name="shac/shuffle")
 
     def make_critic(self) -> CriticEnsemble:
-        """The critics, their weights drawn from ``self.initial`` after the policy's."""
+        """Makes the critics, whose weights are drawn from ``self.initial`` after the policy's."""
         config = self.config
         return CriticEnsemble(
             self.members, config.critic_ensemble, self.env.observation_dim, config.hidden_critic, stream=self.initial
         )
 
     def parts(self) -> dict[str, Any]:
-        """What has a state, by name."""
+        """The parts that have a state, by name."""
         parts = super().parts() | {name: getattr(self, name) for name in ("critic", "critic_optimiser", "shuffle")}
         return parts | ({"target": self.target} if self.config.target_critic else {})
 
@@ -77,7 +76,7 @@ class ValueLearner(ShortHorizonLearner[C]):
         return metrics | self.fit_critic(rollout, self.value_targets(rollout, next_values.detach()))
 
     def next_values(self, rollout: Rollout) -> Tensor:
-        """V of the observation after each step and before any reset, ``(T, P, B)``, with gradient."""
+        """The values V of the observations after each step and before any reset, ``(T, P, B)``, with gradient."""
         final_obs = rollout.final_obs.transpose(0, 1)  # [P, T, B, obs]
         return self.target.minimum(self.normalise(final_obs)).transpose(0, 1)
 
@@ -105,8 +104,9 @@ class ValueLearner(ShortHorizonLearner[C]):
         return metrics | {"value": targets.mean(dim=1)}
 
     def critic_passes(self, obs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Goes over the data ``(P, N, obs)``, ``(P, N)`` a few times. Returns loss and norm of the last step."""
-        losses = norm = torch.zeros(1, self.members, device=targets.device)
+        """Goes over data ``(P, N, obs)``, ``(P, N)`` a few times. Returns loss and gradient norm of the last step."""
+        losses = torch.zeros(1, self.members, device=targets.device)
+        norm = torch.zeros(self.members, device=targets.device)
         for _ in range(self.config.critic_iterations):
             losses, norm = self.critic_pass(obs, targets, self.guard.alive)
         return {"critic_loss": losses[-1], "critic_grad_norm": norm}

@@ -14,7 +14,9 @@ __all__ = [
     "check_choice",
     "check_count",
     "check_finite",
+    "check_interval",
     "check_positive",
+    "check_replay_capacity",
     "check_share",
     "check_unit",
     "check_widths",
@@ -81,6 +83,20 @@ def check_widths(name: str, value: Iterable[int]) -> None:
         raise UsageError(f"{name}: {len(value):,} layers; at most {DEEPEST} make sense")
     if not all(isinstance(width, int) and 0 < width <= LARGEST for width in value):
         raise UsageError(f"{name}={value}: every layer width must be a positive integer, at most {LARGEST:,}")
+
+
+def check_interval(name: str, value: tuple[float, ...]) -> None:
+    """Requires two numbers, the lower one first."""
+    if len(value) != 2 or not value[0] < value[1]:
+        raise UsageError(f"{name}={value}: must be two numbers, the lower one first")
+
+
+def check_replay_capacity(capacity: int, num_envs: int) -> None:
+    """Requires a replay that holds at least one control step of every environment."""
+    if capacity < num_envs:
+        raise UsageError(
+            f"replay_capacity={capacity}: must hold a step of every environment; at least num_envs={num_envs}"
+        )
 
 
 def check_worlds(num_envs: int, members: int, per_member: int) -> None:

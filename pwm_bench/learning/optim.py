@@ -128,17 +128,18 @@ class PopulationAdam:
         self._clip = None
 
     @torch.no_grad()
-    def clip_grad_norm(self, max_norm: float) -> Tensor:
+    def clip_grad_norm(self, max_norm: float | None) -> Tensor:
         """Lets the next `step` scale each member's gradient so that its norm over all parameters does not exceed a
         bound. The gradients are read here, not changed.
 
         Args:
-            max_norm: the bound; infinity measures only.
+            max_norm: the bound; None or infinity measures only.
 
         Returns:
             the norms before clipping, shape ``(P,)``; not finite where a gradient was not, or where the sum of its
             squares is beyond the largest number of its dtype (a norm of 2e19 in float32).
         """
+        max_norm = math.inf if max_norm is None else max_norm
         if not self._on_cpu:
             squares = torch.ops.pwm_bench.adam_squares(
                 self._gradients(), self._sizes, self._table, self.members, self._moments.dtype

@@ -27,12 +27,12 @@ class Regression:
     Args:
         critic: the ensembles.
         optimiser: of all their parameters.
-        max_norm: clip on the norm of a member's gradient.
+        max_norm: clip on the norm of a member's gradient; None for no clip.
         precision: of the matrix products.
     """
 
     def __init__(
-        self, critic: CriticEnsemble, optimiser: PopulationAdam, *, max_norm: float, precision: str = "float32"
+        self, critic: CriticEnsemble, optimiser: PopulationAdam, *, max_norm: float | None, precision: str = "float32"
     ) -> None:
         self._critic, self._optimiser, self._max_norm = critic, optimiser, max_norm
         self._precision = precision

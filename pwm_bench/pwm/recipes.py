@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from pwm_bench.learning.checks import check_choice
-from pwm_bench.learning.preset import PRESETS, Preset
+from pwm_bench.learning.preset import MUSCLE_TASKS, PRESETS, Preset
 from pwm_bench.pwm.config import Config
 from pwm_bench.world_model.config import WorldModelConfig
 
 __all__ = ["recipe"]
 
 # Released single-task settings: worlds (yaml files) and pre-training updates of the world model (README).
-_MUSCLES = ("snu_humanoid", "muscle_humanoid", "muscle_humanoid_raw")
 _HOPPER: dict[str, Any] = {"num_envs": 64, "pretrain_updates": 50_000}
 _PUBLISHED: dict[str, dict[str, Any]] = {
     "cartpole": {"num_envs": 1024, "pretrain_updates": 50_000},  # pre-training not stated; hopper's
@@ -24,7 +23,7 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
     "ant": {"num_envs": 128, "pretrain_updates": 100_000},
     "anymal": {"num_envs": 64, "pretrain_updates": 100_000},
     "humanoid": {"num_envs": 64, "pretrain_updates": 200_000},
-    **{name: {"num_envs": 64, "pretrain_updates": 200_000} for name in _MUSCLES},
+    **{name: {"num_envs": 64, "pretrain_updates": 200_000} for name in MUSCLE_TASKS},
 }
 
 

@@ -59,7 +59,7 @@ def test_entropy_is_part_of_the_policy_s_return_and_of_the_critics_targets() -> 
         torch.testing.assert_close(agent._entropies[t], expected)
     with torch.no_grad():
         agent.temperature["log_alpha"].fill_(math.log(0.3))
-    paid = agent._paid(rollout)
+    paid = agent._with_entropy_bonus(rollout)
     entropy = torch.stack(agent._entropies)
     torch.testing.assert_close(paid.rewards, rollout.rewards + 0.3 * (entropy + 1.0) / 2.0)  # two components: H = -1
     values = torch.randn(5, 1, 4)
