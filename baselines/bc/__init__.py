@@ -1,4 +1,4 @@
-"""Behaviour cloning: the policy of a dataset, without a model or a reward. What extraction has to beat."""
+"""Behaviour cloning imitates a dataset without a model or a reward; extraction in a world model has to beat it."""
 
 from pwm_bench.baselines.bc.config import Config
 from pwm_bench.baselines.bc.train import Cloner

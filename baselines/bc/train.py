@@ -32,13 +32,13 @@ __all__ = ["Cloner"]
 
 
 class Cloner(StagedLearner):
-    """Trains the population.
+    """The learner of a population of P policies.
 
     Args:
         data: the dataset; open it with ``best=config.best`` to imitate the best episodes only.
-        experts: the members; their tasks are the data's.
+        experts: the members, whose tasks the data must have.
         config: settings.
-        device: where it trains.
+        device: device of the networks; the data stays on the host.
 
     Raises:
         UsageError: a task without an episode in the data.
@@ -50,15 +50,15 @@ class Cloner(StagedLearner):
         self, data: Dataset, experts: Sequence[Expert], config: Config, *, device: torch.device | str = "cpu"
     ) -> None:
         device = torch.device(device)
-        names = [expert.task for expert in experts]
-        tasks = data.indices_of(names)
+        task_names = [expert.task for expert in experts]
+        tasks = data.indices_of(task_names)
         seeds = [expert.stream_seed for expert in experts]
         self.experts = tuple(experts)
         self.config = config
         self.counters = Counters()
         self.iteration = 0
         self._pairs = Prefetch(
-            PairSampler(data, names), MemberStream(seeds, name="clone"), config.batch_size, device=device
+            PairSampler(data, task_names), MemberStream(seeds, name="clone"), config.batch_size, device=device
         )
         self._guard = MemberGuard(len(experts), device)
         self._mask = data.action_masks.to(device)[tasks.to(device)].unsqueeze(1).float()
@@ -108,10 +108,11 @@ class Cloner(StagedLearner):
         return {"loss": loss.detach(), "grad_norm": norm}
 
     def _policy(self, obs: Tensor) -> Tensor:
+        """Maps raw, padded observations ``(P, B, obs)`` to actions ``(P, B, action_dim)``, with gradient."""
         return torch.tanh(self.network(self._norm.normalise(obs)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here, except the data."""
+        """Gives everything that is needed to go on exactly from here, except the data."""
         return {
             "network": self.network.state_dict(),
             "optimiser": self._optimiser.state_dict(),

@@ -21,8 +21,9 @@ __all__ = ["Config"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """One experiment of FlashSAC. Everything counts per member. Defaults are the released settings for CPU simulators,
-    except for the number of environments.
+    """Settings of FlashSAC. Everything counts per member.
+
+    Defaults are the released settings for CPU simulators, except for the number of environments.
 
     Raises:
         UsageError: if a field is out of range.

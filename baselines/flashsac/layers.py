@@ -38,7 +38,7 @@ class UnitLinear(PopulationLinear):
 class BatchNorm(nn.Module):
     """Batch normalisation of each member over its own rows ``(P, M, F)``.
 
-    With batch statistics it normalises by the batch and moves the running ones; without, by the running ones.
+    In training it normalises by the statistics of the batch and moves the running ones; else it normalises by these.
 
     Args:
         members: P.
@@ -84,7 +84,7 @@ class BatchNorm(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Scales scale and shift together to the norm that all ones have."""
+        """Scales weight and bias together to the norm sqrt(F), that of a weight of ones."""
         size = torch.cat((self.weight, self.bias), dim=-1).norm(dim=-1, keepdim=True).clamp(min=1e-8)
         factor = math.sqrt(self.weight.shape[-1]) / size
         self.weight.mul_(factor)
@@ -92,7 +92,7 @@ class BatchNorm(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """Divides by the root mean square of the features; scales by a weight.
+    """Divides by the root mean square of the F features, and multiplies by a weight.
 
     Source: Zhang and Sennrich, "Root mean square layer normalization", NeurIPS 2019.
     """
@@ -109,7 +109,7 @@ class RMSNorm(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Scales the weight to the norm that all ones have."""
+        """Scales the weight to the norm sqrt(F), that of a weight of ones."""
         size = self.weight.norm(dim=-1, keepdim=True).clamp(min=1e-8)
         self.weight.mul_(math.sqrt(self.weight.shape[-1]) / size)
 

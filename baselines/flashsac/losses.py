@@ -21,7 +21,7 @@ __all__ = ["cross_entropy", "least_distribution", "project", "target_entropy", "
 
 
 def least_distribution(probabilities: Tensor, atoms: Tensor) -> Tensor:
-    """The whole distribution of the critic with the smallest mean, sample by sample.
+    """Gives the whole distribution of the critic with the smallest mean, sample by sample.
 
     Args:
         probabilities: shape ``(P, K, M, n)``.
@@ -40,30 +40,41 @@ def project(probabilities: Tensor, values: Tensor, atoms: Tensor) -> Tensor:
 
     Args:
         probabilities: shape ``(P, M, n)``.
-        values: where they lie, likewise; clipped to the atoms' range.
+        values: y, the values that have them, likewise; clipped to the atoms' range.
         atoms: z, evenly spaced, shape ``(n,)``.
+
+    Returns:
+        probabilities of the atoms, shape ``(P, M, n)``.
+
+    Source: Bellemare, Dabney and Munos, ICML 2017, algorithm 1.
     """
     last = atoms.shape[0] - 1
-    place = (values - atoms[0]) * (last / (atoms[-1] - atoms[0]))
-    place = place.clamp(0.0, float(last))
-    low = place.floor().clamp(max=last - 1)
-    upper = place - low
+    position = (values - atoms[0]) * (last / (atoms[-1] - atoms[0]))
+    position = position.clamp(0.0, float(last))
+    lower = position.floor().clamp(max=last - 1)
+    upper_share = position - lower
     result = torch.zeros_like(probabilities)
-    index = low.long().clamp(0, last - 1)  # a place that is not a number must not end the others
-    result.scatter_add_(-1, index, probabilities * (1.0 - upper))
-    return result.scatter_add_(-1, index + 1, probabilities * upper)
+    index = lower.long().clamp(0, last - 1)  # a NaN as an index would end the members that are sound, too
+    result.scatter_add_(-1, index, probabilities * (1.0 - upper_share))
+    return result.scatter_add_(-1, index + 1, probabilities * upper_share)
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """J_Q, shape ``(P,)``, from logits ``(P, K, M, n)`` and a target ``(P, M, n)``."""
+    """Gives J_Q, shape ``(P,)``, from logits ``(P, K, M, n)`` and a target ``(P, M, n)``."""
     return -(target.unsqueeze(1) * logits.log_softmax(-1)).sum(-1).mean((1, 2))
 
 
-def temperature_loss(log_alpha: Tensor, entropy: Tensor, wanted: float) -> Tensor:
-    """J_alpha, shape ``(P,)``, from log alpha ``(P, 1)`` and a constant mean entropy ``(P,)`` [nats]."""
-    return log_alpha.exp().squeeze(1) * (entropy.detach() - wanted)
+def temperature_loss(log_alpha: Tensor, entropy: Tensor, target: float) -> Tensor:
+    """Gives J_alpha, shape ``(P,)``.
+
+    Args:
+        log_alpha: log of the temperature, shape ``(P, 1)``.
+        entropy: mean entropy of the policy [nats], a constant here, shape ``(P,)``.
+        target: target entropy [nats].
+    """
+    return log_alpha.exp().squeeze(1) * (entropy.detach() - target)
 
 
 def target_entropy(dims: int, deviation: float) -> float:
-    """Entropy [nats] of a Gaussian of ``dims`` components with a deviation."""
+    """Entropy [nats] of a Gaussian of ``dims`` components, each with the standard deviation ``deviation``."""
     return 0.5 * dims * math.log(2.0 * math.pi * math.e * deviation**2)

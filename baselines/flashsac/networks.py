@@ -25,6 +25,8 @@ _LOWEST_LOG_STD, _LOG_STD_RANGE = -10.0, 12.0
 
 
 class _Block(nn.Module):
+    """One residual block of width w, see above."""
+
     def __init__(self, width: int, stream: MemberStream) -> None:
         super().__init__()
         members, device = stream.members, stream.device
@@ -34,6 +36,7 @@ class _Block(nn.Module):
         self.norm = BatchNorm(members, width, device=device)
 
     def forward(self, x: Tensor, alive: Tensor | None) -> Tensor:
+        """Maps ``(P, M, w)`` to ``(P, M, w)``; ``alive`` as in `BatchNorm`."""
         hidden = torch.relu(self.wide_norm(self.widen(x), alive))
         return x + torch.relu(self.norm(self.narrow(hidden), alive))
 
@@ -93,11 +96,11 @@ class Actor(nn.Module):
         return torch.tanh(unsquashed), squashed_log_prob(mean, std, unsquashed)
 
     def deterministic(self, obs: Tensor) -> Tensor:
-        """tanh of the mean, by running statistics, ``(P, M, action_dim)``."""
+        """Gives tanh of the mean, by running statistics, ``(P, M, action_dim)``."""
         return torch.tanh(self(obs)[0])
 
     def explore(self, obs: Tensor, noise: Tensor) -> Tensor:
-        """Actions of training, by running statistics."""
+        """Samples actions as in training, by running statistics, ``(P, M, action_dim)``."""
         return self.sample(obs, noise)[0]
 
 
@@ -119,16 +122,25 @@ class Critic(nn.Module):
         self.head = UnitLinear(config.width_critic, config.atoms, stream=stream, bias=True)
 
     def forward(self, obs: Tensor, action: Tensor, alive: Tensor | None = None) -> Tensor:
-        """Logits ``(P, K, M, n)`` of the atoms; ``alive`` as in `BatchNorm`, one a member."""
+        """Gives the logits of the atoms.
+
+        Args:
+            obs: shape ``(P, M, observation_dim)``.
+            action: shape ``(P, M, action_dim)``.
+            alive: as in `BatchNorm`, one a member.
+
+        Returns:
+            shape ``(P, K, M, n)``.
+        """
         x = torch.cat((obs, action), dim=-1)
         x = x.unsqueeze(1).expand(-1, self.ensemble, -1, -1).flatten(0, 1)
-        each = None if alive is None else alive.repeat_interleave(self.ensemble)
-        logits: Tensor = self.head(self.trunk(x, each)).float()
+        alive_critics = None if alive is None else alive.repeat_interleave(self.ensemble)
+        logits: Tensor = self.head(self.trunk(x, alive_critics)).float()
         return logits.unflatten(0, (self.members, self.ensemble))
 
 
 class Networks(nn.Module):
-    """All networks of a population.
+    """All networks of a population, with log alpha and the atoms z, shape ``(n,)``.
 
     Args:
         observation_dim: features of an observation.
@@ -150,5 +162,5 @@ class Networks(nn.Module):
 
 
 def make_policy(config: Config, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
-    """A policy of these settings, to load weights into."""
+    """Makes a policy of these settings, to load weights into."""
     return Policy(Actor(observation_dim, action_dim, config, stream=stream), precision=config.precision)

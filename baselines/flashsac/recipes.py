@@ -10,7 +10,7 @@ __all__ = ["recipe"]
 
 
 def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
-    """The settings, the same for all tasks, as published: that is the method's claim.
+    """Gives the settings, which are the same for all tasks, as published: that is the method's claim.
 
     ``"published"`` is the released configuration for simulators on a GPU: 1024 environments, two gradient steps of 2048
     transitions after each control step, and tens of millions of steps. ``"cpu"`` has the number of environments, of

@@ -1,4 +1,4 @@
-"""What FlashSAC notes while it acts: how large returns are, and how long exploration noise is held."""
+"""Statistics that FlashSAC keeps while it acts: how large returns are, and how long exploration noise is held."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EPS = 1e-8
 
 
 class RewardScale(nn.Module):
-    """What rewards are divided by: ``max(sqrt(var G + 1e-8), max |G| / largest)`` of discounted sums of reward G.
+    """The divisor of rewards: ``max(sqrt(var G + 1e-8), max |G| / largest)`` of discounted sums of reward G.
 
     ``G <- gamma (1 - done) G + r`` in each environment, with the factor of the current step, as in the released code.
 
@@ -22,7 +22,7 @@ class RewardScale(nn.Module):
         members: P.
         worlds: environments per member.
         gamma: discount factor.
-        largest: what a return must not exceed after scaling.
+        largest: size that a return must not exceed after scaling.
         device: where it lives.
     """
 
@@ -39,7 +39,7 @@ class RewardScale(nn.Module):
 
     @torch.no_grad()
     def update(self, reward: Tensor, done: Tensor) -> None:
-        """Takes in a control step: ``(P, B)``, and bool ``(P, B)``."""
+        """Takes in a control step: rewards ``(P, B)``, and whether episodes ended, bool ``(P, B)``."""
         self.running.copy_(torch.where(done, 0.0, self.gamma * self.running) + reward)
         self.moments.update(self.running.unsqueeze(-1))
         self.extreme.copy_(torch.maximum(self.extreme, self.running.abs().amax(1, keepdim=True)))
@@ -76,11 +76,11 @@ class HeldNoise(nn.Module):
 
     @torch.no_grad()
     def next(self, stream: MemberStream) -> Tensor:
-        """The noise of the next step, ``(P, B, dims)``; draws anew where it has been used up."""
-        fresh = stream.normal(*self.noise.shape[1:])
+        """Gives the noise of the next step, ``(P, B, dims)``; draws it anew where it has been used up."""
+        new_noise = stream.normal(*self.noise.shape[1:])
         u = stream.uniform(1, dtype=torch.float64)
         steps = torch.searchsorted(self.cumulative, u).squeeze(1).clamp(max=self.cumulative.shape[0] - 1) + 1
         used_up = self.left == 0
-        self.noise.copy_(torch.where(used_up.view(-1, 1, 1), fresh, self.noise))
+        self.noise.copy_(torch.where(used_up.view(-1, 1, 1), new_noise, self.noise))
         self.left.copy_(torch.where(used_up, steps, self.left) - 1)
         return self.noise.clone()

@@ -77,18 +77,18 @@ class Learner(OffPolicyLearner):
     def begin(self) -> Hashable:
         """Sets the step sizes. Kinds of updates differ in which of the gradient steps are the policy's, too."""
         config, progress = self.config, self.counters.env_steps / self._total_env_steps
-        for optimiser, rate, share in (
+        for optimiser, rate, critic_steps_per_step in (
             (self._critic_optimiser, config.critic_learning_rate, 1),
             (self._actor_optimiser, config.actor_learning_rate, config.policy_delay),
             (self._temperature_optimiser, config.temperature_learning_rate, config.policy_delay),
         ):
-            optimiser.set_lr(cosine_schedule(rate, config.final_learning_rate, progress / share))
+            optimiser.set_lr(cosine_schedule(rate, config.final_learning_rate, progress / critic_steps_per_step))
         return super().begin(), self.phase()
 
     def phase(self) -> int:
-        """How many of the critics' steps there have been since a step of the policy's fell due."""
-        critics_own = self.counters.gradient_steps - self.counters.policy_gradient_steps
-        return critics_own % self.config.policy_delay
+        """Counts the critics' steps since a step of the policy last fell due; at 0 one falls due."""
+        critic_steps = self.counters.gradient_steps - self.counters.policy_gradient_steps
+        return critic_steps % self.config.policy_delay
 
     def compute(self) -> dict[str, Tensor]:
         """Takes some control steps in every world and learns after each. Returns metrics, each ``(P,)``."""
@@ -105,7 +105,7 @@ class Learner(OffPolicyLearner):
         self._reward_scale.update(*(x.unflatten(0, self._shape) for x in (step.reward.float(), step.done)))
 
     def scale(self, reward: Tensor) -> Tensor:
-        """Divides rewards, if that is wanted."""
+        """Divides rewards by the scale of returns, if the settings say so."""
         return reward / self._reward_scale.scale if self.config.normalize_rewards else reward
 
     def learn(self) -> Tensor:
@@ -121,15 +121,15 @@ class Learner(OffPolicyLearner):
         return sums
 
     def actor_losses(self, batch: Batch) -> Tensor:
-        """J_pi, J_alpha and the policy's entropy, shape ``(3, P)``.
+        """Gives J_pi, J_alpha and the policy's entropy [nats], shape ``(3, P)``.
 
         The policy sees s and s' at once and normalises by this batch; the critics normalise by running statistics.
         """
         networks = self.networks
         with autocast(self.config.precision, self.env.device):
-            both = torch.cat((batch.obs, batch.next_obs), dim=1)
+            obs = torch.cat((batch.obs, batch.next_obs), dim=1)
             noise = torch.cat((batch.noise[:, 1], torch.zeros_like(batch.noise[:, 1])), dim=1)
-            action, log_prob = (x[:, : batch.obs.shape[1]] for x in networks.actor.sample(both, noise, self.alive))
+            action, log_prob = (x[:, : batch.obs.shape[1]] for x in networks.actor.sample(obs, noise, self.alive))
             logits = networks.critic(batch.obs, action)
         value = (logits.softmax(-1) * networks.atoms).sum(-1).amin(1)
         loss = actor_loss(log_prob, value, networks.log_alpha.detach().exp())
@@ -137,7 +137,7 @@ class Learner(OffPolicyLearner):
         return torch.stack((loss, temperature_loss(networks.log_alpha, entropy, self._target_entropy), entropy))
 
     def critic_losses(self, batch: Batch) -> Tensor:
-        """J_Q and the mean value of what the target says of s', shape ``(2, P)``.
+        """Gives J_Q, and the mean value that the target critics give to s', shape ``(2, P)``.
 
         Critics and targets see (s, a) and (s', a') at once and normalise by this batch; the policy that a' comes from
         normalises by its running statistics.
@@ -148,25 +148,25 @@ class Learner(OffPolicyLearner):
                 next_action, log_prob = networks.actor.sample(batch.next_obs, batch.noise[:, 0])
                 obs = torch.cat((batch.obs, batch.next_obs), dim=1)
                 action = torch.cat((batch.action, next_action), dim=1)
-                beyond = networks.target(obs, action, self.alive)[:, :, size:]
+                next_logits = networks.target(obs, action, self.alive)[:, :, size:]
             logits = networks.critic(obs, action, self.alive)[:, :, :size]
         with torch.no_grad():
-            distribution = least_distribution(beyond.softmax(-1), networks.atoms)
-            entropy = (networks.log_alpha.exp() * log_prob).unsqueeze(-1)
+            distribution = least_distribution(next_logits.softmax(-1), networks.atoms)
+            entropy_cost = (networks.log_alpha.exp() * log_prob).unsqueeze(-1)  # alpha log pi(a'|s')
             discount = self.config.gamma * (~batch.terminated).to(log_prob.dtype).unsqueeze(-1)
-            values = batch.reward.unsqueeze(-1) + discount * (networks.atoms - entropy)
+            values = batch.reward.unsqueeze(-1) + discount * (networks.atoms - entropy_cost)
             target = project(distribution, values, networks.atoms)
             value = (distribution * networks.atoms).sum(-1).mean(1)
         return torch.stack((cross_entropy(logits, target), value))
 
     def _improve_policy(self, batch: Batch) -> Tensor:
-        """One step of policy and temperature. Returns loss, entropy, norm and temperature, ``(4, P)``."""
+        """Takes one step of policy and temperature. Returns loss, entropy, norm and temperature, ``(4, P)``."""
         networks, params = self.networks, self._actor_optimiser.params
         self._actor_optimiser.zero_grad()
         self._temperature_optimiser.zero_grad()
         losses = self.actor_losses(batch)
         losses[:2].sum().backward(inputs=[*params, networks.log_alpha])
-        norm = self._actor_optimiser.clip_grad_norm(torch.inf)
+        norm = self._actor_optimiser.clip_grad_norm(None)
         alive = self._guard.check(self._guard.iteration, losses.detach().T, norm)
         temperature = networks.log_alpha.detach().exp().squeeze(1)
         self._actor_optimiser.step(alive)
@@ -176,12 +176,12 @@ class Learner(OffPolicyLearner):
         return torch.stack((loss, entropy, norm, temperature))
 
     def _improve_critics(self, batch: Batch) -> Tensor:
-        """One step of the critics; their target follows. Returns loss, value and norm, ``(3, P)``."""
+        """Takes one step of the critics, which their target follows. Returns loss, value and norm, ``(3, P)``."""
         networks = self.networks
         self._critic_optimiser.zero_grad()
         losses = self.critic_losses(batch)
         losses[0].sum().backward()
-        norm = self._critic_optimiser.clip_grad_norm(torch.inf)
+        norm = self._critic_optimiser.clip_grad_norm(None)
         alive = self._guard.check(self._guard.iteration, losses[0].detach(), norm)
         self._critic_optimiser.step(alive)
         project_weights(networks.critic)
@@ -189,7 +189,7 @@ class Learner(OffPolicyLearner):
         return torch.cat((losses.detach(), norm.unsqueeze(0)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here, the replay included."""
+        """Gives everything that is needed to go on exactly from here, the replay included."""
         return super().state_dict() | {"actor_metrics": self._last_actor_metrics}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -198,6 +198,12 @@ class Learner(OffPolicyLearner):
         self._last_actor_metrics.copy_(state["actor_metrics"])
 
     def parts(self) -> dict[str, Any]:
-        """What has a state, by name."""
-        names = ("actor_optimiser", "critic_optimiser", "temperature_optimiser", "reward_scale", "held_noise")
-        return super().parts() | {"networks": self.networks} | {name: getattr(self, f"_{name}") for name in names}
+        """The parts that have a state, by name."""
+        return super().parts() | {
+            "networks": self.networks,
+            "actor_optimiser": self._actor_optimiser,
+            "critic_optimiser": self._critic_optimiser,
+            "temperature_optimiser": self._temperature_optimiser,
+            "reward_scale": self._reward_scale,
+            "held_noise": self._held_noise,
+        }

@@ -15,7 +15,7 @@ __all__ = ["Config"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """One experiment of PPO. Everything counts per member of the population.
+    """Settings of PPO. Everything counts per member of the population.
 
     The defaults are rl_games' settings in the released baselines of SHAC and PWM, except for the number of
     worlds; what is done otherwise is listed in docs/ppo.md.
@@ -31,7 +31,7 @@ class Config:
     epochs: int = 5
     """Passes over the T * B transitions of an iteration."""
     minibatches: int = 4
-    """Parts a pass is cut into; must divide T * B."""
+    """Parts into which a pass is cut; their number must divide T * B."""
 
     gamma: float = 0.99
     """Discount factor."""
@@ -40,8 +40,8 @@ class Config:
     clip: float = 0.2
     """epsilon: the ratio of new to old probability counts within 1 +- epsilon."""
     value_clip: float | None = None
-    """How far a value (in units of the returns' deviation) may move from the old one before its loss goes flat;
-    unlimited by default. rl_games uses 0.2."""
+    """How far a value (in units of the returns' standard deviation) may move from the old one before its loss goes
+    flat; unlimited by default. rl_games uses 0.2."""
     entropy_coef: float = 0.0
     """Weight of the policy's entropy."""
     bounds_coef: float = 1e-4
@@ -52,7 +52,7 @@ class Config:
     critic_learning_rate: float = 5e-4
     """Adam's step size for the value function; constant."""
     schedule: Literal["adaptive", "linear", "constant"] = "adaptive"
-    """How the policy's step size goes on: "adaptive" keeps the KL divergence between the old and the new
+    """How the policy's step size changes: "adaptive" keeps the KL divergence between the old and the new
     policy near ``kl_target``, for each member; "linear" falls to zero at the end of the budget."""
     kl_target: float = 0.008
     """KL divergence [nats] that the adaptive schedule aims at."""
@@ -68,7 +68,7 @@ class Config:
     activation: str = "elu"
     """Activation function of the hidden layers."""
     initial_log_std: float = 0.0
-    """Logarithm of the deviation of actions at the start; learnt, the same in every state."""
+    """Initial logarithm of the standard deviation of actions; learnt, the same in every state."""
     normalize_observations: bool = True
     """Normalise observations by their running mean and variance."""
     precision: Literal["float32", "bfloat16"] = "float32"

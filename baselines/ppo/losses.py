@@ -8,11 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pwm_bench.envs.errors import UsageError
+
 __all__ = ["bounds_loss", "normalise_advantages", "surrogate_loss", "value_loss"]
 
 
 def normalise_advantages(advantage: Tensor) -> Tensor:
-    """Shifts and scales advantages to mean 0 and deviation 1 over each member's minibatch, ``(P, M)``."""
+    """Shifts and scales advantages to mean 0 and standard deviation 1 over each member's minibatch, ``(P, M)``."""
     variance, mean = torch.var_mean(advantage, dim=1, keepdim=True, correction=0)
     return (advantage - mean) * torch.rsqrt(variance + 1e-8)
 
@@ -34,17 +36,23 @@ def surrogate_loss(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, cl
 
 
 def value_loss(value: Tensor, target: Tensor, old_value: Tensor | None = None, clip: float | None = None) -> Tensor:
-    """Squared error of the value function; with ``clip``, the larger of it and that of the value clipped to
-    ``old_value +- clip``.
+    """Squared error of the value function.
+
+    With ``clip`` it is the larger of this error and that of the value clipped to ``old_value +- clip`` (rl_games).
 
     Args:
         value: V(s), shape ``(P, M)``.
         target: its target, shape ``(P, M)``.
         old_value: V(s) before the iteration, shape ``(P, M)``; needed with ``clip``.
         clip: how far the value may move.
+
+    Raises:
+        UsageError: if ``clip`` comes without ``old_value``.
     """
     error = (value - target).square()
-    if clip is not None and old_value is not None:
+    if clip is not None:
+        if old_value is None:
+            raise UsageError(f"clip={clip}: give old_value too, from which the value may move so far")
         clipped = old_value + (value - old_value).clamp(-clip, clip)
         error = torch.maximum(error, (clipped - target).square())
     return error.mean(dim=1)

@@ -65,19 +65,19 @@ class ActorCritic(nn.Module):
         self._normalise = config.normalize_observations
 
     def normalise(self, obs: Tensor) -> Tensor:
-        """Normalises observations, shape ``(P, ..., observation_dim)``, if that is wanted."""
+        """Normalises observations, shape ``(P, ..., observation_dim)``, if the settings say so."""
         return self.observations.normalise(obs) if self._normalise else obs
 
     def value(self, obs: Tensor) -> Tensor:
-        """V in units of reward from normalised observations ``(P, M, observation_dim)``, shape ``(P, M)``."""
+        """Gives V in units of reward, ``(P, M)``, for normalised observations ``(P, M, observation_dim)``."""
         return self.returns.denormalise(self.critic.minimum(obs).unsqueeze(-1)).squeeze(-1)
 
     def policy(self, precision: str) -> Policy:
-        """What acts on raw observations."""
+        """Makes the policy that acts on raw observations."""
         return Policy(self.actor, observations=self.observations if self._normalise else None, precision=precision)
 
 
 def make_policy(config: Config, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
-    """A policy of these settings, to load weights into."""
-    acting = replace(config, hidden_critic=(1,))  # a critic is made as well, but nobody asks it
-    return ActorCritic(observation_dim, action_dim, acting, stream).policy(config.precision)
+    """Makes a policy of these settings, to load weights into."""
+    smallest_critic = replace(config, hidden_critic=(1,))  # a critic is made as well, but nobody asks it
+    return ActorCritic(observation_dim, action_dim, smallest_critic, stream).policy(config.precision)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -28,10 +28,30 @@ __all__ = ["Learner"]
 
 _SMALLEST_RATE, _LARGEST_RATE = 1e-6, 1e-2  # bounds of the adaptive learning rate, and its factor (rl_games)
 _RATE_FACTOR = 1.5
+_METRICS = (
+    "actor_loss",
+    "critic_loss",
+    "actor_grad_norm",
+    "critic_grad_norm",
+    "kl",
+    "entropy",
+    "bounds_loss",
+    "learning_rate",
+)
 
 
 class Rollout(NamedTuple):
-    """T control steps of all worlds, ``(P, T, B, ...)``."""
+    """T control steps of all worlds.
+
+    Attributes:
+        obs: raw observations, ``(P, T, B, obs)``.
+        next_obs: raw observations after each step and before any reset, likewise.
+        mean: mean of the policy's Gaussian, ``(P, T, B, act)``.
+        action: sample of it, not clamped, likewise.
+        reward: rewards, ``(P, T, B)``.
+        terminated: whether an episode ended for good with the step, bool ``(P, T, B)``.
+        truncated: whether a time limit ended it, bool ``(P, T, B)``.
+    """
 
     obs: Tensor
     next_obs: Tensor
@@ -43,7 +63,17 @@ class Rollout(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Transitions to learn from, ``(P, M, ...)``; observations and values are normalised."""
+    """M transitions to learn from.
+
+    Attributes:
+        obs: normalised observations, ``(P, M, obs)``.
+        mean: mean of the Gaussian of the policy that acted, ``(P, M, act)``.
+        action: sample of it, likewise.
+        log_prob: log density of the action under that policy, ``(P, M)``.
+        value: V before the iteration, in units of normalised returns, ``(P, M)``.
+        advantage: generalised advantage estimate, ``(P, M)``.
+        target: what V is regressed on, in units of normalised returns, ``(P, M)``.
+    """
 
     obs: Tensor
     mean: Tensor
@@ -129,8 +159,22 @@ class Learner(StagedLearner, Tunable):
         config = self.config
         rollout = self._collect()
         batch, std = self._prepare(rollout)
-        sums = torch.zeros(8, self._shape[0], device=self.env.device)
+        sums = torch.zeros(len(_METRICS), self._shape[0], device=self.env.device)
+        for minibatch in self._minibatches(batch):
+            sums += self._improve(minibatch, std)
+        self.networks.observations.update(rollout.obs)
+        self.env.settle()
+        steps = config.epochs * config.minibatches
+        self.counters.env_steps += config.horizon * config.num_envs
+        self.counters.gradient_steps += 2 * steps
+        self.counters.policy_gradient_steps += steps
+        return self._episodes.metrics() | dict(zip(_METRICS, sums / steps, strict=True))
+
+    def _minibatches(self, batch: Batch) -> Iterator[Batch]:
+        """Cuts a batch into minibatches, shuffled anew in every epoch."""
+        config = self.config
         size = config.horizon * config.num_envs // config.minibatches
+        # All fields lie side by side, so that one gather shuffles them.
         packed = torch.cat([x if x.dim() == 3 else x.unsqueeze(-1) for x in batch], dim=-1)
         widths = [x.shape[-1] if x.dim() == 3 else 1 for x in batch]
         for _ in range(config.epochs):
@@ -138,32 +182,16 @@ class Learner(StagedLearner, Tunable):
             shuffled = packed.gather(1, order.unsqueeze(-1).expand_as(packed))
             for part in shuffled.split(size, dim=1):
                 columns = part.split(widths, dim=-1)
-                fields = [c if b.dim() == 3 else c.squeeze(-1) for c, b in zip(columns, batch, strict=True)]
-                sums += self._improve(Batch(*fields), std)
-        self.networks.observations.update(rollout.obs)
-        self.env.settle()
-        steps = config.epochs * config.minibatches
-        self.counters.env_steps += config.horizon * config.num_envs
-        self.counters.gradient_steps += 2 * steps
-        self.counters.policy_gradient_steps += steps
-        names = (
-            "actor_loss",
-            "critic_loss",
-            "actor_grad_norm",
-            "critic_grad_norm",
-            "kl",
-            "entropy",
-            "bounds_loss",
-            "learning_rate",
-        )
-        return self._episodes.metrics() | dict(zip(names, sums / steps, strict=True))
+                yield Batch(*(c if x.dim() == 3 else c.squeeze(-1) for c, x in zip(columns, batch, strict=True)))
 
     @torch.no_grad()
     def _collect(self) -> Rollout:
+        """Samples actions for T control steps of every world."""
         env, actor = self.env, self.networks.actor
         noise = self._noise.normal(self.config.horizon, self._shape[1], env.action_dim)
-        wanted, networks = self.config.normalize_observations, self.networks
-        normalise = networks.observations.fixed(torch.float32) if wanted else networks.normalise
+        # The statistics do not change within a rollout, so they are converted once.
+        normalises, networks = self.config.normalize_observations, self.networks
+        normalise = networks.observations.fixed(torch.float32) if normalises else networks.normalise
         steps = []
         for t in range(self.config.horizon):
             obs = env.obs.unflatten(0, self._shape).float()
@@ -172,22 +200,26 @@ class Learner(StagedLearner, Tunable):
             action = mean + std * noise[:, t]
             step = env.step(action.flatten(0, 1).to(env.dtype))
             self._episodes.update(step.reward, step.done)
-            rows = (step.final_obs.float(), step.reward.float(), step.terminated, step.truncated)
-            final_obs, *rest = (x.unflatten(0, self._shape) for x in rows)
-            steps.append(Rollout(obs, final_obs, mean, action, *rest))
+            final_obs, reward, terminated, truncated = (
+                x.unflatten(0, self._shape)
+                for x in (step.final_obs.float(), step.reward.float(), step.terminated, step.truncated)
+            )
+            steps.append(Rollout(obs, final_obs, mean, action, reward, terminated, truncated))
         return Rollout(*(torch.stack(x, dim=1) for x in zip(*steps, strict=True)))
 
     @torch.no_grad()
     def _prepare(self, rollout: Rollout) -> tuple[Batch, Tensor]:
-        """Advantages and value targets of a rollout, as a batch, and the policy's deviation ``(P, 1, A)``."""
+        """Gives a rollout as a batch with advantages and value targets, and the policy's sigma, ``(P, 1, act)``."""
         config, networks = self.config, self.networks
         obs = networks.normalise(rollout.obs).flatten(1, 2)
         next_obs = networks.normalise(rollout.next_obs).flatten(1, 2)
         with autocast(config.precision, self.env.device):
             values, next_values = (networks.value(x).view(rollout.reward.shape) for x in (obs, next_obs))
-        in_time = [x.transpose(0, 1) for x in (rollout.reward, values, next_values, *rollout[-2:])]
+        time_major = (
+            x.transpose(0, 1) for x in (rollout.reward, values, next_values, rollout.terminated, rollout.truncated)
+        )
         gamma, lam = (self.setting_per_world(name, values.dtype) for name in ("gamma", "lam"))
-        advantages, targets = gae(*in_time, gamma=gamma, lam=lam)
+        advantages, targets = gae(*time_major, gamma=gamma, lam=lam)
         advantages, targets = (x.transpose(0, 1).flatten(1, 2) for x in (advantages, targets))
         networks.returns.update(targets.unsqueeze(-1))
         old_value, target = (
@@ -215,32 +247,32 @@ class Learner(StagedLearner, Tunable):
         return torch.stack((actor, critic, kl, entropy, bounds))
 
     def _improve(self, batch: Batch, old_std: Tensor) -> Tensor:
-        """One step of both optimisers. Returns the metrics of `update`, shape ``(8, P)``."""
+        """Takes one step of both optimisers. Returns the values of ``_METRICS``, shape ``(8, P)``."""
         config = self.config
         self._actor_optimiser.zero_grad()
         self._critic_optimiser.zero_grad()
-        values = self._losses(batch, old_std)
-        values[:2].sum().backward()  # members and networks share no parameter, so the sum keeps them apart
-        values = values.detach()
+        loss_terms = self._losses(batch, old_std)
+        loss_terms[:2].sum().backward()  # members and networks share no parameter, so the sum keeps them apart
+        loss_terms = loss_terms.detach()
         actor_norm = self._actor_optimiser.clip_grad_norm(config.max_grad_norm_actor)
         critic_norm = self._critic_optimiser.clip_grad_norm(config.max_grad_norm_critic)
-        alive = self._guard.check(self._guard.iteration, values.T, actor_norm, critic_norm)
+        alive = self._guard.check(self._guard.iteration, loss_terms.T, actor_norm, critic_norm)
         rate = self._actor_optimiser.lr.clone()
         if config.schedule == "adaptive":
-            self._actor_optimiser.set_lr(self._adapted(rate, values[2]))
+            self._actor_optimiser.set_lr(self._adapted(rate, loss_terms[2]))
         self._actor_optimiser.step(alive)
         self._critic_optimiser.step(alive)
-        actor, critic, kl, entropy, bounds = values
+        actor, critic, kl, entropy, bounds = loss_terms
         return torch.stack((actor, critic, actor_norm, critic_norm, kl, entropy, bounds, rate))
 
     def _adapted(self, rate: Tensor, kl: Tensor) -> Tensor:
-        """Step sizes, ``(P,)``, smaller where the policy moved too far and larger where it hardly moved."""
+        """Gives step sizes, ``(P,)``: smaller where the policy moved too far and larger where it hardly moved."""
         target = self.config.kl_target
         factor = torch.where(kl > 2.0 * target, 1.0 / _RATE_FACTOR, torch.where(kl < 0.5 * target, _RATE_FACTOR, 1.0))
         return (rate * factor).clamp(_SMALLEST_RATE, _LARGEST_RATE)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here."""
+        """Gives everything that is needed to go on exactly from here."""
         return {
             "iteration": self._iteration,
             "counters": self.counters.state_dict(),
@@ -257,6 +289,7 @@ class Learner(StagedLearner, Tunable):
             part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, Any]:
+        """The parts that have a state, by name, beside counters and environment."""
         return {
             "networks": self.networks,
             "actor_optimiser": self._actor_optimiser,

@@ -21,7 +21,7 @@ __all__ = ["actor_loss", "soft_target", "temperature_loss"]
 def soft_target(
     reward: Tensor, terminated: Tensor, next_value: Tensor, next_log_prob: Tensor, alpha: Tensor, gamma: float
 ) -> Tensor:
-    """What Q(s, a) is regressed on: y above (eq. 2, 3 and 5). A time limit does not cut it, a termination does.
+    """Gives y above, the target of Q(s, a) (eq. 2, 3 and 5). A termination cuts it, a time limit does not.
 
     Args:
         reward: r, shape ``(P, M)``.
@@ -39,7 +39,7 @@ def soft_target(
 
 
 def actor_loss(log_prob: Tensor, value: Tensor, alpha: Tensor) -> Tensor:
-    """J_pi (eq. 7 and 9).
+    """Gives J_pi (eq. 7 and 9), shape ``(P,)``.
 
     Args:
         log_prob: log pi(a|s) of a reparameterised action, shape ``(P, M)``.
@@ -50,7 +50,9 @@ def actor_loss(log_prob: Tensor, value: Tensor, alpha: Tensor) -> Tensor:
 
 
 def temperature_loss(log_alpha: Tensor, log_prob: Tensor, target_entropy: float) -> Tensor:
-    """J_alpha (eq. 18): alpha rises while the policy's entropy is below its target, and falls above it.
+    """Gives J_alpha (eq. 18), shape ``(P,)``.
+
+    Alpha rises while the policy's entropy is below its target, and falls above it.
 
     Args:
         log_alpha: log of the temperature, shape ``(P, 1)``.

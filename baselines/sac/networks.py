@@ -1,4 +1,4 @@
-"""Policy, action-value functions and temperature of SAC, with the observations' normaliser."""
+"""Policy, action-value functions and temperature of SAC, with the normaliser of observations."""
 
 from __future__ import annotations
 
@@ -60,15 +60,16 @@ class ActorCritic(nn.Module):
         self._normalise = config.normalize_observations
 
     def normalise(self, obs: Tensor) -> Tensor:
-        """Normalises observations, shape ``(P, ..., observation_dim)``, if that is wanted."""
+        """Normalises observations, shape ``(P, ..., observation_dim)``, if the settings say so."""
         return self.observations.normalise(obs) if self._normalise else obs
 
     def policy(self, precision: str) -> Policy:
-        """What acts on raw observations."""
+        """Makes the policy that acts on raw observations."""
         return Policy(self.actor, observations=self.observations if self._normalise else None, precision=precision)
 
 
 def make_policy(config: Config, observation_dim: int, action_dim: int, *, stream: MemberStream) -> Policy:
-    """A policy of these settings, to load weights into."""
-    acting = replace(config, hidden_critic=(1,), critic_ensemble=1)  # critics are made as well, but nobody asks them
-    return ActorCritic(observation_dim, action_dim, acting, stream).policy(config.precision)
+    """Makes a policy of these settings, to load weights into."""
+    # Critics are made as well, but nobody asks them, so they are as small as can be.
+    smallest_critic = replace(config, hidden_critic=(1,), critic_ensemble=1)
+    return ActorCritic(observation_dim, action_dim, smallest_critic, stream).policy(config.precision)

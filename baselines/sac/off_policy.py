@@ -1,4 +1,4 @@
-"""What learners share that act, store, and learn from what is stored after every control step."""
+"""The common base of learners that act, store transitions, and learn from the stored ones after every control step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ __all__ = ["Batch", "OffPolicyConfig", "OffPolicyLearner"]
 
 
 class Batch(NamedTuple):
-    """Transitions to learn from, ``(P, M, ...)``, as the learner wants them."""
+    """M transitions to learn from.
+
+    Attributes:
+        obs: observations as the networks take them, ``(P, M, obs)``.
+        action: actions that were executed, ``(P, M, act)``.
+        reward: rewards as the critics learn them, ``(P, M)``.
+        next_obs: observations after the step and before any reset, ``(P, M, obs)``.
+        terminated: whether the episode ended for good with the step, bool ``(P, M)``.
+        noise: noise of the policy's actions at ``next_obs`` and at ``obs``, ``(P, 2, M, act)``.
+    """
 
     obs: Tensor
     action: Tensor
@@ -30,7 +39,6 @@ class Batch(NamedTuple):
     next_obs: Tensor
     terminated: Tensor
     noise: Tensor
-    """Noise of the policy's actions at ``next_obs`` and at ``obs``, ``(P, 2, M, action_dim)``."""
 
 
 class OffPolicyConfig(Protocol):
@@ -84,9 +92,9 @@ class OffPolicyLearner(StagedLearner):
 
     in_parts: ClassVar[bool] = True
     algorithm: ClassVar[str]
-    """What the random streams are called after."""
+    """The learner's name, with which the names of its random streams begin."""
     metrics: ClassVar[tuple[str, ...]]
-    """Names of what `learn` returns."""
+    """Names of the metrics that `learn` returns."""
     policy: Policy
 
     def __init__(self, env: DifferentiableEnv, config: OffPolicyConfig, *, seeds: Sequence[int]) -> None:
@@ -117,8 +125,10 @@ class OffPolicyLearner(StagedLearner):
         return self.policy(obs)
 
     def begin(self) -> Hashable:
-        """Says which iteration it is. Kinds of updates differ in how many of the steps are at random, and of those that
-        are at random altogether the one before the first that learns does so after its last step."""
+        """Says which iteration it is. Kinds of updates differ in how many of their steps are random.
+
+        An update whose steps are all random is of two kinds: after the last of all random steps it learns already.
+        """
         self._guard.begin(self._iteration)
         self.env.settle()
         done = self.counters.env_steps // self._settings.num_envs
@@ -147,11 +157,11 @@ class OffPolicyLearner(StagedLearner):
         return self._episodes.metrics() | dict(zip(self.metrics, sums / updates, strict=True))
 
     def explore(self, obs: Tensor) -> Tensor:
-        """Actions of training ``(P, B, act)`` for raw observations ``(P, B, obs)``."""
+        """Gives the actions of training, ``(P, B, act)``, for raw observations ``(P, B, obs)``."""
         raise NotImplementedError
 
     def phase(self) -> Hashable:
-        """What tells kinds of `learn` apart, if there are several."""
+        """Gives what tells kinds of `learn` apart, if there are several."""
         return 0
 
     def learn(self) -> Tensor:
@@ -159,30 +169,30 @@ class OffPolicyLearner(StagedLearner):
         raise NotImplementedError
 
     def normalise(self, obs: Tensor) -> Tensor:
-        """Observations ``(P, ..., obs)`` as the networks take them; raw by default."""
+        """Turns raw observations ``(P, ..., obs)`` into what the networks take; leaves them raw by default."""
         return obs
 
     def scale(self, reward: Tensor) -> Tensor:
-        """Rewards ``(P, M)`` as the critics learn them; as they are by default."""
+        """Turns rewards ``(P, M)`` into what the critics learn; leaves them as they are by default."""
         return reward
 
     @torch.no_grad()
     def batches(self) -> list[Batch]:
         """Draws the transitions and the noise of the gradient steps after a control step, all at once."""
         parts, size = self._settings.updates_per_step, self._settings.batch_size
-        drawn = self._replay.sample(self._draws, parts * size, 1)
-        obs, next_obs = self.normalise(drawn.obs).unbind(2)
-        reward = self.scale(drawn.reward[:, :, 0])
-        fields = (obs, drawn.action[:, :, 0], reward, next_obs, drawn.terminated[:, :, 0])
+        sequences = self._replay.sample(self._draws, parts * size, 1)
+        obs, next_obs = self.normalise(sequences.obs).unbind(2)
+        reward = self.scale(sequences.reward[:, :, 0])
+        fields = (obs, sequences.action[:, :, 0], reward, next_obs, sequences.terminated[:, :, 0])
         noise = self._noise.normal(parts, 2, size, self.env.action_dim)
-        parted = (x.split(size, dim=1) for x in fields)
-        return [Batch(*columns) for columns in zip(*parted, noise.unbind(1), strict=True)]
+        minibatches = (x.split(size, dim=1) for x in fields)
+        return [Batch(*columns) for columns in zip(*minibatches, noise.unbind(1), strict=True)]
 
     def notice(self, obs: Tensor) -> None:
         """Takes note of the raw observations ``(P, B, obs)`` that are acted on."""
 
     def notice_step(self, step: Step) -> None:
-        """Takes note of what a control step gave."""
+        """Takes note of a control step and its results."""
 
     @torch.no_grad()
     def _act(self, *, explore: bool) -> None:
@@ -196,12 +206,12 @@ class OffPolicyLearner(StagedLearner):
             action = self.explore(obs)
         step = env.step(action.flatten(0, 1).to(env.dtype))
         self.notice_step(step)
-        # What comes next is the observation before any reset.
+        # The next observation is the one before any reset, as values have to bootstrap from it.
         self._replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)
         self._episodes.update(step.reward, step.done)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here, the replay included."""
+        """Gives everything that is needed to go on exactly from here, the replay included."""
         return {"iteration": self._iteration} | {name: part.state_dict() for name, part in self.parts().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -211,7 +221,7 @@ class OffPolicyLearner(StagedLearner):
             part.load_state_dict(state[name])
 
     def parts(self) -> dict[str, Any]:
-        """What has a state, by name."""
+        """The parts that have a state, by name."""
         return {
             "env": self.env,
             "counters": self.counters,

@@ -45,8 +45,6 @@ class Learner(OffPolicyLearner):
         members = len(seeds)
         self.config = config
         self._target_entropy = -float(env.action_dim) if config.target_entropy is None else config.target_entropy
-        norms = (config.max_grad_norm_actor, config.max_grad_norm_critic)
-        self._max_norm_actor, self._max_norm_critic = (torch.inf if x is None else x for x in norms)
         stream = MemberStream(seeds, env.device, name="sac initial weights")
         self.networks = networks = ActorCritic(env.observation_dim, env.action_dim, config, stream)
         self._target_params = list(networks.target.parameters())
@@ -59,7 +57,7 @@ class Learner(OffPolicyLearner):
             )
         )
         self._regression = Regression(
-            networks.critic, self._critic_optimiser, max_norm=self._max_norm_critic, precision=config.precision
+            networks.critic, self._critic_optimiser, max_norm=config.max_grad_norm_critic, precision=config.precision
         )
         self.policy = self.networks.policy(config.precision)
         # The only place where anything is compiled; the numbers are those of the plain functions.
@@ -71,7 +69,7 @@ class Learner(OffPolicyLearner):
         self.networks.observations.update(obs, self.alive.unsqueeze(1).expand(self._shape))
 
     def normalise(self, obs: Tensor) -> Tensor:
-        """Normalises observations, if that is wanted."""
+        """Normalises observations, if the settings say so."""
         return self.networks.normalise(obs)
 
     def explore(self, obs: Tensor) -> Tensor:
@@ -92,7 +90,7 @@ class Learner(OffPolicyLearner):
 
     @torch.no_grad()
     def _plain_targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the critics are regressed on, ``(P, M)``, and the values of the policy's actions there, likewise."""
+        """Gives the critics' targets y, ``(P, M)``, and the values of the policy's actions at s', likewise."""
         networks = self.networks
         with autocast(self.config.precision, self.env.device):
             action, log_prob = networks.actor.sample(batch.next_obs, batch.noise[:, 0])
@@ -102,7 +100,7 @@ class Learner(OffPolicyLearner):
         return target, next_value
 
     def _plain_actor_losses(self, batch: Batch) -> Tensor:
-        """J_pi, J_alpha and the policy's entropy, shape ``(3, P)``."""
+        """Gives J_pi, J_alpha and the policy's entropy [nats], shape ``(3, P)``."""
         networks = self.networks
         with autocast(self.config.precision, self.env.device):
             action, log_prob = networks.actor.sample(batch.obs, batch.noise[:, 1])
@@ -112,18 +110,18 @@ class Learner(OffPolicyLearner):
         return torch.stack((actor, temperature, -log_prob.mean(dim=1)))
 
     def _learn(self, batch: Batch) -> Tensor:
-        """One step of critics, policy and temperature, in this order. Returns the metrics, shape ``(7, P)``."""
+        """Takes one step of critics, policy and temperature, in this order. Returns the metrics, shape ``(7, P)``."""
         networks = self.networks
         self._actor_optimiser.zero_grad()
         self._temperature_optimiser.zero_grad()
         target, value = self._targets(batch)
-        acted = torch.cat((batch.obs, batch.action), dim=-1)
-        critic, critic_norm = self._regression.step(acted, target, partial(self._guard.check, self._guard.iteration))
+        inputs = torch.cat((batch.obs, batch.action), dim=-1)
+        critic, critic_norm = self._regression.step(inputs, target, partial(self._guard.check, self._guard.iteration))
 
         losses = self._actor_losses(batch)
         # The critics' weights get no gradient here: it would cost a third of the pass. Members share no parameter.
         losses[:2].sum().backward(inputs=[*self._actor_optimiser.params, networks.log_alpha])
-        actor_norm = self._actor_optimiser.clip_grad_norm(self._max_norm_actor)
+        actor_norm = self._actor_optimiser.clip_grad_norm(self.config.max_grad_norm_actor)
         alive = self._guard.check(self._guard.iteration, losses.detach().T, actor_norm)
         temperature = networks.log_alpha.detach().exp().squeeze(1)
         self._actor_optimiser.step(alive)
@@ -133,7 +131,10 @@ class Learner(OffPolicyLearner):
         return torch.stack((critic, value.mean(dim=1), critic_norm, actor, entropy, actor_norm, temperature))
 
     def parts(self) -> dict[str, Any]:
-        """What has a state, by name."""
-        names = ("actor", "critic", "temperature")
-        optimisers = {f"{name}_optimiser": getattr(self, f"_{name}_optimiser") for name in names}
-        return super().parts() | {"networks": self.networks} | optimisers
+        """The parts that have a state, by name."""
+        return super().parts() | {
+            "networks": self.networks,
+            "actor_optimiser": self._actor_optimiser,
+            "critic_optimiser": self._critic_optimiser,
+            "temperature_optimiser": self._temperature_optimiser,
+        }

@@ -1,4 +1,4 @@
-"""One member of TD-MPC2: its model, what trains it, and the planner that acts."""
+"""One member of TD-MPC2: its model, its trainer, and the planner that acts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["Agent"]
 
 
 class Agent:
-    """A model of one task and what acts by it in one world.
+    """A model of one task, with its trainer and a planner for one world.
 
     Args:
         config: settings.
-        sizes: of the model.
-        seed: the member's.
-        device: of everything.
+        sizes: configuration of the model.
+        seed: seed of the member.
+        device: device of model and random numbers.
     """
 
     def __init__(self, config: Config, sizes: ModelConfig, *, seed: int, device: torch.device) -> None:
@@ -36,11 +36,11 @@ class Agent:
         self._task = torch.zeros(config.training.batch_size, dtype=torch.int64, device=device)
 
     def plan_for(self, worlds: int, name: str) -> tuple[PriorGuide, Planner]:
-        """A planner for so many worlds whose episodes begin together.
+        """Makes a planner for W worlds whose episodes begin together, and the policy and value that it uses.
 
         Args:
             worlds: W.
-            name: of its random numbers, which are the same for the same name.
+            name: name of the random stream; planners of the same name draw the same numbers.
         """
         tasks = torch.zeros(worlds, dtype=torch.int64, device=self._device)
         precision = self._config.precision
@@ -59,7 +59,7 @@ class Agent:
     def learn(
         self, obs: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, alive: Tensor
     ) -> dict[str, Tensor]:
-        """One update of the model, of the policy prior and of the target Q functions; see `Pretrainer.compute`.
+        """Takes one update of the model, the policy prior and the target Q functions; see `Pretrainer.compute`.
 
         Args:
             obs: o_0..o_H, shape ``(S, H + 1, D)``.
@@ -67,18 +67,22 @@ class Agent:
             reward: shape ``(S, H)``.
             terminated: bool ``(S, H)``; only looked at if episodes may end for good.
             alive: boolean scalar; where it is false nothing changes.
+
+        Returns:
+            metrics, scalars.
         """
         ends = terminated if self._config.episodic else None
         return self.trainer.compute(obs, action, reward, self._task, terminated=ends, alive=alive)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimisers, plan and random numbers."""
-        parts: dict[str, Any] = {"model": self.model, "trainer": self.trainer, "planner": self.planner}
-        parts["guide"] = self._guide
-        return {name: part.state_dict() for name, part in parts.items()}
+        return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` saved."""
-        for name, part in (("model", self.model), ("trainer", self.trainer), ("planner", self.planner)):
+        for name, part in self._parts().items():
             part.load_state_dict(state[name])
-        self._guide.load_state_dict(state["guide"])
+
+    def _parts(self) -> dict[str, Any]:
+        """The parts that have a state, by name."""
+        return {"model": self.model, "trainer": self.trainer, "planner": self.planner, "guide": self._guide}

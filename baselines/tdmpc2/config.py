@@ -23,8 +23,9 @@ _SEED_EPISODES = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """One experiment of TD-MPC2. Everything counts per member. Defaults are released, but for ``replay_sampling``: a
-    single task, 5M weights.
+    """Settings of TD-MPC2. Everything counts per member.
+
+    Defaults are the released ones for a single task (5M weights), but for ``replay_sampling``.
 
     Tuples may be given as lists, and ``training`` and ``planner`` as mappings, as JSON has them.
 
@@ -99,7 +100,7 @@ class Config:
         return False
 
     def model(self, observation_dim: int, action_dim: int, episode_length: int) -> ModelConfig:
-        """The model of a task, whose discount follows from the length of its episodes."""
+        """Gives the model's configuration for a task, whose discount follows from the length of its episodes."""
         return ModelConfig(
             observation_dim=observation_dim,
             action_dim=action_dim,
@@ -113,10 +114,10 @@ class Config:
         )
 
     def random_steps(self, episode_length: int) -> int:
-        """Control steps with random actions, for episodes of so many steps.
+        """Gives the number of control steps with random actions, for episodes of ``episode_length`` steps.
 
         Raises:
-            UsageError: fewer than an episode has: there would be nothing to learn from.
+            UsageError: ``seed_steps`` is less than an episode has, so there would be nothing to learn from.
         """
         if self.seed_steps is None:
             return max(_LEAST_SEED_STEPS, _SEED_EPISODES * episode_length)
@@ -128,7 +129,7 @@ class Config:
         return self.seed_steps
 
     def check_replay(self, episode_length: int) -> None:
-        """Makes sure that the replay always has something to draw from, for episodes of so many steps.
+        """Checks that the replay always has something to draw from, for episodes of ``episode_length`` steps.
 
         Raises:
             UsageError: a finished episode may be overwritten before the next one is over.
@@ -142,8 +143,11 @@ class Config:
 
 
 def sized(size: str) -> dict[str, object]:
-    """The fields of a `Config` for a released size of the model, see `SIZES`."""
-    known = SIZES[size]
-    return {name: known[name] for name in ("latent_dim", "encoder_hidden", "hidden")} | {
-        "critic_ensemble": known["num_q"]
+    """Gives the fields of a `Config` for a released size of the model, one of `SIZES`."""
+    fields = SIZES[size]
+    return {
+        "latent_dim": fields["latent_dim"],
+        "encoder_hidden": fields["encoder_hidden"],
+        "hidden": fields["hidden"],
+        "critic_ensemble": fields["num_q"],
     }

@@ -12,7 +12,7 @@ __all__ = ["recipe"]
 
 
 def recipe(task: str, simulator: str, preset: Preset = "cpu") -> Config:
-    """The settings for a task: the same for all, as published, but for what an end of an episode means.
+    """Gives the settings for a task: the same for all, as published, but for what an end of an episode means.
 
     ``"published"`` has the released model of 5M weights and draws an episode before a sequence in it; ``"cpu"`` has the
     released model of 1M and draws sequences. Tasks of the suites never end before their time; all others are taken to

@@ -3,8 +3,11 @@
 With t counting control steps from 0 and S = ``seed_steps``, step t
 
 1. acts at random if t <= S, else by the planner with its exploration noise,
-2. takes the S updates that fall due at once if t = S, else ``updates_per_step`` of them if t > S,
-3. stores the transition; an episode may be drawn from once it is over, so the updates of its last step do not see it.
+2. takes ``updates_per_step`` updates if t > S,
+3. stores the transition; an episode may be drawn from once it is over, so the updates of its last step do not see it,
+4. takes the S updates that fall due at once if t = S.
+
+The released code takes the latter before it stores step S. That differs only where an episode ends with this step.
 
 A control step is one of the environment: in the suites it is two control steps of the simulator, and published curves
 count the latter.
@@ -33,7 +36,7 @@ from pwm_bench.learning.staged import StagedLearner
 
 __all__ = ["Learner"]
 
-_AT_ONCE = 25  # of the updates that fall due after the seed steps: an iteration stays short
+_AT_ONCE = 25  # updates in an iteration of those that fall due after the seed steps: it stays short
 _METRICS = (
     "loss",
     "consistency_loss",
@@ -47,14 +50,14 @@ _METRICS = (
 
 
 class _Work(NamedTuple):
-    """What an update does."""
+    """The work of one iteration."""
 
     random: int = 0
     """Control steps with random actions."""
     planned: int = 0
     """Control steps that are planned, each with its updates."""
     at_once: int = 0
-    """Updates of those that fell due after the seed steps."""
+    """Updates, of those that fell due after the seed steps."""
 
 
 class Learner(StagedLearner):
@@ -74,7 +77,7 @@ class Learner(StagedLearner):
 
     in_parts: ClassVar[bool] = True
     policy = None
-    """What acts is the planner, which remembers its last plan."""
+    """None, since the planner acts, which remembers its last plan."""
 
     def __init__(self, env: DifferentiableEnv, config: Config, *, seeds: Sequence[int], total_env_steps: int) -> None:
         members, device = len(seeds), env.device
@@ -103,7 +106,8 @@ class Learner(StagedLearner):
         self._guard = MemberGuard(members, device)
         self._iteration = 0
         self._work = _Work()
-        self._seen = torch.zeros(members, env.observation_dim, device=device)  # where plans find it
+        # Plans read observations from the same memory every time, so that they can be captured in a CUDA graph.
+        self._planned_obs = torch.zeros(members, env.observation_dim, device=device)
         self.generators = [generator for agent in self.agents for generator in agent.trainer.generators]
         self._metrics = (*_METRICS, *(("termination_loss",) if config.episodic else ()))
         env.reset()
@@ -118,15 +122,17 @@ class Learner(StagedLearner):
         return self.acting()(obs)
 
     def acting(self) -> Callable[[Tensor], Tensor]:
-        """What acts in episodes that begin together now, ``(P, B, obs)`` to ``(P, B, act)``; each plan begins where the
-        last one left off."""
+        """Gives a function that acts in episodes that begin together now, ``(P, B, obs)`` to ``(P, B, act)``.
+
+        Each of its plans begins where the last one left off.
+        """
         planners: list[Any] = []
 
         @torch.no_grad()
         def act(obs: Tensor) -> Tensor:
             if not planners:
                 planners.extend(agent.plan_for(obs.shape[1], "evaluation")[1] for agent in self.agents)
-            return torch.stack([planner.plan(own) for planner, own in zip(planners, obs.float(), strict=True)])
+            return torch.stack([planner.plan(rows) for planner, rows in zip(planners, obs.float(), strict=True)])
 
         return act
 
@@ -143,7 +149,7 @@ class Learner(StagedLearner):
         return work
 
     def _next(self) -> _Work:
-        """What is to be done next. Step S is the last of its update, whatever the horizon."""
+        """Gives the work of the next iteration. Step S is the last of its iteration, whatever the horizon."""
         t, seed_steps, horizon = self.counters.env_steps, self.seed_steps, self.config.horizon
         if t <= seed_steps:
             return _Work(random=min(horizon, seed_steps + 1 - t))
@@ -161,24 +167,24 @@ class Learner(StagedLearner):
         for _ in range(work.random):
             losses += self._step(2.0 * self._actions.uniform(self.env.action_dim) - 1.0, updates=0)
         for _ in range(work.planned):
-            self._seen.copy_(self.env.obs)
+            self._planned_obs.copy_(self.env.obs)
             action = self.carry_out(("plan", work), self._plan)["action"]
             losses += self._step(action, updates=self.config.updates_per_step)
         losses += [self._improve() for _ in range(work.at_once)]
         self.env.settle()
-        nothing = torch.full((len(self._metrics), len(self.agents)), torch.nan, device=self.env.device)
-        means = torch.stack(losses).mean(0) if losses else nothing
+        not_done = torch.full((len(self._metrics), len(self.agents)), torch.nan, device=self.env.device)
+        means = torch.stack(losses).mean(0) if losses else not_done
         return self._episodes.metrics() | dict(zip(self._metrics, means, strict=True))
 
     @torch.no_grad()
     def _plan(self) -> dict[str, Tensor]:
-        """The next action of every member ``(P, act)``, with noise, at what was seen last."""
-        rows = self._seen.unsqueeze(1)
-        plans = (agent.planner.compute(row, explore=True) for agent, row in zip(self.agents, rows, strict=True))
+        """Plans the next action of every member, ``(P, act)``, with exploration noise."""
+        observations = self._planned_obs.unsqueeze(1)
+        plans = (agent.planner.compute(obs, explore=True) for agent, obs in zip(self.agents, observations, strict=True))
         return {"action": torch.cat(list(plans))}
 
     def _step(self, action: Tensor, *, updates: int) -> list[Tensor]:
-        """One control step of every member, and updates before it is stored. Returns their metrics."""
+        """Takes one control step of every member, and updates before it is stored. Returns the updates' metrics."""
         obs = self.env.obs
         step = self.env.step(action.to(self.env.dtype))
         losses = [self._improve() for _ in range(updates)]
@@ -190,25 +196,26 @@ class Learner(StagedLearner):
         return losses
 
     def _improve(self) -> Tensor:
-        """One update of every member. Returns its metrics, shape ``(M, P)``."""
+        """Takes one update of every member. Returns the values of its metrics, shape ``(len(self._metrics), P)``."""
         return self.carry_out(("update", self._work), self._learn)["metrics"]
 
     def _learn(self) -> dict[str, Tensor]:
+        """Updates every member on sequences from the replay, as a part that can be captured by itself."""
         training = self.config.training
         batch = self.replay.sample(self._draws, training.batch_size, training.horizon)
-        found = []
+        columns = []  # the metrics of each member
         for member, agent in enumerate(self.agents):
-            own = SequenceBatch(*(x[member] for x in batch))
-            metrics = agent.learn(own.obs, own.action, own.reward, own.terminated, self._guard.alive[member])
+            rows = SequenceBatch(*(x[member] for x in batch))
+            metrics = agent.learn(rows.obs, rows.action, rows.reward, rows.terminated, self._guard.alive[member])
             checked = (metrics[name] for name in ("loss", "grad_norm", "policy_grad_norm"))
             self._guard.check_member(member, self._guard.iteration, *checked)
-            found.append(torch.stack([metrics[name].float() for name in self._metrics]))
+            columns.append(torch.stack([metrics[name].float() for name in self._metrics]))
         self.counters.gradient_steps += 2
         self.counters.policy_gradient_steps += 1
-        return {"metrics": torch.stack(found, 1)}
+        return {"metrics": torch.stack(columns, 1)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here, the environment and the replay included."""
+        """Gives everything that is needed to go on exactly from here, environment and replay included."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
         members = [agent.state_dict() for agent in self.agents]
         return state | {"agents": _together(members), "iteration": self._iteration}
@@ -222,7 +229,7 @@ class Learner(StagedLearner):
         self._iteration = int(state["iteration"])
 
     def _parts(self) -> dict[str, Any]:
-        """What has a state, by name."""
+        """The parts that have a state, by name, beside the agents."""
         return {
             "env": self.env,
             "counters": self.counters,
@@ -235,7 +242,7 @@ class Learner(StagedLearner):
 
 
 def _together(states: Sequence[Any]) -> Any:
-    """States of the same shape as one, whose tensors have the members as their first axis; numbers become tensors."""
+    """Joins states of the same shape into one whose tensors have the members as first axis; numbers become tensors."""
     first = states[0]
     if isinstance(first, dict):
         return {name: _together([state[name] for state in states]) for name in first}
@@ -243,7 +250,7 @@ def _together(states: Sequence[Any]) -> Any:
 
 
 def _apart(state: Any, member: int) -> Any:
-    """One of the states that `_together` joined; its numbers remain tensors."""
+    """Gives one of the states that `_together` joined; its numbers remain tensors."""
     if isinstance(state, dict):
         return {name: _apart(value, member) for name, value in state.items()}
     return state[member].clone()

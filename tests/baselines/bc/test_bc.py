@@ -105,6 +105,10 @@ def test_an_update_does_not_wait_for_the_device(path, monkeypatch) -> None:
     [
         ({"best": 0.0}, "must be above 0 and at most 1"),
         ({"hidden_actor": ()}, "hidden_actor="),
+        ({"hidden_actor": (8,) * 101}, "hidden_actor: 101 layers"),
+        ({"hidden_actor": (100_000,)}, "hidden_actor="),
+        ({"adam_betas": (0.9, 1.0)}, "adam_betas="),
+        ({"adam_betas": (0.9,)}, "adam_betas="),
         ({"batch_size": 0}, "batch_size"),
         ({"actor_learning_rate": -1.0}, "actor_learning_rate"),
     ],

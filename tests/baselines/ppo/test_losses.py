@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from pwm_bench.baselines.ppo import losses
+from pwm_bench.envs.errors import UsageError
 
 
 def test_surrogate_is_clipped_only_where_it_would_gain():
@@ -51,3 +53,10 @@ def test_losses_are_means_for_each_member():
         both = loss(slice(0, 2))
         assert both.shape == (2,)
         torch.testing.assert_close(both[1:], loss(slice(1, 2)))
+
+
+def test_clipping_a_value_needs_the_old_one() -> None:
+    """Without it the loss would silently be the plain one."""
+    value = torch.zeros(1, 3)
+    with pytest.raises(UsageError, match=r"clip=0.2.*old_value"):
+        losses.value_loss(value, value, clip=0.2)
