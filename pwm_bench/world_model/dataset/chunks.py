@@ -92,6 +92,7 @@ class _Pickler(pickle._Pickler):
     """Writes the class above under the package's name; the C implementation insists on importing what it writes."""
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
+        """Names a class or function; see the class."""
         if obj is not _TensorDict:
             super().save_global(obj, name)  # type: ignore[misc]
             return
@@ -123,10 +124,11 @@ def _find(value: Any, depth: int) -> Mapping[str, Tensor] | None:
         inner += value.contents
     if isinstance(value, (list, tuple)):
         inner += value
-    return next((found for item in inner if (found := _find(item, depth - 1)) is not None), None)
+    return next((columns for item in inner if (columns := _find(item, depth - 1)) is not None), None)
 
 
 def _checked(path: Path, columns: Mapping[str, Tensor], remedy: str) -> Chunk:
+    """Makes a chunk of columns, whose shapes it checks; a last axis of size 1 is left out."""
     tensors = {}
     for name, dims in _COLUMNS.items():
         tensor = columns[name]

@@ -26,19 +26,19 @@ from pwm_bench.world_model.dataset.writer import DatasetWriter
 __all__ = ["Converted", "from_chunks", "to_chunks"]
 
 _BLOCK_BYTES = 1 << 25  # of a chunk held in memory while converting
-_NEVER = 1 << 62  # shards are completed here, with a note of what they hold
+_NEVER = 1 << 62  # rows after which the writer completes a shard: it is done here, with a note of what it holds
 _CHUNK_BYTES = 1 << 28  # of a chunk that is written, which is built in memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Converted:
-    """What a conversion did."""
+    """The result of a conversion."""
 
     files: int
     episodes: int
-    """Kept; with those that an earlier, interrupted call had converted."""
+    """Episodes that were kept, with those that an earlier, interrupted call had converted."""
     skipped: dict[str, int]
-    """Left out, by task: NaN or infinity (reading), or too short (writing)."""
+    """Episodes that were left out, by task: for NaN or infinity (reading), or as too short (writing)."""
 
 
 def from_chunks(
@@ -74,25 +74,25 @@ def from_chunks(
         for file in files:
             chunk = open_chunk(file)
             _check_sizes(chunk, obs_dim, action_dim)
-            bytes_now = file.stat().st_size
-            note = {"chunk": file.name, "bytes": bytes_now, "episodes": chunk.episodes}
-            begin, size = progress.get(file.name, (0, bytes_now))
-            if size != bytes_now:
+            size = file.stat().st_size
+            note = {"chunk": file.name, "bytes": size, "episodes": chunk.episodes}
+            first_open, size_before = progress.get(file.name, (0, size))
+            if size_before != size:
                 raise UsageError(
-                    f"{file}: {bytes_now} bytes, but {size} when its first part was converted into {target}; "
+                    f"{file}: {size} bytes, but {size_before} when its first part was converted into {target}; "
                     "put the same file back, or convert into another folder"
                 )
             total += chunk.episodes
-            seen += begin
+            seen += first_open
             block = max(1, _BLOCK_BYTES // (4 * chunk.entries * (obs_dim + action_dim + 3)))
             try:
-                for first in range(begin, chunk.episodes, block):
+                for first in range(first_open, chunk.episodes, block):
                     last = min(first + block, chunk.episodes)
                     _copy(chunk, first, last, writer)
                     seen += last - first
                     if writer.open_rows >= rows_per_shard or last == chunk.episodes:
-                        writer.flush(note | {"first": begin, "last": last})
-                        begin = last
+                        writer.flush(note | {"first": first_open, "last": last})
+                        first_open = last
                     if report is not None:
                         report(seen, total)
             except BaseException:  # interrupted: the next call begins this shard again
@@ -134,7 +134,10 @@ def to_chunks(
         raise UsageError(f"{dataset.name}: task '{missing[0]}' is not in that suite; choose the one that has it")
     for task in dataset.tasks:
         if task.obs_dim > obs_dim or task.action_dim > action_dim:
-            raise UsageError(f"task '{task.name}': does not fit {obs_dim} features and {action_dim} action components")
+            raise UsageError(
+                f"task '{task.name}': does not fit {obs_dim} features and {action_dim} action components: it has "
+                f"{task.obs_dim} and {task.action_dim}; choose a suite with larger ones"
+            )
     target.mkdir(parents=True, exist_ok=True)
     if any(target.glob("*.pt")):
         raise UsageError(f"{target}: already holds .pt files; name an empty folder")
@@ -171,7 +174,7 @@ def to_chunks(
 
 
 class _Columns:
-    """A chunk in the making."""
+    """A chunk that grows in memory until it is saved."""
 
     def __init__(self, episodes: int, entries: int, obs_dim: int, action_dim: int) -> None:
         self._obs = np.zeros((episodes, entries, obs_dim), np.float32)
@@ -181,6 +184,7 @@ class _Columns:
         self.count = 0
 
     def add(self, obs: np.ndarray, action: np.ndarray, reward: np.ndarray, task: int) -> None:
+        """Adds an episode of L observations and L - 1 actions and rewards."""
         for array in (self._obs, self._action):
             array[self.count] = 0.0
         self._obs[self.count, :, : obs.shape[1]] = obs
@@ -215,8 +219,10 @@ def _copy(chunk: Chunk, first: int, last: int, writer: DatasetWriter) -> None:
     numbers = task[:, 0]
     tasks = writer.header.tasks
     if numbers.min() < 0 or numbers.max() >= len(tasks):
+        index = int(np.flatnonzero((numbers < 0) | (numbers >= len(tasks)))[0])
         raise UsageError(
-            f"{chunk.path}: task {numbers.max()}, but the suite has {len(tasks)}; choose the suite it was made for"
+            f"{chunk.path}: episode {first + index} is of task {numbers[index]}, but the suite has tasks 0 to "
+            f"{len(tasks) - 1}; choose the suite that the chunks were made for"
         )
     for index, number in enumerate(numbers.tolist()):
         info = tasks[number]
@@ -229,6 +235,7 @@ def _copy(chunk: Chunk, first: int, last: int, writer: DatasetWriter) -> None:
 
 
 def _check_sizes(chunk: Chunk, obs_dim: int, action_dim: int) -> None:
+    """Checks that a chunk has the suite's padded sizes."""
     if chunk.obs.shape[2] != obs_dim or chunk.action.shape[2] != action_dim:
         raise UsageError(
             f"{chunk.path}: {chunk.obs.shape[2]} features and {chunk.action.shape[2]} action components, but the suite "
@@ -237,7 +244,7 @@ def _check_sizes(chunk: Chunk, obs_dim: int, action_dim: int) -> None:
 
 
 def _progress(target: Path, header: layout.Header) -> dict[str, tuple[int, int]]:
-    """State of each chunk begun by an earlier call: episodes already converted, and the file's size [bytes]."""
+    """For each chunk that an earlier call began: episodes that are converted, and the file's size [bytes]."""
     result: dict[str, tuple[int, int]] = {}
     for folder in layout.shard_folders(target):
         source = layout.open_shard(folder, header).source

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.envs.random import fold
-from pwm_bench.learning.checks import check_share
+from pwm_bench.learning.checks import check_choice, check_share
 from pwm_bench.learning.choices import Sampling
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.world_model.dataset import layout
@@ -25,7 +25,7 @@ from pwm_bench.world_model.dataset.sampling import EpisodeIndex, Numbering
 
 __all__ = ["Dataset", "Episode", "TaskBatch"]
 
-_FINE = 1 << 48
+_FRACTION_STEPS = 1 << 48  # resolution of uniform fractions; float64 has them all exactly
 
 
 class TaskBatch(NamedTuple):
@@ -90,11 +90,11 @@ class Dataset:
         device: torch.device | str = "cpu",
         verify: bool = False,
     ) -> None:
-        paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
+        paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(folder) for folder in path]
         if not paths:
             raise UsageError("path=(): name at least one folder of a dataset")
         self.name = ", ".join(map(str, paths))
-        """Its folders, for messages."""
+        """The folders, for messages."""
         if split not in ("train", "validation", "all"):
             raise unknown("split", split, ("train", "validation", "all"))
         if not 0.0 < holdout < 1.0:
@@ -108,19 +108,19 @@ class Dataset:
         self.shards: list[Shard] = []
         self.skipped: Counter[str] = Counter()
         """Episodes left out when the data was written, because they held NaN or infinity, by task name."""
-        for place in paths:
-            layout.check_same(layout.read_header(place), header, place)
-            for folder in layout.shard_folders(place):
+        for dataset_folder in paths:
+            layout.check_same(layout.read_header(dataset_folder), header, dataset_folder)
+            for folder in layout.shard_folders(dataset_folder):
                 shard = layout.open_shard(folder, header, verify=verify)
                 self.skipped.update(shard.skipped)
                 if len(shard.episodes):
                     self.shards.append(shard)
         if not self.shards:
             raise UsageError(f"{self.name}: holds no complete episode; collect or convert data into it")
-        keep = [_chosen(shard, split, holdout) for shard in self.shards]
+        selected = [_in_split(shard, split, holdout) for shard in self.shards]
         if best < 1.0:
-            keep = _best(self.shards, keep, best)
-        self._index = EpisodeIndex(self.shards, keep, len(self.tasks))
+            selected = _best(self.shards, selected, best)
+        self._index = EpisodeIndex(self.shards, selected, len(self.tasks))
         if not len(self._index):
             raise UsageError(f"{self.name}: no episode in split '{split}' with holdout={holdout}; collect more")
         self._numberings: dict[int, Numbering] = {}
@@ -133,8 +133,8 @@ class Dataset:
     @property
     def action_masks(self) -> Tensor:
         """Which components of a padded action each task has, bool ``(K, A)``."""
-        own = torch.tensor([task.action_dim for task in self.tasks], device=self.device)
-        return torch.arange(self.action_dim, device=self.device) < own.unsqueeze(1)
+        action_dims = torch.tensor([task.action_dim for task in self.tasks], device=self.device)
+        return torch.arange(self.action_dim, device=self.device) < action_dims.unsqueeze(1)
 
     @property
     def digest(self) -> str:
@@ -157,11 +157,11 @@ class Dataset:
         return torch.tensor([self.names.index(task) for task in tasks])
 
     def num_episodes(self, task: int | None = None) -> int:
-        """Episodes of a task, or of all."""
+        """Counts the episodes of a task, or of all tasks."""
         return len(self._index) if task is None else len(self._index.of_task(task))
 
     def num_slices(self, horizon: int, task: int | None = None) -> int:
-        """Slices of ``horizon`` transitions that a sample may draw; with 1 the number of transitions."""
+        """Counts the slices of ``horizon`` transitions that a sample may draw; with 1, the transitions."""
         first = self._numbering(horizon).task_first
         return int(first[-1]) if task is None else int(first[task + 1] - first[task])
 
@@ -183,14 +183,21 @@ class Dataset:
             batch: B, slices a member.
             horizon: H, transitions in a slice; 0 draws single observations (of all rows, an episode's last too).
             tasks: member p draws from task ``tasks[p]`` only, int64 ``(P,)``; from all tasks if left out.
-            balanced: every task that has slices with the same chance, then among its own; for ``tasks=None``.
+            balanced: draw every task that has slices with the same chance, then among its own; not with ``tasks``.
             sampling: what has the same chance, ``"sequences"`` every slice, or ``"episodes"`` every episode that is
                 long enough and, once one is drawn, every slice in it.
             read: transitions that are given of a slice, from its first; all H by default.
 
         Raises:
-            UsageError: a task without an episode of that many transitions.
+            UsageError: a task without an episode of that many transitions, or settings that do not fit each other.
         """
+        check_choice("sampling", sampling, get_args(Sampling))
+        if balanced and tasks is not None:
+            raise UsageError(
+                "balanced=True: members that have tasks of their own draw from these; leave one of them out"
+            )
+        if read is not None and not 0 <= read <= horizon:
+            raise UsageError(f"read={read}: must be from 0 to horizon={horizon}, the transitions of a slice")
         numbering = self._numbering(horizon)
         by_episodes = sampling == "episodes"
         first = numbering.task_episode if by_episodes else numbering.task_first
@@ -204,18 +211,20 @@ class Dataset:
         return TaskBatch(*(tensor.to(self.device, non_blocking=True) for tensor in tensors))
 
     def episode(self, task: int, nth: int) -> Episode:
-        """The n-th episode of a task (sorted by length, then by age).
+        """Reads the n-th episode of a task (sorted by length, then by age).
 
         Raises:
             UsageError: there are not so many.
         """
-        places = self._index.of_task(task)
-        if not 0 <= nth < len(places):
-            raise UsageError(f"episode {nth} of '{self.tasks[task].name}': there are {len(places)}")
-        place = places[nth]
-        shard = self.shards[self._index.shard[place]]
-        info, row, length = self.tasks[task], int(self._index.row[place]), self._index.length(place)
-        entry = shard.episodes[self._index.entry[place]]
+        positions = self._index.of_task(task)
+        if not 0 <= nth < len(positions):
+            raise UsageError(
+                f"episode {nth} of '{self.tasks[task].name}': there are {len(positions)}; ask for one from 0 on"
+            )
+        position = positions[nth]
+        shard = self.shards[self._index.shard[position]]
+        info, row, length = self.tasks[task], int(self._index.row[position]), self._index.length(position)
+        entry = shard.episodes[self._index.entry[position]]
         return Episode(
             task=task,
             obs=np.array(shard.obs[row : row + length + 1, : info.obs_dim]),
@@ -226,16 +235,17 @@ class Dataset:
         )
 
     def scores(self, task: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns and successes (NaN where the task has none) of a task's episodes, each ``(E,)``."""
-        places = np.array(self._index.of_task(task), dtype=np.int64)
-        result = np.full((2, len(places)), np.nan)
+        """Reads returns and successes (NaN where the task has none) of a task's episodes, each ``(E,)``."""
+        positions = np.array(self._index.of_task(task), dtype=np.int64)
+        result = np.full((2, len(positions)), np.nan)
         for number, shard in enumerate(self.shards):
-            here = self._index.shard[places] == number
-            entries = np.asarray(shard.episodes)[self._index.entry[places[here]]]
-            result[0, here], result[1, here] = entries["return"], entries["success"]
+            in_shard = self._index.shard[positions] == number
+            entries = np.asarray(shard.episodes)[self._index.entry[positions[in_shard]]]
+            result[0, in_shard], result[1, in_shard] = entries["return"], entries["success"]
         return result[0], result[1]
 
     def _numbering(self, horizon: int) -> Numbering:
+        """Gives the numbers of all slices of a horizon, which are made once."""
         if horizon < 0:
             raise UsageError(f"horizon={horizon}: must not be negative")
         if horizon not in self._numberings:
@@ -254,7 +264,7 @@ class Dataset:
         tasks: Tensor | None,
         balanced: bool,
     ) -> np.ndarray:
-        """Numbers of slices or episodes, int64 ``(P, B)``, of which each task has those from ``first`` on."""
+        """Draws numbers of slices or episodes, int64 ``(P, B)``; task k has ``first[k] .. first[k + 1] - 1``."""
         counts = np.diff(first)
         if tasks is not None:
             chosen = tasks.cpu().numpy()
@@ -275,41 +285,62 @@ class Dataset:
         return first[task] + np.minimum((_fractions(stream, batch) * counts[task]).astype(np.int64), counts[task] - 1)
 
     def _gather(self, shard: np.ndarray, row: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Reads N slices from the shards, with one gather for each shard.
+
+        Args:
+            shard: which shard each slice lies in, shape ``(N,)``.
+            row: its first row there, shape ``(N,)``.
+            horizon: H, transitions that are read.
+
+        Returns:
+            observations ``(N, H + 1, D)``, actions ``(N, H, A)`` and rewards ``(N, H)``.
+        """
         count = len(row)
         obs = np.empty((count, horizon + 1, self.obs_dim), np.float32)
         action = np.empty((count, horizon, self.action_dim), np.float32)
         reward = np.empty((count, horizon), np.float32)
         order = np.argsort(shard, kind="stable")
         numbers, begins = np.unique(shard[order], return_index=True)
-        for number, mine in zip(numbers, np.split(order, begins[1:]), strict=True):
+        for number, slices in zip(numbers, np.split(order, begins[1:]), strict=True):
             source = self.shards[number]
-            steps = row[mine, None] + np.arange(horizon + 1)
-            obs[mine] = source.obs[steps]
-            action[mine] = source.action[steps[:, :-1]]
-            reward[mine] = source.reward[steps[:, :-1]]
+            steps = row[slices, None] + np.arange(horizon + 1)
+            obs[slices] = source.obs[steps]
+            action[slices] = source.action[steps[:, :-1]]
+            reward[slices] = source.reward[steps[:, :-1]]
         return obs, action, reward
 
 
 def _fractions(stream: MemberStream, batch: int) -> np.ndarray:
     """Uniform numbers from 0 to below 1, float64 ``(P, B)``."""
-    return stream.integers(_FINE, batch).cpu().numpy() / _FINE
+    return stream.integers(_FRACTION_STEPS, batch).cpu().numpy() / _FRACTION_STEPS
 
 
-def _best(shards: list[Shard], keep: list[np.ndarray], fraction: float) -> list[np.ndarray]:
-    """Those of the kept episodes of each task with the highest returns; of equal ones the older."""
+def _best(shards: list[Shard], selected: list[np.ndarray], fraction: float) -> list[np.ndarray]:
+    """Selects, of the selected episodes of each task, those with the highest returns; of equal ones the older.
+
+    Args:
+        shards: the shards.
+        selected: which episodes of each shard are selected so far, bool ``(E,)`` each.
+        fraction: of each task's episodes; at least one stays.
+
+    Returns:
+        selection of each shard, as ``selected``.
+    """
     task, score = (np.concatenate([np.asarray(s.episodes[name]) for s in shards]) for name in ("task", "return"))
-    kept = np.concatenate(keep)
-    chosen = np.zeros_like(kept)
-    for index in np.unique(task[kept]):
-        places = np.flatnonzero(kept & (task == index))
-        order = np.argsort(-score[places], kind="stable")
-        chosen[places[order[: max(1, round(fraction * len(places)))]]] = True
-    return np.split(chosen, np.cumsum([len(k) for k in keep])[:-1])
+    candidates = np.concatenate(selected)
+    best = np.zeros_like(candidates)
+    for index in np.unique(task[candidates]):
+        of_task = np.flatnonzero(candidates & (task == index))
+        order = np.argsort(-score[of_task], kind="stable")
+        best[of_task[order[: max(1, round(fraction * len(of_task)))]]] = True
+    return np.split(best, np.cumsum([len(s) for s in selected])[:-1])
 
 
-def _chosen(shard: Shard, split: str, holdout: float) -> np.ndarray:
-    """Episodes of a shard that belong to a split, bool ``(E,)``: by a hash of their place, so that writing more
-    shards moves no episode from one side to the other."""
+def _in_split(shard: Shard, split: str, holdout: float) -> np.ndarray:
+    """Says which episodes of a shard belong to a split, bool ``(E,)``.
+
+    A hash of their place decides, so that writing more shards moves no episode from one side to the other.
+    """
     count = len(shard.episodes)
     if split == "all":
         return np.ones(count, bool)

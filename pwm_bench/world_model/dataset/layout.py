@@ -62,7 +62,7 @@ class TaskInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
-    """What holds for all shards of a dataset."""
+    """Tasks and sizes, which are the same for all shards of a dataset."""
 
     tasks: tuple[TaskInfo, ...]
     obs_dim: int
@@ -129,29 +129,29 @@ def read_header(path: Path) -> Header:
     return header
 
 
-def check_tasks(header: Header, where: Path) -> None:
-    """Checks that names differ and that every task fits into the padded sizes."""
+def check_tasks(header: Header, path: Path) -> None:
+    """Checks that names differ and that every task fits into the padded sizes; ``path`` is named in errors."""
     names = [task.name for task in header.tasks]
     if not names or len(set(names)) < len(names):
-        raise UsageError(f"{where}: tasks={names}: at least one, each once")
+        raise UsageError(f"{path}: tasks={names}: must be at least one, each once")
     for task in header.tasks:
         if not (1 <= task.obs_dim <= header.obs_dim and 1 <= task.action_dim <= header.action_dim):
             raise UsageError(
-                f"{where}: task '{task.name}' has {task.obs_dim} features and {task.action_dim} action components, "
+                f"{path}: task '{task.name}' has {task.obs_dim} features and {task.action_dim} action components, "
                 f"but the padded sizes are {header.obs_dim} and {header.action_dim}: must be at least as large"
             )
 
 
-def check_same(found: Header, wanted: Header, path: Path) -> None:
-    """Checks that the dataset in a folder has certain tasks and sizes.
+def check_same(header: Header, expected: Header, path: Path) -> None:
+    """Checks that the header of a dataset in a folder has the expected tasks and sizes.
 
     Raises:
         UsageError: it has others.
     """
-    if found != wanted:
+    if header != expected:
         raise UsageError(
-            f"{path}: holds a dataset of {describe(found.tasks)} with sizes {found.obs_dim} and {found.action_dim}, "
-            f"not of {describe(wanted.tasks)} with {wanted.obs_dim} and {wanted.action_dim}; name another folder"
+            f"{path}: holds a dataset of {describe(header.tasks)} with sizes {header.obs_dim} and {header.action_dim}, "
+            f"not of {describe(expected.tasks)} with {expected.obs_dim} and {expected.action_dim}; name another folder"
         )
 
 
@@ -161,7 +161,7 @@ def shard_folders(path: Path) -> list[Path]:
 
 
 def shard_number(folder: Path) -> int:
-    """Which of a dataset's shards a folder is."""
+    """The number of a shard, from the name of its folder."""
     return int(folder.name.removeprefix("shard-"))
 
 
@@ -252,6 +252,6 @@ def _check_episodes(episodes: np.ndarray, rows: int, tasks: int, file: Path, rem
 
 
 def describe(tasks: Sequence[TaskInfo]) -> str:
-    """Tasks in a few words, for messages."""
+    """Describes tasks in a few words, for messages."""
     names = [task.name for task in tasks]
     return ", ".join(names) if len(names) <= 4 else f"{len(names)} tasks ({names[0]} .. {names[-1]})"

@@ -50,7 +50,7 @@ def from_minari(
     Args:
         source: its folder.
         target: the dataset's folder.
-        task: what its environment is called here; by default the data set's own name.
+        task: the name that its environment gets here; by default the data set's own name.
         rows_per_shard: rows after which a shard is completed.
         report: called with the episodes done and all.
 
@@ -66,21 +66,24 @@ def from_minari(
     low, high = _flat(storage.action_space, f"{source}: action space")
     _flat(storage.observation_space, f"{source}: observation space")
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
-        raise UsageError(f"{source}: actions from {low.min()} to {high.max()}: must have finite bounds")
+        raise UsageError(
+            f"{source}: actions from {low.min()} to {high.max()}: must have finite bounds, the lower below the upper, "
+            "to be scaled to [-1, 1]; write the data set with the bounds of its actions"
+        )
     total = int(storage.total_episodes)
     obs_dim, action_dim = int(storage.observation_space.shape[0]), len(low)
     info = TaskInfo(
         name=task or name, obs_dim=obs_dim, action_dim=action_dim, episode_length=_longest(storage, total, source)
     )
     with DatasetWriter(target, (info,), rows_per_shard=1 << 62) as writer:
-        begin = _done(target, writer.header, name)
+        first_open = _done(target, writer.header, name)
         try:
-            for number in range(begin, total):
+            for number in range(first_open, total):
                 obs, action, reward, success = _episode(storage, number, source)
                 writer.add(0, obs, 2.0 * (action - low) / (high - low) - 1.0, reward, success=success)
                 if writer.open_rows >= rows_per_shard or number == total - 1:
-                    writer.flush({"minari": name, "first": begin, "last": number + 1})
-                    begin = number + 1
+                    writer.flush({"minari": name, "first": first_open, "last": number + 1})
+                    first_open = number + 1
                 if report is not None:
                     report(number + 1, total)
         except BaseException:  # interrupted: the next call begins this shard again
@@ -126,6 +129,7 @@ def to_minari(dataset: Dataset, target: Path, *, report: Callable[[int, int], No
         )
 
         def buffers(index: int = index) -> Iterator[EpisodeBuffer]:
+            """Gives the episodes of a task one by one, so that they are never all in memory."""
             nonlocal done
             for nth in range(dataset.num_episodes(index)):
                 episode = dataset.episode(index, nth)
@@ -153,10 +157,12 @@ def to_minari(dataset: Dataset, target: Path, *, report: Callable[[int, int], No
 
 
 def _data_folder(folder: Path) -> Path | None:
-    return next((place for place in (folder, folder / "data") if (place / _METADATA).is_file()), None)
+    """The folder that holds the metadata, which is the data set's own or ``data`` in it."""
+    return next((candidate for candidate in (folder, folder / "data") if (candidate / _METADATA).is_file()), None)
 
 
 def _require() -> None:
+    """Checks that Minari is installed."""
     if importlib.util.find_spec("minari") is None:
         raise UsageError("Minari's data sets need its package: pip install 'pwm-bench[minari]'")
 
@@ -198,19 +204,19 @@ def _flat(space: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
 def _episode(storage: Any, number: int, source: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Observations, actions, rewards and success of one episode."""
     try:
-        (found,) = storage.get_episodes([number])
-        obs, action, reward = (np.asarray(found[name]) for name in ("observations", "actions", "rewards"))
-        succeeded = np.asarray((found.get("infos") or {}).get("success", np.nan), np.float64)
+        (episode,) = storage.get_episodes([number])
+        obs, action, reward = (np.asarray(episode[name]) for name in ("observations", "actions", "rewards"))
+        success = np.asarray((episode.get("infos") or {}).get("success", np.nan), np.float64)
     except Exception as error:
         raise UsageError(f"{source}: episode {number}: damaged ({error}); download it again") from None
-    last = float(succeeded.reshape(-1)[-1]) if succeeded.size else float("nan")
+    last = float(success.reshape(-1)[-1]) if success.size else float("nan")
     return obs, action, reward.astype(np.float32), last if 0.0 <= last <= 1.0 else float("nan")
 
 
 def _longest(storage: Any, total: int, source: Path) -> int:
     """Transitions of the longest episode."""
     try:
-        return max(int(one["total_steps"]) for one in storage.get_episode_metadata(range(total)))
+        return max(int(metadata["total_steps"]) for metadata in storage.get_episode_metadata(range(total)))
     except Exception as error:
         raise UsageError(f"{source}: lengths of episodes: damaged ({error}); download it again") from None
 
@@ -227,6 +233,7 @@ def _done(target: Path, header: layout.Header, name: str) -> int:
 
 
 def _made(folder: Path) -> Path:
+    """Makes a folder and gives it back."""
     try:
         folder.mkdir(parents=True)
     except OSError as error:

@@ -18,7 +18,13 @@ __all__ = ["OpenShard"]
 
 
 class OpenShard:
-    """A shard that is being written, under a name that readers pass over."""
+    """A shard that is being written: four arrays that grow, until `complete` gives the folder its final name.
+
+    Args:
+        path: folder of the dataset.
+        number: number of the shard.
+        header: tasks and padded sizes.
+    """
 
     def __init__(self, path: Path, number: int, header: Header) -> None:
         self._final = path / f"shard-{number:06d}"
@@ -33,17 +39,33 @@ class OpenShard:
 
     @property
     def rows(self) -> int:
+        """Rows written so far."""
         return self._files["obs"].length
 
     @property
     def episodes(self) -> int:
+        """Episodes written so far."""
         return self._files["episodes"].length
 
     def append(self, episode: np.ndarray, obs: np.ndarray, action: np.ndarray, reward: np.ndarray) -> None:
+        """Adds an episode of T transitions.
+
+        Args:
+            episode: its entry, `EPISODE` of shape ``(1,)``.
+            obs: padded, float32 ``(T + 1, D)``.
+            action: padded, float32 ``(T + 1, A)``, the last row zero.
+            reward: float32 ``(T + 1,)``, likewise.
+        """
         for name, array in zip(layout.ARRAYS, (obs, action, reward, episode), strict=True):
             self._files[name].append(array)
 
     def complete(self, skipped: dict[str, int], source: dict[str, Any]) -> None:
+        """Closes the files, describes them in ``shard.json``, and gives the folder its final name in one rename.
+
+        Args:
+            skipped: episodes that were left out, by task name.
+            source: where the data came from.
+        """
         for file in self._files.values():
             file.close()
         layout.write_sealed(
@@ -63,6 +85,7 @@ class OpenShard:
         _sync(self._final.parent)
 
     def remove(self) -> None:
+        """Deletes the unfinished shard."""
         for file in self._files.values():
             file.abandon()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -81,12 +104,14 @@ class GrowingArray:
         self._start = self._file.tell()
 
     def append(self, array: np.ndarray) -> None:
+        """Adds rows, of the file's dtype and shape."""
         data = np.ascontiguousarray(array).tobytes()
         self._file.write(data)
         self.crc32 = zlib.crc32(data, self.crc32)
         self.length += len(array)
 
     def close(self) -> None:
+        """Writes the final length and waits until everything is on the disk."""
         self._file.seek(0)
         self._write_header()
         assert self._file.tell() == self._start
@@ -95,6 +120,7 @@ class GrowingArray:
         self._file.close()
 
     def abandon(self) -> None:
+        """Closes the file as it is."""
         with contextlib.suppress(OSError):  # what was buffered does not fit either
             self._file.close()
 
@@ -110,6 +136,7 @@ class GrowingArray:
 
 
 def _sync(path: Path) -> None:
+    """Waits until a folder's entries are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

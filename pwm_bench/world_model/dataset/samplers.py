@@ -1,4 +1,4 @@
-"""What members of a population draw from the episodes of their own tasks: observations, or pairs to imitate."""
+"""Samplers for members of a population, which draw observations or pairs to imitate from their own tasks' episodes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ObservationSampler(_Sampler):
         self._horizon = horizon
 
     def __call__(self, stream: MemberStream, batch: int) -> Tensor:
-        """Observations ``(P, batch, D)``."""
+        """Draws observations ``(P, batch, D)``."""
         return self._data.sample(stream, batch, self._horizon, tasks=self._index, read=0).obs[:, :, 0]
 
 
@@ -51,6 +51,6 @@ class PairSampler(_Sampler):
     """Observations with the actions that were taken in them."""
 
     def __call__(self, stream: MemberStream, batch: int) -> tuple[Tensor, Tensor]:
-        """Observations ``(P, batch, D)`` and actions ``(P, batch, A)``."""
-        drawn = self._data.sample(stream, batch, 1, tasks=self._index)
-        return drawn.obs[:, :, 0], drawn.action[:, :, 0]
+        """Draws observations ``(P, batch, D)`` and actions ``(P, batch, A)``."""
+        sequences = self._data.sample(stream, batch, 1, tasks=self._index)
+        return sequences.obs[:, :, 0], sequences.action[:, :, 0]

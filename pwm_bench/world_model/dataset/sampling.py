@@ -39,17 +39,17 @@ class Numbering:
     task_episode: np.ndarray
 
     def slices_of(self, episode: np.ndarray, fraction: np.ndarray) -> np.ndarray:
-        """Numbers of slices of given episodes.
+        """Gives the numbers of slices in episodes that have been drawn.
 
         Args:
             episode: numbers, int64 ``(...)``.
             fraction: which of the episode's slices, from 0 (the first) to below 1, float64 ``(...)``.
         """
-        cls = np.searchsorted(self.episode_ends, episode, side="right")
-        within = episode - np.append(0, self.episode_ends)[cls]
-        count = self.per_episode[cls]
+        index = np.searchsorted(self.episode_ends, episode, side="right")  # of the class
+        within = episode - np.append(0, self.episode_ends)[index]
+        count = self.per_episode[index]
         start = np.minimum((fraction * count).astype(np.int64), count - 1)
-        return np.append(0, self.ends)[cls] + within * count + start
+        return np.append(0, self.ends)[index] + within * count + start
 
 
 class EpisodeIndex:
@@ -57,18 +57,18 @@ class EpisodeIndex:
 
     Args:
         shards: the shards that hold them.
-        keep: which episodes of each shard belong to the index, bool ``(E,)`` each.
+        selected: which episodes of each shard belong to the index, bool ``(E,)`` each.
         tasks: K, the number of tasks.
     """
 
-    def __init__(self, shards: list[Shard], keep: list[np.ndarray], tasks: int) -> None:
+    def __init__(self, shards: list[Shard], selected: list[np.ndarray], tasks: int) -> None:
         def column(name: str, dtype: type) -> np.ndarray:
-            parts = [np.asarray(s.episodes[name])[k].astype(dtype) for s, k in zip(shards, keep, strict=True)]
+            parts = [np.asarray(s.episodes[name])[k].astype(dtype) for s, k in zip(shards, selected, strict=True)]
             return np.concatenate(parts) if parts else np.zeros(0, dtype)
 
         task, length = column("task", np.int64), column("length", np.int64)
-        shard = np.repeat(np.arange(len(shards), dtype=np.int32), [int(k.sum()) for k in keep])
-        entry = np.concatenate([np.flatnonzero(k) for k in keep] or [np.zeros(0, np.int64)]).astype(np.int32)
+        shard = np.repeat(np.arange(len(shards), dtype=np.int32), [int(k.sum()) for k in selected])
+        entry = np.concatenate([np.flatnonzero(k) for k in selected] or [np.zeros(0, np.int64)]).astype(np.int32)
         key = task << 32 | length
         order = np.argsort(key, kind="stable")
         classes, first = np.unique(key[order], return_index=True)
@@ -84,13 +84,13 @@ class EpisodeIndex:
         return len(self.row)
 
     def of_task(self, task: int) -> range:
-        """Places of a task's episodes in the index."""
+        """Positions of a task's episodes in the index."""
         first, last = np.searchsorted(self._class_task, [task, task + 1])
         return range(int(self._class_first[first]), int(self._class_first[last]))
 
-    def length(self, place: int) -> int:
-        """Transitions of the episode at a place of the index."""
-        return int(self._class_length[np.searchsorted(self._class_first, place, side="right") - 1])
+    def length(self, position: int) -> int:
+        """Transitions of the episode at a position of the index."""
+        return int(self._class_length[np.searchsorted(self._class_first, position, side="right") - 1])
 
     def numbering(self, horizon: int) -> Numbering:
         """Numbers all slices of ``horizon`` transitions."""
@@ -102,16 +102,17 @@ class EpisodeIndex:
         return Numbering(ends, per_episode, first, episode_ends, episode)
 
     def find(self, number: np.ndarray, numbering: Numbering) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where slices lie.
+        """Finds where slices lie.
 
         Args:
-            number: of the slices, int64 ``(N,)``.
-            numbering: of the horizon in question.
+            number: numbers of the slices, int64 ``(N,)``.
+            numbering: the numbering of their horizon.
 
         Returns:
-            Shard, first row in it, and task, each ``(N,)``.
+            shard, first row in it, and task, each ``(N,)``.
         """
-        cls = np.searchsorted(numbering.ends, number, side="right")
-        within = number - np.append(0, numbering.ends)[cls]
-        place = self._class_first[cls] + within // numbering.per_episode[cls]
-        return self.shard[place], self.row[place] + within % numbering.per_episode[cls], self._class_task[cls]
+        index = np.searchsorted(numbering.ends, number, side="right")  # of the class
+        within = number - np.append(0, numbering.ends)[index]
+        position = self._class_first[index] + within // numbering.per_episode[index]
+        start = within % numbering.per_episode[index]
+        return self.shard[position], self.row[position] + start, self._class_task[index]

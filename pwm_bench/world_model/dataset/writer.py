@@ -181,10 +181,16 @@ class DatasetWriter:
         self._skipped.clear()
 
     def _next_number(self) -> int:
+        """The number of the next shard."""
         folders = layout.shard_folders(self.path)
         return layout.shard_number(folders[-1]) + 1 if folders else 0
 
     def _fail(self, error: OSError) -> None:
+        """Throws the open shard away and says why it could not be written.
+
+        Raises:
+            UsageError: always.
+        """
         try:
             self.discard()
         except OSError:
@@ -196,6 +202,7 @@ class DatasetWriter:
         raise UsageError(f"{self.path}: can't be written ({error.strerror or error}); name another folder") from error
 
     def _check_shapes(self, task: int, obs: np.ndarray, action: np.ndarray, reward: np.ndarray) -> TaskInfo:
+        """Checks an episode as `add` takes it, and gives its task."""
         if not 0 <= task < len(self.header.tasks):
             raise UsageError(f"task={task}: must be below {len(self.header.tasks)}, the number of tasks")
         info = self.header.tasks[task]
@@ -214,7 +221,7 @@ class DatasetWriter:
 
 
 def _padded(array: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """The array in the corner of zeros, float32."""
+    """Pads an array with zeros at the end of both axes, float32."""
     result = np.zeros((rows, columns), np.float32)
     result[: array.shape[0], : array.shape[1]] = array
     return result

@@ -119,7 +119,7 @@ def test_episodes_with_nan_are_skipped_counted_and_not_tried_again(tmp_path):
 def test_chunks_of_another_suite(tmp_path, chunks):
     with pytest.raises(UsageError, match="6 features and 3 action components, but the suite has 24 and 3"):
         convert.from_chunks(chunks, tmp_path / "a", TASKS, obs_dim=24, action_dim=3)
-    with pytest.raises(UsageError, match="task 1, but the suite has 1"):
+    with pytest.raises(UsageError, match="is of task 1, but the suite has tasks 0 to 0"):
         convert.from_chunks(chunks, tmp_path / "b", TASKS[:1], obs_dim=OBS_DIM, action_dim=ACTION_DIM)
     with pytest.raises(UsageError, match="episode 0 of 'narrow' has features beyond its 2"):
         convert.from_chunks(chunks, tmp_path / "c", TASKS[::-1], obs_dim=OBS_DIM, action_dim=ACTION_DIM)
@@ -132,6 +132,14 @@ def test_a_task_that_changes_within_an_episode(tmp_path):
     save_plain(tmp_path / "chunks" / "chunk_0.pt", content)
     with pytest.raises(UsageError, match="the task changes within an episode"):
         _convert(tmp_path / "chunks", tmp_path / "data")
+
+
+def test_a_task_below_zero_is_named(tmp_path):
+    content = columns(4)
+    content["task"][2] = -3
+    save_plain(tmp_path / "chunk_0.pt", content)
+    with pytest.raises(UsageError, match="episode 2 is of task -3, but the suite has tasks 0 to 1"):
+        _convert(tmp_path, tmp_path / "data")
 
 
 def test_a_chunk_replaced_by_another_between_two_calls(chunks, tmp_path):

@@ -122,6 +122,21 @@ def test_what_a_member_draws_does_not_depend_on_the_others(dataset):
     assert torch.equal(both.obs[1:], alone.obs)
 
 
+def test_no_more_is_read_than_was_drawn(dataset):
+    """A longer read would run into the next episode's rows."""
+    assert dataset.sample(MemberStream([0]), 4, 3, read=1).reward.shape == (1, 4, 1)
+    for read in (4, -1):
+        with pytest.raises(UsageError, match=f"read={read}: must be from 0 to horizon=3"):
+            dataset.sample(MemberStream([0]), 4, 3, read=read)
+
+
+def test_settings_of_a_draw_that_would_be_ignored(dataset):
+    with pytest.raises(UsageError, match=r"balanced=True: .* leave one of them out"):
+        dataset.sample(MemberStream([0]), 4, 2, tasks=torch.tensor([1]), balanced=True)
+    with pytest.raises(UsageError, match="unknown sampling 'episode'"):
+        dataset.sample(MemberStream([0]), 4, 2, sampling="episode")
+
+
 def test_balanced_draws_tasks_equally(dataset):
     share = (dataset.sample(MemberStream([0]), 20_000, 4).task == 1).float().mean().item()
     assert share == pytest.approx(3 / (3 + 6 * 3 + 2), abs=0.02)

@@ -110,6 +110,12 @@ def test_shards_become_data_sets_that_minari_loads_and_come_back(tmp_path, monke
     assert "right-v0" in capsys.readouterr().out
 
 
+def test_an_action_without_a_range_is_named(tmp_path, monkeypatch) -> None:
+    source = _make(tmp_path / "minari", monkeypatch, low=0.25, high=0.25)
+    with pytest.raises(UsageError, match=r"actions from 0.25 to 0.25: .*the lower below the upper"):
+        from_minari(source, tmp_path / "data")
+
+
 def test_what_cannot_be_read_is_named_and_nothing_is_made(tmp_path, monkeypatch) -> None:
     source = _make(tmp_path / "minari", monkeypatch)
     metadata = source / "data" / "metadata.json"
