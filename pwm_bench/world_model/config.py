@@ -20,7 +20,7 @@ __all__ = ["WorldModelConfig"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorldModelConfig:
-    """What a world model looks like and how it is trained.
+    """Sizes of a world model, and how it is trained.
 
     The defaults are the single-task ("5M") model of PWM. Tuples may be given as lists, as JSON has them.
 

@@ -27,7 +27,7 @@ from pwm_bench.envs.errors import UsageError
 
 __all__ = ["Inert", "load_inert"]
 
-_HUGE = 1 << 30  # bytes
+_HUGE = 1 << 30  # size [bytes] up to which a tensor may repeat its numbers
 
 
 class Inert(dict):
@@ -71,11 +71,11 @@ def load_inert(path: Path, *, what: str, remedy: str, packages: Sequence[str] = 
         raise UsageError(f"{path}: no such file; give the path of {what}")
     with _own_globals():
         try:
-            wanted = get_unsafe_globals_in_checkpoint(path) if packages and zipfile.is_zipfile(path) else []
-            foreign = sorted(name for name in wanted if name.partition(".")[0] not in packages)
+            requested = get_unsafe_globals_in_checkpoint(path) if packages and zipfile.is_zipfile(path) else []
+            foreign = sorted(name for name in requested if name.partition(".")[0] not in packages)
             if foreign:
                 raise _refused(path, f"it asks for {', '.join(foreign[:3])}", what)
-            add_safe_globals([(_stand_in(name), name) for name in wanted])
+            add_safe_globals([(_stand_in(name), name) for name in requested])
             content = torch.load(path, map_location="cpu", mmap=mmap or None, weights_only=True)
             if _stretched(content):
                 raise UsageError(f"{path}: holds a tensor larger than its numbers; {remedy}")
@@ -91,10 +91,10 @@ def load_inert(path: Path, *, what: str, remedy: str, packages: Sequence[str] = 
 
 def _stretched(content: Any) -> bool:
     """Whether a tensor is huge and larger than the numbers that the file has for it, which it repeats."""
-    left: list[Any] = [content]
+    to_visit: list[Any] = [content]
     seen: set[int] = set()
-    while left:
-        value = left.pop()
+    while to_visit:
+        value = to_visit.pop()
         if id(value) in seen:  # a pickle may have circles
             continue
         seen.add(id(value))
@@ -103,15 +103,16 @@ def _stretched(content: Any) -> bool:
             if size > max(_HUGE, value.untyped_storage().nbytes()):
                 return True
         if isinstance(value, Inert):
-            left.append(value.state)
+            to_visit.append(value.state)
         if isinstance(value, Mapping):
-            left += value.values()
+            to_visit += value.values()
         elif isinstance(value, (list, tuple)):
-            left += value
+            to_visit += value
     return False
 
 
 def _refused(path: Path, reason: str, what: str) -> UsageError:
+    """The error of a pickle that asks for more than tensors."""
     return UsageError(
         f"{path}: refused: {reason}, so opening it could run code; {what} is made of tensors and plain values alone"
     )
@@ -120,15 +121,15 @@ def _refused(path: Path, reason: str, what: str) -> UsageError:
 @contextmanager
 def _own_globals() -> Iterator[None]:
     """Sets aside what imported packages have allowed pickles to name, tensordict its own classes for instance."""
-    kept = get_safe_globals()
+    allowed = get_safe_globals()
     clear_safe_globals()
     try:
         yield
     finally:
         clear_safe_globals()
-        add_safe_globals(kept)
+        add_safe_globals(allowed)
 
 
 def _stand_in(name: str) -> type:
-    """What a name of a package becomes; its dictionaries must be ones that torch lets a pickle fill."""
+    """Gives the class that a name of a package becomes; its dictionaries must be ones that torch lets a pickle fill."""
     return OrderedDict if name.rpartition(".")[2].startswith("_String") else Inert

@@ -66,10 +66,14 @@ class WorldModel(nn.Module):
         ending: dict[str, Any] = {"last": last[config.regularisation], "simnorm_dim": config.simnorm_dim}
         transition = latent + action_dim
         self.encoder = PopulationMLP(members, (observation_dim, *config.encoder_hidden, latent), **normed, **ending)
-        several = members * config.ensemble
-        each = normed if config.ensemble == 1 else normed | {"stream": stream.split(config.ensemble)}
-        self.dynamics = PopulationMLP(several, (transition, *config.dynamics_hidden, latent), **each, **ending)
-        self.reward_network = PopulationMLP(several, (transition, *config.reward_hidden, 1), **each, last_init=zeros)
+        ensemble_rows = members * config.ensemble
+        ensemble_options = normed if config.ensemble == 1 else normed | {"stream": stream.split(config.ensemble)}
+        self.dynamics = PopulationMLP(
+            ensemble_rows, (transition, *config.dynamics_hidden, latent), **ensemble_options, **ending
+        )
+        self.reward_network = PopulationMLP(
+            ensemble_rows, (transition, *config.reward_hidden, 1), **ensemble_options, last_init=zeros
+        )
         self.termination_network: PopulationMLP | None = None
         if config.termination:
             self.termination_network = PopulationMLP(
@@ -89,25 +93,25 @@ class WorldModel(nn.Module):
 
         It is the root of their variance over the K networks, averaged over the latent's dimensions.
         """
-        each = self.dynamics(self.each(torch.cat((latent, action), dim=-1)))
-        spread = (each - self.each(self.average(each))).square().mean(-1)
-        return (self.average(spread) + _LEAST_VARIANCE).sqrt()
+        predictions = self.dynamics(self.each(torch.cat((latent, action), dim=-1)))
+        squares = (predictions - self.each(self.average(predictions))).square().mean(-1)
+        return (self.average(squares) + _LEAST_VARIANCE).sqrt()
 
     def each(self, x: Tensor) -> Tensor:
-        """What is given to each of the K networks, ``(P, ...)`` to ``(P K, ...)``, a member's K beside each other."""
+        """Repeats an input for the K networks, ``(P, ...)`` to ``(P K, ...)``, a member's K beside each other."""
         if self.ensemble == 1:
             return x
         return x.unsqueeze(1).expand(-1, self.ensemble, *x.shape[1:]).flatten(0, 1)
 
     def average(self, x: Tensor) -> Tensor:
-        """Means over the K networks, ``(P K, ...)`` to ``(P, ...)``."""
+        """Averages over the K networks, ``(P K, ...)`` to ``(P, ...)``."""
         if self.ensemble == 1:
             return x
         # One by one: the order of torch's sum, and the layout of its gradient, depend on a member's place.
         return functools.reduce(torch.add, x.unflatten(0, (-1, self.ensemble)).unbind(1)) / self.ensemble
 
     def rewards(self, latent: Tensor, action: Tensor) -> Tensor:
-        """What each reward network predicts at latents of its own, ``(P K, ..., latent_dim)`` to ``(P K, ...)``."""
+        """Predicts each reward network's reward at latents of its own, ``(P K, ..., latent_dim)`` to ``(P K, ...)``."""
         return self.reward_network(torch.cat((latent, action), dim=-1)).squeeze(-1)
 
     def reward(self, latent: Tensor, action: Tensor) -> Tensor:
@@ -121,7 +125,7 @@ class WorldModel(nn.Module):
             RuntimeError: if the model has no such head (``config.termination``).
         """
         if self.termination_network is None:
-            raise RuntimeError("this world model does not predict termination")
+            raise RuntimeError("this world model does not predict termination; it was made with termination=False")
         return self.termination_network(latent).squeeze(-1)
 
     def unroll(self, latent: Tensor, actions: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ __all__ = ["WorldModelTrainer", "sequence_loss"]
 def sequence_loss(
     model: WorldModel, obs: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, config: WorldModelConfig
 ) -> WorldModelLoss:
-    """Loss of a model on sequences of H steps: encodes, unrolls, predicts, compares.
+    """Gives the loss of a model on sequences of H steps, which it encodes, unrolls, predicts and compares.
 
     In an ensemble each network has a loss of its own, and these are averaged: they differ by their initial weights.
 
@@ -41,11 +41,12 @@ def sequence_loss(
     # All H rewards in one product: they wait for nothing but the latents.
     predicted = model.rewards(latents[:, :-1], model.each(action))
     errors = (predicted.to(reward.dtype) - model.each(reward)).square()
-    ends = None
+    termination_errors = None
     if model.termination_network is not None:
         after = latents[:, 1:].unflatten(0, (-1, model.ensemble))  # one such network for all K
         logits = model.termination_logit(after).flatten(0, 1).to(reward.dtype)
-        ends = binary_cross_entropy_with_logits(logits, model.each(terminated).to(reward.dtype), reduction="none")
+        ended = model.each(terminated).to(reward.dtype)
+        termination_errors = binary_cross_entropy_with_logits(logits, ended, reduction="none")
     loss = world_model_loss(
         latents[:, 1:],
         targets,
@@ -54,7 +55,7 @@ def sequence_loss(
         dynamics_coef=config.dynamics_coef,
         reward_coef=config.reward_coef,
         released_reward_scale=config.released_reward_scale,
-        termination_errors=ends,
+        termination_errors=termination_errors,
         termination_coef=config.termination_coef,
     )
     return WorldModelLoss(*(model.average(part) for part in loss))
@@ -67,7 +68,7 @@ class WorldModelTrainer:
     """A world model's optimiser and the normaliser of the rewards it learns.
 
     Args:
-        model: what to train.
+        model: the model that is trained.
         config: its settings.
         members: P.
         guard: freezes the members whose loss or gradient is not finite.

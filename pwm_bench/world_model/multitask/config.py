@@ -1,4 +1,4 @@
-"""What a multi-task world model looks like: the tasks it knows and the sizes of its networks."""
+"""The configuration of a multi-task world model: the tasks that it knows and the sizes of its networks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ModelConfig:
     log_std_min: float = -10.0
     """Smallest log standard deviation of the policy prior."""
     log_std_max: float = 2.0
-    """Largest one. TD-MPC2 has -10 and 2; PWM's copy of it trained with -5 and 0.5."""
+    """Largest log standard deviation. TD-MPC2 has -10 and 2; PWM's copy of it trained with -5 and 0.5."""
     termination: bool = False
     """Whether the model predicts that an episode has ended for good (TD-MPC2's ``episodic``)."""
     dropout: float = 0.01
@@ -106,7 +106,7 @@ class ModelConfig:
 
 
 def described(config: ModelConfig) -> dict[str, Any]:
-    """What decides what a model's weights mean, for the record of a run that reads it."""
+    """Gives the fields that a model's weights depend on for their meaning, for the record of a run that reads it."""
     names = ("tasks", "simnorm_dim", "bin_limit", "log_std_min", "log_std_max", "termination")
     return {name: list(value) if isinstance(value := getattr(config, name), tuple) else value for name in names}
 

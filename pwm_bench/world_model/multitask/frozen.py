@@ -8,8 +8,8 @@ bfloat16, transposed, in the processor's layout.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.checks import check_choice
 from pwm_bench.world_model.multitask.layers import Layer, Stack
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.product import ConstantProduct
@@ -24,7 +25,15 @@ from pwm_bench.world_model.multitask.twohot import TwoHotHead
 
 __all__ = ["TaskModel"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
+
+
+def _without_autocast(function: Callable[P, R]) -> Callable[P, R]:
+    """Keeps a caller's autocast out: these networks have a precision of their own."""
+    return torch.autocast("cpu", enabled=False)(torch.autocast("cuda", enabled=False)(function))  # type: ignore[no-any-return]
 
 
 class _Multiply(torch.autograd.Function):
@@ -42,6 +51,8 @@ class _Multiply(torch.autograd.Function):
 
 
 class _FrozenLayer:
+    """A `Layer` with constant weights; ``dtype`` is that of its matrix product, None for the weights' own."""
+
     def __init__(self, layer: Layer, weight: Tensor, bias: Tensor, dtype: torch.dtype | None) -> None:
         self._dtype = weight.dtype  # of what is not a matrix product
         self._product = ConstantProduct(weight.detach().to(dtype or weight.dtype))
@@ -108,6 +119,7 @@ class TaskModel:
         symlog_rewards: bool = False,
         mask_actions: bool = True,
     ) -> None:
+        check_choice("precision", precision, _DTYPES)
         config, dtype = model.config, _DTYPES[precision]
         embedding = None if model.task_embedding is None else model.task_embedding.detach()[tasks]
         self.latent_dim = config.latent_dim
@@ -121,8 +133,7 @@ class TaskModel:
         if model.termination_network is not None:
             self.termination_network = _FrozenStack(model.termination_network, config.latent_dim, embedding, dtype)
 
-    @torch.autocast("cpu", enabled=False)
-    @torch.autocast("cuda", enabled=False)
+    @_without_autocast
     def encode(self, obs: Tensor) -> Tensor:
         """Latents of observations; observations narrower than the model's are padded with zeros.
 
@@ -137,20 +148,17 @@ class TaskModel:
             )
         return self._encoder(F.pad(obs, (0, missing)) if missing else obs)
 
-    @torch.autocast("cpu", enabled=False)
-    @torch.autocast("cuda", enabled=False)
+    @_without_autocast
     def next(self, latent: Tensor, action: Tensor) -> Tensor:
         """Latents after one control step, shape ``(P, ..., latent_dim)``."""
         return self._dynamics(self._join(latent, action))
 
-    @torch.autocast("cpu", enabled=False)
-    @torch.autocast("cuda", enabled=False)
+    @_without_autocast
     def reward(self, latent: Tensor, action: Tensor) -> Tensor:
         """Predicted rewards, shape ``(P, ...)``."""
         return self.head.value(self._reward(self._join(latent, action)))
 
-    @torch.autocast("cpu", enabled=False)
-    @torch.autocast("cuda", enabled=False)
+    @_without_autocast
     def termination_logit(self, latent: Tensor) -> Tensor:
         """Logits of having ended for good, shape ``(P, ...)``.
 
@@ -162,10 +170,11 @@ class TaskModel:
         return self.termination_network(latent).squeeze(-1)
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """None that could learn."""
+        """Gives nothing, as no weight can learn here."""
         return iter(())
 
     def _join(self, latent: Tensor, action: Tensor) -> Tensor:
+        """Concatenates latents and (masked) actions; the embedding between them is in the biases already."""
         if self._mask is not None:
             action = action * self._mask.view(-1, *(1,) * (action.dim() - 2), action.shape[-1])
         return torch.cat((latent, action.to(latent.dtype)), dim=-1)

@@ -66,8 +66,8 @@ class Layer(nn.Module):
         if stream is None or zero:
             weight = torch.zeros(*lead, out_features, in_features, device=device)
         else:
-            drawn, _ = truncated_normal(0.02)(stream, in_features, max(ensemble, 1) * out_features)
-            weight = drawn[0].t().reshape(*lead, out_features, in_features).contiguous().to(device)
+            initial, _ = truncated_normal(0.02)(stream, in_features, max(ensemble, 1) * out_features)
+            weight = initial[0].t().reshape(*lead, out_features, in_features).contiguous().to(device)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(*lead, out_features, device=device))
         self.ln = None if epilogue is None else _Norm((*lead, out_features), device)
@@ -114,16 +114,20 @@ class Layer(nn.Module):
         return epilogue.activate(y)
 
     def _drop(self, y: Tensor, generator: torch.Generator) -> Tensor:
-        keep = torch.empty_like(y).bernoulli_(1.0 - self.dropout, generator=generator)
-        return y * keep.div_(1.0 - self.dropout)
+        """Drops numbers of ``y``, and scales the others so that its mean stays."""
+        kept = torch.empty_like(y).bernoulli_(1.0 - self.dropout, generator=generator)
+        return y * kept.div_(1.0 - self.dropout)
 
     def _parameters_of(self, rows: Tensor | None, fixed: bool) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Weight, bias and the normalisation's scale and shift, of some members of the ensemble."""
-        every = [self.weight, self.bias, *([] if self.ln is None else [self.ln.weight, self.ln.bias])]
-        chosen: list[Tensor] = [p.detach() if fixed else p for p in every]
+        params: list[Tensor] = [self.weight, self.bias]
+        if self.ln is not None:
+            params += [self.ln.weight, self.ln.bias]
+        if fixed:
+            params = [p.detach() for p in params]
         if rows is not None:
-            chosen = [p.index_select(0, rows) for p in chosen]
-        return chosen[0], chosen[1], *(chosen[2:] or (None, None))  # type: ignore[return-value]
+            params = [p.index_select(0, rows) for p in params]
+        return params[0], params[1], *(params[2:] or (None, None))  # type: ignore[return-value]
 
 
 class Stack(nn.Sequential):

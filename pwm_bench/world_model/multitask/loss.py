@@ -25,7 +25,7 @@ __all__ = ["consistency_loss", "percentile_range", "policy_loss", "td_target", "
 
 
 def weighted(errors: Tensor, rho: float) -> Tensor:
-    """1/H sum_t rho^t mean of errors ``(..., B, H)`` over all but time; a scalar."""
+    """Gives 1/H sum_t rho^t of the means of errors ``(..., B, H)`` over all axes but time; a scalar."""
     horizon = errors.shape[-1]
     return (errors.reshape(-1, horizon).mean(0) * temporal_weights(horizon, rho, errors)).sum()
 
@@ -40,7 +40,7 @@ def consistency_loss(latents: Tensor, targets: Tensor, rho: float) -> Tensor:
 
 
 def td_target(reward: Tensor, discount: Tensor, target_q: Tensor, terminated: Tensor | None = None) -> Tensor:
-    """y, shape ``(B, H)``.
+    """Gives y above, shape ``(B, H)``.
 
     Args:
         reward: shape ``(B, H)``.
@@ -48,8 +48,8 @@ def td_target(reward: Tensor, discount: Tensor, target_q: Tensor, terminated: Te
         target_q: two random target Qs at the next states, shape ``(2, B, H)``.
         terminated: whether the step ended the episode for good, bool ``(B, H)``; never by default.
     """
-    beyond = discount.unsqueeze(-1) * target_q.amin(0)
-    return reward + (beyond if terminated is None else torch.where(terminated, 0.0, beyond))
+    bootstrap = discount.unsqueeze(-1) * target_q.amin(0)
+    return reward + (bootstrap if terminated is None else torch.where(terminated, 0.0, bootstrap))
 
 
 def percentile_range(q: Tensor) -> Tensor:

@@ -27,11 +27,11 @@ __all__ = ["MultitaskModel", "PolicySample"]
 
 
 class PolicySample(NamedTuple):
-    """What the policy prior says.
+    """A sample of the policy prior.
 
     Attributes:
-        action: sampled, in [-1, 1], zero in components that the task does not have.
-        mean: without noise, likewise.
+        action: sampled action in [-1, 1], zero in components that the task does not have, ``(..., action_dim)``.
+        mean: action without noise, likewise.
         scaled_entropy: minus the log-density of the Gaussian sample before tanh, times the task's number of
             components, ``(...)``. TD-MPC2's code divides by the squashed density and multiplies by it again, so its
             correction for tanh cancels.
@@ -43,12 +43,12 @@ class PolicySample(NamedTuple):
 
 
 class MultitaskModel(nn.Module):
-    """The networks.
+    """All networks of a world model of many tasks.
 
     Args:
         config: tasks and sizes.
-        seed: of the initial weights: normal with standard deviation 0.02, embedding uniform in +-0.02, last layers of
-            reward and Q zero. None leaves all zero, to be loaded.
+        seed: seed of the initial weights: normal with standard deviation 0.02, embedding uniform in +-0.02, last layers
+            of reward and Q zero. None leaves all zero, to be loaded.
         device: where the weights live.
     """
 
@@ -59,26 +59,25 @@ class MultitaskModel(nn.Module):
         stream = None if seed is None else MemberStream([seed], device, name="multitask/init")
         options: dict[str, Any] = {"stream": stream, "device": device}
         simplices = Epilogue("softmax", "pre", config.simnorm_dim, widen=True)
-        latent, e = config.latent_dim, config.task_dim
-        act = config.action_dim
+        latent, emb, act = config.latent_dim, config.task_dim, config.action_dim
         self.task_embedding: nn.Parameter | None = None
-        if e:
-            rows = torch.zeros(len(config.tasks), e, device=device)
+        if emb:
+            rows = torch.zeros(len(config.tasks), emb, device=device)
             if stream is not None:
-                rows = 0.04 * stream.uniform(len(config.tasks), e)[0] - 0.02
+                rows = 0.04 * stream.uniform(len(config.tasks), emb)[0] - 0.02
             self.task_embedding = nn.Parameter(rows)
-        self.encoder = Stack((config.observation_dim + e, *config.encoder_hidden, latent), last=simplices, **options)
-        self.dynamics = Stack((latent + e + act, *config.hidden, latent), last=simplices, **options)
-        self.reward_network = Stack((latent + e + act, *config.hidden, config.num_bins), last_zero=True, **options)
+        self.encoder = Stack((config.observation_dim + emb, *config.encoder_hidden, latent), last=simplices, **options)
+        self.dynamics = Stack((latent + emb + act, *config.hidden, latent), last=simplices, **options)
+        self.reward_network = Stack((latent + emb + act, *config.hidden, config.num_bins), last_zero=True, **options)
         self.termination_network: Stack | None = None
         if config.termination:
-            self.termination_network = Stack((latent + e, *config.hidden, 1), **options)
+            self.termination_network = Stack((latent + emb, *config.hidden, 1), **options)
         self.policy_network: Stack | None = None
         self.q_networks: Stack | None = None
         self.target_q_networks: Stack | None = None
         if config.num_q:
-            self.policy_network = Stack((latent + e, *config.hidden, 2 * act), **options)
-            sizes = (latent + e + act, *config.hidden, config.num_bins)
+            self.policy_network = Stack((latent + emb, *config.hidden, 2 * act), **options)
+            sizes = (latent + emb + act, *config.hidden, config.num_bins)
             self.q_networks = Stack(sizes, ensemble=config.num_q, dropout=config.dropout, last_zero=True, **options)
             self.target_q_networks = Stack(sizes, ensemble=config.num_q, device=device)
             self.target_q_networks.load_state_dict(self.q_networks.state_dict())
@@ -100,15 +99,15 @@ class MultitaskModel(nn.Module):
         return min(self.config.action_dims) < self.config.action_dim
 
     @torch.no_grad()
-    def project_embedding(self, where: Tensor | None = None) -> None:
+    def project_embedding(self, condition: Tensor | None = None) -> None:
         """Scales embeddings longer than 1 to length 1. Call it after each optimiser step and after loading.
 
         Args:
-            where: do it only if this boolean scalar holds.
+            condition: boolean scalar on the device; where it is false nothing changes. None for true.
         """
         if self.task_embedding is not None:
             norm = self.task_embedding.norm(dim=-1, keepdim=True)
-            long = norm > 1.0 if where is None else (norm > 1.0) & where
+            long = norm > 1.0 if condition is None else (norm > 1.0) & condition
             self.task_embedding.mul_(torch.where(long, 1.0 / (norm + 1e-7), 1.0))
 
     def encode(self, obs: Tensor, task: Tensor) -> Tensor:
@@ -187,7 +186,7 @@ class MultitaskModel(nn.Module):
             latent: shape ``(*lead, ..., latent_dim)``.
             action: shape ``(*lead, ..., action_dim)``.
             task: index, shape ``(*lead)``.
-            target: ask their moving averages.
+            target: take their moving averages instead.
             rows: which Q functions, int64 ``(K,)``; all by default.
             dropout: draws what is dropped; None drops nothing.
             fixed: gradients reach the inputs but not the weights.
@@ -229,6 +228,11 @@ class MultitaskModel(nn.Module):
 
     @staticmethod
     def _require(network: Stack | None, name: str, built: str = "num_q=0") -> Stack:
+        """Gives a network that the model may not have.
+
+        Raises:
+            RuntimeError: it has not.
+        """
         if network is None:
             raise RuntimeError(f"this world model has no {name}; it was built with {built}")
         return network

@@ -1,4 +1,4 @@
-"""Which two Q functions are asked: drawn on the host, read on the device."""
+"""The choice of the two Q functions that are evaluated: drawn on the host, read on the device."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PairsOfQ:
         self._present = 0
 
     def draw(self, number: int) -> None:
-        """Draws the pairs of the next so many calls of `next`, over what there was."""
+        """Draws the pairs of the next ``number`` calls of `next`, in the place of those drawn before."""
         pairs = torch.stack([torch.randperm(self._functions, generator=self._generator)[:2] for _ in range(number)])
         if number not in self._drawn:
             self._drawn[number] = torch.empty_like(pairs, device=self._place.device)
@@ -43,9 +43,9 @@ class PairsOfQ:
         return pair
 
     def get_state(self) -> Tensor:
-        """Where the draws are."""
+        """State of the draws."""
         return self._generator.get_state()
 
     def set_state(self, state: Tensor) -> None:
-        """Goes to where `get_state` was called; the pairs that were drawn stay."""
+        """Restores what `get_state` gave; pairs that have been drawn stay."""
         self._generator.set_state(state.cpu())

@@ -42,13 +42,13 @@ class PlannerConfig:
     """
 
     horizon: int = 3
-    """H."""
+    """H: control steps of a plan."""
     iterations: int = 6
-    """I; two more where actions have 20 components or more."""
+    """I: times that the Gaussian moves; two more where actions have 20 components or more."""
     samples: int = 512
-    """Sequences in an iteration, those of the policy included."""
+    """Action sequences in an iteration, those of the policy included."""
     policy_samples: int = 24
-    """Sequences that the policy rolls out."""
+    """Action sequences that are rollouts of the policy."""
     elites: int = 64
     """Best sequences that the Gaussian moves to."""
     temperature: float = 0.5
@@ -56,7 +56,7 @@ class PlannerConfig:
     min_std: float = 0.05
     """Smallest standard deviation of actions in a plan."""
     max_std: float = 2.0
-    """Largest one, with which every plan begins."""
+    """Largest standard deviation, with which every plan begins."""
 
     def __post_init__(self) -> None:
         for name in ("horizon", "iterations", "elites"):
@@ -64,8 +64,14 @@ class PlannerConfig:
         check_at_least("policy_samples", self.policy_samples, 0)
         for name in ("temperature", "min_std", "max_std"):
             check_positive(name, getattr(self, name))
-        if not max(self.elites, self.policy_samples + 1) <= self.samples:
-            raise UsageError(f"samples={self.samples}: must exceed policy_samples and not be below elites")
+        least = max(self.elites, self.policy_samples + 1)
+        if self.samples < least:
+            raise UsageError(
+                f"samples={self.samples}: must be at least {least}: above policy_samples={self.policy_samples}, and "
+                f"not below elites={self.elites}"
+            )
+        if self.min_std > self.max_std:
+            raise UsageError(f"min_std={self.min_std}: must be at most max_std={self.max_std}")
 
 
 class Guide(Protocol):
@@ -76,11 +82,11 @@ class Guide(Protocol):
         ...
 
     def act(self, latent: Tensor, noise: Tensor) -> Tensor:
-        """Sampled actions at latents ``(W, S, L)`` with noise ``(W, S, A)``, shape ``(W, S, A)``."""
+        """Samples actions ``(W, S, A)`` at latents ``(W, S, L)`` with noise ``(W, S, A)``."""
         ...
 
     def value(self, latent: Tensor, noise: Tensor) -> Tensor:
-        """Values of latents ``(W, S, L)``, shape ``(W, S)``."""
+        """Gives the values ``(W, S)`` of latents ``(W, S, L)``."""
         ...
 
 
@@ -108,7 +114,7 @@ class View(Protocol):
 
 
 class PriorGuide:
-    """TD-MPC2's own: the policy prior, and the mean of two random Q functions at its action.
+    """The guide of TD-MPC2: the policy prior, and the mean of two random Q functions at its action.
 
     Args:
         model: the world model, with Q functions.
@@ -119,7 +125,10 @@ class PriorGuide:
 
     def __init__(self, model: MultitaskModel, tasks: Tensor, *, seed: int = 0, precision: str = "float32") -> None:
         if model.config.num_q == 0:
-            raise UsageError("this world model has no Q functions and no policy prior, which the planner needs")
+            raise UsageError(
+                "num_q=0: this world model has no Q functions and no policy prior, which the planner needs; use one "
+                "that was trained with learn_values=True"
+            )
         self._model, self._tasks, self._precision = model, tasks, precision
         self._pairs = PairsOfQ(model.config.num_q, seed=seed, device=tasks.device)
 
@@ -128,18 +137,18 @@ class PriorGuide:
         self._pairs.draw(values)
 
     def act(self, latent: Tensor, noise: Tensor) -> Tensor:
-        """Sample of the policy prior."""
+        """Samples the policy prior."""
         with autocast(self._precision, latent.device):
             return self._model.act(latent, self._tasks, noise)
 
     def value(self, latent: Tensor, noise: Tensor) -> Tensor:
-        """Mean of two Q functions at a sample of the policy prior."""
+        """Gives the mean of two Q functions at a sample of the policy prior."""
         action = self.act(latent, noise)
         with autocast(self._precision, latent.device):
             return self._model.q_values(latent, action, self._tasks, rows=self._pairs.next()).mean(0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the choice of Q functions is."""
+        """State of the choice of Q functions."""
         return {"choice": self._pairs.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -154,7 +163,7 @@ class Planner:
         model: world model.
         tasks: task index of each world, int64 ``(W,)``.
         guide: policy and value.
-        config: constants.
+        config: constants; TD-MPC2's by default.
         stream: random numbers of the W worlds.
         view: the model as the planner sees it; with the weights that it has now by default, whatever becomes of them.
         discount: gamma of each world, shape ``(W,)``, where the guide's values have another than the model's own.
@@ -182,7 +191,7 @@ class Planner:
         discount = (model.discounts[tasks] if discount is None else discount).to(self._dtype).unsqueeze(1)
         self._discounts = list(itertools.accumulate([discount] * self.config.horizon, torch.mul))  # gamma^1..gamma^H
         self._iterations = self.config.iterations + (2 if self._action_dim >= 20 else 0)
-        self._nothing = discount.new_zeros(())
+        self._zero = discount.new_zeros(())
         # What is left of the last plan: its means from the second step on, then zero. It changes in place.
         self._rest = mask.new_zeros(len(tasks), 1, self.config.horizon, self._action_dim)
 
@@ -208,30 +217,33 @@ class Planner:
         self._guide.choose(plans * self._iterations)
 
     def plan(self, obs: Tensor, *, explore: bool = False) -> Tensor:
-        """Plans, see `compute`, with what it chooses itself."""
+        """Plans as `compute` does, with Q functions that it chooses itself."""
         self.choose()
         return self.compute(obs, explore=explore)
 
     @torch.no_grad()
     def compute(self, obs: Tensor, *, explore: bool = False) -> Tensor:
-        """The next action of every world, ``(W, D)`` to ``(W, A)`` in [-1, 1], with what was chosen for it.
+        """Plans the next action of every world, with the Q functions that were chosen for it.
 
         Nothing is read on the host, and all that outlives a plan changes in place.
 
         Args:
-            obs: observations.
+            obs: observations, shape ``(W, D)``.
             explore: add noise of the standard deviation that the plan ended with, as TD-MPC2 does while it trains.
+
+        Returns:
+            actions in [-1, 1], shape ``(W, A)``.
         """
         config = self.config
         horizon, act = config.horizon, self._action_dim
         latent = self._view.encode(obs.to(self._dtype).unsqueeze(1))  # (W, 1, L)
-        proposed = self._policy_rollouts(latent)
+        policy_actions = self._policy_rollouts(latent)
         mean = self._rest
         std = torch.full_like(mean, config.max_std)
         start = latent.expand(-1, config.samples, -1)
         for _ in range(self._iterations):
             noise = self._normal(config.samples - config.policy_samples, horizon, act)
-            actions = self._masked(torch.cat((proposed, (mean + std * noise).clamp(-1.0, 1.0)), dim=1))
+            actions = self._masked(torch.cat((policy_actions, (mean + std * noise).clamp(-1.0, 1.0)), dim=1))
             values = self.values(start, actions).nan_to_num(0.0)
             best, index = values.topk(config.elites, dim=1)
             elites = actions.gather(1, index.view(*index.shape, 1, 1).expand(-1, -1, horizon, act))
@@ -252,25 +264,25 @@ class Planner:
 
     @torch.no_grad()
     def values(self, latent: Tensor, actions: Tensor) -> Tensor:
-        """Values of action sequences, ``(W, S, L)`` and ``(W, S, H, A)`` to ``(W, S)``."""
-        parts: list[Tensor] = []
-        weights: list[Tensor] = []  # of the parts but the first
+        """Values action sequences ``(W, S, H, A)`` from latents ``(W, S, L)``. Returns ``(W, S)``."""
+        terms: list[Tensor] = []
+        weights: list[Tensor] = []  # of the terms but the first
         ended: Tensor | None = None
         for action, discount in zip(actions.unbind(2), self._discounts, strict=True):
-            parts.append(self._view.reward(latent, action))
+            terms.append(self._view.reward(latent, action))
             latent = self._view.next(latent, action)
             if self._view.termination_network is not None:
-                now = self._view.termination_logit(latent) > 0.0
-                ended = now if ended is None else ended | now
-            weights.append(discount if ended is None else torch.where(ended, self._nothing, discount))
-        parts.append(self._guide.value(latent, self._normal(latent.shape[1], self._action_dim)))
-        total = parts[0]
-        for weight, part in zip(weights, parts[1:], strict=True):
-            total = total + weight * part
+                ends = self._view.termination_logit(latent) > 0.0  # more likely than not
+                ended = ends if ended is None else ended | ends
+            weights.append(discount if ended is None else torch.where(ended, self._zero, discount))
+        terms.append(self._guide.value(latent, self._normal(latent.shape[1], self._action_dim)))
+        total = terms[0]
+        for weight, term in zip(weights, terms[1:], strict=True):
+            total = total + weight * term
         return total
 
     def _policy_rollouts(self, latent: Tensor) -> Tensor:
-        """Action sequences of the policy, ``(W, policy_samples, H, A)``."""
+        """Rolls the policy out from latents ``(W, 1, L)``. Returns actions ``(W, policy_samples, H, A)``."""
         count, actions = self.config.policy_samples, []
         latent = latent.expand(-1, count, -1)
         for step in range(self.config.horizon):
@@ -280,8 +292,9 @@ class Planner:
         return torch.stack(actions, dim=2)
 
     def _masked(self, actions: Tensor) -> Tensor:
-        """Zero in components that a world's task does not have, ``(W, ..., ..., A)``."""
+        """Sets components that a world's task does not have to zero, ``(W, ..., ..., A)``."""
         return actions if self._mask is None else actions * self._mask
 
     def _normal(self, *shape: int) -> Tensor:
+        """Draws standard normal numbers for each world, ``(W, *shape)``."""
         return self._stream.normal(*shape, dtype=self._dtype)

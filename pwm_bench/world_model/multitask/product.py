@@ -47,6 +47,7 @@ class ConstantProduct:
         return self._multiply(grad.to(self.dtype), self._backward)
 
     def _multiply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Multiplies by a weight that is packed if the processor has it so."""
         return _multiply_packed(x, weight) if self.packed else F.linear(x, weight)
 
 
@@ -76,8 +77,10 @@ def why_plain(dtype: torch.dtype) -> str:
 
 
 def _pack(weight: Tensor) -> Tensor:
+    """Gives a weight ``(out, in)`` in oneDNN's blocked layout."""
     return torch.ops.mkldnn._reorder_linear_weight(weight)  # type: ignore[no-any-return]
 
 
 def _multiply_packed(x: Tensor, weight: Tensor) -> Tensor:
+    """Multiplies ``(..., in)`` by a packed weight, to ``(..., out)``."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")  # type: ignore[no-any-return]

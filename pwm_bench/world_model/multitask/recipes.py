@@ -91,17 +91,17 @@ RECIPES: dict[str, tuple[TrainingConfig, str]] = {
 
 
 def recipe(name: str, **changes: Any) -> TrainingConfig:
-    """The settings of a recipe, with some fields changed.
+    """Gives the settings of a recipe, with some fields changed.
 
     Raises:
         UsageError: no such recipe or field, or an impossible value.
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
-    known = [f.name for f in dataclasses.fields(TrainingConfig)]
-    for field in changes:
-        if field not in known:
-            raise unknown("training setting", field, known)
+    fields = [f.name for f in dataclasses.fields(TrainingConfig)]
+    for name_of_change in changes:
+        if name_of_change not in fields:
+            raise unknown("training setting", name_of_change, fields)
     try:
         return dataclasses.replace(RECIPES[name][0], **changes)
     except TypeError as error:

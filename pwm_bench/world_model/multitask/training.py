@@ -69,37 +69,39 @@ def model_loss(
     error = model.head.error if config.reward_loss == "cross_entropy" else model.head.squared_error
     consistency = config.consistency_coef * consistency_loss(latents[:, 1:], targets, rho)
     reward_part = config.reward_coef * weighted(error(logits, reward), rho)
-    value_part = torch.zeros_like(reward_part)
+    value_part, termination_part = torch.zeros_like(reward_part), torch.zeros_like(reward_part)
     if config.learn_values:
         assert noise is not None
         with torch.no_grad():
-            proposed = model.act(targets, task, noise)
-            target_q = model.q_values(targets, proposed, task, target=True, rows=rows)
+            next_action = model.act(targets, task, noise)
+            target_q = model.q_values(targets, next_action, task, target=True, rows=rows)
             discount = model.discounts.to(reward.dtype)[task]
-            wanted = td_target(reward, discount, target_q.to(reward.dtype), terminated)
+            q_targets = td_target(reward, discount, target_q.to(reward.dtype), terminated)
         q_logits = model.q_logits(latents[:, :-1], action, task, dropout=dropout)
-        errors = model.head.error(q_logits, wanted.expand(q_logits.shape[:-1]))
+        errors = model.head.error(q_logits, q_targets.expand(q_logits.shape[:-1]))
         value_part = config.value_coef * weighted(errors, rho)
-    ends = torch.zeros_like(reward_part)
     if terminated is not None:
         logits = model.termination_logit(latents[:, 1:], task).to(reward.dtype)
-        ends = binary_cross_entropy_with_logits(logits, terminated.to(reward.dtype))
-    total = consistency + reward_part + value_part + ends
-    return ModelLoss(total, consistency, reward_part, value_part, ends, latents)
+        termination_part = binary_cross_entropy_with_logits(logits, terminated.to(reward.dtype))
+    total = consistency + reward_part + value_part + termination_part
+    return ModelLoss(total, consistency, reward_part, value_part, termination_part, latents)
 
 
 class Pretrainer:
-    """The model's optimisers, and what else a step needs.
+    """Takes gradient steps of the model: its optimisers, random numbers, and the scale of the policy's objective.
 
     Args:
         model: what to train.
         config: settings.
-        seed: of dropout, the policy prior's noise and the choice of Q functions.
+        seed: seed of dropout, the policy prior's noise and the choice of Q functions.
+
+    Raises:
+        RuntimeError: values are to be learned, but the model has none.
     """
 
     def __init__(self, model: MultitaskModel, config: TrainingConfig, *, seed: int = 0) -> None:
         if config.learn_values and model.q_networks is None:
-            raise RuntimeError("learn_values=True needs a model with Q functions")
+            raise RuntimeError("learn_values=True: needs a model with Q functions; make it with num_q of 1 or more")
         self.model = model
         self.config = config
         self._device = next(model.parameters()).device
@@ -119,16 +121,14 @@ class Pretrainer:
         self._params = encoder + rest
         lr = config.learning_rate
         groups = [{"params": encoder, "lr": lr * config.encoder_learning_rate}, {"params": rest, "lr": lr}]
-        how: dict[str, Any] = {
-            "fused": True,
-            "capturable": self._device.type != "cpu",
-        }  # on a GPU it may be part of a CUDA graph
-        self._optimiser = torch.optim.Adam(groups, lr=lr, **how)
+        # On a GPU a step may be part of a CUDA graph.
+        adam_options: dict[str, Any] = {"fused": True, "capturable": self._device.type != "cpu"}
+        self._optimiser = torch.optim.Adam(groups, lr=lr, **adam_options)
         self._policy_params: list[Tensor] = []
         self._policy_optimiser: torch.optim.Adam | None = None
         if config.learn_values and model.policy_network is not None:
             self._policy_params = list(model.policy_network.parameters())
-            self._policy_optimiser = torch.optim.Adam(self._policy_params, lr=lr, eps=1e-5, **how)
+            self._policy_optimiser = torch.optim.Adam(self._policy_params, lr=lr, eps=1e-5, **adam_options)
         if config.compile:
             for network in (model.encoder, model.dynamics, model.reward_network, model.policy_network):
                 if network is not None:
@@ -252,9 +252,11 @@ class Pretrainer:
         return {"policy_loss": loss.detach(), "policy_grad_norm": norm, "q_scale": self.scale.clone()}
 
     def _clip(self, params: Iterable[Tensor]) -> Tensor:
+        """Clips the global norm of the gradients, and gives what it was before."""
         return torch.nn.utils.clip_grad_norm_(params, self.config.max_grad_norm_model, foreach=True)
 
     def _normal(self, *shape: int) -> Tensor:
+        """Draws standard normal numbers, ``shape``."""
         return torch.randn(*shape, generator=self._generator, device=self._device)
 
     def state_dict(self) -> dict[str, Any]:
@@ -277,7 +279,7 @@ class Pretrainer:
             _load_adam(self._policy_optimiser, state["policy_optimiser"])
         self.scale.copy_(state["scale"])
         self._skipped.fill_(int(state["skipped"]))
-        _go_on(self._generator, state["generator"].cpu())
+        _restore_generator(self._generator, state["generator"].cpu())
         self._pairs.set_state(state["choice"])
 
 
@@ -333,8 +335,8 @@ def _step_where(sound: Tensor, optimiser: torch.optim.Adam) -> None:
     optimiser.step()
 
 
-def _go_on(generator: torch.Generator, state: Tensor) -> None:
-    """Goes to a saved state. One of another device has another size: it becomes a seed, for other draws."""
+def _restore_generator(generator: torch.Generator, state: Tensor) -> None:
+    """Restores a saved state. One of another device has another size: it becomes a seed, for other draws."""
     if len(state) == len(generator.get_state()):
         generator.set_state(state)
     else:
@@ -342,4 +344,5 @@ def _go_on(generator: torch.Generator, state: Tensor) -> None:
 
 
 def _load_adam(optimiser: torch.optim.Adam, state: dict[int, Any]) -> None:
+    """Restores moments and step counts, and leaves the step sizes as they are."""
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -27,7 +27,7 @@ def symexp(x: Tensor) -> Tensor:
 
 
 class TwoHotHead:
-    """Reads logits over bins: the number they stand for, and the error to train them by.
+    """Reads logits over bins: gives the number that they stand for, and the error by which they learn.
 
     Args:
         outputs: number of bins.
@@ -56,19 +56,20 @@ class TwoHotHead:
         return mean if self.symlog_units else symexp(mean)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Lower bin (int64) and weight of the bin above it, each of the shape of ``x``."""
+        """Gives the lower bin (int64) and the weight of the bin above it, each of the shape of ``x``."""
         x = symlog(x).clamp(-self.limit, self.limit)
-        position = (x + self.limit) / (2.0 * self.limit / (self.outputs - 1))
+        bin_size = 2.0 * self.limit / (self.outputs - 1)
+        position = (x + self.limit) / bin_size
         lower = position.floor().long().clamp(0, self.outputs - 2)  # for a NaN too, whose weight below is NaN
         return lower, position - lower
 
-    def error(self, output: Tensor, reward: Tensor) -> Tensor:
-        """Cross-entropy of logits ``(..., outputs)`` against the two-hot numbers ``(...)``, shape ``(...)``."""
-        lower, weight = self.encode(reward)
-        chances = F.log_softmax(output.to(reward.dtype), dim=-1)
-        pair = chances.gather(-1, torch.stack((lower, lower + 1), -1))
+    def error(self, output: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy of logits ``(..., outputs)`` against two-hot targets ``(...)``, shape ``(...)``."""
+        lower, weight = self.encode(target)
+        log_probs = F.log_softmax(output.to(target.dtype), dim=-1)
+        pair = log_probs.gather(-1, torch.stack((lower, lower + 1), -1))
         return -((1.0 - weight) * pair[..., 0] + weight * pair[..., 1])
 
-    def squared_error(self, output: Tensor, reward: Tensor) -> Tensor:
-        """Squared difference between mean and number in symlog units, shape ``(...)``: PWM's regression."""
-        return (self.expected(output).to(reward.dtype) - symlog(reward)).square()
+    def squared_error(self, output: Tensor, target: Tensor) -> Tensor:
+        """Squared difference between mean and target in symlog units, shape ``(...)``: PWM's regression."""
+        return (self.expected(output).to(target.dtype) - symlog(target)).square()

@@ -129,3 +129,9 @@ def test_a_frozen_model_in_double_precision_with_reduced_products() -> None:
     single = TaskModel(model, task, precision="bfloat16").encode(obs)
     double = TaskModel(model.double(), task, precision="bfloat16").encode(obs.double())
     torch.testing.assert_close(double.float(), single.float(), rtol=2e-2, atol=2e-2)
+
+
+def test_an_unknown_precision_of_the_frozen_view_is_named() -> None:
+    model = MultitaskModel(tiny_config(), seed=0)
+    with pytest.raises(UsageError, match="unknown precision 'float16'"):
+        TaskModel(model, torch.tensor([0]), precision="float16")

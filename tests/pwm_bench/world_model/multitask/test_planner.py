@@ -193,3 +193,15 @@ def test_models_without_values_and_impossible_constants_are_refused() -> None:
         PriorGuide(MultitaskModel(tiny_config(num_q=0)), TASKS)
     with pytest.raises(UsageError, match="samples=16"):
         PlannerConfig(samples=16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"min_std": 3.0}, r"min_std=3.0: must be at most max_std=2.0"),
+        ({"samples": 24}, r"samples=24: must be at least 64: above policy_samples=24, and not below elites=64"),
+    ],
+)
+def test_constants_that_do_not_fit_each_other(changes, message) -> None:
+    with pytest.raises(UsageError, match=message):
+        PlannerConfig(**changes)
