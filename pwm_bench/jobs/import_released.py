@@ -30,7 +30,8 @@ from pwm_bench.world_model.inert import load_inert
 from pwm_bench.world_model.multitask.config import described
 from pwm_bench.world_model.multitask.files import save_model
 from pwm_bench.world_model.multitask.networks import MultitaskModel
-from pwm_bench.world_model.multitask.tdmpc2_format import Told, from_tdmpc2
+from pwm_bench.world_model.multitask.tdmpc2_config import Told
+from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
 
 __all__ = ["ImportJob", "ImportSpec"]
 
@@ -49,7 +50,7 @@ class ImportSpec(Spec):
     inputs: Mapping[str, Input | Pending] = field(default_factory=dict)
     """``checkpoint``: a file of TD-MPC2, or of PWM's ``agent.save``."""
     tasks: tuple[str, ...] = ()
-    """See `pwm_bench.world_model.multitask.tdmpc2_format.Told`; empty for what the file says."""
+    """See `pwm_bench.world_model.multitask.tdmpc2_config.Told`; empty for what the file says."""
     log_std: tuple[float, float] | None = None
     """See there."""
     value_limit: float | None = None

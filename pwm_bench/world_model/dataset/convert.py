@@ -244,7 +244,7 @@ def _check_sizes(chunk: Chunk, obs_dim: int, action_dim: int) -> None:
 
 
 def _progress(target: Path, header: layout.Header) -> dict[str, tuple[int, int]]:
-    """For each chunk that an earlier call began: episodes that are converted, and the file's size [bytes]."""
+    """Gives the episodes converted of each chunk that an earlier call began, and the file's size [bytes]."""
     result: dict[str, tuple[int, int]] = {}
     for folder in layout.shard_folders(target):
         source = layout.open_shard(folder, header).source

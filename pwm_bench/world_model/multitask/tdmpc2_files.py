@@ -13,7 +13,8 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.files import write_atomic
 from pwm_bench.world_model.inert import load_inert
 from pwm_bench.world_model.multitask.networks import MultitaskModel
-from pwm_bench.world_model.multitask.tdmpc2_format import Told, from_tdmpc2, to_tdmpc2
+from pwm_bench.world_model.multitask.tdmpc2_config import Told
+from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2, to_tdmpc2
 
 __all__ = ["read_tdmpc2", "write_tdmpc2"]
 

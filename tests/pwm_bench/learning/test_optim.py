@@ -133,6 +133,19 @@ def test_a_clip_is_of_the_next_step_only(device):
         assert torch.equal(to_cpu(q), to_cpu(r))
 
 
+def test_no_clip_measures_only():
+    params, others = parameters("cpu"), parameters("cpu")
+    optimisers = [PopulationAdam(owner, LR, members=P) for owner in (params, others)]
+    for owner in (params, others):
+        fill_gradients(owner, 0, 1e3)
+    norms = [steps.clip_grad_norm(bound) for steps, bound in zip(optimisers, (None, float("inf")), strict=True)]
+    assert torch.equal(*norms)
+    for steps in optimisers:
+        steps.step()
+    for q, r in zip(params, others, strict=True):
+        assert torch.equal(q, r)
+
+
 def test_more_parameters_than_a_launch_takes():
     shape = (2, 3)
     params, others = ([torch.nn.Parameter(torch.ones(shape).to(d)) for _ in range(150)] for d in (DEVICE, "cpu"))

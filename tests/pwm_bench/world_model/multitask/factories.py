@@ -12,7 +12,8 @@ import torch
 from pwm_bench.envs.suites import spec
 from pwm_bench.world_model.multitask.config import ModelConfig
 from pwm_bench.world_model.multitask.networks import MultitaskModel
-from pwm_bench.world_model.multitask.tdmpc2_format import Told, from_tdmpc2
+from pwm_bench.world_model.multitask.tdmpc2_config import Told
+from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
 from tests.pwm_bench.world_model.multitask.reference import random_weights
 
 OBS, ACT, LATENT, HIDDEN, TASKS, EMBEDDING, NUM_Q = 7, 3, 16, 24, 3, 5, 4

@@ -13,8 +13,9 @@ import torch
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.suites import names
 from pwm_bench.world_model.multitask.networks import MultitaskModel
+from pwm_bench.world_model.multitask.tdmpc2_config import Told
 from pwm_bench.world_model.multitask.tdmpc2_files import read_tdmpc2, write_tdmpc2
-from pwm_bench.world_model.multitask.tdmpc2_format import Told, from_tdmpc2
+from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
 from tests.pwm_bench.world_model.multitask import factories
 from tests.pwm_bench.world_model.multitask import reference as ref
 from tests.pwm_bench.world_model.multitask.factories import (
