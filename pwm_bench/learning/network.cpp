@@ -25,6 +25,7 @@ struct Network {
     real *work, *output;
     const real* grad;
     real *input_grad, *scratch;
+    real* spares[3]; /* see `product` */
 };
 const Network& net = *(const Network*)&p;
 const wp::int64 n = net.rows, depth = net.layers;
@@ -33,14 +34,34 @@ const int LINEAR = -1, PRE = 1, POST = 2;
 /* Over the numbers of a row, which lie apart from those of any other array that a loop changes. */
 #define EACH _Pragma("clang loop vectorize(assume_safety)") for (int i = 0; i < F; i++)
 
-/* Products of row-major matrices by BLAS, which takes them for the transposes of column-major ones. Where a vector is
-   involved it has other kernels, whose sums may go by the place in memory; what is here does not. */
+/* Products of row-major matrices by BLAS, which takes them for the transposes of column-major ones. On some processors
+   the order of its sums, and so their rounding, depends on where in a cache line a matrix begins (measured: MKL on AMD's).
+   All are moved to the beginning of one, so that a member's numbers do not depend on its place among the others. */
 const real one = 1, zero = 0;
+auto begins_line = [](const real* x) { return (unsigned long long)x % 64 == 0; };
+auto copy = [](const real* __restrict from, real* __restrict to, wp::int64 count) {
+    for (wp::int64 i = 0; i < count; i++) to[i] = from[i];
+};
+auto moved = [&](const real* x, real* spare, wp::int64 count) {
+    if (begins_line(x)) return x;
+    copy(x, spare, count);
+    return (const real*)spare;
+};
+auto product = [&](const char* first, const char* second, int m, int columns, int k, const real* a, int lda,
+                   const real* b, int ldb, const real* beta, real* c) {
+    const wp::int64 size = (wp::int64)m * columns;
+    real* const to = begins_line(c) ? c : net.spares[0];
+    if (*beta != 0) moved(c, to, size);
+    a = moved(a, net.spares[1], (wp::int64)m * k), b = moved(b, net.spares[2], (wp::int64)k * columns);
+    net.multiply(first, second, &m, &columns, &k, &one, a, &lda, b, &ldb, beta, to, &m);
+    if (to != c) copy(to, c, size);
+};
+/* Where a vector is involved BLAS has other kernels, whose sums may go by the place in memory; what is here does not. */
 auto multiply = [&](const real* __restrict x, const real* __restrict w, real* __restrict y, int i, int o) { /* x W */
 #pragma clang fp reassociate(on) contract(fast)
     const int rows = n;
     if (rows > 1 && i > 1 && o > 1) {
-        net.multiply("N", "N", &o, &rows, &i, &one, w, &o, x, &i, &zero, y, &o);
+        product("N", "N", o, rows, i, w, o, x, i, &zero, y);
         return;
     }
     for (int row = 0; row < rows; row++, x += i, y += o) {
@@ -249,7 +270,7 @@ for (wp::int64 k = 0; k < net.members; k++) {
         if (learns) { /* dL/dW = x^T grad */
             real* const dw = grads[0] + k * I * F;
             if (rows > 1 && I > 1 && F > 1)
-                net.multiply("N", "T", &F, &I, &rows, &one, grad, &F, x, &I, &zero, dw, &F);
+                product("N", "T", F, I, rows, grad, F, x, I, &zero, dw);
             else {
                 for (int i = 0; i < I * F; i++) dw[i] = 0;
                 for (wp::int64 row = 0; row < n; row++)
@@ -264,7 +285,7 @@ for (wp::int64 k = 0; k < net.members; k++) {
         real* const to = l ? spaces[(l + 1) % 2] : net.input_grad + k / net.repeat * n * I; /* grad W^T */
         const bool adds = !l && k % net.repeat;
         if (rows > 1 && I > 1 && F > 1)
-            net.multiply("T", "N", &I, &rows, &F, &one, weight, &F, grad, &F, adds ? &one : &zero, to, &I);
+            product("T", "N", I, rows, F, weight, F, grad, F, adds ? &one : &zero, to);
         else
             for (wp::int64 row = 0; row < n; row++)
                 for (int i = 0; i < I; i++) {

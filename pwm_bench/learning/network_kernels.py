@@ -119,9 +119,9 @@ def forward(
     """
     members, n = params[0].shape[0], x.shape[1]
     out = x.new_empty(members, n, layers[-1].outputs)
-    work = x.new_empty(_kept(layers, n) * (members if keep else 1))
-    head = (members, n, len(layers), repeat, int(keep), x.data_ptr(), work.data_ptr(), out.data_ptr(), 0, 0, 0)
-    _run("forward", layers, x.dtype, head, params, ())
+    work, spares = _with_spares(layers, x, _kept(layers, n) * (members if keep else 1))
+    places = (x.data_ptr(), work.data_ptr(), out.data_ptr(), 0, 0, 0, *spares)
+    _run("forward", layers, x.dtype, (members, n, len(layers), repeat, int(keep), *places), params, ())
     return out, work
 
 
@@ -153,11 +153,39 @@ def backward(
     """
     members, n = params[0].shape[0], x.shape[1]
     slope = torch.empty_like(x) if wanted else None
-    scratch = x.new_empty((2 * n + _LINES) * max(max(layer[:2]) for layer in layers))
+    widest = max(max(layer[:2]) for layer in layers)
+    scratch, spares = _with_spares(layers, x, (2 * n + _LINES) * widest)
     places = (x.data_ptr(), work.data_ptr(), 0, grad.data_ptr(), 0 if slope is None else slope.data_ptr())
-    head = (members, n, len(layers), repeat, 1, *places, scratch.data_ptr())
+    head = (members, n, len(layers), repeat, 1, *places, scratch.data_ptr(), *spares)
     _run("backward", layers, x.dtype, head, params, into)
     return slope
+
+
+_CACHE_LINE = 64  # bytes
+
+
+def _with_spares(layers: tuple[LayerDescription, ...], x: Tensor, numbers: int) -> tuple[Tensor, tuple[int, int, int]]:
+    """Memory for so many numbers and, behind them, for the three matrices of a product.
+
+    Returns:
+        the memory, and where each of the matrices begins, which is at a cache line.
+    """
+    each = x.element_size()
+    size = _spare_bytes(layers, x.shape[1], each)
+    memory = x.new_empty(numbers + (3 * size + _CACHE_LINE) // each)
+    begin = _whole_lines(memory.data_ptr() + numbers * each)
+    return memory, (begin, begin + size, begin + 2 * size)
+
+
+@functools.lru_cache(maxsize=1024)
+def _spare_bytes(layers: tuple[LayerDescription, ...], n: int, bytes_each: int) -> int:
+    """Size of the largest matrix of a product: inputs and results of n rows, and weights."""
+    rows, weights = n * max(max(layer[:2]) for layer in layers), max(layer[0] * layer[1] for layer in layers)
+    return _whole_lines(bytes_each * max(rows, weights))
+
+
+def _whole_lines(size: int) -> int:
+    return -(-size // _CACHE_LINE) * _CACHE_LINE
 
 
 _LINES = 5  # rows that the backward pass has to itself

@@ -106,6 +106,22 @@ def test_a_member_has_the_same_bits_alone_and_in_company(kind, rows: int, width:
             assert torch.equal(one[0], many[member])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(("rows", "sizes"), [(9, (6, 13, 5)), (2, (8, 33, 13)), (3, (13, 33, 7)), (9, (13, 7, 33))])
+def test_bits_do_not_depend_on_where_a_member_s_matrices_lie(dtype, rows: int, sizes: tuple[int, ...]) -> None:
+    """With these sizes the matrices of other members begin within a cache line, and MKL on AMD's processors minds."""
+    kind = {"activation": "elu", "norm": "none"}
+    net, x = _make(kind, dtype, sizes=sizes, seeds=[0]), _x(dtype, members=1, rows=rows, width=sizes[0])
+    many = PopulationMLP(P, sizes, **kind, stream=MemberStream([0] * P)).to(dtype).eval()
+    many.load_state_dict({name: value.expand(P, *value.shape[1:]) for name, value in net.state_dict().items()})
+    shared, found = x.expand(P, -1, -1).clone().requires_grad_(), x.clone().requires_grad_()
+    slopes = torch.linspace(-1.0, 1.0, rows * sizes[-1], dtype=dtype).view(1, rows, -1)
+    alone = [y := net(found), *torch.autograd.grad((slopes * y).sum(), [found, *net.parameters()])]
+    together = [y := many(shared), *torch.autograd.grad((slopes * y).sum(), [shared, *many.parameters()])]
+    for one, each in zip(alone, together, strict=True):
+        assert all(torch.equal(one[0], own) for own in each)
+
+
 def test_a_member_that_is_not_finite_leaves_the_others_alone() -> None:
     for kind in KINDS:
         net, x = _make(kind, torch.float32), _x(torch.float32)
