@@ -2,7 +2,7 @@
 
 One row an algorithm, the closest to ours: of the numbers of runs that trained about as many tasks together, the main
 result with the most seeds at our budget. A number at a budget is interpolated on each seed's curve; where no curve
-reaches the budget there is none.
+reaches the budget there is none. A budget before a curve's first evaluation of a trained policy gets that evaluation.
 """
 
 from __future__ import annotations
@@ -130,6 +130,9 @@ def _of_series(series: Series, metric: str, env_steps: float | None) -> Publishe
     """What a series has at a budget, or at its end; None if that is nothing."""
     if not _fits(series, metric):
         return None
+    matched = ("interpolated",)
+    if env_steps is not None and env_steps < (first := series.first_evaluation()):
+        env_steps, matched = first, ("first_evaluation",)  # the line from an untrained policy to there says nothing
     values = np.array([seed.value[-1] for seed in series.seeds]) if env_steps is None else series.at(env_steps)
     values = values[np.isfinite(values)]
     if not values.size:
@@ -153,7 +156,7 @@ def _of_series(series: Series, metric: str, env_steps: float | None) -> Publishe
         env_steps=_end(series.seeds, "env_steps") if env_steps is None else env_steps,
         seconds=_end(series.seeds, "seconds") if env_steps is None else math.nan,
         source=series.source,
-        caveats=(*series.caveats, *(("budget", "end_of_curve") if env_steps is None else ("interpolated", *some))),
+        caveats=(*series.caveats, *(("budget", "end_of_curve") if env_steps is None else (*matched, *some))),
         note="",
     )
 

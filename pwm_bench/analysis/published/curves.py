@@ -84,6 +84,12 @@ class Series:
             for seed in self.seeds
         ])  # fmt: skip
 
+    def first_evaluation(self) -> float:
+        """Environment steps of the first evaluation after one of untrained policies at step 0, the latest of the seeds;
+        NaN where no such evaluation is published."""
+        begin = [seed.env_steps for seed in self.seeds if seed.env_steps is not None and seed.env_steps[0] == 0.0]
+        return max((float(steps[steps > 0.0][0]) for steps in begin if steps[-1] > 0.0), default=np.nan)
+
     def footnotes(self) -> tuple[str, ...]:
         """Its caveats as sentences."""
         return tuple(CAVEATS[key] for key in self.caveats)

@@ -34,6 +34,7 @@ CAVEATS = {
     "duplicate": "The source has the same file again under another setting.",
     "end_of_curve": "Mean over seeds of the last value of each published curve.",
     "evaluation_time": "The time includes periodic evaluations.",
+    "first_evaluation": "The first published evaluation after the untrained policy's, which is later than our budget.",
     "iqm": "IQM over seeds with its bootstrap interval; the mean is not published.",
     "interpolated": "Interpolated at our budget between the points of each seed's published curve.",
     "no_repeat": "Acts at every simulator step, twice as often as tasks of the suites here, which repeat actions; its "

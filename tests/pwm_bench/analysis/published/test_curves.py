@@ -95,6 +95,25 @@ def test_a_row_at_a_budget():
     assert max(row.mean for row in scaled) == pytest.approx(values.mean() / 4742.297)
 
 
+def test_a_budget_before_the_first_evaluation_gets_that_one():
+    """TD-MPC2's curves have points at 0 and, in actions, at 50,000: a line between them is nobody's result."""
+    series = main("cartpole-swingup", "TD-MPC2")
+    assert series.first_evaluation() == 50_000
+    rows = {
+        row.algorithm: row
+        for row in beside("cartpole-swingup", metric="return", normalisation=NONE, env_steps=25e3).rows
+    }
+    row = rows["TD-MPC2"]
+    assert (row.env_steps, row.seeds) == (50_000, 3)
+    assert row.mean == pytest.approx(np.mean([860.5, 789.8, 867.9]), abs=0.1)
+    assert "first_evaluation" in row.caveats
+    assert "interpolated" not in row.caveats
+    later = beside("cartpole-swingup", metric="return", normalisation=NONE, env_steps=75e3)
+    (row,) = (row for row in later.rows if row.algorithm == "TD-MPC2")
+    assert row.env_steps == 75_000
+    assert "interpolated" in row.caveats
+
+
 def test_what_has_no_curve_at_the_budget_is_named():
     assert beside("hopper", metric="return", normalisation=NONE, env_steps=1e5).absent == ("AHAC", "PPO")
     assert beside("hopper", metric="return", normalisation=NONE).absent == ()
