@@ -106,7 +106,7 @@ class ValueLearner(ShortHorizonLearner[C]):
     def critic_passes(self, obs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Goes over data ``(P, N, obs)``, ``(P, N)`` a few times. Returns loss and gradient norm of the last step."""
         losses = torch.zeros(1, self.members, device=targets.device)
-        norm = torch.zeros(self.members, device=targets.device)
+        norm = losses[0]
         for _ in range(self.config.critic_iterations):
             losses, norm = self.critic_pass(obs, targets, self.guard.alive)
         return {"critic_loss": losses[-1], "critic_grad_norm": norm}
