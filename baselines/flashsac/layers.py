@@ -30,9 +30,9 @@ class UnitLinear(PopulationLinear):
         self.project()
 
     @torch.no_grad()
-    def project(self) -> None:
-        """Gives the weights to each output unit norm again."""
-        self.weight.div_(self.weight.norm(dim=1, keepdim=True).clamp(min=1e-8))
+    def project(self, alive: Tensor | None = None) -> None:
+        """Gives the weights to each output unit norm again; ``alive`` as in `project_weights`."""
+        self.weight.div_(_or_one(self.weight.norm(dim=1, keepdim=True).clamp(min=1e-8), alive))
 
 
 class BatchNorm(nn.Module):
@@ -83,10 +83,10 @@ class BatchNorm(nn.Module):
         return (x - mean) * (var + self.eps).rsqrt() * self.weight + self.bias
 
     @torch.no_grad()
-    def project(self) -> None:
-        """Scales weight and bias together to the norm sqrt(F), that of a weight of ones."""
+    def project(self, alive: Tensor | None = None) -> None:
+        """Scales weight and bias together to the norm sqrt(F), that of ones; ``alive`` as in `project_weights`."""
         size = torch.cat((self.weight, self.bias), dim=-1).norm(dim=-1, keepdim=True).clamp(min=1e-8)
-        factor = math.sqrt(self.weight.shape[-1]) / size
+        factor = _or_one(math.sqrt(self.weight.shape[-1]) / size, alive)
         self.weight.mul_(factor)
         self.bias.mul_(factor)
 
@@ -108,14 +108,25 @@ class RMSNorm(nn.Module):
         return x * (x.square().mean(-1, keepdim=True) + self.eps).rsqrt() * self.weight
 
     @torch.no_grad()
-    def project(self) -> None:
-        """Scales the weight to the norm sqrt(F), that of a weight of ones."""
+    def project(self, alive: Tensor | None = None) -> None:
+        """Scales the weight to the norm sqrt(F), that of ones; ``alive`` as in `project_weights`."""
         size = self.weight.norm(dim=-1, keepdim=True).clamp(min=1e-8)
-        self.weight.mul_(math.sqrt(self.weight.shape[-1]) / size)
+        self.weight.mul_(_or_one(math.sqrt(self.weight.shape[-1]) / size, alive))
 
 
-def project_weights(module: nn.Module) -> None:
-    """Projects all of a network's layers after an optimiser's step."""
+def project_weights(module: nn.Module, alive: Tensor | None = None) -> None:
+    """Projects all of a network's layers after an optimiser's step.
+
+    Args:
+        module: the network.
+        alive: the members whose weights are projected, bool ``(P,)``; all by default. A repeated projection changes
+            last digits, so the policy of a frozen member is left out.
+    """
     for layer in module.modules():
         if isinstance(layer, UnitLinear | BatchNorm | RMSNorm):
-            layer.project()
+            layer.project(alive)
+
+
+def _or_one(factor: Tensor, alive: Tensor | None) -> Tensor:
+    """Gives ``factor``, shape ``(P, 1, ...)``, or 1 for members that are not alive."""
+    return factor if alive is None else torch.where(alive.view(-1, 1, 1), factor, 1.0)

@@ -170,7 +170,7 @@ class Learner(OffPolicyLearner):
         alive = self._guard.check(self._guard.iteration, losses.detach().T, norm)
         temperature = networks.log_alpha.detach().exp().squeeze(1)
         self._actor_optimiser.step(alive)
-        project_weights(networks.actor)
+        project_weights(networks.actor, alive)
         self._temperature_optimiser.step(alive)
         loss, _, entropy = losses.detach()
         return torch.stack((loss, entropy, norm, temperature))

@@ -162,7 +162,7 @@ class Learner(StagedLearner, Tunable):
         sums = torch.zeros(len(_METRICS), self._shape[0], device=self.env.device)
         for minibatch in self._minibatches(batch):
             sums += self._improve(minibatch, std)
-        self.networks.observations.update(rollout.obs)
+        self.networks.observations.update(rollout.obs, alive=self.alive)
         self.env.settle()
         steps = config.epochs * config.minibatches
         self.counters.env_steps += config.horizon * config.num_envs
@@ -221,7 +221,7 @@ class Learner(StagedLearner, Tunable):
         gamma, lam = (self.setting_per_world(name, values.dtype) for name in ("gamma", "lam"))
         advantages, targets = gae(*time_major, gamma=gamma, lam=lam)
         advantages, targets = (x.transpose(0, 1).flatten(1, 2) for x in (advantages, targets))
-        networks.returns.update(targets.unsqueeze(-1))
+        networks.returns.update(targets.unsqueeze(-1), alive=self.alive)
         old_value, target = (
             networks.returns.normalise(x.unsqueeze(-1), clip=None).squeeze(-1) for x in (values.flatten(1, 2), targets)
         )

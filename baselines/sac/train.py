@@ -66,7 +66,7 @@ class Learner(OffPolicyLearner):
 
     def notice(self, obs: Tensor) -> None:
         """Takes observations into their statistics; those of a frozen member stay: they are part of its policy."""
-        self.networks.observations.update(obs, self.alive.unsqueeze(1).expand(self._shape))
+        self.networks.observations.update(obs, alive=self.alive)
 
     def normalise(self, obs: Tensor) -> Tensor:
         """Normalises observations, if the settings say so."""

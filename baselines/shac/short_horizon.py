@@ -128,7 +128,7 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         rollout = self.roll_out()
         metrics = self.learn(rollout)
         if self.config.normalize_observations:
-            self.obs_norm.update(rollout.obs.transpose(0, 1))
+            self.obs_norm.update(rollout.obs.transpose(0, 1), alive=self.guard.alive)
         self.counters.env_steps += self.worlds * self.config.horizon
         self.env.settle()
         return {
@@ -235,7 +235,7 @@ class ShortHorizonLearner(StagedLearner, Tunable, Generic[C]):
         gamma = self.setting_per_world("gamma", rollout.rewards.dtype)
         returns = segment_returns(rollout.rewards, next_values, rollout.terminated, rollout.truncated, gamma=gamma)
         if self.config.normalize_returns:
-            self.return_norm.update(returns.detach().unsqueeze(-1))
+            self.return_norm.update(returns.detach().unsqueeze(-1), alive=self.guard.alive)
         return -(returns / self.loss_scale()).mean(dim=1)
 
     def loss_scale(self) -> Tensor | float:

@@ -47,30 +47,27 @@ class RunningNorm(nn.Module):
         return super()._apply(lambda x: x.to(fn(x[:0]).device), recurse)
 
     @torch.no_grad()
-    def update(self, x: Tensor, mask: Tensor | None = None) -> None:
+    def update(self, x: Tensor, *, alive: Tensor | None = None) -> None:
         """Takes a batch in.
 
         Args:
             x: shape ``(P, ..., dim)``.
-            mask: which vectors count, bool ``(P, ...)``; all by default.
+            alive: the members whose statistics move, bool ``(P,)``; all by default. Those of the others stay, whatever
+                their vectors are.
         """
         x = x.flatten(1, -2).double()
-        if mask is None:
-            n = torch.full_like(self.count, x.shape[1]).unsqueeze(1)
-            batch_var, batch_mean = torch.var_mean(x, dim=1, correction=0)
-        else:
-            weight = mask.flatten(1).unsqueeze(-1)
-            n = weight.sum(dim=1).double()
-            x = torch.where(weight, x, 0.0)
-            batch_mean = x.sum(dim=1) / n.clamp(min=1.0)
-            squares = torch.where(weight, (x - batch_mean.unsqueeze(1)) ** 2, 0.0)
-            batch_var = squares.sum(dim=1) / n.clamp(min=1.0)
+        n = float(x.shape[1])
+        batch_var, batch_mean = torch.var_mean(x, dim=1, correction=0)
         count = self.count.unsqueeze(1)
         total = count + n
         delta = batch_mean - self.mean
-        self.mean += delta * n / total
-        self.var.copy_((self.var * count + batch_var * n) / total + delta**2 * count * n / total**2)
-        self.count.copy_(total.squeeze(1))
+        mean = self.mean + delta * n / total
+        var = (self.var * count + batch_var * n) / total + delta**2 * count * n / total**2
+        for statistic, new in ((self.mean, mean), (self.var, var), (count, total)):
+            if alive is None:
+                statistic.copy_(new)
+            else:
+                torch.where(alive.unsqueeze(1), new, statistic, out=statistic)
 
     @property
     def std(self) -> Tensor:

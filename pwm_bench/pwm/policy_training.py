@@ -192,7 +192,7 @@ class PolicyTrainer:
         )
         scale: Tensor | float = float(config.horizon)
         if config.normalize_returns:
-            self.return_norm.update(returns.detach().unsqueeze(-1))
+            self.return_norm.update(returns.detach().unsqueeze(-1), alive=self._guard.alive)
             scale = (self.return_norm.var + self.return_norm.eps).sqrt().squeeze(-1).to(self._dtype)
         loss = actor_loss(returns, scale)
         total = loss if extra is None else loss + extra

@@ -293,7 +293,8 @@ class Learner(StagedLearner, Tunable):
         obs = self.env.detach()
         frozen = self._replay_ready and not self.config.world_model_updates
         if self.world_model.observation_norm is not None and not frozen:
-            self.world_model.observation_norm.update(obs.unflatten(0, (self._members, self._worlds)))
+            seen = obs.unflatten(0, (self._members, self._worlds))
+            self.world_model.observation_norm.update(seen, alive=self.alive)
         action = action.flatten(0, 1).to(self.env.dtype)
         step = self.env.step(action)
         self._replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)

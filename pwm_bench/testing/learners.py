@@ -123,7 +123,7 @@ def assert_resumes(learner: type, config: Any, *, before: int = 3, after: int = 
 def assert_survives_a_poisoned_member(
     learner: type, config: Any, weight: Callable[[Any], Tensor] | None = None
 ) -> None:
-    """A member whose weights are not finite is frozen; the other goes on learning.
+    """A member whose weights are not finite is frozen with its whole policy; the other goes on learning.
 
     Args:
         learner: class.
@@ -136,11 +136,16 @@ def assert_survives_a_poisoned_member(
     with torch.no_grad():
         weight(agent)[1] = float("nan")
     moving = weight(agent)[0].clone()
-    for _ in range(2):
-        agent.update()
+    agent.update()
+    frozen = {} if agent.policy is None else {k: v.clone() for k, v in agent.policy.state_dict().items()}
+    agent.update()
     assert agent.alive.tolist() == [True, False], "alive must be false for the member with NaN weights, and it alone"
     assert not torch.equal(weight(agent)[0], moving), "the other member no longer learns"
     assert torch.isfinite(weight(agent)[0]).all(), "NaN of one member reached the other"
+    for name, before in frozen.items():
+        now = agent.policy.state_dict()[name]
+        own = slice(now.shape[0] // 2, None)  # parameters of ensembles have a row for each of a member's networks
+        assert torch.equal(now[own].nan_to_num(), before[own].nan_to_num()), f"the frozen member's '{name}' still moves"
 
 
 def first_parameter(agent: Any) -> Tensor:

@@ -133,7 +133,7 @@ class WorldModelTrainer:
         """Takes rewards ``(P, B, H)`` into the running moments."""
         if self.config.reward_normalisation == "none":
             return
-        self.reward_norm.update(reward.unsqueeze(-1))
+        self.reward_norm.update(reward.unsqueeze(-1), alive=self._guard.alive)
         if self.config.reward_memory:
             self.reward_norm.count.clamp_(max=self.config.reward_memory * reward[0].numel())
 

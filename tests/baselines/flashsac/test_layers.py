@@ -69,6 +69,19 @@ def test_projections() -> None:
     torch.testing.assert_close(rms.weight.norm(dim=-1), torch.full((2, 1), 2.0))
 
 
+def test_a_projection_leaves_out_who_is_not_alive() -> None:
+    module = nn.ModuleList((UnitLinear(5, 3, stream=MemberStream((0, 1))), BatchNorm(2, 9), RMSNorm(2, 4)))
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += torch.rand(parameter.shape, generator=GENERATOR)
+    before = [p.clone() for p in module.parameters()]
+    project_weights(module, torch.tensor([True, False]))
+    for parameter, old in zip(module.parameters(), before, strict=True):
+        assert torch.equal(parameter[1], old[1])
+    moved = [not torch.equal(p[0], old[0]) for p, old in zip(module.parameters(), before, strict=True)]
+    assert moved == [True, False, True, True, True]  # the second is the layer's bias, which keeps its size
+
+
 def test_unit_linear_starts_orthogonal_and_trains_its_bias_only_if_it_has_one() -> None:
     without = UnitLinear(6, 4, stream=MemberStream((0,)))
     assert not without.bias.requires_grad

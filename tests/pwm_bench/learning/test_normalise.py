@@ -24,26 +24,6 @@ def test_equals_mean_and_variance_of_everything_seen():
     np.testing.assert_allclose(norm.var, everything.var(1), rtol=1e-5)
 
 
-def test_mask_leaves_vectors_out_even_if_they_are_not_finite():
-    norm, expected = RunningNorm(P, DIM), RunningNorm(P, DIM)
-    for batch in batches():
-        junk = torch.full_like(batch, float("nan"))
-        both = torch.cat((batch, junk), dim=1)
-        norm.update(both, torch.arange(both.shape[1]).expand(P, -1) < batch.shape[1])
-        expected.update(batch)
-    torch.testing.assert_close(norm.mean, expected.mean)
-    torch.testing.assert_close(norm.var, expected.var)
-
-
-def test_an_empty_mask_changes_nothing():
-    norm = RunningNorm(P, DIM)
-    norm.update(batches()[0])
-    mean, var = norm.mean.clone(), norm.var.clone()
-    norm.update(batches()[1], torch.zeros(P, 1, dtype=torch.bool))
-    torch.testing.assert_close(norm.mean, mean)
-    torch.testing.assert_close(norm.var, var)
-
-
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 def test_many_small_batches_lose_no_precision(offset):
     norm = RunningNorm(1, 1)
@@ -102,3 +82,17 @@ def test_statistics_stay_in_float64_whatever_the_module_around_them_is_converted
             assert torch.equal(value, before[name])
     assert module[0].weight.dtype == torch.float64
     assert module.to("meta")[1].mean.device.type == "meta"
+
+
+def test_the_statistics_of_members_that_are_not_alive_stay() -> None:
+    norm, all_alive = RunningNorm(2, 3), RunningNorm(2, 3)
+    first, second = torch.rand(2, 2, 7, 3)
+    for each in (norm, all_alive):
+        each.update(first)
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    second[1] = float("nan")
+    norm.update(second, alive=torch.tensor([True, False]))
+    all_alive.update(second)
+    for name, value in norm.state_dict().items():
+        assert torch.equal(value[1], before[name][1]), name
+        assert torch.equal(value[0], all_alive.state_dict()[name][0]), name

@@ -194,7 +194,11 @@ def test_open_loop_acts_on_predicted_latents_and_trains_on_the_same_rollout() ->
     assert going.any()
 
 
-@pytest.mark.parametrize("changes", [{}, {"world_model": tiny_model(ensemble=2), **SHAC_CRITIC}], ids=["", "variant"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"world_model": tiny_model(ensemble=2, normalize_observations=True), **SHAC_CRITIC}],
+    ids=["", "variant"],
+)
 def test_a_diverged_member_is_frozen_and_the_other_goes_on(changes: dict) -> None:
     learner = toy_learner(tiny_config(**changes))
     for _ in range(2):
@@ -203,9 +207,12 @@ def test_a_diverged_member_is_frozen_and_the_other_goes_on(changes: dict) -> Non
         next(learner._policy.actor.parameters())[0] = torch.nan
     frozen = [p[0].clone() for p in learner._policy.critic.parameters()]
     before = [p.clone() for p in learner._policy.actor.parameters()]
-    for _ in range(2):
-        learner.update()
+    learner.update()
+    policy = {name: x.clone() for name, x in learner.policy.state_dict().items()}
+    learner.update()
     assert learner.alive.tolist() == [False, True]
+    now = learner.policy.state_dict()
+    assert all(torch.equal(now[name][0].nan_to_num(), x[0].nan_to_num()) for name, x in policy.items())
     after = list(learner._policy.actor.parameters())
     assert all(torch.isfinite(p[1]).all() and not torch.equal(p[1], q[1]) for p, q in zip(after, before, strict=True))
     assert all(torch.isfinite(p).all() for p in learner.world_model.parameters())
