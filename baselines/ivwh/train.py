@@ -46,7 +46,7 @@ class Learner(ActionGradientLearner[Config]):
         with torch.no_grad():
             values = time_major(self.target.minimum(samples.obs))
         done = rollout.terminated | rollout.truncated
-        discounts = segment_discounts(done, self.setting_per_world("gamma", values.dtype)).to(values.dtype)
+        discounts = segment_discounts(done, self.setting_per_world("gamma", values.dtype), values.dtype)
         noise = time_major((samples.unsquashed - samples.mean) / samples.std)
         # Both in the units of one environment's return; the mean over environments comes back at the end.
         scale = self.loss_scale()

@@ -10,17 +10,18 @@ from pwm_bench.learning.returns import sum_over_time
 __all__ = ["segment_discounts", "segment_returns"]
 
 
-def segment_discounts(done: Tensor, gamma: float | Tensor) -> Tensor:
+def segment_discounts(done: Tensor, gamma: float | Tensor, dtype: torch.dtype) -> Tensor:
     """The discounts gamma^(t - t_0), where t_0 is the step at which the segment of an episode that contains t begins.
 
     Args:
         done: whether an episode ended with step t, bool ``(T, ...)``.
         gamma: discount factor, one for all or one a member, ``(P, 1)``.
+        dtype: of the discounts.
 
     Returns:
-        shape ``(T, ...)``, in the default dtype or that of ``gamma``.
+        shape ``(T, ...)``.
     """
-    ones = torch.ones(done.shape[1:], dtype=torch.get_default_dtype(), device=done.device)
+    ones = torch.ones(done.shape[1:], dtype=dtype, device=done.device)
     discounts = [ones]
     for done_before in done[:-1]:
         discounts.append(torch.where(done_before, ones, discounts[-1] * gamma))
@@ -49,7 +50,7 @@ def segment_returns(
     Source: Xu et al., "Accelerated policy learning with parallel differentiable simulation", ICLR 2022, eq. 5.
     """
     done = terminated | truncated
-    discounts = segment_discounts(done, gamma).to(rewards.dtype)
+    discounts = segment_discounts(done, gamma, rewards.dtype)
     bootstraps = done.clone()
     bootstraps[-1] = True
     bootstraps &= ~terminated

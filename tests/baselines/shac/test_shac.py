@@ -62,7 +62,16 @@ def test_segment_returns_by_brute_force() -> None:
 
 def test_segment_discounts_restart() -> None:
     done = torch.tensor([False, True, False, False]).view(4, 1, 1)
-    assert torch.allclose(segment_discounts(done, 0.5).flatten(), torch.tensor([1.0, 0.5, 1.0, 0.5]))
+    assert torch.allclose(segment_discounts(done, 0.5, torch.float32).flatten(), torch.tensor([1.0, 0.5, 1.0, 0.5]))
+
+
+def test_discounts_have_the_precision_of_the_rewards() -> None:
+    rewards, values = torch.rand(2, 4, 1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    never = torch.zeros(4, 1, 3, dtype=torch.bool)
+    returns = segment_returns(rewards, values, never, never, gamma=0.99)
+    powers = 0.99 ** torch.arange(5, dtype=torch.float64).view(-1, 1, 1)
+    expected = (powers[:-1] * rewards).sum(0) + powers[-1] * values[-1]
+    torch.testing.assert_close(returns, expected, rtol=1e-14, atol=0.0)
 
 
 def test_actor_gradient_is_that_of_the_objective() -> None:
