@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MISSING", "count", "duration", "number", "printable", "shows_as_it_is", "spreadsheet"]
+__all__ = ["MISSING", "count", "duration", "number", "printable", "setting", "shows_as_it_is", "spreadsheet"]
 
 MISSING = "–"
 """Stands where there is no number."""
@@ -40,6 +40,13 @@ def spreadsheet(value: Any) -> Any:
     Numbers, and all other texts, stay as they are.
     """
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+
+
+def setting(value: Any) -> str:
+    """The value of a setting, short as in labels: 1.0 as ``1``, the widths of layers as ``64x64``."""
+    if isinstance(value, list | tuple):
+        return "x".join(map(setting, value))
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def number(value: float | None) -> str:

@@ -25,6 +25,7 @@ from pwm_bench.store.reading import Found, read_all, read_run
 from pwm_bench.store.results import Results, RunDirectory, no_record
 from pwm_bench.store.schema import SCHEMA_VERSION, ClockTimes, RunRecord
 from pwm_bench.store.seeds import check_seeds
+from pwm_bench.text import setting
 
 __all__ = ["Loaded", "LoadedRun", "load_study", "members_frame"]
 
@@ -249,8 +250,9 @@ def _last_finite(values: Array) -> Array:
 
 
 def _variant_labels(runs: list[LoadedRun]) -> list[str]:
-    """What tells runs of the same task, simulator and algorithm apart, e.g. ``"gamma=0.95"``; mostly nothing. A run
-    that has a name for what it reads has that name always."""
+    """What tells runs of the same task, simulator and algorithm apart, e.g. ``"gamma=0.95"``; mostly nothing. The
+    value that most variants have is not said of these, so a study of one change at a time names the changes.
+    A run that has a name for what it reads has that name always."""
     keys = _without_seeds([run.record.spec for run in runs])
     variants = {key: run.variant for key, run in dict(zip(keys, runs, strict=True)).items()}  # few, of many runs
     called = {key: run.record.variant.name for key, run in zip(keys, runs, strict=True) if run.record.variant}
@@ -261,28 +263,34 @@ def _variant_labels(runs: list[LoadedRun]) -> list[str]:
     for members in groups.values():
         others = [variants[key] for key in members]
         names = sorted({name for other in others for name in other})
-        differing = [n for n in names if len({json.dumps(other.get(n)) for other in others}) > 1]
-        brief = [n for n in differing if not n.startswith(_INPUT)]
+        values = {n: Counter(json.dumps(other.get(n)) for other in others) for n in names}
+        differing = [n for n in names if len(values[n]) > 1]
+        usual = {n: _most_common(values[n]) for n in differing}
         # A setting that a run does not have is said to be None where it is for others: these are the same.
         known = {n: None for n in differing if any(n in other and other[n] is None for other in others)}
         mine = {key: known | variants[key] for key in members}
-        found = {key: _label(mine[key], brief if key in called else differing, called.get(key)) for key in members}
+        found = {}
+        for key in members:
+            apart = [n for n in differing if json.dumps(mine[key].get(n)) != usual.get(n)]
+            brief = [n for n in apart if not n.startswith(_INPUT)]
+            found[key] = _label(mine[key], brief if key in called else apart, called.get(key))
         times = Counter(found.values())  # the same name may stand for inputs of different content
         for key, label in found.items():
             labels[key] = label if times[label] == 1 else _label(mine[key], differing, called.get(key))
     return [labels[key] for key in keys]
 
 
+def _most_common(values: Counter[str]) -> str | None:
+    """The value that is held more often than any other; None if there is none."""
+    (first, times), (_, second) = values.most_common(2)
+    return first if times > second else None
+
+
 def _label(variant: Mapping[str, Any], names: Iterable[str], called: str | None) -> str:
     """What a run is called, and the values of these names that it has."""
     said = [name for name in names if name in variant]
-    values = [f"{name.removeprefix('config.')}={_short(variant[name])}" for name in said]
+    values = [f"{name.removeprefix('config.')}={setting(variant[name])}" for name in said]
     return ", ".join([called, *values] if called else values)
-
-
-def _short(value: Any) -> Any:
-    """1.0 as 1: labels stand over narrow columns."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _without_seeds(specs: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -20,6 +20,7 @@ __all__ = ["grid_to_rich", "to_rich"]
 _WIDE = 150  # terminal columns from which one table holds everything
 _NARROW = 100  # and below which what only some readers need is left out
 _BETWEEN = 2  # terminal columns between two of a table
+_DETAIL = 24  # letters of a setting under a name that stay on one line
 
 
 def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout | None = None) -> Group:
@@ -136,6 +137,8 @@ def _cell(cell: Cell, *, name: bool, indent: bool = False, intervals: bool = Fal
     if cell.marks:
         text.append(f" {','.join(cell.marks)}", style="dim")
     for detail in cell.details:
+        if len(detail) > _DETAIL:
+            detail = detail.replace("=", "=\n      ", 1)  # rather than somewhere within the value
         text.append(f"\n    {detail}", style="dim")
     if cell.bold:
         text.stylize("bold green")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pwm_bench.analysis.budgets import UNITS
 from pwm_bench.analysis.rows import Row
+from pwm_bench.analysis.tables.recipes import recipe_note
 from pwm_bench.quantities import Quantity
 from pwm_bench.statistics import Normalisation
 from pwm_bench.store.frames import Loaded, LoadedRun
@@ -40,8 +41,8 @@ def table_notes(
     scales: Normalisation,
     threshold: float | None,
 ) -> tuple[str, ...]:
-    """The statistic, the normalisation, how budgets match, checks of gradients, what variants want to be said of them,
-    devices, and what was left out.
+    """The statistic, the normalisation, how budgets match, checks of gradients, recipes, what variants want to be said
+    of them, devices, and what was left out.
 
     Args:
         rows: of the table.
@@ -76,6 +77,7 @@ def table_notes(
         found = "; ".join(_worst(place, held) for place, held in sorted(checks.items()))
         notes.append(f"Simulator gradients, relative error against central differences, the largest: {found}.")
     named = list(_algorithms(loaded, frame))
+    notes += [] if (settings := recipe_note(named)) is None else [settings]
     notes += _variant_notes(named)
     notes += origin_notes((algorithm, run.record.provenance) for run, algorithm in named)
     devices = sorted(device for device in frame["device"].unique() if device) if "device" in frame else []

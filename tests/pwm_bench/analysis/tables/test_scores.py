@@ -253,6 +253,25 @@ def test_published_numbers_change_none_of_ours(root):
     assert any("No published numbers" in note for note in unknown_metric.notes)
 
 
+def test_changes_of_one_setting_at_a_time_are_named_by_it_alone(tmp_path):
+    base = {"gamma": 0.99, "hidden": [64, 64], "lam": 0.95}
+    for run, changes in enumerate([{}, {"gamma": 1.0}, {"hidden": [8]}, {"lam": 0.5, "gamma": 0.9}]):
+        write_run(tmp_path, f"run{run}", config=base | changes, curves=[[0.0, float(run)]], steps=[0, 100],
+                  seconds=[0.0, 1.0])  # fmt: skip
+    _, summary = rows(tmp_path)
+    assert [row.variant for row in summary.rows] == ["gamma=0.9, lam=0.5", "hidden=8", "gamma=1", ""]
+
+
+def test_a_grid_of_settings_is_named_by_all_of_them(tmp_path):
+    for run, (gamma, lam) in enumerate([(0.9, 0.1), (0.9, 0.2), (0.99, 0.1), (0.99, 0.2)]):
+        write_run(tmp_path, f"run{run}", config={"gamma": gamma, "lam": lam}, curves=[[0.0, float(run)]],
+                  steps=[0, 100], seconds=[0.0, 1.0])  # fmt: skip
+    _, summary = rows(tmp_path)
+    assert [row.variant for row in summary.rows] == [
+        f"gamma={gamma}, lam={lam}" for gamma in (0.99, 0.9) for lam in (0.2, 0.1)
+    ]
+
+
 def test_a_missing_setting_equals_null_in_variants(tmp_path):
     for name, config in (("a", {"gamma": 1}), ("b", {"gamma": 1, "clip": None}), ("c", {"gamma": 1, "clip": 2})):
         write_run(

@@ -1,0 +1,102 @@
+"""How far the runs of a table keep to the recipes of their algorithms."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic_core import to_json
+
+from pwm_bench import configs
+from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.preset import PRESETS, Preset
+from pwm_bench.registry import ALGORITHMS
+from pwm_bench.store.frames import LoadedRun
+from pwm_bench.text import setting
+
+__all__ = ["recipe_note"]
+
+
+def recipe_note(named: Iterable[tuple[LoadedRun, str]]) -> str | None:
+    """Says by which recipes the runs were made, and which settings differ from them without a word in a row's name.
+
+    A run counts as made by the recipe from which it differs in the fewest settings. Nothing is said of algorithms whose
+    package is not known, nor of settings that the package no longer has.
+
+    Args:
+        named: runs, each with the name of its row.
+
+    Returns:
+        e.g. ``"Settings: the recipe 'cpu' of each algorithm and task, but for ppo: schedule=linear (recipe:
+        adaptive)."``; None where nothing is known.
+    """
+    presets: dict[Preset, set[str]] = {}
+    places: dict[str, dict[tuple[str, ...], set[str]]] = {}  # algorithm -> differences -> tasks
+    seen: set[str] = set()
+    for run, row in named:
+        spec = run.record.spec
+        algorithm, task = str(spec["algorithm"]), str(spec["task"])
+        seen.add(algorithm)
+        nearest = _nearest(algorithm, task, str(spec["simulator"]), to_json(spec.get("config") or {}))
+        if nearest is None:
+            continue
+        preset, differences = nearest
+        presets.setdefault(preset, set()).add(algorithm)
+        named_in_row = {part.partition("=")[0] for part in row.partition(" (")[2].split(", ")}
+        unsaid = tuple(text for name, text in differences if name not in named_in_row)
+        places.setdefault(algorithm, {}).setdefault(unsaid, set()).add(task)
+    if not presets:
+        return None
+    if len(presets) == 1 and seen == places.keys():
+        text = f"the recipe '{next(iter(presets))}' of each algorithm and task"
+    else:
+        text = " and ".join(f"the recipe '{preset}' of {_listed(presets[preset])}" for preset in sorted(presets))
+    others = [
+        f"{algorithm}{f' on {_listed(tasks)}' if len(by) > 1 else ''}: {', '.join(unsaid)}"
+        for algorithm, by in sorted(places.items())
+        for unsaid, tasks in by.items()
+        if unsaid
+    ]
+    return f"Settings: {text}{', but for ' if others else ''}{'; '.join(others)}."
+
+
+@functools.lru_cache(maxsize=1024)
+def _nearest(
+    algorithm: str, task: str, simulator: str, config: bytes
+) -> tuple[Preset, tuple[tuple[str, str], ...]] | None:
+    """The recipe from which settings differ least, and each difference with its name; None if there is none."""
+    package = ALGORITHMS.known(algorithm)
+    best: tuple[Preset, tuple[tuple[str, str], ...]] | None = None
+    if package is None:
+        return None
+    try:
+        mine = _flat(configs.from_json(package.Config, json.loads(config)))
+        for preset in PRESETS:
+            theirs = _flat(package.recipe(task, simulator, preset))
+            differing = tuple(
+                (name, f"{name}={setting(value)} (recipe: {setting(theirs.get(name))})")
+                for name, value in mine.items()
+                if value != theirs.get(name)
+            )
+            if best is None or len(differing) < len(best[1]):
+                best = preset, differing
+    except UsageError:  # a recipe, or a setting, that there is no longer
+        return best
+    return best
+
+
+def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """All settings of a config by dotted names, those that have their defaults too."""
+    flat: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        name = f"{prefix}{field.name}"
+        flat |= _flat(value, f"{name}.") if dataclasses.is_dataclass(value) else {name: value}
+    return flat
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
