@@ -175,7 +175,7 @@ def _middle(block: pd.DataFrame, name: str) -> float:
 
 
 def _name_rows(panel: Axes, names: list[str], *, named: bool) -> None:
-    shown = [frames.wrapped(frames.shown(name), 20) if named else "" for name in names]
+    shown = [frames.wrapped(frames.shown(name), frames.NAME) if named else "" for name in names]
     panel.set_yticks(range(len(names)), shown)
     panel.set_ylim(len(names) - 0.5, -0.5)
     panel.tick_params(axis="y", length=0)

@@ -16,8 +16,8 @@ from pwm_bench.store.results import FINISHED
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AVERAGE", "AXES", "CAPTION", "SECONDS", "default_axes", "finished", "generator", "heading", "labels",
-           "legend", "panels", "row_height", "score_name", "seed_scores", "shown", "wrapped"]  # fmt: skip
+__all__ = ["AVERAGE", "AXES", "CAPTION", "NAME", "SECONDS", "default_axes", "finished", "generator", "heading",
+           "labels", "legend", "panels", "row_height", "score_name", "seed_scores", "shown", "wrapped"]  # fmt: skip
 
 AXES = {
     "env_steps": ("curve_env_steps", "environment steps per seed"),
@@ -96,12 +96,23 @@ def score_name(metric: str, normalised: str) -> str:
     return name if normalised == "none" else f"normalised {name}"
 
 
+NAME = 24
+"""Letters of a name in a line beside its row."""
+
+
 def wrapped(label: str, width: int = 26) -> str:
-    """A long label on several lines."""
-    return "\n".join(textwrap.wrap(label, width, break_on_hyphens=False)) or label
+    """A long label on several lines: between words, or within a long one after a sign that parts it."""
+    lines = []
+    for line in textwrap.wrap(label, width, break_on_hyphens=False, break_long_words=False):
+        while len(line) > width:
+            cut = line.rfind("=", 0, width) + 1 or max(line.rfind(sign, 0, width) + 1 for sign in "_.") or width
+            lines.append(line[:cut])
+            line = line[cut:]
+        lines.append(line)
+    return "\n".join(lines) or label
 
 
-def row_height(names: Iterable[str], width: int = 20) -> float:
+def row_height(names: Iterable[str], width: int = NAME) -> float:
     """What a row with a name beside it needs [inches]."""
     return max([0.32, *(0.08 + 0.135 * (wrapped(name, width).count("\n") + 1) for name in names)])
 
