@@ -11,7 +11,6 @@ from typing import Any
 from pydantic_core import to_json
 
 from pwm_bench import configs
-from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning.preset import PRESETS, Preset
 from pwm_bench.registry import ALGORITHMS
 from pwm_bench.store.frames import LoadedRun
@@ -83,7 +82,7 @@ def _nearest(
             )
             if best is None or len(differing) < len(best[1]):
                 best = preset, differing
-    except UsageError:  # a recipe, or a setting, that there is no longer
+    except Exception:  # a recipe or a setting that there is no longer; a package from outside may raise anything
         return best
     return best
 
