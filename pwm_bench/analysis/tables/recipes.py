@@ -22,7 +22,8 @@ __all__ = ["recipe_note"]
 def recipe_note(named: Iterable[tuple[LoadedRun, str]]) -> str | None:
     """Says by which recipes the runs were made, and which settings differ from them without a word in a row's name.
 
-    A run counts as made by the recipe from which it differs in the fewest settings. Nothing is said of algorithms whose
+    A run counts as made by the recipe from which it differs in the fewest settings; an option of the simulator differs
+    from the task's own. Nothing is said of algorithms whose
     package is not known, nor of settings that the package no longer has.
 
     Args:
@@ -45,7 +46,11 @@ def recipe_note(named: Iterable[tuple[LoadedRun, str]]) -> str | None:
         preset, differences = nearest
         presets.setdefault(preset, set()).add(algorithm)
         named_in_row = {part.partition("=")[0] for part in row.partition(" (")[2].split(", ")}
-        unsaid = tuple(text for name, text in differences if name not in named_in_row)
+        options = (
+            (f"simulator_options.{name}", f"{name}={setting(value)} (not the task's own)")
+            for name, value in (spec.get("simulator_options") or {}).items()
+        )
+        unsaid = tuple(text for name, text in (*differences, *options) if name not in named_in_row)
         places.setdefault(algorithm, {}).setdefault(unsaid, set()).add(task)
     if not presets:
         return None

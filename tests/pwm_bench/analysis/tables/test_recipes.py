@@ -62,6 +62,15 @@ def test_a_setting_that_came_later_counts_with_its_default(tmp_path):
     assert note.endswith("but for pwm on ant: replay_sampling=episodes (recipe: sequences).")
 
 
+def test_options_of_the_simulator_are_said(tmp_path):
+    directory = write_run(tmp_path, "aaa", config=config_of("shac"), **_RUN)
+    record = directory.read()
+    record.spec["simulator_options"] = {"substeps": 8}
+    directory.write(record)
+    (note,) = settings_note(tmp_path)
+    assert note.endswith("but for shac: substeps=8 (not the task's own).")
+
+
 @pytest.mark.parametrize("changes", [{"algorithm": "theirs:Learner"}, {"config": {"a setting of old": 1}}])
 def test_nothing_is_said_where_nothing_is_known(tmp_path, changes):
     write_run(tmp_path, "aaa", **{"config": config_of("shac")} | changes, **_RUN)
