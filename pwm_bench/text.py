@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MISSING", "count", "duration", "number", "printable", "setting", "shows_as_it_is", "spreadsheet"]
+__all__ = ["MISSING", "count", "duration", "number", "printable", "setting", "shows_as_it_is", "spreadsheet",
+           "with_variant"]  # fmt: skip
 
 MISSING = "–"
 """Stands where there is no number."""
@@ -40,6 +41,11 @@ def spreadsheet(value: Any) -> Any:
     Numbers, and all other texts, stay as they are.
     """
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+
+
+def with_variant(algorithm: str, variant: str) -> str:
+    """An algorithm with what sets its runs apart from others of it, e.g. ``"pwm (five models)"``."""
+    return f"{algorithm} ({variant})" if variant else algorithm
 
 
 def setting(value: Any) -> str:

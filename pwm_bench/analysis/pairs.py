@@ -7,7 +7,7 @@ from itertools import combinations
 
 from pwm_bench.analysis.rows import Row
 from pwm_bench.statistics.improvement import probability_of_improvement
-from pwm_bench.text import number
+from pwm_bench.text import number, with_variant
 
 __all__ = ["pair_notes"]
 
@@ -24,7 +24,7 @@ def pair_notes(rows: Sequence[Row]) -> tuple[str, ...]:
     held: dict[str, dict[str, dict[str, tuple[float, ...]]]] = {}
     for row in rows:
         if row.scores:
-            name = f"{row.algorithm} ({row.variant})" if row.variant else row.algorithm
+            name = with_variant(row.algorithm, row.variant)
             held.setdefault(row.simulator, {}).setdefault(name, {})[row.task] = row.scores
     notes = []
     for simulator, algorithms in sorted(held.items()):

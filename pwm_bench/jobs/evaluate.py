@@ -61,6 +61,9 @@ class EvaluateSpec(Spec):
     """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `pwm_bench.envs.resolve_device`."""
     study: str = "evaluate"
     """Folder that the run is filed under."""
+    variant: str = field(default="", metadata=configs.LATER)
+    """What tables and figures call the run among others of its algorithm, e.g. ``"five models"``; where it is empty,
+    they tell runs apart by their settings."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
@@ -139,7 +142,7 @@ class EvaluateSpec(Spec):
     @property
     def label(self) -> str:
         """What a person calls the run."""
-        return f"evaluate · {self.task} · {self.simulator} · {self.algorithm}{' · exploring' if self.explore else ''}"
+        return self.called("evaluate", self.task, self.simulator, self.algorithm, "exploring" if self.explore else "")
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, and the budget that tables know a run by."""

@@ -37,6 +37,9 @@ class SuiteSpec(Spec):
     """Episodes per member in an evaluation."""
     study: str = "extract"
     """Folder that the run is filed under."""
+    variant: str = field(default="", metadata=configs.LATER)
+    """What tables and figures call the run among others of its algorithm, e.g. ``"five models"``; where it is empty,
+    they tell runs apart by their settings."""
     device: str = "auto"
     """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `pwm_bench.envs.resolve_device`."""
     workers: int | None = None
@@ -94,7 +97,7 @@ class SuiteSpec(Spec):
     @property
     def label(self) -> str:
         """What a person calls the run."""
-        return f"{self.task} · {self.algorithm}"
+        return self.called(self.task, self.algorithm)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, and the others of the four that tables know a run by."""

@@ -85,7 +85,7 @@ class TrainJob(LearnerJob):
         record.gradient_source = self.gradient_source
         if self._tuned:
             record.details["tuned"] = self._tuned
-            record.variant = variant_of(self._tuned)
+            record.variant = variant_of(self._tuned, self._spec.variant)
         record.schedule = Schedule(unit="env_steps", length=self.budget.total) if self._scheduled else None
 
     def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:

@@ -23,7 +23,7 @@ __all__ = ["LIMITS", "PRECISIONS", "RunSpec", "default_env_steps"]
 PRECISIONS = ("float32", "bfloat16")
 LIMITS = ("gradient_steps", "policy_gradient_steps", "cpu_seconds")
 """Units of `RunSpec.limits`."""
-_PLAIN = ("task", "simulator", "algorithm", "precision", "device", "graphed", "study")
+_PLAIN = ("task", "simulator", "algorithm", "precision", "device", "graphed", "study", "variant")
 """Fields that are names."""
 _TYPED = (*_PLAIN, "inputs")
 _DEFAULT_ENV_STEPS = {
@@ -81,6 +81,9 @@ class RunSpec(Spec):
     `pwm_bench.learning.graphed.graphs_of`. Not part of the id."""
     study: str = "single"
     """Folder that the run is filed under."""
+    variant: str = field(default="", metadata=configs.LATER)
+    """What tables and figures call the run among others of its algorithm, e.g. ``"five models"``; where it is empty,
+    they tell runs apart by their settings."""
     inputs: Mapping[str, Input | Pending] = field(default_factory=dict)
     """``tuning``, or ``tuning.0``, ``tuning.1`` ...: what runs of kind ``tune`` have left. The setting that did best
     there, over all of them, takes the place of the config's values."""
@@ -162,9 +165,8 @@ class RunSpec(Spec):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("asked", "inputs")}
-        inputs = {"inputs": configs.to_json(dict(self.inputs))} if self.inputs else {}
-        return values | {"seeds": list(self.seeds)} | inputs
+        left_out = ("asked",) if self.inputs else ("asked", "inputs")
+        return {name: value for name, value in configs.to_json(self).items() if name not in left_out}
 
     @classmethod
     def study_keys(cls) -> Mapping[str, Any]:
@@ -294,7 +296,7 @@ class RunSpec(Spec):
     @property
     def label(self) -> str:
         """What a person calls the run, e.g. ``"hopper · warp · shac"``."""
-        return f"{self.task} · {self.simulator} · {self.algorithm}"
+        return self.called(self.task, self.simulator, self.algorithm)
 
 
 def _at(config: Mapping[str, Any], name: str) -> Any:

@@ -135,7 +135,7 @@ class TrainSuiteSpec(SuiteSpec):
     @property
     def label(self) -> str:
         """What a person calls the run, e.g. ``"cup-catch · suite · tdmpc2"``."""
-        return f"{self.task} · suite · {self.learner}"
+        return self.called(self.task, "suite", self.learner)
 
 
 class TrainSuiteJob(LearnerJob):

@@ -67,10 +67,6 @@ class TuneSpec(RunSpec):
             raise UsageError("the spec lacks 'space': add it")
         return super().from_dict(values)  # type: ignore[return-value]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON-able values."""
-        return super().to_dict() | {"space": configs.to_json(dict(self.space))}
-
     def values(self) -> dict[str, list[float]]:
         """The settings: name -> a value for each member."""
         return drawn(self.space, len(self.seeds), self.draw)
@@ -78,7 +74,7 @@ class TuneSpec(RunSpec):
     @property
     def label(self) -> str:
         """What a person calls the run."""
-        return f"{super().label} \u00b7 tuning"
+        return self.called(self.task, self.simulator, self.algorithm, "tuning")
 
 
 class TuneJob(TrainJob):

@@ -293,16 +293,17 @@ def tuned_setting(spec: RunSpec) -> dict[str, Any]:
     }
 
 
-def variant_of(tuned: Mapping[str, Any]) -> Variant:
+def variant_of(tuned: Mapping[str, Any], name: str = "") -> Variant:
     """What tables call a run of tuned settings, and what they say of the search.
 
     Args:
         tuned: of `tuned_setting`.
+        name: that somebody has given the run; one that says how it was tuned by default.
     """
     tasks = tuned["tasks"]
     note = (
         f"the best of {tuned['settings_tried']} settings, found in {tuned['env_steps_of_tuning']:,} environment steps"
     )
     if len(tasks) == 1:
-        return Variant(name="tuned for the task", note=note)
-    return Variant(name="one setting for all tasks", note=f"{note} on {', '.join(tasks)}")
+        return Variant(name=name or "tuned for the task", note=note)
+    return Variant(name=name or "one setting for all tasks", note=f"{note} on {', '.join(tasks)}")

@@ -40,21 +40,11 @@ class Journal:
         self.plugins = plugins
         self.directory = directory
         self.curves = CurveWriter()
-        time_now = now()
-        self.record = RunRecord(
-            kind=spec.kind,
-            id=spec.id,
-            study=spec.study,
-            spec=spec.to_dict(),
-            status="running",
-            members=self._fresh_members(),
-            attempts=1 if previous is None else previous.attempts + 1,
-            started_at=time_now if previous is None else previous.started_at,
-            updated_at=time_now,
-        )
+        self.record = spec.begun(now())
         if previous is None:
             directory.write(self.record)
         else:
+            self.record.attempts, self.record.started_at = previous.attempts + 1, previous.started_at
             earlier = previous.model_copy(deep=True)
             # Without a checkpoint the work begins again: what was done before is no longer part of the run.
             kept = _OF_THE_WORK if checkpoint_files.exists(directory.checkpoint) else ()

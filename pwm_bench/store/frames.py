@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +31,6 @@ __all__ = ["Loaded", "LoadedRun", "load_study", "members_frame"]
 
 Array = NDArray[np.float64]
 _NOT_OF_VARIANT = ("seeds", *NOT_HASHED)
-_INPUT = "inputs."
 _DIGITS = 8  # of an input's digest: they stand over columns
 
 
@@ -250,47 +249,59 @@ def _last_finite(values: Array) -> Array:
 
 
 def _variant_labels(runs: list[LoadedRun]) -> list[str]:
-    """What tells runs of the same task, simulator and algorithm apart, e.g. ``"gamma=0.95"``; mostly nothing. The
-    value that most variants have is not said of these, so a study of one change at a time names the changes.
-    A run that has a name for what it reads has that name always."""
+    """What tells runs of the same task, simulator and algorithm apart: the name that somebody has given them, else the
+    settings that differ from those of the others without a name, e.g. ``"gamma=0.95"``; mostly nothing."""
     keys = _without_seeds([run.record.spec for run in runs])
     variants = {key: run.variant for key, run in dict(zip(keys, runs, strict=True)).items()}  # few, of many runs
-    called = {key: run.record.variant.name for key, run in zip(keys, runs, strict=True) if run.record.variant}
+    names: dict[str, set[str]] = {key: set() for key in variants}
+    for key, run in zip(keys, runs, strict=True):
+        if run.record.variant:
+            names[key].add(run.record.variant.name)
     groups: dict[tuple[str, str, str], list[str]] = {}
     for key, variant in variants.items():
         groups.setdefault((variant["task"], variant["simulator"], variant["algorithm"]), []).append(key)
-    labels = {}
+    labels: dict[str, str] = {}
     for members in groups.values():
-        others = [variants[key] for key in members]
-        names = sorted({name for other in others for name in other})
-        values = {n: Counter(json.dumps(other.get(n)) for other in others) for n in names}
-        differing = [n for n in names if len(values[n]) > 1]
-        usual = {n: _most_common(values[n]) for n in differing}
-        # A setting that a run does not have is said to be None where it is for others: these are the same.
-        known = {n: None for n in differing if any(n in other and other[n] is None for other in others)}
-        mine = {key: known | variants[key] for key in members}
-        found = {}
-        for key in members:
-            apart = [n for n in differing if json.dumps(mine[key].get(n)) != usual.get(n)]
-            brief = [n for n in apart if not n.startswith(_INPUT)]
-            found[key] = _label(mine[key], brief if key in called else apart, called.get(key))
-        times = Counter(found.values())  # the same name may stand for inputs of different content
-        for key, label in found.items():
-            labels[key] = label if times[label] == 1 else _label(mine[key], differing, called.get(key))
+        called = {key: min(names[key]) for key in members if len(names[key]) == 1}  # one that all its seeds agree on
+        labels |= called | _settings_apart(variants, [key for key in members if key not in called])
+        times = Counter(labels[key] for key in members)
+        for label in [label for label, several in times.items() if several > 1]:
+            alike = [key for key in members if labels[key] == label]
+            for key, settings in _settings_apart(variants, alike, brief=False).items():
+                labels[key] = ", ".join(filter(None, (called.get(key), settings)))
     return [labels[key] for key in keys]
+
+
+def _settings_apart(
+    variants: Mapping[str, Mapping[str, Any]], members: Sequence[str], *, brief: bool = True
+) -> dict[str, str]:
+    """The settings that tell some variants apart, for each.
+
+    Args:
+        variants: settings by dotted names, by variant.
+        members: the variants that are compared.
+        brief: the value that most of them have is not said of these, so a study of one change at a time names the
+            changes.
+    """
+    others = [variants[key] for key in members]
+    names = sorted({name for other in others for name in other})
+    values = {n: Counter(json.dumps(other.get(n)) for other in others) for n in names}
+    differing = [n for n in names if len(values[n]) > 1]
+    usual = {n: _most_common(values[n]) for n in differing} if brief else {}
+    # A setting that a run does not have is said to be None where it is for others: these are the same.
+    known: dict[str, Any] = {n: None for n in differing if any(n in other and other[n] is None for other in others)}
+    found = {}
+    for key in members:
+        mine = known | dict(variants[key])
+        said = [n for n in differing if n in mine and json.dumps(mine[n]) != usual.get(n)]
+        found[key] = ", ".join(f"{n.removeprefix('config.')}={setting(mine[n])}" for n in said)
+    return found
 
 
 def _most_common(values: Counter[str]) -> str | None:
     """The value that is held more often than any other; None if there is none."""
     (first, times), (_, second) = values.most_common(2)
     return first if times > second else None
-
-
-def _label(variant: Mapping[str, Any], names: Iterable[str], called: str | None) -> str:
-    """What a run is called, and the values of these names that it has."""
-    said = [name for name in names if name in variant]
-    values = [f"{name.removeprefix('config.')}={setting(variant[name])}" for name in said]
-    return ", ".join([called, *values] if called else values)
 
 
 def _without_seeds(specs: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["NOT_HASHED", "identity"]
 
-NOT_HASHED = ("study", "setting", "device", "workers", "graphed")
+NOT_HASHED = ("study", "variant", "setting", "device", "workers", "graphed")
 """Fields of a spec that say where a run is filed, as what, and where and how it computes: no number depends on them."""
 _FORMAT = 2  # raise it when a field changes its meaning, so that old ids are not taken for new ones
 

@@ -33,6 +33,8 @@ class Entry:
     task: str = ""
     simulator: str = ""
     algorithm: str = ""
+    variant: str = ""
+    """What tables call it among others of its algorithm, where it has a name."""
     seeds: int = 0
     diverged: int = 0
     wrong_gradient: bool = False
@@ -91,6 +93,7 @@ def _read(study: str, run_id: str, path: str, *, left: bool = False) -> Entry | 
             task=spec.get("task", ""),
             simulator=spec.get("simulator") or " ".join(spec.get("simulators", ())),
             algorithm=spec.get("algorithm", ""),
+            variant=(record.get("variant") or {}).get("name", ""),
             seeds=len(members),
             diverged=sum(m["status"] == "diverged" for m in members),
             wrong_gradient=check is not None and failed_check(check["relative_error"], check["precision"]),
@@ -99,9 +102,10 @@ def _read(study: str, run_id: str, path: str, *, left: bool = False) -> Entry | 
             started_at=record["started_at"],
             updated_at=record["updated_at"],
         )
-        texts = (status, entry.kind, entry.task, entry.simulator, entry.algorithm, entry.started_at, entry.updated_at)
+        texts = (status, entry.kind, entry.task, entry.simulator, entry.algorithm, entry.variant)
+        times = (entry.started_at, entry.updated_at)
         number = entry.env_steps + (entry.final_return or 0.0)  # no text, for one
-        if not all(type(text) is str for text in texts) or not -1e300 < number < 1e300:
+        if not all(type(text) is str for text in (*texts, *times)) or not -1e300 < number < 1e300:
             raise ValueError("of another type, or out of range")
         return entry
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):

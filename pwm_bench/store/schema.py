@@ -26,6 +26,7 @@ __all__ = [
     "RunRecord",
     "Schedule",
     "Status",
+    "Variant",
 ]
 
 SCHEMA_VERSION = 2
@@ -194,10 +195,10 @@ class Artifact(_Model):
 
 
 class Variant(_Model):
-    """What a reader calls a run among others of its algorithm, where it reads something that deserves a name."""
+    """What a reader calls a run among others of its algorithm, where that has a name."""
 
     name: str
-    """Takes the place of the inputs' digests in tables and figures, without a comma, e.g. ``"tuned for the task"``."""
+    """Stands in tables and figures for what sets the run apart, without a comma, e.g. ``"tuned for the task"``."""
     note: str = ""
     """What a reader must know of it; a table says it of its rows, e.g. ``"the best of 16 settings, ..."``."""
 
@@ -228,7 +229,7 @@ class RunRecord(_Model):
     schedule: Schedule | None = None
     """Null where no learning rate depends on the budget."""
     variant: Variant | None = None
-    """Null where the settings say all."""
+    """Null where tables tell the run from others by its settings."""
     members: list[Member] = Field(default_factory=list)
     """Empty where a kind of work has no population, e.g. for a comparison of gradients."""
     details: dict[str, Any] = Field(default_factory=dict)

@@ -16,10 +16,11 @@ from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.json_text import parse_json
-from pwm_bench.store.schema import Member
+from pwm_bench.store.schema import Member, RunRecord, Variant
 
-__all__ = ["Spec", "check_study_name", "parse_spec"]
+__all__ = ["Spec", "check_study_name", "check_variant", "parse_spec"]
 
+_LONGEST_VARIANT = 60  # characters; a table has it beside the algorithm's name
 _LONGEST_NAME = 200  # bytes; file systems allow 255, of which files beside take some
 
 
@@ -40,6 +41,9 @@ class Spec:
     graphed: str = "off"
     """Whether its updates are launched as CUDA graphs where they can be, for work that has the choice; it is not part
     of the id. See `pwm_bench.learning.graphed.graphs_of`."""
+    variant: str = ""
+    """What tables and figures call the run among others of its algorithm, e.g. ``"five models"``, for work that has
+    scores; empty where its settings say it. It is not part of the id."""
     inputs: Mapping[str, Input | Pending] = MappingProxyType({})
     """What it reads, by name."""
     settings: ClassVar[str] = "config"
@@ -157,6 +161,28 @@ class Spec:
         """What a person calls the run."""
         return self.kind
 
+    def called(self, *parts: str) -> str:
+        """A label of these parts and the variant's name, e.g. ``"hopper · warp · pwm · five models"``."""
+        return " · ".join(filter(None, (*parts, self.variant)))
+
+    def begun(self, time: str) -> RunRecord:
+        """The record of the run as it begins.
+
+        Args:
+            time: as records hold it.
+        """
+        return RunRecord(
+            kind=self.kind,
+            id=self.id,
+            study=self.study,
+            spec=self.to_dict(),
+            status="running",
+            variant=Variant(name=self.variant) if self.variant else None,
+            members=[member.model_copy() for member in self.members],
+            started_at=time,
+            updated_at=time,
+        )
+
     def open_input(self, name: str) -> Path:
         """Where an input lies, once its content is what it was.
 
@@ -195,11 +221,13 @@ class Spec:
         """
 
     def check_place(self, device: str) -> None:
-        """Checks where the run is filed and where it computes.
+        """Checks where and as what the run is filed, and where it computes.
 
         Raises:
-            UsageError: ``study`` is no plain folder name, or there is no such kind of device.
+            UsageError: ``study`` is no plain folder name, ``variant`` cannot be shown in a table, or there is no such
+                kind of device.
         """
+        check_variant(self.variant)
         if device not in ("auto", "cpu") and device.partition(":")[0] != "cuda":
             raise UsageError(f"device={device}: must be auto, cpu, cuda or cuda:N")
         check_study_name(self.study)
@@ -220,6 +248,18 @@ def check_study_name(name: str) -> None:
         raise UsageError(f"study={name!r}: must be a plain folder name")
     if len(os.fsencode(name)) > _LONGEST_NAME:
         raise UsageError(f"study={name[:30]!r}...: must be at most {_LONGEST_NAME} bytes long, as a folder's name")
+
+
+def check_variant(name: str) -> None:
+    """Makes sure that what tables call a run fits there.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if not isinstance(name, str) or name != name.strip() or not name.isprintable() or "," in name:
+        raise UsageError(f"variant={name!r}: must be a plain text without a comma, e.g. 'five models'")
+    if len(name) > _LONGEST_VARIANT:
+        raise UsageError(f"variant={name[:30]!r}...: must be at most {_LONGEST_VARIANT} characters long")
 
 
 def parse_spec(text: str, *, source: str) -> tuple[str | None, dict[str, Any]]:

@@ -278,7 +278,7 @@ def _changed(name: str, algorithm: str, variants: Mapping[str, Mapping[str, Any]
     nodes = {
         f"{algorithm} · {called}": RunSpec.create(
             task="hopper", simulator="warp", algorithm=algorithm, env_steps=REFERENCE_HOPPER, seeds=HOPPER_SEEDS,
-            overrides=overrides,
+            overrides=overrides, variant=called,
         )
         for called, overrides in variants.items()
     }  # fmt: skip

@@ -57,19 +57,12 @@ def _fate(end: ProcessEnd) -> tuple[str, str]:
 
 
 def _record(spec: Spec, directory: RunDirectory, status: str, reason: str) -> None:
-    from pwm_bench.store.schema import RunRecord
-
     with directory.lock():
         if directory.status() in FINISHED:  # another process has done it meanwhile
             return
         if directory.record_file.exists():
             record = directory.read()
         else:
-            members = list(spec.members)
-            time = now()
-            record = RunRecord(
-                kind=spec.kind, id=spec.id, study=spec.study, spec=spec.to_dict(), status="running", members=members,
-                started_at=time, updated_at=time,
-            )  # fmt: skip
+            record = spec.begun(now())
         record.status, record.reason = status, reason  # type: ignore[assignment]
         directory.write(record)

@@ -10,7 +10,7 @@ from typing import Literal
 from pwm_bench.analysis.overall import Overall
 from pwm_bench.analysis.tables.scores import Row
 from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.text import MISSING, count, duration, number
+from pwm_bench.text import MISSING, count, duration, number, with_variant
 
 __all__ = ["COLUMNS", "GRIDS", "Align", "Column", "Layout", "algorithm_name", "interval", "plain_status",
            "variant_details"]  # fmt: skip
@@ -37,7 +37,7 @@ class Column:
 
 def algorithm_name(row: Row | Overall) -> str:
     """The algorithm with what sets it apart."""
-    return f"{row.algorithm} ({row.variant})" if row.variant else row.algorithm
+    return with_variant(row.algorithm, row.variant)
 
 
 def variant_details(row: Row | Overall) -> tuple[str, ...]:

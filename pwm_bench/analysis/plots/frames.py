@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pwm_bench.analysis.naming import algorithm_name
 from pwm_bench.names import simulator_name, task_name
 from pwm_bench.store.results import FINISHED
+from pwm_bench.text import with_variant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,7 @@ def finished(frame: pd.DataFrame) -> pd.DataFrame:
     """The seeds that count, with a column ``label``: the algorithm and what sets it apart."""
     frame = frame[frame["status"].isin(FINISHED)].copy()
     frame["label"] = [
-        f"{algorithm} ({variant})" if variant else algorithm
+        with_variant(algorithm, variant)
         for algorithm, variant in zip(frame["algorithm"], frame["variant"], strict=True)
     ]
     return frame

@@ -16,7 +16,7 @@ from pwm_bench.statistics import Normalisation
 from pwm_bench.store.frames import Loaded, LoadedRun
 from pwm_bench.store.origin import origin_notes
 from pwm_bench.store.schema import GradientCheck
-from pwm_bench.text import count, number
+from pwm_bench.text import count, number, with_variant
 
 __all__ = ["COST_NOTE", "OVERALL_NOTE", "budget_note", "gradient_warnings", "table_notes"]
 
@@ -131,10 +131,7 @@ def _algorithms(loaded: Loaded, frame: pd.DataFrame) -> Iterator[tuple[LoadedRun
     if frame.empty:
         return
     columns = (frame[name].to_numpy(dtype=object) for name in ("study", "run_id", "algorithm", "variant"))
-    named = {
-        (study, run): f"{name} ({variant})" if variant else name
-        for study, run, name, variant in zip(*columns, strict=True)
-    }
+    named = {(study, run): with_variant(name, variant) for study, run, name, variant in zip(*columns, strict=True)}
     for run in loaded.runs:
         name = named.get((run.study or run.record.study, run.record.id))
         if name is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic_core import to_json
@@ -23,8 +23,8 @@ def recipe_note(named: Iterable[tuple[LoadedRun, str]]) -> str | None:
     """Says by which recipes the runs were made, and which settings differ from them without a word in a row's name.
 
     A run counts as made by the recipe from which it differs in the fewest settings; an option of the simulator differs
-    from the task's own. Nothing is said of algorithms whose
-    package is not known, nor of settings that the package no longer has.
+    from the task's own. Where somebody has named the runs of a row, the note has the settings that the name stands
+    for. Nothing is said of algorithms whose package is not known, nor of settings that the package no longer has.
 
     Args:
         named: runs, each with the name of its row.
@@ -34,7 +34,8 @@ def recipe_note(named: Iterable[tuple[LoadedRun, str]]) -> str | None:
         adaptive)."``; None where nothing is known.
     """
     presets: dict[Preset, set[str]] = {}
-    places: dict[str, dict[tuple[str, ...], set[str]]] = {}  # algorithm -> differences -> tasks
+    # Algorithm -> it, or a row of it that has a name -> differences -> tasks.
+    places: dict[str, dict[str, dict[tuple[str, ...], set[str]]]] = {}
     seen: set[str] = set()
     for run, row in named:
         spec = run.record.spec
@@ -51,20 +52,28 @@ def recipe_note(named: Iterable[tuple[LoadedRun, str]]) -> str | None:
             for name, value in (spec.get("simulator_options") or {}).items()
         )
         unsaid = tuple(text for name, text in (*differences, *options) if name not in named_in_row)
-        places.setdefault(algorithm, {}).setdefault(unsaid, set()).add(task)
+        rows = places.setdefault(algorithm, {})
+        rows.setdefault(row if run.record.variant else algorithm, {}).setdefault(unsaid, set()).add(task)
     if not presets:
         return None
     if len(presets) == 1 and seen == places.keys():
         text = f"the recipe '{next(iter(presets))}' of each algorithm and task"
     else:
         text = " and ".join(f"the recipe '{preset}' of {_listed(presets[preset])}" for preset in sorted(presets))
-    others = [
-        f"{algorithm}{f' on {_listed(tasks)}' if len(by) > 1 else ''}: {', '.join(unsaid)}"
-        for algorithm, by in sorted(places.items())
-        for unsaid, tasks in by.items()
-        if unsaid
-    ]
+    others = [part for algorithm, rows in sorted(places.items()) for part in _differing(algorithm, rows)]
     return f"Settings: {text}{', but for ' if others else ''}{'; '.join(others)}."
+
+
+def _differing(algorithm: str, rows: Mapping[str, Mapping[tuple[str, ...], set[str]]]) -> Iterator[str]:
+    """What an algorithm's rows differ in from the recipe: first what all of several rows do, then what is left."""
+    several = [unsaid for by in rows.values() for unsaid in by]
+    shared = [text for text in several[0] if all(text in unsaid for unsaid in several)] if len(rows) > 1 else []
+    if shared:
+        yield f"{algorithm}: {', '.join(shared)}"
+    for row, by in sorted(rows.items()):
+        for unsaid, tasks in by.items():
+            if left := [text for text in unsaid if text not in shared]:
+                yield f"{row}{f' on {_listed(tasks)}' if len(by) > 1 else ''}: {', '.join(left)}"
 
 
 @functools.lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from pwm_bench.store.listing import Entry
-from pwm_bench.text import count, number
+from pwm_bench.text import count, number, with_variant
 
 __all__ = ["plain_columns", "runs_table"]
 
@@ -48,7 +48,8 @@ def _row(entry: Entry) -> tuple[str, ...]:
         return (entry.study, entry.run_id, "", "", "", "", "", "", "", "damaged")
     status = f"{entry.status}, {entry.diverged} diverged" if entry.diverged and entry.status == "ok" else entry.status
     status += ", ! wrong gradient" if entry.wrong_gradient else ""
-    what = (entry.study, entry.run_id, entry.kind, entry.task, entry.simulator, entry.algorithm)
+    algorithm = with_variant(entry.algorithm, entry.variant)
+    what = (entry.study, entry.run_id, entry.kind, entry.task, entry.simulator, algorithm)
     if not entry.seeds:  # no population: such numbers do not exist
         return (*what, "", "", "", status)
     return (*what, str(entry.seeds), count(entry.env_steps), number(entry.final_return), status)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ACTIONS", "Results"]
 
-ACTIONS = ("ls", "show", "verify", "merge", "export", "export-policy", "remove")
+ACTIONS = ("ls", "show", "verify", "merge", "export", "export-policy", "name", "remove")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,8 @@ class Results:
     """ls [STUDY ...]: studies, or the runs of these. show RUN: one run. verify [STUDY | FOLDER ...]: check the files of
     studies, or of the folder of a data set or world model. merge FOLDER ...: copy runs of other results folders into
     this one. export STUDY ...: data files. export-policy RUN: its policy, with its normaliser, for use without
-    pwm-bench. remove RUN ...: move runs to removed/ in the results folder."""
+    pwm-bench. name RUN NAME: what tables call a finished run among others of its algorithm. remove RUN ...: move runs
+    to removed/ in the results folder."""
     names: Annotated[tuple[str, ...], tyro.conf.Positional, option("NAME ...")] = ()
     """Studies, a run id or its beginning, or folders."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -78,6 +79,7 @@ class Results:
             "ls": lambda: _ls(store, self.names, self.all),
             "show": lambda: _show(store, self.names),
             "verify": lambda: _verify(store, self.names),
+            "name": lambda: _name(store, self.names),
             "remove": lambda: _remove(store, self.names),
             "merge": lambda: _merge(store, self.names),
             "export": self._export,
@@ -230,8 +232,9 @@ def _what(record: RunRecord) -> str:
     where += [f"in {' and '.join(simulators)}"] if simulators else []
     source = f", gradient: {record.gradient_source}" if record.gradient_source else ""
     algorithm = spec.get("algorithm")
+    called = f" '{record.variant.name}'" if record.variant else ""
     kind = f" ({record.kind})" if algorithm else ""
-    return f"{' '.join([algorithm or record.kind, *where])}{kind}{source}"
+    return f"{' '.join([f'{algorithm or record.kind}{called}', *where])}{kind}{source}"
 
 
 def _brief(value: Any, *, inner: bool = False) -> str:
@@ -289,23 +292,37 @@ def _folder_problem(path: Path) -> str | None:
     return None
 
 
+def _name(store: Store, names: Sequence[str]) -> int:
+    """Gives a run a name."""
+    from pwm_bench.store.variant_name import set_variant_name
+
+    if len(names) != 2:
+        raise UsageError("results name: give one run, by its id or as STUDY/ID, and its name, e.g. 'five models'")
+    path = _one(store, names[0], "results name")
+    set_variant_name(store.run(path.parent.name, path.name), names[1])
+    print(f"{path}: tables call it '{names[1]}'" if names[1] else f"{path}: tables call it by its settings")
+    return 0
+
+
 def _remove(store: Store, names: Sequence[str]) -> int:
     """Sets runs aside; all are found before the first is moved."""
-    from pwm_bench.store.listing import find
-
     if not names:
         raise UsageError("results remove: give the runs, by their ids or as STUDY/ID; see `pwm-bench results ls --all`")
-    chosen: dict[tuple[str, str], None] = {}
-    for name in names:
-        study, _, run_id = name.rpartition("/")
-        found = [path for path in find(store, run_id) if study in ("", path.parent.name)] if run_id else []
-        if len(found) != 1:
-            what = f"means {len(found)} runs; write STUDY/ID" if found else f"no such run in {store.root}"
-            raise UsageError(f"results remove {name}: {what}; see `pwm-bench results ls --all`")
-        chosen[found[0].parent.name, found[0].name] = None
-    for study, run_id in chosen:
-        print(f"{store.study_path(study) / run_id} is now {store.set_aside(study, run_id)}")
+    for path in dict.fromkeys(_one(store, name, "results remove") for name in names):
+        print(f"{path} is now {store.set_aside(path.parent.name, path.name)}")
     return 0
+
+
+def _one(store: Store, name: str, command: str) -> Path:
+    """The directory of the run that an id, its beginning, or STUDY/ID stands for."""
+    from pwm_bench.store.listing import find
+
+    study, _, run_id = name.rpartition("/")
+    found = [path for path in find(store, run_id) if study in ("", path.parent.name)] if run_id else []
+    if len(found) != 1:
+        what = f"means {len(found)} runs; write STUDY/ID" if found else f"no such run in {store.root}"
+        raise UsageError(f"{command} {name}: {what}; see `pwm-bench results ls --all`")
+    return found[0]
 
 
 def _merge(store: Store, folders: Sequence[str]) -> int:

@@ -41,6 +41,8 @@ _WHAT_TO_RUN = (
     *("task", "algorithm", "simulator", "seeds", "env_steps", "budget", "max_seconds", "evaluations"),
     *("evaluation_episodes", "precision", "preset", "set", "simulator_set"),
 )  # options that a spec file stands for
+_BESIDE_FILE = ("study", "variant", "device", "graphed")  # options that may stand beside one
+_FIELDS = (*_BESIDE_FILE, "precision", "evaluations", "evaluation_episodes", "env_steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,8 @@ class Run:
     """Change an option of the simulator, e.g. substeps=8; may be repeated."""
     study: Annotated[str | None, option("NAME", "single")] = None
     """Folder to file the run under."""
+    variant: Annotated[str | None, option("NAME")] = None
+    """What tables call the run among others of its algorithm, e.g. "wide critic"; by default they say its settings."""
     device: Device = None
     """auto (a GPU if every library that computes here sees one), cpu, cuda or cuda:N."""
     graphed: Annotated[str | None, option("auto|on|off", "auto")] = None
@@ -173,9 +177,10 @@ class Run:
             reason = getattr(error, "strerror", None) or "not a text file"
             raise UsageError(f"{self.spec}: cannot be read ({reason}); give the path of a spec file") from None
         spec = read_spec(text, source=str(self.spec))
-        changes = {
-            name: getattr(self, name) for name in ("device", "graphed", "study") if getattr(self, name) is not None
-        }
+        changes = {name: value for name in _BESIDE_FILE if (value := getattr(self, name)) is not None}
+        for name in changes:
+            if name not in spec.study_keys() and name != "study":
+                raise UsageError(f"--{name}: work of the kind '{spec.kind}' has none; leave it out")
         return cast("Spec", replace(cast("Any", spec), **changes)) if changes else spec
 
     def _from_options(self) -> RunSpec:
@@ -185,7 +190,6 @@ class Run:
         if self.task is None or self.algorithm is None:
             missing = "--task" if self.task is None else "--algorithm"
             raise UsageError(f"{missing} is missing: e.g. pwm-bench run --task hopper --algorithm shac")
-        names = ("precision", "study", "device", "graphed", "evaluations", "evaluation_episodes", "env_steps")
         budgets = [parse_budget(self.budget)] if self.budget is not None else []
         budgets += [("cpu_seconds", self.max_seconds)] if self.max_seconds is not None else []
         spec = RunSpec.create(
@@ -196,7 +200,7 @@ class Run:
             overrides=dict(configs.parse_assignment(text) for text in self.set),
             simulator_options=dict(configs.parse_assignment(text) for text in self.simulator_set),
             seeds=parse_seeds(self.seeds or "1"),
-            **{name: getattr(self, name) for name in names if getattr(self, name) is not None},
+            **{name: getattr(self, name) for name in _FIELDS if getattr(self, name) is not None},
         )
         for unit, amount in budgets:
             spec = spec.until(unit, amount)

@@ -51,7 +51,7 @@ def test_what_changes_numbers_changes_the_id(change):
     assert fixed_spec(**change).id != fixed_spec().id
 
 
-@pytest.mark.parametrize("change", [{"device": "cuda:1"}, {"study": "other"}])
+@pytest.mark.parametrize("change", [{"device": "cuda:1"}, {"study": "other"}, {"variant": "wide critic"}])
 def test_where_and_under_what_name_does_not_change_the_id(change):
     assert fixed_spec(**change).id == fixed_spec().id
 
@@ -61,8 +61,23 @@ def test_every_field_is_hashed_or_known_not_to_be():
     names.remove("asked")  # how the settings were chosen; they themselves are hashed
     assert names == {
         "task", "simulator", "algorithm", "config", "env_steps", "seeds", "simulator_options", "precision",
-        "evaluations", "evaluation_episodes", "limits", "device", "graphed", "study", "inputs",
+        "evaluations", "evaluation_episodes", "limits", "device", "graphed", "study", "variant", "inputs",
     }  # fmt: skip
+
+
+def test_a_name_among_others_stands_in_the_label_and_in_json_where_there_is_one():
+    assert "variant" not in fixed_spec().to_dict()
+    named = fixed_spec(variant="wide critic")
+    assert named.to_dict()["variant"] == "wide critic"
+    assert named.label == "point_mass · toy · fake · wide critic"
+    again = RunSpec.from_json(toy_spec(variant="wide critic").to_json())
+    assert again.variant == "wide critic"
+
+
+@pytest.mark.parametrize("name", ["a, b", " a", "a\nb", "x" * 61, 3])
+def test_a_name_that_no_table_can_show_is_refused(name):
+    with pytest.raises(UsageError, match="variant="):
+        fixed_spec(variant=name)
 
 
 def test_json_round_trip_keeps_spec_and_id():

@@ -18,6 +18,7 @@ from pwm_bench.store.schema import (
     Provenance,
     RunRecord,
     Schedule,
+    Variant,
 )
 from pwm_bench.store.seal import seal, without_seal
 
@@ -53,6 +54,7 @@ def write_run(
     horizon: int | None = None,
     check: tuple[float, str] | None = None,
     kind: str = "train",
+    variant: str = "",
     **origin: Any,
 ) -> RunDirectory:
     """Writes a run with one member per curve.
@@ -63,6 +65,7 @@ def write_run(
         success: likewise for the success rate; None where an episode has none.
         horizon: environment steps that the schedules run over; None where there are none.
         kind: of work.
+        variant: what tables call it.
         check: relative error and precision of the gradient's check, if there was one.
         origin: fields of the provenance.
     """
@@ -106,6 +109,7 @@ def write_run(
                 ),
                 counts=Counts(env_steps=steps[-1] if steps else 0, gradient_steps=steps[-1] // 10 if steps else 0),
                 clocks=ClockTimes(train=seconds[-1] if seconds else 0.0, compile=3.0, evaluate=2.0),
+                variant=Variant(name=variant) if variant else None,
                 schedule=Schedule(unit="env_steps", length=horizon) if horizon else None,
                 provenance=Provenance(**{
                     "git_commit": None, "git_dirty": None, "packages": {}, "python": "3", "platform": "p",

@@ -12,6 +12,7 @@ from pwm_bench.store import checkpoint as store
 from pwm_bench.store.frames import load_study
 from pwm_bench.store.listing import scan
 from pwm_bench.store.results import Results, RunDirectory
+from pwm_bench.store.schema import Variant
 from pwm_bench.store.verify import verify
 from pwm_bench.world_model.multitask.files import save_model
 from pwm_bench.world_model.multitask.networks import MultitaskModel
@@ -71,6 +72,38 @@ def test_show(capsys, tmp_path):
     for expected in ("aaa111  (study s)", "shac on hopper in warp", "7.25 at the end", "Test CPU", "pwm-bench run "):
         assert expected in text
     assert "means aaa111, aab222" in run(capsys, "show", "aa", "--results", tmp_path, code=2)[1]
+
+
+def test_a_finished_run_is_named_and_nothing_else_of_it_changes(capsys, tmp_path):
+    directory = make(tmp_path)
+    before = directory.read()
+    text, _ = run(capsys, "name", "aaa", "wide critic", "--results", tmp_path)
+    assert text.endswith("tables call it 'wide critic'\n")
+    after = directory.read()
+    assert after.variant == Variant(name="wide critic")
+    assert after.model_copy(update={"variant": None}) == before
+    assert "shac (wide critic)" in run(capsys, "ls", "s", "--results", tmp_path)[0]
+    assert "shac 'wide critic' on hopper" in run(capsys, "show", "aaa", "--results", tmp_path)[0]
+    text, _ = run(capsys, "name", "s/aaa", "", "--results", tmp_path)
+    assert text.endswith("tables call it by its settings\n")
+    assert directory.read().variant is None
+
+
+def test_names_that_cannot_be_given(capsys, tmp_path):
+    noted = make(tmp_path)
+    record = noted.read()
+    record.variant = Variant(name="tuned", note="the best of 2")
+    noted.write(record)
+    make(tmp_path, "bbb", status="failed", reason="no")
+    for arguments, message in (
+        (("aaa",), "give one run"),
+        (("fff", "x"), "results name fff: no such run"),
+        (("aaa", "x, y"), "must be a plain text without a comma"),
+        (("aaa", ""), "tables say of the run: the best of 2; give what they are to call it"),
+        (("bbb", "x"), "is failed; finish the run"),
+    ):
+        assert message in run(capsys, "name", *arguments, "--results", tmp_path, code=2)[1]
+    assert noted.read().variant.name == "tuned"
 
 
 def test_bad_input(capsys, tmp_path):

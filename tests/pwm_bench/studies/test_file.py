@@ -46,6 +46,12 @@ def test_a_grid_of_everything(tmp_path):
     assert list(study.nodes)[:2] == ["cartpole · mjx · ppo · horizon=8", "cartpole · mjx · ppo · horizon=16"]
 
 
+def test_a_group_names_the_rows_of_its_runs(tmp_path):
+    study = load_file(write(tmp_path, f'{TRAIN}variant = "wide critic"\n'))
+    assert [spec.variant for spec in study.specs] == ["wide critic"]
+    assert list(study.nodes) == ["cartpole · warp · ppo · wide critic"]
+
+
 def test_presets_and_defaults_of_the_command_line(tmp_path):
     from pwm_bench.jobs.train_spec import RunSpec
 

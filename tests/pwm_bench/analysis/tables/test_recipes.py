@@ -71,6 +71,20 @@ def test_options_of_the_simulator_are_said(tmp_path):
     assert note.endswith("but for shac: substeps=8 (not the task's own).")
 
 
+def test_names_are_explained_by_their_settings_and_what_all_rows_share_is_said_once(tmp_path):
+    for run, (changes, variant) in enumerate(
+        [({}, ""), ({"gamma": 0.9}, "short-sighted"), ({"gamma": 0.5, "lam": 0.5}, "blind")]
+    ):
+        config = config_of("ppo", schedule="linear", **changes)
+        write_run(tmp_path, f"a{run}", algorithm="ppo", config=config, variant=variant, **_RUN)
+    gamma, lam = config_of("ppo")["gamma"], config_of("ppo")["lam"]
+    assert settings_note(tmp_path) == [
+        "Settings: the recipe 'cpu' of each algorithm and task, but for ppo: schedule=linear (recipe: adaptive); "
+        f"ppo (blind): gamma=0.5 (recipe: {gamma}), lam=0.5 (recipe: {lam}); "
+        f"ppo (short-sighted): gamma=0.9 (recipe: {gamma})."
+    ]
+
+
 @pytest.mark.parametrize("changes", [{"algorithm": "theirs:Learner"}, {"config": {"a setting of old": 1}}])
 def test_nothing_is_said_where_nothing_is_known(tmp_path, changes):
     write_run(tmp_path, "aaa", **{"config": config_of("shac")} | changes, **_RUN)
