@@ -21,7 +21,7 @@ class RewardScale(nn.Module):
     Args:
         members: P.
         worlds: environments per member.
-        gamma: discount factor.
+        gamma: discount factor; later it may be one for each member, ``(P, 1)``.
         largest: size that a return must not exceed after scaling.
         device: where it lives.
     """
@@ -30,7 +30,8 @@ class RewardScale(nn.Module):
         self, members: int, worlds: int, gamma: float, largest: float, device: torch.device | str = "cpu"
     ) -> None:
         super().__init__()
-        self.gamma, self.largest = gamma, largest
+        self.gamma: float | Tensor = gamma
+        self.largest = largest
         self.register_buffer("running", torch.zeros(members, worlds, device=device))
         self.register_buffer("extreme", torch.zeros(members, 1, device=device))
         self.running: Tensor

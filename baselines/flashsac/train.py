@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -24,16 +23,11 @@ from pwm_bench.baselines.sac.losses import actor_loss
 from pwm_bench.baselines.sac.off_policy import Batch, OffPolicyLearner
 from pwm_bench.envs.api import DifferentiableEnv, Step
 from pwm_bench.learning.acting import Policy
-from pwm_bench.learning.optim import PopulationAdam, polyak_update
+from pwm_bench.learning.optim import PopulationAdam, cosine_schedule, polyak_update
 from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 
-__all__ = ["Learner", "cosine_schedule"]
-
-
-def cosine_schedule(initial: float, final: float, progress: float) -> float:
-    """Goes from ``initial`` to ``final`` along half a cosine while ``progress`` goes from 0 to 1, and stays there."""
-    return final + 0.5 * (initial - final) * (1.0 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+__all__ = ["Learner"]
 
 
 class Learner(OffPolicyLearner):
@@ -74,14 +68,20 @@ class Learner(OffPolicyLearner):
         self._last_actor_metrics = torch.zeros(4, members, device=device)
         self.policy = Policy(networks.actor, precision=config.precision)
 
+    def vary(self, values: Mapping[str, Sequence[float]]) -> None:
+        """Gives each member values of its own, see `Tunable.vary`."""
+        super().vary(values)
+        self._reward_scale.gamma = self.setting_per_world("gamma", torch.float32)
+
     def begin(self) -> Hashable:
         """Sets the step sizes. Kinds of updates differ in which of the gradient steps are the policy's, too."""
         config, progress = self.config, self.counters.env_steps / self._total_env_steps
-        for optimiser, rate, critic_steps_per_step in (
-            (self._critic_optimiser, config.critic_learning_rate, 1),
-            (self._actor_optimiser, config.actor_learning_rate, config.policy_delay),
-            (self._temperature_optimiser, config.temperature_learning_rate, config.policy_delay),
+        for optimiser, name, critic_steps_per_step in (
+            (self._critic_optimiser, "critic_learning_rate", 1),
+            (self._actor_optimiser, "actor_learning_rate", config.policy_delay),
+            (self._temperature_optimiser, "temperature_learning_rate", config.policy_delay),
         ):
+            rate = self.setting(name)
             optimiser.set_lr(cosine_schedule(rate, config.final_learning_rate, progress / critic_steps_per_step))
         return super().begin(), self.phase()
 
@@ -153,7 +153,8 @@ class Learner(OffPolicyLearner):
         with torch.no_grad():
             distribution = least_distribution(next_logits.softmax(-1), networks.atoms)
             entropy_cost = (networks.log_alpha.exp() * log_prob).unsqueeze(-1)  # alpha log pi(a'|s')
-            discount = self.config.gamma * (~batch.terminated).to(log_prob.dtype).unsqueeze(-1)
+            gamma = self.setting_per_world("gamma", log_prob.dtype)
+            discount = (gamma * (~batch.terminated).to(log_prob.dtype)).unsqueeze(-1)
             values = batch.reward.unsqueeze(-1) + discount * (networks.atoms - entropy_cost)
             target = project(distribution, values, networks.atoms)
             value = (distribution * networks.atoms).sum(-1).mean(1)
@@ -185,7 +186,7 @@ class Learner(OffPolicyLearner):
         alive = self._guard.check(self._guard.iteration, losses[0].detach(), norm)
         self._critic_optimiser.step(alive)
         project_weights(networks.critic)
-        polyak_update(networks.target.parameters(), networks.critic.parameters(), self.config.tau, alive)
+        polyak_update(networks.target.parameters(), networks.critic.parameters(), self.setting("tau"), alive)
         return torch.cat((losses.detach(), norm.unsqueeze(0)))
 
     def state_dict(self) -> dict[str, Any]:

@@ -19,7 +19,12 @@ __all__ = ["actor_loss", "soft_target", "temperature_loss"]
 
 
 def soft_target(
-    reward: Tensor, terminated: Tensor, next_value: Tensor, next_log_prob: Tensor, alpha: Tensor, gamma: float
+    reward: Tensor,
+    terminated: Tensor,
+    next_value: Tensor,
+    next_log_prob: Tensor,
+    alpha: Tensor,
+    gamma: float | Tensor,
 ) -> Tensor:
     """Gives y above, the target of Q(s, a) (eq. 2, 3 and 5). A termination cuts it, a time limit does not.
 
@@ -29,7 +34,7 @@ def soft_target(
         next_value: min_k Q'_k(s', a') of the target networks, shape ``(P, M)``.
         next_log_prob: log pi(a'|s'), shape ``(P, M)``.
         alpha: temperature, shape ``(P, 1)``.
-        gamma: discount factor.
+        gamma: discount factor; one for all members, or ``(P, 1)``.
 
     Returns:
         shape ``(P, M)``.

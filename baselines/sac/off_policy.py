@@ -17,6 +17,7 @@ from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceReplay
 from pwm_bench.learning.staged import StagedLearner
+from pwm_bench.learning.tunable import Tunable
 
 __all__ = ["Batch", "OffPolicyConfig", "OffPolicyLearner"]
 
@@ -75,7 +76,7 @@ class OffPolicyConfig(Protocol):
         ...
 
 
-class OffPolicyLearner(StagedLearner):
+class OffPolicyLearner(Tunable, StagedLearner):
     """Base of the off-policy learners, for a population of P members.
 
     A subclass sets ``policy`` and has `explore` and `learn`; it may note what it needs of observations in `notice` and
@@ -96,6 +97,9 @@ class OffPolicyLearner(StagedLearner):
     metrics: ClassVar[tuple[str, ...]]
     """Names of the metrics that `learn` returns."""
     policy: Policy
+    tunable: ClassVar[tuple[str, ...]] = (
+        "actor_learning_rate", "critic_learning_rate", "temperature_learning_rate", "gamma", "tau",
+    )  # fmt: skip
 
     def __init__(self, env: DifferentiableEnv, config: OffPolicyConfig, *, seeds: Sequence[int]) -> None:
         members, device = len(seeds), env.device

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -64,6 +64,13 @@ class Learner(OffPolicyLearner):
         wrap = torch.compile if config.compile else lambda function: function
         self._targets, self._actor_losses = wrap(self._plain_targets), wrap(self._plain_actor_losses)
 
+    def vary(self, values: Mapping[str, Sequence[float]]) -> None:
+        """Gives each member values of its own, see `Tunable.vary`."""
+        super().vary(values)
+        self._actor_optimiser.set_lr(self.setting("actor_learning_rate"))
+        self._critic_optimiser.set_lr(self.setting("critic_learning_rate"))
+        self._temperature_optimiser.set_lr(self.setting("temperature_learning_rate"))
+
     def notice(self, obs: Tensor) -> None:
         """Takes observations into their statistics; those of a frozen member stay: they are part of its policy."""
         self.networks.observations.update(obs, alive=self.alive)
@@ -96,7 +103,8 @@ class Learner(OffPolicyLearner):
             action, log_prob = networks.actor.sample(batch.next_obs, batch.noise[:, 0])
             next_value = networks.target.minimum(torch.cat((batch.next_obs, action), dim=-1))
         alpha = networks.log_alpha.exp()
-        target = soft_target(batch.reward, batch.terminated, next_value, log_prob, alpha, self.config.gamma)
+        gamma = self.setting_per_world("gamma", next_value.dtype)
+        target = soft_target(batch.reward, batch.terminated, next_value, log_prob, alpha, gamma)
         return target, next_value
 
     def _plain_actor_losses(self, batch: Batch) -> Tensor:
@@ -126,7 +134,7 @@ class Learner(OffPolicyLearner):
         temperature = networks.log_alpha.detach().exp().squeeze(1)
         self._actor_optimiser.step(alive)
         self._temperature_optimiser.step(alive)
-        polyak_update(self._target_params, self._critic_optimiser.params, self.config.tau, alive)
+        polyak_update(self._target_params, self._critic_optimiser.params, self.setting("tau"), alive)
         actor, _, entropy = losses.detach()
         return torch.stack((critic, value.mean(dim=1), critic_norm, actor, entropy, actor_norm, temperature))
 

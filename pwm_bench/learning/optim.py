@@ -17,7 +17,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.learning import adam_native
 from pwm_bench.learning.adam_kernels import pieces
 
-__all__ = ["PopulationAdam", "linear_schedule", "polyak_update"]
+__all__ = ["PopulationAdam", "cosine_schedule", "linear_schedule", "polyak_update"]
 
 R = TypeVar("R", float, Tensor, float | Tensor)
 
@@ -27,16 +27,21 @@ def linear_schedule(initial: R, final: float, progress: float) -> R:
     return initial + (final - initial) * min(max(progress, 0.0), 1.0)
 
 
+def cosine_schedule(initial: R, final: float, progress: float) -> R:
+    """Goes from ``initial``, one or one a member, to ``final`` along half a cosine, likewise."""
+    return final + 0.5 * (initial - final) * (1.0 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+
+
 @torch.no_grad()
 def polyak_update(
-    targets: Iterable[Tensor], sources: Iterable[Tensor], rate: float, alive: Tensor | None = None
+    targets: Iterable[Tensor], sources: Iterable[Tensor], rate: float | Tensor, alive: Tensor | None = None
 ) -> None:
     """Moves target parameters towards their sources, in place: ``target <- target + rate (source - target)``.
 
     Args:
         targets: parameters that follow.
         sources: those they follow, in the same order.
-        rate: fraction of the way, tau.
+        rate: fraction of the way, tau; one for all members, or ``(P,)``.
         alive: bool ``(P,)``; targets of other members stay. All move by default.
 
     Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992, with a constant rate.
@@ -46,7 +51,14 @@ def polyak_update(
         live, members = alive.unsqueeze(1), alive.shape[0]
         targets = [t.view(members, -1) for t in targets]
         sources = [torch.where(live, s.view(members, -1), t) for s, t in zip(sources, targets, strict=True)]
-    torch._foreach_lerp_(targets, sources, rate)
+    if isinstance(rate, Tensor):
+        of_members = [t.view(rate.shape[0], -1) for t in targets]
+        weights = [rate.to(t.dtype).unsqueeze(1).expand_as(t) for t in of_members]
+        torch._foreach_lerp_(
+            of_members, [s.reshape(t.shape) for s, t in zip(sources, of_members, strict=True)], weights
+        )
+    else:
+        torch._foreach_lerp_(targets, sources, rate)
 
 
 def _flags(alive: Tensor, members: int) -> Tensor:

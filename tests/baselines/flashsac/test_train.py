@@ -12,9 +12,9 @@ import torch
 from pwm_bench import configs, testing
 from pwm_bench.baselines.flashsac import Config, Learner, recipe
 from pwm_bench.baselines.flashsac.statistics import HeldNoise, RewardScale
-from pwm_bench.baselines.flashsac.train import cosine_schedule
 from pwm_bench.baselines.sac import recipe as sac_recipe
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.optim import cosine_schedule
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.testing import learners
 from pwm_bench.testing.toy import Aim, toy_env

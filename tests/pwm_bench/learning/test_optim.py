@@ -257,6 +257,15 @@ def test_polyak_update_goes_a_fraction_of_the_way_for_members_alive():
     torch.testing.assert_close(target, torch.zeros(2, 2))
 
 
+@pytest.mark.parametrize("alive", [None, torch.tensor([True, True])])
+def test_each_member_may_have_its_own_fraction(alive):
+    target, ensemble = torch.zeros(2, 2), torch.zeros(4, 1, 1)  # two members of one and of two rows
+    rates = torch.tensor([0.25, 0.5], dtype=torch.float64)
+    polyak_update([target, ensemble], [torch.ones(2, 2), torch.ones(4, 1, 1)], rates, alive)
+    torch.testing.assert_close(target, torch.tensor([[0.25, 0.25], [0.5, 0.5]]))
+    torch.testing.assert_close(ensemble.flatten(), torch.tensor([0.25, 0.25, 0.5, 0.5]))
+
+
 @DEVICES
 @pytest.mark.parametrize(
     "lr",
