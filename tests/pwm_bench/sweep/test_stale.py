@@ -8,15 +8,18 @@ import pytest
 
 from pwm_bench.analysis.tables.scores import summarise
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.jobs.kinds import carry_out
+from pwm_bench.jobs.kinds import KINDS, carry_out
 from pwm_bench.store import provenance
 from pwm_bench.store.frames import load_study
+from pwm_bench.store.inputs import Pending
 from pwm_bench.store.origin import differences
 from pwm_bench.store.results import Results
+from pwm_bench.sweep.graph import STAGES, Study
 from pwm_bench.sweep.stale import settle_stale
 from pwm_bench.sweep.sweep import plan
 from tests.pwm_bench.cli.toy_cli import toy_study
 from tests.pwm_bench.store.factories import write_run
+from tests.pwm_bench.sweep.summing import KIND, SumSpec
 
 FLAT = {"steps": [0, 10], "seconds": [0.0, 1.0]}
 
@@ -81,6 +84,29 @@ def test_runs_of_other_code_are_kept_done_again_or_refused(finished, change):
     assert plan(study, results)[0].plan == "begin"
     assert (results.root / "removed" / "toys" / directory.path.name / "run.json").exists()
     assert settle_stale(study, results, "rerun") == ""
+
+
+def test_stale_runs_that_others_read_are_set_aside_where_they_are_filed(tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS.own, "sum", KIND)
+    first = SumSpec(numbers=(1,), study=f"t{STAGES}")
+    reader = SumSpec(numbers=(2,), inputs={"first": Pending("first", "sum")})
+    study, results = Study(name="t", description="", nodes={"first": first, "reader": reader}), Results(tmp_path)
+    carry_out(first, results)
+    directory = results.run(first.study, first.id)
+    record = directory.read()
+    record.provenance.code = "other"
+    directory.write(record)
+    assert f"set aside, in {tmp_path / 'removed' / first.study}." in settle_stale(study, results, "rerun")
+    assert [item.plan for item in plan(study, results)] == ["begin", "wait"]
+    assert [path.parent.parent.name for path in tmp_path.glob("removed/*/*/run.json")] == [first.study]
+    assert not list(tmp_path.glob("removed/t"))
+    assert settle_stale(study, results, "rerun") == ""
+
+
+def test_a_run_that_is_not_there_is_not_set_aside(tmp_path):
+    with pytest.raises(UsageError, match="s/abc: there is no such run"):
+        Results(tmp_path).set_aside("s", "abc")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_hash_of_the_code_is_that_of_its_sources(tmp_path, monkeypatch):
