@@ -65,18 +65,20 @@ def execute(
         journal = _begin(spec, directory, previous, plugins)
         loop = None
         try:
-            loop = _prepare(journal, build, announcer, stop)
-            if tensorboard:
-                folder = directory.path / "tensorboard"
-                journal.curves = CurveWriter(folder, unit=loop.job.budget.unit, counts=loop.counts())
-            journal.write()
-            loop.run(checkpoint_seconds)
-            _conclude(journal, loop, stop, announcer)
-            announcer.tell("done")
-        except Stopped:
-            if loop is not None:
-                loop.save()
-            _conclude(journal, loop, stop, announcer)
+            try:
+                loop = _prepare(journal, build, announcer, stop)
+                if tensorboard:
+                    folder = directory.path / "tensorboard"
+                    journal.curves = CurveWriter(folder, unit=loop.job.budget.unit, counts=loop.counts())
+                journal.write()
+                loop.run(checkpoint_seconds)
+            except Stopped:
+                if loop is not None:
+                    loop.save()  # what keeps it from that is recorded like any other failure
+                _conclude(journal, loop, stop, announcer)
+            else:
+                _conclude(journal, loop, stop, announcer)
+                announcer.tell("done")
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, UsageError) and not stop.impatient and (loop is None or not loop.begun):
                 if previous is None:
