@@ -132,6 +132,11 @@ def _prepare(journal: Journal, build: Callable[[Path], Job], announcer: Announce
             loop = Loop(job, journal, clocks, announcer, stop)
             loop.restore()
             journal.describe(job)
+            if journal.changed:
+                _LOG.warning(
+                    "run %s: resumes with other code, packages or task than its checkpoint was made with (%s); its "
+                    "record says so", journal.record.id, journal.changed,
+                )  # fmt: skip
         stop.check()
         if journal.record.gradient_check is None:
             with clocks.phase("check"):
