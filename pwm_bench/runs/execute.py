@@ -22,6 +22,7 @@ from pwm_bench.runs.stop import Stopped, StopRequest, stop_request
 from pwm_bench.store.results import FINISHED, Results, RunDirectory, unwritable
 from pwm_bench.store.schema import RunRecord
 from pwm_bench.store.spec import Spec
+from pwm_bench.text import shows_as_it_is
 
 __all__ = ["execute"]
 
@@ -55,6 +56,7 @@ def execute(
     """
     if not checkpoint_seconds >= 0:
         raise UsageError(f"checkpoint_seconds={checkpoint_seconds}: must not be negative")
+    _check_text(spec)
     results.check_writable()
     directory = results.run(spec.study, spec.id)
     with directory.lock(), stop_request() as stop, noting_outsiders() as plugins:
@@ -98,6 +100,19 @@ def execute(
         if announcer.raised is not None:
             raise announcer.raised
         return Outcome(record=journal.record, stopped_by=stop.signal)
+
+
+def _check_text(spec: Spec) -> None:
+    """Makes sure that the record, once it is written, can be read: texts that a terminal would obey are refused there.
+
+    Raises:
+        UsageError: such a text is in the spec, for example in the path of an input.
+    """
+    for name, value in spec.to_dict().items():
+        if not shows_as_it_is(value):
+            raise UsageError(
+                f"{name}={value!r}: holds control characters, or halves of characters; rename what it names"
+            )
 
 
 def _begin(spec: Spec, directory: RunDirectory, previous: RunRecord | None, plugins: Set[str]) -> Journal:
