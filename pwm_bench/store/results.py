@@ -311,7 +311,7 @@ class Results:
         """The directories of a study's runs that have a record.
 
         Raises:
-            UsageError: if the study has none (the nearest name is suggested).
+            UsageError: there is no such study (the nearest name is suggested), or its folder cannot be read.
         """
         if Path(study).name != study or study == ".." or not os.path.isdir(self.study_path(study)):  # no other place
             if not self.studies():
@@ -351,10 +351,13 @@ class Results:
 
 
 def _folders(path: Path) -> list[Path]:
-    if not path.is_dir():
+    try:
+        with os.scandir(path) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_dir(entry))
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    with os.scandir(path) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_dir(entry))
+    except OSError as error:
+        raise unreadable(path, error) from None
     return [path / name for name in names]
 
 
