@@ -6,7 +6,7 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
 
 from pwm_bench.envs.errors import UsageError, unknown
@@ -23,7 +23,9 @@ __all__ = [
     "nested",
     "override",
     "parse_assignment",
+    "parse_assignments",
     "parse_grid",
+    "parse_grids",
     "to_json",
 ]
 
@@ -99,7 +101,8 @@ def from_json(cls: type[T], values: Mapping[str, Any], *, where: str = "spec") -
     for field in fields:
         needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if needed and field.name not in values:
-            raise UsageError(f"the {where} lacks '{field.name}': add it")
+            whole = f"the {where}" if where.isalpha() else where  # a spec, or a place in one
+            raise UsageError(f"{whole} lacks '{field.name}': add it")
     return cls(**{name: coerce(value, hints[name], f"{where}.{name}") for name, value in values.items()})
 
 
@@ -118,6 +121,33 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise UsageError(f"{key}: its value is nested too deeply") from None
     except ValueError:  # no JSON, or a number of thousands of digits
         return key.strip(), {"True": True, "False": False, "None": None}.get(value, value)
+
+
+def parse_assignments(texts: Iterable[str], option: str) -> dict[str, Any]:
+    """Several ``key=value`` as typed on a command line: key -> value, see `parse_assignment`.
+
+    Args:
+        texts: as typed.
+        option: how errors call them, e.g. ``"--set"``.
+
+    Raises:
+        UsageError: a key or a value is missing, or a key is given twice, of which one would be ignored.
+    """
+    return _each_once(map(parse_assignment, texts), option, "")
+
+
+def parse_grids(texts: Iterable[str], option: str) -> dict[str, list[Any]]:
+    """Several ``key=v1,v2`` as typed on a command line: key -> values, see `parse_grid` and `parse_assignments`."""
+    return _each_once(map(parse_grid, texts), option, ", several values with commas: KEY=V1,V2")
+
+
+def _each_once(pairs: Iterable[tuple[str, Any]], option: str, how: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise UsageError(f"{option} {key}: is given twice; give it once{how}")
+        found[key] = value
+    return found
 
 
 def parse_grid(text: str) -> tuple[str, list[Any]]:
@@ -140,21 +170,22 @@ def parse_grid(text: str) -> tuple[str, list[Any]]:
 
 
 def nested(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Field names with dots as mappings within mappings.
+    """Field names with dots as mappings within mappings; of what is said twice, the later is taken.
 
     Raises:
-        UsageError: a name stands for a value and for fields.
+        UsageError: they are no named values, or a name stands for a value and for fields.
     """
+    if not isinstance(changes, Mapping):
+        raise UsageError(f"config={_show(changes)}: must be named values, such as {{'gamma': 0.99}}")
     found: dict[str, Any] = {}
     for key, value in changes.items():
-        name, dot, rest = key.partition(".")
-        if dot:
-            inner = found.setdefault(name, {})
-            if not isinstance(inner, dict):
+        name, dot, rest = str(key).partition(".")
+        more = {rest: value} if dot else value
+        if name in found:
+            if not (isinstance(found[name], Mapping) and isinstance(more, Mapping)):
                 raise UsageError(f"config.{key}: set either '{name}' or its fields, not both")
-            inner[rest] = value
-        else:
-            found[name] = value
+            more = {**found[name], **more}
+        found[name] = more
     return found
 
 
@@ -238,6 +269,8 @@ def _describe(hint: Any) -> str:
         return simple[hint]
     if typing.get_origin(hint) is tuple:
         return "a list such as [1, 2]"
+    if typing.get_origin(hint) in (dict, Mapping):
+        return "an object of named values"
     if typing.get_origin(hint) in (Union, types.UnionType):
         return " or ".join(_describe(choice) for choice in typing.get_args(hint))
     return "an object of named values" if dataclasses.is_dataclass(hint) else str(hint)

@@ -24,6 +24,9 @@ _PUBLISHED = {
     "sac-brax": "SAC (Brax)",
 }
 """What rows and publications name that is no algorithm with a package here."""
+_LOOKS = {"bc": 6, "pwm-multitask": 0}
+"""Places among the looks of figures of what learns from data alone, which is no package of `ALGORITHMS`: one of its
+own, and PWM's."""
 
 
 def algorithm_name(name: str) -> str:
@@ -39,7 +42,7 @@ def look_of_algorithm(name: str) -> int | None:
         thing = ALGORITHMS.known(known)
         if wanted in (_plain(known), _plain(getattr(thing, "label", known))):
             return getattr(thing, "look", None)
-    return None
+    return next((place for known, place in _LOOKS.items() if _plain(known) == wanted), None)
 
 
 def _plain(name: str) -> str:

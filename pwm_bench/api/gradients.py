@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,11 +50,18 @@ def gradients(
     from pwm_bench.analysis.study_table import study_table
     from pwm_bench.api.runs import Run, RunFailedError, threads_kept
     from pwm_bench.api.sweeps import watched
+    from pwm_bench.envs.errors import unknown
+    from pwm_bench.gradients.spec import Comparison
     from pwm_bench.store.results import Results
     from pwm_bench.store.selection import Selection
     from pwm_bench.studies.comparisons import asked_for
     from pwm_bench.sweep.carry_out import carry_out_study
 
+    fields = [field.name for field in dataclasses.fields(Comparison)]
+    known = ["model", *(name for name in fields if name not in ("inputs", "setting", "study"))]
+    for name in changes:
+        if name not in known:
+            raise unknown("setting of a comparison", name, known)
     study = asked_for(target, size=size, model_seeds=model_seeds, **changes)
     store = Results(default_results() if results is None else results)
     with threads_kept(), watched(callback) as watch:
@@ -64,6 +72,6 @@ def gradients(
         if item.status in ("failed", "oom"):
             directory = store.run(item.spec.study, item.spec.id)
             raise RunFailedError(Run((directory,), (directory.read(),)))
-        if item.status in ("refused", "damaged"):
+        if item.status in ("refused", "damaged") or item.plan in ("busy", "wait"):
             raise UsageError(f"{item.name}: {item.reason}")
     return study_table(store, Selection(studies=(study.folder,)), metric=metric)

@@ -151,20 +151,30 @@ def run(
     from pwm_bench.jobs.kinds import carry_out
     from pwm_bench.jobs.train_spec import RunSpec
     from pwm_bench.store.results import Results
+    from pwm_bench.store.spec import Spec
     from pwm_bench.studies.changes import seeds_from
     from pwm_bench.sweep.missing_seeds import runs_for
 
     store = Results(default_results() if results is None else results)
     store.check_writable()
     if spec is not None:
-        given = {"task": task, "algorithm": algorithm, "env_steps": env_steps, "config": config, "budgets": budgets}
-        for name in (*(name for name, value in given.items() if value is not None), *fields):
+        if not isinstance(spec, Spec):
+            raise UsageError(f"spec={spec!r}: must be a Spec, e.g. RunSpec.create(...); a task is given as task=...")
+        given = {"task": (task, None), "algorithm": (algorithm, None), "simulator": (simulator, "warp"),
+                 "env_steps": (env_steps, None), "seeds": (seeds, 1), "preset": (preset, "cpu"),
+                 "config": (config, None), "simulator_options": (simulator_options, None),
+                 "budgets": (budgets, None)}  # fmt: skip
+        said = [name for name, (value, default) in given.items() if repr(value) != repr(default)]
+        for name in (*said, *fields):
             raise UsageError(f"{name}: the spec says what to run; give it or the arguments, not both")
         specs: list[Spec] = [spec]
     else:
         if task is None or algorithm is None:
             missing = "task" if task is None else "algorithm"
             raise UsageError(f"{missing} is missing: e.g. run(task='hopper', algorithm='shac')")
+        for name, value in (("config", config), ("simulator_options", simulator_options), ("budgets", budgets)):
+            if not isinstance(value, Mapping | None):
+                raise UsageError(f"{name}={value!r}: must be a dictionary, name -> value")
         fields |= {} if env_steps is None else {"env_steps": env_steps}
         wanted = RunSpec.create(
             task=task,
@@ -173,7 +183,7 @@ def run(
             preset=preset,  # type: ignore[arg-type]  # checked by the recipe
             overrides=config,
             simulator_options=dict(simulator_options or {}),
-            seeds=seeds_from(seeds if isinstance(seeds, int) else tuple(seeds), "seeds"),
+            seeds=seeds_from(seeds, "seeds"),
             **fields,
         )
         for unit, amount in (budgets or {}).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +116,7 @@ def sweep(
     seeds: int | Sequence[int] | None = None,
     env_steps: float | None = None,
     budgets: Mapping[str, float] | None = None,
-    settings: Mapping[str, Sequence[Any]] | None = None,
+    settings: Mapping[str, Any] | None = None,
     device: str | None = None,
     jobs: int | None = None,
     limit: int | None = None,
@@ -140,7 +140,8 @@ def sweep(
         seeds: other seeds: how many, from 0, or a list of them.
         env_steps: another budget of environment steps per seed.
         budgets: further units and where they end every run per seed, e.g. ``{"gradient_steps": 5e3}``.
-        settings: of the learners, with the values to try; all combinations are runs.
+        settings: of the learners, each with a value or a list of values to try; all combinations are runs. A value that
+            is a list itself stands in a list, e.g. ``{"hidden_actor": [[64, 64], [128, 128]]}``.
         device: replaces the runs' device.
         jobs: at most this many runs side by side; by cores and memory by default.
         limit: do at most this many runs now.
@@ -163,16 +164,22 @@ def sweep(
     from pwm_bench.studies.changes import seeds_from
     from pwm_bench.studies.registry import load_study
     from pwm_bench.sweep.carry_out import carry_out_study
+    from pwm_bench.sweep.graph import Study
 
     if seeds is not None:
-        changes["seeds"] = seeds_from(seeds if isinstance(seeds, int) else tuple(seeds), "seeds")
+        changes["seeds"] = seeds_from(seeds, "seeds")
+    for name in ("task", "simulator", "algorithm"):
+        if isinstance(changes.get(name), str):
+            changes[name] = (changes[name],)
     ends = [("env_steps", env_steps)] if env_steps is not None else []
     if ends or budgets:
         changes["budgets"] = [*ends, *(budgets or {}).items()]
     if settings:
-        changes["set"] = {name: list(values) for name, values in settings.items()}
+        changes["set"] = {name: _values(values) for name, values in settings.items()}
     if isinstance(study, (str, Path)):
         study = load_study(str(study), **changes)
+    elif not isinstance(study, Study):
+        raise UsageError(f"study={study!r}: must be a name, the path of a study file, or a pwm_bench.sweep.graph.Study")
     elif changes:
         raise UsageError(f"{next(iter(changes))}: a study that is given as such says what to run; change it there")
     folder = Path(default_results() if results is None else results)
@@ -185,3 +192,8 @@ def sweep(
     if outcome.stopped_by is not None:
         raise KeyboardInterrupt(f"stopped by {outcome.stopped_by.name}; the same call goes on from there")
     return Swept(study.name, tuple(outcome.items), folder)
+
+
+def _values(given: Any) -> list[Any]:
+    """The values of a setting to try: those of a list, or a single one."""
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, (str, Mapping)) else [given]

@@ -73,6 +73,14 @@ _DESCRIPTION = (
     "Compares policies trained with learned, ground-truth and score-function gradients. "
     "Start with: pwm-bench sweep quickstart. Each command has its own help: pwm-bench sweep --help"
 )
+_OF_THE_DISK = {
+    errno.EACCES: "check its permissions",
+    errno.EPERM: "check its permissions",
+    errno.EROFS: "choose a folder that can be written",
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+}
+"""What a disk may refuse, whatever the command, and the remedy."""
 
 
 class Command(Protocol):
@@ -176,10 +184,13 @@ def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
                 print(f"error: {error}", file=sys.stderr)
                 return 2
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
+            if error.errno == errno.ENAMETOOLONG:
+                print(f"error: {str(error.filename)[:60]}...: {error.strerror}; choose a shorter path", file=sys.stderr)
+                return 2
+            if error.errno not in _OF_THE_DISK or error.filename is None:
                 raise
-            print(f"error: {str(error.filename)[:60]}...: {error.strerror}; choose a shorter path", file=sys.stderr)
-            return 2
+            print(f"error: {error.filename}: {error.strerror}; {_OF_THE_DISK[error.errno]}", file=sys.stderr)
+            return 1
         except BaseException:
             if not stop.impatient:
                 raise

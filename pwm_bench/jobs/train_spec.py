@@ -148,6 +148,10 @@ class RunSpec(Spec):
         Raises:
             UsageError: unknown names (the nearest is suggested), impossible values or combinations.
         """
+        names = [f.name for f in dataclasses.fields(cls) if f.name not in ("config", "asked")]
+        for name in fields:
+            if name not in names:
+                raise unknown("field of the spec", name, names)
         registry.check_names(task, simulator, algorithm)
         config = configs.override(registry.learner_package(algorithm).recipe(task, simulator, preset), overrides or {})
         own = getattr(config, "precision", "float32")
@@ -266,7 +270,8 @@ class RunSpec(Spec):
         """
         if unit == "env_steps":
             return dataclasses.replace(self, env_steps=amount)  # type: ignore[arg-type]
-        return dataclasses.replace(self, limits={**self.limits, unit: amount})
+        whole = isinstance(amount, int) and not isinstance(amount, bool)  # 5000 and 5e3 are the same budget and id
+        return dataclasses.replace(self, limits={**self.limits, unit: float(amount) if whole else amount})
 
     @property
     def members(self) -> tuple[Member, ...]:

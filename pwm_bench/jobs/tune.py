@@ -17,6 +17,7 @@ from pwm_bench.learning.checks import check_at_least
 from pwm_bench.runs.job import file_artifact
 from pwm_bench.store.results import RunDirectory
 from pwm_bench.store.schema import Artifact, RunRecord
+from pwm_bench.store.spec import Spec
 
 __all__ = ["TuneJob", "TuneSpec"]
 
@@ -66,6 +67,13 @@ class TuneSpec(RunSpec):
         if "space" not in values:
             raise UsageError("the spec lacks 'space': add it")
         return super().from_dict(values)  # type: ignore[return-value]
+
+    @classmethod
+    def draft(cls, fields: Mapping[str, Any], settings: Mapping[str, Any], reads: Mapping[str, Spec]) -> Self:
+        """The tuning that a person asks for, as `RunSpec.draft`."""
+        if "space" not in fields:
+            raise UsageError("space: is missing; name the settings to tune and their ranges")
+        return super().draft(fields, settings, reads)  # type: ignore[return-value]
 
     def values(self) -> dict[str, list[float]]:
         """The settings: name -> a value for each member."""

@@ -22,6 +22,7 @@ from pwm_bench.runs.stop import Stopped, StopRequest, stop_request
 from pwm_bench.store.results import FINISHED, Results, RunDirectory, unwritable
 from pwm_bench.store.schema import RunRecord
 from pwm_bench.store.spec import Spec
+from pwm_bench.text import shows_as_it_is
 
 __all__ = ["execute"]
 
@@ -55,6 +56,7 @@ def execute(
     """
     if not checkpoint_seconds >= 0:
         raise UsageError(f"checkpoint_seconds={checkpoint_seconds}: must not be negative")
+    _check_text(spec)
     results.check_writable()
     directory = results.run(spec.study, spec.id)
     with directory.lock(), stop_request() as stop, noting_outsiders() as plugins:
@@ -65,18 +67,20 @@ def execute(
         journal = _begin(spec, directory, previous, plugins)
         loop = None
         try:
-            loop = _prepare(journal, build, announcer, stop)
-            if tensorboard:
-                folder = directory.path / "tensorboard"
-                journal.curves = CurveWriter(folder, unit=loop.job.budget.unit, counts=loop.counts())
-            journal.write()
-            loop.run(checkpoint_seconds)
-            _conclude(journal, loop, stop, announcer)
-            announcer.tell("done")
-        except Stopped:
-            if loop is not None:
-                loop.save()
-            _conclude(journal, loop, stop, announcer)
+            try:
+                loop = _prepare(journal, build, announcer, stop)
+                if tensorboard:
+                    folder = directory.path / "tensorboard"
+                    journal.curves = CurveWriter(folder, unit=loop.job.budget.unit, counts=loop.counts())
+                journal.write()
+                loop.run(checkpoint_seconds)
+            except Stopped:
+                if loop is not None:
+                    loop.save()  # what keeps it from that is recorded like any other failure
+                _conclude(journal, loop, stop, announcer)
+            else:
+                _conclude(journal, loop, stop, announcer)
+                announcer.tell("done")
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, UsageError) and not stop.impatient and (loop is None or not loop.begun):
                 if previous is None:
@@ -96,6 +100,19 @@ def execute(
         if announcer.raised is not None:
             raise announcer.raised
         return Outcome(record=journal.record, stopped_by=stop.signal)
+
+
+def _check_text(spec: Spec) -> None:
+    """Makes sure that the record, once it is written, can be read: texts that a terminal would obey are refused there.
+
+    Raises:
+        UsageError: such a text is in the spec, for example in the path of an input.
+    """
+    for name, value in spec.to_dict().items():
+        if not shows_as_it_is(value):
+            raise UsageError(
+                f"{name}={value!r}: holds control characters, or halves of characters; rename what it names"
+            )
 
 
 def _begin(spec: Spec, directory: RunDirectory, previous: RunRecord | None, plugins: Set[str]) -> Journal:
@@ -130,6 +147,11 @@ def _prepare(journal: Journal, build: Callable[[Path], Job], announcer: Announce
             loop = Loop(job, journal, clocks, announcer, stop)
             loop.restore()
             journal.describe(job)
+            if journal.changed:
+                _LOG.warning(
+                    "run %s: resumes with other code, packages or task than its checkpoint was made with (%s); its "
+                    "record says so", journal.record.id, journal.changed,
+                )  # fmt: skip
         stop.check()
         if journal.record.gradient_check is None:
             with clocks.phase("check"):

@@ -13,13 +13,14 @@ from pwm_bench.runs.memory import peak_memory
 from pwm_bench.store import checkpoint_files, provenance
 from pwm_bench.store.files import write_atomic
 from pwm_bench.store.inputs import content_digest
+from pwm_bench.store.origin import differences_of_last_attempt
 from pwm_bench.store.results import RunDirectory, now
-from pwm_bench.store.schema import ClockTimes, Counts, Member, PeakMemory, RunRecord, Status
+from pwm_bench.store.schema import ClockTimes, Counts, Member, PeakMemory, Provenance, RunRecord, Status
 from pwm_bench.store.spec import Spec
 
 __all__ = ["Journal"]
 
-_OF_THE_WORK = ("members", "counts", "clocks", "memory", "details", "artifacts")
+_OF_THE_WORK = ("members", "counts", "clocks", "memory", "details", "artifacts", "provenance")
 _NAMED = 5  # diverged members in the reason
 
 
@@ -31,6 +32,9 @@ class Journal:
         directory: its directory, locked by this process.
         previous: the record that an earlier attempt left.
         plugins: modules from outside that were loaded; it may grow meanwhile.
+
+    Attributes:
+        changed: in what code, packages or task differ from those of the checkpoint; empty if they do not.
     """
 
     def __init__(
@@ -40,6 +44,8 @@ class Journal:
         self.plugins = plugins
         self.directory = directory
         self.curves = CurveWriter()
+        self.changed = ""
+        self._task_before: str | None = None
         self.record = spec.begun(now())
         if previous is None:
             directory.write(self.record)
@@ -50,6 +56,7 @@ class Journal:
             kept = _OF_THE_WORK if checkpoint_files.exists(directory.checkpoint) else ()
             for name in ("gradient_check", *kept):
                 setattr(self.record, name, getattr(earlier, name))
+            self._task_before = earlier.task_hash if kept else None
 
     @property
     def any_alive(self) -> bool:
@@ -60,9 +67,18 @@ class Journal:
     def describe(self, job: Job) -> None:
         """Notes what the run consists of, and leaves the spec beside the record."""
         job.describe(self.record)
-        self.record.provenance = provenance.collect(str(job.device), job.precision, self.plugins)
+        before, found = self.record.provenance, provenance.collect(str(job.device), job.precision, self.plugins)
+        if before is not None:  # the work goes on from a checkpoint of that attempt
+            self.changed = self._differences(before)
+            found.earlier = [*before.earlier, *filter(None, [self.changed])]
+        self.record.provenance = found
         self.directory.traceback.unlink(missing_ok=True)
         write_atomic(self.directory.spec_file, self.spec.to_json())
+
+    def _differences(self, before: Provenance) -> str:
+        task, now_task = self._task_before, self.record.task_hash
+        other_task = f"task {task}, now {now_task}" if None not in (task, now_task) and task != now_task else ""
+        return "; ".join(filter(None, (differences_of_last_attempt(before), other_task)))
 
     def metrics(
         self,

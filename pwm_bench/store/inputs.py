@@ -64,7 +64,8 @@ def content_digest(path: Path) -> str:
             for file in sorted(x for x in path.rglob("*") if x.is_file()):
                 name = file.relative_to(path)
                 if not any(part.startswith(".") for part in name.parts) and name.name != "lock":
-                    digest.update(f"{name.as_posix()}\0{_of_file(file)}\0".encode())
+                    text = f"{name.as_posix()}\0{_of_file(file)}\0"
+                    digest.update(text.encode(errors="surrogateescape"))  # a name may be any bytes
             return digest.hexdigest()
         return _of_file(path)
     except FileNotFoundError:

@@ -6,6 +6,7 @@ import difflib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pwm_bench.store.files import prefetch
 from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import Results, RunDirectory, checked_values
 from pwm_bench.store.soundness import failed_check
+from pwm_bench.text import MISSING
 
 __all__ = ["Entry", "find", "find_run", "scan", "summaries"]
 
@@ -48,7 +50,7 @@ class Entry:
 
 
 def scan(results: Results, studies: Iterable[str] | None = None) -> Iterator[Entry]:
-    """All runs, by study and id.
+    """All runs, by study and id. A study whose folder cannot be read is one damaged entry without an id.
 
     Args:
         results: the folder.
@@ -56,8 +58,13 @@ def scan(results: Results, studies: Iterable[str] | None = None) -> Iterator[Ent
     """
     for study in sorted(studies if studies is not None else results.studies()):
         folder = os.fspath(results.study_path(study))
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        try:
+            names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        except FileNotFoundError:  # it was removed meanwhile
+            continue
+        except OSError:
+            yield Entry(study, MISSING, folder, "damaged")
+            continue
         for first in range(0, len(names), _AHEAD):
             block = names[first : first + _AHEAD]
             prefetch(f"{folder}/{name}/run.json" for name in block)
@@ -116,7 +123,7 @@ def find(results: Results, run_id: str) -> list[Path]:
     """Directories of the runs whose id begins with ``run_id``, in any study."""
     found = []
     for study in results.studies():
-        with os.scandir(results.study_path(study)) as entries:
+        with suppress(OSError), os.scandir(results.study_path(study)) as entries:  # another person's may be unreadable
             found += [Path(entry.path) for entry in entries if entry.name.startswith(run_id) and entry.is_dir()]
     return sorted(found)
 

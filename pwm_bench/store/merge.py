@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.store import checkpoint_files
 from pwm_bench.store.exchange import exchange
 from pwm_bench.store.files import is_left, locked
 from pwm_bench.store.inputs import content_digest
@@ -20,6 +21,7 @@ from pwm_bench.store.lock import HeldError
 from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
 from pwm_bench.store.schema import Counts, RunRecord
+from pwm_bench.store.verify import artifact_problems, checkpoint_problems
 
 __all__ = ["Merged", "merge"]
 
@@ -28,8 +30,8 @@ class _AtWorkError(Exception):
     """A process is working on one of the two."""
 
 
-class _UnreadableError(Exception):
-    """A file of the source may not be read."""
+class _DamagedError(Exception):
+    """A file of the source may not be read, or is not what the record says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def _merge_run(study: str, source: RunDirectory, target: RunDirectory) -> Merged
         return Merged(study, run_id, "busy", "a process is working on the one here")
     except _AtWorkError as error:
         return Merged(study, run_id, "busy", str(error))
-    except _UnreadableError as error:
+    except _DamagedError as error:
         return Merged(study, run_id, "damaged", str(error))
 
 
@@ -122,6 +124,9 @@ def _into_existing(study: str, source: RunDirectory, target: RunDirectory, their
         same = theirs.status not in FINISHED or _same_numbers(source, theirs, target, ours)
         return Merged(study, run_id, "kept" if same else "differs", "" if same else "both are finished")
     if theirs.status in FINISHED or _progress(theirs.counts) > _progress(ours.counts):
+        resumable = any(checkpoint_files.exists(run.checkpoint) for run in (source, target))
+        if theirs.status not in FINISHED and resumable and (found := next(checkpoint_problems(source, theirs), None)):
+            return Merged(study, run_id, "damaged", f"{found}; the run here, which is behind, stays")
         _copy(source, target.path, content)
         return Merged(study, run_id, "replaced", f"{ours.status} after {ours.counts.iterations:,} iterations")
     return Merged(study, run_id, "kept")
@@ -176,7 +181,7 @@ def _copy(source: RunDirectory, target: Path, content: bytes, *, replace: bool =
 
     Raises:
         _AtWorkError: a process is working on the source, or has just begun on the target.
-        _UnreadableError: a file of the source may not be read.
+        _DamagedError: a file of the source may not be read, or one that others read is not what the record says.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".merge-{target.name}-"
@@ -217,11 +222,14 @@ def _copy_whole(source: RunDirectory, fresh: Path, content: bytes) -> None:
             raise _AtWorkError("a process is working on it there") from None
         for file, *_ in error.args[0]:
             if not os.access(file, os.R_OK):
-                raise _UnreadableError(f"{file}: may not be read; have its owner change its permissions") from None
+                raise _DamagedError(f"{file}: may not be read; have its owner change its permissions") from None
         raise
     copy = RunDirectory(fresh)
-    if changed() or not _as_recorded(copy, copy.read()):
+    record = copy.read()
+    if changed() or not _as_recorded(copy, record):
         raise _AtWorkError("a process is working on it there")
+    for problem in artifact_problems(copy, record):
+        raise _DamagedError(problem.replace(str(fresh), str(source.path)))
 
 
 def _put_back(folder: Path, target: Path) -> bool:

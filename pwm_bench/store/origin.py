@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pwm_bench.store.provenance import code_hash, package_versions, plugin_version
 from pwm_bench.store.schema import Provenance
 
-__all__ = ["code_name", "differences", "origin_notes"]
+__all__ = ["code_name", "differences", "differences_of_last_attempt", "origin_notes"]
 
 _OURS = "pwm-bench"
 _NAMED = 6  # rows that a note names for one version
@@ -23,9 +23,16 @@ def code_name(origin: Provenance) -> str:
 
 
 def differences(origin: Provenance | None) -> str:
-    """How a run's code and packages differ from those here, in a few words; empty if they do not."""
+    """How a run's code and packages differ from those here, in a few words; empty if they do not. The part of its work
+    that earlier attempts did counts."""
     if origin is None:
         return "unknown code"
+    parts = [f"in part {one}" for one in origin.earlier]
+    return "; ".join(filter(None, (differences_of_last_attempt(origin), *parts)))
+
+
+def differences_of_last_attempt(origin: Provenance) -> str:
+    """How the code and packages of the attempt that a record describes differ from those here; empty if they do not."""
     now = package_versions()
     found = [] if origin.code == code_hash() else [code_name(origin)]
     names = sorted((origin.packages.keys() & now.keys()) - {_OURS})
@@ -50,6 +57,7 @@ def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ..
     code: dict[str, dict[str, None]] = {}
     versions: dict[str, dict[str, dict[str, None]]] = {}
     plugins: dict[str, dict[str, dict[str, None]]] = {}
+    earlier: dict[str, dict[str, None]] = {}
     for name, origin in rows:
         if origin is None:
             continue
@@ -60,6 +68,7 @@ def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ..
             origin.git_dirty,
             *origin.packages.items(),
             *origin.plugins.items(),
+            *origin.earlier,
         )
         if known in seen:
             continue
@@ -70,6 +79,8 @@ def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ..
                 versions.setdefault(package, {}).setdefault(version, {})[name] = None
         for module, version in origin.plugins.items():
             plugins.setdefault(module, {}).setdefault(version, {})[name] = None
+        for one in origin.earlier:
+            earlier.setdefault(one, {})[name] = None
     notes = []
     if len(code) > 1:
         notes.append(f"Rows come from different code: {_listed(code)}.")
@@ -82,6 +93,8 @@ def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ..
     if mixed:
         shown = "; ".join(f"{package} {_listed(held)}" for package, held in mixed.items())
         notes.append(f"Rows come from different versions of packages: {shown}.")
+    if earlier:
+        notes.append(f"Runs were resumed with other code, packages or task than they began with: {_listed(earlier)}.")
     return tuple(notes)
 
 

@@ -93,6 +93,8 @@ class RunDirectory:
     def lock(self) -> RunLock:
         """Context manager that keeps other processes out; makes the directory."""
         try:
+            with contextlib.suppress(FileNotFoundError):  # another process has just removed the empty study's folder
+                self.path.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(self.path, error) from None
@@ -114,6 +116,7 @@ class RunDirectory:
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.path.rmdir()
+            self.path.parent.rmdir()  # the study's, if this was to be its first run
 
     def status(self) -> str | None:
         """What became of the run, or None if it was never begun; see `peek`."""
@@ -284,9 +287,11 @@ class Results:
         again.
 
         Raises:
-            UsageError: a process is working on it, or it cannot be moved.
+            UsageError: there is no such run, a process is working on it, or it cannot be moved.
         """
         directory = self.run(study, run_id)
+        if not directory.path.is_dir():
+            raise UsageError(f"{directory.path}: there is no such run, so it cannot be set aside; check study and id")
         target = self.root / "removed" / study / run_id
         number = 1
         while target.exists():
@@ -298,13 +303,15 @@ class Results:
                 directory.path.rename(target)
         except OSError as error:
             raise unwritable(self.root, error) from None
+        with contextlib.suppress(OSError):  # others are in it
+            directory.path.parent.rmdir()
         return target
 
     def runs(self, study: str) -> Iterator[RunDirectory]:
         """The directories of a study's runs that have a record.
 
         Raises:
-            UsageError: if the study has none (the nearest name is suggested).
+            UsageError: there is no such study (the nearest name is suggested), or its folder cannot be read.
         """
         if Path(study).name != study or study == ".." or not os.path.isdir(self.study_path(study)):  # no other place
             if not self.studies():
@@ -344,10 +351,13 @@ class Results:
 
 
 def _folders(path: Path) -> list[Path]:
-    if not path.is_dir():
+    try:
+        with os.scandir(path) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_dir(entry))
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    with os.scandir(path) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_dir(entry))
+    except OSError as error:
+        raise unreadable(path, error) from None
     return [path / name for name in names]
 
 

@@ -142,6 +142,9 @@ class Provenance(_Model):
     calibration_seconds: Seconds | None = None
     """Processor seconds that a fixed small computation takes on this machine at these threads; see
     `provenance.calibrate`. Null beside other runs in one process."""
+    earlier: list[str] = []
+    """How the code, the packages or the task of earlier attempts differed from those of the attempt that resumed from
+    their checkpoint, in words, the oldest first; empty where nothing did."""
     shared_process: bool = False
     """Whether other runs could compute in the same process: then processor seconds are those of the run's own thread,
     and the resident memory is that of all."""

@@ -228,7 +228,7 @@ class Spec:
                 kind of device.
         """
         check_variant(self.variant)
-        if device not in ("auto", "cpu") and device.partition(":")[0] != "cuda":
+        if device not in ("auto", "cpu") and str(device).partition(":")[0] != "cuda":
             raise UsageError(f"device={device}: must be auto, cpu, cuda or cuda:N")
         check_study_name(self.study)
 
@@ -244,7 +244,8 @@ def check_study_name(name: str) -> None:
     Raises:
         UsageError: it cannot.
     """
-    if not name or name.startswith(".") or not name.isprintable() or any(c in name for c in "/\\"):
+    plain = isinstance(name, str) and name.isprintable() and not any(c in name for c in "/\\")
+    if not plain or not name or name.startswith("."):
         raise UsageError(f"study={name!r}: must be a plain folder name")
     if len(os.fsencode(name)) > _LONGEST_NAME:
         raise UsageError(f"study={name[:30]!r}...: must be at most {_LONGEST_NAME} bytes long, as a folder's name")

@@ -18,7 +18,7 @@ from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import FINISHED, Results, RunDirectory, no_record
 from pwm_bench.store.schema import RunRecord
 
-__all__ = ["verify", "verify_study"]
+__all__ = ["artifact_problems", "checkpoint_problems", "verify", "verify_study"]
 
 _AXES = {"env_steps": "environment steps", "gradient_steps": "gradient steps"}
 _TOLERANCE = 1e-9
@@ -48,14 +48,14 @@ def verify(directory: RunDirectory) -> list[str]:
     except UsageError as error:
         return [str(error)]
     problems = [*_identity(directory, record), *_spec(directory, record), *_logs(directory, record)]
-    problems += _artifacts(directory, record)
+    problems += artifact_problems(directory, record)
     if record.members:
         problems += _scores(directory, record)
     elif "algorithm" in record.spec:  # a learner trains seeds
         problems.append(f"{directory.record_file}: its spec names a learner, and the record has no seeds")
     elif record.status in FINISHED and not record.artifacts:
         problems.append(f"{directory.record_file}: the run is {record.status} but has left no file")
-    return [*problems, *_checkpoint(directory, record)]
+    return [*problems, *checkpoint_problems(directory, record)]
 
 
 def _identity(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _logs(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
             yield f"{log.path}: the run is {record.status}, and its record knows of no such file"
 
 
-def _artifacts(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
+def artifact_problems(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
     """What is wrong with the files that others read."""
     for name, artifact in record.artifacts.items():
         file = directory.path / artifact.file
@@ -151,7 +151,7 @@ def _increase(values: Sequence[Any]) -> bool:
     return all(before < after for before, after in pairwise(values))
 
 
-def _checkpoint(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
+def checkpoint_problems(directory: RunDirectory, record: RunRecord) -> Iterator[str]:
     """What would keep a checkpoint from being loaded, found without loading torch."""
     folder = directory.checkpoint
     if not checkpoint_files.exists(folder):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import methodcaller
 from typing import Any, cast
 
@@ -92,14 +93,24 @@ def seeds_from(value: Any, where: str) -> tuple[int, ...]:
     Raises:
         UsageError: it is neither.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        if value > _MOST_SEEDS:
+    number = _whole(value)
+    if number is not None and number > 0:
+        if number > _MOST_SEEDS:
             raise UsageError(f"{where}={value}: that many seeds do not fit into one run; at most {_MOST_SEEDS:,}")
-        return tuple(range(value))
-    seeds = value if isinstance(value, (list, tuple)) else ()
-    if not seeds or any(isinstance(one, bool) or not isinstance(one, int) or one < 0 for one in seeds):
+        return tuple(range(number))
+    listed = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+    seeds = [_whole(one) for one in value] if listed and getattr(value, "ndim", 1) > 0 else []
+    if not seeds or any(one is None or one < 0 for one in seeds):
         raise UsageError(f"{where}={value!r}: must be how many, at least 1, or a list of whole numbers from 0")
-    return tuple(seeds)
+    return tuple(one for one in seeds if one is not None)
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, NumPy's too; None if it is something else."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
 
 
 def _training(nodes: Mapping[str, Spec], option: str, change: Callable[[RunSpec], RunSpec]) -> dict[str, Spec]:
@@ -113,7 +124,7 @@ def _seeded(nodes: Mapping[str, Spec], seeds: tuple[int, ...]) -> dict[str, Spec
     """All runs, those that have seeds with these. What tunes keeps its own: they are the settings that it tries."""
     found = dict(nodes)
     for name, spec in nodes.items():
-        if "seeds" in spec.study_keys() and spec.seeds_repeat:
+        if spec.study_keys().get("seeds", int) is not int and spec.seeds_repeat:  # not a mere number of them
             found[name] = cast(Spec, dataclasses.replace(cast(Any, spec), seeds=seeds))
     if all(found[name] is spec for name, spec in nodes.items()):
         raise UsageError("--seeds: no run of the study has seeds; leave it out")

@@ -47,7 +47,7 @@ def load_file(path: str | Path) -> Study:
 def _from_toml(path: Path) -> Study:
     try:
         values = tomllib.loads(read_plain(path).decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not UTF-8, not TOML, or a number of thousands of digits
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path}: not valid TOML ({reason}); `pwm-bench study init` writes an example") from None
     for key in values:

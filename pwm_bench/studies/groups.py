@@ -272,7 +272,14 @@ def _table(values: Mapping[str, Any], key: str, where: str, *, dotted: bool = Tr
     found = values.get(key, {})
     if not isinstance(found, Mapping):
         raise UsageError(f"{where}.{key}={found!r}: must be a table of named values")
-    return dict(_flat(found)) if dotted else dict(found)
+    if not dotted:
+        return dict(found)
+    flat: dict[str, Any] = {}
+    for name, value in _flat(found):
+        if name in flat:
+            raise UsageError(f"{where}.{key}: {name!r} is there twice, by dots and as a table; give it once")
+        flat[name] = value
+    return flat
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -285,12 +292,15 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
 
 def _axis(key: str, value: Any, hint: Any, where: str) -> list[Any]:
     """The values of a key: each of a list, where the key takes no list itself."""
-    if key == "seeds":
+    if key == "seeds" and hint is not int:  # some kinds of work have a number of them
         return [seeds_from(value, where)]
     listed = isinstance(value, list) and (_is_scalar(hint) or (value and all(isinstance(one, list) for one in value)))
     if listed and not value:
         raise UsageError(f"{where}=[]: must have a value")
-    return [configs.coerce(one, hint, where) for one in (value if listed else [value])]
+    try:
+        return [configs.coerce(one, hint, where) for one in (value if listed else [value])]
+    except UsageError as error:  # what the value is made into says what is wrong, and not where
+        raise error if str(error).startswith(where) else UsageError(f"{where}: {error}") from None
 
 
 def _is_scalar(hint: Any) -> bool:

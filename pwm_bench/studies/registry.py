@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.envs.plugins import Registry
 from pwm_bench.sweep.graph import Study
 
@@ -23,6 +23,8 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
 """Family of studies -> what its studies are made with; whatever else is asked for changes the runs of any study."""
 _CHANGES = {"task": "tasks", "simulator": "simulators", "algorithm": "algorithms", "set": "settings"}
 """Options -> what `changed_study` calls them, where that is something else."""
+_OTHER_CHANGES = ("scale", "budgets", "preset", "seeds")
+"""Options that `changed_study` calls by the same names."""
 OTHERS = Registry(
     "study",
     "pwm_bench.studies",
@@ -74,6 +76,9 @@ def load_study(name: str, **options: Any) -> Study:
             can = next(other for other, known in _OPTIONS.items() if option in known)
             fitting = ", ".join(_descriptions(can))
             raise UsageError(f"--{option}: not for the {family} study '{name}', only for {can} studies: {fitting}")
+    for option in options:
+        if option not in (*special, *_CHANGES, *_OTHER_CHANGES):
+            raise unknown("option of a study", option, (*special, *_CHANGES, *_OTHER_CHANGES))
     changes = {_CHANGES.get(option, option): value for option, value in options.items() if option not in special}
     if family == "training":
         from pwm_bench.studies import locomotion

@@ -19,7 +19,7 @@ from pwm_bench.sweep.sweep import Item, Observer, SweepResult, plan, sweep
 if TYPE_CHECKING:
     from pwm_bench.store.results import Results
 
-__all__ = ["Watch", "carry_out_study"]
+__all__ = ["Watch", "carry_out_study", "check_how"]
 
 Watch = Callable[[list[Item], str], AbstractContextManager[Observer]]
 """Given what will be done and what there is to say of stale runs: who is told how it goes."""
@@ -63,12 +63,9 @@ def carry_out_study(
     Raises:
         UsageError: unknown names, impossible values, an unwritable folder, or an absent GPU.
     """
-    if stale not in POLICIES:
-        raise unknown("policy for stale runs", stale, POLICIES)
-    if limit is not None and limit < 0:
-        raise UsageError(f"--limit {limit}: must not be negative")
-    EXECUTORS.check(executor)
-    REPORTERS.check(*reporters)
+    if not checkpoint_seconds >= 0:
+        raise UsageError(f"checkpoint_seconds={checkpoint_seconds}: must not be negative")
+    check_how(stale=stale, limit=limit, executor=executor, reporters=reporters)
     results.check_writable()
     said = settle_stale(study, results, stale)
     items = plan(study, results, device=device, limit=limit, retry=retry)
@@ -85,3 +82,17 @@ def carry_out_study(
         reporting(observer, reporters, results.root) as everyone,
     ):
         return sweep(items, results, does, everyone, admits=admits, limit=limit, retry=retry, wait=wait)
+
+
+def check_how(*, stale: str, limit: int | None, executor: str, reporters: Sequence[str]) -> None:
+    """Makes sure that a study could be carried out as it is asked for; see `carry_out_study`.
+
+    Raises:
+        UsageError: an unknown name, or an impossible value.
+    """
+    if stale not in POLICIES:
+        raise unknown("policy for stale runs", stale, POLICIES)
+    if limit is not None and limit < 0:
+        raise UsageError(f"--limit {limit}: must not be negative")
+    EXECUTORS.check(executor)
+    REPORTERS.check(*reporters)

@@ -71,7 +71,11 @@ def _finished(
     results: Results, kinds: set[str], read: Callable[[Mapping[str, Any]], float]
 ) -> Iterable[tuple[Spec, float]]:
     for study in results.studies():
-        for directory in results.runs(study):
+        try:
+            directories = list(results.runs(study))
+        except UsageError:  # another person's, which may not be read
+            continue
+        for directory in directories:
             try:
                 record = parse_json(read_plain(directory.record_file))
                 if record["status"] == "ok" and record["kind"] in kinds:

@@ -69,9 +69,11 @@ class Study:
                 spec.check_reads(reads)
             except UsageError as error:
                 raise UsageError(f"study '{self.name}', run '{name}': {error}") from None
-        ids = [spec.id for spec in nodes.values() if not needs(spec)]
-        if len(set(ids)) != len(ids):
-            raise UsageError(f"study '{self.name}': two of its runs are the same")
+        known: dict[str, str] = {}
+        for name, spec in nodes.items():
+            if not needs(spec) and (other := known.setdefault(spec.id, name)) != name:
+                same = f"two of its runs are the same, '{other}' and '{name}'"
+                raise UsageError(f"study '{self.name}': {same}; leave one of them out")
         object.__setattr__(self, "nodes", nodes)
         object.__setattr__(self, "specs", tuple(nodes.values()))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.store.inputs import Input
 from pwm_bench.store.json_text import parse_json
 from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import Results
@@ -67,7 +68,8 @@ def _existing(study: str, results: Results) -> list[RunSpec]:
     for directory in results.runs(study):
         try:
             values = parse_json(read_plain(directory.record_file))["spec"]
-            found.append(RunSpec(**values | {"seeds": tuple(values["seeds"])}))
-        except (OSError, ValueError, KeyError, TypeError, UsageError):
+            inputs = {name: Input(**one) for name, one in values.get("inputs", {}).items()}
+            found.append(RunSpec(**values | {"seeds": tuple(values["seeds"]), "inputs": inputs}))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError):
             continue
     return found

@@ -28,7 +28,8 @@ def settle_stale(study: Study, results: Results, policy: str) -> str:
     Raises:
         UsageError: there are some, and the policy is to refuse; or one cannot be set aside.
     """
-    found = stale_runs(plan(study, results), results)
+    items = plan(study, results)
+    found = stale_runs(items, results)
     if not found:
         return ""
     number = f"{len(found)} finished run{'s' if len(found) != 1 else ''} of this study"
@@ -39,9 +40,9 @@ def settle_stale(study: Study, results: Results, policy: str) -> str:
             "--stale keep or --stale rerun"
         )
     if policy == "rerun":
-        for run_id in found:
-            results.set_aside(study.name, run_id)
-        return f"{number} by other code or packages ({why}) set aside, in {results.root / 'removed' / study.name}."
+        stale = {item.spec.id: item.spec.study for item in items if item.status in FINISHED and item.spec.id in found}
+        folders = {results.set_aside(folder, run_id).parent for run_id, folder in stale.items()}
+        return f"{number} by other code or packages ({why}) set aside, in {' and '.join(map(str, sorted(folders)))}."
     return f"{number} made by other code or packages ({why}) kept; --stale rerun does them again."
 
 

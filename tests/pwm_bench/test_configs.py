@@ -49,6 +49,14 @@ def test_nested_fields_by_dots_and_by_mapping():
     assert by_dots.size == Outer().size
 
 
+def test_of_what_is_said_twice_nothing_else_is_lost():
+    given = {"inner": {"depth": 4}, "inner.rate": 1}
+    assert configs.override(Outer(), given).inner == Inner(depth=4, rate=1.0)
+    assert given == {"inner": {"depth": 4}, "inner.rate": 1}
+    assert configs.override(Outer(), {"inner.rate": 1, "inner": {"depth": 4}}).inner == Inner(depth=4, rate=1.0)
+    assert configs.override(Outer(), {"inner": {"depth": 4}, "inner.depth": 5}).inner.depth == 5  # the later
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -63,6 +71,9 @@ def test_nested_fields_by_dots_and_by_mapping():
         ({"betas": [0.1]}, r"config.betas=\[0.1\]: must be a list"),
         ({"limit": "no"}, r'config.limit="no": must be a number or null'),
         ({"inner": 3}, r"config.inner=3: must be an object"),
+        ({"inner.depth": 3, "inner": 4}, r"config.inner: set either 'inner' or its fields, not both"),
+        ({"inner": 4, "inner.depth": 3}, r"config.inner.depth: set either 'inner' or its fields, not both"),
+        (["size"], r'config=\["size"\]: must be named values'),
     ],
 )
 def test_errors_name_field_and_remedy(changes, message):
@@ -85,6 +96,15 @@ def test_errors_name_field_and_remedy(changes, message):
 )
 def test_assignments(text, expected):
     assert configs.parse_assignment(text) == expected
+
+
+def test_an_assignment_is_made_once():
+    assert configs.parse_assignments(["a=1", "b=x"], "--set") == {"a": 1, "b": "x"}
+    assert configs.parse_grids(["a=1,2", "b=x"], "--set") == {"a": [1, 2], "b": ["x"]}
+    with pytest.raises(UsageError, match=r"--set a: is given twice; give it once$"):
+        configs.parse_assignments(["a=1", "a=2"], "--set")
+    with pytest.raises(UsageError, match=r"--set a: is given twice; .*, several values with commas: KEY=V1,V2"):
+        configs.parse_grids(["a=1", "a=2"], "--set")
 
 
 @pytest.mark.parametrize("text", ["a", "=1", "a="])

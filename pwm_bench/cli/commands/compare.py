@@ -96,7 +96,7 @@ class Compare:
         from pwm_bench.world_model.multitask.planner import PlannerConfig
 
         planner = configs.override(
-            PlannerConfig(), dict(map(configs.parse_assignment, self.planner_set)), where="planner constants"
+            PlannerConfig(), configs.parse_assignments(self.planner_set, "--planner-set"), where="planner constants"
         )
         inputs = {"model": find_input(self.model, "model")}
         about = None

@@ -86,7 +86,9 @@ class Evaluate:
 
         if not self.runs:
             raise UsageError("RUN is missing: name at least one; see `pwm-bench list runs`")
-        changes: dict[str, Any] = {"simulator_options": dict(map(configs.parse_assignment, self.simulator_set))}
+        changes: dict[str, Any] = {
+            "simulator_options": configs.parse_assignments(self.simulator_set, "--simulator-set")
+        }
         given = {"task": self.task, "simulator": self.simulator, "seeds": self.members, "device": self.device}
         changes |= {name: value for name, value in given.items() if value}
         return [

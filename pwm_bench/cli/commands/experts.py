@@ -77,7 +77,7 @@ class ExpertsOptions:
         """
         from pwm_bench import configs
 
-        changes = dict(map(configs.parse_assignment, self.set))
+        changes = configs.parse_assignments(self.set, "--set")
         if self.iterations is not None:
             changes["iterations"] = self.iterations
         return configs.override(base, changes, where=where)

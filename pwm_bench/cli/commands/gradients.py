@@ -149,7 +149,7 @@ class Gradients:
         if self.ignore_termination:
             changes["termination"] = False
         if self.simulator_set:
-            changes["simulator_options"] = dict(configs.parse_assignment(text) for text in self.simulator_set)
+            changes["simulator_options"] = configs.parse_assignments(self.simulator_set, "--simulator-set")
         return changes
 
 

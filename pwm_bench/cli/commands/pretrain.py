@@ -84,9 +84,9 @@ class Pretrain:
         spec = PretrainSpec.create(
             data=[find_input(path, "data") for path in self.data],
             continues=None if self.continue_from is None else find_input(self.continue_from, "model"),
-            sizes=dict(map(configs.parse_assignment, self.model_set)),
+            sizes=configs.parse_assignments(self.model_set, "--model-set"),
             settings=self.recipe,
-            changes={"precision": self.precision, **dict(map(configs.parse_assignment, self.set))},
+            changes={"precision": self.precision, **configs.parse_assignments(self.set, "--set")},
             gradient_steps=steps,
             train_seconds=None if self.minutes is None else 60.0 * self.minutes,
             device=self.device or "auto",

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["ACTIONS", "Results"]
 
 ACTIONS = ("ls", "show", "verify", "merge", "export", "export-policy", "name", "remove")
+_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "all": ("ls",),
+    **dict.fromkeys(("task", "simulator", "algorithm"), ("export",)),
+    "member": ("export-policy",),
+    **dict.fromkeys(("format", "output"), ("export", "export-policy")),
+}
+"""Option -> the actions that it is for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +44,11 @@ class Results:
     """
 
     action: Annotated[str, tyro.conf.Positional, option("ACTION")]
-    """ls [STUDY ...]: studies, or the runs of these. show RUN: one run. verify [STUDY | FOLDER ...]: check the files of
-    studies, or of the folder of a data set or world model. merge FOLDER ...: copy runs of other results folders into
-    this one. export STUDY ...: data files. export-policy RUN: its policy, with its normaliser, for use without
-    pwm-bench. name RUN NAME: what tables call a finished run among others of its algorithm. remove RUN ...: move runs
-    to removed/ in the results folder."""
+    """ls [STUDY ...]: studies, or the runs of these. show RUN: one run, by its id, STUDY/ID or directory.
+    verify [STUDY | FOLDER ...]: check the files of studies, or of the folder of a data set or world model. merge FOLDER
+    ...: copy runs of other results folders into this one. export STUDY ...: data files. export-policy RUN: its policy,
+    with its normaliser, for use without pwm-bench. name RUN NAME: what tables call a finished run among others of its
+    algorithm. remove RUN ...: move runs to removed/ in the results folder."""
     names: Annotated[tuple[str, ...], tyro.conf.Positional, option("NAME ...")] = ()
     """Studies, a run id or its beginning, or folders."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -67,6 +74,9 @@ class Results:
 
         if self.action not in ACTIONS:
             raise unknown("action", self.action, ACTIONS)
+        for name, actions in _OPTIONS.items():
+            if self.action not in actions and getattr(self, name) != getattr(type(self), name):
+                raise UsageError(f"--{name}: is for {' and '.join(actions)}, not for {self.action}; leave it out")
         store = Store(self.results)
         folders = [name for name in self.names if self.action == "verify" and _is_folder(Path(name))]
         if self.action != "merge" and not store.studies() and not folders:
@@ -162,13 +172,12 @@ def _ls(store: Store, studies: Sequence[str], everything: bool) -> int:
 
 def _show(store: Store, names: Sequence[str]) -> int:
     from pwm_bench.cli.showing import described, terminal_width
-    from pwm_bench.store.listing import find
     from pwm_bench.store.results import RunDirectory
     from pwm_bench.text import count, duration, number
 
     if len(names) != 1:
         raise UsageError("results show: give one run id, or its beginning; see `pwm-bench results ls --all`")
-    found = find(store, names[0])
+    found = [Path(names[0])] if os.path.isfile(f"{names[0]}/run.json") else _matching(store, names[0])
     if not found:
         raise UsageError(f"results show {names[0]}: no such run in {store.root}; see `pwm-bench results ls --all`")
     if len(found) > 1:
@@ -204,6 +213,7 @@ def _show(store: Store, names: Sequence[str]) -> int:
         lines.append(("where", f"{origin.device}, {origin.threads} threads, {origin.precision}"))
         task = f", task {record.task_hash}" if record.task_hash else ""
         lines.append(("code", f"{origin.git_commit or 'no repository'}{dirty}{task}"))
+        lines += [("earlier code", one) for one in origin.earlier]
     if record.gradient_check is not None:
         check = record.gradient_check
         fate = f"! wrong: {check.verdict}" if check.failed else f"relative error {check.relative_error:.0e}"
@@ -258,14 +268,14 @@ def _verify(store: Store, studies: Sequence[str]) -> int:
         wrong += problem is not None
         print(problem or f"{folder}: sound")
     for study in [name for name in studies if name not in folders] or ([] if folders else store.studies()):
-        for _, problems in verify_study(store, study):
-            checked += 1
-            wrong += bool(problems)
-            for problem in problems:
-                print(problem)
         try:
+            for _, problems in verify_study(store, study):
+                checked += 1
+                wrong += bool(problems)
+                for problem in problems:
+                    print(problem)
             members_frame(load_study(store, study).runs)
-        except UsageError as error:
+        except UsageError as error:  # a seed is there twice, or the study's folder cannot be read
             wrong += 1
             print(error)
     if checked or not folders:
@@ -304,6 +314,14 @@ def _name(store: Store, names: Sequence[str]) -> int:
     return 0
 
 
+def _matching(store: Store, name: str) -> list[Path]:
+    """Directories of the runs that an id, its beginning, or either of them after STUDY/ stands for."""
+    from pwm_bench.store.listing import find
+
+    study, _, run_id = name.rpartition("/")
+    return [path for path in find(store, run_id) if study in ("", path.parent.name)] if run_id else []
+
+
 def _remove(store: Store, names: Sequence[str]) -> int:
     """Sets runs aside; all are found before the first is moved."""
     if not names:
@@ -314,11 +332,8 @@ def _remove(store: Store, names: Sequence[str]) -> int:
 
 
 def _one(store: Store, name: str, command: str) -> Path:
-    """The directory of the run that an id, its beginning, or STUDY/ID stands for."""
-    from pwm_bench.store.listing import find
-
-    study, _, run_id = name.rpartition("/")
-    found = [path for path in find(store, run_id) if study in ("", path.parent.name)] if run_id else []
+    """The directory of the only run that a name stands for, see `_matching`."""
+    found = _matching(store, name)
     if len(found) != 1:
         what = f"means {len(found)} runs; write STUDY/ID" if found else f"no such run in {store.root}"
         raise UsageError(f"{command} {name}: {what}; see `pwm-bench results ls --all`")

@@ -197,8 +197,8 @@ class Run:
             simulator=self.simulator or "warp",
             algorithm=self.algorithm,
             preset=cast(Any, self.preset or "cpu"),  # checked by the recipe
-            overrides=dict(configs.parse_assignment(text) for text in self.set),
-            simulator_options=dict(configs.parse_assignment(text) for text in self.simulator_set),
+            overrides=configs.parse_assignments(self.set, "--set"),
+            simulator_options=configs.parse_assignments(self.simulator_set, "--simulator-set"),
             seeds=parse_seeds(self.seeds or "1"),
             **{name: getattr(self, name) for name in _FIELDS if getattr(self, name) is not None},
         )

@@ -124,16 +124,18 @@ class Sweep:
         from pwm_bench.cli.carry import watched
         from pwm_bench.store.results import Results
         from pwm_bench.studies.registry import load_study
-        from pwm_bench.sweep.carry_out import carry_out_study
+        from pwm_bench.sweep.carry_out import carry_out_study, check_how
         from pwm_bench.sweep.sweep import plan
 
         console = terminal()
         study = load_study(self.study, **self._changes())
+        _check_columns(study)
         results = Results(self.results)
         if self.dry_run:
+            check_how(stale=self.stale, limit=self.limit, executor=self.executor, reporters=self.reporter)
             if results.root.exists():  # nothing is made where nothing is done
                 results.check_writable()
-            items = plan(study, results, device=self.device, limit=self.limit)
+            items = plan(study, results, device=self.device, limit=self.limit, retry=self.retry)
             _show_plan(console, study, results, items)
             return self._show_batch_files(items)
 
@@ -150,7 +152,7 @@ class Sweep:
         from pwm_bench import configs
 
         settings = {} if self.address is None else {"address": self.address}
-        return settings | dict(configs.parse_assignment(text) for text in self.executor_set)
+        return settings | configs.parse_assignments(self.executor_set, "--executor-set")
 
     def _show_batch_files(self, items: list[Item]) -> int:
         """Shows what the executor would hand over to a cluster, where it can say that."""
@@ -173,7 +175,7 @@ class Sweep:
         if budgets:
             changes["budgets"] = budgets
         if self.set:
-            changes["set"] = dict(configs.parse_grid(text) for text in self.set)
+            changes["set"] = configs.parse_grids(self.set, "--set")
         if self.seeds is not None:
             changes["seeds"] = parse_seeds(self.seeds)
         return changes
@@ -182,6 +184,17 @@ class Sweep:
         """What to type to go on."""
         again = typed("sweep", self, positional=("study",), without=("wait", "retry"))
         return " ".join((again, *more))
+
+
+def _check_columns(study: Study) -> None:
+    """Makes sure that the table at the end can have the study's columns, before hours of work and not after them."""
+    if study.columns:
+        from pwm_bench.analysis.formats import Layout  # it takes pandas along
+
+        try:
+            Layout(columns=study.columns)
+        except UsageError as error:
+            raise UsageError(f"study '{study.name}': columns: {error}") from None
 
 
 def _default(name: str) -> object:
@@ -233,6 +246,15 @@ def _show_plan(console: Console, study: Study, results: Results, items: list[Ite
     elif open_ones:
         left += "; no finished run tells how long they take"
     console.print(left, highlight=False, soft_wrap=True)
+    planned = {item.spec.id for item in items if not needs(item.spec)}
+    folder = results.study_path(study.name)
+    others = [run for run in results.runs(study.name) if run.path.name not in planned] if folder.is_dir() else []
+    if others:
+        runs = f"{len(others)} other run{'s' if len(others) != 1 else ''}"
+        console.print(
+            f"{runs} in {folder}, of other seeds or settings than the study has now: tables show them, too",
+            highlight=False, soft_wrap=True, markup=False,
+        )  # fmt: skip
 
 
 def _conclude(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 from pwm_bench.runs.progress import ProgressEvent
+from pwm_bench.store.inputs import Input
 from pwm_bench.store.lock import BUSY
 from pwm_bench.store.spec import Spec
 from pwm_bench.sweep.executors.local import LocalExecutor
@@ -25,7 +29,7 @@ class Work:
     """One run, wherever this object is sent.
 
     Attributes:
-        spec: of the run.
+        spec: of the run; it finds its inputs from any working folder.
         results: results folder, on a file system that all machines share.
         options: further options of `pwm-bench run`.
         command: how to start the command line interface there; None for the worker's own Python.
@@ -37,6 +41,9 @@ class Work:
     options: tuple[str, ...] = ()
     command: tuple[str, ...] | None = None
     executor: LocalExecutor | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.spec = _findable(self.spec)
 
     def __getstate__(self) -> tuple[Spec, Path, tuple[str, ...], tuple[str, ...] | None]:
         return self.spec, self.results, self.options, self.command
@@ -80,6 +87,15 @@ class Work:
             raise
         tell(tuple(news))
         return ended[0][1]
+
+
+def _findable(spec: Spec) -> Spec:
+    """The spec with absolute paths: a worker's working folder is not the sweep's."""
+    inputs = {
+        name: dataclasses.replace(one, path=os.path.abspath(one.path)) if isinstance(one, Input) else one
+        for name, one in spec.inputs.items()
+    }
+    return cast(Spec, dataclasses.replace(cast(Any, spec), inputs=inputs)) if inputs != spec.inputs else spec
 
 
 def save(executor: LocalExecutor) -> None:

@@ -154,6 +154,7 @@ class SlurmExecutor:
         }
         self._waiting: list[tuple[Spec, Callable[[ProgressEvent], None]]] = []
         self._jobs: dict[str, tuple[Spec, Callable[[ProgressEvent], None], Any]] = {}
+        self._refused: list[tuple[Spec, ProcessEnd]] = []
         self._seen: dict[str, float] = {}
         self._asked = 0
         self._looked = time.monotonic()
@@ -177,6 +178,9 @@ class SlurmExecutor:
     def step(self, seconds: float) -> list[tuple[Spec, ProcessEnd]]:
         """Waits for something to happen, so long at most. Returns the runs that have ended."""
         self._submit()
+        if self._refused:
+            refused, self._refused = self._refused, []
+            return refused
         until = time.monotonic() + seconds
         while True:
             self._pass_on_news()
@@ -223,8 +227,15 @@ class SlurmExecutor:
         told = {spec.id: progress for spec, progress in waiting}
         for needs, specs in self._arrays([spec for spec, _ in waiting]):
             executor = self._executor(needs)
-            with executor.batch():
-                jobs = [executor.submit(Job(Work(_placed(spec, needs), **self._work), self.folder)) for spec in specs]
+            try:
+                with executor.batch():
+                    jobs = [
+                        executor.submit(Job(Work(_placed(spec, needs), **self._work), self.folder)) for spec in specs
+                    ]
+            except (self._submitit.core.utils.FailedJobError, OSError) as error:  # what was taken goes on
+                why = f"error: SLURM did not take the job ({_last_line(error)}); see the options of --executor-set"
+                self._refused += [(spec, ProcessEnd(2, why, False, began=False)) for spec in specs]
+                continue
             for spec, job in zip(specs, jobs, strict=True):
                 self._jobs[spec.id] = (spec, told[spec.id], job)
 
@@ -311,6 +322,12 @@ class SlurmExecutor:
         if found.returncode:  # the controller is busy, or restarts: nothing is known
             return {job.job_id: "" for job in jobs}
         return dict(line.split() for line in found.stdout.splitlines() if line.strip())
+
+
+def _last_line(error: Exception) -> str:
+    """What a command that failed said last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _placed(spec: Spec, needs: dict[str, Any]) -> Spec:

@@ -251,3 +251,55 @@ def test_vector_environments_of_three_libraries():
         assert (type(env).__name__, env.num_envs) == (name, 3)
     with pytest.raises(pb.UsageError, match="unknown interface 'sb3'"):
         pb.make_vec("cartpole", interface="sb3")
+
+
+RUN = {"task": "point_mass", "simulator": "toy", "algorithm": "fake"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (RUN | {"seeds": 3.0}, r"seeds=3.0: must be how many"),
+        (RUN | {"config": ["gamma"]}, r"config=\['gamma'\]: must be a dictionary"),
+        (RUN | {"budgets": 5}, r"budgets=5: must be a dictionary"),
+        (RUN | {"simulator_options": [3]}, r"simulator_options=\[3\]: must be a dictionary"),
+        (RUN | {"evaluation": 3}, r"unknown field of the spec 'evaluation': did you mean 'evaluations'"),
+        (RUN | {"study": 5}, r"study=5: must be a plain folder name"),
+        (RUN | {"device": 0}, r"device=0: must be auto, cpu"),
+        ({"spec": RUN}, r"spec=\{.*\}: must be a Spec"),
+    ],
+)
+def test_a_run_that_is_asked_for_badly(here, toys, arguments, message):
+    with pytest.raises(pb.UsageError, match=message):
+        pb.run(**arguments)
+
+
+@pytest.mark.parametrize("name", ["seeds", "simulator", "preset", "simulator_options", "study"])
+def test_no_argument_beside_a_spec_is_ignored(here, toys, name):
+    given = {"seeds": 3, "simulator": "warp2", "preset": "published", "simulator_options": {}, "study": "x"}
+    with pytest.raises(pb.UsageError, match=f"{name}: the spec says what to run"):
+        pb.run(toy_spec(), **{name: given[name]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"study": 5}, r"study=5: must be a name, the path of a study file, or"),
+        ({"study": "toys", "tasks": ["x"]}, r"unknown option of a study 'tasks': did you mean 'task'"),
+        ({"study": "toys", "checkpoint_seconds": -1}, r"checkpoint_seconds=-1: must not be negative"),
+    ],
+)
+def test_a_sweep_that_is_asked_for_badly(here, toys, arguments, message):
+    with pytest.raises(pb.UsageError, match=message):
+        pb.sweep(**arguments, limit=0)
+
+
+def test_a_comparison_that_is_asked_for_badly(here):
+    with pytest.raises(pb.UsageError, match="unknown setting of a comparison 'horizon': did you mean 'horizons'"):
+        pb.gradients("cartpole", horizon=4)
+
+
+def test_a_sweep_takes_single_names_and_values(here, toys):
+    swept = pb.sweep("toys", task="point_mass", settings={"momentum": 0.25}, limit=0)
+    assert swept.study == "toys-momentum-0.25"
+    assert {item.spec.config["momentum"] for item in swept.items} == {0.25}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -386,3 +387,12 @@ def test_toy_spec_is_what_the_command_line_makes(tmp_path):
         env_steps=200, overrides={"learning_rate": 1.0}, evaluations=11, evaluation_episodes=16, device="auto"
     )
     assert written == {"kind": "train", **made.to_dict()}
+
+
+def test_what_a_disk_refuses_is_said_in_one_line(capsys, tmp_path, monkeypatch):
+    def refused(self):
+        raise PermissionError(errno.EACCES, "Permission denied", "/data/runs")
+
+    monkeypatch.setattr(Results, "studies", refused)
+    assert main(["results", "ls", "--results", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "error: /data/runs: Permission denied; check its permissions\n"

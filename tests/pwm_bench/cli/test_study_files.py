@@ -8,6 +8,7 @@ import pytest
 
 from pwm_bench.cli.main import main
 from pwm_bench.store.results import Results
+from tests.pwm_bench.store.factories import make
 
 GRID = """
 [[runs]]
@@ -47,6 +48,12 @@ def test_init_writes_an_example_that_check_shows(tmp_path, capsys):
         (("sweep", "gone.toml"), "gone.toml: no such study file"),
         (("sweep", "toys", "--set", "learning_rte=1,2"), "unknown config field 'learning_rte': did you mean"),
         (("sweep", "toys", "--seeds", "1,x"), "--seeds 1,x: must be how many, e.g. 5, or a list such as 0,3,7"),
+        (("sweep", "toys", "--dry-run", "--stale", "kep"), "unknown policy for stale runs 'kep': did you mean 'keep'"),
+        (("sweep", "toys", "--dry-run", "--reporter", "nobody"), "unknown reporter 'nobody'"),
+        (
+            ("sweep", "toys", "--set", "momentum=1", "--set", "momentum=2"),
+            "--set momentum: is given twice; give it once",
+        ),
         (("sweep", "quickstart", "--preset", "publishd"), "unknown preset 'publishd': did you mean 'published'"),
     ],
 )
@@ -54,6 +61,23 @@ def test_bad_input(tmp_path, toys, capsys, arguments, message):
     results = ("--results", str(tmp_path)) if arguments[0] == "sweep" else ()
     assert main([*arguments, *results]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_columns_that_no_table_has_are_refused_before_the_work(tmp_path, toys, capsys):
+    file = tmp_path / "mine.toml"
+    file.write_text('columns = ["learner"]\n[[runs]]\ntask = "point_mass"\nsimulator = "toy"\nalgorithm = "fake"\n')
+    assert main(["sweep", str(file), "--results", str(tmp_path / "r")]) == 2
+    assert "study 'mine': columns: unknown column 'learner'" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+def test_runs_of_an_earlier_version_of_a_study_are_named(tmp_path, toys, capsys):
+    for run_id in ("aaa", "bbb"):
+        make(tmp_path, run_id, study="toys")
+    assert main(["sweep", "toys", "--dry-run", "--results", str(tmp_path)]) == 0
+    folder = tmp_path / "runs" / "toys"
+    said = f"2 other runs in {folder}, of other seeds or settings than the study has now: tables show them, too"
+    assert said in capsys.readouterr().out
 
 
 def test_more_seeds_train_only_those_that_are_missing_and_tensorboard_has_curves(tmp_path, toys, capsys):

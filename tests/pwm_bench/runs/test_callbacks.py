@@ -5,11 +5,12 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from pwm_bench.jobs.kinds import carry_out
+from pwm_bench.jobs.kinds import KINDS, carry_out
 from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store import checkpoint
 from pwm_bench.store.results import Results
 from tests.pwm_bench.cli.toy_cli import toy_spec
+from tests.pwm_bench.sweep.summing import KIND, SumSpec, stop_at
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -55,6 +56,25 @@ def test_an_exception_after_the_last_step_leaves_a_finished_run(tmp_path):
     with pytest.raises(Enough):
         carry_out(spec, results, progress=enough("done"))
     assert results.run(spec.study, spec.id).status() == "ok"
+
+
+def test_a_disk_that_is_full_when_a_run_is_to_stop_is_recorded(tmp_path, monkeypatch):
+    """Within a piece of work, which is left at once, as well as between two."""
+    monkeypatch.setitem(KINDS.own, "sum", KIND)
+    spec, results = SumSpec(numbers=(1, 2, 3)), Results(tmp_path)
+
+    def full(*_, **__) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", full)
+        outcome = carry_out(spec, results, progress=stop_at("number 1"))
+    assert (outcome.record.status, outcome.exit_code) == ("failed", 1)
+    directory = results.run(spec.study, spec.id)
+    assert directory.status() == "failed"
+    assert "No space left on device" in directory.read().reason
+    assert "No space left on device" in directory.traceback.read_text()
+    assert carry_out(spec, results).record.status == "ok"
 
 
 def test_optuna_prunes_a_run(tmp_path):

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 import pytest
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.jobs.kinds import KINDS, carry_out
 from pwm_bench.store import inputs
 from pwm_bench.store.inputs import content_digest, find_input
+from pwm_bench.store.results import Results
+from tests.pwm_bench.sweep.summing import KIND, SumSpec
 
 
 def test_what_lies_unchanged_is_read_once_and_what_has_changed_again(tmp_path, monkeypatch) -> None:
@@ -34,3 +38,19 @@ def test_a_file_that_has_just_changed_is_read_every_time(tmp_path) -> None:
         file.write_text(text)
         digests.add(content_digest(file))
     assert len(digests) == 3
+
+
+def test_a_name_may_be_any_bytes(tmp_path) -> None:
+    before = content_digest(tmp_path)
+    (tmp_path / os.fsdecode(b"caf\xe9")).write_text("a name in another encoding")
+    assert content_digest(tmp_path) != before
+
+
+def test_a_path_that_no_record_can_hold_is_refused_before_anything_is_written(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(KINDS.own, "sum", KIND)
+    file = tmp_path / "numbers\r.txt"
+    file.write_text("1")
+    spec, results = SumSpec(numbers=(1,), inputs={"one": find_input(file, "sum")}), Results(tmp_path / "results")
+    with pytest.raises(UsageError, match=r"inputs=.*numbers\\r.txt.*: holds control characters.*; rename"):
+        carry_out(spec, results)
+    assert not results.root.exists()

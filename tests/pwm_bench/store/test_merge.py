@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.runs.job import file_artifact
+from pwm_bench.store import checkpoint
 from pwm_bench.store.exchange import exchange
 from pwm_bench.store.frames import load_study
 from pwm_bench.store.inputs import content_digest
@@ -187,6 +189,44 @@ def test_merge_tells_runs_whose_logs_are_not_those_of_their_records(tmp_path):
     ours.evaluations.path.write_text(sound * 2)
     assert [merged.outcome for merged in merge(there, here)] == ["replaced"]
     assert ours.evaluations.path.read_text() == sound
+
+
+def test_merge_copies_no_finished_run_whose_artifacts_are_not_those_of_its_record(tmp_path):
+    """Nothing that is finished is overwritten later, not even by the sound copy of it."""
+    here, there = Results(tmp_path / "here"), Results(tmp_path / "there")
+    source = make(there.root)
+    (source.path / "policy.safetensors").write_text("weights")
+    record = source.read()
+    record.artifacts = {"policy": file_artifact(source.path, "policy.safetensors")}
+    source.write(record)
+    (source.path / "policy.safetensors").write_text("weight")
+    (merged,) = merge(there, here)
+    assert merged.outcome == "damaged"
+    assert f"{source.path / 'policy.safetensors'}: its content has another digest" in merged.reason
+    assert not here.run("s", "aaa").path.exists()
+    (source.path / "policy.safetensors").write_text("weights")
+    assert [merged.outcome for merged in merge(there, here)] == ["copied"]
+
+
+@pytest.mark.parametrize("damage", ["cut off", "gone", "none"])
+def test_merge_replaces_a_run_by_one_that_goes_on_alone(tmp_path, damage):
+    here, there = Results(tmp_path / "here"), Results(tmp_path / "there")
+    for results, done in ((here, 3), (there, 7)):
+        directory = make(results.root, status="killed")
+        logs = {log.path.name: log.position() for log in directory.logs}
+        checkpoint.save(directory.checkpoint, {"journal": {"logs": logs}}, spec_id="aaa")
+        record = directory.read()
+        record.counts = Counts(iterations=done)
+        directory.write(record)
+    file = there.run("s", "aaa").checkpoint / "state.json"
+    if damage == "cut off":
+        file.write_bytes(file.read_bytes()[:-9])
+    elif damage == "gone":
+        file.unlink()
+    (merged,) = merge(there, here)
+    assert merged.outcome == ("replaced" if damage == "none" else "damaged")
+    assert damage == "none" or "the run here, which is behind, stays" in merged.reason
+    assert here.run("s", "aaa").read().counts.iterations == (7 if damage == "none" else 3)
 
 
 @pytest.mark.parametrize("begun", [False, True])

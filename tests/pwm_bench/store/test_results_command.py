@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from pwm_bench.store.listing import scan
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import Variant
 from pwm_bench.store.verify import verify
+from pwm_bench.sweep.estimate import expected_seconds
 from pwm_bench.world_model.multitask.files import save_model
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from tests.pwm_bench.cli.toy_cli import toy_spec
@@ -43,6 +45,51 @@ def test_ls(capsys, tmp_path):
     text, _ = run(capsys, "ls", "s", "--results", tmp_path)
     assert text.splitlines()[1].split() == ["s", "aaa", "train", "hopper", "warp", "shac", "1", "10", "5.00", "ok"]
     assert len(run(capsys, "ls", "--all", "--results", tmp_path)[0].splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ls", "--task", "hopper"), "--task: is for export, not for ls; leave it out"),
+        (("show", "aaa", "--all"), "--all: is for ls, not for show"),
+        (("verify", "--output", "x"), "--output: is for export and export-policy, not for verify"),
+        (("remove", "aaa", "--member", "3"), "--member: is for export-policy, not for remove"),
+    ],
+)
+def test_no_option_is_ignored(capsys, tmp_path, arguments, message):
+    make(tmp_path)
+    assert message in run(capsys, *arguments, "--results", tmp_path, code=2)[1]
+    assert Results(tmp_path).run("s", "aaa").path.exists()
+
+
+def test_a_run_is_shown_by_its_id_its_place_and_its_directory(capsys, tmp_path):
+    directory = make(tmp_path)
+    make(tmp_path, study="t")
+    for name in ("s/aa", directory.path):
+        assert "aaa  (study s)" in run(capsys, "show", name, "--results", tmp_path)[0]
+
+
+def test_a_study_that_may_not_be_read_hides_no_other_one(capsys, tmp_path, monkeypatch, toys):
+    """On a shared file system it may be another person's."""
+    make(tmp_path), make(tmp_path, "bbb", study="private")
+    listdir, scandir, private = os.listdir, os.scandir, os.fspath(tmp_path / "runs" / "private")
+
+    def denying(call):
+        def called(path="."):
+            if os.fspath(path) == private:
+                raise PermissionError(13, "Permission denied", private)
+            return call(path)
+
+        return called
+
+    monkeypatch.setattr(os, "listdir", denying(listdir))
+    monkeypatch.setattr(os, "scandir", denying(scandir))
+    text, _ = run(capsys, "ls", "--results", tmp_path)
+    assert [line.split()[0] for line in text.splitlines()] == ["study", "private", "s"]
+    assert "1 damaged" in text
+    run(capsys, "show", "aaa", "--results", tmp_path)
+    assert expected_seconds([toy_spec()], Results(tmp_path)) == [None]
+    assert f"{private}: cannot be read (Permission denied)" in run(capsys, "verify", "--results", tmp_path, code=1)[0]
 
 
 @pytest.mark.parametrize("width", [80, 60, 40])

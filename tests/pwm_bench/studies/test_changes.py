@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec
 from pwm_bench.store.inputs import Pending
 from pwm_bench.studies.changes import changed_study, seeds_from
 from pwm_bench.studies.tuning import tuning
@@ -74,7 +76,20 @@ def test_what_reads_a_run_that_is_left_out_is_left_out_too():
 
 def test_seeds_as_people_give_them():
     assert seeds_from(3, "seeds") == (0, 1, 2)
-    assert seeds_from([4, 2], "seeds") == (4, 2)
-    for wrong in (0, -1, True, [], [1, -1], [1.5], "3", None):
+    assert seeds_from([4, 2], "seeds") == seeds_from(np.array([4, 2]), "seeds") == (4, 2)
+    assert seeds_from(np.int64(2), "seeds") == seeds_from(range(2), "seeds") == (0, 1)
+    assert all(type(seed) is int for seed in seeds_from(np.array([4, 2]), "seeds"))
+    for wrong in (0, -1, True, [], [1, -1], [1.5], "3", None, 3.0, np.array(2.0), {0: 1}):
         with pytest.raises(UsageError, match=r"seeds=.*must be how many, at least 1, or a list"):
             seeds_from(wrong, "seeds")
+
+
+def test_other_seeds_leave_alone_what_has_a_number_of_them():
+    nodes = {"toy": BallWallSpec(seeds=4), "a": toy_spec()}
+    assert [spec.seeds for spec in changed_study(Study(name="g", description="", nodes=nodes), seeds=(5,)).specs] == [
+        4, (5,)
+    ]  # fmt: skip
+
+
+def test_a_budget_is_the_same_however_it_is_written():
+    assert toy_spec().until("gradient_steps", 5000).id == toy_spec().until("gradient_steps", 5e3).id

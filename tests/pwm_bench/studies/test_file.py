@@ -125,6 +125,11 @@ def test_policies_are_evaluated_where_they_were_trained_but_for_what_is_said(tmp
         )  # fmt: skip
 
 
+def test_some_kinds_of_work_have_a_number_of_seeds(tmp_path):
+    (spec,) = load_file(write(tmp_path, '[[runs]]\nkind = "ball-wall"\nseeds = 3\n')).specs
+    assert spec.seeds == 3
+
+
 def test_files_are_read_from_beside_the_study(tmp_path):
     (tmp_path / "weights").write_text("w")
     study = load_file(write(tmp_path, '''
@@ -207,7 +212,22 @@ WRONG = {
         '[[runs]]\nkind = "pretrain"\ngradient_steps = 5\ninputs = { data = { path = "gone" } }\n',
         r"runs\[1\].inputs.data: .*gone: no such file or folder; check the path",
     ),
-    "twice the same run": (TRAIN + TRAIN, r"two of its runs are the same"),
+    "twice the same run": (TRAIN + TRAIN, r"two of its runs are the same, '(.*)' and '\1 \(2\)'; leave one of"),
+    "a number of thousands of digits": (f"{TRAIN}env_steps = {'9' * 5000}\n", r"not valid TOML \(.*digits"),
+    "one setting twice": (
+        f'{TRAIN}[runs.set]\n"world_model.horizon" = 3\nworld_model = {{ horizon = 5 }}\n',
+        r"runs\[1\].set: 'world_model.horizon' is there twice",
+    ),
+    "no table": (f"{TRAIN}budget = 5\n", r"runs\[1\].budget=5: must be an object of named values"),
+    "a tuning of nothing": (f'{TRAIN}kind = "tune"\n', r"runs\[1\]: space: is missing; name the settings"),
+    "half a range": (
+        f'{TRAIN}kind = "tune"\nspace = {{ gamma = {{ low = 0.9 }} }}\n',
+        r"runs\[1\].space.gamma lacks 'high': add it",
+    ),
+    "unknown scale": (
+        f'{TRAIN}kind = "tune"\nspace = {{ gamma = {{ low = 0.9, high = 0.99, scale = "lg" }} }}\n',
+        r"runs\[1\].space: unknown scale 'lg': did you mean 'log'",
+    ),
 }
 
 

@@ -12,7 +12,9 @@ from pwm_bench.cli.main import main
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.frames import load_study, members_frame
+from pwm_bench.store.inputs import find_input
 from pwm_bench.store.results import Results
+from pwm_bench.store.schema import RunRecord
 from pwm_bench.sweep.missing_seeds import runs_for
 from tests.pwm_bench.cli.toy_cli import toy_spec
 from tests.pwm_bench.store.factories import write_run
@@ -57,6 +59,21 @@ def test_what_is_there_is_not_done_again(tmp_path, toys):
     assert [part.seeds for part in parts] == [(1, 7), (0, 2), (1,)]  # the last with another budget
     assert parts[0] == first
     assert [part.seeds for part in runs_for([toy_spec(seeds=(1,), study="other")], results)] == [(1,)]
+
+
+def test_a_run_that_is_taken_as_it_is_still_knows_what_it_reads(tmp_path, toys):
+    results, file = Results(tmp_path / "r"), tmp_path / "tuning.json"
+    file.write_text("{}")
+    reads = {"tuning": find_input(file, "tuning")}
+    begun = toy_spec(seeds=(0, 1), study="s", inputs=reads)
+    with results.run("s", begun.id).lock():
+        results.run("s", begun.id).write(
+            RunRecord(kind="train", id=begun.id, study="s", spec=begun.to_dict(), status="killed", started_at="",
+                      updated_at="")
+        )  # fmt: skip
+    kept, rest = runs_for([toy_spec(seeds=(0, 1, 2), study="s", inputs=reads)], results)
+    assert (kept, rest.seeds) == (begun, (2,))
+    assert kept.open_inputs("tuning") == [file]
 
 
 @pytest.mark.parametrize("command", ["table", "plot", "report", "results export", "results verify"])

@@ -8,15 +8,20 @@ import pytest
 
 from pwm_bench.analysis.tables.scores import summarise
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.jobs.kinds import carry_out
+from pwm_bench.jobs.kinds import KINDS, carry_out
+from pwm_bench.runs.execute import execute
+from pwm_bench.runs.stop import Stopped
 from pwm_bench.store import provenance
 from pwm_bench.store.frames import load_study
-from pwm_bench.store.origin import differences
+from pwm_bench.store.inputs import Pending
+from pwm_bench.store.origin import differences, origin_notes
 from pwm_bench.store.results import Results
+from pwm_bench.sweep.graph import STAGES, Study
 from pwm_bench.sweep.stale import settle_stale
 from pwm_bench.sweep.sweep import plan
 from tests.pwm_bench.cli.toy_cli import toy_study
 from tests.pwm_bench.store.factories import write_run
+from tests.pwm_bench.sweep.summing import KIND, SumSpec, stop_at
 
 FLAT = {"steps": [0, 10], "seconds": [0.0, 1.0]}
 
@@ -81,6 +86,60 @@ def test_runs_of_other_code_are_kept_done_again_or_refused(finished, change):
     assert plan(study, results)[0].plan == "begin"
     assert (results.root / "removed" / "toys" / directory.path.name / "run.json").exists()
     assert settle_stale(study, results, "rerun") == ""
+
+
+def test_stale_runs_that_others_read_are_set_aside_where_they_are_filed(tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS.own, "sum", KIND)
+    first = SumSpec(numbers=(1,), study=f"t{STAGES}")
+    reader = SumSpec(numbers=(2,), inputs={"first": Pending("first", "sum")})
+    study, results = Study(name="t", description="", nodes={"first": first, "reader": reader}), Results(tmp_path)
+    carry_out(first, results)
+    directory = results.run(first.study, first.id)
+    record = directory.read()
+    record.provenance.code = "other"
+    directory.write(record)
+    assert f"set aside, in {tmp_path / 'removed' / first.study}." in settle_stale(study, results, "rerun")
+    assert [item.plan for item in plan(study, results)] == ["begin", "wait"]
+    assert [path.parent.parent.name for path in tmp_path.glob("removed/*/*/run.json")] == [first.study]
+    assert not list(tmp_path.glob("removed/t"))
+    assert settle_stale(study, results, "rerun") == ""
+
+
+def test_a_run_that_is_resumed_with_other_code_says_so(tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(KINDS.own, "sum", KIND)
+    spec, results = SumSpec(numbers=(1, 2, 3), study="t"), Results(tmp_path)
+    study, directory = Study(name="t", description="", specs=(spec,)), results.run("t", spec.id)
+    for piece, code in (("number 1", "first"), ("number 2", "second")):
+        assert carry_out(spec, results, progress=stop_at(piece)).record.status == "interrupted"
+        record = directory.read()
+        record.provenance.code, record.task_hash = code, None
+        directory.write(record)
+    with pytest.raises(UsageError):  # an attempt that does not get to work forgets nothing
+        execute(spec, results, _refused)
+    assert execute(spec, results, _left).record.status == "interrupted"
+    record = carry_out(spec, results).record
+    assert record.provenance.earlier == ["code first", "code second"]
+    assert "resumes with other code, packages or task than its checkpoint was made with (code second)" in caplog.text
+    assert differences(record.provenance) == "in part code first; in part code second"
+    assert "in part code first" in settle_stale(study, results, "keep")
+    (said,) = origin_notes([("sum", record.provenance)])
+    assert said.startswith("Runs were resumed with other code, packages or task than they began with: code first (sum)")
+    (tmp_path / "other").mkdir()
+    assert carry_out(spec, Results(tmp_path / "other")).record.provenance.earlier == []
+
+
+def _refused(folder):
+    raise UsageError("no such device")
+
+
+def _left(folder):
+    raise Stopped
+
+
+def test_a_run_that_is_not_there_is_not_set_aside(tmp_path):
+    with pytest.raises(UsageError, match="s/abc: there is no such run"):
+        Results(tmp_path).set_aside("s", "abc")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_hash_of_the_code_is_that_of_its_sources(tmp_path, monkeypatch):

@@ -156,6 +156,25 @@ def test_bad_settings(tmp_path, settings, message):
         make_executor("slurm", tmp_path, (), settings)
 
 
+def test_jobs_that_slurm_does_not_take_are_refused_one_by_one(tmp_path, monkeypatch):
+    said = "sbatch: error: Batch job submission failed: Invalid partition name specified"
+    for name in ("srun", "sbatch", "squeue"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {said!r} >&2\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    executor = SlurmExecutor(tmp_path / "r", partition="gpuu")
+    specs = [toy_spec(), toy_spec(overrides={"learning_rate": 0.01})]
+    for spec in specs:
+        executor.start(spec, lambda event: None)
+    ended = executor.step(1.0)
+    assert [spec for spec, _ in ended] == specs
+    status, reason = settle(specs[0], run_of(executor, specs[0]), ended[0][1])
+    assert status == "refused"
+    assert reason.startswith(f"SLURM did not take the job ({said})")
+    executor.close()
+    assert not executor.folder.exists()
+
+
 def test_where_there_is_no_slurm_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="there is no srun here"):
