@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pwm_bench.analysis.budgets import COUNTED, UNITS
+from pwm_bench.analysis.budgets import COUNTED, UNITS, positions
 from pwm_bench.statistics.averages import mean, median
 from pwm_bench.statistics.comparison import compare_with_best
 from pwm_bench.statistics.curves import area_under_curve, time_to_threshold
@@ -36,6 +36,7 @@ _NEEDED = (
     "evaluate_seconds",
     "compile_seconds",
     "at_share",
+    "seeds_together",
     "curve_value",
     *(f"{kind}_{name}" for kind in ("at", "curve") for name in COUNTED),
 )
@@ -251,13 +252,15 @@ def _status(group: pd.DataFrame, unit: str | None) -> str:
     ended = ordered[0][0] if len(ordered) == 1 else ", ".join(f"{seeds} {status}" for status, seeds in ordered)
     reasons = sorted({reason for reason in group["reason"].unique() if reason})
     if unit is not None and len(short):
-        reasons += [_ends(row, unit) for _, row in short[:_NAMED].iterrows()]
+        named = short[:_NAMED]
+        reasons += [
+            _ends(row, along, unit) for (_, row), along in zip(named.iterrows(), positions(named, unit), strict=True)
+        ]
         reasons += [f"{len(short) - _NAMED} more seeds"] if len(short) > _NAMED else []
     return f"{ended}: {'; '.join(reasons)}" if reasons else ended
 
 
-def _ends(row: pd.Series, unit: str) -> str:
-    curve = row[f"curve_{unit}"]
+def _ends(row: pd.Series, curve: Array, unit: str) -> str:
     if not len(curve) or not np.isfinite(curve[-1]):
         return f"seed {row['seed']} (run {row['run_id']}) has no {UNITS[unit]} recorded"
     shown = number(curve[-1]) if unit == "cpu_seconds" else count(curve[-1])
