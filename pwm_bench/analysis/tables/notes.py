@@ -70,8 +70,8 @@ def table_notes(
         notes.insert(1, scales.note)
     if threshold is not None:
         notes.append(
-            f"Steps and time to {threshold:,g}: first evaluation that scores it, median over seeds; 'never' where most "
-            "seeds do not."
+            f"Steps and time to {threshold:,g}: first evaluation up to the budget that scores it, median over seeds; "
+            "'never' where half of the seeds or more do not. The time is that of all seeds of a run together."
         )
     if checks := _checks(loaded):
         found = "; ".join(_worst(place, held) for place, held in sorted(checks.items()))

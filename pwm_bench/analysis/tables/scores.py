@@ -94,7 +94,7 @@ def summarise(
             default.
         across_machines: compare processor seconds of different machines all the same.
         pairs: also say how probable it is for each pair of algorithms that the first scores above the second.
-        normalise: one of `analysis.NORMALISATIONS`.
+        normalise: one of `statistics.NORMALISATIONS`.
         threshold: score whose first reaching is timed, in the units of the table.
         published: also give published numbers of each task, at the budget where there is one: one of
             `published.CHOICES`.
@@ -207,7 +207,7 @@ def normalise_frame(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, Norma
 
     Args:
         frame: of `members_frame`.
-        name: one of `analysis.NORMALISATIONS`. ``"random-expert"`` takes both ends from the frame: the mean of the
+        name: one of `statistics.NORMALISATIONS`. ``"random-expert"`` takes both ends from the frame: the mean of the
             untrained policies, and the highest mean final score of an algorithm in any simulator.
 
     Returns:

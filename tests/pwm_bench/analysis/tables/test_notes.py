@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from pwm_bench.analysis.formats import Layout
@@ -50,3 +52,41 @@ def test_a_seed_that_ends_before_a_budget_of_processor_seconds_is_named_with_its
     write(tmp_path, "shac", [10.0, 10.0], seconds=[0.0, 10.0])
     (row,) = table(tmp_path, match="cpu_seconds", budget=15.0).rows
     assert "seed 0 (run shac1) ends at 10.0 processor seconds of training" in row.status
+
+
+def test_a_threshold_that_is_reached_after_the_budget_is_not_reached(tmp_path):
+    write(tmp_path, "ppo", [50.0, 50.0])
+    write_run(tmp_path, "shac1", algorithm="shac", curves=[[0.0, 10.0, 90.0]] * 2, steps=[0, 100, 300],
+              seconds=[0.0, 1.0, 3.0])  # fmt: skip
+    matched = by_algorithm(table(tmp_path, threshold=40.0))
+    assert (matched["ppo"].steps_to_threshold, matched["ppo"].seconds_to_threshold) == (100.0, 10.0)
+    assert matched["shac"].steps_to_threshold == matched["shac"].seconds_to_threshold == math.inf
+    own = by_algorithm(table(tmp_path, threshold=40.0, match="none"))
+    assert own["shac"].steps_to_threshold == 300.0
+
+
+def test_never_is_said_of_half_of_the_seeds(tmp_path):
+    write(tmp_path, "ppo", [50.0, 10.0])
+    summary = table(tmp_path, threshold=40.0)
+    assert summary.rows[0].steps_to_threshold == math.inf
+    assert "'never' where half of the seeds or more do not" in noted(summary, "Steps and time to 40")
+
+
+def test_a_seed_without_a_number_is_named(tmp_path):
+    write_run(
+        tmp_path, "aaa", curves=[[0.0, 9.0]] * 3, steps=[0, 10], seconds=[0.0, 1.0],
+        success=[[0.0, 1.0], [0.0, 1.0], [0.0, None]],
+    )  # fmt: skip
+    (row,) = table(tmp_path, metric="success").rows
+    assert (row.seeds, row.status) == (2, "2 ok, 1 without a number")
+
+
+def test_a_task_on_which_training_is_of_no_use_has_no_random_expert_scale(tmp_path):
+    """Between -5 untrained and -10 trained, the scale would be upside down: -20 would count as 3."""
+    for task, ends in (("hopper", (-10.0, -20.0)), ("ant", (10.0, 20.0))):
+        for algorithm, end in zip(("ppo", "shac"), ends, strict=True):
+            write_run(tmp_path, f"{task}{algorithm}", task=task, algorithm=algorithm, curves=[[-5.0, end]] * 2,
+                      steps=[0, 10], seconds=[0.0, 1.0])  # fmt: skip
+    summary = table(tmp_path, normalise="random-expert")
+    assert {row.task for row in summary.rows} == {"ant"}
+    assert "Left out, since 'random-expert' has no scale for them: hopper." in noted(summary, "Normalised")
