@@ -18,7 +18,7 @@ from pwm_bench.analysis.pairs import pair_notes
 from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.rows import Row, make_rows
 from pwm_bench.analysis.tables.beside import published_beside
-from pwm_bench.analysis.tables.notes import OVERALL_NOTE, budget_note, gradient_warnings, table_notes
+from pwm_bench.analysis.tables.notes import budget_note, gradient_warnings, overall_note, table_notes
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.quantities import Quantity, quantity
 from pwm_bench.statistics import Normalisation, normalisation
@@ -126,7 +126,7 @@ def summarise(
     notes += (absent,) if absent else ()
     share = normalise != "none" or known.share
     over_tasks = overall(rows, bounds_of(known, normalise)) if share else ()
-    notes += (OVERALL_NOTE,) if over_tasks else ()
+    notes += (overall_note(over_tasks),) if over_tasks else ()
     notes += tuple(filter(None, (machines, together)))
     notes += pair_notes(rows) if pairs else ()
     theirs: Mapping[Place, tuple[Published, ...]] = {}

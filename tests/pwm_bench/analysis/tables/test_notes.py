@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from pwm_bench.analysis.formats import Layout
+from pwm_bench.analysis.formats import Layout, render
 from pwm_bench.analysis.tables.scores import summarise
 from pwm_bench.store.frames import load_study
 from pwm_bench.store.results import Results
@@ -72,6 +72,29 @@ def test_never_is_said_of_half_of_the_seeds(tmp_path):
     assert "'never' where half of the seeds or more do not" in noted(summary, "Steps and time to 40")
 
 
+def test_bold_says_what_it_is_compared_with_and_that_single_seeds_are_not(tmp_path):
+    write(tmp_path, "ppo", [1.0, 2.0])
+    write(tmp_path, "sac", [1.0, 2.5])
+    assert noted(table(tmp_path), "Bold").startswith("Bold: cannot be told apart from the highest")
+    assert "single seed" not in noted(table(tmp_path), "Bold")
+    write(tmp_path, "shac", [9.0])
+    assert noted(table(tmp_path), "Bold").endswith("Rows of a single seed are not compared.")
+
+
+def test_rows_that_take_no_such_steps_are_named_where_others_are_matched(tmp_path):
+    write(tmp_path, "ppo", [1.0, 2.0])
+    write(tmp_path, "bc", [1.0, 2.5], steps=[0, 0])
+    note = noted(table(tmp_path), "Matched")
+    assert note.endswith("bc takes no environment steps, and is taken at its own end.")
+
+
+def test_seeds_that_are_missing_from_a_score_are_named_in_every_layout(tmp_path):
+    write(tmp_path, "ppo", [1.0, 2.0, 3.0])
+    write(tmp_path, "ppo", [4.0, 5.0], name="ppo2", first_seed=3, status="killed", steps=[0, 50])
+    grid = render(table(tmp_path), "markdown", layout=GRID)
+    assert "Not all seeds ended well: 2 killed; 3 are counted." in grid
+
+
 def test_a_seed_without_a_number_is_named(tmp_path):
     write_run(
         tmp_path, "aaa", curves=[[0.0, 9.0]] * 3, steps=[0, 10], seconds=[0.0, 1.0],
@@ -79,6 +102,36 @@ def test_a_seed_without_a_number_is_named(tmp_path):
     )  # fmt: skip
     (row,) = table(tmp_path, metric="success").rows
     assert (row.seeds, row.status) == (2, "2 ok, 1 without a number")
+
+
+def test_a_grid_says_how_many_seeds_its_scores_are_over(tmp_path):
+    write(tmp_path, "ppo", [1.0, 2.0, 3.0])
+    assert "Each score is over 3 seeds." in render(table(tmp_path), "markdown", layout=GRID)
+    write(tmp_path, "shac", [1.0, 2.0])
+    assert "Scores are over 2 or 3 seeds." in render(table(tmp_path), "markdown", layout=GRID)
+    assert "Scores are over" not in render(table(tmp_path), "markdown")
+
+
+def test_costs_are_explained_only_where_they_are_shown(tmp_path):
+    write(tmp_path, "ppo", [1.0, 2.0])
+    assert "steps/s" in render(table(tmp_path), "markdown")
+    column = render(table(tmp_path), "latex")
+    assert "of all seeds together" not in column
+    assert "Steps are those of the environment, per seed." in column
+    assert "Steps are" not in render(table(tmp_path), "markdown", layout=Layout(columns=("score",)))
+
+
+def test_few_tasks_are_said_to_be_too_few(tmp_path):
+    for task in ("hopper", "ant"):
+        write(tmp_path, "ppo", [1.0, 2.0], task=task, name=f"{task}1")
+    assert "covers less" in noted(table(tmp_path, normalise="random-expert"), "Tasks together")
+
+
+def test_pairs_say_that_they_are_not_corrected(tmp_path):
+    write(tmp_path, "ppo", [1.0, 2.0])
+    write(tmp_path, "shac", [1.0, 2.5])
+    write(tmp_path, "sac", [1.0, 2.5])
+    assert "not corrected for their number" in noted(table(tmp_path, pairs=True), "Probability of improvement")
 
 
 def test_a_task_on_which_training_is_of_no_use_has_no_random_expert_scale(tmp_path):
