@@ -7,7 +7,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MISSING", "count", "duration", "number", "printable", "setting", "shows_as_it_is", "spreadsheet"]
+__all__ = [
+    "MISSING",
+    "count",
+    "duration",
+    "number",
+    "number_of_any_size",
+    "printable",
+    "setting",
+    "shows_as_it_is",
+    "spreadsheet",
+]
 
 MISSING = "–"
 """Stands where there is no number."""
@@ -58,6 +68,14 @@ def number(value: float | None) -> str:
     return text.removeprefix("-") if not text.strip("-0.,") else text  # no minus before zero
 
 
+def number_of_any_size(value: float | None) -> str:
+    """As `number`, with two significant digits where that would have fewer, e.g. ``0.034``, ``4.1e-05``: for quantities
+    that spread over orders of magnitude, such as variances."""
+    if value is None or not math.isfinite(value) or value == 0.0 or abs(value) >= 0.1:
+        return number(value)
+    return f"{value:.2g}"
+
+
 def count(value: float | None) -> str:
     """A number of steps, e.g. ``300k``, ``1.5M``."""
     if value is None or not math.isfinite(value):
@@ -65,7 +83,8 @@ def count(value: float | None) -> str:
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size * 0.9995:
             return f"{value / size:.3g}{unit}"
-    return f"{value:.0f}"
+    text = f"{value:.0f}"
+    return "0" if text == "-0" else text
 
 
 def duration(seconds: float | None) -> str:

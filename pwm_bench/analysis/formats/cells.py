@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pwm_bench.analysis.formats.columns import Align, interval, plain_status
@@ -109,15 +109,15 @@ def place(row: Row) -> str:
     return f"{row.task} in {row.simulator}"
 
 
-def span(low: float, high: float) -> str:
+def span(low: float, high: float, shown: Callable[[float], str] = number) -> str:
     """An interval, or nothing."""
-    return interval(low, high) if math.isfinite(low) else ""
+    return interval(low, high, shown) if math.isfinite(low) else ""
 
 
-def half(value: float, low: float, high: float) -> str:
+def half(value: float, low: float, high: float, shown: Callable[[float], str] = number) -> str:
     """``±`` and half the width of an interval; nothing where the value is not in its middle."""
     width = (high - low) / 2.0
-    return f"±{number(width)}" if abs(value - (low + high) / 2.0) <= 1e-6 * max(abs(value), width) else ""
+    return f"±{shown(width)}" if abs(value - (low + high) / 2.0) <= 1e-6 * max(abs(value), width) else ""
 
 
 def score_footnotes(row: Row) -> tuple[str, ...]:
