@@ -69,8 +69,8 @@ def number(value: float | None) -> str:
 
 
 def number_of_any_size(value: float | None) -> str:
-    """As `number`, with two significant digits where that would have fewer, e.g. ``0.034``, ``4.1e-05``: for quantities
-    that spread over orders of magnitude, such as variances."""
+    """A value of a quantity that spreads over orders of magnitude, such as a variance: written as by `number`, but with
+    two significant digits where that would have fewer, e.g. ``0.034``, ``4.1e-05``."""
     if value is None or not math.isfinite(value) or value == 0.0 or abs(value) >= 0.1:
         return number(value)
     return f"{value:.2g}"

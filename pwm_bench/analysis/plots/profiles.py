@@ -130,7 +130,7 @@ def _common(frame: pd.DataFrame, what: str) -> tuple[dict[str, list[NDArray[np.f
 
 
 def _shared(frame: pd.DataFrame) -> tuple[dict[str, list[NDArray[np.float64]]], list[str]]:
-    """As `_common`; without tasks where there are none."""
+    """What `_common` gives; no tasks where there are none."""
     names = frames.labels(frame)
     tasks: list[str] = []
     held: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
