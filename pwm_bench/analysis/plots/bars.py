@@ -124,10 +124,10 @@ def threshold_times(
     shared, numbers = _share_rows(frame, parts), frames.numbers(frames.labels(frame))
     figure, panels, columns = _rows_of_names(frame, parts, width)
     room = _room(width, columns)
-    longest = max(float(curve[-1]) for curve in frame[column] if len(curve))
+    longest = _longest(frame[column])
     for index, (panel, block) in enumerate(zip(panels, parts, strict=True)):
         names = frames.labels(frame) if shared else frames.labels(block)
-        end = max(float(curve[-1]) for curve in block[column] if len(curve))
+        end = _longest(block[column])
         divisor, unit = time_axis(panel, longest) if axis in frames.SECONDS else (1.0, "")
         never = 1.17 * end / divisor
         for place, name in enumerate(names):
@@ -159,6 +159,11 @@ def threshold_times(
     label_edges(figure, panels, x=label if len(parts) <= FEW else f"{label}, to {score} of {threshold:,g}")
     _key(figure, styles, numbers)
     return figure
+
+
+def _longest(curves: pd.Series) -> float:
+    """Where the longest curve ends, of those whose positions were recorded; 1 if none were."""
+    return max((float(curve[-1]) for curve in curves if len(curve) and np.isfinite(curve[-1])), default=1.0) or 1.0
 
 
 def _draw_times(panel: Axes, place: int, times: np.ndarray, never: float, colour: str, marker: str) -> None:
