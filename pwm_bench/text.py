@@ -7,8 +7,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MISSING", "count", "duration", "number", "printable", "setting", "shows_as_it_is", "spreadsheet",
-           "with_variant"]  # fmt: skip
+__all__ = [
+    "MISSING",
+    "count",
+    "duration",
+    "number",
+    "number_of_any_size",
+    "printable",
+    "setting",
+    "shows_as_it_is",
+    "spreadsheet",
+    "with_variant",
+]
 
 MISSING = "–"
 """Stands where there is no number."""
@@ -64,6 +74,14 @@ def number(value: float | None) -> str:
     return text.removeprefix("-") if not text.strip("-0.,") else text  # no minus before zero
 
 
+def number_of_any_size(value: float | None) -> str:
+    """A value of a quantity that spreads over orders of magnitude, such as a variance: written as by `number`, but with
+    two significant digits where that would have fewer, e.g. ``0.034``, ``4.1e-05``."""
+    if value is None or not math.isfinite(value) or value == 0.0 or abs(value) >= 0.1:
+        return number(value)
+    return f"{value:.2g}"
+
+
 def count(value: float | None) -> str:
     """A number of steps, e.g. ``300k``, ``1.5M``."""
     if value is None or not math.isfinite(value):
@@ -71,7 +89,8 @@ def count(value: float | None) -> str:
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size * 0.9995:
             return f"{value / size:.3g}{unit}"
-    return f"{value:.0f}"
+    text = f"{value:.0f}"
+    return "0" if text == "-0" else text
 
 
 def duration(seconds: float | None) -> str:

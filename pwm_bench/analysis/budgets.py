@@ -1,7 +1,8 @@
 """Scores and costs at one budget, so that algorithms are compared at equal expense.
 
-A budget is a position on one axis: environment steps, gradient steps (of all networks), policy-gradient steps (backward
-passes that reach the policy) or processor seconds of training. What a seed has there is interpolated along the straight
+A budget is a position on one axis, per seed: environment steps, gradient steps (of all networks), policy-gradient steps
+(backward passes that reach the policy) or processor seconds of training. Seconds are measured of a run; a seed has its
+share of those of the seeds that were trained together. What a seed has there is interpolated along the straight
 line between the evaluations on both sides; nothing is extrapolated, so a seed whose evaluations end before the budget
 has nothing there. A diverged member is no such seed: its policy no longer changes, so it has what it had at its last
 evaluation at every later budget as well.
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["COUNTED", "UNITS", "at_budget", "common_budget"]
+__all__ = ["COUNTED", "UNITS", "at_budget", "common_budget", "positions"]
 
 Array = NDArray[np.float64]
 UNITS: Mapping[str, str] = {
@@ -29,6 +30,20 @@ COUNTED = (*UNITS, "train_seconds")
 """What a curve counts along its way: the columns ``curve_...`` of a members frame, from which ``at_...`` are made."""
 
 
+def positions(frame: pd.DataFrame, unit: str) -> pd.Series:
+    """Where the evaluations of each seed lie on the axis of a unit, per seed.
+
+    Args:
+        frame: a members frame; with the column ``seeds_together``, the seconds of a run are divided by its seeds.
+        unit: one of `UNITS`.
+    """
+    curves = frame[f"curve_{unit}"]
+    if unit != "cpu_seconds" or "seeds_together" not in frame:
+        return curves
+    shares = [curve / seeds for curve, seeds in zip(curves, frame["seeds_together"], strict=True)]
+    return pd.Series(shares, index=curves.index, dtype=object)
+
+
 def common_budget(frame: pd.DataFrame, unit: str) -> float | None:
     """The largest budget that every seed reaches that ended well; None if there is none.
 
@@ -39,9 +54,8 @@ def common_budget(frame: pd.DataFrame, unit: str) -> float | None:
         frame: rows of a members frame, with ``status`` and ``curve_...``.
         unit: one of `UNITS`.
     """
-    column = f"curve_{unit}"
     for status, choose in (("ok", min), ("diverged", max)):
-        ends = [float(curve[-1]) for curve in frame.loc[frame["status"] == status, column] if len(curve)]
+        ends = [float(curve[-1]) for curve in positions(frame[frame["status"] == status], unit) if len(curve)]
         ends = [end for end in ends if end > 0.0]  # what takes no such steps has nothing to be matched by
         if ends:
             return choose(ends)
@@ -65,13 +79,13 @@ def at_budget(frame: pd.DataFrame, unit: str, budgets: Mapping[Hashable, float |
     asked = np.array([np.nan if (budget := budgets.get(key)) is None else budget for key in keys], dtype=np.float64)
     status = frame["status"].to_numpy(dtype=object)
     lengths = np.array([len(curve) for curve in frame["curve_value"]], dtype=np.int64)
-    size = len(frame)
+    along, size = positions(frame, unit), len(frame)
     columns = {f"at_{name}": np.full(size, np.nan) for name in COUNTED}
     columns |= {"score": np.full(size, np.nan), "at_share": np.full(size, np.nan)}
     columns |= {"short": np.ones(size, dtype=bool), "matched": np.isfinite(asked)}
     for length in np.unique(lengths[lengths > 0]):  # curves of as many points are one matrix
         rows = np.flatnonzero(lengths == length)
-        axis = _matrix(frame[f"curve_{unit}"], rows)
+        axis = _matrix(along, rows)
         matched = columns["matched"][rows] & (axis[:, -1] > 0.0)  # what takes no such steps is taken at its own end
         index, fraction = _places(axis, asked[rows])
         diverged, ended = status[rows] == "diverged", np.isin(status[rows], ("ok", "diverged"))
@@ -85,7 +99,7 @@ def at_budget(frame: pd.DataFrame, unit: str, budgets: Mapping[Hashable, float |
         columns["at_share"][rows_there] = (index[there] + 1) / length
         columns["short"][rows] = ~there
         columns["matched"][rows] = matched
-    return frame.assign(**columns)
+    return frame.assign(seeds_together=frame.get("seeds_together", 1), **columns)
 
 
 def _matrix(curves: pd.Series, rows: NDArray[np.int64]) -> Array:

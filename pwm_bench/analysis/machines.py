@@ -7,7 +7,7 @@ import pandas as pd
 
 from pwm_bench.envs.errors import UsageError
 
-__all__ = ["check_machines"]
+__all__ = ["check_machines", "seeds_note"]
 
 _SLOWER = 1.5  # calibrations of one machine that differ by more were made while it was not the same machine
 _REMEDY = "match by env_steps or gradient_steps, or insist with --across-machines (the table then says what it mixes)"
@@ -47,3 +47,18 @@ def check_machines(frame: pd.DataFrame, *, insist: bool = False) -> str:
             )
         return f"Processor seconds of different machines do not compare: {'; '.join(machines)}.{spread}"
     return f"Processor seconds on {machines[0]}.{spread}" if machines else ""
+
+
+def seeds_note(frame: pd.DataFrame) -> str:
+    """What must be said where runs train different numbers of seeds together; empty where they do not.
+
+    Args:
+        frame: members, with ``seeds_together``.
+    """
+    numbers = sorted(frame["seeds_together"].unique()) if len(frame) else []
+    if len(numbers) < 2:
+        return ""
+    return (
+        f"Runs train {' or '.join(map(str, numbers))} seeds together, and a seed has its share of the processor "
+        "seconds of its run, which mostly falls with their number."
+    )

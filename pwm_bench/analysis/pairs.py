@@ -38,5 +38,6 @@ def pair_notes(rows: Sequence[Row]) -> tuple[str, ...]:
                 over = f" on {len(tasks)} tasks" if len(tasks) > 1 else ""
                 found.append(f"{x} over {y} {number(p.value)}{ends}{over}")
         if found:
-            notes.append(f"Probability of improvement in {simulator}, with 95 % interval: {'; '.join(found)}.")
+            ends = "intervals, not corrected for their number" if len(found) > 1 else "interval"
+            notes.append(f"Probability of improvement in {simulator}, with 95 % {ends}: {'; '.join(found)}.")
     return tuple(notes)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pwm_bench.analysis.budgets import COUNTED, UNITS
+from pwm_bench.analysis.budgets import COUNTED, UNITS, positions
 from pwm_bench.statistics.averages import mean, median
 from pwm_bench.statistics.comparison import compare_with_best
 from pwm_bench.statistics.curves import area_under_curve, time_to_threshold
@@ -36,6 +36,7 @@ _NEEDED = (
     "evaluate_seconds",
     "compile_seconds",
     "at_share",
+    "seeds_together",
     "curve_value",
     *(f"{kind}_{name}" for kind in ("at", "curve") for name in COUNTED),
 )
@@ -77,8 +78,8 @@ class Row:
     area: float
     """Mean over seeds of the mean score along the curve up to the budget, by the trapezoidal rule."""
     steps_to_threshold: float
-    """Environment steps of the first evaluation at the threshold, median over seeds; infinite where most seeds never
-    get there, NaN without a threshold."""
+    """Environment steps of the first evaluation at the threshold, median over seeds; infinite where half of them or
+    more do not get there within the budget, NaN without a threshold."""
     seconds_to_threshold: float
     """Training time of the whole run [s] at that evaluation."""
     untrained: float
@@ -100,7 +101,7 @@ class Row:
     steps_per_second: float
     """Environment steps of all seeds together per second of training."""
     status: str
-    """``ok``, or how many seeds ended how or fall short of the budget, and why after a colon."""
+    """``ok``, or how many seeds ended how, fall short of the budget or have no number there, and why after a colon."""
     runs: tuple[str, ...]
     """Ids of the runs that the row is made from."""
 
@@ -176,8 +177,8 @@ def _row(
         scores=tuple(scores.tolist()),
         groups=tuple(tuple(part.tolist()) for part in two_groups(scores, rows=every) or ()),
         area=_mean(_areas(counted)),
-        steps_to_threshold=_reaching(counted, "curve_env_steps", threshold),
-        seconds_to_threshold=_reaching(counted, "curve_train_seconds", threshold),
+        steps_to_threshold=_reaching(counted, "env_steps", threshold),
+        seconds_to_threshold=_reaching(counted, "train_seconds", threshold),
         untrained=_mean(group["untrained"]),
         env_steps=_mean(counted["at_env_steps"]),
         gradient_steps=_mean(counted["at_gradient_steps"]),
@@ -234,30 +235,37 @@ def _areas(counted: pd.DataFrame) -> Array:
 def _reaching(counted: pd.DataFrame, axis: str, threshold: float | None) -> float:
     if threshold is None or counted.empty:
         return np.nan
-    curves = zip(counted[axis], counted["curve_value"], strict=True)
-    return float(median([time_to_threshold(x, y, threshold) for x, y in curves]))
+    curves = zip(counted[f"curve_{axis}"], counted["curve_value"], counted[f"at_{axis}"], strict=True)
+    times = [(time_to_threshold(x, y, threshold), end) for x, y, end in curves]
+    return float(median([np.inf if time > end else time for time, end in times]))
 
 
 def _status(group: pd.DataFrame, unit: str | None) -> str:
-    """How the seeds ended; a seed that ended well but before the budget is named, unless it has no score at all."""
+    """How the seeds ended. Of those that ended well, one that ends before the budget is named, and one whose evaluation
+    there has no number is counted, unless it has no score at all."""
     scored = np.array([bool(np.isfinite(values).any()) for values in group["curve_value"]])
-    short = group[(group["status"] == "ok") & group["short"] & scored] if unit is not None else group[:0]
+    well = (group["status"] == "ok") & scored
+    short = group[well & group["short"]] if unit is not None else group[:0]
+    without = int((well & ~group["short"] & ~np.isfinite(group["score"])).sum())
     counts = Counter(group["status"].to_numpy(dtype=object))
-    counts["ok"] -= len(short)
+    counts["ok"] -= len(short) + without
     counts["short of the budget"] = len(short)
+    counts["without a number"] = without
     ordered = sorted((item for item in counts.items() if item[1]), key=lambda item: item[0] != "ok")
     if [status for status, _ in ordered] == ["ok"]:
         return "ok"
     ended = ordered[0][0] if len(ordered) == 1 else ", ".join(f"{seeds} {status}" for status, seeds in ordered)
     reasons = sorted({reason for reason in group["reason"].unique() if reason})
     if unit is not None and len(short):
-        reasons += [_ends(row, unit) for _, row in short[:_NAMED].iterrows()]
+        named = short[:_NAMED]
+        reasons += [
+            _ends(row, along, unit) for (_, row), along in zip(named.iterrows(), positions(named, unit), strict=True)
+        ]
         reasons += [f"{len(short) - _NAMED} more seeds"] if len(short) > _NAMED else []
     return f"{ended}: {'; '.join(reasons)}" if reasons else ended
 
 
-def _ends(row: pd.Series, unit: str) -> str:
-    curve = row[f"curve_{unit}"]
+def _ends(row: pd.Series, curve: Array, unit: str) -> str:
     if not len(curve) or not np.isfinite(curve[-1]):
         return f"seed {row['seed']} (run {row['run_id']}) has no {UNITS[unit]} recorded"
     shown = number(curve[-1]) if unit == "cpu_seconds" else count(curve[-1])

@@ -6,6 +6,12 @@ of its own,
     t_ij = (m_i - m_j) / sqrt(e_i² + e_j²),    df_ij = (e_i² + e_j²)² / (e_i⁴ / f_i + e_j⁴ / f_j)
 
 with standard errors ``e`` and degrees of freedom ``f`` of `estimate`; on several tasks these are stratified by task.
+Where the seeds of neither algorithm vary, as success rates of few seeds often do not, t would be infinite for any
+difference. Both then take the variance of all algorithms' seeds, pooled; where that is zero too, the p-value is that of
+the permutation test for two samples of n and m seeds that lie apart,
+
+    p_ij = 2 n! m! / (n + m)!,    n = f_i + 1,    m = f_j + 1.
+
 The best is chosen by looking at the same numbers, and all others are compared with it. So a row differs from the best
 at 5 % if its p-value is so small that, among equal algorithms, the smallest p-value of *any* row against the best of
 its study is as small in at most 5 % of studies. That distribution is simulated once for every combination of degrees of
@@ -32,6 +38,7 @@ __all__ = ["Comparison", "compare_with_best"]
 Array = NDArray[np.float64]
 _STUDIES = 20_000
 _SEED = 0
+_ROUNDING = 1e-12  # of a mean: a smaller standard error is that of equal scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ def compare_with_best(estimates: Sequence[Estimate]) -> Comparison:
         return Comparison(None, p_values)
     best = int(known[np.argmax(value[known])])
     others = known[known != best]
-    raw = _welch(value[best] - value[others], error[best], error[others], freedom[best], freedom[others])
+    raw = _against_best(value, error, freedom, best, others)
     null = _smallest_against_best(tuple(sorted(max(1, round(f)) for f in freedom[known])))
     p_values[best] = 1.0
     below = np.searchsorted(null, raw, side="right")
@@ -75,14 +82,32 @@ def compare_with_best(estimates: Sequence[Estimate]) -> Comparison:
     return Comparison(best, p_values)
 
 
+def _against_best(value: Array, error: Array, freedom: Array, best: int, others: NDArray[np.intp]) -> Array:
+    """The p-value of each of the others, alone."""
+    rounding = _ROUNDING * np.abs(value)
+    error = np.where(error <= rounding, 0.0, error)
+    difference = value[best] - value[others]
+    difference = np.where(difference <= rounding[best], 0.0, difference)
+    known = [best, *others]
+    variances = np.square(error) * (freedom + 1.0)  # of a seed
+    pooled = float((freedom * variances)[known].sum() / freedom[known].sum())
+    constant = (error[best] == 0.0) & (error[others] == 0.0)
+    own = _welch(difference, error[best], error[others], freedom[best], freedom[others])
+    if pooled > 0.0:
+        shared = np.sqrt(pooled * (1.0 / (freedom[best] + 1.0) + 1.0 / (freedom[others] + 1.0)))
+        return np.where(constant, 2.0 * special.stdtr(freedom[known].sum(), -difference / shared), own)
+    apart = np.minimum(2.0 / special.binom(freedom[best] + freedom[others] + 2.0, freedom[best] + 1.0), 1.0)
+    return np.where(difference == 0.0, 1.0, apart)
+
+
 def _welch(difference: Array, error: Array, other: Array, freedom: Array, other_freedom: Array) -> Array:
-    """Two-sided p-values. Where nothing varies, any difference is certain and none is none."""
+    """Two-sided p-values; 1 where nothing varies."""
     a, b = np.square(error), np.square(other)
     squared, divisor = a + b, np.square(a) / freedom + np.square(b) / other_freedom
-    varies = squared > 0.0
-    t = np.divide(np.abs(difference), np.sqrt(squared), out=np.zeros_like(squared), where=varies)
+    t = np.divide(np.abs(difference), np.sqrt(squared), out=np.zeros_like(squared), where=squared > 0.0)
     df = np.divide(np.square(squared), divisor, out=np.ones_like(squared), where=divisor > 0.0)
-    return np.where(varies, 2.0 * special.stdtr(df, -t), (difference == 0.0).astype(np.float64))
+    p_values: Array = 2.0 * special.stdtr(df, -t)
+    return p_values
 
 
 @functools.cache

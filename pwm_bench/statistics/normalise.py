@@ -73,7 +73,7 @@ class Normalisation:
                 f"normalise={self.name}: has no scale for task '{task}', only for {', '.join(sorted(self.bounds))}; "
                 "use none or random-expert"
             )
-        if not np.isfinite(pair).all() or pair[0] == pair[1]:
+        if not np.isfinite(pair).all() or pair[0] >= pair[1]:  # else worse scores would be higher
             raise UsageError(f"normalise={self.name}: task '{task}' has no usable scale ({pair[0]:g} to {pair[1]:g})")
         return pair
 
@@ -103,7 +103,7 @@ def normalisation(name: str, bounds: Mapping[str, tuple[float, float]] | None = 
         if not bounds:
             raise UsageError("normalise=random-expert: no finished runs to take its scales from; use none")
         shown = "; ".join(f"{task} {low:,.1f} and {high:,.1f}" for task, (low, high) in sorted(bounds.items()))
-        note = f"Normalised per task: 0 is untrained policies, 1 the best algorithm here ({shown})."
+        note = f"Normalised per task: 0 is untrained policies, 1 the best algorithm at the end of its runs ({shown})."
         return Normalisation(name, bounds, note)
     return {
         "none": Normalisation("none", {"*": (0.0, 1.0)}, ""),

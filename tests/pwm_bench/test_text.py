@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pwm_bench.text import count, duration, number, printable
+from pwm_bench.text import count, duration, number, number_of_any_size, printable
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ def test_numbers(value, text):
         (999_900, "1M"),
         (2_345_678, "2.35M"),
         (4e9, "4G"),
+        (-0.04, "0"),
         (None, "–"),
     ],
 )
@@ -58,6 +59,14 @@ def test_counts(value, text):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.004123, "0.0041"), (-0.0346, "-0.035"), (4.1e-5, "4.1e-05"), (0.0, "0.00"), (0.123, "0.12"), (math.nan, "–")],
+)
+def test_numbers_that_spread_over_orders_of_magnitude_keep_two_digits(value, text):
+    assert number_of_any_size(value) == text
 
 
 def test_what_a_terminal_would_obey_is_spelt_out():

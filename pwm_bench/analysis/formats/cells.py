@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pwm_bench.analysis.formats.columns import Align, interval
+from pwm_bench.analysis.formats.columns import Align, interval, plain_status
 from pwm_bench.analysis.tables.scores import Row
 from pwm_bench.text import number
 
@@ -109,20 +109,20 @@ def place(row: Row) -> str:
     return f"{row.task} in {row.simulator}"
 
 
-def span(low: float, high: float) -> str:
+def span(low: float, high: float, shown: Callable[[float], str] = number) -> str:
     """An interval, or nothing."""
-    return interval(low, high) if math.isfinite(low) else ""
+    return interval(low, high, shown) if math.isfinite(low) else ""
 
 
-def half(value: float, low: float, high: float) -> str:
+def half(value: float, low: float, high: float, shown: Callable[[float], str] = number) -> str:
     """``±`` and half the width of an interval; nothing where the value is not in its middle."""
     width = (high - low) / 2.0
-    return f"±{number(width)}" if abs(value - (low + high) / 2.0) <= 1e-6 * max(abs(value), width) else ""
+    return f"±{shown(width)}" if abs(value - (low + high) / 2.0) <= 1e-6 * max(abs(value), width) else ""
 
 
 def score_footnotes(row: Row) -> tuple[str, ...]:
-    """What a reader must know of a row's score: that it is read in the middle of a schedule, that seeds diverged, that
-    they look like two groups."""
+    """What a reader must know of a row's score: that it is read in the middle of a schedule, that seeds diverged or did
+    not end, that they look like two groups."""
     texts = []
     if row.scheduled < _COMPLETE:
         texts.append(
@@ -131,6 +131,10 @@ def score_footnotes(row: Row) -> tuple[str, ...]:
         )
     if row.diverged:
         texts.append(f"{row.diverged} of {row.seeds} seeds diverged and count with the policy that they left.")
+    unwell = [part for part in plain_status(row).split(", ") if part != "ok" and not part.endswith("diverged")]
+    if row.seeds and unwell:
+        counted = f"{row.seeds} {'is' if row.seeds == 1 else 'are'} counted"
+        texts.append(f"Not all seeds ended well: {', '.join(unwell)}; {counted}.")
     if row.constant:
         texts.append(
             "All seeds scored the same, so the interval has no width; that is no proof that there is no variation."

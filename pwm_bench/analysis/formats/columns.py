@@ -45,9 +45,9 @@ def variant_details(row: Row | Overall) -> tuple[str, ...]:
     return tuple(filter(None, row.variant.split(", ")))
 
 
-def interval(low: float, high: float) -> str:
-    """Both ends, or the sign for nothing."""
-    return f"[{number(low)}, {number(high)}]" if math.isfinite(low) else MISSING
+def interval(low: float, high: float, shown: Callable[[float], str] = number) -> str:
+    """Both ends, each as ``shown`` writes it, or the sign for nothing."""
+    return f"[{shown(low)}, {shown(high)}]" if math.isfinite(low) else MISSING
 
 
 def plain_status(row: Row) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet, place
-from pwm_bench.analysis.formats.columns import Layout, algorithm_name
+from pwm_bench.analysis.formats.columns import COLUMNS, Layout, algorithm_name
 from pwm_bench.analysis.formats.grid import grid
 from pwm_bench.analysis.formats.listing import listing
-from pwm_bench.analysis.tables.notes import COST_NOTE
+from pwm_bench.analysis.tables.notes import COST_NOTE, STEPS_NOTE
 from pwm_bench.analysis.tables.scores import Summary
 
 __all__ = ["Block", "Cell", "Footnotes", "Line", "Sheet", "to_sheet"]
@@ -31,7 +33,7 @@ def to_sheet(summary: Summary, layout: Layout, format: str, footnotes: Footnotes
         aligns=sheet.aligns,
         parts=sheet.parts,
         blocks=sheet.blocks,
-        notes=tuple(note for note in summary.notes if not layout.grid or note != COST_NOTE),
+        notes=tuple(_notes(summary, layout, sheet)),
         failures=(
             *(f"! {warning}" for warning in summary.warnings),
             *(f"! {place(row)}, {algorithm_name(row)}: {row.status}" for row in failing),
@@ -40,3 +42,17 @@ def to_sheet(summary: Summary, layout: Layout, format: str, footnotes: Footnotes
         traces=tuple(f"{place(row)}, {algorithm_name(row)}: runs {', '.join(row.runs)}" for row in summary.rows),
         block_header=sheet.block_header,
     )
+
+
+def _notes(summary: Summary, layout: Layout, sheet: Sheet) -> Iterator[str]:
+    """The notes of what is shown: of costs only where there are any, and the number of seeds where no column has it."""
+    for note in summary.notes:
+        if note != COST_NOTE or "cost" in sheet.parts:
+            yield note
+        elif COLUMNS["steps"].header in sheet.headers:
+            yield STEPS_NOTE
+    numbers = sorted({row.seeds for row in summary.rows if row.seeds})
+    if layout.grid and numbers:
+        which = " or ".join(map(str, numbers))
+        seeds = "seed" if numbers == [1] else "seeds"
+        yield f"Each score is over {which} {seeds}." if len(numbers) == 1 else f"Scores are over {which} {seeds}."

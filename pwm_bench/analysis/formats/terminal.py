@@ -110,7 +110,7 @@ def _table(sheet: Sheet, suffix: str, columns: Sequence[int], *, intervals: bool
         wraps = sheet.parts[i] == "name" and not grid
         table.add_column(header, justify=sheet.aligns[i], no_wrap=not wraps, overflow="fold")
     for block in sheet.blocks:
-        lines = [line for line in block.lines if not _says_nothing(line, columns)]
+        lines = [line for line in block.lines if not _says_nothing(line, columns, any_row=bool(suffix))]
         if not lines:
             continue
         if block.title:
@@ -122,9 +122,10 @@ def _table(sheet: Sheet, suffix: str, columns: Sequence[int], *, intervals: bool
     return table
 
 
-def _says_nothing(line: Line, columns: Sequence[int]) -> bool:
-    """Whether it is a published line, and nothing of what is shown is known of it."""
-    return line.published and all(line.cells[i].text == MISSING for i in columns if i)
+def _says_nothing(line: Line, columns: Sequence[int], *, any_row: bool) -> bool:
+    """Whether nothing of what is shown is known of a line: a published one, or, in one of two tables, any, such as
+    averages over tasks, which have no cost."""
+    return (line.published or any_row) and all(line.cells[i].text == MISSING for i in columns if i)
 
 
 def _cell(cell: Cell, *, name: bool, indent: bool = False, intervals: bool = False) -> Text:

@@ -15,7 +15,7 @@ from pwm_bench.envs.errors import unknown
 from pwm_bench.gradients.rows import setting_columns
 from pwm_bench.names import simulator_name, task_name
 from pwm_bench.store.export import for_spreadsheets
-from pwm_bench.text import MISSING, number
+from pwm_bench.text import MISSING, number_of_any_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,5 +137,6 @@ def _cell(row: pd.Series | None, footnotes: Footnotes) -> Cell:
     if not math.isfinite(value):
         return Cell("∞" if math.isinf(value) else MISSING, marks=marks)
     if not (math.isfinite(low) and math.isfinite(high)):
-        return Cell(number(value), marks=marks)
-    return Cell(number(value), span(low, high), half(value, low, high), marks=marks)
+        return Cell(number_of_any_size(value), marks=marks)
+    shown = number_of_any_size
+    return Cell(shown(value), span(low, high, shown), half(value, low, high, shown), marks=marks)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pwm_bench.analysis.plots import frames
 from pwm_bench.analysis.plots.panels import FEW, label_edges, panel_grid
-from pwm_bench.analysis.plots.style import GREY, WIDTHS, Width, count_axis, looks, number_axis, time_axis
+from pwm_bench.analysis.plots.style import GREY, WIDTHS, Look, Width, count_axis, looks, number_axis, time_axis
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import UNBOUNDED, estimate_mean, time_to_threshold
 
@@ -48,7 +49,7 @@ def score_bars(
         raise UsageError("scores: no run has finished")
     parts = [block for _, block in frames.panels(frame)]
     styles = looks(frames.labels(frame))
-    shared = _share_rows(frame, parts)
+    shared, numbers = _share_rows(frame, parts), frames.numbers(frames.labels(frame))
     figure, panels, columns = _rows_of_names(frame, parts, width)
     room = _room(width, columns)
     for index, (panel, block) in enumerate(zip(panels, parts, strict=True)):
@@ -67,18 +68,20 @@ def score_bars(
             panel.plot([low, high], [place, place], color="#222222", linewidth=1.1)
             panel.plot(scores, np.full(scores.size, place), linestyle="", marker="o", markersize=2.6,
                        markerfacecolor="white", markeredgecolor=colour, markeredgewidth=0.9)  # fmt: skip
-        _name_rows(panel, names, named=not shared or index % columns == 0)
+        _name_rows(panel, names, numbers, named=not shared or index % columns == 0)
         panel.axvline(0.0, color=GREY, linewidth=0.6)
         title = frames.heading(block, frame)
         panel.set_title(frames.wrapped(title, int(room / _LETTER)), fontsize=7.5 if len(parts) > FEW else None)
         number_axis(panel.xaxis, 5 if columns == 1 else 3 if room > _ROOMY else 2)
-    label_edges(figure, panels, x=score)
+    label_edges(figure, panels, x=score + frames.own_end(frame))
+    _key(figure, styles, numbers)
     return figure
 
 
 def _share_rows(frame: pd.DataFrame, parts: list[pd.DataFrame]) -> bool:
     """Whether all panels have the same rows, named in the left column alone: many panels, or those of long names."""
-    return len(parts) > FEW or (len(parts) > 1 and max(map(len, frames.labels(frame))) > _LONG)
+    beside = frames.numbers(frames.labels(frame)).values() or frames.labels(frame)
+    return len(parts) > FEW or (len(parts) > 1 and max(map(len, beside)) > _LONG)
 
 
 def _room(width: Width, columns: int) -> float:
@@ -88,12 +91,12 @@ def _room(width: Width, columns: int) -> float:
 
 def _rows_of_names(frame: pd.DataFrame, parts: list[pd.DataFrame], width: Width) -> tuple[Figure, list[Axes], int]:
     """Panels in which each algorithm has a row; where there are many, all have the same rows."""
+    beside = list(frames.numbers(frames.labels(frame)).values()) or frames.labels(frame)
     if _share_rows(frame, parts):
-        rows = len(frames.labels(frame))
-        height = 0.55 + 0.82 * frames.row_height(frames.labels(frame), 16) * rows
+        height = 0.55 + 0.82 * frames.row_height(beside, 16) * len(beside)
     else:
         rows = max(block["label"].nunique() for block in parts)
-        height = 0.75 + frames.row_height(frames.labels(frame)) * rows
+        height = 0.75 + frames.row_height(beside) * rows
     return panel_grid(len(parts), width=width, height=height)
 
 
@@ -118,13 +121,13 @@ def threshold_times(
     parts = [block for _, block in frames.panels(frame)]
     styles = looks(frames.labels(frame))
     column, label = frames.AXES[axis]
-    shared = _share_rows(frame, parts)
+    shared, numbers = _share_rows(frame, parts), frames.numbers(frames.labels(frame))
     figure, panels, columns = _rows_of_names(frame, parts, width)
     room = _room(width, columns)
-    longest = max(float(curve[-1]) for curve in frame[column] if len(curve))
+    longest = _longest(frame[column])
     for index, (panel, block) in enumerate(zip(panels, parts, strict=True)):
         names = frames.labels(frame) if shared else frames.labels(block)
-        end = max(float(curve[-1]) for curve in block[column] if len(curve))
+        end = _longest(block[column])
         divisor, unit = time_axis(panel, longest) if axis in frames.SECONDS else (1.0, "")
         never = 1.17 * end / divisor
         for place, name in enumerate(names):
@@ -132,17 +135,21 @@ def threshold_times(
             times = np.array(
                 [time_to_threshold(x, y, threshold) for x, y in zip(rows[column], rows["curve_value"], strict=True)]
             )
+            times = times[~np.isnan(times)]  # reached when nobody recorded it
             if times.size:
                 _draw_times(panel, place, times / divisor, never, styles[name].colour, styles[name].marker)
-        _name_rows(panel, names, named=not shared or index % columns == 0)
+        _name_rows(panel, names, numbers, named=not shared or index % columns == 0)
         panel.axvline(1.08 * end / divisor, color=GREY, linewidth=0.6, linestyle=(0, (2, 2)))
         if axis not in frames.SECONDS:
             count_axis(panel.xaxis)
-        panel.set_xlim(0.0, 1.26 * end / divisor)
+        panel.set_xlim(-0.04 * end / divisor, 1.26 * end / divisor)  # marks at 0 are whole
         ticks = [tick for tick in panel.get_xticks() if 0 <= tick <= 1.03 * end / divisor]
         if len(parts) > FEW:
             ticks = [ticks[0], ticks[len(ticks) // 2]] if len(ticks) > 2 else ticks[:1]
-        shown = [panel.xaxis.get_major_formatter()(tick, 0) for tick in ticks]
+        written = {tick: str(panel.xaxis.get_major_formatter()(tick, 0)) for tick in ticks}
+        inch = 1.3 * end / divisor / room
+        ticks = [tick for tick, text in written.items() if never - tick > 0.5 * _LETTER * (len(text) + 5) * inch]
+        shown = [written[tick] for tick in ticks]
         panel.set_xticks([*ticks, never], [*shown, "never"])
         title = frames.heading(block, frame)
         few = len(parts) <= FEW
@@ -150,7 +157,13 @@ def threshold_times(
         panel.set_title(frames.wrapped(title, int(room / _LETTER)), fontsize=None if few else 7.5)
     label = f"{label} [{unit}]" if unit else label
     label_edges(figure, panels, x=label if len(parts) <= FEW else f"{label}, to {score} of {threshold:,g}")
+    _key(figure, styles, numbers)
     return figure
+
+
+def _longest(curves: pd.Series) -> float:
+    """Where the longest curve ends, of those whose positions were recorded; 1 if none were."""
+    return max((float(curve[-1]) for curve in curves if len(curve) and np.isfinite(curve[-1])), default=1.0) or 1.0
 
 
 def _draw_times(panel: Axes, place: int, times: np.ndarray, never: float, colour: str, marker: str) -> None:
@@ -169,14 +182,23 @@ def _draw_times(panel: Axes, place: int, times: np.ndarray, never: float, colour
         panel.plot([middle, middle], [place - 0.33, place + 0.33], color=colour, linewidth=1.6)
 
 
+def _key(figure: Figure, styles: Mapping[str, Look], numbers: Mapping[str, str]) -> None:
+    """A legend of what numbers beside rows stand for."""
+    if numbers:
+        from matplotlib.patches import Patch
+
+        patches = {name: Patch(facecolor=styles[name].colour, alpha=0.6) for name in numbers}
+        frames.legend(figure, patches, numbers)
+
+
 def _middle(block: pd.DataFrame, name: str) -> float:
     scores = frames.seed_scores(block, name)
     return float(scores.mean()) if scores.size else -np.inf
 
 
-def _name_rows(panel: Axes, names: list[str], *, named: bool) -> None:
-    shown = [frames.wrapped(frames.shown(name), frames.NAME) if named else "" for name in names]
-    panel.set_yticks(range(len(names)), shown)
+def _name_rows(panel: Axes, names: list[str], numbers: Mapping[str, str], *, named: bool) -> None:
+    beside = (numbers.get(name) or frames.wrapped(frames.shown(name), frames.NAME) for name in names)
+    panel.set_yticks(range(len(names)), [text if named else "" for text in beside])
     panel.set_ylim(len(names) - 0.5, -0.5)
     panel.tick_params(axis="y", length=0)
     panel.grid(visible=False, axis="y")

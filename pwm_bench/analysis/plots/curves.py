@@ -115,8 +115,9 @@ def _panel(
 
 
 def _uneven(block: pd.DataFrame, column: str) -> bool:
-    ends = [max(float(axis[-1]) for axis in rows[column] if len(axis)) for _, rows in block.groupby("label")]
-    return max(ends) > _UNEVEN * min(ends) > 0
+    reached = ([float(axis[-1]) for axis in rows[column] if len(axis)] for _, rows in block.groupby("label"))
+    ends = [max(found) for found in reached if found]  # nothing of an algorithm that has not recorded the score
+    return bool(ends) and max(ends) > _UNEVEN * min(ends) > 0
 
 
 def _curves(block: pd.DataFrame, column: str, log: bool, bounds: tuple[float, float]) -> dict[str, Curve]:

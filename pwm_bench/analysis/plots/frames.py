@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["AVERAGE", "AXES", "CAPTION", "NAME", "SECONDS", "default_axes", "finished", "generator", "heading",
-           "labels", "legend", "panels", "row_height", "score_name", "seed_scores", "shown", "wrapped"]  # fmt: skip
+           "labels", "legend", "numbers", "own_end", "panels", "row_height", "score_name", "seed_scores", "shown",
+           "uneven_budgets", "wrapped"]  # fmt: skip
 
 AXES = {
     "env_steps": ("curve_env_steps", "environment steps per seed"),
@@ -49,11 +50,14 @@ def finished(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def default_axes(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Environment steps and cost: processor time where no GPU takes part, since it leaves out other work on the
-    machine, and wall time else."""
+    """Environment steps, or gradient steps where nothing takes those, and cost: processor time where no GPU takes part,
+    since it leaves out other work on the machine, and wall time else."""
+    taken = [
+        name for name in ("env_steps", "gradient_steps") if any(len(x) and x[-1] > 0 for x in frame[AXES[name][0]])
+    ]
     cpu = frame[AXES["cpu"][0]]
     counted = not frame["gpu"].any() and all(np.isfinite(seconds).all() for seconds in cpu)
-    return ("env_steps", "cpu" if counted else "time")
+    return ([*taken, "env_steps"][0], "cpu" if counted else "time")
 
 
 def labels(frame: pd.DataFrame) -> list[str]:
@@ -91,6 +95,24 @@ def seed_scores(block: pd.DataFrame, label: str) -> NDArray[np.float64]:
     return scores[np.isfinite(scores)]
 
 
+_EVEN = 1.05  # budgets that differ by less are the same but for the length of an iteration
+
+
+def uneven_budgets(frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Where final scores are of different budgets: panel -> least and most environment steps of a finished seed."""
+    found = {}
+    for title, block in panels(finished(frame)) if not frame.empty else ():
+        ends = [float(axis[-1]) for axis in block[AXES["env_steps"][0]] if len(axis) and axis[-1] > 0.0]
+        if ends and max(ends) > _EVEN * min(ends):
+            found[title] = (min(ends), max(ends))
+    return found
+
+
+def own_end(frame: pd.DataFrame) -> str:
+    """What a label says after a final score: nothing, or that runs of different budgets are at their own ends."""
+    return ", each run at its own end" if uneven_budgets(frame) else ""
+
+
 def score_name(metric: str, normalised: str) -> str:
     """Label of a score's axis."""
     name = metric.replace("_", " ")
@@ -101,7 +123,11 @@ NAME = 24
 """Letters of a name in a line beside its row."""
 
 
-def wrapped(label: str, width: int = 26) -> str:
+_LEGEND, _KEY = 26, 44
+"""Letters of a name in a line of a legend, and of a key to numbers, which fills a column of a page."""
+
+
+def wrapped(label: str, width: int = _LEGEND) -> str:
     """A long label on several lines: between words, or within a long one after a sign that parts it."""
     lines = []
     for line in textwrap.wrap(label, width, break_on_hyphens=False, break_long_words=False):
@@ -118,15 +144,36 @@ def row_height(names: Iterable[str], width: int = NAME) -> float:
     return max([0.32, *(0.08 + 0.135 * (wrapped(name, width).count("\n") + 1) for name in names)])
 
 
+def numbers(names: Iterable[str], width: int = NAME, *, lines: int = 4) -> dict[str, str]:
+    """Numbers that stand for names beside rows, where a name has more lines than a row has room for; else empty.
+
+    Args:
+        names: labels.
+        width: letters of a line.
+        lines: that a row has room for.
+    """
+    names = list(names)
+    most = max((wrapped(shown(name), width).count("\n") + 1 for name in names), default=0)
+    return {name: str(number) for number, name in enumerate(names, 1)} if most > lines else {}
+
+
 def generator() -> np.random.Generator:
     """Each interval begins afresh, so no curve depends on the others in the figure."""
     return np.random.default_rng(SEED)
 
 
-def legend(figure: Any, entries: dict[str, Any]) -> None:
-    """One legend for the whole figure, above the axes, with as many columns as fit."""
+def legend(figure: Any, entries: Mapping[str, Any], numbered: Mapping[str, str] | None = None) -> None:
+    """One legend for the whole figure, above the axes, with as many columns as fit.
+
+    Args:
+        figure: grows by the height of the legend.
+        entries: label -> what is drawn beside it.
+        numbered: of `numbers`; they stand before the labels.
+    """
     width, height = figure.get_size_inches()
-    names = [wrapped(shown(label)) for label in entries]
+    before = {label: f"{number}: " for label, number in (numbered or {}).items()}
+    letters = _KEY if before else _LEGEND
+    names = [wrapped(before.get(label, "") + shown(label), letters) for label in entries]
     longest = max((len(line) for name in names for line in name.split("\n")), default=1)
     columns = max(1, min(len(names), int(width / (0.5 + 0.062 * longest))))  # of a handle, and of a letter [inches]
     rows = -(-len(names) // columns)

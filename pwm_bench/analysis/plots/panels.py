@@ -16,6 +16,8 @@ FEW = 3
 """Panels up to which each has its own labels; more share them."""
 _NARROWEST = 0.85  # inches of a panel that can still be read
 _COMFORTABLE = 1.4  # inches from which a panel needs no more
+_NAMES = 1.0  # inches that names beside the panels take
+_LETTER = 0.062  # inches of a label's letter
 
 
 def arrangement(count: int, width: Width, height: float) -> tuple[int, int, float]:
@@ -65,13 +67,14 @@ def panel_grid(count: int, *, width: Width, height: float, **options: Any) -> tu
 
 
 def label_edges(figure: Figure, panels: list[Axes], *, x: str, y: str = "") -> None:
-    """Labels each panel, or the whole figure once where there are many."""
-    if len(panels) > FEW:
+    """Labels each panel, or the whole figure once where there are many, or narrow ones."""
+    room = (figure.get_size_inches()[0] - _NAMES) / panels[0].get_gridspec().ncols
+    if len(panels) > FEW or (len(panels) > 1 and _LETTER * len(x) > room):
         figure.supxlabel(x, fontsize=8)
-        if y:
-            figure.supylabel(y, fontsize=8)
-        return
-    for panel in panels:
-        panel.set_xlabel(x)
-    if y:
+    else:
+        for panel in panels:
+            panel.set_xlabel(x)
+    if y and len(panels) > FEW:
+        figure.supylabel(y, fontsize=8)
+    elif y:
         panels[0].set_ylabel(y)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["improvement", "profiles"]
+__all__ = ["comparable", "improvement", "profiles"]
+
+_NAME = 18  # letters of a name in a line beside a pair
 
 
 def profiles(frame: pd.DataFrame, *, score: str = "return", width: Width = "single", normalised: bool = True) -> Figure:
@@ -52,9 +54,9 @@ def profiles(frame: pd.DataFrame, *, score: str = "return", width: Width = "sing
         panel.step(
             thresholds, found.value, where="post", label=frames.wrapped(frames.shown(label)), **styles[label].line
         )
-    panel.set_xlabel(f"{score} threshold")
+    panel.set_xlabel(f"{score} threshold{frames.own_end(frame)}")
     number_axis(panel.xaxis)
-    panel.set_ylabel("share of runs above it")
+    panel.set_ylabel("fraction of runs above it")
     panel.set_ylim(-0.02, 1.02)
     panel.margins(x=0)
     frames.legend(figure, dict(zip(strata, panel.get_lines(), strict=True)))
@@ -76,7 +78,10 @@ def improvement(frame: pd.DataFrame, *, width: Width = "single") -> Figure:
     if not pairs:
         raise UsageError("probability of improvement: needs two algorithms with finished runs on a common task")
     styles = looks(list(strata))
-    height = min(0.75 + frames.row_height(strata, 18) * len(pairs), PAGE_HEIGHT)
+    height = 0.75 + frames.row_height(strata, _NAME) * len(pairs)
+    numbers = frames.numbers(strata, _NAME, lines=4 if height <= PAGE_HEIGHT else 1)
+    height = min(0.75 + 0.2 * len(pairs), PAGE_HEIGHT) if numbers else min(height, PAGE_HEIGHT)
+    beside = {name: numbers.get(name) or frames.wrapped(frames.shown(name), _NAME) for name in strata}
     figure, ((panel,),) = subplots(width=width, height=height)
     for place, (x, y) in enumerate(pairs):
         found = probability_of_improvement(strata[x], strata[y])
@@ -89,22 +94,43 @@ def improvement(frame: pd.DataFrame, *, width: Width = "single") -> Figure:
     panel.axvline(0.5, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)))
     panel.set_xlim(-0.02, 1.02)
     panel.set_ylim(len(pairs) - 0.5, -0.5)
-    panel.set_yticks(range(len(pairs)), [frames.wrapped(frames.shown(x), 18) for x, _ in pairs])
+    panel.set_yticks(range(len(pairs)), [beside[x] for x, _ in pairs])
     panel.tick_params(axis="y", length=0)
     panel.grid(visible=False, axis="y")
-    panel.set_xlabel("P(X > Y)")
+    panel.set_xlabel(f"P(X > Y){frames.own_end(frame)}")
     panel.set_ylabel("X")
     right = panel.secondary_yaxis("right")
-    right.set_yticks(range(len(pairs)), [frames.wrapped(frames.shown(y), 18) for _, y in pairs])
+    right.set_yticks(range(len(pairs)), [beside[y] for _, y in pairs])
     right.tick_params(axis="y", length=0)
     right.set_ylabel("Y")
+    if numbers:
+        from matplotlib.lines import Line2D
+
+        marks = {name: Line2D([], [], color=styles[name].colour, linewidth=5, alpha=0.6) for name in numbers}
+        frames.legend(figure, marks, numbers)
     return figure
+
+
+def comparable(frame: pd.DataFrame) -> bool:
+    """Whether any task has finished runs of all algorithms of a members frame."""
+    return bool(_shared(frames.finished(frame))[1])
 
 
 def _common(frame: pd.DataFrame, what: str) -> tuple[dict[str, list[NDArray[np.float64]]], Sequence[str]]:
     """Label -> scores of each task that all labels have, and the tasks' titles."""
     if frame.empty:
         raise UsageError(f"{what}: no run has finished")
+    held, tasks = _shared(frame)
+    if not tasks:
+        raise UsageError(
+            f"{what}: no task has finished runs of all of {', '.join(held)}; choose some of them with --algorithm, or "
+            "tasks with --task"
+        )
+    return held, tasks
+
+
+def _shared(frame: pd.DataFrame) -> tuple[dict[str, list[NDArray[np.float64]]], list[str]]:
+    """What `_common` gives; no tasks where there are none."""
     names = frames.labels(frame)
     tasks: list[str] = []
     held: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
@@ -114,6 +140,4 @@ def _common(frame: pd.DataFrame, what: str) -> tuple[dict[str, list[NDArray[np.f
             tasks.append(title)
             for name in names:
                 held[name].append(scores[name])
-    if not tasks:
-        raise UsageError(f"{what}: no task has finished runs of all of {', '.join(names)}")
     return held, tasks

@@ -12,6 +12,7 @@ from pwm_bench.analysis.plots.panels import FEW
 from pwm_bench.analysis.tables.scores import bounds_of, normalise_frame, recorded, recorded_quantity
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.frames import Loaded, members_frame
+from pwm_bench.text import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "StudyFigures"]
 
+_FINAL = {"profile", "improvement", "scores"}  # which are of final scores
 KINDS = ("curves", "profile", "improvement", "scores", "threshold", "timeline")
 
 
@@ -76,8 +78,8 @@ class StudyFigures:
             raise UsageError(f"no run can be drawn: {loaded.damaged[0] if loaded.damaged else 'none is there'}")
         frame, absent = recorded(members_frame(loaded.runs, metric=self.metric), self.metric)
         frame, scales = normalise_frame(frame, self.normalise)
-        notes = [frames.CAPTION, scales.note, absent]
         kinds, behind = self.kinds or self._suitable(frame), {}
+        notes = [frames.CAPTION, scales.note, absent, _budgets_note(frame) if set(kinds) & _FINAL else ""]
         if self.published and "curves" in kinds:
             behind = theirs.behind(frame, metric=self.metric, scales=scales, choice=self.published)
         found = (drawing for kind in kinds for drawing in self._of(kind, loaded, frame, behind))
@@ -121,13 +123,27 @@ class StudyFigures:
         yield kind, draw[kind]
 
     def _suitable(self, frame: pd.DataFrame) -> list[str]:
-        """What there is to show: comparisons need two algorithms, profiles comparable scores, a threshold must be
-        given."""
+        """What there is to show: comparisons need two algorithms on a common task, profiles comparable scores, a
+        threshold must be given."""
         kinds = ["curves", "scores"]
-        if frame.empty or frame.groupby(["algorithm", "variant"]).ngroups > 1:
+        several = frame.empty or frame.groupby(["algorithm", "variant"]).ngroups > 1
+        if several and (frame.empty or profiles.comparable(frame)):
             alone = frame.empty or frame.groupby(["task", "simulator"]).ngroups == 1
             kinds += ["profile", "improvement"] if alone or self.normalise != "none" else ["improvement"]
         return [*kinds, *(["threshold"] if self.threshold is not None else []), "timeline"]
+
+
+def _budgets_note(frame: pd.DataFrame) -> str:
+    """Names the places where final scores are of different budgets."""
+    places = [
+        f"{title} {count(least)} to {count(most)}" for title, (least, most) in frames.uneven_budgets(frame).items()
+    ]
+    if not places:
+        return ""
+    return (
+        f"Scores, profiles and comparisons are taken at each run's own end, and budgets differ ({', '.join(places)} "
+        "environment steps); `pwm-bench table` compares at one budget."
+    )
 
 
 def _panels(frame: pd.DataFrame) -> int:

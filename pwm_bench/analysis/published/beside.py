@@ -112,8 +112,8 @@ def curves_beside(
         key = (one.algorithm,) if choice == "closest" else (one.algorithm, one.setting, one.source)
         held = chosen.get(key)
         if held is None or len(one.seeds) > len(held.seeds):
-            scale = 1000.0 if metric == "score" and one.metric == "return" else 1.0
-            chosen[key] = replace(one, seeds=tuple(_moved(seed, low, span * scale) for seed in one.seeds))
+            unit = 1000.0 if metric == "score" and one.metric == "return" else 1.0
+            chosen[key] = replace(one, seeds=tuple(_moved(seed, low * unit, span * unit) for seed in one.seeds))
     return tuple(sorted(chosen.values(), key=lambda one: (one.algorithm, one.setting)))
 
 
@@ -221,7 +221,7 @@ def _conversion(task: str, metric: str, normalisation: Normalisation) -> Callabl
 def _factor(task: str, metric: str, normalisation: Normalisation) -> tuple[float, float] | None:
     if metric not in _METRICS:
         return None
-    if metric != "return" or normalisation.name in ("none", "success"):
+    if normalisation.name in ("none", "success"):
         return 0.0, 1.0
     try:
         low, high = normalisation.scale(task)

@@ -32,10 +32,11 @@ def curve_data(
         bounds: metric -> least and greatest possible value.
 
     Returns:
-        ``axes`` and ``metrics``: names with their labels. ``algorithms``: names with their looks. ``panels``: one for
-        each task and simulator, with ``curves[metric][axis][algorithm]`` (``x``, ``y``, ``low``, ``high``, ``n`` the
-        number of seeds) and ``seeds[metric][algorithm]`` (per seed ``seed``, ``run``, ``y``, and a position for each
-        axis). Only what finished is in them.
+        ``axis``: what is shown first. ``axes`` (which say whether they are times) and ``metrics``: names with their
+        labels. ``algorithms``: names with their looks. ``panels``: one for each task and simulator, with
+        ``curves[metric][axis][algorithm]`` (``x``, ``y``, ``low``, ``high``, ``n`` the number of seeds) and
+        ``seeds[metric][algorithm]`` (per seed ``seed``, ``run``, ``y``, and a position for each axis). Only what
+        finished is in them.
     """
     done = {metric: frames.finished(frame) for metric, frame in scores.items()}
     first = next(iter(done.values()))
@@ -49,7 +50,11 @@ def curve_data(
             panel["seeds"][metric] = {label: _seeds(block[block["label"] == label]) for label in frames.labels(block)}
     styles = looks(frames.labels(first)) if not first.empty else {}
     return {
-        "axes": [{"name": name, "label": label} for name, (_, label) in frames.AXES.items()],
+        "axis": frames.default_axes(first)[0] if not first.empty else "env_steps",
+        "axes": [
+            {"name": name, "label": label, "seconds": name in frames.SECONDS}
+            for name, (_, label) in frames.AXES.items()
+        ],
         "metrics": [{"name": name, "label": names[name]} for name in scores],
         "algorithms": [{"name": name, **_look(look)} for name, look in styles.items()],
         "panels": list(found.values()),

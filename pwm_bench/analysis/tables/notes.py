@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from pwm_bench.analysis.budgets import UNITS
+from pwm_bench.analysis.overall import Overall
 from pwm_bench.analysis.rows import Row
 from pwm_bench.analysis.tables.recipes import recipe_note
 from pwm_bench.quantities import Quantity
@@ -18,17 +19,19 @@ from pwm_bench.store.origin import origin_notes
 from pwm_bench.store.schema import GradientCheck
 from pwm_bench.text import count, number, with_variant
 
-__all__ = ["COST_NOTE", "OVERALL_NOTE", "budget_note", "gradient_warnings", "table_notes"]
+__all__ = ["COST_NOTE", "STEPS_NOTE", "budget_note", "gradient_warnings", "overall_note", "table_notes"]
 
 COST_NOTE = (
     "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together, all "
     "up to the budget but for compiling."
 )
 """Only tables that show cost need it."""
-OVERALL_NOTE = "Tasks together: interquartile mean (IQM) of tasks times seeds, 95 % interval over seeds within tasks."
-"""Only tables with aggregates over tasks need it."""
-BOLD_NOTE = "Bold: cannot be told apart from the best (Welch's t, 5 % over all comparisons with the best)."
+STEPS_NOTE = "Steps are those of the environment, per seed."
+"""What takes its place in tables that show steps and no cost."""
+_BOLD = "Bold: cannot be told apart from the highest score (Welch's t, 5 % over all comparisons with it)."
+_SINGLE = " Rows of a single seed are not compared."
 _PLACES = 4  # that a note names
+_ENOUGH = 5  # tasks from which on the interval of an IQM covers what it should
 
 
 def table_notes(
@@ -65,13 +68,13 @@ def table_notes(
         COST_NOTE,
     ]
     if any(row.best for row in rows):
-        notes.insert(1, BOLD_NOTE)
+        notes.insert(1, _BOLD + (_SINGLE if any(row.seeds == 1 for row in rows) else ""))
     if scales.note:
         notes.insert(1, scales.note)
     if threshold is not None:
         notes.append(
-            f"Steps and time to {threshold:,g}: first evaluation that scores it, median over seeds; 'never' where most "
-            "seeds do not."
+            f"Steps and time to {threshold:,g}: first evaluation up to the budget that scores it, median over seeds; "
+            "'never' where half of the seeds or more do not. The time is that of all seeds of a run together."
         )
     if checks := _checks(loaded):
         found = "; ".join(_worst(place, held) for place, held in sorted(checks.items()))
@@ -177,7 +180,27 @@ def budget_note(rows: Sequence[Row], unit: str | None, budgets: Mapping[tuple[st
     else:
         said = f"at {name} per seed of {'; '.join(f'{text} ({_listed(places)})' for text, places in shown.items())}"
     unmatched = f" Taken at their own end, since nothing there takes {name}: {_listed(own)}." if own else ""
+    none = sorted(
+        {row.algorithm for row in rows if getattr(row, unit) == 0.0 and budgets[row.task, row.simulator] is not None}
+    )
+    if none:
+        takes, end = ("take", "are taken at their") if len(none) > 1 else ("takes", "is taken at its")
+        unmatched += f" {_listed(none)} {takes} no {name}, and {end} own end."
     return f"Matched {said}, interpolated between evaluations.{unmatched}"
+
+
+def overall_note(together: Sequence[Overall]) -> str:
+    """What the aggregates over tasks are, and how far their intervals can be trusted.
+
+    Args:
+        together: the aggregates of a table.
+    """
+    note = "Tasks together: interquartile mean (IQM) of tasks times seeds, 95 % interval over seeds within tasks."
+    if min(len(row.tasks) for row in together) < _ENOUGH:
+        note += f" Over fewer than {_ENOUGH} tasks it covers less than that: about 90 % over two, in simulation."
+    if not all(row.complete for row in together):
+        note += " Rows that lack a task are not compared."
+    return note
 
 
 def _listed(places: Sequence[str]) -> str:

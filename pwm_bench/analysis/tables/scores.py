@@ -12,13 +12,13 @@ from typing import Literal, cast
 import pandas as pd
 
 from pwm_bench.analysis.budgets import UNITS, at_budget, common_budget
-from pwm_bench.analysis.machines import check_machines
+from pwm_bench.analysis.machines import check_machines, seeds_note
 from pwm_bench.analysis.overall import Overall, overall
 from pwm_bench.analysis.pairs import pair_notes
 from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.rows import Row, make_rows
 from pwm_bench.analysis.tables.beside import published_beside
-from pwm_bench.analysis.tables.notes import OVERALL_NOTE, budget_note, gradient_warnings, table_notes
+from pwm_bench.analysis.tables.notes import budget_note, gradient_warnings, overall_note, table_notes
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.quantities import Quantity, quantity
 from pwm_bench.statistics import Normalisation, normalisation
@@ -90,10 +90,11 @@ def summarise(
         metric: what is scored; see `members_frame`.
         match: the unit of the budget at which all are compared, or each at its own end (``"none"``). See
             `analysis.budgets`.
-        budget: in that unit; the largest that all finished seeds of a task in a simulator have in common by default.
+        budget: in that unit, per seed; the largest that all finished seeds of a task in a simulator have in common by
+            default.
         across_machines: compare processor seconds of different machines all the same.
         pairs: also say how probable it is for each pair of algorithms that the first scores above the second.
-        normalise: one of `analysis.NORMALISATIONS`.
+        normalise: one of `statistics.NORMALISATIONS`.
         threshold: score whose first reaching is timed, in the units of the table.
         published: also give published numbers of each task, at the budget where there is one: one of
             `published.CHOICES`.
@@ -107,8 +108,9 @@ def summarise(
         raise unknown("match", match, MATCHES)
     if budget is not None and (match == "none" or not 0.0 < budget < float("inf")):
         raise UsageError(f"budget={budget:g}: must be a positive number of the unit to match by; see --match")
-    frame, absent = recorded(members_frame(loaded.runs, metric=metric), metric)
+    frame, absent = recorded(_with_seeds_together(members_frame(loaded.runs, metric=metric), loaded), metric)
     machines = check_machines(frame, insist=across_machines) if match == "cpu_seconds" else ""
+    together = seeds_note(frame) if match == "cpu_seconds" else ""
     known = recorded_quantity(frame, metric)
     frame, scales = normalise_frame(frame, normalise)
     unit = None if match == "none" else match
@@ -123,9 +125,9 @@ def summarise(
     notes = table_notes(rows, frame, loaded, metric, known, budget_note(rows, unit, common), scales, threshold)
     notes += (absent,) if absent else ()
     share = normalise != "none" or known.share
-    together = overall(rows, bounds_of(known, normalise)) if share else ()
-    notes += (OVERALL_NOTE,) if together else ()
-    notes += (machines,) if machines else ()
+    over_tasks = overall(rows, bounds_of(known, normalise)) if share else ()
+    notes += (overall_note(over_tasks),) if over_tasks else ()
+    notes += tuple(filter(None, (machines, together)))
     notes += pair_notes(rows) if pairs else ()
     theirs: Mapping[Place, tuple[Published, ...]] = {}
     if published is not None:
@@ -137,13 +139,21 @@ def summarise(
         metric=metric,
         rows=tuple(rows),
         notes=notes,
-        overall=together,
+        overall=over_tasks,
         published=theirs,
         normalised=normalise,
         threshold=threshold,
         match=match,
         warnings=gradient_warnings(loaded),
     )
+
+
+def _with_seeds_together(frame: pd.DataFrame, loaded: Loaded) -> pd.DataFrame:
+    """Adds how many seeds the run of each row trained together: they share its processor seconds."""
+    if frame.empty:
+        return frame
+    seeds = {(run.study or run.record.study, run.record.id): len(run.record.spec["seeds"]) for run in loaded.runs}
+    return frame.assign(seeds_together=[seeds[run] for run in zip(frame["study"], frame["run_id"], strict=True)])
 
 
 def recorded_quantity(frame: pd.DataFrame, metric: str) -> Quantity:
@@ -197,7 +207,7 @@ def normalise_frame(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, Norma
 
     Args:
         frame: of `members_frame`.
-        name: one of `analysis.NORMALISATIONS`. ``"random-expert"`` takes both ends from the frame: the mean of the
+        name: one of `statistics.NORMALISATIONS`. ``"random-expert"`` takes both ends from the frame: the mean of the
             untrained policies, and the highest mean final score of an algorithm in any simulator.
 
     Returns:

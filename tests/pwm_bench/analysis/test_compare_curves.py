@@ -156,6 +156,7 @@ def test_normalisation_sets():
         (lambda: normalisation("random-expert"), "no finished runs"),
         (lambda: normalisation("ppo").scale("cartpole"), "no scale for task 'cartpole'"),
         (lambda: normalisation("random-expert", {"a": (1.0, 1.0)}).scale("a"), "no usable scale"),
+        (lambda: normalisation("random-expert", {"a": (-5.0, -10.0)}).scale("a"), "no usable scale .-5 to -10."),
     ],
 )
 def test_normalisation_refuses(make, message):

@@ -26,7 +26,7 @@ from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.selection import Selection
 from pwm_bench.store.verify import verify
 from pwm_bench.studies import comparisons
-from pwm_bench.text import number
+from pwm_bench.text import number_of_any_size
 from tests.pwm_bench.analysis.formats.latex import check
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL
 from tests.pwm_bench.store.factories import edit, write_run
@@ -252,7 +252,7 @@ def test_a_web_page_shows_tables_figures_and_runs(capsys, root):
     rows = metric_rows(frame, "cosine", study=STUDY)
     assert len(rows) > 3
     for row in rows.itertuples():
-        assert f">{number(row.value)}<" in page
+        assert f">{number_of_any_size(row.value)}<" in page
     assert page.count('src="data:image/svg+xml') == 5
     for seed in (0, 1):
         assert f'id="run-{comparison(seed).id}"' in page

@@ -69,7 +69,7 @@ class Chart {
     const held = this.panel.curves[metric]?.[axis] ?? {};
     const shown = this.algorithms.filter((a) => held[a.name] && !hidden.has(a.name));
     const ends = shown.map((a) => held[a.name].x.at(-1)).filter((end) => end > 0);
-    const uneven = axis === "time" && Math.max(...ends) > UNEVEN * Math.min(...ends);
+    const uneven = this.state.isTime && Math.max(...ends) > UNEVEN * Math.min(...ends);
     this.log = ends.length > 0 && (this.state.scale === "log" || (this.state.scale === "auto" && uneven));
     return shown.map((algorithm) => {
       const curve = held[algorithm.name];
@@ -115,7 +115,7 @@ class Chart {
 
   axes(svg, left, right, yTicks) {
     const { frame, x, y } = this;
-    const time = this.state.axis === "time";
+    const time = this.state.isTime;
     const [divisor, unit] = time ? timeUnit(right) : [1, ""];
     const room = Math.min(8, Math.max(3, Math.floor((frame.right - frame.left) / 56)));
     const xTicks = (this.log ? logTicks : linearTicks)(left / divisor, right / divisor, room);
@@ -190,8 +190,8 @@ class Chart {
     if (!this.drawn.length) return;
     this.cursor.replaceChildren();
     if (at !== null) this.cursor.append(shape("path", { d: `M${this.x(at).toFixed(1)},${this.frame.top}V${this.frame.bottom}` }));
-    const text = at === null ? "" : this.state.axis === "time" ? duration(at) : count(at);
-    const title = at === null ? "At the end of each curve" : `Around ${text} ${this.state.axis === "time" ? "of training" : this.state.axisLabel}`;
+    const text = at === null ? "" : this.state.isTime ? duration(at) : count(at);
+    const title = at === null ? "At the end of each curve" : `Around ${text} ${this.state.isTime ? "of " : ""}${this.state.axisLabel}`;
     const rows = this.drawn.map((curve) => ({ curve, n: this.nearest(curve, at) }));
     rows.sort((a, b) => (b.curve.y[b.n] ?? -Infinity) - (a.curve.y[a.n] ?? -Infinity));
     const list = rows.map(({ curve, n }) => {
@@ -200,7 +200,7 @@ class Chart {
         this.cursor.append(shape("path", { d: markerPath(curve.algorithm.marker, this.x(curve.x[n]), this.y(value), 5), fill: colourOf(curve.algorithm), class: "marker" }));
       }
       const interval = value === null || curve.low[n] === null ? "" : `[${number(curve.low[n])}, ${number(curve.high[n])}]`;
-      const where = value === null ? "" : this.state.axis === "time" ? duration(curve.x[n]) : count(curve.x[n]);
+      const where = value === null ? "" : this.state.isTime ? duration(curve.x[n]) : count(curve.x[n]);
       return element("tr", {}, element("th", { scope: "row" }, swatch(curve.algorithm), element("span", { title: curve.algorithm.name }, curve.algorithm.name)), ...[number(value), interval, where ? `at ${where}` : "", `n=${curve.n}`].map((cell) => element("td", {}, cell)));
     });
     this.readout.replaceChildren(element("table", {}, element("caption", {}, title), element("tbody", {}, ...list)));

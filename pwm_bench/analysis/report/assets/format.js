@@ -5,7 +5,8 @@ const MISSING = "–";
 function number(value) {
   if (value === null || !Number.isFinite(value)) return MISSING;
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
-  return grouped(value.toFixed(digits));
+  const text = grouped(value.toFixed(digits));
+  return /[1-9]/.test(text) ? text : text.replace("-", ""); // no minus before zero
 }
 
 function grouped(text) {

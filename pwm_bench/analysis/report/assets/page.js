@@ -49,15 +49,17 @@ function startLinks() {
 }
 
 function startCurves(data) {
-  const state = { axis: data.axes[0].name, metric: data.metrics[0].name, scale: "auto", band: true, seeds: false, hidden: new Set() };
+  const state = { axis: data.axis, metric: data.metrics[0].name, scale: "auto", band: true, seeds: false, hidden: new Set() };
   const charts = data.panels.map((panel) => new Chart(panel, data.algorithms, state));
   const byId = (id) => document.getElementById(id);
   const draw = () => {
-    state.axisLabel = data.axes.find((a) => a.name === state.axis).label;
+    const axis = data.axes.find((a) => a.name === state.axis);
+    state.axisLabel = axis.label;
+    state.isTime = axis.seconds;
     state.metricLabel = data.metrics.find((m) => m.name === state.metric).label;
     for (const chart of charts) chart.draw();
     const { metric, name } = data.normalise;
-    const flags = [` --axis ${state.axis}`, state.metric === "return" ? "" : ` --metric ${state.metric}`, state.scale === "auto" ? "" : ` --scale ${state.scale}`, state.seeds ? " --seeds" : "", state.metric === metric && name !== "none" ? ` --normalise ${name}` : ""];
+    const flags = [` --axis ${state.axis}`, state.metric === "return" ? "" : ` --metric ${state.metric}`, state.scale === "auto" ? "" : ` --scale ${state.scale}`, state.metric === metric && name !== "none" ? ` --normalise ${name}` : ""];
     byId("plot-command").textContent = data.command + flags.join("");
   };
 

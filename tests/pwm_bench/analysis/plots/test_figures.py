@@ -313,6 +313,83 @@ def test_many_long_names_still_fit(tmp_path):
             nothing_is_cut_off(draw(frame, width=width))
 
 
+def test_names_that_have_no_room_beside_their_rows_are_numbers(tmp_path):
+    for index in range(6):
+        config = {f"a_long_name_of_a_setting_{n}": index for n in range(4)}
+        write_run(tmp_path, f"r{index}", curves=[[0.0, 1.0 * index], [0.0, 2.0]], steps=[0, 100], seconds=[0.0, 1.0],
+                  config=config)  # fmt: skip
+    frame = members_frame(load_study(Results(tmp_path), "s").runs)
+    for draw in (score_bars, improvement):
+        figure = draw(frame)
+        nothing_is_cut_off(figure)
+        beside = {tick.get_text() for tick in figure.axes[0].get_yticklabels()}
+        assert beside <= set("123456")
+        assert len(beside) >= 5
+        assert [text.get_text().partition(":")[0] for text in figure.legends[0].get_texts()] == list("123456")
+
+
+def test_ticks_and_labels_of_narrow_panels_do_not_touch(tmp_path):
+    for task in ("hopper", "ant"):
+        for gamma in (0.9, 0.99):
+            write_run(tmp_path, f"{task}{gamma}", task=task, curves=[[50.0, 90.0], [0.0, 4700.0]], steps=[0, 100_352],
+                      seconds=[0.0, 1.0], config={"gamma": gamma, "horizon_of_rollouts": 32})  # fmt: skip
+    figure = threshold_times(members_frame(load_study(Results(tmp_path), "s").runs), 40.0)
+    nothing_is_cut_off(figure)
+    renderer = figure.canvas.get_renderer()
+    boxes = [label.get_window_extent(renderer) for panel in figure.axes for label in panel.get_xticklabels()]
+    assert not [(a, b) for n, a in enumerate(boxes) for b in boxes[:n] if a.overlaps(b)]
+    assert figure._supxlabel.get_text() == "environment steps per seed"
+    assert all(panel.get_xlim()[0] < 0.0 for panel in figure.axes)
+
+
+def test_what_takes_no_environment_steps_is_drawn_against_gradient_steps(tmp_path):
+    write_run(tmp_path, "aaa", curves=[[0.0, 9.0]], steps=[0, 0], seconds=[0.0, 1.0])
+    frame = members_frame(load_study(Results(tmp_path), "s").runs)
+    assert default_axes(frame)[0] == "env_steps"  # which takes none of the others either
+    frame["curve_gradient_steps"] = [np.array([0.0, 10.0])]
+    assert default_axes(frame)[0] == "gradient_steps"
+
+
+def test_a_score_that_one_algorithm_has_not_recorded_is_drawn_of_the_others(tmp_path):
+    write_run(tmp_path, "aaa", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0], speeds=[[0.0, 1.0]])
+    write_run(tmp_path, "bbb", algorithm="ppo", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0])
+    frame = members_frame(load_study(Results(tmp_path), "s").runs, metric="forward_velocity")
+    (legend,) = learning_curves(frame).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["SHAC"]
+
+
+def test_a_seed_whose_time_was_not_recorded_is_not_drawn_as_never(tmp_path):
+    write_run(tmp_path, "aaa", curves=[[0.0, 9.0], [0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0])
+    frame = members_frame(load_study(Results(tmp_path), "s").runs)
+    frame.at[0, "curve_cpu_seconds"] = np.array([np.nan, np.nan])
+    figure = threshold_times(frame, 5.0, axis="cpu")
+    marks = [line for line in figure.axes[0].get_lines() if line.get_marker() == style.look("shac").marker]
+    assert [len(line.get_xdata()) for line in marks] == [1, 0]
+
+
+def test_final_scores_of_different_budgets_say_so(capsys, root):
+    write_run(root, "eee", algorithm="sac", curves=[[0.0, 9.0]], steps=[0, 2000], seconds=[0.0, 5.0])
+    arguments = ["plot", "s", "--results", str(root), "--kind", "scores", "--format", "svg"]
+    assert main([*arguments, "--task", "ant"]) == 0
+    assert "own end" not in capsys.readouterr().out
+    assert main(arguments) == 0
+    assert "budgets differ (hopper in warp 200 to 2k environment steps)" in capsys.readouterr().out
+    frame = members_frame(load_study(Results(root), "s").runs)
+    figure = score_bars(frame, width="double")
+    assert all(panel.get_xlabel().endswith("each run at its own end") for panel in figure.axes)
+
+
+def test_without_a_common_task_the_other_figures_are_drawn(capsys, tmp_path):
+    write_run(tmp_path, "aaa", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0])
+    write_run(tmp_path, "bbb", task="ant", algorithm="ppo", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0])
+    arguments = ["plot", "s", "--results", str(tmp_path), "--format", "svg"]
+    main(arguments)  # whose timeline has no start times
+    assert "no task has" not in capsys.readouterr().err
+    assert {file.name for file in (tmp_path / "figures" / "s").iterdir()} == {"curves.svg", "scores.svg"}
+    assert main([*arguments, "--kind", "improvement"]) == 2
+    assert "choose some of them with --algorithm" in capsys.readouterr().err
+
+
 def test_the_command_writes_files_and_names_them(capsys, root, tmp_path):
     out = tmp_path / "figures"
     arguments = ["plot", "s", "--results", str(root), "--kind", "curves,scores,threshold", "--threshold", "60"]

@@ -6,7 +6,7 @@ import math
 import pytest
 from scipy import stats
 
-from pwm_bench.analysis.published import CAVEATS, curves, load_published, numbers
+from pwm_bench.analysis.published import CAVEATS, curves, curves_beside, load_published, numbers
 from pwm_bench.analysis.published import beside as choose
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import normalisation
@@ -104,6 +104,20 @@ def test_multitask_rows():
     assert {row.metric for row in beside("mw-reach", metric="success", normalisation=NONE, tasks=80)} == {"score"}
     alone = beside("mw-reach", metric="success", normalisation=NONE)  # one task alone: from curves
     assert {row.algorithm for row in alone} == {"TD-MPC2", "TD-MPC", "SAC", "DreamerV3"}
+
+
+def test_scores_are_normalised_as_ours_are():
+    scales = normalisation("random-expert", {"walker-walk": (0.1, 0.6)})
+    plain = {row.algorithm: row for row in beside("walker-walk", metric="score", normalisation=NONE)}
+    normalised = beside("walker-walk", metric="score", normalisation=scales)
+    assert {row.algorithm for row in normalised} == plain.keys()
+    for row in normalised:
+        assert row.value == pytest.approx((plain[row.algorithm].value - 0.1) / 0.5)
+    pairs = zip(
+        *(curves_beside("walker-walk", metric="score", normalisation=one) for one in (NONE, scales)), strict=True
+    )
+    for raw, moved in pairs:
+        assert moved.seeds[0].value == pytest.approx((raw.seeds[0].value - 0.1) / 0.5)
 
 
 def test_missing_files_are_named(monkeypatch, tmp_path):

@@ -103,6 +103,10 @@ def test_switching_the_axis(opened):
     opened.click("#axis input[value=time]")
     assert "training time [min], logarithmic" in opened.run(label)  # ten times as long
     assert "--axis time" in plot_command(opened)
+    opened.click("#axis input[value=cpu]")
+    assert "processor time [min], logarithmic" in opened.run(label)
+    assert readout(opened)[0] == "At the end of each curve"
+    opened.click("#axis input[value=time]")
     opened.run("document.getElementById('scale').value = 'linear'; "
                "document.getElementById('scale').dispatchEvent(new Event('change'))")  # fmt: skip
     assert "logarithmic" not in opened.run(label)
@@ -124,6 +128,7 @@ def test_bands_and_seeds(opened):
     assert opened.run("document.querySelectorAll('.band').length") == 0
     opened.click("#seeds")
     assert opened.run(paths) == before - 2 + 5  # two bands less, five seeds more
+    assert "--seeds" not in plot_command(opened)  # which always draws them
 
 
 def test_reading_values_with_the_mouse(opened):

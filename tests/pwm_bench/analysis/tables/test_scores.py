@@ -81,10 +81,10 @@ def test_matched_by_environment_steps(root):
 
 def test_matched_by_processor_seconds(root):
     table, summary = rows(root, match="cpu_seconds")
-    assert table["ppo"].mean == pytest.approx(10.0)  # 16 s, twice its wall time, is the smallest
-    assert table["shac"].mean == pytest.approx(0.8 * (10 + 11 + 12 + 13) / 4 + 0.2 * 4 / 4)
-    assert (table["shac"].env_steps, table["shac"].cpu_seconds) == (pytest.approx(80.0), pytest.approx(16.0))
-    assert "Matched at 16.0 processor seconds of training per seed, interpolated between evaluations." in summary.notes
+    assert table["ppo"].mean == pytest.approx(10.0)  # 16 s of two seeds, twice the wall time, is the smallest for each
+    assert table["shac"].mean == pytest.approx(0.4 * (10 + 11 + 12 + 13) / 4 + 0.6 * 280.0)
+    assert (table["shac"].env_steps, table["shac"].cpu_seconds) == (pytest.approx(160.0), pytest.approx(32.0))
+    assert "Matched at 8.00 processor seconds of training per seed, interpolated between evaluations." in summary.notes
     assert any("Processor seconds on Test CPU (2 cores), 1 thread." in note for note in summary.notes)
 
 
