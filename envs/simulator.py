@@ -14,7 +14,7 @@ from torch import Tensor
 from pwm_bench.envs.capability import Capabilities
 from pwm_bench.envs.errors import UsageError
 
-__all__ = ["ControlClamp", "Simulator", "State", "guard_gradient", "model_at_timestep"]
+__all__ = ["ControlClamp", "Simulator", "State", "control_range", "guard_gradient", "model_at_timestep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,21 @@ def model_at_timestep(model: mujoco.MjModel, timestep: float, substeps: int, num
     return copy
 
 
+def control_range(model: mujoco.MjModel) -> np.ndarray:
+    """Lowest and highest control of each actuator, ``(nu, 2)``; infinite where the model does not limit it, or switches
+    the limits off (``clampctrl``)."""
+    limited = model.actuator_ctrllimited.astype(bool)
+    if model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_CLAMPCTRL:
+        limited[:] = False
+    return np.where(limited[:, None], model.actuator_ctrlrange, [[-np.inf, np.inf]])
+
+
 class ControlClamp:
-    """Clamps controls to ``actuator_ctrlrange`` where a model limits them; no gradient outside the range."""
+    """Clamps controls to `control_range`; no gradient outside the range."""
 
     def __init__(self, model: mujoco.MjModel, device: torch.device, dtype: torch.dtype) -> None:
-        limited = model.actuator_ctrllimited.astype(bool)
-        bounds = np.where(limited[:, None], model.actuator_ctrlrange, [[-np.inf, np.inf]])
-        self._active = bool(limited.any())
+        bounds = control_range(model)
+        self._active = bool(np.isfinite(bounds).any())
         self._low, self._high = torch.as_tensor(bounds, dtype=dtype, device=device).unbind(1)
 
     def __call__(self, ctrl: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import numpy as np
 import torch
 from jax import Array
 from jax import numpy as jnp
@@ -19,7 +18,7 @@ from pwm_bench.envs.mjx import capabilities
 from pwm_bench.envs.mjx.control_step import ControlStep
 from pwm_bench.envs.mjx.functional.from_torch import to_jax
 from pwm_bench.envs.mjx.prepare import prepare
-from pwm_bench.envs.simulator import State
+from pwm_bench.envs.simulator import State, control_range
 from pwm_bench.envs.tasks import load_task
 from pwm_bench.envs.tasks.base import Task
 from pwm_bench.envs.tasks.stiffness import on_ground
@@ -99,9 +98,8 @@ class FunctionalEnv:
         )
         self.model = prepared.model
         self._advance = _differentiable(ControlStep(prepared.dynamics, self.substeps, batched=False))
-        limited = self.model.actuator_ctrllimited.astype(bool)[:, None]
         self._functions = self._traced()
-        self._low, self._high = np.where(limited, self.model.actuator_ctrlrange, [[-np.inf, np.inf]]).T
+        self._low, self._high = control_range(self.model).T
 
     @property
     def dt(self) -> float:
