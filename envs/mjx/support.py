@@ -71,6 +71,7 @@ def _check_impedance(model: mujoco.MjModel) -> None:
         ("jnt_solimp", "joint"),
         ("pair_solimp", "pair"),
         ("eq_solimp", "equality"),
+        ("tendon_solimp_lim", "tendon"),
     ):
         power = getattr(model, field)[:, 4]
         for index in np.flatnonzero(power != np.round(power)):
