@@ -6,12 +6,13 @@ Importing this package is cheap; simulators and their engines are imported when 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pwm_bench.envs.capability import Capabilities
 from pwm_bench.envs.devices import resolve_device
-from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError, check_count, unknown
 from pwm_bench.envs.plugins import Registry
 from pwm_bench.envs.tasks import TASKS
 
@@ -106,27 +107,67 @@ def make_simulator(
         options: the simulator's own (see its class).
 
     Raises:
-        UsageError: unknown simulator, absent device, or a model element the simulator can't represent.
+        UsageError: unknown simulator, absent device, or a model element the simulator can't represent; a simulator
+            from outside that is not what it was asked to be.
     """
     import torch
 
     thing = SIMULATORS.load(name)
+    check_count("num_worlds", num_worlds)
+    check_count("substeps", substeps)
     dtype = torch.float32 if dtype is None else dtype
     if dtype not in (torch.float32, torch.float64):
         raise UsageError(f"dtype={dtype}: simulators run in torch.float32 or torch.float64")
     device = resolve_device(device, name)
-    cls = thing.Simulator if inspect.ismodule(thing) else thing
+    cls = getattr(thing, "Simulator", None) if inspect.ismodule(thing) else thing
+    if cls is None:
+        raise UsageError(f"simulator '{name}': its module has 'capabilities' and no 'Simulator', the class")
     fixed = {"model", "num_worlds", "timestep", "device", "dtype", "members"}
     parameters = inspect.signature(cls).parameters
     known = [option for option in parameters if option not in fixed]
-    for option in options:
+    takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    for option in () if takes_any else options:
+        if option in _TASK_CONSTANTS and option not in known and thing.capabilities.task_constants:
+            raise UsageError(
+                f"simulator '{name}': its capabilities say task_constants=True, and its constructor takes no "
+                f"'{option}'; let it take {', '.join(_TASK_CONSTANTS)}, or leave task_constants out"
+            )
         if option not in known:
             raise unknown(f"option of simulator '{name}'", option, known)
     if "members" in parameters:
         options["members"] = members
-    return cls(
+    made = cls(
         model, num_worlds=num_worlds, substeps=substeps, timestep=timestep, device=device, dtype=dtype, **options
     )
+    if name not in SIMULATORS.own:
+        _check_made(name, made, num_worlds=num_worlds, substeps=substeps, timestep=timestep, device=device, dtype=dtype)
+    return made
+
+
+_TASK_CONSTANTS = ("contact", "limit", "integrator")
+
+
+def _check_made(name: str, made: Any, **asked: Any) -> None:
+    """Refuses a simulator from outside that lacks what the rest of the house reads, or that is not what was asked."""
+    from pwm_bench.envs.simulator import Simulator
+
+    lacking = [one for one in (*Simulator.__annotations__, "step", "compile") if not hasattr(made, one)]
+    if lacking:
+        raise UsageError(
+            f"simulator '{name}': lacks {', '.join(lacking)}; see pwm_bench.envs.simulator.Simulator for what each is"
+        )
+    for what, due in asked.items():
+        found = getattr(made, what)
+        same = found == due
+        if what == "timestep":
+            same = math.isclose(found, due, rel_tol=1e-6)
+        elif what == "device":
+            same = getattr(found, "type", None) == due.type
+        if not same:
+            raise UsageError(
+                f"simulator '{name}': was made with {what}={due} and has {what}={found!r}; let its constructor keep "
+                "what it is given, or refuse it"
+            )
 
 
 def make(
@@ -157,21 +198,26 @@ def make(
         UsageError: unknown names or impossible values.
     """
     from pwm_bench.envs.api import DifferentiableEnv
+    from pwm_bench.envs.random import as_seeds
     from pwm_bench.envs.tasks import load_task
     from pwm_bench.envs.tasks.stiffness import on_ground
 
+    check_count("num_envs", num_envs)
     ground = {name: simulator_options.pop(f"contact_{name}", None) for name in ("stiffness", "damping")}
+    if "contact" in simulator_options and any(value is not None for value in ground.values()):
+        raise UsageError("contact and contact_stiffness (or contact_damping): give one of them, which sets the same")
     definition = on_ground(load_task(task), **ground)
     able = capabilities(simulator)
     options = {"substeps": definition.substeps_for(able)} | definition.simulator_options(able) | simulator_options
     substeps = options.pop("substeps")
-    seeds = (seed,) if isinstance(seed, int) else tuple(seed)
+    check_count("substeps", substeps)
+    seeds = as_seeds(seed)
     engine = make_simulator(
         simulator,
         definition.model_for(able),
         num_worlds=num_envs,
         substeps=substeps,
-        timestep=definition.control_dt / max(substeps, 1),
+        timestep=definition.control_dt / substeps,
         device=device,
         dtype=dtype,
         members=len(seeds),

@@ -91,6 +91,7 @@ class DifferentiableEnv:
         self.num_envs = worlds
         self.num_members = len(seeds)
         self.device = simulator.device
+        self._has_addresses = self.device.type in ("cpu", "cuda")
         self.dtype = simulator.dtype
         self.observation_dim = task.observation_dim
         self.action_dim = task.action_dim
@@ -103,8 +104,14 @@ class DifferentiableEnv:
         self.reseed(seeds)
 
     def reseed(self, seeds: int | Sequence[int]) -> None:
-        """Starts over with other seeds, one a member, at the first episode of each world."""
-        seeds = (seeds,) if isinstance(seeds, int) else seeds
+        """Starts over with other seeds, one a member, at the first episode of each world.
+
+        Raises:
+            UsageError: more or fewer seeds than members.
+        """
+        seeds = random.as_seeds(seeds)
+        if len(seeds) != self.num_members:
+            raise UsageError(f"seeds={seeds}: this environment has {self.num_members} members; give a seed for each")
         per_member = self.num_envs // self.num_members
         members = random.seed_keys(seeds, self.device).repeat_interleave(per_member)
         self._world_keys = random.fold(members, torch.arange(per_member, device=self.device).repeat(len(seeds)))
@@ -136,7 +143,7 @@ class DifferentiableEnv:
     def _step_by_kernels(self, fused: FusedStep, action: Tensor) -> Step:
         """Computes the same with all around the simulator's step in one launch before it and one after."""
         action, before, ctrl = fused.before(action, self.state)
-        state = self.simulator.step(before, ctrl)
+        state = self._advance(before, ctrl)
         counters = (self._world_keys, self._episode, self._progress)
         made = fused.after(self.obs, action, state, *counters, length=self.episode_length)
         if self.device.type != "cpu" or bool(made.invalid.any()):
@@ -148,8 +155,9 @@ class DifferentiableEnv:
     def _step_by_functions(self, action: Tensor) -> Step:
         action = torch.clamp(action, -1.0, 1.0)
         reward = self.task.reward(self.obs, action)
+        self._check_of_task("reward", reward, ())
         qpos, qvel, ctrl = guard_gradient(self.state.qpos, self.state.qvel, self.task.control(action))
-        state = self.simulator.step(State(qpos, qvel), ctrl)
+        state = self._advance(State(qpos, qvel), ctrl)
 
         with torch.no_grad():
             largest = torch.maximum(state.qpos.abs().amax(1), state.qvel.abs().amax(1))
@@ -165,7 +173,9 @@ class DifferentiableEnv:
             reward = torch.where(invalid, torch.zeros_like(reward), reward)
         final_obs = self.task.observation(state, action)
         with torch.no_grad():
-            terminated = self.task.terminated(final_obs) | invalid
+            ends = self.task.terminated(final_obs)
+            self._check_of_task("terminated", ends, (), torch.bool)
+            terminated = ends | invalid
             truncated = (progress >= self.episode_length) & ~terminated
             done = terminated | truncated
         obs = final_obs.view_as(final_obs)  # gradients add up in the same order whether or not a world begins anew
@@ -217,6 +227,43 @@ class DifferentiableEnv:
     def fused(self) -> bool:
         """Whether kernels compute what surrounds the simulator's step, or torch the task's functions."""
         return self._fused is not None
+
+    def _advance(self, before: State, ctrl: Tensor) -> State:
+        """The simulator's step. Shapes, types and devices on both sides of it are checked, values are not: kernels and
+        learners take them for granted."""
+        simulator, name = self.simulator, self.simulator.name
+        self._check_of_task("control", ctrl, (simulator.model.nu,))
+        after = simulator.step(before, ctrl)
+        for what in ("qpos", "qvel"):
+            found, due = getattr(after, what, None), getattr(before, what)
+            wanted = (due.shape, due.dtype, due.device)
+            if not isinstance(found, Tensor) or (found.shape, found.dtype, found.device) != wanted:
+                given = f"{_sort(found)} for {what}" if found is not None else f"{_sort(after)} without {what}"
+                raise UsageError(
+                    f"simulator '{name}': its step gave {given}; it must give a State with {_sort(due)}, as it was "
+                    "given (pwm_bench.testing.check_simulator looks for such faults)"
+                )
+        if self._has_addresses and after.qvel.data_ptr() == before.qvel.data_ptr():
+            raise UsageError(
+                f"simulator '{name}': its step gave the memory that it was given, or gave last time; what it gave then "
+                "would change unseen: return a copy (clone) of its buffers"
+            )
+        tracked = after.qpos.requires_grad or after.qvel.requires_grad
+        if ctrl.requires_grad and torch.is_grad_enabled() and simulator.differentiable and not tracked:
+            raise UsageError(
+                f"simulator '{name}': says that it is differentiable, and its step passes no gradient on; compute "
+                "neither under torch.no_grad() nor with detached tensors, or say differentiable = False"
+            )
+        return after
+
+    def _check_of_task(self, what: str, found: Any, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> None:
+        """Refuses what a task's function gave if it has not the shape ``(N, *shape)`` or another type or device."""
+        due = ((self.num_envs, *shape), dtype or self.dtype, self.device.type)
+        if not isinstance(found, Tensor) or (tuple(found.shape), found.dtype, found.device.type) != due:
+            raise UsageError(
+                f"task '{self.task.name}': {what} gave {_sort(found)}; it must give {due[0]} {due[1]} on "
+                f"{self.device} (pwm_bench.testing.check_task looks for such faults)"
+            )
 
     def _check(self, action: Tensor) -> None:
         """Refuses what isn't a tensor of this environment's shape, type and device; looks at no values."""
@@ -299,11 +346,13 @@ class DifferentiableEnv:
         Raises:
             UsageError: if the saved worlds do not have this environment's shape.
         """
-        if state["qpos"].shape != self.state.qpos.shape or state["obs"].shape != self.obs.shape:
-            raise UsageError(
-                f"saved environment has qpos {tuple(state['qpos'].shape)}, this one {tuple(self.state.qpos.shape)}: "
-                "restore it with the same task, simulator and number of worlds"
-            )
+        mine = {"qpos": self.state.qpos, "obs": self.obs, "invalid_count": self.invalid_count}  # the last: (members,)
+        for name, value in mine.items():
+            if state[name].shape != value.shape:
+                raise UsageError(
+                    f"saved environment has {name} {tuple(state[name].shape)}, this one {tuple(value.shape)}: restore "
+                    "it with the same task, simulator, and numbers of worlds and seeds"
+                )
         self.state = State(*(state[k].to(self.device, self.dtype, copy=True) for k in ("qpos", "qvel")))
         self.obs = state["obs"].to(self.device, self.dtype, copy=True)
         self._episode, self._progress, self.invalid_count = (
@@ -311,8 +360,12 @@ class DifferentiableEnv:
         )
 
     def _begin(self, state: State) -> None:
+        model = self.simulator.model
+        for what, found, width in (("qpos", state.qpos, model.nq), ("qvel", state.qvel, model.nv)):
+            self._check_of_task(f"reset_state ({what})", found, (width,))
         self.state = state
         self.obs = self._first_observation(state)
+        self._check_of_task("observation", self.obs, (self.observation_dim,))
 
     def _fresh(self, episode: Tensor | None = None) -> State:
         key = random.fold(self._world_keys, self._episode if episode is None else episode)
@@ -320,6 +373,13 @@ class DifferentiableEnv:
 
     def _first_observation(self, state: State) -> Tensor:
         return self.task.observation(state, state.qpos.new_zeros(self.num_envs, self.action_dim))
+
+
+def _sort(thing: Any) -> str:
+    """What a thing is, for messages."""
+    if isinstance(thing, Tensor):
+        return f"{tuple(thing.shape)} {thing.dtype} on {thing.device}"
+    return "nothing" if thing is None else f"a {type(thing).__name__}"
 
 
 def _select(mask: Tensor, chosen: State, other: State) -> State:

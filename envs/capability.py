@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pwm_bench.envs.errors import UsageError
+
 __all__ = ["Capabilities"]
 
 
@@ -41,6 +43,13 @@ class Capabilities:
     """Whether another instance, in another precision, compiles within seconds."""
 
     def __post_init__(self) -> None:
+        if not 0.0 < self.stable_timestep < math.inf:
+            raise UsageError(f"stable_timestep={self.stable_timestep}: must be a positive number of seconds")
+        kinds, libraries = ("cpu", "cuda"), ("torch", "warp", "jax")
+        if isinstance(self.devices, str) or not self.devices or not set(self.devices) <= set(kinds):
+            raise UsageError(f"devices={self.devices!r}: must be a tuple of one or both of {', '.join(kinds)}")
+        if self.library not in libraries:
+            raise UsageError(f"library={self.library!r}: must be one of {', '.join(libraries)}; torch if in doubt")
         if not self.label:
             object.__setattr__(self, "label", self.name)
 

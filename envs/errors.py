@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from numbers import Integral
+from typing import Any
 
-__all__ = ["UsageError", "unknown"]
+__all__ = ["UsageError", "check_count", "unknown"]
 
 
 class UsageError(ValueError):
@@ -30,3 +32,13 @@ def unknown(kind: str, name: str, choices: Iterable[str], *, more: str = "") -> 
     hint = f"did you mean '{near[0]}'? " if near else ""
     rest = f", {more}" if more else ""
     return UsageError(f"unknown {kind} '{name}': {hint}choices: {', '.join(choices)}{rest}")
+
+
+def check_count(name: str, value: Any) -> None:
+    """Checks that an argument is a whole number of at least 1.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not isinstance(value, Integral) or value < 1:
+        raise UsageError(f"{name}={value!r}: must be a whole number, at least 1")

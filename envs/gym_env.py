@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from pwm_bench import envs
-from pwm_bench.envs.vector_env import check_actions, spaces_of, to_numpy
+from pwm_bench.envs.vector_env import check_actions, check_reset, spaces_of, to_numpy
 
 __all__ = ["GymEnv"]
 
@@ -43,7 +43,12 @@ class GymEnv(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begins a new episode; with a seed, the sequence of episodes starts over from it."""
+        """Begins a new episode; with a seed, the sequence of episodes starts over from it.
+
+        Raises:
+            UsageError: options, of which there are none.
+        """
+        check_reset(seed, options)
         super().reset(seed=seed)
         if seed is not None:
             self.env.reseed(seed)

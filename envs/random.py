@@ -11,12 +11,16 @@ OOPSLA 2014) in wrapping int64 arithmetic. On a GPU a draw takes one launch or t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["GOLDEN", "MIX", "PER_FOLD", "fold", "normal", "seed_keys", "uniform"]
+from pwm_bench.envs.errors import UsageError
+
+__all__ = ["GOLDEN", "MIX", "PER_FOLD", "as_seeds", "fold", "normal", "seed_keys", "uniform"]
 
 GOLDEN = 0x9E3779B97F4A7C15
 """What a counter is multiplied by."""
@@ -44,6 +48,19 @@ def _mix(x: Tensor) -> Tensor:
     x = (x ^ _shift_right(x, 30)) * _MIX_A
     x = (x ^ _shift_right(x, 27)) * _MIX_B
     return x ^ _shift_right(x, 31)
+
+
+def as_seeds(seed: Any) -> tuple[int, ...]:
+    """One seed, or several, as a tuple of whole numbers.
+
+    Raises:
+        UsageError: something else.
+    """
+    try:
+        given = tuple(seed) if isinstance(seed, Iterable) else (seed,)
+        return tuple(operator.index(one) for one in given)
+    except TypeError:
+        raise UsageError(f"seed={seed!r}: must be a whole number, or a sequence of them, one a member") from None
 
 
 def seed_keys(seeds: Sequence[int], device: torch.device | str = "cpu") -> Tensor:

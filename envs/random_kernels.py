@@ -76,9 +76,11 @@ def _kernels(dtype: torch.dtype) -> _Kernels:
 def _launch(kernel: Any, dim: Any, tensors: list[Any], device: torch.device) -> None:
     import warp as wp
 
-    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
+    from pwm_bench.envs.warp.runtime import stream_of
+
     inputs = [wp.from_torch(x, return_ctype=True) if isinstance(x, Tensor) else x for x in tensors]
-    wp.launch(kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream, block_dim=_BLOCK)
+    where = {"device": wp.device_from_torch(device), "stream": stream_of(device)}
+    wp.launch(kernel, dim=dim, inputs=inputs, **where, block_dim=_BLOCK)
 
 
 def compile_for(arch: int, dtype: torch.dtype) -> None:

@@ -73,9 +73,14 @@ class Renderer:
 
         Returns:
             The picture, uint8, shape ``(height, width, 3)``.
+
+        Raises:
+            UsageError: a position of another shape or that is not finite, or the renderer is closed.
         """
         if self._context is None:
             raise UsageError("this renderer is closed: make a new one")
+        if np.shape(qpos) != (self.model.nq,) or not np.isfinite(qpos).all():
+            raise UsageError(f"qpos={qpos}: must be {self.model.nq} finite numbers, the position of one world")
         model, data, scene = self.model, self._data, self._scene
         data.qpos[:] = qpos
         mujoco.mj_kinematics(model, data)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from pwm_bench.envs.capability import Capabilities
-from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError, check_count
 
-__all__ = ["ControlClamp", "Simulator", "State", "guard_gradient", "model_at_timestep"]
+__all__ = ["ControlClamp", "Simulator", "State", "check_inputs", "control_range", "guard_gradient", "model_at_timestep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +71,55 @@ class Simulator(Protocol):
         ...
 
 
+def check_inputs(simulator: Simulator, state: State, ctrl: Tensor) -> None:
+    """Checks that a state and controls are what a simulator's `Simulator.step` takes; looks at no values.
+
+    Raises:
+        UsageError: one of them has another shape, type or device.
+    """
+    model = simulator.model
+    for name, tensor, width in (
+        ("qpos", state.qpos, model.nq),
+        ("qvel", state.qvel, model.nv),
+        ("ctrl", ctrl, model.nu),
+    ):
+        if (tensor.shape, tensor.dtype, tensor.device) != (
+            (simulator.num_worlds, width),
+            simulator.dtype,
+            simulator.device,
+        ):
+            raise UsageError(
+                f"{name} is {tuple(tensor.shape)} {tensor.dtype} on {tensor.device}: this simulator takes "
+                f"({simulator.num_worlds}, {width}) {simulator.dtype} on {simulator.device}"
+            )
+
+
 def model_at_timestep(model: mujoco.MjModel, timestep: float, substeps: int, num_worlds: int) -> mujoco.MjModel:
     """Copies a model for a simulator, with its own timestep, after checking the common arguments."""
-    if not timestep > 0:
+    if not 0.0 < timestep < math.inf:
         raise UsageError(f"timestep={timestep}: must be a positive number of seconds")
-    if substeps < 1:
-        raise UsageError(f"substeps={substeps}: must be at least 1")
-    if num_worlds < 1:
-        raise UsageError(f"num_worlds={num_worlds}: must be at least 1")
+    check_count("substeps", substeps)
+    check_count("num_worlds", num_worlds)
     copy = model.__copy__()
     copy.opt.timestep = timestep
     return copy
 
 
+def control_range(model: mujoco.MjModel) -> np.ndarray:
+    """Lowest and highest control of each actuator, ``(nu, 2)``; infinite where the model does not limit it, or switches
+    the limits off (``clampctrl``)."""
+    limited = model.actuator_ctrllimited.astype(bool)
+    if model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_CLAMPCTRL:
+        limited[:] = False
+    return np.where(limited[:, None], model.actuator_ctrlrange, [[-np.inf, np.inf]])
+
+
 class ControlClamp:
-    """Clamps controls to ``actuator_ctrlrange`` where a model limits them; no gradient outside the range."""
+    """Clamps controls to `control_range`; no gradient outside the range."""
 
     def __init__(self, model: mujoco.MjModel, device: torch.device, dtype: torch.dtype) -> None:
-        limited = model.actuator_ctrllimited.astype(bool)
-        bounds = np.where(limited[:, None], model.actuator_ctrlrange, [[-np.inf, np.inf]])
-        self._active = bool(limited.any())
+        bounds = control_range(model)
+        self._active = bool(np.isfinite(bounds).any())
         self._low, self._high = torch.as_tensor(bounds, dtype=dtype, device=device).unbind(1)
 
     def __call__(self, ctrl: Tensor) -> Tensor:

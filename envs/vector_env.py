@@ -8,6 +8,7 @@ Importing this module registers them::
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import gymnasium
@@ -22,7 +23,7 @@ from pwm_bench import envs
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.errors import UsageError
 
-__all__ = ["GymVectorEnv", "check_actions", "environment_id", "register", "spaces_of", "to_numpy"]
+__all__ = ["GymVectorEnv", "check_actions", "check_reset", "environment_id", "register", "spaces_of", "to_numpy"]
 
 
 class GymVectorEnv(VectorEnv):
@@ -61,7 +62,12 @@ class GymVectorEnv(VectorEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begins new episodes everywhere; with a seed, the sequence of resets starts over from it."""
+        """Begins new episodes everywhere; with a seed, the sequence of resets starts over from it.
+
+        Raises:
+            UsageError: several seeds, or options, of which there are none.
+        """
+        check_reset(seed, options)
         super().reset(seed=seed)
         if seed is not None:
             self.env.reseed(seed)
@@ -148,6 +154,21 @@ def check_actions(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
         where = f"of worlds {worlds} " if len(shape) == 2 else ""
         raise UsageError(f"actions {where}are not finite: check the policy that made them")
     return array
+
+
+def check_reset(seed: Any, options: dict[str, Any] | None) -> None:
+    """Refuses what gymnasium lets `reset` be given and these environments would ignore.
+
+    Raises:
+        UsageError: several seeds, or options.
+    """
+    if seed is not None and not isinstance(seed, Integral):
+        raise UsageError(f"seed={seed!r}: must be one whole number; all worlds draw from it, each its own")
+    if options:
+        raise UsageError(
+            f"options: {', '.join(map(str, options))} would be ignored: all worlds are reset together, and those that "
+            "end within the step; leave it out"
+        )
 
 
 def environment_id(task: str, simulator: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pwm_bench.envs.lazy import lazily
 
 if TYPE_CHECKING:
     from pwm_bench.envs.bridges.rsl_rl import RslRlVecEnv
@@ -11,10 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["RslRlVecEnv", "Sb3VecEnv"]
 
-_PLACES = {"RslRlVecEnv": "rsl_rl", "Sb3VecEnv": "stable_baselines3"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+__getattr__ = lazily(__name__, RslRlVecEnv="rsl_rl", Sb3VecEnv="stable_baselines3")

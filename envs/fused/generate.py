@@ -148,6 +148,8 @@ def generate(task: Task) -> Sources:
         obs = task.observation(State(q, v), action)
         reward = _traced(task.reward, True, o=obs, a=action)
         ends = _traced(task.terminated, False, o=obs)
+        _check_one_a_world(task.reward(obs, action), torch.float64)
+        _check_one_a_world(task.terminated(obs), torch.bool)
         reset = _traced(joined, False, z=noise)
         control = _traced(task.control, True, a=action)
         _check_precision(task, State(q, v), action)
@@ -159,6 +161,12 @@ def generate(task: Task) -> Sources:
         after=_after(observe, reward, ends, reset, sizes),
         after_back=_after_back(observe, reward, reset, sizes),
     )
+
+
+def _check_one_a_world(made: Tensor, dtype: torch.dtype) -> None:
+    """Leaves to the environment, which says what is wrong, a reward or an end that is not of shape ``(N,)``."""
+    if made.dim() != 1 or made.dtype != dtype:
+        raise UnsupportedError(f"a result of shape {tuple(made.shape)} in {made.dtype}, not one number a world")
 
 
 def _check_precision(task: Task, state: State, action: Tensor) -> None:

@@ -71,9 +71,22 @@ def prepare(
     host.opt.tolerance = _TOLERANCE[dtype]
     host.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CLAMPCTRL  # whoever gives the controls clamps them
     host.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR
+    _take_out_what_is_off(host)
     with precision(dtype), jax.default_device(device):
         try:
             there, data = mjx.put_model(host, device=device, impl="jax"), mjx.make_data(host, impl="jax")
         except (NotImplementedError, ValueError) as error:
             raise UsageError(f"MJX can't represent this model: {error}") from error
         return Prepared(model, host, Dynamics(host, there, data))
+
+
+def _take_out_what_is_off(host: mujoco.MjModel) -> None:
+    """Springs and dampers that the model switches off. MJX leaves out all passive forces where one of the two is off
+    (MuJoCo where both are), and the damping that is integrated implicitly would stay."""
+    springs, dampers = int(mujoco.mjtDisableBit.mjDSBL_SPRING), int(mujoco.mjtDisableBit.mjDSBL_DAMPER)
+    if host.opt.disableflags & springs:
+        host.jnt_stiffness[:] = host.tendon_stiffness[:] = 0.0
+    if host.opt.disableflags & dampers:
+        host.dof_damping[:] = host.tendon_damping[:] = 0.0
+    if host.opt.disableflags & (springs | dampers) != springs | dampers:
+        host.opt.disableflags &= ~(springs | dampers)

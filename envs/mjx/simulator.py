@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from pwm_bench.envs.devices import resolve_device
-from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.mjx import capabilities
 from pwm_bench.envs.mjx.bridge import DifferentiableCall
 from pwm_bench.envs.mjx.control_step import ControlStep
 from pwm_bench.envs.mjx.prepare import Prepared, prepare
 from pwm_bench.envs.mjx.program import Program
 from pwm_bench.envs.mjx.runtime import jax_device
-from pwm_bench.envs.simulator import ControlClamp, State
+from pwm_bench.envs.simulator import ControlClamp, State, check_inputs
 
 __all__ = ["SimulatorMjx"]
 
@@ -75,13 +74,13 @@ class SimulatorMjx:
         self._call = self._build(prepared)
 
     def step(self, state: State, ctrl: Tensor) -> State:
-        """Advances one control step; see `pwm_bench.envs.simulator.Simulator.step`. Differentiable once."""
+        """Advances one control step; see `pwm_bench.envs.simulator.Simulator.step`. Differentiable once.
+
+        Raises:
+            UsageError: if a tensor has the wrong shape, dtype or device.
+        """
+        check_inputs(self, state, ctrl)
         inputs = (state.qpos, state.qvel, self._clamp(ctrl))
-        for name, tensor, shape in zip(("qpos", "qvel", "ctrl"), inputs, self._shapes, strict=True):
-            if tensor.shape != shape or tensor.dtype != self.dtype:
-                raise UsageError(
-                    f"{name} is {tuple(tensor.shape)} {tensor.dtype}: this simulator takes {shape} {self.dtype}"
-                )
         gradient = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
         self.compile(gradient=gradient)
         return State(*self._call(*inputs))

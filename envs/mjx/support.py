@@ -43,6 +43,11 @@ def check_supported(model: mujoco.MjModel) -> None:
         raise UsageError(
             f"model noslip_iterations={model.opt.noslip_iterations}: MJX has no noslip solver; set it to 0"
         )
+    if model.opt.disableactuator:
+        raise UsageError(
+            f"model option actuatorgroupdisable (groups {model.opt.disableactuator:#b}): MJX would not disable them; "
+            "remove it, or use simulator 'mujoco_c'"
+        )
     if model.nplugin:
         raise UsageError(f"model has {model.nplugin} plugin(s): MJX runs none; remove them")
     for index in np.flatnonzero(model.actuator_actnum):
@@ -56,6 +61,7 @@ def check_supported(model: mujoco.MjModel) -> None:
                 f"{_name(model, kind, index)} has {what}: the MJX simulator does not support it; remove it"
             )
     _check_impedance(model)
+    _check_margins(model)
     _check_contacts(model)
 
 
@@ -65,6 +71,7 @@ def _check_impedance(model: mujoco.MjModel) -> None:
         ("jnt_solimp", "joint"),
         ("pair_solimp", "pair"),
         ("eq_solimp", "equality"),
+        ("tendon_solimp_lim", "tendon"),
     ):
         power = getattr(model, field)[:, 4]
         for index in np.flatnonzero(power != np.round(power)):
@@ -72,6 +79,19 @@ def _check_impedance(model: mujoco.MjModel) -> None:
                 f"{_name(model, kind, int(index))} has solimp power {power[index]}: its derivative in MJX is not "
                 "finite in deep contact; use a whole number"
             )
+
+
+def _check_margins(model: mujoco.MjModel) -> None:
+    """MJX makes one constraint of a joint's (or tendon's) two limits: that of the nearer one."""
+    for kind, limited in (("joint", model.jnt_limited), ("tendon", model.tendon_limited)):
+        margin, bounds = (getattr(model, f"{'jnt' if kind == 'joint' else kind}_{x}") for x in ("margin", "range"))
+        for index in np.flatnonzero(limited):
+            low, high = bounds[index]
+            if 2.0 * margin[index] > high - low:
+                raise UsageError(
+                    f"{_name(model, kind, int(index))} has a limit margin of {margin[index]:g}, more than half its "
+                    f"range: MJX holds one limit at a time; use at most {0.5 * (high - low):g}"
+                )
 
 
 def _check_contacts(model: mujoco.MjModel) -> None:

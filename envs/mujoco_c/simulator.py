@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pwm_bench.envs.cores import usable_cores
 from pwm_bench.envs.devices import resolve_device
-from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError, check_count
 from pwm_bench.envs.mujoco_c import capabilities
 from pwm_bench.envs.simulator import ControlClamp, State, model_at_timestep
 
@@ -53,8 +53,8 @@ class SimulatorMujocoC:
         dtype: torch.dtype = torch.float32,
         threads: int | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads={threads}: must be at least 1")
+        if threads is not None:
+            check_count("threads", threads)
         self.model = model_at_timestep(model, timestep, substeps, num_worlds)
         # A world that blows up must show it: MuJoCo would put it back to the initial pose without a word.
         self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET

@@ -6,9 +6,10 @@ Importing this package needs neither dm_control nor metaworld; `make` does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pwm_bench.envs.cores import usable_cores
+from pwm_bench.envs.lazy import lazily
 from pwm_bench.envs.suites.catalogue import SUITES, Suite, SuiteTask, names, spec, spelt_out
 
 if TYPE_CHECKING:
@@ -59,13 +60,4 @@ def make(
     return SuiteEnv(suite, envs_per_task=envs_per_task, num_workers=workers, seed=seed, device=device)
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("SuiteEnv", "SuiteStep"):
-        from pwm_bench.envs.suites import env
-
-        return getattr(env, name)
-    if name in ("SuiteScores", "evaluate"):
-        from pwm_bench.envs.suites import evaluation
-
-        return getattr(evaluation, name)
-    raise AttributeError(f"module 'pwm_bench.envs.suites' has no attribute '{name}'")
+__getattr__ = lazily(__name__, SuiteEnv="env", SuiteStep="env", SuiteScores="evaluation", evaluate="evaluation")

@@ -78,8 +78,15 @@ class SuiteTaskEnv:
         self.close()
 
     def reseed(self, seeds: Sequence[int]) -> None:
-        """Starts over with other seeds, one a member, at the first episode of each world."""
-        self._seeds = tuple(seeds)
+        """Starts over with other seeds, one a member, at the first episode of each world.
+
+        Raises:
+            UsageError: more or fewer seeds than members, or negative ones.
+        """
+        seeds = tuple(seeds)
+        if len(seeds) != self.num_members or min(seeds) < 0:
+            raise UsageError(f"seeds={seeds}: must be {self.num_members} numbers that are not negative, one a member")
+        self._seeds = seeds
         self._episode = self._rows % (self.num_envs // self.num_members)
         self._progress = 0
         self._begin()
@@ -95,7 +102,12 @@ class SuiteTaskEnv:
 
         Args:
             action: shape ``(N, action_dim)``, clamped to [-1, 1], NaN counts as 0.
+
+        Raises:
+            UsageError: an action of another shape.
         """
+        if action.shape != (self.num_envs, self.action_dim):
+            raise UsageError(f"action is {tuple(action.shape)}: must be ({self.num_envs}, {self.action_dim})")
         self._pool.action[:] = np.nan_to_num(action.detach().cpu().numpy(), nan=0.0)
         self._actions[self._progress] = self._pool.action
         self._pool.step(self._rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pwm_bench.envs.lazy import lazily
 from pwm_bench.envs.plugins import Registry
 
 if TYPE_CHECKING:
@@ -53,9 +54,4 @@ def _lack(thing: Any) -> str:
     )
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Task":  # brings torch and mujoco, which asking for names should not
-        from pwm_bench.envs.tasks.base import Task
-
-        return Task
-    raise AttributeError(f"module 'pwm_bench.envs.tasks' has no attribute '{name}'")
+__getattr__ = lazily(__name__, Task="base")  # it brings torch and mujoco, which asking for names should not

@@ -108,7 +108,8 @@ class Task(ABC):
 @cache
 def constant(values: tuple[float, ...], like: tuple[torch.dtype, torch.device]) -> Tensor:
     """A tensor made once per type and device: making it anew in each step would stall a GPU's queue."""
-    return torch.tensor(values, dtype=like[0], device=like[1])
+    with torch.inference_mode(False):  # whoever asks first: others differentiate with it
+        return torch.tensor(values, dtype=like[0], device=like[1])
 
 
 def multiply(first: Tensor, second: Tensor) -> Tensor:

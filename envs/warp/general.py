@@ -31,8 +31,6 @@ class GeneralKernels:
         coalesced: memory world-fastest, with working memory for every world.
     """
 
-    lanes = 1
-
     def __init__(
         self,
         tree: LinkTree,

@@ -19,16 +19,16 @@ from pwm_bench.envs.compiling import alone
 from pwm_bench.envs.contact import CompliantContact, CompliantLimit
 from pwm_bench.envs.cores import at_once, usable_cores
 from pwm_bench.envs.devices import resolve_device
-from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError, check_count
 from pwm_bench.envs.integrator import Integrator
-from pwm_bench.envs.simulator import ControlClamp, State, model_at_timestep
+from pwm_bench.envs.simulator import ControlClamp, State, check_inputs, model_at_timestep
 from pwm_bench.envs.warp import capabilities
 from pwm_bench.envs.warp.axes import WorldAxes, in_published_axes, needs_full_inertia
 from pwm_bench.envs.warp.layout import layout_for, model_struct
 from pwm_bench.envs.warp.model import build_link_tree
 from pwm_bench.envs.warp.runtime import compile_module_for, start_warp
 from pwm_bench.envs.warp.specialise.dialect import LANES
-from pwm_bench.envs.warp.support import check_integrator
+from pwm_bench.envs.warp.support import check_integrator, check_limit
 
 if TYPE_CHECKING:
     from pwm_bench.envs.warp.general import GeneralKernels
@@ -104,6 +104,12 @@ class SimulatorWarp:
         block_dim: int | None = None,
     ) -> None:
         self.model = model_at_timestep(model, timestep, substeps, num_worlds)
+        for option, given, kind in (
+            ("contact", contact, CompliantContact), ("limit", limit, CompliantLimit),
+            ("integrator", integrator, Integrator),
+        ):  # fmt: skip
+            if not isinstance(given, kind | None):
+                raise UsageError(f"{option}={given!r}: must be a {kind.__module__}.{kind.__name__}")
         self.num_worlds = num_worlds
         self.substeps = substeps
         self.timestep = timestep
@@ -114,10 +120,11 @@ class SimulatorWarp:
         self.compile_seconds = 0.0
         self.tree = build_link_tree(self.model)
         check_integrator(self.model, self.integrator)
+        check_limit(self.model, limit or CompliantLimit())
         self._on_gpu = self.device.type == "cuda"
         self._coalesced = self._on_gpu if coalesced is None else coalesced
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads={threads}: must be at least 1")
+        if threads is not None:
+            check_count("threads", threads)
         if block_dim is not None and block_dim not in _BLOCKS:
             raise UsageError(f"block_dim={block_dim}: must be one of {', '.join(map(str, _BLOCKS))}")
         self.block_dim = (block_dim or block_for(num_worlds)) if self._on_gpu else 1
@@ -163,16 +170,7 @@ class SimulatorWarp:
         Raises:
             UsageError: if a tensor has the wrong shape, dtype or device.
         """
-        for name, tensor, width in (
-            ("qpos", state.qpos, self.tree.nq),
-            ("qvel", state.qvel, self.tree.nv),
-            ("ctrl", ctrl, self.tree.nu),
-        ):
-            if (tensor.shape, tensor.dtype, tensor.device) != ((self.num_worlds, width), self.dtype, self.device):
-                raise UsageError(
-                    f"{name} is {tuple(tensor.shape)} {tensor.dtype} on {tensor.device}: "
-                    f"this simulator takes ({self.num_worlds}, {width}) {self.dtype} on {self.device}"
-                )
+        check_inputs(self, state, ctrl)
         if self._axes is not None:
             state = self._axes.there(state)
         state = State(*_ControlStep.apply(self, state.qpos, state.qvel, self._clamp(ctrl)))

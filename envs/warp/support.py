@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import mujoco
 import numpy as np
 
-from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.contact import CompliantLimit
+from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.envs.integrator import Integrator
 
-__all__ = ["check_integrator", "check_supported"]
+__all__ = ["check_integrator", "check_limit", "check_supported"]
 
 _HELP = "remove it from the MJCF or use simulator 'mjx' or 'mujoco_c'"
 
@@ -61,6 +64,19 @@ def check_integrator(model: mujoco.MjModel, integrator: Integrator) -> None:
                     f"{what} on free joint '{name}': with integrator.rotation='linear' it moves as a twist about a "
                     "point of the world; remove it or use rotation='exponential'"
                 )
+
+
+def check_limit(model: mujoco.MjModel, limit: CompliantLimit) -> None:
+    """Checks the joints that have a limit's stiffness of their own.
+
+    Raises:
+        UsageError: the model has no joint of such a name.
+    """
+    if isinstance(limit.stiffness, Mapping):
+        joints = [model.joint(j).name for j in range(model.njnt)]
+        for name in limit.stiffness:
+            if name not in joints:
+                raise unknown("joint in limit.stiffness", name, joints)
 
 
 def _check_joints(model: mujoco.MjModel) -> None:

@@ -90,7 +90,10 @@ def _check_step(name: str, one: Simulator, state: State, ctrl: Tensor) -> None:
     assert first.qpos.dtype == one.dtype, f"{name}: a step in {one.dtype} gives {first.qpos.dtype}"
     assert all(torch.isfinite(x).all() for x in (first.qpos, first.qvel)), f"{name}: a step from a reset is not finite"
     assert not torch.equal(first.qvel, state.qvel), f"{name}: a step under control changes no velocity"
+    kept = first.qpos.clone(), first.qvel.clone()
     one.step(first, -ctrl)
+    stays = torch.equal(first.qpos, kept[0]) and torch.equal(first.qvel, kept[1])
+    assert stays, f"{name}: a step changes what an earlier step gave: return clones of the simulator's own buffers"
     again = one.step(state, ctrl)
     same = torch.equal(first.qpos, again.qpos) and torch.equal(first.qvel, again.qvel)
     assert same, f"{name}: the same step twice gives other numbers: `step` must be a pure function"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
 from pwm_bench import envs
+from pwm_bench.envs.contact import CompliantContact, CompliantLimit
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.fused.generate import generate
 from pwm_bench.envs.simulator import State, guard_gradient
@@ -147,8 +150,10 @@ def test_what_moves_between_settled_steps_comes_back_to_the_same_memory() -> Non
 
 
 def test_restoring_another_shape_is_refused() -> None:
-    with pytest.raises(UsageError, match="same task"):
+    with pytest.raises(UsageError, match=r"qpos \(2, 2\), this one \(4, 2\): restore it with the same task"):
         toy_env(4).load_state_dict(toy_env(2).state_dict())
+    with pytest.raises(UsageError, match=r"invalid_count \(2,\), this one \(1,\)"):
+        toy_env(4).load_state_dict(toy_env(4, seeds=(0, 1)).state_dict())
 
 
 def test_guard_zeroes_rows_that_are_not_finite() -> None:
@@ -165,12 +170,21 @@ def test_guard_zeroes_rows_that_are_not_finite() -> None:
     [
         ({"task": "hoper"}, "did you mean 'hopper'"),
         ({"task": "ant", "simulator": "wrap"}, "did you mean 'warp'"),
-        ({"task": "ant", "num_envs": 0}, "num_worlds=0"),
+        ({"task": "ant", "num_envs": 0}, "num_envs=0"),
         ({"task": "ant", "num_envs": 3, "seed": (0, 1)}, "num_envs=3"),
         ({"task": "ant", "substeps": 0}, "substeps=0"),
         ({"task": "ant", "dtype": torch.float16}, "float16"),
         ({"task": "ant", "episode_length": 0}, "episode_length=0"),
         ({"task": "ant", "device": "mps"}, "device=mps"),
+        ({"task": "ant", "num_envs": 2.0}, "num_envs=2.0: must be a whole number"),
+        ({"task": "ant", "substeps": 2.5}, "substeps=2.5: must be a whole number"),
+        ({"task": "ant", "seed": 0.5}, "seed=0.5: must be a whole number, or a sequence of them"),
+        ({"task": "ant", "seed": (1, "2")}, r"seed=\(1, '2'\)"),
+        ({"task": "hopper", "contact": CompliantContact(), "contact_stiffness": 1e4}, "contact and contact_stiffness"),
+        ({"task": "hopper", "contact": 3.0}, "contact=3.0: must be a pwm_bench.envs.contact.CompliantContact"),
+        ({"task": "hopper", "integrator": "linear"}, "integrator='linear': must be a pwm_bench.envs.integrator.Int"),
+        ({"task": "hopper", "limit": CompliantLimit(stiffness={"thig": 9.0})}, "limit.stiffness 'thig': did you mean"),
+        ({"task": "hopper", "threads": 1.5}, "threads=1.5: must be a whole number"),
     ],
 )
 def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
@@ -212,6 +226,73 @@ def test_an_action_on_another_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         action = mirror.MirrorTensor(torch.zeros(4, 2))
         with pytest.raises(UsageError, match=r"on mirror:1: this environment takes .* on mirror:0"):
             env.step(action)
+
+
+def test_seeds_may_be_numpys_numbers() -> None:
+    one, two = (envs.make("cartpole", "mujoco_c", num_envs=2, seed=seed) for seed in (7, np.int64(7)))
+    assert torch.equal(one.obs, two.obs)
+
+
+def test_reseeding_takes_a_seed_for_each_member() -> None:
+    """One seed for two members of one world each gave both members the same numbers."""
+    with pytest.raises(UsageError, match=r"seeds=\(5,\): this environment has 2 members"):
+        toy_env(2, seeds=(0, 1)).reseed(5)
+
+
+FAULTS: dict[str, tuple[Callable[[State], object], str]] = {
+    "type": (
+        lambda s: State(s.qpos.double(), s.qvel.double()),
+        r"gave \(4, 2\) torch.float64 on cpu for qpos; it must",
+    ),
+    "one row": (lambda s: State(s.qpos[:1], s.qvel[:1]), r"gave \(1, 2\) torch.float32 on cpu for qpos; it must give"),
+    "few velocities": (lambda s: State(s.qpos, s.qvel[:1]), r"gave \(1, 2\) torch.float32 on cpu for qvel"),
+    "device": (lambda s: State(s.qpos.to("meta"), s.qvel.to("meta")), r"gave \(4, 2\) torch.float32 on meta for qpos"),
+    "numpy": (lambda s: State(s.qpos.detach().numpy(), s.qvel.detach().numpy()), "gave a ndarray for qpos"),
+    "tuple": (lambda s: (s.qpos, s.qvel), "gave a tuple without qpos"),
+    "nothing": (lambda s: None, "gave nothing without qpos"),
+    "detached": (lambda s: s.detach(), "says that it is differentiable, and its step passes no gradient on"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_simulator_that_gives_what_it_must_not_is_named(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels would read beyond the memory of a state with fewer rows."""
+    spoil, message = FAULTS[fault]
+    step = SimulatorToy.step
+    monkeypatch.setattr(SimulatorToy, "step", lambda self, state, ctrl: spoil(step(self, state, ctrl)))
+    with pytest.raises(UsageError, match=f"simulator 'toy'.*{message}"):
+        toy_env(4).step(torch.zeros(4, 2, requires_grad=True))
+
+
+def test_a_simulator_that_gives_its_own_memory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it gave last time would change with each step: states, and observations that are parts of them."""
+    step = SimulatorToy.step
+
+    def in_place(self: SimulatorToy, state: State, ctrl: torch.Tensor) -> State:
+        after = step(self, state, ctrl)
+        state.qpos.copy_(after.qpos)
+        state.qvel.copy_(after.qvel)
+        return state
+
+    monkeypatch.setattr(SimulatorToy, "step", in_place)
+    with pytest.raises(UsageError, match=r"simulator 'toy'.*return a copy"):
+        toy_env(4).step(torch.zeros(4, 2))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"reward": lambda self, o, a: -o[:, :1]}, r"reward gave \(4, 1\) torch.float32 on cpu; it must give \(4,\)"),
+        ({"terminated": lambda self, o: 0.0 * o[:, 0]}, "terminated gave .* torch.float32 on cpu; .* torch.bool"),
+        ({"observation_dim": 5}, r"observation gave \(4, 4\) torch.float32 on cpu; it must give \(4, 5\)"),
+        ({"control": lambda self, a: a[:, :1]}, r"control gave \(4, 1\) torch.float32 on cpu; it must give \(4, 2\)"),
+        ({"reset_state": lambda self, n: State(n, n[:, 2:])}, r"reset_state \(qpos\) gave \(4, 4\)"),
+    ],
+)
+def test_a_task_whose_functions_give_what_they_must_not_is_named(fault: dict, message: str) -> None:
+    task = type("Faulty", (PointMass,), fault)()
+    with pytest.raises(UsageError, match=f"task 'point_mass': {message}"):
+        toy_env(4, task=task).step(torch.zeros(4, 2))
 
 
 class Still(PointMass):

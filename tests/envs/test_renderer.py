@@ -73,6 +73,9 @@ def test_bad_use_is_named() -> None:
     with pytest.raises(UsageError, match="height=5000: must be between 16 and 4096"):
         Renderer(ball(), 64, 5000)
     renderer = Renderer(ball(), 64, 48)
+    for qpos in (np.zeros((2, 1)), np.array(0.0), np.array([np.nan])):
+        with pytest.raises(UsageError, match="must be 1 finite numbers, the position of one world"):
+            renderer.render(qpos)
     renderer.close()
     renderer.close()
     with pytest.raises(UsageError, match="closed"):

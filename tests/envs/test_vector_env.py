@@ -116,3 +116,13 @@ def test_one_picture_a_world() -> None:
     assert first.shape == second.shape == (480, 640, 3)
     assert not np.array_equal(first, second)
     env.close()
+
+
+def test_what_a_reset_would_ignore_is_refused() -> None:
+    """Gymnasium's own vector environments reset a subset of their worlds by such a mask."""
+    env = GymVectorEnv("cartpole", "mujoco_c", num_envs=2)
+    with pytest.raises(UsageError, match="options: reset_mask would be ignored"):
+        env.reset(options={"reset_mask": np.array([True, False])})
+    with pytest.raises(UsageError, match=r"seed=\[1, 2\]: must be one whole number"):
+        env.reset(seed=[1, 2])
+    env.reset(seed=3, options={})

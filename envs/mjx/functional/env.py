@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import numpy as np
 import torch
 from jax import Array
 from jax import numpy as jnp
 from torch import Tensor
 
 from pwm_bench.envs.api import LARGEST_STATE
-from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.errors import UsageError, check_count, unknown
 from pwm_bench.envs.mjx import capabilities
 from pwm_bench.envs.mjx.control_step import ControlStep
 from pwm_bench.envs.mjx.functional.from_torch import to_jax
 from pwm_bench.envs.mjx.prepare import prepare
-from pwm_bench.envs.simulator import State
+from pwm_bench.envs.simulator import State, control_range
 from pwm_bench.envs.tasks import load_task
 from pwm_bench.envs.tasks.base import Task
 from pwm_bench.envs.tasks.stiffness import on_ground
@@ -83,15 +83,15 @@ class FunctionalEnv:
         self.task = task
         self.substeps = task.substeps_for(capabilities) if substeps is None else substeps
         self.episode_length = task.episode_length if episode_length is None else episode_length
-        if self.episode_length < 1:
-            raise UsageError(f"episode_length={episode_length}: must be at least 1")
+        check_count("substeps", self.substeps)
+        check_count("episode_length", self.episode_length)
         self.auto_reset = auto_reset
         self.observation_size, self.action_size = task.observation_dim, task.action_dim
         self.dtype = jnp.float64 if _is_64_bit() else jnp.float32
         self._torch_type = torch.float64 if self.dtype == jnp.float64 else torch.float32
         prepared = prepare(
             task.model_for(capabilities),
-            timestep=task.control_dt / max(self.substeps, 1),
+            timestep=task.control_dt / self.substeps,
             substeps=self.substeps,
             dtype=self._torch_type,
             iterations=iterations,
@@ -99,9 +99,8 @@ class FunctionalEnv:
         )
         self.model = prepared.model
         self._advance = _differentiable(ControlStep(prepared.dynamics, self.substeps, batched=False))
-        limited = self.model.actuator_ctrllimited.astype(bool)[:, None]
         self._functions = self._traced()
-        self._low, self._high = np.where(limited, self.model.actuator_ctrlrange, [[-np.inf, np.inf]]).T
+        self._low, self._high = control_range(self.model).T
 
     @property
     def dt(self) -> float:
@@ -230,6 +229,10 @@ def make_functional(
     Raises:
         UsageError: unknown names or impossible values.
     """
+    known = [name for name in inspect.signature(FunctionalEnv).parameters if name != "task"]
+    for option in options:
+        if option not in known:
+            raise unknown("option of a functional environment", option, known)
     return FunctionalEnv(on_ground(load_task(task), contact_stiffness, contact_damping), **options)
 
 

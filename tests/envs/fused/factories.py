@@ -30,6 +30,7 @@ class Push:
             lost,
             0,
         )
+        self.model = task.model()
         fresh = task.reset_state(torch.zeros(1, task.noise_dim) + 0.1)
         controls = task.control(torch.zeros(1, task.action_dim)).shape[1]
         generator = torch.Generator().manual_seed(0)

@@ -54,6 +54,15 @@ def actuator(attributes: str) -> dict[str, str]:
         ({"world": PLANE, "geom": SPHERE + " solimp='.9 .95 .001 .5 1.5'"}, "geom 'g' has solimp power 1.5"),
         ({"joint": "range='-1 1' limited='true' solimplimit='.9 .95 .001 .5 2.5'"}, "joint 'j' has solimp power 2.5"),
         (
+            {"joint": "range='4 6' limited='true' margin='.1'"},
+            "joint 'j' has a limit margin of 0.1, .* use at most 0.017",
+        ),
+        (
+            {"rest": PATH.format("limited='true' range='1 2' margin='.6'")},
+            "tendon 'path' has a limit margin of 0.6, more than half its range",
+        ),
+        ({"option": "actuatorgroupdisable='1'"}, "actuatorgroupdisable .*'mujoco_c'"),
+        (
             {"world": "<geom name='step' type='box' size='1 1 .1'/>", "geom": CYLINDER},
             r"geom 'g' \(cylinder\) and geom 'step' \(box\) can collide",
         ),

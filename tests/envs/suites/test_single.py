@@ -71,6 +71,12 @@ def test_reset_begins_the_next_episode_of_every_world(env):
 def test_states_of_other_worlds_and_bad_numbers(env):
     with pytest.raises(UsageError, match=r"saved environment has actions \(2, 4\)"):
         env.load_state_dict({"episode": torch.zeros(2), "actions": torch.zeros(3, 2, 4)})
+    with pytest.raises(UsageError, match=r"action is \(1, 4\): must be \(4, 4\)"):
+        env.step(torch.zeros(1, 4))  # NumPy would give it to all worlds
+    with pytest.raises(UsageError, match=r"seeds=\(5,\): must be 2 numbers"):
+        env.reseed((5,))
+    with pytest.raises(UsageError, match=r"seeds=\(0, -1\): must be 2 numbers"):
+        env.reseed((0, -1))
     with pytest.raises(UsageError, match="num_envs=3"):
         SuiteTaskEnv("mw-reach", num_envs=3, seeds=(0, 1))
     with pytest.raises(UsageError, match="unknown task"):

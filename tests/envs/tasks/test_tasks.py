@@ -11,7 +11,7 @@ import torch
 from pwm_bench import envs
 from pwm_bench.envs.simulator import State
 from pwm_bench.envs.tasks import TASKS, load_task
-from pwm_bench.envs.tasks.base import rotate, rotate_inverse
+from pwm_bench.envs.tasks.base import constant, rotate, rotate_inverse
 
 N = 64
 
@@ -119,3 +119,16 @@ def test_rotations_agree_with_mujoco() -> None:
         mujoco.mju_rotVecQuat(out, v, q)
         assert abs(out - expected).max() < 1e-12
     assert torch.allclose(rotate_inverse(quaternion, rotated), vector)
+
+
+def test_constants_that_an_evaluation_asked_for_first_are_differentiated_with() -> None:
+    """Tensors made in inference mode cannot be saved for a backward pass, and these are made once."""
+    task = load_task("anymal")
+    constant.cache_clear()
+    start = 0.1 * torch.ones(2, task.noise_dim, dtype=torch.float64)
+    with torch.inference_mode():
+        task.observation(task.reset_state(start), start.new_zeros(2, task.action_dim))
+    state = task.reset_state(start)
+    qpos = state.qpos.requires_grad_()
+    task.observation(State(qpos, state.qvel), start.new_zeros(2, task.action_dim)).sum().backward()
+    assert qpos.grad is not None

@@ -70,6 +70,20 @@ class Impure(Toy):
         return State(after.qpos, after.qvel + 1e-9 * self.calls)
 
 
+class Buffered(Toy):
+    """Gives its own memory, over which each step writes."""
+
+    def step(self, state: State, ctrl: Tensor) -> State:
+        after = super().step(state, ctrl)
+        if ctrl.requires_grad:
+            return after
+        if not hasattr(self, "buffers"):
+            self.buffers = after
+        self.buffers.qpos.copy_(after.qpos)
+        self.buffers.qvel.copy_(after.qvel)
+        return self.buffers
+
+
 class Coupled(Toy):
     """Every world feels the mean of all."""
 
@@ -123,6 +137,7 @@ class Waits(Toy):
     ("name", "message"),
     [
         ("Impure", "the same step twice gives other numbers"),
+        ("Buffered", "a step changes what an earlier step gave: return clones"),
         ("Coupled", "worlds are not independent"),
         ("WrongGradient", "with respect to ctrl differs from central differences by 5"),
         ("NoGrad", "passes no derivative on to qpos, qvel, ctrl: it must neither detach"),

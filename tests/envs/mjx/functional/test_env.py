@@ -89,8 +89,10 @@ def test_a_reset_is_of_the_tasks_distribution():
 def test_bad_input_is_named():
     with pytest.raises(UsageError, match="unknown task 'hoper': did you mean 'hopper'"):
         make_functional("hoper")
-    with pytest.raises(UsageError, match="episode_length=0: must be at least 1"):
+    with pytest.raises(UsageError, match="episode_length=0: must be a whole number, at least 1"):
         make_functional("cartpole", episode_length=0)
+    with pytest.raises(UsageError, match="functional environment 'substep': did you mean 'substeps'"):
+        make_functional("cartpole", substep=2)
     with pytest.raises(UsageError, match="iterations=1: must be at least 2"):
         make_functional("cartpole", iterations=1)
     env = make_functional("cartpole")
