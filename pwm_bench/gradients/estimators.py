@@ -98,8 +98,9 @@ def score(
         slope = unit.transpose(0, 1) / problem.noise  # d log pi / d mu
         sums = partial_returns(rollout.rewards, problem.discount)
         before = torch.cat((torch.zeros_like(sums[:1]), sums[:-1]))
+        features = rollout.features.nan_to_num(0.0, 0.0, 0.0).transpose(0, 1)  # steps beyond a horizon weigh 0, not NaN
         # Sum over t of mu_t(theta) . slope_t A_t has the estimator as its gradient, row by row.
-        weight = (problem.control.means(theta, rollout.features.transpose(0, 1)) * slope).sum(2)
+        weight = (problem.control.means(theta, features) * slope).sum(2)
         usable = torch.arange(rows.shape[0], device=rows.device) < valid
         for horizon, value in zip(problem.horizons, values, strict=True):
             to_go = value - before[:horizon]

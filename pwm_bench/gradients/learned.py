@@ -145,14 +145,14 @@ class LearnedWorld:
                 weight = survival if weight is None else weight * survival
             weights.append(weight)
         if self.value is None:
-            return Rollout(torch.stack(rewards), torch.stack(features))
+            return Rollout(rewards, torch.stack(features))
         value, reached = self.value, [*features[1:], latent]
 
         def beyond(horizon: int) -> Tensor:
             found, chance = value(reached[horizon - 1]), weights[horizon - 1]
             return found if chance is None else chance * found
 
-        return Rollout(torch.stack(rewards), torch.stack(features), beyond)
+        return Rollout(rewards, torch.stack(features), beyond)
 
     @torch.no_grad()
     def predict(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:

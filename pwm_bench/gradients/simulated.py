@@ -85,14 +85,14 @@ class SimulatedWorld:
                     alive = alive & ~task.terminated(obs)
             reached.append((obs, alive))
         if self.value is None:
-            return Rollout(torch.stack(rewards), torch.stack(features))
+            return Rollout(rewards, torch.stack(features))
         value = self.value
 
         def beyond(horizon: int) -> Tensor:
             obs, alive = reached[horizon - 1]
             return torch.where(alive, value(self._encode(obs)), 0.0)
 
-        return Rollout(torch.stack(rewards), torch.stack(features), beyond)
+        return Rollout(rewards, torch.stack(features), beyond)
 
     def advance(self, state: State, action: Tensor, alive: Tensor | None = None) -> tuple[State, Tensor]:
         """One control step. Rows that are not alive stay where they are; rows that blow up become NaN.
