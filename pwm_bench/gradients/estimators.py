@@ -65,7 +65,7 @@ def first_order(
             size = problem.control.size(horizon)
             moments[horizon].add(index[:valid], gradient[:valid, :size])
         _tell(progress, valid)
-    return {horizon: m.estimate() for horizon, m in moments.items()}
+    return {horizon: m.estimate(exact=problem.noise == 0.0) for horizon, m in moments.items()}
 
 
 def score(

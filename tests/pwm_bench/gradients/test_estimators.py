@@ -126,6 +126,15 @@ def test_samples_that_are_not_finite_are_counted_and_kept_out() -> None:
     assert torch.isnan(found.mean[1]).all()
 
 
+def test_one_sample_says_nothing_of_its_variance() -> None:
+    world, problem = point_mass(), quadratic_problem()
+    found = [first_order(world, problem, 1), score(world, problem, 1), smoothed(world, problem, 2, deviation=0.1)]
+    for estimate in (by_horizon[4] for by_horizon in found):
+        assert torch.isfinite(estimate.mean).all()
+        assert torch.isnan(estimate.variance).all()
+        assert torch.isnan(estimate.noise).all()
+
+
 def test_a_world_that_blows_up_spoils_only_its_own_samples() -> None:
     world, problem = point_mass(16), quadratic_problem(states=2)
     problem = replace(problem, start=State(problem.start.qpos.clone(), problem.start.qvel.clone()))
