@@ -39,7 +39,7 @@ from pwm_bench.gradients.model_files import open_model
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.spec import check_models
 from pwm_bench.gradients.starts import visited_states
-from pwm_bench.learning.checks import check_at_least, check_choice, check_positive
+from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_share, check_widths
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.store.files import finite_or_none
 
@@ -123,6 +123,8 @@ class SliceSpec(ProblemSpec):
             raise UsageError("a landscape needs a world model: name a PWM run with --model, or train a small one")
         check_at_least("member", self.member, 0)
         check_positive("radius", self.radius)
+        check_share("discount", self.discount)
+        check_widths("hidden", self.hidden)
         check_at_least("noise", self.noise, 0.0)
 
 
