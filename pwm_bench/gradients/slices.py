@@ -212,7 +212,7 @@ class SliceWork(Work):
         )
         worlds: dict[str, Landscape] = {
             "truth": SimulatedWorld(env.task, env.simulator, encoder=encoder, termination=spec.termination),
-            "model": LearnedWorld(model, env.task, rows=spec.worlds, dtype=torch.float64, device=self.device),
+            "model": LearnedWorld(model, env.task, rows=spec.worlds, termination=spec.termination, device=self.device),
         }
         return _Slices(spec, self.ledger, problem, worlds)
 
