@@ -65,7 +65,7 @@ class DecoupledWorld:
             with torch.no_grad():
                 state, obs = self.real.advance(state, action, alive)
                 if self.real.termination:
-                    alive = alive & ~task.terminated(obs)
+                    alive = alive & ~self.real.terminated(obs)
                 real_latent = trained.encode(obs)
             latent = _with_value(following, real_latent)
             reached.append((latent, alive))

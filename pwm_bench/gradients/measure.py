@@ -212,7 +212,7 @@ class Measurement(Scene):
         Args:
             seen: observations o_0 .. o_H, shape ``(H + 1, N, observation_dim)``.
         """
-        ended = self.world.task.terminated(seen[:-1].flatten(0, 1)).unflatten(0, (seen.shape[0] - 1, seen.shape[1]))
+        ended = self.world.terminated(seen[:-1].flatten(0, 1)).unflatten(0, (seen.shape[0] - 1, seen.shape[1]))
         ended[0] = False  # rollouts begin within an episode
         return (ended.cumsum(0) == 0) | (not self.spec.termination)
 

@@ -334,7 +334,10 @@ class _Slices:
         return found.view(offsets.shape[0], offsets.shape[1], self.samples).mean(2)
 
     def _gradients(self, world: Landscape, offsets: Tensor) -> Tensor:
-        """dF/dtheta at points ``(K, S, D)``; where states share parameters, all of a point's rows are the same."""
+        """dF/dtheta at points ``(K, S, D)``, NaN where a return is not finite.
+
+        Where states share parameters, all of a point's rows are the same.
+        """
         theta, index, sample = self._rows(offsets)
         found = []
         for rows, valid in batches(theta.shape[0], world.rows, theta.device):
@@ -346,7 +349,7 @@ class _Slices:
             if value.requires_grad:
                 (got,) = torch.autograd.grad(value.sum(), own, allow_unused=True)
                 slope = slope if got is None else got
-            found.append(slope[:valid])
+            found.append(torch.where(torch.isfinite(value).unsqueeze(1), slope, torch.nan)[:valid])
         gradient = torch.cat(found).view(*offsets.shape[:2], self.samples, -1).mean(2)
         if self.problem.control.shared:
             return gradient.mean(1, keepdim=True).expand_as(gradient)

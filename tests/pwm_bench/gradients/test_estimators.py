@@ -144,6 +144,21 @@ def test_a_world_that_blows_up_spoils_only_its_own_samples() -> None:
         assert torch.isfinite(estimate.mean[0]).all()
 
 
+@pytest.mark.parametrize("estimator", [first_order, score])
+def test_a_world_that_blows_up_has_not_terminated(estimator: Callable) -> None:
+    """Whatever a task makes of NaN: its samples are lost, not short episodes."""
+
+    class Finite(PointMass):
+        def terminated(self, observation: torch.Tensor) -> torch.Tensor:
+            return ~(observation[:, 0].abs() < 1e9)
+
+    task, problem = Finite(), quadratic_problem(states=2)
+    problem = replace(problem, start=State(problem.start.qpos.clone(), problem.start.qvel.clone()))
+    problem.start.qvel[1] = 1e8
+    world = SimulatedWorld(task, SimulatorToy(task.model(), num_worlds=16, dtype=torch.float64))
+    assert estimator(world, problem, 8)[4].rejected.tolist() == [0.0, 8.0]
+
+
 @pytest.mark.parametrize("loop", ["open", "closed"])
 @pytest.mark.parametrize("estimator", [first_order, score])
 def test_a_world_that_blows_up_late_leaves_shorter_horizons_alone(estimator: Callable, loop: str) -> None:
