@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pwm_bench.envs import random
-from pwm_bench.envs.errors import UsageError
+from pwm_bench.learning.checks import check_widths
 
 __all__ = ["ClosedLoop", "Control", "OpenLoop", "Policy"]
 
@@ -113,8 +113,7 @@ class ClosedLoop:
             # Coordinates that hardly vary among the examples would be blown up once they do.
             floor = 0.1 * deviation.median().clamp(min=1e-6)
             self._shift, self._scale = examples.mean(0), 1.0 / deviation.clamp(min=floor)
-        if any(width < 1 for width in hidden):
-            raise UsageError(f"hidden={tuple(hidden)}: widths must be at least 1")
+        check_widths("hidden", hidden)
         self.sizes = (features, *hidden, action_dim)
         self.gain = gain
         self.total = sum(i * o + o for i, o in itertools.pairwise(self.sizes))

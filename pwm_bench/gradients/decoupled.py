@@ -65,19 +65,19 @@ class DecoupledWorld:
             with torch.no_grad():
                 state, obs = self.real.advance(state, action, alive)
                 if self.real.termination:
-                    alive = alive & ~task.terminated(obs)
+                    alive = alive & ~self.real.terminated(obs)
                 real_latent = trained.encode(obs)
             latent = _with_value(following, real_latent)
             reached.append((latent, alive))
         if self.learned.value is None:
-            return Rollout(torch.stack(rewards), torch.stack(features))
+            return Rollout(rewards, torch.stack(features))
         value = self.learned.value
 
         def beyond(horizon: int) -> Tensor:
             latent, alive = reached[horizon - 1]
             return torch.where(alive, value(latent), 0.0)
 
-        return Rollout(torch.stack(rewards), torch.stack(features), beyond)
+        return Rollout(rewards, torch.stack(features), beyond)
 
 
 def _with_value(predicted: Tensor, real: Tensor) -> Tensor:

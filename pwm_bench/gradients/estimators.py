@@ -65,7 +65,7 @@ def first_order(
             size = problem.control.size(horizon)
             moments[horizon].add(index[:valid], gradient[:valid, :size])
         _tell(progress, valid)
-    return {horizon: m.estimate() for horizon, m in moments.items()}
+    return {horizon: m.estimate(exact=problem.noise == 0.0) for horizon, m in moments.items()}
 
 
 def score(
@@ -98,8 +98,9 @@ def score(
         slope = unit.transpose(0, 1) / problem.noise  # d log pi / d mu
         sums = partial_returns(rollout.rewards, problem.discount)
         before = torch.cat((torch.zeros_like(sums[:1]), sums[:-1]))
+        features = rollout.features.nan_to_num(0.0, 0.0, 0.0).transpose(0, 1)  # steps beyond a horizon weigh 0, not NaN
         # Sum over t of mu_t(theta) . slope_t A_t has the estimator as its gradient, row by row.
-        weight = (problem.control.means(theta, rollout.features.transpose(0, 1)) * slope).sum(2)
+        weight = (problem.control.means(theta, features) * slope).sum(2)
         usable = torch.arange(rows.shape[0], device=rows.device) < valid
         for horizon, value in zip(problem.horizons, values, strict=True):
             to_go = value - before[:horizon]
@@ -205,17 +206,19 @@ def paired_slopes(
 
 
 def mixed(first: Estimate, zeroth: Estimate) -> tuple[Estimate, Tensor]:
-    """Combines a first-order and a zeroth-order estimate, state by state, with least variance.
+    """Combines a first-order and a zeroth-order estimate, state by state.
 
-    ``alpha = V0 / (V0 + V1)`` for the variances V of the two means. Where the first-order estimate has samples that
+    ``alpha = V0 / (V0 + V1)`` for the variances V of the two means, which would give the least variance if these were
+    independent. Where the first-order estimate has samples that
     are not finite, alpha is 0. The result inherits the first-order estimate's bias: variance alone does not show it.
 
     Source: Suh et al., "Do differentiable simulators give better policy gradients?", ICML 2022, section 5, without
     their bound on the bias.
 
     Returns:
-        the estimate (its count is the zeroth-order one's, its variance such that the variance of the mean is right) and
-        alpha, shape ``(S,)``.
+        the estimate and alpha, shape ``(S,)``. The count is the zeroth-order one's; the variance is such that the
+        variance of the mean would be right for independent estimates and a fixed alpha. It is too small for two that
+        share their samples.
     """
     v1, v0 = first.noise, zeroth.noise
     broken = (first.rejected > 0) | ~torch.isfinite(first.mean).all(1) | ~torch.isfinite(v1)

@@ -94,7 +94,8 @@ def growth_exponents(jacobians: Tensor, horizons: tuple[int, ...]) -> tuple[dict
         horizons: those wanted.
 
     Returns:
-        for each horizon the median over its steps of sigma_max(J_t), and the growth exponent; both ``(N,)``.
+        for each horizon the median over its steps of sigma_max(J_t) (of an even number, the lower of the two in the
+        middle), and the growth exponent; both ``(N,)``.
     """
     finite = torch.isfinite(jacobians).all(-1).all(-1)
     clean = torch.where(finite[..., None, None], jacobians, 0.0)  # singular values of anything else raise an error

@@ -31,14 +31,20 @@ class Rollout(NamedTuple):
     """H steps in N rows.
 
     Attributes:
-        rewards: r_t, zero after an episode's end, shape ``(H, N)``; NaN from where a row left the finite world.
+        step_rewards: r_0 .. r_{H-1}, each ``(N,)``, zero after an episode's end; NaN from where a row left the finite
+            world. They are apart so that the backward pass of a short horizon never enters the steps beyond it.
         features: what the policy saw, shape ``(H, N, F)``.
         beyond: V of what the first h steps led to, ``(N,)``, as a function of h; None where nothing follows a horizon.
     """
 
-    rewards: Tensor
+    step_rewards: Sequence[Tensor]
     features: Tensor
     beyond: Callable[[int], Tensor] | None = None
+
+    @property
+    def rewards(self) -> Tensor:
+        """All rewards, shape ``(H, N)``."""
+        return torch.stack(tuple(self.step_rewards))
 
 
 class Landscape(Protocol):
@@ -151,11 +157,14 @@ def partial_returns(rewards: Tensor, discount: float) -> Tensor:
 
 
 def horizon_returns(rollout: Rollout, discount: float, horizons: Sequence[int]) -> list[Tensor]:
-    """f_h of every row for each horizon, with the value at its end if there is one; shapes ``(N,)``."""
-    sums = partial_returns(rollout.rewards, discount)
+    """f_h of every row for each horizon, with the value at its end if there is one; shapes ``(N,)``.
+
+    Each depends on its own steps alone: zero times the derivative of a later step that is not finite would be NaN.
+    """
+    sums = [partial_returns(torch.stack(tuple(rollout.step_rewards[:h])), discount)[-1] for h in horizons]
     if rollout.beyond is None:
-        return [sums[h - 1] for h in horizons]
-    return [sums[h - 1] + discount**h * rollout.beyond(h) for h in horizons]
+        return sums
+    return [total + discount**h * rollout.beyond(h) for total, h in zip(sums, horizons, strict=True)]
 
 
 @torch.no_grad()

@@ -90,6 +90,8 @@ class LearnedWorld:
         task: gives the observation of a start state and the size of an action.
         rows: rows of one rollout.
         detach_policy: a closed-loop policy does not pass gradients to the latent it acts on (PWM's objective).
+        termination: rewards are weighted by the predicted survival, if the model predicts it. Off: they go on after a
+            termination, as in `SimulatedWorld`.
         value: V of latents ``(N, latent_dim)`` at the end of a horizon; nothing by default.
         dtype: of the computation.
         device: where.
@@ -104,6 +106,7 @@ class LearnedWorld:
         *,
         rows: int,
         detach_policy: bool = False,
+        termination: bool = True,
         value: Callable[[Tensor], Tensor] | None = None,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
@@ -115,13 +118,14 @@ class LearnedWorld:
         self.rows = rows
         self.name = "model_detached" if detach_policy else "model"
         self.detach_policy = detach_policy
+        self.termination = termination
         self.value = value
 
     def require_gradient(self) -> None:
         """A model always has one."""
 
     def rollout(self, start: State, control: Control, theta: Tensor, noise: Tensor) -> Rollout:
-        """See `Landscape.rollout`; the policy sees latents. Rewards are weighted by the predicted survival, if any."""
+        """See `Landscape.rollout`; the policy sees latents."""
         model = self.trained.model
         with torch.no_grad():
             obs = self.task.observation(start, noise.new_zeros(noise.shape[1:]))
@@ -140,19 +144,19 @@ class LearnedWorld:
             if t == noise.shape[0] - 1 and self.value is None:
                 break
             latent = model.next(z, a).squeeze(0)
-            if model.termination_network is not None:
+            if self.termination and model.termination_network is not None:
                 survival = torch.sigmoid(-model.termination_logit(latent.unsqueeze(0)).squeeze(0))
                 weight = survival if weight is None else weight * survival
             weights.append(weight)
         if self.value is None:
-            return Rollout(torch.stack(rewards), torch.stack(features))
+            return Rollout(rewards, torch.stack(features))
         value, reached = self.value, [*features[1:], latent]
 
         def beyond(horizon: int) -> Tensor:
             found, chance = value(reached[horizon - 1]), weights[horizon - 1]
             return found if chance is None else chance * found
 
-        return Rollout(torch.stack(rewards), torch.stack(features), beyond)
+        return Rollout(rewards, torch.stack(features), beyond)
 
     @torch.no_grad()
     def predict(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:

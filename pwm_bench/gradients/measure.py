@@ -171,8 +171,7 @@ class Measurement(Scene):
         landscape: Landscape = self.world if name == "truth" else self.learned(False)
         towards = {}
         for h, estimate in self.truth.items():
-            mean = torch.where(torch.isfinite(estimate.mean), estimate.mean, 0.0)
-            towards[h] = (mean / mean.norm(dim=1, keepdim=True).clamp(min=1e-300)).unsqueeze(0)
+            towards[h] = (estimate.mean / estimate.mean.norm(dim=1, keepdim=True)).unsqueeze(0)
         advance = self.ledger.progress(2)
         for kind, directions in (("random", unit_directions(problem, _LINES)), ("gradient", towards)):
             lipschitz, curvature = directional_smoothness(landscape, problem, directions)
@@ -196,9 +195,8 @@ class Measurement(Scene):
             return
         model = self.learned(False)
         rewards = self.world.task.reward(seen[:-1].flatten(0, 1), actions.flatten(0, 1)).unflatten(0, actions.shape[:2])
-        for metric, values in prediction_errors(model, self.problem, seen, actions, rewards).items():
+        for metric, values in prediction_errors(model, self.problem, seen, actions, rewards, alive).items():
             for h, error in values.items():
-                error = torch.where(alive[h - 1], error, torch.nan)
                 self._row("model", h, over_states(metric, error, seed=spec.seed))
         size = model.trained.model.latent_dim
         few = max(1, min(states, _JACOBIAN_STATES, _JACOBIAN_ROWS // (size * longest)))
@@ -212,7 +210,7 @@ class Measurement(Scene):
         Args:
             seen: observations o_0 .. o_H, shape ``(H + 1, N, observation_dim)``.
         """
-        ended = self.world.task.terminated(seen[:-1].flatten(0, 1)).unflatten(0, (seen.shape[0] - 1, seen.shape[1]))
+        ended = self.world.terminated(seen[:-1].flatten(0, 1)).unflatten(0, (seen.shape[0] - 1, seen.shape[1]))
         ended[0] = False  # rollouts begin within an episode
         return (ended.cumsum(0) == 0) | (not self.spec.termination)
 

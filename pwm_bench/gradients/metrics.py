@@ -9,8 +9,11 @@ pooled gradients. With an estimate m, of variance V per sample and n samples, an
     bias         sqrt( max(0, <m - r, m - r> - tr V / n - tr V_r / n_r) / (<r, r> - tr V_r / n_r) )
     variance     mean over states of tr V
     esnr         mean over states of (<m_s, m_s> - tr V_s / n_s)  /  variance
-    esnr_parameterwise   mean over states and parameters of m^2 / (V + 1e-9), as in PWM's released code
+    esnr_parameterwise   mean over states and parameters of m^2 / (V + 1e-9), as in PWM's released code; states whose
+                 samples do not differ are left out
     nonfinite    share of samples that were not finite; the others make up m
+
+A state with a single sample has no variance: it is in no mean over states that needs one, and leaves no bias.
 """
 
 from __future__ import annotations
@@ -208,13 +211,17 @@ class _Sums:
         return weights @ np.diag(gram) / weights.shape[1]
 
     def _chance(self, weights: Array, noise: Array) -> Array:
-        if self._shared:
-            return weights**2 @ noise / weights.shape[1] ** 2
-        return weights @ noise / weights.shape[1]
+        unknown = np.isnan(noise)
+        noise = np.where(unknown, 0.0, noise)
+        chance = weights**2 @ noise / weights.shape[1] ** 2 if self._shared else weights @ noise / weights.shape[1]
+        return np.where(weights[:, unknown].any(1), np.nan, chance)
 
     @staticmethod
     def _mean(weights: Array, values: Array) -> Array:
-        return weights @ values / weights.shape[1]
+        """Mean over the states that have a number."""
+        unknown = np.isnan(values)
+        with np.errstate(invalid="ignore"):
+            return weights @ np.where(unknown, 0.0, values) / (weights.shape[1] - weights[:, unknown].sum(1))
 
     def _cosine(self, w: Array) -> Array:
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -16,7 +16,8 @@ class Estimate:
 
     Attributes:
         mean: average over the finite samples, shape ``(S, D)``; NaN for a state that has none.
-        variance: of a single sample, shape ``(S, D)``; zero for a deterministic estimator.
+        variance: of a single sample, shape ``(S, D)``; zero for a deterministic estimator, NaN where there is only one
+            sample.
         count: finite samples, shape ``(S,)``.
         rejected: samples that were not finite and are no part of the mean, shape ``(S,)``.
     """
@@ -82,14 +83,17 @@ class Moments:
         self._total.index_add_(0, index, offset)
         self._square.index_add_(0, index, offset.square())
 
-    def estimate(self, rollouts: int = 1) -> Estimate:
+    def estimate(self, rollouts: int = 1, *, exact: bool = False) -> Estimate:
         """What has been gathered.
 
         Args:
             rollouts: rollouts that went into one sample; variance and count are given per rollout, so that estimators
-                are compared at equal cost.
+                are compared at equal numbers of rollouts.
+            exact: nothing was drawn, so that a single sample has no variance; else its variance is not known.
         """
         n = self._count.unsqueeze(1)
         mean = self._total / n  # NaN where there is none
         variance = ((self._square - self._total * mean) / (n - 1.0).clamp(min=1.0)).clamp(min=0.0)
+        if not exact:
+            variance = torch.where(n > 1.0, variance, torch.nan)
         return Estimate(self._origin + mean, variance * rollouts, self._count * rollouts, self._rejected * rollouts)

@@ -165,6 +165,7 @@ class Mixed(Estimator):
     label = "mixture"
     look = 13  # broken and dark, since it often lies on the analytic gradient's line
     needs = frozenset({"gradient", "noise"})
+    least_samples = 2  # a variance
     after = ("analytic", "score")
 
     def rollouts(self, spec: Comparison) -> int:

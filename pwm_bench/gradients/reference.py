@@ -29,7 +29,7 @@ def finite_differences(
 ) -> dict[int, Estimate]:
     """Central differences of the return without noise, parameter by parameter.
 
-    Of the step lengths given, each parameter takes the one whose value agrees best with the next shorter one's, so the
+    Of neighbouring step lengths, each parameter takes the two whose values agree best, and of these the shorter, so the
     choice does not look at any estimate.
 
     Args:

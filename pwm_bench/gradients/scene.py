@@ -113,6 +113,7 @@ class Scene:
             self.world.task,
             rows=self.spec.worlds,
             detach_policy=detach,
+            termination=self.spec.termination,
             value=self.value,
             dtype=self.dtype,
             device=self.device,

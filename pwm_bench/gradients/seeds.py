@@ -127,4 +127,6 @@ def _cell(row: tuple[float, float, float], *, marked: bool) -> str:
     if math.isnan(value):
         return "– "
     digits = 2 if abs(value) < 10.0 else 1 if abs(value) < 100.0 else 0
+    if math.isnan(low):  # a seed lacks the number, or there is one seed
+        return f"{value:.{digits}f}  "
     return f"{value:.{digits}f} ±{0.5 * (high - low):.{digits}f}{'*' if marked else ' '}"

@@ -81,18 +81,25 @@ class SimulatedWorld:
                 break
             state, obs = self.advance(state, action, alive)
             if self.termination:
-                with torch.no_grad():
-                    alive = alive & ~task.terminated(obs)
+                alive = alive & ~self.terminated(obs)
             reached.append((obs, alive))
         if self.value is None:
-            return Rollout(torch.stack(rewards), torch.stack(features))
+            return Rollout(rewards, torch.stack(features))
         value = self.value
 
         def beyond(horizon: int) -> Tensor:
             obs, alive = reached[horizon - 1]
             return torch.where(alive, value(self._encode(obs)), 0.0)
 
-        return Rollout(torch.stack(rewards), torch.stack(features), beyond)
+        return Rollout(rewards, torch.stack(features), beyond)
+
+    @torch.no_grad()
+    def terminated(self, obs: Tensor) -> Tensor:
+        """Whether the task's episode ends at observations ``(N, observation_dim)``, bool ``(N,)``.
+
+        A row that has left the finite world is lost and has not ended, whatever the task makes of NaN.
+        """
+        return self.task.terminated(obs) & ~obs.isnan().any(1)
 
     def advance(self, state: State, action: Tensor, alive: Tensor | None = None) -> tuple[State, Tensor]:
         """One control step. Rows that are not alive stay where they are; rows that blow up become NaN.

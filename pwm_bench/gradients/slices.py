@@ -39,7 +39,7 @@ from pwm_bench.gradients.model_files import open_model
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.spec import check_models
 from pwm_bench.gradients.starts import visited_states
-from pwm_bench.learning.checks import check_at_least, check_choice, check_positive
+from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_share, check_widths
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.store.files import finite_or_none
 
@@ -123,6 +123,8 @@ class SliceSpec(ProblemSpec):
             raise UsageError("a landscape needs a world model: name a PWM run with --model, or train a small one")
         check_at_least("member", self.member, 0)
         check_positive("radius", self.radius)
+        check_share("discount", self.discount)
+        check_widths("hidden", self.hidden)
         check_at_least("noise", self.noise, 0.0)
 
 
@@ -210,7 +212,7 @@ class SliceWork(Work):
         )
         worlds: dict[str, Landscape] = {
             "truth": SimulatedWorld(env.task, env.simulator, encoder=encoder, termination=spec.termination),
-            "model": LearnedWorld(model, env.task, rows=spec.worlds, dtype=torch.float64, device=self.device),
+            "model": LearnedWorld(model, env.task, rows=spec.worlds, termination=spec.termination, device=self.device),
         }
         return _Slices(spec, self.ledger, problem, worlds)
 
@@ -332,7 +334,10 @@ class _Slices:
         return found.view(offsets.shape[0], offsets.shape[1], self.samples).mean(2)
 
     def _gradients(self, world: Landscape, offsets: Tensor) -> Tensor:
-        """dF/dtheta at points ``(K, S, D)``; where states share parameters, all of a point's rows are the same."""
+        """dF/dtheta at points ``(K, S, D)``, NaN where a return is not finite.
+
+        Where states share parameters, all of a point's rows are the same.
+        """
         theta, index, sample = self._rows(offsets)
         found = []
         for rows, valid in batches(theta.shape[0], world.rows, theta.device):
@@ -344,7 +349,7 @@ class _Slices:
             if value.requires_grad:
                 (got,) = torch.autograd.grad(value.sum(), own, allow_unused=True)
                 slope = slope if got is None else got
-            found.append(slope[:valid])
+            found.append(torch.where(torch.isfinite(value).unsqueeze(1), slope, torch.nan)[:valid])
         gradient = torch.cat(found).view(*offsets.shape[:2], self.samples, -1).mean(2)
         if self.problem.control.shared:
             return gradient.mean(1, keepdim=True).expand_as(gradient)

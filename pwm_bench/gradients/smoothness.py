@@ -37,18 +37,21 @@ def directional_smoothness(
     Args:
         landscape: simulator or model.
         problem: where.
-        directions: for each horizon, shape ``(K, S, D_h)``, of length 1.
+        directions: for each horizon, shape ``(K, S, D_h)``, of length 1; zero or not finite where there is none.
         radius: half the line's length per parameter.
         points: odd.
 
     Returns:
-        for each horizon the Lipschitz constant and the curvature, averaged over the K directions, shape ``(S,)``.
+        for each horizon the Lipschitz constant and the curvature, averaged over the K directions, shape ``(S,)``; NaN
+        where there is no direction.
     """
     lipschitz, curvature = {}, {}
     states, device, dtype = problem.states, problem.theta.device, problem.theta.dtype
     offsets = torch.linspace(-1.0, 1.0, points, dtype=dtype, device=device)
     for horizon, units in directions.items():
         number, _, size = units.shape
+        there = torch.isfinite(units).all(2) & units.any(2)
+        units = torch.where(there.unsqueeze(2), units, 0.0)
         reach = radius * size**0.5
         # rows: direction, state, point
         moved = problem.theta.view(1, states, 1, -1).repeat(number, 1, points, 1)
@@ -57,6 +60,7 @@ def directional_smoothness(
         values = returns(landscape, problem, moved.flatten(0, 2), index, horizons=(horizon,))[0]
         values = values.view(number, states, points)
         spacing = 2.0 * reach / (points - 1)
+        values = torch.where(there.unsqueeze(2), values, torch.nan)
         lipschitz[horizon] = (values.diff(dim=2).abs().amax(2) / spacing).mean(0)
         curvature[horizon] = (values.diff(n=2, dim=2).abs().amax(2) / spacing**2).mean(0)
     return lipschitz, curvature
@@ -75,8 +79,12 @@ def unit_directions(problem: Problem, number: int) -> dict[int, Tensor]:
     return found
 
 
-def prediction_errors(model: LearnedWorld, problem: Problem, observations: Tensor, actions: Tensor, rewards: Tensor):
+def prediction_errors(
+    model: LearnedWorld, problem: Problem, observations: Tensor, actions: Tensor, rewards: Tensor, alive: Tensor
+) -> dict[str, dict[int, Tensor]]:
     """Errors of a model's open-loop predictions after k steps, in units of how much the truth varies.
+
+    Steps after an episode's end, and states that are not finite, are in no error and in no unit.
 
     Args:
         model: the world model.
@@ -84,29 +92,48 @@ def prediction_errors(model: LearnedWorld, problem: Problem, observations: Tenso
         observations: true o_0 .. o_H, shape ``(H + 1, N, observation_dim)``.
         actions: shape ``(H, N, A)``.
         rewards: true r_0 .. r_{H-1}, shape ``(H, N)``.
+        alive: whether the episode had not ended before step t, bool ``(H, N)``.
 
     Returns:
         metric -> horizon -> ``(N,)``: ``latent_error`` |z_k - E(o_k)| over the root mean square distance of the E(o)
         from their mean; ``reward_error`` |R_{k-1} - r_{k-1}| over the deviation of r; ``return_error`` likewise of the
         discounted sum of k rewards; with a value at the end of a horizon also ``value_error`` |V(z_k) - V(E(o_k))| over
-        the deviation of V(E(o)).
+        the deviation of V(E(o)). NaN where the episode has ended, or where the truth does not vary.
     """
     latents, predicted = model.predict(observations[0], actions)
     truth = model.trained.encode(observations.flatten(0, 1)).unflatten(0, observations.shape[:2])
-    spread = (truth - truth.flatten(0, 1).mean(0)).square().sum(-1).mean().sqrt()
+    counted = torch.cat((torch.ones_like(alive[:1]), alive)) & torch.isfinite(truth).all(-1)  # o_0 .. o_H
+    seen = truth[counted]
+    spread = _unit((seen - seen.mean(0)).square().sum(-1).mean().sqrt())
+    reward_unit = _deviation(rewards[alive])
     true_returns, model_returns = (partial_returns(r, problem.discount) for r in (rewards, predicted))
     found: dict[str, dict[int, Tensor]] = {"latent_error": {}, "reward_error": {}, "return_error": {}}
     values = None if model.value is None else model.value(truth.flatten(0, 1)).unflatten(0, truth.shape[:2])
     if values is not None:
         found["value_error"] = {}
     for k in problem.horizons:
-        found["latent_error"][k] = (latents[k] - truth[k]).norm(dim=1) / spread
-        found["reward_error"][k] = (predicted[k - 1] - rewards[k - 1]).abs() / rewards.std().clamp(min=1e-12)
-        deviation = true_returns[k - 1].std().clamp(min=1e-12)
-        found["return_error"][k] = (model_returns[k - 1] - true_returns[k - 1]).abs() / deviation
+        of_k = {
+            "latent_error": (latents[k] - truth[k]).norm(dim=1) / spread,
+            "reward_error": (predicted[k - 1] - rewards[k - 1]).abs() / reward_unit,
+            "return_error": (model_returns[k - 1] - true_returns[k - 1]).abs()
+            / _deviation(true_returns[k - 1][alive[k - 1]]),
+        }
         if values is not None and model.value is not None:
-            found["value_error"][k] = (model.value(latents[k]) - values[k]).abs() / values.std().clamp(min=1e-12)
+            of_k["value_error"] = (model.value(latents[k]) - values[k]).abs() / _deviation(values[counted])
+        for metric, error in of_k.items():
+            found[metric][k] = torch.where(alive[k - 1], error, torch.nan)
     return found
+
+
+def _deviation(values: Tensor) -> Tensor:
+    """Standard deviation of the finite ones of ``(N,)`` as a unit."""
+    values = values[torch.isfinite(values)]
+    return _unit(values.std() if len(values) > 1 else values.new_tensor(0.0))
+
+
+def _unit(spread: Tensor) -> Tensor:
+    """A spread to divide by; NaN where nothing varies."""
+    return torch.where(spread > 1e-12, spread, torch.nan)
 
 
 def improvement(

@@ -12,6 +12,7 @@ from pwm_bench import configs, envs
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.gradients.offered import ESTIMATORS, with_prerequisites
 from pwm_bench.gradients.values import ValueTraining
+from pwm_bench.learning.checks import check_share, check_widths
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.spec import Spec
 
@@ -146,6 +147,8 @@ class Comparison(Spec):
     def _check_bootstrap(self) -> None:
         if self.bootstrap is None or isinstance(self.bootstrap, ValueTraining):
             return
+        if self.bootstrap == "fitted":
+            raise UsageError("bootstrap=fitted: give a ValueTraining, which says how it is fitted")
         if self.bootstrap != "critic":
             raise unknown("bootstrap", str(self.bootstrap), ("critic", "fitted"))
         if MODEL not in self.inputs:
@@ -181,11 +184,22 @@ class Comparison(Spec):
         for name in ("noise", "action_scale"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name}={getattr(self, name)}: must be finite and not negative")
+        if not self.steps:
+            raise UsageError("steps=[]: give at least one step length")
         for name, value in [("parameter_noise", self.parameter_noise), *(("steps", step) for step in self.steps)]:
             if not 0.0 < value < math.inf:
                 raise UsageError(f"{name}={value}: must be positive and finite")
-        if not 0.0 < self.discount <= 1.0:
-            raise UsageError(f"discount={self.discount}: must be in (0, 1]")
+        check_share("discount", self.discount)
+        check_widths("hidden", self.hidden)
+        if self.noise == 0.0 and self.precision == "float32":
+            raise UsageError(
+                "precision=float32: without noise the reference is finite differences, which need float64; give "
+                "precision float64, or noise > 0"
+            )
+        if self.noise > 0.0 and self.loop == "open" and self.reference_samples < 4:
+            raise UsageError(
+                f"reference_samples={self.reference_samples}: must be at least 4 in the open loop, two mirrored pairs"
+            )
 
     @property
     def computing_simulators(self) -> tuple[str, ...]:

@@ -70,6 +70,7 @@ class ValueTraining:
         check_widths("hidden", self.hidden)
         for name, least in (("env_steps", 1), ("num_envs", 2), ("rounds", 1), ("batch_size", 1)):
             check_at_least(name, getattr(self, name), least)
+        check_at_least("seed", self.seed, 0)
         check_positive("learning_rate", self.learning_rate)
         check_unit("lam", self.lam)
         if self.env_steps < 2 * self.num_envs:

@@ -92,6 +92,8 @@ class BallWallSpec(ProblemSpec):
         ProblemSpec.__post_init__(self)
         for name in ("variants", "regressors"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.variants:
+            raise UsageError(f"variants=(): name at least one of {', '.join(VARIANTS)}")
         for name in self.variants:
             variant(name)
         for name in self.regressors:

@@ -47,7 +47,7 @@ from pwm_bench.gradients.moments import Estimate
 from pwm_bench.gradients.pedagogical.population import train_population
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.starts import visited_states
-from pwm_bench.learning.checks import check_at_least, check_choice, check_positive
+from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_widths
 from pwm_bench.statistics.bootstrap import percentile_interval
 from pwm_bench.store.files import finite_or_none
 from pwm_bench.world_model.config import WorldModelConfig
@@ -122,6 +122,12 @@ class PendulumSpec(ProblemSpec):
         if not self.noises or not self.loops or not self.model_horizons:
             raise UsageError("noises, loops and model_horizons: name at least one of each")
         envs.check_gradient_of(self.simulator, "the double pendulum")
+        check_widths("hidden", self.hidden)
+        if self.env_steps // _WORLDS_PER_SEED < max(self.model_horizons):
+            raise UsageError(
+                f"env_steps={self.env_steps}: {_WORLDS_PER_SEED} worlds need at least {max(self.model_horizons)} steps "
+                "each"
+            )
         self.config()
 
     def config(self) -> WorldModelConfig:

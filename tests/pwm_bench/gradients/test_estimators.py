@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,9 @@ from pwm_bench.gradients.controls import ClosedLoop
 from pwm_bench.gradients.estimators import first_order, mixed, score, smoothed
 from pwm_bench.gradients.landscape import Problem, returns
 from pwm_bench.gradients.moments import Estimate, Moments
+from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.testing.quadratic import point_mass, quadratic_answer, quadratic_problem
+from pwm_bench.testing.toy import PointMass, SimulatorToy
 from tests.pwm_bench.gradients.known import BALL_NOISE, ball, ball_answer
 
 
@@ -123,6 +126,15 @@ def test_samples_that_are_not_finite_are_counted_and_kept_out() -> None:
     assert torch.isnan(found.mean[1]).all()
 
 
+def test_one_sample_says_nothing_of_its_variance() -> None:
+    world, problem = point_mass(), quadratic_problem()
+    found = [first_order(world, problem, 1), score(world, problem, 1), smoothed(world, problem, 2, deviation=0.1)]
+    for estimate in (by_horizon[4] for by_horizon in found):
+        assert torch.isfinite(estimate.mean).all()
+        assert torch.isnan(estimate.variance).all()
+        assert torch.isnan(estimate.noise).all()
+
+
 def test_a_world_that_blows_up_spoils_only_its_own_samples() -> None:
     world, problem = point_mass(16), quadratic_problem(states=2)
     problem = replace(problem, start=State(problem.start.qpos.clone(), problem.start.qvel.clone()))
@@ -130,6 +142,55 @@ def test_a_world_that_blows_up_spoils_only_its_own_samples() -> None:
     for estimate in (first_order(world, problem, 8)[4], score(world, problem, 8)[4]):
         assert estimate.rejected.tolist() == [0.0, 8.0]
         assert torch.isfinite(estimate.mean[0]).all()
+
+
+@pytest.mark.parametrize("estimator", [first_order, score])
+def test_a_world_that_blows_up_has_not_terminated(estimator: Callable) -> None:
+    """Whatever a task makes of NaN: its samples are lost, not short episodes."""
+
+    class Finite(PointMass):
+        def terminated(self, observation: torch.Tensor) -> torch.Tensor:
+            return ~(observation[:, 0].abs() < 1e9)
+
+    task, problem = Finite(), quadratic_problem(states=2)
+    problem = replace(problem, start=State(problem.start.qpos.clone(), problem.start.qvel.clone()))
+    problem.start.qvel[1] = 1e8
+    world = SimulatedWorld(task, SimulatorToy(task.model(), num_worlds=16, dtype=torch.float64))
+    assert estimator(world, problem, 8)[4].rejected.tolist() == [0.0, 8.0]
+
+
+@pytest.mark.parametrize("loop", ["open", "closed"])
+@pytest.mark.parametrize("estimator", [first_order, score])
+def test_a_world_that_blows_up_late_leaves_shorter_horizons_alone(estimator: Callable, loop: str) -> None:
+    world, problem = point_mass(16), quadratic_problem(states=2, horizons=(2, 40))
+    problem = replace(problem, start=State(problem.start.qpos.clone(), problem.start.qvel.clone()))
+    problem.start.qpos[1], problem.start.qvel[1] = 9.5e5, 1e5  # beyond 1e6 after 5 steps
+    if loop == "closed":
+        control = ClosedLoop(4, (5,), 2)
+        theta = control.nominal(2, 0, torch.float64, torch.device("cpu"))
+        problem = replace(problem, control=control, theta=theta)
+    found, alone = estimator(world, problem, 4), estimator(world, replace(problem, horizons=(2,)), 4)
+    assert found[40].rejected.tolist() == [0.0, 4.0]
+    assert found[2].rejected.tolist() == [0.0, 0.0]
+    assert torch.equal(found[2].mean, alone[2].mean)
+    assert torch.isfinite(found[2].mean).all()
+
+
+def test_a_short_horizon_does_not_differentiate_later_steps() -> None:
+    """Its backward pass ends where the horizon does, so that it costs h steps and not those of the longest one."""
+    stepped = []
+
+    class Counting(SimulatorToy):
+        def step(self, state: State, ctrl: torch.Tensor) -> State:
+            after = super().step(state, ctrl)
+            if after.qvel.requires_grad:
+                after.qvel.register_hook(lambda gradient: stepped.append(1))
+            return after
+
+    task, problem = PointMass(), replace(quadratic_problem(states=1, horizons=(2, 10)), noise=0.0)
+    simulator = Counting(task.model(), num_worlds=1, dtype=torch.float64)
+    first_order(SimulatedWorld(task, simulator, termination=False), problem, 1)
+    assert len(stepped) == (2 - 1) + (10 - 1)  # the last action of a horizon leads nowhere
 
 
 def test_batches_do_not_change_returns() -> None:

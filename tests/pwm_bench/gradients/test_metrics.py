@@ -98,6 +98,37 @@ def test_what_is_not_finite_is_counted() -> None:
     assert math.isnan(found["cosine"])
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_state_without_a_variance_has_no_figure_that_needs_one(shared: bool) -> None:
+    m, v = torch.ones(3, 2, dtype=torch.float64), torch.ones(3, 2, dtype=torch.float64)
+    v[1] = torch.nan  # one sample
+    found = compare(Estimate(m, v, torch.full((3,), 8.0), torch.zeros(3)), estimate(2.0 * m), shared=shared)
+    numbers = {(x.metric, x.state): x.value for x in found}
+    assert numbers["cosine", -1] == pytest.approx(1.0)
+    assert numbers["variance", -1] == pytest.approx(2.0)
+    assert numbers["esnr", -1] == pytest.approx((2.0 - 2.0 / 8.0) / 2.0)
+    assert numbers["esnr_parameterwise", -1] == pytest.approx(1.0)
+    assert math.isnan(numbers["bias", -1])  # of all states together: what chance explains is not known
+    for metric in ("bias", "variance", "esnr", "esnr_parameterwise"):
+        assert math.isnan(numbers[metric, 1]), metric
+        assert math.isfinite(numbers[metric, 0]), metric
+        assert math.isfinite(numbers[metric, 2]), metric
+
+
+def test_one_sample_has_no_signal_to_noise_ratio() -> None:
+    found = values(first_order(point_mass(), quadratic_problem(), 1)[4], None, shared=False)
+    assert all(math.isnan(found[metric]) for metric in ("variance", "esnr", "esnr_parameterwise"))
+
+
+def test_a_state_whose_samples_do_not_differ_leaves_the_parameterwise_ratio_of_the_others() -> None:
+    m, v = torch.ones(3, 2, dtype=torch.float64), torch.ones(3, 2, dtype=torch.float64)
+    m[1], v[1] = 0.0, 0.0  # its episode ends in the first step
+    found = compare(Estimate(m, v, torch.full((3,), 8.0), torch.zeros(3)), None, shared=False)
+    numbers = {x.state: x.value for x in found if x.metric == "esnr_parameterwise"}
+    assert numbers[-1] == numbers[0] == numbers[2] == pytest.approx(1.0)
+    assert math.isnan(numbers[1])
+
+
 def test_expected_signal_to_noise_of_smoothing_a_quadratic() -> None:
     problem = quadratic_problem(horizons=(4,))
     found = smoothed(point_mass(2000), problem, 40_000, deviation=0.1)[4]

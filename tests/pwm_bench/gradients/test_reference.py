@@ -147,6 +147,24 @@ def test_model_gradients_equal_differences_of_the_model(termination: bool) -> No
     assert min(float(e.min()) for e in wrong.values()) > 0.05
 
 
+def test_rewards_go_on_after_a_termination_where_they_are_to() -> None:
+    """As in the simulator: a model that predicts terminations then does not weigh rewards by survival."""
+    weighted, problem = untrained_model(termination=True)
+    weighted.value = lambda z: z.sum(-1)
+    unweighted = LearnedWorld(
+        weighted.trained, weighted.task, rows=weighted.rows, termination=False, value=weighted.value
+    )
+    index = torch.zeros(weighted.rows, dtype=torch.int64)
+    noise = torch.zeros(6, weighted.rows, 1, dtype=torch.float64)
+    start, theta = problem.starts(index), problem.theta[index]
+    short, whole = (world.rollout(start, problem.control, theta, noise) for world in (weighted, unweighted))
+    _, predicted = unweighted.predict(weighted.task.observation(start, noise[0]), theta.T.unsqueeze(2))
+    torch.testing.assert_close(whole.rewards, predicted)
+    torch.testing.assert_close(whole.rewards[0], short.rewards[0])
+    assert (whole.rewards[1:] - short.rewards[1:]).abs().min() > 1e-3
+    assert (whole.beyond(6) - short.beyond(6)).abs().min() > 1e-3
+
+
 def test_detaching_the_policy_changes_the_gradient_in_closed_loop() -> None:
     world, open_loop = untrained_model()
     seen = world.trained.encode(world.task.observation(open_loop.start, torch.zeros(STATES, 1, dtype=torch.float64)))

@@ -35,6 +35,14 @@ def frame() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def test_a_table_shows_no_interval_where_there_is_none() -> None:
+    rows, out = frame(), io.StringIO()
+    rows.loc[(rows.kind == "a") & (rows.metric == "cosine") & (rows[SEED] == 2), "value"] = math.nan
+    Console(file=out, width=120).print(table(rows, cause="kind", order=("a", "b"), title="t"))
+    assert "0.30" in out.getvalue()
+    assert "nan" not in out.getvalue()
+
+
 def test_students_interval() -> None:
     # t_{0.975, 2} = 4.302653, s = 1: reach 4.302653 / sqrt(3)
     assert student_interval([1.0, 2.0, 3.0]) == pytest.approx((2.0 - 2.484138, 2.0 + 2.484138), abs=1e-5)

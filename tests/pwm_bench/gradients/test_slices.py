@@ -106,6 +106,18 @@ def test_arrows_are_the_gradient_of_the_plane() -> None:
             assert r["value"] == pytest.approx(-6.0 * arrow_axis[r["state"]], abs=1e-12)
 
 
+def test_a_rollout_that_is_lost_leaves_no_arrow() -> None:
+    class Lost(Quadratic):
+        def rollout(self, start: State, control: Control, theta: Tensor, noise: Tensor) -> Rollout:
+            found = super().rollout(start, control, theta, noise)
+            return found._replace(step_rewards=torch.cat((found.rewards[:-1], found.rewards[-1:] * 0.0 + torch.nan)))
+
+    study = slices()
+    study.worlds = {"truth": Lost(8, 0.4, 1.0), "model": Quadratic(8, -0.4, 2.0)}
+    with pytest.raises(UsageError, match="the gradient of the truth is zero or not finite"):
+        study.centre()
+
+
 @pytest.mark.parametrize("loop", ["open", "closed"])
 def test_a_tiny_landscape(loop: str, tmp_path: Path) -> None:
     """Slopes of the simulator and of the model agree with differences of the very lines that are drawn."""
@@ -143,6 +155,9 @@ def test_noise_is_shared_by_all_points() -> None:
         ({"points": 4}, "points=4: must be odd"),
         ({"radius": 0.0}, "radius=0.0"),
         ({"loop": "ajar"}, "unknown loop 'ajar'"),
+        ({"discount": 1.5}, "discount=1.5"),
+        ({"discount": 0.0}, "discount=0.0"),
+        ({"hidden": (0,)}, "hidden=(0,)"),
         ({"inputs": {}}, "needs a world model"),
         ({"inputs": {"model.mjx": MODEL["model.warp"]}}, "unknown input 'model.mjx'"),
     ],

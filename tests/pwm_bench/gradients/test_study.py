@@ -56,6 +56,13 @@ MODEL = {"model": Input(path="m", digest="1")}
         ({"simulators": ("warp", "mjx"), "inputs": {"model.warp": MODEL["model"]}}, "one for each simulator"),
         ({"device": "gpu"}, "device=gpu"),
         ({"worlds": 32}, "worlds=32: must be at least states=64"),
+        ({"steps": ()}, "steps=[]: give at least one step length"),
+        ({"hidden": (16, 0)}, "hidden=(16, 0)"),
+        ({"reference_samples": 3}, "reference_samples=3: must be at least 4 in the open loop"),
+        ({"loop": "closed", "reference_samples": 1}, "reference_samples=1: must be a whole number of at least 2"),
+        ({"noise": 0.0, "precision": "float32", "estimators": ("analytic",)}, "precision=float32: without noise"),
+        ({"bootstrap": "fitted"}, "bootstrap=fitted: give a ValueTraining"),
+        ({"estimators": ("mixed",), "samples": 1}, "samples=1: estimator 'mixed' needs at least 2"),
     ],
 )
 def test_impossible_comparisons_are_refused(fields: dict, message: str) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.pedagogical.ball_wall import VARIANTS, BallWall, variant
+from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec
 from pwm_bench.gradients.pedagogical.descent import descend, score_gradient
 from pwm_bench.gradients.pedagogical.regressors import REGRESSORS, Regressor, fit
 from pwm_bench.learning.random import MemberStream
@@ -170,3 +171,5 @@ def test_bad_names_are_refused() -> None:
         score_gradient(torch.cos, MemberStream((0,)), samples=1, deviation=0.1)
     with pytest.raises(UsageError, match="steps=0"):
         descend(torch.cos, torch.zeros(1), steps=0, rate=0.1, limit=1.0, bounds=BOUNDS)
+    with pytest.raises(UsageError, match=r"variants=\(\): name at least one of released, corrected"):
+        BallWallSpec(variants=())

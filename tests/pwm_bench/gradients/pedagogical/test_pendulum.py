@@ -105,6 +105,8 @@ def test_the_id_is_of_what_determines_the_numbers() -> None:
         ({"loops": ("ajar",)}, "unknown loop 'ajar'"),
         ({"simulator": "mujoco_c"}, "needs the simulator's gradient"),
         ({"width": 12}, "latent_dim=12"),
+        ({"hidden": (0,)}, "hidden=(0,)"),
+        ({"env_steps": 480}, "env_steps=480: 32 worlds need at least 16 steps each"),
     ],
 )
 def test_impossible_settings_are_refused(fields: dict, message: str) -> None:
