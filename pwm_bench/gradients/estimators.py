@@ -14,6 +14,7 @@ what PWM uses. Samples run along the axis of worlds; the horizons share rollouts
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -23,10 +24,12 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.landscape import Landscape, Problem, batches, exploration, horizon_returns, partial_returns
 from pwm_bench.gradients.moments import Estimate, Moments
 
-__all__ = ["Progress", "first_order", "mixed", "paired_slopes", "score", "smoothed"]
+__all__ = ["Progress", "first_order", "mixed", "mixture_weight", "paired_slopes", "score", "smoothed"]
 
 Progress = Callable[[int], None]
 """Told the rollouts just finished."""
+Samples: TypeAlias = "Iterator[tuple[Tensor, dict[int, Tensor]]]"
+"""Batches of samples: the start state of each, int64 ``(N,)``, and their gradients for each horizon, ``(N, D)``."""
 
 _SAMPLES, _DIRECTIONS = 1, 2  # streams: exploration noise; smoothing directions (and their noise, the next one)
 
@@ -46,15 +49,24 @@ def first_order(
     Returns:
         an estimate for each horizon.
     """
+    moments = _moments(problem)
+    for index, gradients in _first_order_samples(landscape, problem, samples, stream):
+        for horizon, gradient in gradients.items():
+            moments[horizon].add(index, gradient)
+        _tell(progress, len(index))
+    return {horizon: m.estimate(exact=problem.noise == 0.0) for horizon, m in moments.items()}
+
+
+def _first_order_samples(landscape: Landscape, problem: Problem, samples: int, stream: int) -> Samples:
     _check_samples(samples)
     per_state = samples if problem.noise > 0.0 else 1
-    moments = _moments(problem)
     for rows, valid in batches(problem.states * per_state, landscape.rows, problem.theta.device):
         index = rows // per_state
         noise = problem.noise * exploration(problem, index, rows % per_state, stream, problem.longest)
         theta = problem.theta[index].detach().requires_grad_()
         rollout = landscape.rollout(problem.starts(index), problem.control, theta, noise)
         values = horizon_returns(rollout, problem.discount, problem.horizons)
+        gradients = {}
         for horizon, value in zip(problem.horizons, values, strict=True):
             gradient = torch.zeros_like(theta)
             if value.requires_grad:
@@ -62,10 +74,8 @@ def first_order(
                 (found,) = torch.autograd.grad(value.sum(), theta, retain_graph=keep, allow_unused=True)
                 gradient = gradient if found is None else found
             gradient = torch.where(torch.isfinite(value).unsqueeze(1), gradient, torch.nan)
-            size = problem.control.size(horizon)
-            moments[horizon].add(index[:valid], gradient[:valid, :size])
-        _tell(progress, valid)
-    return {horizon: m.estimate(exact=problem.noise == 0.0) for horizon, m in moments.items()}
+            gradients[horizon] = gradient[:valid, : problem.control.size(horizon)]
+        yield index[:valid], gradients
 
 
 def score(
@@ -83,10 +93,18 @@ def score(
     Raises:
         UsageError: without noise there is no likelihood.
     """
+    moments = _moments(problem)
+    for index, gradients in _score_samples(landscape, problem, samples, stream):
+        for horizon, gradient in gradients.items():
+            moments[horizon].add(index, gradient)
+        _tell(progress, len(index))
+    return {horizon: m.estimate() for horizon, m in moments.items()}
+
+
+def _score_samples(landscape: Landscape, problem: Problem, samples: int, stream: int) -> Samples:
     _check_samples(samples)
     if problem.noise == 0.0:
         raise UsageError("noise=0: the score estimator needs exploration noise; give noise > 0 or leave it out")
-    moments = _moments(problem)
     for rows, valid in batches(problem.states * samples, landscape.rows, problem.theta.device):
         index = rows // samples
         unit = exploration(problem, index, rows % samples, stream, problem.longest)
@@ -102,6 +120,7 @@ def score(
         # Sum over t of mu_t(theta) . slope_t A_t has the estimator as its gradient, row by row.
         weight = (problem.control.means(theta, features) * slope).sum(2)
         usable = torch.arange(rows.shape[0], device=rows.device) < valid
+        gradients = {}
         for horizon, value in zip(problem.horizons, values, strict=True):
             to_go = value - before[:horizon]
             sound = torch.isfinite(to_go).all(0)
@@ -110,9 +129,8 @@ def score(
                 (weight[:, :horizon] * advantage).sum(), theta, retain_graph=horizon != problem.longest
             )
             gradient = torch.where(sound.unsqueeze(1), gradient, torch.nan)
-            moments[horizon].add(index[:valid], gradient[:valid, : problem.control.size(horizon)])
-        _tell(progress, valid)
-    return {horizon: m.estimate() for horizon, m in moments.items()}
+            gradients[horizon] = gradient[:valid, : problem.control.size(horizon)]
+        yield index[:valid], gradients
 
 
 def smoothed(
@@ -205,32 +223,55 @@ def paired_slopes(
         yield index[:valid], directions[:valid], slopes[:, :valid]
 
 
-def mixed(first: Estimate, zeroth: Estimate) -> tuple[Estimate, Tensor]:
-    """Combines a first-order and a zeroth-order estimate, state by state.
+def mixture_weight(first: Estimate, zeroth: Estimate) -> Tensor:
+    """How much a first-order estimate counts beside a zeroth-order one, state by state.
 
     ``alpha = V0 / (V0 + V1)`` for the variances V of the two means, which would give the least variance if these were
-    independent. Where the first-order estimate has samples that
-    are not finite, alpha is 0. The result inherits the first-order estimate's bias: variance alone does not show it.
+    independent. Where the first-order estimate has samples that are not finite, alpha is 0.
 
     Source: Suh et al., "Do differentiable simulators give better policy gradients?", ICML 2022, section 5, without
     their bound on the bias.
 
     Returns:
-        the estimate and alpha, shape ``(S,)``. The count is the zeroth-order one's; the variance is such that the
-        variance of the mean would be right for independent estimates and a fixed alpha. It is too small for two that
-        share their samples.
+        alpha, shape ``(S,)``.
     """
     v1, v0 = first.noise, zeroth.noise
     broken = (first.rejected > 0) | ~torch.isfinite(first.mean).all(1) | ~torch.isfinite(v1)
-    alpha = torch.where(v0 + v1 > 0.0, v0 / (v0 + v1), 1.0)
-    alpha = torch.where(broken, 0.0, alpha)
-    a = alpha.unsqueeze(1)
-    clean = torch.where(broken.unsqueeze(1), 0.0, first.mean)
-    spread = torch.where(broken.unsqueeze(1), 0.0, first.variance / first.count.clamp(min=1.0).unsqueeze(1))
-    variance = a.square() * spread + (1.0 - a).square() * zeroth.variance / zeroth.count.unsqueeze(1)
-    mean = a * clean + (1.0 - a) * zeroth.mean
-    count = zeroth.count
-    return Estimate(mean, variance * count.unsqueeze(1), count, first.rejected + zeroth.rejected), alpha
+    return torch.where(broken, 0.0, torch.where(v0 + v1 > 0.0, v0 / (v0 + v1), 1.0))
+
+
+def mixed(
+    landscape: Landscape,
+    problem: Problem,
+    samples: int,
+    weights: Mapping[int, Tensor],
+    *,
+    stream: int = _SAMPLES,
+    progress: Progress | None = None,
+) -> dict[int, Estimate]:
+    """Mixes each sample's first-order gradient with its score gradient.
+
+    So the variance is that of the mixture, in which the two are correlated, since they see the same noise; that alpha
+    was chosen by the same samples is not in it. The result has alpha times the bias of the first-order estimate, which
+    no variance shows.
+
+    Args:
+        landscape: differentiable.
+        problem: where.
+        samples: K for each start state.
+        weights: alpha for each horizon, shape ``(S,)``, see `mixture_weight`.
+        stream: of the noise.
+        progress: told of finished rollouts.
+    """
+    moments = _moments(problem)
+    both = (take(landscape, problem, samples, stream) for take in (_first_order_samples, _score_samples))
+    for (index, first), (_, zeroth) in zip(*both, strict=True):
+        for horizon, weight in weights.items():
+            alpha = weight[index].unsqueeze(1)
+            blend = alpha * first[horizon] + (1.0 - alpha) * zeroth[horizon]
+            moments[horizon].add(index, torch.where(alpha > 0.0, blend, zeroth[horizon]))
+        _tell(progress, 2 * len(index))
+    return {horizon: m.estimate() for horizon, m in moments.items()}
 
 
 def _directions(problem: Problem, index: Tensor, sample: Tensor, stream: int) -> Tensor:

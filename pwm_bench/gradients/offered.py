@@ -169,18 +169,17 @@ class Mixed(Estimator):
     after = ("analytic", "score")
 
     def rollouts(self, spec: Comparison) -> int:
-        return 0
+        return 2 * spec.states * spec.samples
 
     def estimate(
         self, scene: Scene, others: Mapping[str, Estimates], progress: Callable[[int], None], note: Note
     ) -> Estimates:
-        from pwm_bench.gradients.estimators import mixed
+        from pwm_bench.gradients.estimators import mixed, mixture_weight
 
-        found: Estimates = {}
-        for h in scene.spec.horizons:
-            found[h], alpha = mixed(others["analytic"][h], others["score"][h])
+        weights = {h: mixture_weight(others["analytic"][h], others["score"][h]) for h in scene.spec.horizons}
+        for h, alpha in weights.items():
             note(h, "alpha", alpha)
-        return found
+        return mixed(scene.world, scene.problem, scene.spec.samples, weights, progress=progress)
 
 
 ESTIMATORS = Registry(

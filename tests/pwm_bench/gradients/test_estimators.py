@@ -10,9 +10,9 @@ import torch
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.simulator import State
-from pwm_bench.gradients.controls import ClosedLoop
-from pwm_bench.gradients.estimators import first_order, mixed, score, smoothed
-from pwm_bench.gradients.landscape import Problem, returns
+from pwm_bench.gradients.controls import ClosedLoop, Control
+from pwm_bench.gradients.estimators import first_order, mixed, mixture_weight, score, smoothed
+from pwm_bench.gradients.landscape import Problem, Rollout, returns
 from pwm_bench.gradients.moments import Estimate, Moments
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.testing.quadratic import point_mass, quadratic_answer, quadratic_problem
@@ -98,20 +98,61 @@ def test_pathwise_gradient_misses_the_bounce_by_the_known_amount() -> None:
         assert estimate.standard_error[0, 0] < 0.2 * abs(truth - pathwise)
 
 
-def test_mixture_has_the_least_variance_and_leaves_broken_gradients_alone() -> None:
+def test_weights_of_a_mixture_are_by_inverse_variance_and_leave_broken_gradients_alone() -> None:
     def estimate(mean: float, variance: float, rejected: float = 0.0) -> Estimate:
         def number(x: float) -> torch.Tensor:
             return torch.full((1, 1), x, dtype=torch.float64)
 
         return Estimate(number(mean), number(variance), number(10.0)[0], number(rejected)[0])
 
-    both, alpha = mixed(estimate(1.0, 1.0), estimate(3.0, 3.0))
-    assert alpha.item() == pytest.approx(0.75)
-    assert both.mean.item() == pytest.approx(1.5)
-    assert both.noise.item() == pytest.approx((0.75**2 * 1.0 + 0.25**2 * 3.0) / 10.0)
-    both, alpha = mixed(estimate(1.0, 1.0, rejected=1.0), estimate(3.0, 3.0))
-    assert (alpha.item(), both.mean.item()) == (0.0, 3.0)
-    assert both.rejected.item() == 1.0
+    assert mixture_weight(estimate(1.0, 1.0), estimate(3.0, 3.0)).item() == pytest.approx(0.75)
+    assert mixture_weight(estimate(1.0, 0.0), estimate(3.0, 0.0)).item() == 1.0
+    assert mixture_weight(estimate(1.0, 1.0, rejected=1.0), estimate(3.0, 3.0)).item() == 0.0
+    assert mixture_weight(estimate(1.0, torch.nan), estimate(3.0, 3.0)).item() == 0.0
+
+
+def test_a_mixture_is_of_both_means_and_of_one_where_that_has_all_the_weight() -> None:
+    world, problem = point_mass(), quadratic_problem()
+    first, zeroth = first_order(world, problem, 40), score(world, problem, 40)
+    alpha = torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64)
+    for h, found in mixed(world, problem, 40, dict.fromkeys(problem.horizons, alpha)).items():
+        expected = alpha[:, None] * first[h].mean + (1.0 - alpha[:, None]) * zeroth[h].mean
+        torch.testing.assert_close(found.mean, expected, rtol=1e-9, atol=1e-11)
+        for state, alone in ((0, zeroth[h]), (2, first[h])):
+            torch.testing.assert_close(found.variance[state], alone.variance[state], rtol=1e-9, atol=1e-11)
+
+
+class _BrokenGradient:
+    """A landscape with the same returns, whose derivative is not finite."""
+
+    def __init__(self, world: SimulatedWorld) -> None:
+        self.name, self.rows, self.device, self.dtype = world.name, world.rows, world.device, world.dtype
+        self._world = world
+
+    def rollout(self, start: State, control: Control, theta: torch.Tensor, noise: torch.Tensor) -> Rollout:
+        found, root = self._world.rollout(start, control, theta, noise), (0.0 * theta).sum(1).sqrt()
+        return found._replace(step_rewards=[reward + root for reward in found.step_rewards])
+
+
+def test_a_mixture_leaves_out_what_blows_up_where_that_has_no_weight() -> None:
+    world, problem = ball(64)
+    assert first_order(_BrokenGradient(world), problem, 64)[2].rejected.item() == 64.0
+    found = mixed(_BrokenGradient(world), problem, 64, {2: torch.zeros(1, dtype=torch.float64)})[2]
+    torch.testing.assert_close(found.mean, score(world, problem, 64)[2].mean, rtol=1e-12, atol=0.0)
+    assert found.rejected.item() == 0.0
+
+
+def test_the_variance_of_a_mixture_holds_in_simulation() -> None:
+    """First order and score see the same noise and are correlated here, by about a half."""
+    world, problem = ball(256)
+    alpha = {2: torch.tensor([0.5], dtype=torch.float64)}
+    found = [mixed(world, replace(problem, seed=seed), 256, alpha)[2] for seed in range(300)]
+    spread = torch.stack([one.mean for one in found]).var(0).sum().item()
+    claimed = torch.stack([one.noise for one in found]).mean().item()
+    assert claimed == pytest.approx(spread, rel=0.25)
+    parts = (first_order(world, problem, 20_000)[2], score(world, problem, 20_000)[2])
+    independent = sum(0.25 * one.variance.sum().item() for one in parts) / 256.0
+    assert independent < 0.8 * claimed
 
 
 def test_samples_that_are_not_finite_are_counted_and_kept_out() -> None:
