@@ -73,7 +73,8 @@ class RunSpec(Spec):
     """Episodes per member in each evaluation, on seeds of their own."""
     limits: Mapping[str, float] = field(default_factory=dict)
     """Further budgets per member, of `LIMITS`: the run ends, with an evaluation, at the first of them or ``env_steps``,
-    over which schedules still run. ``{"cpu_seconds": 60}`` ends after a minute of the processor's training time."""
+    over which schedules still run. ``{"cpu_seconds": 60}`` ends after a minute of the processor's training time, all
+    members together."""
     device: str = "auto"
     """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; see `pwm_bench.envs.resolve_device`."""
     graphed: str = "auto"

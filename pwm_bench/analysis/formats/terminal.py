@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pwm_bench.analysis.formats.columns import COLUMNS, Layout
 from pwm_bench.analysis.formats.sheet import Cell, Line, Sheet, to_sheet
+from pwm_bench.analysis.tables.notes import BOLD
 from pwm_bench.analysis.tables.scores import Summary
 from pwm_bench.text import MISSING
 
@@ -20,6 +21,7 @@ __all__ = ["grid_to_rich", "to_rich"]
 _WIDE = 150  # terminal columns from which one table holds everything
 _NARROW = 100  # and below which what only some readers need is left out
 _BETWEEN = 2  # terminal columns between two of a table
+_BEST = "*"  # before a bold number: files and pipes have no bold
 _DETAIL = 24  # letters of a setting under a name that stay on one line
 
 
@@ -79,7 +81,8 @@ def _below(sheet: Sheet, trace: bool) -> list[Text]:
     from rich.text import Text
 
     lines = [Text(line, style="yellow") for line in sheet.failures]
-    lines += [Text(line, style="dim") for line in sheet.notes]
+    said = (f"{_BEST} (bold)" + line.removeprefix(BOLD) if line.startswith(BOLD) else line for line in sheet.notes)
+    lines += [Text(line, style="dim") for line in said]
     lines += [Text(f"{letter}  {text}", style="dim") for letter, text in sheet.footnotes]
     return lines + [Text(line) for line in ("", *sheet.traces)] if trace else lines
 
@@ -132,7 +135,7 @@ def _cell(cell: Cell, *, name: bool, indent: bool = False, intervals: bool = Fal
     """A name has each difference from its other rows on a line of its own."""
     from rich.text import Text
 
-    text = Text(f"  {cell.text}" if name and indent else cell.text)
+    text = Text(f"  {cell.text}" if name and indent else f"{_BEST}{cell.text}" if cell.bold else cell.text)
     if intervals and cell.interval:
         text.append(f" {cell.interval}")
     if cell.marks:

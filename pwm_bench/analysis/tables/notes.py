@@ -19,7 +19,7 @@ from pwm_bench.store.origin import origin_notes
 from pwm_bench.store.schema import GradientCheck
 from pwm_bench.text import count, number, with_variant
 
-__all__ = ["COST_NOTE", "STEPS_NOTE", "budget_note", "gradient_warnings", "overall_note", "table_notes"]
+__all__ = ["BOLD", "COST_NOTE", "STEPS_NOTE", "budget_note", "gradient_warnings", "overall_note", "table_notes"]
 
 COST_NOTE = (
     "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together, all "
@@ -28,7 +28,9 @@ COST_NOTE = (
 """Only tables that show cost need it."""
 STEPS_NOTE = "Steps are those of the environment, per seed."
 """What takes its place in tables that show steps and no cost."""
-_BOLD = "Bold: cannot be told apart from the highest score (Welch's t, 5 % over all comparisons with it)."
+BOLD = "Bold"
+"""How the note begins that says what bold numbers are."""
+_BOLD = f"{BOLD}: cannot be told apart from the highest score (Welch's t, 5 % over all comparisons with it)."
 _SINGLE = " Rows of a single seed are not compared."
 _PLACES = 4  # that a note names
 _ENOUGH = 5  # tasks from which on the interval of an IQM covers what it should

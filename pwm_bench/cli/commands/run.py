@@ -74,9 +74,9 @@ class Run:
     """Environment steps per seed, e.g. 3e5; by default it depends on the task."""
     budget: Budget = None
     """End at this budget per seed, if --env-steps does not end it before: gradient_steps=N, policy_gradient_steps=N or
-    cpu_seconds=N (of training)."""
+    cpu_seconds=N (of training, all seeds together)."""
     max_seconds: Annotated[float | None, option("S")] = None
-    """Short for --budget cpu_seconds=S: end after this many processor seconds of training."""
+    """Short for --budget cpu_seconds=S: end after this many processor seconds of training, of all seeds together."""
     evaluations: Annotated[int | None, option("N", "11")] = None
     """Evaluations from the untrained to the final policy, both included."""
     evaluation_episodes: Annotated[int | None, option("N", "16")] = None

@@ -77,7 +77,8 @@ class Sweep:
     repeated: all combinations are runs. Filed as STUDY-KEY-V1-V2."""
     budget: Budget = None
     """End every run at this budget per seed, e.g. gradient_steps=5e3 or cpu_seconds=60, if it does not end before;
-    filed as STUDY-UNIT-N. Units: env_steps, gradient_steps, policy_gradient_steps, cpu_seconds (of training)."""
+    filed as STUDY-UNIT-N. Units: env_steps, gradient_steps, policy_gradient_steps, cpu_seconds (of training,
+    all seeds together)."""
     stale: Annotated[str, option("POLICY", "keep")] = "keep"
     """What to do with finished runs of other code or package versions: keep (and say so), rerun (the old ones are moved
     to removed/), or refuse."""

@@ -40,7 +40,7 @@ class Table(OfStudies):
     """Compare at equal env_steps, gradient_steps (of all networks), policy_gradient_steps or cpu_seconds (of training),
     or each run at its own end (none)."""
     budget: Annotated[float | None, option("N", "the largest that all have in common")] = None
-    """Compare at this budget, in the unit of --match."""
+    """Compare at this budget per seed, in the unit of --match."""
     across_machines: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Compare cpu_seconds even if they come from different machines."""
     pairs: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
