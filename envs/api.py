@@ -92,6 +92,7 @@ class DifferentiableEnv:
         self.num_envs = worlds
         self.num_members = len(seeds)
         self.device = simulator.device
+        self._place = torch.empty(0, device=self.device).device.type
         self._has_addresses = self.device.type in ("cpu", "cuda")
         # Simulators from outside are checked at each step, which costs a tenth of a small one.
         self._trusted = type(simulator).__module__.startswith(_OWN)
@@ -241,11 +242,11 @@ class DifferentiableEnv:
         values: kernels and learners take these for granted."""
         after = self.simulator.step(before, ctrl)
         if not self._trusted:
-            self._check_step(before, ctrl, after)
+            self._check_step(before, after)
         return after
 
-    def _check_step(self, before: State, ctrl: Tensor, after: State) -> None:
-        simulator, name = self.simulator, self.simulator.name
+    def _check_step(self, before: State, after: State) -> None:
+        name = self.simulator.name
         for what in ("qpos", "qvel"):
             found, due = getattr(after, what, None), getattr(before, what)
             wanted = (due.shape, due.dtype, due.device)
@@ -260,16 +261,10 @@ class DifferentiableEnv:
                 f"simulator '{name}': its step gave the memory that it was given, or gave last time; what it gave then "
                 "would change unseen: return a copy (clone) of its buffers"
             )
-        tracked = after.qpos.requires_grad or after.qvel.requires_grad
-        if ctrl.requires_grad and torch.is_grad_enabled() and simulator.differentiable and not tracked:
-            raise UsageError(
-                f"simulator '{name}': says that it is differentiable, and its step passes no gradient on; compute "
-                "neither under torch.no_grad() nor with detached tensors, or say differentiable = False"
-            )
 
     def _check_of_task(self, what: str, found: Any, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> None:
         """Refuses what a task's function gave if it has not the shape ``(N, *shape)`` or another type or device."""
-        due = ((self.num_envs, *shape), dtype or self.dtype, self.device.type)
+        due = ((self.num_envs, *shape), dtype or self.dtype, self._place)
         if not isinstance(found, Tensor) or (tuple(found.shape), found.dtype, found.device.type) != due:
             raise UsageError(
                 f"task '{self.task.name}': {what} gave {_sort(found)}; it must give {due[0]} {due[1]} on "

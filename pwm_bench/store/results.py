@@ -6,6 +6,7 @@ This module needs only the standard library until a record is read, so asking wh
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
@@ -357,6 +358,8 @@ def _folders(path: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # `pwm_bench.cli.main` shows the beginning of such a path
+            raise
         raise unreadable(path, error) from None
     return [path / name for name in names]
 

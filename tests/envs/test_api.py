@@ -250,7 +250,6 @@ FAULTS: dict[str, tuple[Callable[[State], object], str]] = {
     "numpy": (lambda s: State(s.qpos.detach().numpy(), s.qvel.detach().numpy()), "gave a ndarray for qpos"),
     "tuple": (lambda s: (s.qpos, s.qvel), "gave a tuple without qpos"),
     "nothing": (lambda s: None, "gave nothing without qpos"),
-    "detached": (lambda s: s.detach(), "says that it is differentiable, and its step passes no gradient on"),
 }
 
 

@@ -37,10 +37,10 @@ def test_record_survives_the_disk(tmp_path: Path):
 def test_a_simulator_that_refuses_is_recorded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Hopper, "substeps", {"warp": 4, "mjx": -1, "mujoco_c": 4})
     record = measure("hopper", ["warp", "mjx", "mujoco_c"], sizes=TINY)
-    assert record.simulators[1].refused == "timestep=-0.016666666666666666: must be a positive number of seconds"
+    assert record.simulators[1].refused == "substeps=-1: must be a whole number, at least 1"
     assert record.simulators[1].substeps is None
     assert {part.simulator for part in record.air} == {"warp"}
-    with pytest.raises(UsageError, match=r"--simulators warp mjx: parity needs two that run 'hopper' \(mjx: timestep"):
+    with pytest.raises(UsageError, match=r"--simulators warp mjx: parity needs two that run 'hopper' \(mjx: substeps"):
         measure("hopper", ["warp", "mjx"], sizes=TINY)
 
 
