@@ -15,33 +15,13 @@ from pwm_bench.analysis.plots.panels import arrangement
 from pwm_bench.analysis.plots.profiles import improvement, profiles
 from pwm_bench.analysis.plots.timeline import timeline
 from pwm_bench.analysis.published import load_curves
-from pwm_bench.cli.main import main
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import normalisation
 from pwm_bench.store.frames import load_study, members_frame
 from pwm_bench.store.results import Results, record_text
 from pwm_bench.store.schema import ClockTimes
+from tests.pwm_bench.analysis.plots.studies import STEPS, many_tasks
 from tests.pwm_bench.store.factories import write_run
-
-STEPS = [0, 100, 200]
-
-
-@pytest.fixture(autouse=True)
-def settings():
-    with style.paper():
-        yield
-
-
-@pytest.fixture
-def root(tmp_path):
-    """SHAC with three seeds on two tasks, PPO with two on one, and a failed PWM."""
-    curves = [[0.0, 10.0, 30.0], [0.0, 20.0, 60.0], [6.0, 30.0, 90.0]]
-    write_run(tmp_path, "aaa", curves=curves, steps=STEPS, seconds=[0.0, 10.0, 20.0])
-    write_run(tmp_path, "bbb", algorithm="ppo", curves=[[1.0, 5.0, 9.0], [1.0, 7.0, 70.0]], steps=STEPS,
-              seconds=[0.0, 100.0, 200.0])  # fmt: skip
-    write_run(tmp_path, "ccc", algorithm="pwm", curves=[[2.0]], steps=[0], seconds=[0.0], status="failed")
-    write_run(tmp_path, "ddd", task="ant", curves=[[0.0, 1.0]], steps=[0, 50], seconds=[0.0, 5.0])
-    return tmp_path
 
 
 @pytest.fixture
@@ -206,17 +186,6 @@ def test_long_pauses_are_cut_from_a_timeline(root):
     assert "without pauses" in panel.get_xlabel()
 
 
-def many_tasks(root, number: int):
-    """Two algorithms with two seeds on many tasks, of which the first has one algorithm alone."""
-    tasks = ["hopper", "ant", "snu_humanoid", *(f"task{index}" for index in range(number - 3))]
-    for index, task in enumerate(tasks):
-        for algorithm in ("shac", "pwm") if index else ("pwm",):
-            curves = [[0.0, 10.0 + index, 30.0], [0.0, 20.0, 60.0]]
-            write_run(root, f"{algorithm}{index}", task=task, algorithm=algorithm, curves=curves,
-                      steps=[0, 100_000, 200_000], seconds=[0.0, 10.0, 20.0])  # fmt: skip
-    return members_frame(load_study(Results(root), "s").runs)
-
-
 @pytest.mark.parametrize("draw", [
     lambda frame: learning_curves(frame, axes=("env_steps",), width="single"),
     lambda frame: learning_curves(frame, axes=("time",)),
@@ -267,28 +236,6 @@ def test_published_curves_lie_behind_ours(tmp_path):
     everything = theirs.behind(five, metric="return", scales=normalisation("none"), choice="all")
     (legend,) = learning_curves(five, axes=("env_steps",), published=everything).legends
     assert "TD-MPC2" in [text.get_text() for text in legend.get_texts()]
-
-
-def test_the_command_draws_many_tasks_axis_by_axis(capsys, tmp_path):
-    many_tasks(tmp_path, 4)
-    arguments = [
-        "plot",
-        "s",
-        "--results",
-        str(tmp_path),
-        "--kind",
-        "curves,scores",
-        "--format",
-        "svg",
-        "--with-published",
-    ]
-    assert main(arguments) == 0
-    folder = tmp_path / "figures" / "s"
-    assert {file.name for file in folder.iterdir()} == {"curves.svg", "curves-cpu.svg", "scores.svg"}
-    assert main([*arguments, "--task", "ant", "hopper", "--algorithm", "pwm", "--output", str(folder / "few")]) == 0
-    assert {file.name for file in (folder / "few").iterdir()} == {"curves.svg", "scores.svg"}
-    assert main([*arguments, "--task", "antt"]) == 2
-    assert "unknown task of study 's' 'antt': did you mean 'ant'?" in capsys.readouterr().err
 
 
 def test_nothing_to_draw(root, frame):
@@ -365,65 +312,3 @@ def test_a_seed_whose_time_was_not_recorded_is_not_drawn_as_never(tmp_path):
     figure = threshold_times(frame, 5.0, axis="cpu")
     marks = [line for line in figure.axes[0].get_lines() if line.get_marker() == style.look("shac").marker]
     assert [len(line.get_xdata()) for line in marks] == [1, 0]
-
-
-def test_final_scores_of_different_budgets_say_so(capsys, root):
-    write_run(root, "eee", algorithm="sac", curves=[[0.0, 9.0]], steps=[0, 2000], seconds=[0.0, 5.0])
-    arguments = ["plot", "s", "--results", str(root), "--kind", "scores", "--format", "svg"]
-    assert main([*arguments, "--task", "ant"]) == 0
-    assert "own end" not in capsys.readouterr().out
-    assert main(arguments) == 0
-    assert "budgets differ (hopper in warp 200 to 2k environment steps)" in capsys.readouterr().out
-    frame = members_frame(load_study(Results(root), "s").runs)
-    figure = score_bars(frame, width="double")
-    assert all(panel.get_xlabel().endswith("each run at its own end") for panel in figure.axes)
-
-
-def test_without_a_common_task_the_other_figures_are_drawn(capsys, tmp_path):
-    write_run(tmp_path, "aaa", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0])
-    write_run(tmp_path, "bbb", task="ant", algorithm="ppo", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0])
-    arguments = ["plot", "s", "--results", str(tmp_path), "--format", "svg"]
-    main(arguments)  # whose timeline has no start times
-    assert "no task has" not in capsys.readouterr().err
-    assert {file.name for file in (tmp_path / "figures" / "s").iterdir()} == {"curves.svg", "scores.svg"}
-    assert main([*arguments, "--kind", "improvement"]) == 2
-    assert "choose some of them with --algorithm" in capsys.readouterr().err
-
-
-def test_the_command_writes_files_and_names_them(capsys, root, tmp_path):
-    out = tmp_path / "figures"
-    arguments = ["plot", "s", "--results", str(root), "--kind", "curves,scores,threshold", "--threshold", "60"]
-    assert main([*arguments, "--format", "png,svg", "--output", str(out)]) == 0
-    names = sorted(f"{kind}.{end}" for kind in ("curves", "scores", "threshold") for end in ("png", "svg"))
-    assert sorted(file.name for file in out.iterdir()) == names
-    text = capsys.readouterr().out
-    assert f"{out}/curves.png" in text
-    assert "95 % interval by Student's t" in text
-
-
-def test_by_default_all_figures_that_make_sense(capsys, root):
-    assert main(["plot", "s", "--results", str(root), "--format", "svg", "--metric", "length"]) == 2  # no start times
-    assert "no run says when it began" in capsys.readouterr().err
-    folder = root / "figures" / "s"
-    assert {file.name for file in folder.iterdir()} == {"curves.svg", "scores.svg", "improvement.svg"}  # two tasks, raw
-    assert main(["plot", "s", "--results", str(root), "--format", "svg", "--normalise", "random-expert"]) == 2
-    assert (folder / "profile.svg").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--kind", "curve"), "unknown kind of figure 'curve': did you mean 'curves'"),
-        (("--axis", "steps"), "unknown axis 'steps': did you mean 'env_steps'"),
-        (("--format", "jpg"), "unknown figure format 'jpg'"),
-        (("--width", "triple"), "unknown width 'triple'"),
-        (("--scale", "lin"), "unknown scale 'lin': did you mean 'linear'"),
-        (("--kind", "threshold"), "say which score with the threshold"),
-        (("--normalise", "pop"), "unknown normalisation 'pop'"),
-        (("--metric", "height"), "metric=height: not recorded"),
-    ],
-)
-def test_bad_input_writes_nothing(capsys, root, arguments, message):
-    assert main(["plot", "s", "--results", str(root), *arguments]) == 2
-    assert message in capsys.readouterr().err
-    assert not (root / "figures").exists()
