@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterable, Mapping
 from itertools import chain
@@ -109,6 +110,7 @@ class Loop:
                 "next_evaluation": self.next_evaluation,
                 "next_report": self.next_report,
             }
+            os.stat(self.journal.directory.path)  # one that has vanished must not come back without its logs
             checkpoint.save(self.journal.directory.checkpoint, state, spec_id=self.journal.spec.id)
             self.journal.write()
 

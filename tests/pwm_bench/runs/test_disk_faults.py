@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pwm_bench.cli.main import main
+from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results
 from tests.pwm_bench.cli.toy_cli import shared_study, toy_spec
 from tests.pwm_bench.runs.faults import ROOT, content, slow_toy, undisturbed
@@ -138,3 +139,17 @@ def test_a_folder_that_vanishes_under_a_run(start, tmp_path):
     assert directory.status() == "killed"
     undisturbed(spec, root)
     assert lines(directory) == lines(undisturbed(spec, tmp_path / "undisturbed"))
+
+
+def test_a_checkpoint_does_not_bring_a_vanished_folder_back_without_its_logs(tmp_path):
+    spec, results = toy_spec(), Results(tmp_path / "results")
+    directory = results.run(spec.study, spec.id)
+
+    def vanish(event):
+        if event.phase == "save" and directory.path.exists():
+            directory.path.rename(tmp_path / "away")
+
+    record = carry_out(spec, results, checkpoint_seconds=0.0, progress=vanish).record
+    assert record.status == "failed"
+    assert "No such file or directory" in record.reason
+    assert not directory.path.exists()
