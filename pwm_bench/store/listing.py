@@ -119,10 +119,14 @@ def _read(study: str, run_id: str, path: str, *, left: bool = False) -> Entry | 
         return Entry(study, run_id, path, "damaged")
 
 
-def find(results: Results, run_id: str) -> list[Path]:
-    """Directories of the runs whose id begins with ``run_id``, in any study."""
+def find(results: Results, name: str) -> list[Path]:
+    """Directories of the runs whose id begins with ``name``, in any study; after ``STUDY/``, in that one alone."""
+    wanted, slash, run_id = name.rpartition("/")
+    if slash and not run_id:
+        return []
     found = []
-    for study in results.studies():
+    studies = results.studies()
+    for study in studies if not slash else {wanted}.intersection(studies):
         with suppress(OSError), os.scandir(results.study_path(study)) as entries:  # another person's may be unreadable
             found += [Path(entry.path) for entry in entries if entry.name.startswith(run_id) and entry.is_dir()]
     return sorted(found)
@@ -142,13 +146,13 @@ def find_run(name: str, results: Results, *, others: Mapping[str, Sequence[str]]
     if os.path.isdir(name):
         return RunDirectory(Path(name))
     found = find(results, name) if len(name) >= 4 else []
-    exact = [path for path in found if path.name == name]
+    exact = [path for path in found if path.name == name.rpartition("/")[2]]
     if len(exact or found) == 1:
         return RunDirectory((exact or found)[0])
     if found:
         same = " or ".join(os.fspath(path.relative_to(results.root / "runs")) for path in exact)
         raise UsageError(
-            f"run '{name}': is in several studies, {same}; give the path of one"
+            f"run '{name}': is in several studies; give {same}"
             if exact
             else f"run '{name}': could be {' or '.join(path.name for path in found)}; write one more digit"
         )

@@ -172,12 +172,13 @@ def _ls(store: Store, studies: Sequence[str], everything: bool) -> int:
 
 def _show(store: Store, names: Sequence[str]) -> int:
     from pwm_bench.cli.showing import described, terminal_width
+    from pwm_bench.store.listing import find
     from pwm_bench.store.results import RunDirectory
     from pwm_bench.text import count, duration, number
 
     if len(names) != 1:
         raise UsageError("results show: give one run id, or its beginning; see `pwm-bench results ls --all`")
-    found = [Path(names[0])] if os.path.isfile(f"{names[0]}/run.json") else _matching(store, names[0])
+    found = [Path(names[0])] if os.path.isfile(f"{names[0]}/run.json") else find(store, names[0])
     if not found:
         raise UsageError(f"results show {names[0]}: no such run in {store.root}; see `pwm-bench results ls --all`")
     if len(found) > 1:
@@ -314,14 +315,6 @@ def _name(store: Store, names: Sequence[str]) -> int:
     return 0
 
 
-def _matching(store: Store, name: str) -> list[Path]:
-    """Directories of the runs that an id, its beginning, or either of them after STUDY/ stands for."""
-    from pwm_bench.store.listing import find
-
-    study, _, run_id = name.rpartition("/")
-    return [path for path in find(store, run_id) if study in ("", path.parent.name)] if run_id else []
-
-
 def _remove(store: Store, names: Sequence[str]) -> int:
     """Sets runs aside; all are found before the first is moved."""
     if not names:
@@ -332,8 +325,10 @@ def _remove(store: Store, names: Sequence[str]) -> int:
 
 
 def _one(store: Store, name: str, command: str) -> Path:
-    """The directory of the only run that a name stands for, see `_matching`."""
-    found = _matching(store, name)
+    """The directory of the only run that a name stands for."""
+    from pwm_bench.store.listing import find
+
+    found = find(store, name)
     if len(found) != 1:
         what = f"means {len(found)} runs; write STUDY/ID" if found else f"no such run in {store.root}"
         raise UsageError(f"{command} {name}: {what}; see `pwm-bench results ls --all`")

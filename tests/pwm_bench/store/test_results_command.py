@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store import checkpoint as store
 from pwm_bench.store.frames import load_study
-from pwm_bench.store.listing import scan
+from pwm_bench.store.listing import find, find_run, scan
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import Variant
 from pwm_bench.store.verify import verify
@@ -134,6 +135,16 @@ def test_a_finished_run_is_named_and_nothing_else_of_it_changes(capsys, tmp_path
     text, _ = run(capsys, "name", "s/aaa", "", "--results", tmp_path)
     assert text.endswith("tables call it by its settings\n")
     assert directory.read().variant is None
+
+
+def test_a_run_of_several_studies_is_found_by_study_and_id(tmp_path):
+    results = Results(tmp_path)
+    for study in ("s", "t"):
+        make(tmp_path, "aaaa", study=study)
+    with pytest.raises(UsageError, match="give s/aaaa or t/aaaa"):
+        find_run("aaaa", results)
+    assert find_run("t/aa", results).path == results.run("t", "aaaa").path
+    assert find(results, "t/") == find(results, "u/aaaa") == []
 
 
 def test_names_that_cannot_be_given(capsys, tmp_path):
