@@ -9,22 +9,22 @@ from pwm_bench.sweep.graph import Study
 
 __all__ = ["STUDIES", "describe", "load_study"]
 
-_STEPS = 25_000  # 50,000 control steps of the simulator
+_STEPS = 50_000  # 100,000 control steps of the simulator
 
 
 def tdmpc2_dmc() -> Study:
-    """TD-MPC2 online on two tasks of dm_control to 50,000 control steps of the simulator (25,000 of the suites), which
-    is half of the steps before its first published evaluation; two seeds, the model of 1M weights, matrix products in
-    bfloat16. Each seed is a run of its own, since members share no work and one takes two hours on a CPU."""
+    """TD-MPC2 online on two tasks of dm_control to 100,000 control steps of the simulator (50,000 of the suites), where
+    its first published evaluation is; two seeds, the model of 1M weights, matrix products in bfloat16. Each seed is a run
+    of its own, since members share no work and one takes more than three hours on a CPU."""
     from pwm_bench.jobs.train_suite import TrainSuiteSpec  # it takes torch along, and lists read descriptions alone
 
     return _study("tdmpc2-dmc", {
         f"{task} · tdmpc2 · seed {seed}": TrainSuiteSpec.create(
-            task=task, learner="tdmpc2", env_steps=_STEPS, seeds=(seed,), evaluations=2, evaluation_episodes=5,
+            task=task, learner="tdmpc2", env_steps=_STEPS, seeds=(seed,), evaluations=3, evaluation_episodes=5,
             study="tdmpc2-dmc", overrides={"precision": "bfloat16"},
         )
+        for task in ("cup-catch", "cartpole-swingup")
         for seed in (0, 1)
-        for task in ("cartpole-swingup", "cup-catch")
     })  # fmt: skip
 
 
