@@ -190,6 +190,13 @@ def test_growth_of_a_constant_stretch() -> None:
     assert exponents[200].tolist() == pytest.approx([math.log(2.0)] * 3)
 
 
+def test_the_median_of_an_even_number_of_steps_lies_between_the_two_in_the_middle() -> None:
+    scales = torch.tensor([3.0, 1.0, 10.0, 2.0], dtype=torch.float64)
+    jacobians = scales.view(-1, 1, 1, 1) * torch.eye(2, dtype=torch.float64)
+    norms, _ = growth_exponents(jacobians, (2, 3, 4))
+    assert [norms[h].item() for h in (2, 3, 4)] == [2.0, 3.0, 2.5]
+
+
 def test_tangent_basis_is_what_mujoco_integrates() -> None:
     model = load_task("ant").model()
     generator = np.random.default_rng(0)
