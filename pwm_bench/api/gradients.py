@@ -37,7 +37,9 @@ def gradients(
         results: the results folder; ``$PWM_BENCH_RESULTS``, or ``results`` here.
         callback: told a run's name and how it goes.
         changes: of `pwm_bench.gradients.spec.Comparison`, e.g. ``simulators``, ``estimators``, ``horizons``, ``loop``,
-            ``states``, ``samples``, ``noise``; and the ``model``, see `pwm_bench.studies.gradient_study.Draft`.
+            ``states``, ``samples``, ``noise``; the ``model`` (also the directory of a PWM run), and the ``policy``
+            (the directory of a run) at whose states and actions gradients are taken, see
+            `pwm_bench.studies.gradient_study.Draft`.
 
     Returns:
         the table of all comparisons of this target; all metrics and intervals are in ``pwm_bench.load(table.title)``.
@@ -51,17 +53,23 @@ def gradients(
     from pwm_bench.api.runs import Run, RunFailedError, threads_kept
     from pwm_bench.api.sweeps import watched
     from pwm_bench.envs.errors import unknown
-    from pwm_bench.gradients.spec import Comparison
+    from pwm_bench.gradients.learned import run_input
+    from pwm_bench.gradients.spec import POLICY, Comparison
+    from pwm_bench.store.inputs import find_input
     from pwm_bench.store.results import Results
     from pwm_bench.store.selection import Selection
     from pwm_bench.studies.comparisons import asked_for
     from pwm_bench.sweep.carry_out import carry_out_study
 
     fields = [field.name for field in dataclasses.fields(Comparison)]
-    known = ["model", *(name for name in fields if name not in ("inputs", "setting", "study"))]
+    known = ["model", "policy", *(name for name in fields if name not in ("inputs", "setting", "study"))]
     for name in changes:
         if name not in known:
             raise unknown("setting of a comparison", name, known)
+    if isinstance(changes.get("model"), str | Path):
+        changes["model"] = run_input(changes["model"])
+    if isinstance(changes.get("policy"), str | Path):
+        changes["policy"] = find_input(changes["policy"], POLICY)
     study = asked_for(target, size=size, model_seeds=model_seeds, **changes)
     store = Results(default_results() if results is None else results)
     with threads_kept(), watched(callback) as watch:

@@ -12,6 +12,7 @@ from pwm_bench.gradients.keeping import Work
 from pwm_bench.gradients.measure import Measurement
 from pwm_bench.gradients.metrics import cosine
 from pwm_bench.gradients.spec import Comparison
+from pwm_bench.gradients.starts import Act
 from pwm_bench.store.files import finite_or_none
 
 __all__ = ["ComparisonWork"]
@@ -23,18 +24,19 @@ class ComparisonWork(Work):
     Args:
         spec: the comparison.
         device: where.
+        act: the trained policy whose states and actions gradients are taken at, if any.
 
     Raises:
         UsageError: see `Measurement`.
     """
 
-    def __init__(self, spec: Comparison, device: torch.device) -> None:
+    def __init__(self, spec: Comparison, device: torch.device, act: Act | None = None) -> None:
         super().__init__()
         self.spec = spec
         self.measurements: list[Measurement] = []
         for simulator in spec.simulators:
             first = self.measurements[0] if self.measurements else None
-            self.measurements.append(Measurement(spec, simulator, device, self.ledger, first))
+            self.measurements.append(Measurement(spec, simulator, device, self.ledger, first, act))
         self.pieces = {
             f"{one.simulator} · {name}": piece for one in self.measurements for name, piece in one.pieces().items()
         }

@@ -60,15 +60,17 @@ class OpenLoop:
         horizon: the longest horizon.
         action_dim: components of an action.
         scale: nominal actions are drawn uniformly from [-scale, scale].
+        actions: nominal actions ``(S, horizon, A)``, instead of drawn ones.
     """
 
     name = "open"
     shared = False
 
-    def __init__(self, horizon: int, action_dim: int, scale: float = 0.5) -> None:
+    def __init__(self, horizon: int, action_dim: int, scale: float = 0.5, *, actions: Tensor | None = None) -> None:
         self.horizon = horizon
         self.action_dim = action_dim
         self.scale = scale
+        self.actions = actions
 
     def size(self, horizon: int) -> int:
         """H A."""
@@ -85,7 +87,9 @@ class OpenLoop:
         return theta[:, : self.size(steps)].unflatten(1, (steps, self.action_dim))
 
     def nominal(self, states: int, seed: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Uniform actions, another sequence for each start state."""
+        """The actions that were given, or uniform ones; another sequence for each start state."""
+        if self.actions is not None:
+            return self.actions.flatten(1).to(device, dtype)
         keys = random.fold(random.seed_keys((seed,), device), torch.arange(states, device=device))
         return (2.0 * random.uniform(keys, self.size(self.horizon), dtype) - 1.0) * self.scale
 

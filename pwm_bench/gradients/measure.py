@@ -20,6 +20,7 @@ from pwm_bench.gradients.offered import ESTIMATORS, Estimates, with_prerequisite
 from pwm_bench.gradients.scene import Scene
 from pwm_bench.gradients.smoothness import directional_smoothness, improvement, prediction_errors, unit_directions
 from pwm_bench.gradients.spec import Comparison
+from pwm_bench.gradients.starts import Act
 
 __all__ = ["Measurement"]
 
@@ -39,6 +40,7 @@ class Measurement(Scene):
         device: where.
         ledger: takes the rows.
         first: the measurement in the first simulator; None if this is it.
+        act: see `Scene`.
 
     Attributes:
         estimators: those asked for, and those that they start from.
@@ -56,8 +58,9 @@ class Measurement(Scene):
         device: torch.device,
         ledger: Ledger,
         first: Measurement | None = None,
+        act: Act | None = None,
     ) -> None:
-        super().__init__(spec, simulator, device, first)
+        super().__init__(spec, simulator, device, first, act)
         self.ledger = ledger
         self.estimators = with_prerequisites(spec.estimators)
         self.estimates: dict[str, Estimates] = {}
@@ -75,7 +78,7 @@ class Measurement(Scene):
         found["compare"] = self._compare
         if self._probed:
             found["check implementation"] = self._check_implementation
-        for name in ("truth", *(["model"] if spec.inputs else [])):
+        for name in ("truth", *(["model"] if spec.models else [])):
             found[f"smoothness: {name}"] = partial(self._smoothness, name)
         found["jacobians and predictions"] = self._stretching
         found["realised improvement"] = self._improve

@@ -16,7 +16,7 @@ from pwm_bench.gradients.learned import LearnedWorld, TrainedModel
 from pwm_bench.gradients.model_files import open_model, run_of
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.spec import Comparison
-from pwm_bench.gradients.starts import visited_states
+from pwm_bench.gradients.starts import Act, actions_taken, visited_states
 from pwm_bench.gradients.values import ValueFunction, ValueTraining, critic_of_run, fit_value
 
 __all__ = ["Scene"]
@@ -31,6 +31,8 @@ class Scene:
         device: where.
         first: the scene in the first simulator, which has the start states, and the value where features mean the same
             in this one; None if this is it.
+        act: a trained policy: start states are those of its episodes, and nominal actions those that it takes from
+            there, in the first simulator; None draws actions at random.
 
     Attributes:
         start: start states, once they are there.
@@ -40,8 +42,15 @@ class Scene:
         UsageError: the simulator refuses the task, or an input is not what it should be.
     """
 
-    def __init__(self, spec: Comparison, simulator: str, device: torch.device, first: Scene | None = None) -> None:
-        self.spec, self.simulator, self.device, self.first = spec, simulator, device, first
+    def __init__(
+        self,
+        spec: Comparison,
+        simulator: str,
+        device: torch.device,
+        first: Scene | None = None,
+        act: Act | None = None,
+    ) -> None:
+        self.spec, self.simulator, self.device, self.first, self.act = spec, simulator, device, first, act
         self.dtype: torch.dtype = getattr(torch, spec.precision)
         self.env = self._env(spec.worlds, self.dtype)
         self.model = self._open_model()
@@ -70,7 +79,7 @@ class Scene:
     def find_start(self) -> State:
         """Start states, the same in all simulators."""
         if self.first is None:
-            start = visited_states(self.env, self.spec.states, seed=self.spec.seed)
+            start = visited_states(self.env, self.spec.states, seed=self.spec.seed, act=self.act, noise=self.spec.noise)
         else:
             assert self.first.start is not None
             start = self.first.start
@@ -92,6 +101,7 @@ class Scene:
             self._control,
             self._theta,
             encoder=None if trained is None else trained.encode,
+            act=self.act,
             noise=spec.noise,
             discount=spec.discount,
             termination=spec.termination,
@@ -133,7 +143,7 @@ class Scene:
 
     def _open_model(self) -> TrainedModel | None:
         spec = self.spec
-        if not spec.inputs:
+        if not spec.models:
             return None
         model = open_model(spec, task=spec.task, simulator=self.simulator, member=spec.member)
         if spec.bootstrap == "critic":
@@ -151,9 +161,18 @@ class Scene:
         spec, env, start, trained = self.spec, self.env, self.start, self._trained
         assert start is not None
         if spec.loop == "open":
-            return OpenLoop(max(spec.horizons), env.action_dim, spec.action_scale)
+            return OpenLoop(max(spec.horizons), env.action_dim, spec.action_scale, actions=self._actions)
         seen = env.task.observation(start, start.qpos.new_zeros(spec.states, env.action_dim))
         return ClosedLoop(seen if trained is None else trained.encode(seen), spec.hidden, env.action_dim)
+
+    @cached_property
+    def _actions(self) -> torch.Tensor | None:
+        """What the policy does from the start states in the first simulator, ``(S, H, A)``; None without one."""
+        if self.act is None or self.first is not None:
+            return None if self.first is None else self.first._actions
+        assert self.start is not None
+        world = SimulatedWorld(self.env.task, self.env.simulator)
+        return actions_taken(world, self.start, self.act, max(self.spec.horizons))
 
     @cached_property
     def _theta(self) -> torch.Tensor:

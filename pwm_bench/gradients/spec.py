@@ -16,11 +16,13 @@ from pwm_bench.learning.checks import check_share, check_widths
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.spec import Spec
 
-__all__ = ["DEFAULT_HORIZONS", "MODEL", "Comparison", "check_models", "model_input"]
+__all__ = ["DEFAULT_HORIZONS", "MODEL", "POLICY", "Comparison", "check_models", "model_input"]
 
 DEFAULT_HORIZONS = (2, 4, 8, 16, 32, 64)
 MODEL = "model"
 """The input that is the world model of a PWM run, for all simulators; see also `model_input`."""
+POLICY = "policy"
+"""The input that is the policies of a run, of whatever algorithm: start states and actions are theirs."""
 
 
 def model_input(simulator: str) -> str:
@@ -28,8 +30,15 @@ def model_input(simulator: str) -> str:
     return f"{MODEL}.{simulator}"
 
 
-def check_models(inputs: Mapping[str, Input | Pending], simulators: Sequence[str]) -> None:
+def check_models(
+    inputs: Mapping[str, Input | Pending], simulators: Sequence[str], *, others: Sequence[str] = ()
+) -> None:
     """Checks that inputs are no world model, one for all simulators, or one for each.
+
+    Args:
+        inputs: those that are world models, or unknown.
+        simulators: in which they are used.
+        others: inputs that are something else, for the error to suggest.
 
     Raises:
         UsageError: they are something else.
@@ -37,7 +46,7 @@ def check_models(inputs: Mapping[str, Input | Pending], simulators: Sequence[str
     own = [model_input(simulator) for simulator in simulators]
     for name in inputs:
         if name not in (MODEL, *own):
-            raise unknown("input", name, (MODEL, *own))
+            raise unknown("input", name, (MODEL, *own, *others))
     if inputs and set(inputs) not in ({MODEL}, set(own)):
         raise UsageError(f"inputs {sorted(inputs)}: give '{MODEL}', or one for each simulator: {', '.join(own)}")
 
@@ -72,7 +81,7 @@ class Comparison(Spec):
     parameter_noise: float = 0.02
     """Closed loop: deviation of the parameters in the ``smoothed`` estimator."""
     action_scale: float = 0.5
-    """Open loop: nominal actions are uniform in +- this."""
+    """Open loop: nominal actions are uniform in +- this, unless a policy takes them."""
     hidden: tuple[int, ...] = (16,)
     """Closed loop: hidden layers of the policy, which sees latents where there is a world model, else observations."""
     discount: float = 0.99
@@ -83,6 +92,8 @@ class Comparison(Spec):
     """Step lengths per parameter at which realised improvement is measured."""
     member: int = 0
     """Which seed of the PWM run that is the input ``model``, by position."""
+    policy_member: int = field(default=0, metadata=configs.LATER)
+    """Which seed of the run whose policies are the input ``policy``, by position."""
     bootstrap: ValueTraining | Literal["critic"] | None = None
     """Value of where a horizon's last step leads, added to the return of simulator and model alike: a network fitted
     for this comparison, or the critic of the PWM run that is the input ``model``; nothing by default."""
@@ -99,7 +110,8 @@ class Comparison(Spec):
     """Torch device."""
     inputs: Mapping[str, Input | Pending] = field(default_factory=dict)
     """The world model, if one is needed: ``model`` (the weights in the checkpoint of a PWM run, see
-    `pwm_bench.gradients.learned.run_input`), or one for each simulator, see `model_input`."""
+    `pwm_bench.gradients.learned.run_input`), or one for each simulator, see `model_input`. And ``policy``, the file of
+    policies that a run has left, if gradients are to be taken where a trained policy goes (open loop)."""
     setting: Mapping[str, Any] = field(default_factory=dict)
     """What distinguishes it from the other comparisons of its study; it changes no numbers."""
     study: str = "single"
@@ -125,7 +137,7 @@ class Comparison(Spec):
                     f"estimator '{name}' has no meaning in the {self.loop} loop: use --loop {one.loops[0]}, or leave "
                     "it out"
                 )
-            if "model" in one.needs and not self.inputs:
+            if "model" in one.needs and not self.models:
                 raise UsageError(
                     f"estimator '{name}' needs a world model: name a PWM run with --model, or train a small one with "
                     "--train-model"
@@ -142,7 +154,14 @@ class Comparison(Spec):
                     )
 
     def _check_inputs(self) -> None:
-        check_models(self.inputs, self.simulators)
+        check_models(self.models, self.simulators, others=(POLICY,))
+        if POLICY in self.inputs and self.loop == "closed":
+            raise UsageError(
+                "loop=closed: where a trained policy goes, gradients are by its actions, not by its weights; use the "
+                "open loop, or leave the policy out"
+            )
+        if self.policy_member and POLICY not in self.inputs:
+            raise UsageError(f"policy_member={self.policy_member}: names a seed of a run; give its policies as well")
 
     def _check_bootstrap(self) -> None:
         if self.bootstrap is None or isinstance(self.bootstrap, ValueTraining):
@@ -173,7 +192,7 @@ class Comparison(Spec):
             raise UsageError(f"horizons={list(self.horizons)}: must be whole numbers of at least 1")
         object.__setattr__(self, "horizons", tuple(sorted(set(self.horizons))))
         for name, least in (("states", 1), ("samples", 1), ("reference_samples", 2), ("worlds", 2), ("seed", 0),
-                            ("member", 0)):  # fmt: skip
+                            ("member", 0), ("policy_member", 0)):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UsageError(f"{name}={value}: must be a whole number of at least {least}")
@@ -207,9 +226,14 @@ class Comparison(Spec):
         return self.simulators
 
     @property
+    def models(self) -> Mapping[str, Input | Pending]:
+        """The inputs that are world models."""
+        return {name: one for name, one in self.inputs.items() if name != POLICY}
+
+    @property
     def own_models(self) -> bool:
         """Whether each simulator has a world model of its own."""
-        return bool(self.inputs) and MODEL not in self.inputs
+        return bool(self.models) and MODEL not in self.models
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""
@@ -231,5 +255,6 @@ class Comparison(Spec):
     @property
     def label(self) -> str:
         """What a person calls it."""
+        where = " · where a policy goes" if POLICY in self.inputs else ""
         value = " · with value" if self.bootstrap else ""
-        return f"{self.task} · {' '.join(self.simulators)} · {self.loop} loop{value}"
+        return f"{self.task} · {' '.join(self.simulators)} · {self.loop} loop{where}{value}"

@@ -23,8 +23,9 @@ from torch import Tensor
 from pwm_bench import configs
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.gradients.controls import Control, OpenLoop, Policy
+from pwm_bench.gradients.controls import Control, OpenLoop
 from pwm_bench.gradients.learned import TrainedModel, alone, open_run
+from pwm_bench.gradients.starts import Act
 from pwm_bench.learning.checks import check_at_least, check_positive, check_unit, check_widths
 from pwm_bench.learning.critic import CriticEnsemble
 from pwm_bench.learning.optim import PopulationAdam
@@ -42,7 +43,8 @@ _HELD_OUT = 8  # one world in so many is kept out of the fit, to say how good it
 class ValueTraining:
     """A small value network to be fitted for a comparison, by TD(lambda) on the behaviour that is compared.
 
-    In closed loop that is the policy with its exploration noise, in open loop actions drawn as the nominal ones are.
+    In closed loop that is the policy with its exploration noise; in open loop it is the trained policy with noise, if
+    there is one, else actions drawn as the nominal ones are.
 
     Raises:
         UsageError: if a field is out of range.
@@ -158,6 +160,7 @@ def fit_value(
     theta: Tensor,
     *,
     encoder: Callable[[Tensor], Tensor] | None = None,
+    act: Act | None = None,
     noise: float = 0.0,
     discount: float = 0.99,
     termination: bool = True,
@@ -171,6 +174,7 @@ def fit_value(
         control: meaning of the parameters.
         theta: the parameters, shape ``(S, D)``.
         encoder: what a policy sees of an observation; the observation itself by default.
+        act: the trained policy that acts instead of parameters, if any.
         noise: deviation of the exploration noise.
         discount: gamma.
         termination: nothing follows a termination. Off: what follows is worth V.
@@ -179,7 +183,7 @@ def fit_value(
     Raises:
         RuntimeError: the fit is not finite.
     """
-    data = _gather(training, env, control, theta, encoder or (lambda x: x), noise)
+    data = _gather(training, env, control, theta, encoder or (lambda x: x), act, noise)
     ended = data.terminated & data.lost if not termination else data.terminated
     cut = data.done & ~ended
     features = data.features.flatten(0, 1)
@@ -244,20 +248,21 @@ def _gather(
     control: Control,
     theta: Tensor,
     encode: Callable[[Tensor], Tensor],
+    act: Act | None,
     noise: float,
 ) -> _Experience:
     worlds, dtype = env.num_envs, theta.dtype
     stream = MemberStream((training.seed,), env.device, name="gradients/value/experience")
-    act: Policy
-    if isinstance(control, OpenLoop):
-        scale = control.scale
-        act = lambda t, seen: scale * (2.0 * stream.uniform(worlds, env.action_dim, dtype=dtype)[0] - 1.0)  # noqa: E731
-    else:
-        act = control.policy(theta[:1].expand(worlds, -1))
+    policy = control.policy(theta[:1].expand(worlds, -1))
     columns: list[list[Tensor]] = [[] for _ in range(6)]
     for t in range(training.env_steps // training.num_envs):
         seen = encode(env.obs.to(dtype))
-        mean = act(t, seen)
+        if act is not None:
+            mean = act(env.obs).to(dtype)
+        elif isinstance(control, OpenLoop):
+            mean = control.scale * (2.0 * stream.uniform(worlds, env.action_dim, dtype=dtype)[0] - 1.0)
+        else:
+            mean = policy(t, seen)
         action = torch.clamp(mean + noise * stream.normal(worlds, env.action_dim, dtype=dtype)[0], -1.0, 1.0)
         step = env.step(action.to(env.dtype))
         found = (

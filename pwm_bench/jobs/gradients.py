@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.comparison import ComparisonWork
 from pwm_bench.gradients.keeping import ProblemSpec, Work
 from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec, BallWallWork
 from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec, PendulumWork
 from pwm_bench.gradients.rows import FILE, write_table
 from pwm_bench.gradients.slices import SliceSpec, SliceWork
-from pwm_bench.gradients.spec import Comparison
+from pwm_bench.gradients.spec import POLICY, Comparison
+from pwm_bench.gradients.starts import Act
+from pwm_bench.jobs.policies import PolicyFile, load_policy, read_policy
 from pwm_bench.runs.job import Budget, Job, file_artifact
 from pwm_bench.store.schema import Artifact, Counts, RunRecord
 
@@ -92,7 +95,38 @@ class ComparisonJob(PiecesJob):
     spec_class = Comparison
 
     def __init__(self, spec: Comparison, folder: Path | None = None) -> None:
-        super().__init__(spec, lambda device: ComparisonWork(spec, device), spec.precision)
+        self._policy: PolicyFile | None = None
+        super().__init__(spec, lambda device: ComparisonWork(spec, device, self._act(spec, device)), spec.precision)
+
+    def describe(self, record: RunRecord) -> None:
+        """Notes besides which policy's states and actions they are."""
+        super().describe(record)
+        if self._policy is not None:
+            about = self._policy
+            record.details["policy"] = {
+                "algorithm": about.algorithm, "simulator": about.simulator, "seed": about.seeds[0],
+            }  # fmt: skip
+
+    def _act(self, spec: Comparison, device: torch.device) -> Act | None:
+        """The trained policy that the spec reads, if any."""
+        if POLICY not in spec.inputs:
+            return None
+        path = spec.open_input(POLICY)
+        about = read_policy(path)
+        if about.task != spec.task:
+            raise UsageError(f"{path}: policies of task '{about.task}', not '{spec.task}'; give a run of that task")
+        if spec.policy_member >= len(about.seeds):
+            raise UsageError(
+                f"policy_member={spec.policy_member}: {path} has members 0 to {len(about.seeds) - 1}; name one of them"
+            )
+        self._policy, policy = load_policy(path, members=[spec.policy_member], device=device)
+        dtype = next(policy.parameters()).dtype
+
+        def act(obs: Tensor) -> Tensor:
+            found: Tensor = policy(obs.to(dtype).unsqueeze(0)).squeeze(0)
+            return found.to(obs.dtype)
+
+        return act
 
 
 class LandscapeJob(PiecesJob):

@@ -34,7 +34,7 @@ def comparison(task: str, **fields: Any) -> Draft:
 
     Args:
         task: which.
-        fields: of `pwm_bench.gradients.spec.Comparison`, and the ``model``, see `Draft`.
+        fields: of `pwm_bench.gradients.spec.Comparison`, and ``model`` and ``policy``, see `Draft`.
 
     Raises:
         UsageError: see `pwm_bench.gradients.spec.Comparison`.
@@ -45,8 +45,8 @@ def comparison(task: str, **fields: Any) -> Draft:
     fields.setdefault("estimators", default_estimators(loop))
     if any("model" in one.needs for one in with_prerequisites(tuple(fields["estimators"])).values()):
         fields.setdefault("model", ModelTraining())
-    model = fields.pop("model", None)
-    return Draft({"task": task, **fields}, model)
+    model, policy = fields.pop("model", None), fields.pop("policy", None)
+    return Draft({"task": task, **fields}, model, policy)
 
 
 def landscape(task: str, model: Input | ModelTraining | None = None, **fields: Any) -> Study:
@@ -85,8 +85,8 @@ def asked_for(
         size: one of `pwm_bench.studies.sizes.SIZES`; what is changed by hand takes precedence.
         model_seeds: repeat every comparison with world models of these seeds.
         others: names that may be meant where this is asked, for the error to suggest.
-        changes: of `pwm_bench.gradients.spec.Comparison`, and the ``model``, see `Draft`. Options of the simulator and
-            of a model's training are added to a study's own, others replace them.
+        changes: of `pwm_bench.gradients.spec.Comparison`, and ``model`` and ``policy``, see `Draft`. Options of the
+            simulator and of a model's training are added to a study's own, others replace them.
 
     Raises:
         UsageError: unknown names, or impossible values.

@@ -10,7 +10,7 @@ from typing import Any
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.models import ModelTraining
 from pwm_bench.gradients.seeds import SEED
-from pwm_bench.gradients.spec import MODEL, Comparison, model_input
+from pwm_bench.gradients.spec import MODEL, POLICY, Comparison, model_input
 from pwm_bench.jobs.train_model import TrainModelSpec
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.spec import Spec
@@ -27,6 +27,7 @@ class Draft:
     Attributes:
         fields: of `Comparison`, without ``inputs``.
         model: the weights of a PWM run, or how a model is trained in each simulator; None for none.
+        policy: the policies of a run, at whose states and actions gradients are taken; None for random ones.
 
     Raises:
         UsageError: see `Comparison`.
@@ -34,14 +35,15 @@ class Draft:
 
     fields: Mapping[str, Any]
     model: Input | ModelTraining | None = None
+    policy: Input | None = None
 
     def __post_init__(self) -> None:
         self.comparison()
 
     def replace(self, **changes: Any) -> Draft:
-        """A draft with some fields, or the ``model``, changed."""
-        model = changes.pop("model", self.model)
-        return Draft({**self.fields, **changes}, model)
+        """A draft with some fields, the ``model`` or the ``policy`` changed."""
+        model, policy = changes.pop("model", self.model), changes.pop("policy", self.policy)
+        return Draft({**self.fields, **changes}, model, policy)
 
     def models(self) -> dict[str, TrainModelSpec]:
         """The trainings that it waits for, by simulator."""
@@ -62,6 +64,8 @@ class Draft:
             inputs[MODEL] = self.model
         for simulator, spec in self.models().items():
             inputs[model_input(simulator)] = model_run(spec)[1]
+        if self.policy is not None:
+            inputs[POLICY] = self.policy
         return Comparison(**{"setting": setting or {}, **self.fields, "inputs": inputs})
 
     @property

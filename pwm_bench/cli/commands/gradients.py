@@ -75,6 +75,11 @@ class Gradients:
     """Directory of a PWM run, or of an imported agent, whose world model to use."""
     member: Annotated[int | None, option("N", "0")] = None
     """Which of that run's seeds."""
+    policy: Annotated[Path | None, option("RUN_DIR")] = None
+    """Directory of a finished run of any algorithm: start states are those of its policy's episodes, and the actions
+    those that it takes there (open loop). (default: random actions)"""
+    policy_member: Annotated[int | None, option("N", "0")] = None
+    """Which of that run's seeds."""
     train_model: Annotated[int | None, option("UPDATES", "3000")] = None
     """Gradient steps of a small world model trained for this comparison, where no run is named."""
     model_seeds: Annotated[tuple[int, ...], option("N")] = ()
@@ -133,13 +138,19 @@ class Gradients:
         from pwm_bench import configs
         from pwm_bench.gradients.learned import run_input
         from pwm_bench.gradients.models import ModelTraining
+        from pwm_bench.gradients.spec import POLICY
         from pwm_bench.gradients.values import ValueTraining
+        from pwm_bench.store.inputs import find_input
 
         changes = {name: getattr(self, name) for name in _FIELDS if getattr(self, name) not in (None, ())}
         if self.model is not None and self.train_model is not None:
             raise UsageError("--train-model: --model names a world model already; give one of them")
         if self.member is not None and self.model is None:
             raise UsageError(f"--member {self.member}: names a seed of a run; give --model as well")
+        if self.policy_member is not None and self.policy is None:
+            raise UsageError(f"--policy-member {self.policy_member}: names a seed of a run; give --policy as well")
+        if self.policy is not None:
+            changes |= {"policy": find_input(self.policy, POLICY), "policy_member": self.policy_member or 0}
         if self.model is not None:
             changes |= {"model": run_input(self.model), "member": self.member or 0}
         elif self.train_model is not None:
