@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["gradients"]
 
+_BY_OTHERS = ("inputs", "setting", "study", "member", "policy_member")
+"""Fields of a comparison that follow from other arguments."""
+
 
 def gradients(
     target: str,
     *,
     size: str | None = None,
     model_seeds: Sequence[int] = (),
+    members: Sequence[int] = (0,),
     metric: str | None = None,
     results: Path | str | None = None,
     callback: Callable[[str, ProgressEvent], None] | None = None,
@@ -33,6 +37,7 @@ def gradients(
         target: a task, or one of the studies that vary one cause, see ``pwm-bench gradients``.
         size: ``"full"``, or ``"cpu"``: fewer states, samples and horizons. What is changed by hand takes precedence.
         model_seeds: repeat every comparison with world models of these seeds.
+        members: seeds, by position, of the runs whose ``model`` or ``policy`` is given; several repeat the comparison.
         metric: what the table shows: cosine (the default), esnr, bias, norm_ratio, ...
         results: the results folder; ``$PWM_BENCH_RESULTS``, or ``results`` here.
         callback: told a run's name and how it goes.
@@ -62,7 +67,7 @@ def gradients(
     from pwm_bench.sweep.carry_out import carry_out_study
 
     fields = [field.name for field in dataclasses.fields(Comparison)]
-    known = ["model", "policy", *(name for name in fields if name not in ("inputs", "setting", "study"))]
+    known = ["model", "policy", *(name for name in fields if name not in _BY_OTHERS)]
     for name in changes:
         if name not in known:
             raise unknown("setting of a comparison", name, known)
@@ -70,7 +75,7 @@ def gradients(
         changes["model"] = run_input(changes["model"])
     if isinstance(changes.get("policy"), str | Path):
         changes["policy"] = find_input(changes["policy"], POLICY)
-    study = asked_for(target, size=size, model_seeds=model_seeds, **changes)
+    study = asked_for(target, size=size, model_seeds=model_seeds, members=members, **changes)
     store = Results(default_results() if results is None else results)
     with threads_kept(), watched(callback) as watch:
         outcome = carry_out_study(study.graph(), store, watch=watch, executor="inline", jobs=1, retry=True)

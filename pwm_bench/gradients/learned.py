@@ -24,10 +24,20 @@ from pwm_bench.pwm.config import Config
 from pwm_bench.store import checkpoint, checkpoint_files
 from pwm_bench.store.inputs import Input, content_digest, find_input
 from pwm_bench.store.results import RunDirectory
+from pwm_bench.store.schema import RunRecord
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.networks import WorldModel
 
-__all__ = ["LearnedWorld", "TrainedModel", "alone", "load_run", "open_run", "run_input", "select_member"]
+__all__ = [
+    "LearnedWorld",
+    "TrainedModel",
+    "alone",
+    "load_run",
+    "open_run",
+    "run_behind",
+    "run_input",
+    "select_member",
+]
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -190,6 +200,17 @@ def run_input(path: str | Path) -> Input:
     _check_checkpoint(path)
     file = checkpoint_files.read(path / "checkpoint", spec_id=record.id).file
     return Input(path=str(file), digest=content_digest(file))
+
+
+def run_behind(one: Input) -> RunRecord | None:
+    """The record of the run with several seeds that an input is of: its checkpoint, or its policies. None if there is
+    no such run, as for a file by itself."""
+    path = Path(one.path)
+    for folder in (path.parent, path.parent.parent):
+        if (folder / "run.json").exists():
+            record = RunDirectory(folder).read()
+            return record if record.members else None
+    return None
 
 
 def _check_checkpoint(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,9 @@ _KINDS = {"horizon": "iu", "state": "iu", "value": "f", "low": "f", "high": "f"}
 """Kinds of NumPy's types that numbers have."""
 _MOST_ROWS = 10_000_000
 _NAMES = ("estimator", "simulator", "metric")
-_OF_RUN = ("study", "comparison", "kind", "task", "loop")
+_OF_RUN = ("study", "comparison", "kind", "task", "loop", "experiment")
+_OF_REPEAT = ("inputs", "member", "policy_member", "setting", "study")
+"""What may differ in the spec of an experiment that is repeated with another seed."""
 
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -107,8 +110,8 @@ def _checked_table(path: Path, record: RunRecord) -> pd.DataFrame:
 
 
 def load_rows(results: Results, study: str, *, damaged: list[str] | None = None) -> pd.DataFrame:
-    """All rows of a study's runs, with ``comparison`` (the id), ``kind``, ``task``, ``loop`` and the setting as
-    columns.
+    """All rows of a study's runs, with ``comparison`` (the id), ``kind``, ``task``, ``loop``, ``experiment`` (the same
+    for runs that differ in nothing but what they read and their setting) and the setting as columns.
 
     Args:
         results: the results folder.
@@ -128,7 +131,7 @@ def load_rows(results: Results, study: str, *, damaged: list[str] | None = None)
             lost.append(str(error))
             continue
         named = {"comparison": record.id, "kind": record.kind, "task": record.spec.get("task", record.kind)}
-        named["loop"] = record.spec.get("loop", "none")
+        named |= {"loop": record.spec.get("loop", "none"), "experiment": _experiment(record)}
         said = record.spec.get("setting", {}).items()
         # As objects: beside runs without it, whole numbers stay what they are.
         setting = {name: pd.Series([value] * len(frame), dtype=object) for name, value in said}
@@ -140,12 +143,19 @@ def load_rows(results: Results, study: str, *, damaged: list[str] | None = None)
     return pd.concat(frames, ignore_index=True)
 
 
-def setting_columns(frame: pd.DataFrame, *others: str) -> list[str]:
-    """The columns of `load_rows` that say what distinguishes runs within their study, where all rows have it.
+def _experiment(record: RunRecord) -> str:
+    """A digest of the spec without what differs between repetitions."""
+    same = {name: value for name, value in record.spec.items() if name not in _OF_REPEAT}
+    return hashlib.sha256(json.dumps([record.kind, same], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def setting_columns(frame: pd.DataFrame, *others: str, everywhere: bool = True) -> list[str]:
+    """The columns of `load_rows` that say what distinguishes runs within their study.
 
     Args:
         frame: the rows.
         others: further columns that were added to them.
+        everywhere: only those that all rows have.
     """
     known = {*COLUMNS, *_OF_RUN, *others}
-    return [str(name) for name in frame if name not in known and bool(frame[name].notna().all())]
+    return [str(name) for name in frame if name not in known and (not everywhere or bool(frame[name].notna().all()))]

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pwm_bench import envs
-from pwm_bench.envs.errors import unknown
+from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.gradients.learned import run_behind
 from pwm_bench.gradients.models import ModelTraining
 from pwm_bench.gradients.offered import ESTIMATORS, with_prerequisites
 from pwm_bench.gradients.slices import SliceSpec
-from pwm_bench.gradients.spec import MODEL, model_input
+from pwm_bench.gradients.spec import MODEL, POLICY, model_input
 from pwm_bench.jobs.train_model import TrainModelSpec
 from pwm_bench.store.inputs import Input
 from pwm_bench.studies import gradients as studies
@@ -75,6 +76,7 @@ def asked_for(
     *,
     size: str | None = None,
     model_seeds: Sequence[int] = (),
+    members: Sequence[int] = (0,),
     others: Sequence[str] = (),
     **changes: Any,
 ) -> GradientStudy:
@@ -84,6 +86,7 @@ def asked_for(
         target: a study of `pwm_bench.studies.gradients.STUDIES`, or a task.
         size: one of `pwm_bench.studies.sizes.SIZES`; what is changed by hand takes precedence.
         model_seeds: repeat every comparison with world models of these seeds.
+        members: seeds, by position, of the runs whose model or policy is given; several repeat every comparison.
         others: names that may be meant where this is asked, for the error to suggest.
         changes: of `pwm_bench.gradients.spec.Comparison`, and ``model`` and ``policy``, see `Draft`. Options of the
             simulator and of a model's training are added to a study's own, others replace them.
@@ -91,6 +94,7 @@ def asked_for(
     Raises:
         UsageError: unknown names, or impossible values.
     """
+    run, seeds_of_run = _run_of(changes, members)
     if target not in studies.STUDIES:
         envs.TASKS.check(target, others=(*studies.STUDIES, *others), what="task or gradient study")
         draft = comparison(target, **changes)
@@ -100,6 +104,8 @@ def asked_for(
             description=draft.comparison().label,
             comparisons={"": draft},
             model_seeds=tuple(model_seeds),
+            members=seeds_of_run,
+            about=run,
         )
     study = studies.load(target)
     changed = {
@@ -107,7 +113,30 @@ def asked_for(
         for value, draft in study.comparisons.items()
     }
     seeds = tuple(model_seeds) or (() if isinstance(changes.get("model"), Input) else study.model_seeds)
-    return dataclasses.replace(study, comparisons=changed, model_seeds=seeds)
+    return dataclasses.replace(study, comparisons=changed, model_seeds=seeds, members=seeds_of_run, about=run)
+
+
+def _run_of(changes: Mapping[str, Any], members: Sequence[int]) -> tuple[dict[str, str], dict[int, int]]:
+    """What tables call the run whose model or policy is given, and which of its seeds: position -> seed. Nothing where
+    there is no such run, or it has no seeds.
+
+    Raises:
+        UsageError: it has no such seed.
+    """
+    named, seeds = {}, {}
+    for what in (MODEL, POLICY):
+        given = changes.get(what)
+        run = None if not isinstance(given, Input) else run_behind(given)
+        if run is None:
+            continue
+        named[what] = run.variant.name if run.variant else run.id
+        for member in members:
+            if not 0 <= member < len(run.members):
+                raise UsageError(f"member={member}: run {run.id} has members 0 to {len(run.members) - 1}")
+            seeds[member] = run.members[member].seed
+    if len(set(named.values())) == 1:  # model and policy of one run
+        named = {"run": next(iter(named.values()))}
+    return named, seeds
 
 
 def _sized(draft: Draft, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,11 @@ class Draft:
         model, policy = changes.pop("model", self.model), changes.pop("policy", self.policy)
         return Draft({**self.fields, **changes}, model, policy)
 
+    def of_member(self, member: int) -> Draft:
+        """A draft with another seed of the run that model or policy are of, by position."""
+        model = {"member": member} if isinstance(self.model, Input) else {}
+        return self.replace(**model, **({} if self.policy is None else {"policy_member": member}))
+
     def models(self) -> dict[str, TrainModelSpec]:
         """The trainings that it waits for, by simulator."""
         if not isinstance(self.model, ModelTraining):
@@ -90,6 +95,9 @@ class GradientStudy:
         cause: what varies from one comparison to the next, or "" for a single comparison.
         comparisons: value of the cause -> comparison.
         model_seeds: repeat each comparison with world models of these seeds; none repeats nothing.
+        members: where model or policy are those of a run: which of its seeds, position -> seed; several repeat each
+            comparison.
+        about: what else is said of each comparison in tables, such as the name of that run.
     """
 
     name: str
@@ -97,6 +105,8 @@ class GradientStudy:
     cause: str = ""
     comparisons: Mapping[str, Draft] = field(default_factory=dict)
     model_seeds: tuple[int, ...] = ()
+    members: Mapping[int, int] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for seed in self.model_seeds:
@@ -114,6 +124,11 @@ class GradientStudy:
             raise UsageError(f"study '{self.name}': two of its comparisons are the same{remedy}")
 
     @property
+    def repeated(self) -> bool:
+        """Whether each comparison is done with several seeds, or at least asked for so."""
+        return bool(self.model_seeds) or len(self.members) > 1
+
+    @property
     def folder(self) -> str:
         """The name that its runs are filed under."""
         return f"{FILED_AS}{self.name}"
@@ -122,8 +137,10 @@ class GradientStudy:
         """All comparisons, repetitions included, each with what distinguishes it from the others."""
         found: list[tuple[dict[str, Any], Draft]] = []
         for value, draft in self.comparisons.items():
-            setting = {self.cause: value} if self.cause else {}
-            if not self.model_seeds:
+            setting = {**({self.cause: value} if self.cause else {}), **self.about}
+            for member, seed in self.members.items():
+                found.append((setting | {SEED: seed}, draft.of_member(member)))
+            if not self.model_seeds and not self.members:
                 found.append((setting, draft))
             for seed in self.model_seeds:
                 assert isinstance(draft.model, ModelTraining)

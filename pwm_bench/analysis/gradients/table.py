@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet, half, span
 from pwm_bench.analysis.formats.columns import Align
 from pwm_bench.analysis.gradients.naming import estimators_among, label
+from pwm_bench.analysis.gradients.repeats import SEEDS, over_repeats
 from pwm_bench.envs.errors import unknown
 from pwm_bench.gradients.rows import setting_columns
+from pwm_bench.gradients.seeds import SEED
 from pwm_bench.names import simulator_name, task_name
 from pwm_bench.store.export import for_spreadsheets
 from pwm_bench.text import MISSING, number_of_any_size
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["gradient_data", "gradient_sheet", "metric_rows", "metrics_among"]
 
 _PLACES = ("study", "comparison", "simulator")
-_INTERVAL = "95 % intervals over start states, where an estimator has several"
+_OVER_STATES = "95 % intervals over start states, where an estimator has several"
+_OVER_SEEDS = "Means over seeds have 95 % Student intervals over these"
 _NOTES = {
     "cosine": "Cosine of the estimate with the reference gradient at the same states.",
     "esnr": "Expected signal-to-noise ratio of a sample of the estimate.",
@@ -79,6 +82,8 @@ def gradient_data(rows: pd.DataFrame, format: str) -> str | bytes:
 def gradient_sheet(rows: pd.DataFrame, *, study: str, left_out: Sequence[str] = (), in_print: bool = False) -> Sheet:
     """The rows laid out: a block for each comparison and simulator, a line for each estimator, a column a horizon.
 
+    Comparisons that were repeated with other seeds of the world model are one block of means over these.
+
     Args:
         rows: of `metric_rows`.
         study: for the title.
@@ -86,6 +91,7 @@ def gradient_sheet(rows: pd.DataFrame, *, study: str, left_out: Sequence[str] = 
         in_print: tasks and simulators have their names in print.
     """
     (metric,) = set(rows.metric)
+    rows = over_repeats(rows)
     horizons = sorted({int(horizon) for horizon in rows.horizon})
     footnotes = Footnotes()
     blocks, traces = [], []
@@ -97,7 +103,7 @@ def gradient_sheet(rows: pd.DataFrame, *, study: str, left_out: Sequence[str] = 
             cells = (_cell(of_name.get(horizon), footnotes) for horizon in horizons)
             lines.append(Line((Cell(label(str(name))), *cells)))
         blocks.append(Block(title, tuple(lines)))
-        traces.append(f"{title}: {folder}/{run_id}")
+        traces += [f"{title}: {folder}/{one}" for one in run_id.split()]
     numbers: list[Align] = ["right"] * len(horizons)
     return Sheet(
         title=f"{study} · {metric}",
@@ -105,7 +111,7 @@ def gradient_sheet(rows: pd.DataFrame, *, study: str, left_out: Sequence[str] = 
         aligns=("left", *numbers),
         parts=("name", *("score" for _ in horizons)),
         blocks=tuple(blocks),
-        notes=tuple(filter(None, (_NOTES.get(str(metric), ""), f"H: horizon in control steps. {_INTERVAL}."))),
+        notes=tuple(filter(None, (_NOTES.get(str(metric), ""), f"H: horizon in control steps. {_intervals(rows)}."))),
         failures=tuple(f"! left out: {message}" for message in left_out),
         footnotes=tuple((letter, text) for text, letter in footnotes.letters.items()),
         traces=tuple(traces),
@@ -121,8 +127,16 @@ def _title(rows: pd.DataFrame, mine: pd.DataFrame, *, in_print: bool) -> str:
         task, simulator = task_name(task), simulator_name(simulator)
     title = f"{task} in {simulator}" if simulator else task
     title += f", {first['loop']} loop" if first["loop"] != "none" else ""
-    of_setting = setting_columns(mine, "nonfinite")
-    return ", ".join([title, *(f"{name}={_plain(first[name])}" for name in of_setting)])
+    several = int(first[SEEDS]) > 1
+    of_setting = [name for name in setting_columns(mine, "nonfinite", SEEDS) if not (several and name == SEED)]
+    parts = [title, *(f"{name}={_plain(first[name])}" for name in of_setting)]
+    return ", ".join([*parts, *([f"{int(first[SEEDS])} seeds"] if several else [])])
+
+
+def _intervals(rows: pd.DataFrame) -> str:
+    """What the intervals of the rows go over."""
+    several = rows[SEEDS] > 1
+    return ". ".join([*([_OVER_SEEDS] if several.any() else []), *([_OVER_STATES] if not several.all() else [])])
 
 
 def _plain(value: Any) -> str:

@@ -73,13 +73,11 @@ class Gradients:
     """Exploration noise on actions; 0 compares deterministic gradients with finite differences."""
     model: Annotated[Path | None, option("RUN_DIR")] = None
     """Directory of a PWM run, or of an imported agent, whose world model to use."""
-    member: Annotated[int | None, option("N", "0")] = None
-    """Which of that run's seeds."""
     policy: Annotated[Path | None, option("RUN_DIR")] = None
     """Directory of a finished run of any algorithm: start states are those of its policy's episodes, and the actions
     those that it takes there (open loop). (default: random actions)"""
-    policy_member: Annotated[int | None, option("N", "0")] = None
-    """Which of that run's seeds."""
+    member: Annotated[tuple[int, ...], option("N", "0")] = ()
+    """Which seeds of the run that --model and --policy name, by position; several repeat the comparison."""
     train_model: Annotated[int | None, option("UPDATES", "3000")] = None
     """Gradient steps of a small world model trained for this comparison, where no run is named."""
     model_seeds: Annotated[tuple[int, ...], option("N")] = ()
@@ -115,14 +113,19 @@ class Gradients:
             for name in ("size", "model_seeds"):
                 if getattr(self, name):
                     raise UsageError(f"--{name.replace('_', '-')}: '{self.target}' has no such setting; leave it out")
-            return run_problem(console, self.target, self.of, self._changes(), results, figures=self.figures)
+            if len(self.member) > 1:
+                raise UsageError(
+                    f"--member {' '.join(map(str, self.member))}: '{self.target}' takes one; give one seed"
+                )
+            changes = self._changes() | ({"member": self.member[0]} if self.member else {})
+            return run_problem(console, self.target, self.of, changes, results, figures=self.figures)
         if self.of is not None:
             raise UsageError(f"'{self.of}': only 'landscape' takes a task as well; leave it out")
         study = self._study(self.target)
         results.check_writable()
-        done = carry_out_graph(console, study.graph(), results, show=None if study.model_seeds else _tables)
+        done = carry_out_graph(console, study.graph(), results, show=None if study.repeated else _tables)
         console.print(_NOTE, style="dim")
-        if done.exit_code == 0 and (self.figures or study.model_seeds):
+        if done.exit_code == 0 and (self.figures or study.repeated):
             compared = [item.spec.id for item in done.items if item.spec.kind == "compare-gradients"]
             _show(console, study, results, compared, draw=self.figures)
         return done.exit_code
@@ -131,7 +134,12 @@ class Gradients:
         from pwm_bench.studies.comparisons import asked_for
 
         return asked_for(
-            target, size=self.size, model_seeds=self.model_seeds, others=tuple(PROBLEMS), **self._changes()
+            target,
+            size=self.size,
+            model_seeds=self.model_seeds,
+            members=self.member or (0,),
+            others=tuple(PROBLEMS),
+            **self._changes(),
         )
 
     def _changes(self) -> dict[str, Any]:
@@ -145,14 +153,12 @@ class Gradients:
         changes = {name: getattr(self, name) for name in _FIELDS if getattr(self, name) not in (None, ())}
         if self.model is not None and self.train_model is not None:
             raise UsageError("--train-model: --model names a world model already; give one of them")
-        if self.member is not None and self.model is None:
-            raise UsageError(f"--member {self.member}: names a seed of a run; give --model as well")
-        if self.policy_member is not None and self.policy is None:
-            raise UsageError(f"--policy-member {self.policy_member}: names a seed of a run; give --policy as well")
+        if self.member and self.model is None and self.policy is None:
+            raise UsageError(f"--member {self.member[0]}: names a seed of a run; give --model or --policy as well")
         if self.policy is not None:
-            changes |= {"policy": find_input(self.policy, POLICY), "policy_member": self.policy_member or 0}
+            changes["policy"] = find_input(self.policy, POLICY)
         if self.model is not None:
-            changes |= {"model": run_input(self.model), "member": self.member or 0}
+            changes["model"] = run_input(self.model)
         elif self.train_model is not None:
             changes["model"] = ModelTraining(updates=self.train_model)
         if self.bootstrap is not None:
@@ -195,12 +201,13 @@ def _show(console: Console, study: GradientStudy, results: Results, ids: list[st
     frame = load_rows(results, study.folder, damaged=[])  # other runs that lie there may be
     frame = frame[frame.comparison.isin(ids)]
     path = results.figures_path(study.folder)
-    if not study.cause and not study.model_seeds:
+    if not study.cause and not study.repeated:
         path = path / ids[0]
-    if study.model_seeds:
+    if study.repeated:
+        many = f"{len(study.members)} seeds" if study.members else f"{len(study.model_seeds)} seeds of the world model"
         cause, order = study.cause or "target", tuple(study.comparisons) if study.cause else (study.name,)
         for simulator, rows in frame.assign(target=study.name).groupby("simulator"):
-            title = f"{study.name} · {simulator} · {len(study.model_seeds)} seeds of the world model"
+            title = f"{study.name} · {simulator} · {many}"
             console.print(seeds.table(rows, cause=cause, order=order, title=title), highlight=False)
         console.print(_SEEDS_NOTE, style="dim")
         frame = seeds.over_seeds(frame, study.cause)

@@ -170,14 +170,23 @@ def test_other_policies_are_refused(run: Path) -> None:
 def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = ["gradients", "cartpole", "--results", str(tmp_path), "--no-figures"]
     sizes = ["--states", "3", "--samples", "4", "--reference-samples", "8", "--horizons", "2", "--worlds", "12"]
-    given = ["--estimators", "analytic", "--policy", str(run), "--policy-member", "1"]
-    assert main([*base, *sizes, *given]) == 0
+    given = ["--estimators", "analytic", "--policy", str(run)]
+    assert main([*base, *sizes, *given, "--member", "1"]) == 0
     assert "where a policy goes" in capsys.readouterr().out
-    assert main([*base, "--policy-member", "1"]) == 2
-    assert "give --policy as well" in capsys.readouterr().err
+    assert main([*base, *sizes, *given, "--member", "0", "1"]) == 0
+    assert "1 done before, 1 to do now" in capsys.readouterr().out
+    settings = [json.loads(x.read_text())["spec"]["setting"] for x in (tmp_path / "runs").glob("*/*/run.json")]
+    assert sorted(settings, key=str) == [{"run": run.name, "model_seed": 4}, {"run": run.name, "model_seed": 9}]
+    assert main(["table", "gradients-cartpole", "--results", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert f"run={run.name}, 2 seeds" in out
+    assert "Means over seeds have" in out
+    for wrong, message in ((["--member", "1"], "give --model or --policy"), ([*given, "--member", "2"], "member=2")):
+        assert main([*base, *wrong]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_from_python_a_policy_is_the_directory_of_its_run(run: Path, tmp_path: Path) -> None:
-    table = pb.gradients("cartpole", estimators=("analytic",), policy=run, policy_member=1, results=tmp_path, **TINY)
+    table = pb.gradients("cartpole", estimators=("analytic",), policy=run, members=(1,), results=tmp_path, **TINY)
     record = next((tmp_path / "runs" / table.title).glob("*/run.json"))
     assert json.loads(record.read_text())["details"]["policy"]["seed"] == 9

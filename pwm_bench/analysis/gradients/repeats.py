@@ -1,0 +1,67 @@
+"""Comparisons that were repeated with several seeds of the world model: in a table each is one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+from pwm_bench.gradients.rows import setting_columns
+from pwm_bench.gradients.seeds import SEED, student_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SEEDS", "over_repeats"]
+
+SEEDS = "seeds"
+"""Column that says over how many seeds a value is a mean."""
+_SAME = ("study", "task", "simulator", "loop", "experiment")
+
+
+def over_repeats(rows: pd.DataFrame) -> pd.DataFrame:
+    """Puts means over seeds in the place of comparisons that differ in nothing else.
+
+    What was computed with a single seed stays as it is, and so does what was computed twice with the same seed.
+
+    Args:
+        rows: of `pwm_bench.analysis.gradients.table.metric_rows`.
+
+    Returns:
+        rows of the same columns, and `SEEDS`, sorted by what distinguishes comparisons within their study. A mean has
+        its 95 % Student interval over the seeds, and names all its runs; it is not a number if that of a seed is none.
+    """
+    import pandas as pd
+
+    settings = [name for name in setting_columns(rows, "nonfinite", everywhere=False) if name != SEED]
+    parts: list[tuple[tuple[Any, ...], pd.DataFrame]] = []
+    for key, mine in rows.groupby([*_SAME, *settings], dropna=False, sort=False):
+        repeats = mine[["comparison", *([SEED] if SEED in mine else [])]].drop_duplicates()
+        several = SEED in repeats and len(repeats) > 1 and repeats[SEED].notna().all() and repeats[SEED].is_unique
+        part = _mean(mine, list(repeats["comparison"])) if several else mine.assign(**{SEEDS: 1})
+        place = (list(rows["study"].unique()).index(key[0]), *(_order(value) for value in key[len(_SAME) :]))
+        parts.append((place, part))
+    return pd.concat([part for _, part in sorted(parts, key=lambda one: one[0])], ignore_index=True)
+
+
+def _mean(rows: pd.DataFrame, runs: list[str]) -> pd.DataFrame:
+    """One row for each estimator and horizon."""
+    import pandas as pd
+
+    found = []
+    for _, group in rows.groupby(["estimator", "horizon"], sort=False):
+        complete = len(group) == len(runs)
+        low, high = student_interval(group["value"]) if complete else (float("nan"), float("nan"))
+        row: dict[Hashable, Any] = group.iloc[0].to_dict()
+        row |= {"value": group["value"].mean(skipna=False) if complete else float("nan"), "low": low, "high": high}
+        found.append(row | {"nonfinite": group["nonfinite"].max(), "comparison": " ".join(runs), SEEDS: len(runs)})
+    return pd.DataFrame(found)
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    """Numbers by size, also those that are text, before other text; nothing comes first."""
+    if value is None or value != value:
+        return 0, 0.0, ""
+    try:
+        return 1, float(value), ""
+    except (TypeError, ValueError):
+        return 2, 0.0, str(value)

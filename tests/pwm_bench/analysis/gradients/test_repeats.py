@@ -1,0 +1,96 @@
+"""Comparisons repeated with several seeds become one."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from pwm_bench.analysis.gradients.repeats import over_repeats
+from pwm_bench.analysis.gradients.table import gradient_sheet
+
+
+def rows_of(*comparisons: dict, values: dict[str, list[float]]) -> pd.DataFrame:
+    """Rows of a metric: comparison -> the values of an estimator at H = 2 and 4."""
+    rows = []
+    for about in comparisons:
+        for horizon, value in zip((2, 4), values[about["comparison"]], strict=True):
+            rows.append({
+                "study": "s", "task": "hopper", "simulator": "warp", "loop": "open", "experiment": "e", "kind": "k",
+                "estimator": "model", "metric": "cosine", "horizon": horizon, "value": value, "low": value - 0.1,
+                "high": value + 0.1, "nonfinite": 0.0, **about,
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_seeds_of_one_setting_are_averaged() -> None:
+    """Mean 0.4; standard deviation 0.2, t = 4.302653 for three seeds."""
+    found = over_repeats(
+        rows_of(
+            {"comparison": "a", "noise": "0.1", "model_seed": 0},
+            {"comparison": "b", "noise": "0.1", "model_seed": 1},
+            {"comparison": "c", "noise": "0.1", "model_seed": 2, "nonfinite": 0.5},
+            values={"a": [0.2, 1.0], "b": [0.4, 1.0], "c": [0.6, 1.0]},
+        )
+    )
+    reach = 4.302653 * 0.2 / math.sqrt(3.0)
+    assert found["value"].tolist() == pytest.approx([0.4, 1.0])
+    assert found["low"].tolist() == pytest.approx([0.4 - reach, 1.0], abs=1e-6)
+    assert found["high"].tolist() == pytest.approx([0.4 + reach, 1.0], abs=1e-6)
+    assert found["seeds"].tolist() == [3, 3]
+    assert found["nonfinite"].tolist() == [0.5, 0.5]
+    assert found["comparison"].tolist() == ["a b c"] * 2
+
+
+def test_what_differs_in_anything_else_stays_apart_and_in_order() -> None:
+    found = over_repeats(
+        rows_of(
+            {"comparison": "a", "noise": "10", "model_seed": 0},
+            {"comparison": "b", "noise": "9", "model_seed": 0},
+            {"comparison": "c", "noise": "9", "model_seed": 1},
+            {"comparison": "d", "noise": "9", "model_seed": 1, "experiment": "of more samples"},
+            values={"a": [1.0, 1.0], "b": [2.0, 2.0], "c": [4.0, 4.0], "d": [8.0, 8.0]},
+        )
+    )
+    assert found[found.horizon == 2][["comparison", "value", "seeds"]].values.tolist() == [
+        ["b c", 3.0, 2],
+        ["d", 8.0, 1],
+        ["a", 1.0, 1],
+    ]
+
+
+def test_the_same_seed_twice_is_no_repetition() -> None:
+    rows = rows_of(
+        {"comparison": "a", "model_seed": 0},
+        {"comparison": "b", "model_seed": 0},
+        values={"a": [0.2, 0.2], "b": [0.4, 0.4]},
+    )
+    assert over_repeats(rows)["seeds"].tolist() == [1, 1, 1, 1]
+    assert over_repeats(rows)["low"].tolist() == pytest.approx([0.1, 0.1, 0.3, 0.3])
+
+
+def test_a_mean_needs_a_number_of_every_seed() -> None:
+    rows = rows_of(
+        {"comparison": "a", "model_seed": 0},
+        {"comparison": "b", "model_seed": 1},
+        values={"a": [0.2, math.nan], "b": [0.4, 0.4]},
+    )
+    assert over_repeats(rows)["value"].tolist() == pytest.approx([0.3, math.nan], nan_ok=True)
+    missing = over_repeats(rows[~((rows.comparison == "a") & (rows.horizon == 4))])
+    assert missing["value"].tolist() == pytest.approx([0.3, math.nan], nan_ok=True)
+
+
+def test_a_table_says_how_many_seeds_and_names_all_runs() -> None:
+    repeated = [{"comparison": name, "noise": "0.1", "model_seed": seed} for seed, name in enumerate("ab")]
+    single = {"comparison": "c", "noise": "0.2", "model_seed": 0}
+    rows = rows_of(*repeated, single, values={"a": [0.2, 0.2], "b": [0.4, 0.4], "c": [0.5, 0.5]})
+    sheet = gradient_sheet(rows, study="s")
+    titles = [block.title for block in sheet.blocks]
+    assert titles == [
+        "hopper in warp, open loop, noise=0.1, 2 seeds",
+        "hopper in warp, open loop, noise=0.2, model_seed=0",
+    ]
+    assert [trace.rpartition(": ")[2] for trace in sheet.traces] == ["s/a", "s/b", "s/c"]
+    assert "Means over seeds have 95 % Student intervals" in sheet.notes[-1]
+    assert "over start states" in sheet.notes[-1]
