@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.files import replacing
+from pwm_bench.store.identity import identity
 from pwm_bench.store.plain import read_plain
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
 from pwm_bench.text import shows_as_it_is
@@ -30,7 +30,7 @@ _KINDS = {"horizon": "iu", "state": "iu", "value": "f", "low": "f", "high": "f"}
 _MOST_ROWS = 10_000_000
 _NAMES = ("estimator", "simulator", "metric")
 _OF_RUN = ("study", "comparison", "kind", "task", "loop", "experiment")
-_OF_REPEAT = ("inputs", "member", "policy_member", "setting", "study")
+_OF_REPEAT = ("inputs", "member", "policy_member")
 """What may differ in the spec of an experiment that is repeated with another seed."""
 
 
@@ -144,9 +144,12 @@ def load_rows(results: Results, study: str, *, damaged: list[str] | None = None)
 
 
 def _experiment(record: RunRecord) -> str:
-    """A digest of the spec without what differs between repetitions."""
+    """What runs share that repeat an experiment with another seed: the id of the spec without what differs then."""
     same = {name: value for name, value in record.spec.items() if name not in _OF_REPEAT}
-    return hashlib.sha256(json.dumps([record.kind, same], sort_keys=True).encode()).hexdigest()[:12]
+    try:
+        return identity(record.kind, same)
+    except (ValueError, TypeError, RecursionError):  # of an altered record: nothing repeats it
+        return record.id
 
 
 def setting_columns(frame: pd.DataFrame, *others: str, everywhere: bool = True) -> list[str]:
