@@ -11,9 +11,9 @@ from torch import Tensor
 from pwm_bench.baselines.ivwh.config import Config
 from pwm_bench.baselines.ivwh.losses import bias_bounded_weight, inverse_variance_weight, mixed, score_gradients
 from pwm_bench.baselines.rpo.train import ActionGradientLearner, Samples
-from pwm_bench.baselines.shac.losses import segment_discounts
 from pwm_bench.baselines.shac.short_horizon import Rollout
 from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.learning.returns import segment_discounts
 
 __all__ = ["Learner"]
 
