@@ -13,7 +13,7 @@ from pwm_bench.baselines.flashsac.layers import project_weights
 from pwm_bench.baselines.flashsac.losses import (
     cross_entropy,
     least_distribution,
-    project,
+    project_distribution,
     target_entropy,
     temperature_loss,
 )
@@ -156,7 +156,7 @@ class Learner(OffPolicyLearner):
             gamma = self.setting_per_world("gamma", log_prob.dtype)
             discount = (gamma * (~batch.terminated).to(log_prob.dtype)).unsqueeze(-1)
             values = batch.reward.unsqueeze(-1) + discount * (networks.atoms - entropy_cost)
-            target = project(distribution, values, networks.atoms)
+            target = project_distribution(distribution, values, networks.atoms)
             value = (distribution * networks.atoms).sum(-1).mean(1)
         return torch.stack((cross_entropy(logits, target), value))
 

@@ -62,17 +62,22 @@ _METRICS = (
 
 
 class _Chunk(NamedTuple):
-    """H steps just taken in the environment, and the noise by which imagination takes the same actions again."""
+    """H steps just taken in the environment.
+
+    Imagination from the first observation with the same noise takes nearly the same actions (its policy sees predicted
+    latents, and the model has learned in between), so its episodes end where these did.
+    """
 
     obs: Tensor  # before the first, (P, B, observation_dim)
     noise: Tensor  # of the actions, (P, H, B, action_dim)
     steps: list[RealStep]
     experience: list[tuple[Tensor, ...]]  # the fields of `Experience`, one step each
 
-    def as_real_step(self) -> Callable[[Tensor], RealStep]:
-        """A ``real_step`` for `imagine` that gives the recorded steps, one a call: the actions are theirs."""
-        steps = iter(self.steps)
-        return lambda _action: next(steps)
+
+def _recorded(steps: Sequence[RealStep]) -> Callable[[Tensor], RealStep]:
+    """A ``real_step`` for `imagine` that gives the steps in their order, whatever the actions are."""
+    remaining = iter(steps)
+    return lambda _action: next(remaining)
 
 
 def _pad(x: Tensor, rows: int) -> Tensor:
@@ -245,18 +250,16 @@ class Learner(StagedLearner, Tunable):
     def _starts(self, chunk: _Chunk) -> tuple[Tensor, Tensor, Callable[[Tensor], RealStep] | None]:
         """Where the next imagined rollouts start, their noise, and what ends their episodes."""
         config = self.config
-        predicts_ends = config.world_model.termination
-        if config.start_states == "env":
-            return chunk.obs, chunk.noise, None if predicts_ends else chunk.as_real_step()
-        stored = self._replay.sample(self._stream, config.start_batch, 1).obs[:, :, 0]
-        noise = self._noise(config.start_batch)
-        if config.start_states == "replay":
-            return stored, noise, None
-        if predicts_ends:
-            return torch.cat((chunk.obs, stored), 1), torch.cat((chunk.noise, noise), 2), None
-        padded = [RealStep(*(_pad(x, config.start_batch) for x in step)) for step in chunk.steps]
-        chunk = _Chunk(torch.cat((chunk.obs, stored), 1), torch.cat((chunk.noise, noise), 2), padded, [])
-        return chunk.obs, chunk.noise, chunk.as_real_step()
+        obs, noise, steps = chunk.obs, chunk.noise, chunk.steps
+        if config.start_states != "env":
+            stored = self._replay.sample(self._stream, config.start_batch, 1).obs[:, :, 0]
+            more_noise = self._noise(config.start_batch)
+            if config.start_states == "replay":
+                return stored, more_noise, None
+            obs, noise = torch.cat((obs, stored), 1), torch.cat((noise, more_noise), 2)
+            # Rollouts from stored observations follow no real episode, so nothing ends them.
+            steps = [RealStep(*(_pad(x, config.start_batch) for x in step)) for step in steps]
+        return obs, noise, None if config.world_model.termination else _recorded(steps)
 
     def _experience(self, chunk: _Chunk) -> Experience:
         """The steps of a chunk for the critics, rewards in the model's units."""
