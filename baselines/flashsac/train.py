@@ -76,13 +76,13 @@ class Learner(OffPolicyLearner):
     def begin(self) -> Hashable:
         """Sets the step sizes. Kinds of updates differ in which of the gradient steps are the policy's, too."""
         config, progress = self.config, self.counters.env_steps / self._total_env_steps
-        for optimiser, name, critic_steps_per_step in (
+        for optimiser, name, delay in (
             (self._critic_optimiser, "critic_learning_rate", 1),
             (self._actor_optimiser, "actor_learning_rate", config.policy_delay),
             (self._temperature_optimiser, "temperature_learning_rate", config.policy_delay),
         ):
-            rate = self.setting(name)
-            optimiser.set_lr(cosine_schedule(rate, config.final_learning_rate, progress / critic_steps_per_step))
+            own_progress = progress / delay  # the released schedulers count each network's own steps
+            optimiser.set_lr(cosine_schedule(self.setting(name), config.final_learning_rate, own_progress))
         return super().begin(), self.phase()
 
     def phase(self) -> int:

@@ -45,7 +45,7 @@ __all__ = ["Learner"]
 _LOG = logging.getLogger("pwm_bench.pwm")
 _PRETRAIN_UPDATES_AT_ONCE = 32  # a pre-training iteration stays short, so that progress shows and checkpoints come
 
-_STEPS_PER_RANDOM_ACTION = 8.0
+_NEW_RANDOM_ACTION = 1.0 / 8.0  # chance in each step
 
 _METRICS = (
     "world_model_loss",
@@ -281,10 +281,10 @@ class Learner(StagedLearner, Tunable):
 
     @torch.no_grad()
     def _explore(self) -> None:
-        """Acts H steps at random; every world keeps its action for a random number of steps."""
+        """Acts H steps at random; every world keeps its action for a random number of these."""
         shape = (self.config.horizon, self._worlds)
         fresh = 2.0 * self._stream.uniform(*shape, self.env.action_dim, dtype=self.env.dtype) - 1.0
-        redraw = self._stream.uniform(*shape, 1) < 1.0 / _STEPS_PER_RANDOM_ACTION
+        redraw = self._stream.uniform(*shape, 1) < _NEW_RANDOM_ACTION
         action = fresh[:, 0]
         for t in range(self.config.horizon):
             action = torch.where(redraw[:, t], fresh[:, t], action)
