@@ -108,12 +108,13 @@ class Learner(ValueLearner[Config]):
     def learn(self, rollout: Rollout) -> dict[str, Tensor]:
         """Steps policy, temperature and critics, in this order. Returns metrics, each ``(P,)``."""
         metrics = self.describe(rollout)
-        values = self.critic_values(rollout)
-        bootstraps = values.mean(0) if self.config.actor_value == "mean" else values.amin(0)
+        next_values = self.critic_values(rollout)
+        bootstraps = next_values.mean(0) if self.config.actor_value == "mean" else next_values.amin(0)
         metrics |= self.step_actor(self.actor_loss(self._with_entropy_bonus(rollout), bootstraps))
         if self._rewards_entropy:
             metrics |= self._step_temperature()
-        targets = self.value_targets(self._with_entropy_bonus(rollout), values.detach().amin(0))  # by the new alpha
+        rewarded = self._with_entropy_bonus(rollout)  # by the new alpha
+        targets = self.value_targets(rewarded, next_values.detach().amin(0))
         return metrics | self.fit_critic(rollout, targets)
 
     def critic_values(self, rollout: Rollout) -> Tensor:

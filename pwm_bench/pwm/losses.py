@@ -50,7 +50,8 @@ def imagined_return(
         beyond = weight[-1] * (gamma if released_bootstrap else 1.0)
         return rewards[0] + sum_over_time(weight[:-1] * rewards[1:]) + beyond * next_values[-1]
     if done is None:
-        # A number is filled in on the device: a copy from the host could not be captured in a CUDA graph.
+        # One segment, in fewer launches than `segment_returns`. A number is filled in on the device: a copy from the
+        # host could not be captured in a CUDA graph.
         rate = gamma.to(rewards) if isinstance(gamma, Tensor) else rewards.new_full((), gamma)
         powers = torch.cat((torch.ones_like(rate).view(1, -1, 1), rate.view(1, -1, 1).expand(horizon + 1, -1, 1)))
         powers = powers.cumprod(dim=0)  # gamma^k, not by a power, whose last bits depend on a member's place
