@@ -40,7 +40,8 @@ def td_lambda(
         G_t = (1 - lam) sum_{k=1}^{h-1} lam^{k-1} G^(k)_t + lam^{h-1} G^(h)_t
 
     computed as ``G_t = r_t + gamma ((1 - lam) V(s_{t+1}) + lam G_{t+1})``, and
-    ``G_t = r_t + gamma V(s_{t+1})`` at the end (V = 0 on termination).
+    ``G_t = r_t + gamma V(s_{t+1})`` at the end (V = 0 on termination). The two running sums of the released code of
+    SHAC and PWM give the same.
 
     Args:
         rewards: shape ``(T, ...)``.

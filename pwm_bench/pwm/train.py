@@ -140,7 +140,7 @@ class Learner(StagedLearner, Tunable):
         )  # fmt: skip
         self._episodes = EpisodeTracker(members, worlds, device)
         self._iteration = 0
-        self._pretrained_updates = self._pretrains = 0
+        self._pretrain_updates_done = self._pretrain_updates_now = 0
         self._replay_ready = self._warned = False
 
         # Compilation, in one place. Networks are compiled, not rollouts: unrolled over H steps the graph takes
@@ -179,13 +179,13 @@ class Learner(StagedLearner, Tunable):
         self._guard.begin(self._iteration)
         self.env.settle()
         self._set_learning_rates()
-        missing = self.config.pretrain_updates - self._pretrained_updates
-        self._pretrains = min(max(missing, 0), _PRETRAIN_UPDATES_AT_ONCE) if self._ready() else 0
-        return self._replay_ready, self._pretrains
+        missing = self.config.pretrain_updates - self._pretrain_updates_done
+        self._pretrain_updates_now = min(max(missing, 0), _PRETRAIN_UPDATES_AT_ONCE) if self._ready() else 0
+        return self._replay_ready, self._pretrain_updates_now
 
     def finish(self) -> None:
         """Counts the model's first updates."""
-        self._pretrained_updates += self._pretrains
+        self._pretrain_updates_done += self._pretrain_updates_now
 
     def compute(self) -> dict[str, Tensor]:
         """Runs one iteration. Returns metrics, each shape ``(P,)``; NaN for what this iteration did not do."""
@@ -197,8 +197,8 @@ class Learner(StagedLearner, Tunable):
                 self._explore()
             else:
                 self._collect()
-        elif self._pretrains:
-            metrics |= self._train_model(self._pretrains)
+        elif self._pretrain_updates_now:
+            metrics |= self._train_model(self._pretrain_updates_now)
         elif config.open_loop:
             # The rollout that acts is the one that trains, so the model must not change in between.
             obs = self._observations()
@@ -352,7 +352,7 @@ class Learner(StagedLearner, Tunable):
             "counters": self.counters.state_dict(),
             "env": self.env.state_dict(),
             "iteration": self._iteration,
-            "pretrained_updates": self._pretrained_updates,
+            "pretrained_updates": self._pretrain_updates_done,
             "replay_ready": self._replay_ready,
         }
 
@@ -368,5 +368,5 @@ class Learner(StagedLearner, Tunable):
         self.counters.load_state_dict(state["counters"])
         self.env.load_state_dict(state["env"])
         self._iteration = int(state["iteration"])
-        self._pretrained_updates = int(state["pretrained_updates"])
+        self._pretrain_updates_done = int(state["pretrained_updates"])
         self._replay_ready = bool(state["replay_ready"])
