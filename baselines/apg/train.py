@@ -2,7 +2,7 @@
 
     J = 1/H E sum over segments [t_0, t_1) of sum_t gamma^(t - t_0) r_t
 
-It is SHAC's objective (`pwm_bench.baselines.shac.losses.segment_returns`) with V = 0.
+It is SHAC's objective (`pwm_bench.learning.returns.segment_returns`) with V = 0.
 Source: Freeman et al., "Brax", 2021, section 4.2; constants as in Xing et al., "Stabilizing reinforcement learning in
 differentiable multiphysics simulation", ICLR 2025.
 """

@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["cross_entropy", "least_distribution", "project", "target_entropy", "temperature_loss"]
+__all__ = ["cross_entropy", "least_distribution", "project_distribution", "target_entropy", "temperature_loss"]
 
 
 def least_distribution(probabilities: Tensor, atoms: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def least_distribution(probabilities: Tensor, atoms: Tensor) -> Tensor:
     return probabilities.gather(1, least).squeeze(1)
 
 
-def project(probabilities: Tensor, values: Tensor, atoms: Tensor) -> Tensor:
+def project_distribution(probabilities: Tensor, values: Tensor, atoms: Tensor) -> Tensor:
     """Moves probabilities from ``values`` onto the atoms, each to the two beside its value.
 
     Args:

@@ -13,7 +13,7 @@ from pwm_bench.baselines.flashsac.layers import project_weights
 from pwm_bench.baselines.flashsac.losses import (
     cross_entropy,
     least_distribution,
-    project,
+    project_distribution,
     target_entropy,
     temperature_loss,
 )
@@ -76,13 +76,13 @@ class Learner(OffPolicyLearner):
     def begin(self) -> Hashable:
         """Sets the step sizes. Kinds of updates differ in which of the gradient steps are the policy's, too."""
         config, progress = self.config, self.counters.env_steps / self._total_env_steps
-        for optimiser, name, critic_steps_per_step in (
+        for optimiser, name, delay in (
             (self._critic_optimiser, "critic_learning_rate", 1),
             (self._actor_optimiser, "actor_learning_rate", config.policy_delay),
             (self._temperature_optimiser, "temperature_learning_rate", config.policy_delay),
         ):
-            rate = self.setting(name)
-            optimiser.set_lr(cosine_schedule(rate, config.final_learning_rate, progress / critic_steps_per_step))
+            own_progress = progress / delay  # the released schedulers count each network's own steps
+            optimiser.set_lr(cosine_schedule(self.setting(name), config.final_learning_rate, own_progress))
         return super().begin(), self.phase()
 
     def phase(self) -> int:
@@ -156,7 +156,7 @@ class Learner(OffPolicyLearner):
             gamma = self.setting_per_world("gamma", log_prob.dtype)
             discount = (gamma * (~batch.terminated).to(log_prob.dtype)).unsqueeze(-1)
             values = batch.reward.unsqueeze(-1) + discount * (networks.atoms - entropy_cost)
-            target = project(distribution, values, networks.atoms)
+            target = project_distribution(distribution, values, networks.atoms)
             value = (distribution * networks.atoms).sum(-1).mean(1)
         return torch.stack((cross_entropy(logits, target), value))
 

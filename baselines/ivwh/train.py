@@ -11,9 +11,9 @@ from torch import Tensor
 from pwm_bench.baselines.ivwh.config import Config
 from pwm_bench.baselines.ivwh.losses import bias_bounded_weight, inverse_variance_weight, mixed, score_gradients
 from pwm_bench.baselines.rpo.train import ActionGradientLearner, Samples
-from pwm_bench.baselines.shac.losses import segment_discounts
 from pwm_bench.baselines.shac.short_horizon import Rollout
 from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.learning.returns import segment_discounts
 
 __all__ = ["Learner"]
 
@@ -48,9 +48,10 @@ class Learner(ActionGradientLearner[Config]):
         done = rollout.terminated | rollout.truncated
         discounts = segment_discounts(done, self.setting_per_world("gamma", values.dtype), values.dtype)
         noise = time_major((samples.unsquashed - samples.mean) / samples.std)
-        # Both in the units of one environment's return; the mean over environments comes back at the end.
-        scale = self.loss_scale()
-        scale = worlds * (scale.to(values.dtype).view(-1, 1, 1) if isinstance(scale, Tensor) else scale)
+        # L = -mean_n R_n / s over B environments, so that B s dL/du is d(-R_n)/du. Both gradients are mixed in these
+        # units of one environment's return, and then become gradients of L again.
+        loss_scale = self.loss_scale()
+        scale = worlds * (loss_scale.to(values.dtype).view(-1, 1, 1) if isinstance(loss_scale, Tensor) else loss_scale)
         first = time_major(samples.gradient) * scale
         std = samples.std.unsqueeze(0)
         scores = score_gradients(noise, std, discounts * (targets - values))

@@ -131,12 +131,13 @@ class OffPolicyLearner(Tunable, StagedLearner):
     def begin(self) -> Hashable:
         """Says which iteration it is. Kinds of updates differ in how many of their steps are random.
 
-        An update whose steps are all random is of two kinds: after the last of all random steps it learns already.
+        The last update of random steps alone is a kind of its own: learning begins after its last step.
         """
         self._guard.begin(self._iteration)
         self.env.settle()
-        done = self.counters.env_steps // self._settings.num_envs
-        return max(0, min(self._settings.horizon + 1, self._settings.seed_steps - done))
+        steps_taken = self.counters.env_steps // self._settings.num_envs
+        random_steps_left = max(0, self._settings.seed_steps - steps_taken)
+        return min(random_steps_left, self._settings.horizon + 1)
 
     def finish(self) -> None:
         """Counts the iteration."""
@@ -152,7 +153,7 @@ class OffPolicyLearner(Tunable, StagedLearner):
         sums, updates = torch.zeros(len(self.metrics), self._shape[0], device=self.env.device), 0
         seed_steps = config.seed_steps * config.num_envs
         for _ in range(config.horizon):
-            self._act(explore=self.counters.env_steps < seed_steps)
+            self._act(at_random=self.counters.env_steps < seed_steps)
             self.counters.env_steps += config.num_envs
             if self.counters.env_steps >= seed_steps:
                 sums += self.carry_out(self.phase(), lambda: {"sums": self.learn()})["sums"]
@@ -199,12 +200,12 @@ class OffPolicyLearner(Tunable, StagedLearner):
         """Takes note of a control step and its results."""
 
     @torch.no_grad()
-    def _act(self, *, explore: bool) -> None:
+    def _act(self, *, at_random: bool) -> None:
         """Takes one control step in every world, at random or by the policy, and stores it."""
         env = self.env
         obs = env.obs.unflatten(0, self._shape).float()
         self.notice(obs)
-        if explore:
+        if at_random:
             action = 2.0 * self._actions.uniform(self._shape[1], env.action_dim) - 1.0
         else:
             action = self.explore(obs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -55,7 +55,7 @@ class Learner(ValueLearner[Config]):
             optimiser.weight_decay = config.weight_decay
         self._stds: list[Tensor] = []  # one entry a step of the rollout, here and below
         self._entropies: list[Tensor] = []
-        self._entropy_noises: list[Tensor] = []
+        self._entropy_noises: Iterator[Tensor] = iter(())
 
     @property
     def _rewards_entropy(self) -> bool:
@@ -92,7 +92,7 @@ class Learner(ValueLearner[Config]):
         mean, std = self.actor(obs)
         self._stds.append(std.detach().mean((1, 2)))
         if self._rewards_entropy:
-            unsquashed = mean + std * self._entropy_noises[len(self._entropies)]  # not the action that is taken
+            unsquashed = mean + std * next(self._entropy_noises)  # not the action that is taken
             self._entropies.append(-squashed_log_prob(mean, std, unsquashed))
         return torch.tanh(mean + std * noise)
 
@@ -102,18 +102,19 @@ class Learner(ValueLearner[Config]):
         self._entropies.clear()
         if self._rewards_entropy:
             shape = (self.config.horizon, self.worlds, self.env.action_dim)
-            self._entropy_noises = list(self.entropy_noise.normal(*shape, dtype=self.env.dtype).unbind(1))
+            self._entropy_noises = iter(self.entropy_noise.normal(*shape, dtype=self.env.dtype).unbind(1))
         return super().roll_out()
 
     def learn(self, rollout: Rollout) -> dict[str, Tensor]:
         """Steps policy, temperature and critics, in this order. Returns metrics, each ``(P,)``."""
         metrics = self.describe(rollout)
-        values = self.critic_values(rollout)
-        bootstraps = values.mean(0) if self.config.actor_value == "mean" else values.amin(0)
+        next_values = self.critic_values(rollout)
+        bootstraps = next_values.mean(0) if self.config.actor_value == "mean" else next_values.amin(0)
         metrics |= self.step_actor(self.actor_loss(self._with_entropy_bonus(rollout), bootstraps))
         if self._rewards_entropy:
             metrics |= self._step_temperature()
-        targets = self.value_targets(self._with_entropy_bonus(rollout), values.detach().amin(0))  # by the new alpha
+        rewarded = self._with_entropy_bonus(rollout)  # by the new alpha
+        targets = self.value_targets(rewarded, next_values.detach().amin(0))
         return metrics | self.fit_critic(rollout, targets)
 
     def critic_values(self, rollout: Rollout) -> Tensor:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from pwm_bench.baselines.shac.config import PolicyConfig
-from pwm_bench.baselines.shac.losses import segment_returns
 from pwm_bench.baselines.shac.networks import make_actor, policy_of
 from pwm_bench.envs.api import DifferentiableEnv, Step
 from pwm_bench.envs.errors import UsageError
@@ -26,6 +25,7 @@ from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam, linear_schedule
 from pwm_bench.learning.random import MemberStream
+from pwm_bench.learning.returns import segment_returns
 from pwm_bench.learning.staged import StagedLearner
 from pwm_bench.learning.tunable import Tunable
 

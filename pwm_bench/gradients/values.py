@@ -125,11 +125,20 @@ class ValueFunction:
 
 
 def critic_of_run(path: str | Path, trained: TrainedModel, *, task: str, member: int, discount: float) -> ValueFunction:
-    """The critic of a PWM run, on the latents of its own world model.
+    """The critic of a PWM run, on the latents of its own world model, in the task's units.
+
+    A run whose rewards are normalised to (r - m)/s has critics of V' = E sum_{k<T} gamma^k (r_k - m)/s, where the
+    episode terminates after T steps. The value in the task's units is
+
+        V = s V' + m E sum_{k<T} gamma^k = s V' + m (1 - E gamma^T) / (1 - gamma)
+
+    and this function gives ``s V' + m / (1 - gamma)``: V itself where episodes never terminate or m = 0 (only
+    ``reward_normalisation="moments"`` subtracts a mean). Elsewhere it exceeds V by m E gamma^T / (1 - gamma), most
+    shortly before a termination, and its slope is that of V', which PWM's policy followed, rather than that of V.
 
     Args:
         path: run directory.
-        trained: the same member's world model: it knows the units of the rewards that the critic adds up.
+        trained: the same member's world model, whose ``reward_scale`` is s and whose ``reward_shift`` is m.
         task: the run's.
         member: which seed, by position.
         discount: gamma of the comparison.

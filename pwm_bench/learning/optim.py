@@ -117,7 +117,7 @@ class PopulationAdam:
                 raise UsageError(f"a parameter of shape {tuple(p.shape)} is not contiguous: give p.contiguous()")
         device, dtype = self.params[0].device, self.params[0].dtype
         self._on_cpu = device.type == "cpu"
-        self.lr = torch.empty(members, device=device)
+        self.lr = torch.empty(members, dtype=torch.float32, device=device)  # kernels are told its address alone
         self.set_lr(lr)
         self._sizes = [p.numel() // members for p in self.params]
         self._step = torch.zeros(members, dtype=torch.float64, device=device)

@@ -147,8 +147,9 @@ class SequenceReplay:
         if invalid is not None:
             run = torch.where(invalid.flatten(), 0, run)
         self._data["run"].index_copy_(0, slot, run.unsqueeze(0))
+        # Slots in which slices may end, (F,), and transitions in a row up to there, (F, N); 0 for no slice.
         slots, ends = slot, run.unsqueeze(0)
-        if self.sampling == "episodes":
+        if self.sampling == "episodes":  # the last slice of an episode stands for it
             ends = torch.where(done.flatten(), ends, 0)
             if invalid is not None:  # ends what came before it, if a slice of that is still stored
                 lost = torch.where(invalid.flatten(), self._current.clamp(max=self.length - 1), 0)

@@ -1,7 +1,7 @@
-"""Returns and advantages by backward recursion over time: pure functions of ``[T, ...]`` tensors.
+"""Returns, value targets and advantages: pure functions of ``[T, ...]`` tensors.
 
 Throughout, ``next_values[t]`` is V(s_{t+1}) at the state that step t led to, *before* any automatic reset.
-Where an episode ended at step t the recursion is cut: a termination has no value beyond it, a truncation
+Where an episode ended at step t sums and recursions are cut: a termination has no value beyond it, a truncation
 bootstraps from ``next_values[t]``.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["gae", "sum_over_time", "td_lambda"]
+__all__ = ["gae", "segment_discounts", "segment_returns", "sum_over_time", "td_lambda"]
 
 
 def sum_over_time(x: Tensor) -> Tensor:
@@ -40,7 +40,8 @@ def td_lambda(
         G_t = (1 - lam) sum_{k=1}^{h-1} lam^{k-1} G^(k)_t + lam^{h-1} G^(h)_t
 
     computed as ``G_t = r_t + gamma ((1 - lam) V(s_{t+1}) + lam G_{t+1})``, and
-    ``G_t = r_t + gamma V(s_{t+1})`` at the end (V = 0 on termination).
+    ``G_t = r_t + gamma V(s_{t+1})`` at the end (V = 0 on termination). The two running sums of the released code of
+    SHAC and PWM give the same.
 
     Args:
         rewards: shape ``(T, ...)``.
@@ -105,3 +106,49 @@ def gae(
         advantages.append(delta[t] + carry[t] * advantages[-1])
     stacked = torch.stack(advantages[::-1])
     return stacked, stacked + values
+
+
+def segment_discounts(done: Tensor, gamma: float | Tensor, dtype: torch.dtype) -> Tensor:
+    """The discounts gamma^(t - t_0), where t_0 is the step at which the segment of an episode that contains t begins.
+
+    Args:
+        done: whether an episode ended with step t, bool ``(T, ...)``.
+        gamma: discount factor, one for all or one a member, ``(P, 1)``.
+        dtype: of the discounts.
+
+    Returns:
+        shape ``(T, ...)``.
+    """
+    ones = torch.ones(done.shape[1:], dtype=dtype, device=done.device)
+    discounts = [ones]
+    for done_before in done[:-1]:
+        discounts.append(torch.where(done_before, ones, discounts[-1] * gamma))
+    return torch.stack(discounts)
+
+
+def segment_returns(
+    rewards: Tensor, next_values: Tensor, terminated: Tensor, truncated: Tensor, *, gamma: float | Tensor
+) -> Tensor:
+    """The sum of the discounted returns of a rollout's segments, each with a bootstrap where it was cut.
+
+    It is what first-order learners ascend. With segments [t_0, t_1) that end at an episode's end or at the rollout's::
+
+        sum over segments of ( sum_t gamma^(t - t_0) r_t + gamma^(t_1 - t_0) V(s_{t_1}) ),  V = 0 on termination
+
+    Args:
+        rewards: ``(T, P, B)``, with gradient.
+        next_values: V(s_{t+1}), ``(T, P, B)``, with gradient; only those that end a segment are used.
+        terminated: bool ``(T, P, B)``.
+        truncated: bool ``(T, P, B)``; makes no difference where ``terminated``.
+        gamma: discount factor, one for all or one a member, ``(P, 1)``.
+
+    Returns:
+        ``(P, B)``.
+
+    Source: Xu et al., "Accelerated policy learning with parallel differentiable simulation", ICLR 2022, eq. 5.
+    """
+    done = terminated | truncated
+    cut = done.clone()
+    cut[-1] = True
+    bootstrap = torch.where(cut & ~terminated, gamma * next_values, torch.zeros_like(next_values))
+    return sum_over_time(segment_discounts(done, gamma, rewards.dtype) * (rewards + bootstrap))

@@ -55,9 +55,10 @@ class Config:
     """Environment steps taken with the initial policy before anything learns. Part of the budget. The replay needs
     ``world_model.horizon`` steps of every world before it can be sampled: fewer are rounded up to that."""
     pretrain_actions: Literal["policy", "random"] = "policy"
-    """Who takes them: the initial policy, or uniformly random actions, each kept for 8 steps on average. The latter
-    see more of the state space and leave the worlds out of step with each other: where every episode begins and ends
-    alike, worlds in step give batches of a single phase of it."""
+    """Who takes them: the initial policy, or uniformly random actions. A world draws a new one with a chance of 1/8 in
+    every step, and in the first step of every iteration (with H 16 each lasts 5.6 steps on average). They see more of
+    the state space and leave the worlds out of step with each other: where every episode begins and ends alike, worlds
+    in step give batches of a single phase of it."""
     pretrain_updates: int = 0
     """Gradient steps on the world model between those steps and the first policy update."""
     replay_capacity: int = 1_000_000

@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pwm_bench.learning.returns import sum_over_time
+from pwm_bench.learning.returns import segment_returns, sum_over_time
 
 __all__ = ["actor_loss", "imagined_return"]
 
@@ -50,24 +50,19 @@ def imagined_return(
         beyond = weight[-1] * (gamma if released_bootstrap else 1.0)
         return rewards[0] + sum_over_time(weight[:-1] * rewards[1:]) + beyond * next_values[-1]
     if done is None:
-        # A number is filled in on the device: a copy from the host could not be captured in a CUDA graph.
+        # One segment, in fewer launches than `segment_returns`. A number is filled in on the device: a copy from the
+        # host could not be captured in a CUDA graph.
         rate = gamma.to(rewards) if isinstance(gamma, Tensor) else rewards.new_full((), gamma)
         powers = torch.cat((torch.ones_like(rate).view(1, -1, 1), rate.view(1, -1, 1).expand(horizon + 1, -1, 1)))
         powers = powers.cumprod(dim=0)  # gamma^k, not by a power, whose last bits depend on a member's place
         return sum_over_time(powers[:horizon] * rewards) + powers[horizon + int(released_bootstrap)] * next_values[-1]
 
-    running = [torch.ones_like(rewards[0])]
-    for ended in done[:-1]:
-        running.append(torch.where(ended, 1.0, gamma * running[-1]))
-    ends = done.clone()
-    ends[-1] = True  # the rollout is cut here
-    unused = ~ends if terminated is None else ~ends | terminated
-    bootstrap = gamma * next_values.masked_fill(unused, 0.0)
     if released_bootstrap:
         # An episode that ends exactly at the cut is discounted like any other episode end.
-        last_value = torch.where(done[-1], bootstrap[-1], gamma * bootstrap[-1])
-        bootstrap = torch.cat((bootstrap[:-1], last_value.unsqueeze(0)))
-    return sum_over_time(torch.stack(running) * (rewards + bootstrap))
+        last_value = torch.where(done[-1], next_values[-1], gamma * next_values[-1])
+        next_values = torch.cat((next_values[:-1], last_value.unsqueeze(0)))
+    terminated = torch.zeros_like(done) if terminated is None else terminated
+    return segment_returns(rewards, next_values, terminated, done, gamma=gamma)
 
 
 def actor_loss(returns: Tensor, scale: Tensor | float) -> Tensor:

@@ -151,11 +151,11 @@ class PolicyTrainer:
                 real_step=real_step,
                 penalty=self._penalty,
             )
-            values = self._next_values(rollout)
+            next_values = self._next_values(rollout)
             extra = None if regulariser is None else regulariser()
-        metrics = self._step_actor(rollout, values, extra, iteration)
+        metrics = self._step_actor(rollout, next_values, extra, iteration)
         if experience is None:
-            latents, targets = self._imagined_targets(rollout, values)
+            latents, targets = self._imagined_targets(rollout, next_values)
         else:
             latents, targets = self._real_targets(experience)
         metrics |= self._step_critics(latents, targets, iteration)
@@ -175,7 +175,7 @@ class PolicyTrainer:
         return torch.cat((before, last), dim=1).to(self._dtype).transpose(0, 1)
 
     def _step_actor(
-        self, rollout: Rollout, values: Tensor, extra: Tensor | None, iteration: int | Tensor
+        self, rollout: Rollout, next_values: Tensor, extra: Tensor | None, iteration: int | Tensor
     ) -> dict[str, Tensor]:
         config = self.config
         done, terminated, survival = (
@@ -183,7 +183,7 @@ class PolicyTrainer:
         )
         returns = imagined_return(
             rollout.rewards.transpose(0, 1),
-            values,
+            next_values,
             gamma=self.gamma,
             terminated=terminated,
             done=done,
@@ -207,7 +207,7 @@ class PolicyTrainer:
         }
         return metrics if extra is None else metrics | {"actor_regulariser": extra.detach()}
 
-    def _imagined_targets(self, rollout: Rollout, values: Tensor) -> tuple[Tensor, Tensor]:
+    def _imagined_targets(self, rollout: Rollout, next_values: Tensor) -> tuple[Tensor, Tensor]:
         """States ``(P, H B, latent_dim)``, step by step for each member, and their TD(lambda) targets ``(P, H B)``."""
         rewards = rollout.rewards.detach().transpose(0, 1)
         never = torch.zeros_like(rewards, dtype=torch.bool)
@@ -215,7 +215,7 @@ class PolicyTrainer:
         terminated = never if rollout.terminated is None else rollout.terminated.transpose(0, 1)
         targets = td_lambda(
             rewards,
-            values.detach(),
+            next_values.detach(),
             terminated,
             done & ~terminated,
             gamma=self.gamma,
@@ -229,11 +229,11 @@ class PolicyTrainer:
         """The same for steps in the environment: SHAC's targets, with V on encoded observations."""
         with autocast(self.config.precision, self._device):
             latents = self.model.encode(experience.obs)
-            values = self.target.minimum(self.model.encode(experience.final_obs)).to(self._dtype)
-        rewards, values, terminated, truncated = (
-            x.transpose(0, 1) for x in (experience.rewards, values, experience.terminated, experience.truncated)
+            next_values = self.target.minimum(self.model.encode(experience.final_obs)).to(self._dtype)
+        time_major = (
+            x.transpose(0, 1) for x in (experience.rewards, next_values, experience.terminated, experience.truncated)
         )
-        targets = td_lambda(rewards, values, terminated, truncated, gamma=self.gamma, lam=self.lam)
+        targets = td_lambda(*time_major, gamma=self.gamma, lam=self.lam)
         return latents.flatten(1, 2), targets.transpose(0, 1).flatten(1)
 
     def _step_critics(self, latents: Tensor, targets: Tensor, iteration: int | Tensor) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ __all__ = ["Learner"]
 _LOG = logging.getLogger("pwm_bench.pwm")
 _PRETRAIN_UPDATES_AT_ONCE = 32  # a pre-training iteration stays short, so that progress shows and checkpoints come
 
-_STEPS_PER_RANDOM_ACTION = 8.0
+_NEW_RANDOM_ACTION = 1.0 / 8.0  # chance in each step
 
 _METRICS = (
     "world_model_loss",
@@ -62,17 +62,22 @@ _METRICS = (
 
 
 class _Chunk(NamedTuple):
-    """H steps just taken in the environment, and the noise by which imagination takes the same actions again."""
+    """H steps just taken in the environment.
+
+    Imagination from the first observation with the same noise takes nearly the same actions (its policy sees predicted
+    latents, and the model has learned in between), so its episodes end where these did.
+    """
 
     obs: Tensor  # before the first, (P, B, observation_dim)
     noise: Tensor  # of the actions, (P, H, B, action_dim)
     steps: list[RealStep]
     experience: list[tuple[Tensor, ...]]  # the fields of `Experience`, one step each
 
-    def as_real_step(self) -> Callable[[Tensor], RealStep]:
-        """A ``real_step`` for `imagine` that gives the recorded steps, one a call: the actions are theirs."""
-        steps = iter(self.steps)
-        return lambda _action: next(steps)
+
+def _recorded(steps: Sequence[RealStep]) -> Callable[[Tensor], RealStep]:
+    """A ``real_step`` for `imagine` that gives the steps in their order, whatever the actions are."""
+    remaining = iter(steps)
+    return lambda _action: next(remaining)
 
 
 def _pad(x: Tensor, rows: int) -> Tensor:
@@ -135,7 +140,7 @@ class Learner(StagedLearner, Tunable):
         )  # fmt: skip
         self._episodes = EpisodeTracker(members, worlds, device)
         self._iteration = 0
-        self._pretrained_updates = self._pretrains = 0
+        self._pretrain_updates_done = self._pretrain_updates_now = 0
         self._replay_ready = self._warned = False
 
         # Compilation, in one place. Networks are compiled, not rollouts: unrolled over H steps the graph takes
@@ -174,13 +179,13 @@ class Learner(StagedLearner, Tunable):
         self._guard.begin(self._iteration)
         self.env.settle()
         self._set_learning_rates()
-        missing = self.config.pretrain_updates - self._pretrained_updates
-        self._pretrains = min(max(missing, 0), _PRETRAIN_UPDATES_AT_ONCE) if self._ready() else 0
-        return self._replay_ready, self._pretrains
+        missing = self.config.pretrain_updates - self._pretrain_updates_done
+        self._pretrain_updates_now = min(max(missing, 0), _PRETRAIN_UPDATES_AT_ONCE) if self._ready() else 0
+        return self._replay_ready, self._pretrain_updates_now
 
     def finish(self) -> None:
         """Counts the model's first updates."""
-        self._pretrained_updates += self._pretrains
+        self._pretrain_updates_done += self._pretrain_updates_now
 
     def compute(self) -> dict[str, Tensor]:
         """Runs one iteration. Returns metrics, each shape ``(P,)``; NaN for what this iteration did not do."""
@@ -192,8 +197,8 @@ class Learner(StagedLearner, Tunable):
                 self._explore()
             else:
                 self._collect()
-        elif self._pretrains:
-            metrics |= self._train_model(self._pretrains)
+        elif self._pretrain_updates_now:
+            metrics |= self._train_model(self._pretrain_updates_now)
         elif config.open_loop:
             # The rollout that acts is the one that trains, so the model must not change in between.
             obs = self._observations()
@@ -245,18 +250,16 @@ class Learner(StagedLearner, Tunable):
     def _starts(self, chunk: _Chunk) -> tuple[Tensor, Tensor, Callable[[Tensor], RealStep] | None]:
         """Where the next imagined rollouts start, their noise, and what ends their episodes."""
         config = self.config
-        predicts_ends = config.world_model.termination
-        if config.start_states == "env":
-            return chunk.obs, chunk.noise, None if predicts_ends else chunk.as_real_step()
-        stored = self._replay.sample(self._stream, config.start_batch, 1).obs[:, :, 0]
-        noise = self._noise(config.start_batch)
-        if config.start_states == "replay":
-            return stored, noise, None
-        if predicts_ends:
-            return torch.cat((chunk.obs, stored), 1), torch.cat((chunk.noise, noise), 2), None
-        padded = [RealStep(*(_pad(x, config.start_batch) for x in step)) for step in chunk.steps]
-        chunk = _Chunk(torch.cat((chunk.obs, stored), 1), torch.cat((chunk.noise, noise), 2), padded, [])
-        return chunk.obs, chunk.noise, chunk.as_real_step()
+        obs, noise, steps = chunk.obs, chunk.noise, chunk.steps
+        if config.start_states != "env":
+            stored = self._replay.sample(self._stream, config.start_batch, 1).obs[:, :, 0]
+            more_noise = self._noise(config.start_batch)
+            if config.start_states == "replay":
+                return stored, more_noise, None
+            obs, noise = torch.cat((obs, stored), 1), torch.cat((noise, more_noise), 2)
+            # Rollouts from stored observations follow no real episode, so nothing ends them.
+            steps = [RealStep(*(_pad(x, config.start_batch) for x in step)) for step in steps]
+        return obs, noise, None if config.world_model.termination else _recorded(steps)
 
     def _experience(self, chunk: _Chunk) -> Experience:
         """The steps of a chunk for the critics, rewards in the model's units."""
@@ -278,10 +281,10 @@ class Learner(StagedLearner, Tunable):
 
     @torch.no_grad()
     def _explore(self) -> None:
-        """Acts H steps at random; every world keeps its action for a random number of steps."""
+        """Acts H steps at random; every world keeps its action for a random number of these."""
         shape = (self.config.horizon, self._worlds)
         fresh = 2.0 * self._stream.uniform(*shape, self.env.action_dim, dtype=self.env.dtype) - 1.0
-        redraw = self._stream.uniform(*shape, 1) < 1.0 / _STEPS_PER_RANDOM_ACTION
+        redraw = self._stream.uniform(*shape, 1) < _NEW_RANDOM_ACTION
         action = fresh[:, 0]
         for t in range(self.config.horizon):
             action = torch.where(redraw[:, t], fresh[:, t], action)
@@ -349,7 +352,7 @@ class Learner(StagedLearner, Tunable):
             "counters": self.counters.state_dict(),
             "env": self.env.state_dict(),
             "iteration": self._iteration,
-            "pretrained_updates": self._pretrained_updates,
+            "pretrained_updates": self._pretrain_updates_done,
             "replay_ready": self._replay_ready,
         }
 
@@ -365,5 +368,5 @@ class Learner(StagedLearner, Tunable):
         self.counters.load_state_dict(state["counters"])
         self.env.load_state_dict(state["env"])
         self._iteration = int(state["iteration"])
-        self._pretrained_updates = int(state["pretrained_updates"])
+        self._pretrain_updates_done = int(state["pretrained_updates"])
         self._replay_ready = bool(state["replay_ready"])

@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from pwm_bench.baselines.shac import losses
 from pwm_bench.learning.graphed import Graphed
+from pwm_bench.learning.returns import segment_returns
 from tests.rehearsal.learners import different, learner, weights
 from tests.rehearsal.mirror import DEVICE, MirrorError, RecordedGraph, rehearsal, to_cpu
 
 
 def planted(monkeypatch: pytest.MonkeyPatch, fault: Any) -> Any:
     """SHAC with a fault in what it differentiates; its first update is whole, the second is watched."""
-    segment_returns = losses.segment_returns
     with rehearsal() as seen:
         agent = learner("shac", DEVICE)
         agent.update()
@@ -108,7 +107,7 @@ def test_more_launches_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_stands_still_in_a_graph_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A number that the host computes, and a state that moves to other memory: a replay does not go on."""
-    segment_returns, calls = losses.segment_returns, [0]
+    calls = [0]
 
     def counting(*arguments: Any, **options: Any) -> torch.Tensor:
         calls[0] += 1

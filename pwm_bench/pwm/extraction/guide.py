@@ -34,7 +34,7 @@ class ExpertGuide:
         return self._policy.critic.minimum(self._per_expert(latent))[self._rows].reshape(latent.shape[:2])
 
     def _per_expert(self, x: Tensor) -> Tensor:
-        """Rows of all P experts, zero for those that do not act."""
+        """Gathers each expert's worlds, ``(K E, S, n)`` to ``(P, E S, n)``: zero for experts that do not act."""
         acting = x.unflatten(0, (-1, self._worlds)).flatten(1, 2)
         every = acting.new_zeros(self._policy.actor.log_std.shape[0], *acting.shape[1:])
         every[self._rows] = acting

@@ -65,10 +65,10 @@ def model_loss(
     with torch.no_grad():
         targets = model.encode(obs[:, 1:], task)
     latents = model.unroll(model.encode(obs[:, 0], task), action, task)
-    logits = model.reward_logits(latents[:, :-1], action, task)
+    reward_logits = model.reward_logits(latents[:, :-1], action, task)
     error = model.head.error if config.reward_loss == "cross_entropy" else model.head.squared_error
     consistency = config.consistency_coef * consistency_loss(latents[:, 1:], targets, rho)
-    reward_part = config.reward_coef * weighted(error(logits, reward), rho)
+    reward_part = config.reward_coef * weighted(error(reward_logits, reward), rho)
     value_part, termination_part = torch.zeros_like(reward_part), torch.zeros_like(reward_part)
     if config.learn_values:
         assert noise is not None
@@ -81,8 +81,8 @@ def model_loss(
         errors = model.head.error(q_logits, q_targets.expand(q_logits.shape[:-1]))
         value_part = config.value_coef * weighted(errors, rho)
     if terminated is not None:
-        logits = model.termination_logit(latents[:, 1:], task).to(reward.dtype)
-        termination_part = binary_cross_entropy_with_logits(logits, terminated.to(reward.dtype))
+        ends = model.termination_logit(latents[:, 1:], task).to(reward.dtype)
+        termination_part = binary_cross_entropy_with_logits(ends, terminated.to(reward.dtype))
     total = consistency + reward_part + value_part + termination_part
     return ModelLoss(total, consistency, reward_part, value_part, termination_part, latents)
 

@@ -10,7 +10,7 @@ import torch
 from pwm_bench.baselines.flashsac.losses import (
     cross_entropy,
     least_distribution,
-    project,
+    project_distribution,
     target_entropy,
     temperature_loss,
 )
@@ -23,14 +23,14 @@ def test_projection_by_hand() -> None:
     probabilities = torch.tensor([[[0.1, 0.2, 0.3, 0.15, 0.25]]])
     values = torch.tensor([[[-7.0, 0.2, 0.5, 1.0, 3.0]]])
     expected = torch.tensor([[[0.1, 0.0, 0.2 * 0.6, 0.2 * 0.4 + 0.3, 0.4]]])
-    torch.testing.assert_close(project(probabilities, values, ATOMS), expected)
+    torch.testing.assert_close(project_distribution(probabilities, values, ATOMS), expected)
 
 
 def test_projection_keeps_mass_and_mean() -> None:
     generator = torch.Generator().manual_seed(0)
     probabilities = torch.rand(2, 7, 5, generator=generator).softmax(-1)
     values = 1.8 * torch.rand(2, 7, 5, generator=generator) - 0.9
-    projected = project(probabilities, values, ATOMS)
+    projected = project_distribution(probabilities, values, ATOMS)
     torch.testing.assert_close(projected.sum(-1), torch.ones(2, 7))
     torch.testing.assert_close((projected * ATOMS).sum(-1), (probabilities * values).sum(-1))
 

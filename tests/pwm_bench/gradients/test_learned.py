@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -121,6 +122,9 @@ def test_the_critic_of_a_run_is_a_value_in_the_tasks_units(pwm_run: Path, tmp_pa
     latents = torch.rand(7, config.world_model.latent_dim)
     expected = critic.minimum(latents.expand(2, -1, -1))[1] * trained.reward_scale
     torch.testing.assert_close(value(latents), expected)
+    shifted = dataclasses.replace(trained, reward_shift=0.25)  # a mean of 0.25 in every step, subtracted in training
+    value_with_mean = critic_of_run(pwm_run, shifted, task="cartpole", member=1, discount=0.99)
+    torch.testing.assert_close(value_with_mean(latents), expected + 0.25 / (1.0 - 0.99))
     double = value.to(torch.float64, torch.device("cpu"))
     torch.testing.assert_close(double(latents.double()).float(), expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(UsageError, match=r"discount=0\.9: the critic of .* was trained for gamma=0\.99"):

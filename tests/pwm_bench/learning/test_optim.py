@@ -79,6 +79,23 @@ def test_adam_with_clipping_equals_torch_member_by_member(device, dtype, lr, bet
 
 
 @DEVICES
+def test_step_sizes_are_float32_whatever_torch_takes_by_default(device):
+    """Kernels are told their address alone."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        params = parameters(device)
+        optimiser = PopulationAdam(params, LR, members=P)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    fill_gradients(params, 0)
+    before = [p.detach().clone() for p in params]
+    optimiser.step()
+    for old, new in zip(before, params, strict=True):
+        moved = to_cpu((new.detach() - old).abs()).view(P, -1)  # Adam's first step is one step size, in every component
+        torch.testing.assert_close(moved, LR.unsqueeze(1).expand_as(moved), rtol=1e-2, atol=0.0)
+
+
+@DEVICES
 def test_members_that_are_not_alive_are_left_untouched(device):
     params, free = parameters(device), parameters(device)
     optimiser, reference = (PopulationAdam(owner, LR, members=P) for owner in (params, free))

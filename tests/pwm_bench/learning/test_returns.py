@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pwm_bench.learning.returns import gae, sum_over_time, td_lambda
+from pwm_bench.learning.returns import gae, segment_discounts, segment_returns, sum_over_time, td_lambda
 from pwm_bench.learning.threads import one_thread
 
 T, N = 9, 64
@@ -113,3 +113,42 @@ def test_a_sum_over_time_has_the_same_bits_in_any_company(worlds):
             for count in {1, 2, 6 - first}:
                 own = x[:, first : first + count].contiguous()
                 assert torch.equal(sum_over_time(own), together[first : first + count][:count])
+
+
+def test_segment_returns_by_brute_force() -> None:
+    rng = np.random.default_rng(0)
+    horizon, worlds, gamma = 7, 50, 0.9
+    rewards, values = rng.normal(size=(2, horizon, 1, worlds))
+    terminated = rng.random((horizon, 1, worlds)) < 0.15
+    truncated = (rng.random((horizon, 1, worlds)) < 0.15) & ~terminated
+    expected = np.zeros((1, worlds))
+    for b in range(worlds):
+        age = 0
+        for t in range(horizon):
+            expected[0, b] += gamma**age * rewards[t, 0, b]
+            age += 1
+            if terminated[t, 0, b] or truncated[t, 0, b] or t == horizon - 1:
+                expected[0, b] += 0.0 if terminated[t, 0, b] else gamma**age * values[t, 0, b]
+                age = 0
+    result = segment_returns(
+        torch.from_numpy(rewards),
+        torch.from_numpy(values),
+        torch.from_numpy(terminated),
+        torch.from_numpy(truncated),
+        gamma=gamma,
+    )
+    assert np.allclose(result.numpy(), expected, atol=1e-6)
+
+
+def test_segment_discounts_restart() -> None:
+    done = torch.tensor([False, True, False, False]).view(4, 1, 1)
+    assert torch.allclose(segment_discounts(done, 0.5, torch.float32).flatten(), torch.tensor([1.0, 0.5, 1.0, 0.5]))
+
+
+def test_discounts_have_the_precision_of_the_rewards() -> None:
+    rewards, values = torch.rand(2, 4, 1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    never = torch.zeros(4, 1, 3, dtype=torch.bool)
+    returns = segment_returns(rewards, values, never, never, gamma=0.99)
+    powers = 0.99 ** torch.arange(5, dtype=torch.float64).view(-1, 1, 1)
+    expected = (powers[:-1] * rewards).sum(0) + powers[-1] * values[-1]
+    torch.testing.assert_close(returns, expected, rtol=1e-14, atol=0.0)
