@@ -29,10 +29,7 @@ from pwm_bench.envs.contact import CompliantContact
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.tasks.base import Task
 
-__all__ = ["GROUND_OPTIONS", "on_ground", "touches_ground", "with_contact"]
-
-GROUND_OPTIONS = ("contact_stiffness", "contact_damping")
-"""Options that every simulator takes, so that they go along from one to another."""
+__all__ = ["on_ground", "touches_ground", "with_contact"]
 
 _DEPTH = 0.01  # [m]
 
