@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from pwm_bench.envs.errors import UsageError
 
-__all__ = ["CompliantContact", "CompliantLimit"]
+__all__ = ["GROUND_OPTIONS", "CompliantContact", "CompliantLimit"]
+
+GROUND_OPTIONS = ("contact_stiffness", "contact_damping")
+"""Options that every simulator takes, so that they go along from one to another."""
 
 
 def _check(name: str, value: float) -> None:

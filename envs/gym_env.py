@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
+from gymnasium.error import ResetNeeded
 
 from pwm_bench import envs
 from pwm_bench.envs.vector_env import check_actions, check_reset, spaces_of, to_numpy
@@ -39,6 +40,7 @@ class GymEnv(gymnasium.Env):
         self.metadata = self.metadata | {"render_fps": round(1.0 / self.env.control_dt)}
         self.observation_space, self.action_space = spaces_of(self.env)
         self._renderer: Any = None
+        self._reset_needed = "no episode has begun"
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -52,6 +54,7 @@ class GymEnv(gymnasium.Env):
         super().reset(seed=seed)
         if seed is not None:
             self.env.reseed(seed)
+        self._reset_needed = ""
         return to_numpy(self.env.reset()[0]), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -61,12 +64,18 @@ class GymEnv(gymnasium.Env):
             action: floating point, shape ``(action_dim,)``, clamped to [-1, 1].
 
         Raises:
+            ResetNeeded: no episode has begun, or the last one has ended.
             UsageError: an action of another shape or type, on a GPU, or not finite.
         """
+        if self._reset_needed:
+            raise ResetNeeded(f"{self._reset_needed}: call reset() before step()")
         action = check_actions(action, (self.env.action_dim,))
         with torch.no_grad():
             step = self.env.step(torch.as_tensor(action[None], dtype=self.env.dtype, device=self.env.device))
-        return to_numpy(step.final_obs[0]), step.reward.item(), bool(step.terminated), bool(step.truncated), {}
+        terminated, truncated = bool(step.terminated), bool(step.truncated)
+        if terminated or truncated:
+            self._reset_needed = f"the episode has ended ({'terminated' if terminated else 'truncated'})"
+        return to_numpy(step.final_obs[0]), step.reward.item(), terminated, truncated, {}
 
     def render(self) -> np.ndarray | None:
         """A picture, uint8 ``(480, 640, 3)``; None without ``render_mode``."""

@@ -28,7 +28,7 @@ class Integrator:
                 rotations.append((q, v))
             else:
                 linear.append((q, v))
-        self._qpos, self._qvel = (np.array(c, dtype=int) for c in zip(*linear, strict=True))
+        self._qpos, self._qvel = np.array(linear, dtype=int).reshape(-1, 2).T
         self._quat = np.array([[q + i for i in range(4)] for q, _ in rotations])
         self._omega = np.array([[v + i for i in range(3)] for _, v in rotations])
         self._h = float(model.opt.timestep)

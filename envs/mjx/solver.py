@@ -25,8 +25,9 @@ with a, w, lam, mu held constant. H is never differentiated (its derivative woul
 composite inertia and its factor: M(q) a + c(q, v) and M(q) (w - a) are inverse dynamics (RNE), which is cheaper to
 differentiate and to compile. The solver does not take part in the reverse pass at all.
 
-Every term is computed by MJX's own stage functions, but for tendons through sites (`pwm_bench.envs.mjx.tendons`) and
-springs on ball and free joints (`pwm_bench.envs.mjx.springs`).
+Every term is computed by MJX's own stage functions, but for tendons through sites (`tendons`), springs of ball and free
+joints and of tendons (`springs`), lengths of actuators that measure a rotation (`transmission`) and what `equalities`
+adds.
 """
 
 from __future__ import annotations
@@ -44,11 +45,13 @@ from mujoco.mjx._src.solver import Context
 
 from pwm_bench.envs.mjx.bodies import Bodies
 from pwm_bench.envs.mjx.contact import align_capsule_frames, find_box_corners, has_on_plane
+from pwm_bench.envs.mjx.equalities import MovingEqualities
 from pwm_bench.envs.mjx.integration import Integrator
 from pwm_bench.envs.mjx.kinematics import Kinematics
 from pwm_bench.envs.mjx.linear import solve_positive
-from pwm_bench.envs.mjx.springs import RotationalSprings
+from pwm_bench.envs.mjx.springs import RotationalSprings, TendonSprings
 from pwm_bench.envs.mjx.tendons import Tendons
+from pwm_bench.envs.mjx.transmission import Transmission
 
 __all__ = ["Dynamics", "Substep"]
 
@@ -76,13 +79,15 @@ class Dynamics:
     """
 
     def __init__(self, host: mujoco.MjModel, model: mjx.Model, data: mjx.Data) -> None:
-        self._springs = RotationalSprings(host)
-        self._model = self._springs.without(model)
+        self._joint_springs, self._tendon_springs = RotationalSprings(host), TendonSprings(host)
+        self._model = self._tendon_springs.without(self._joint_springs.without(model))
         self._data = data
         self._bodies = Bodies(host)
         self._fluid = bool(host.opt.density or host.opt.viscosity)
         self._kinematics = Kinematics(host, model, data)
         self._tendons = Tendons(host)
+        self._equalities = MovingEqualities(host)
+        self._transmission = Transmission(host)
         self._integrate = Integrator(host)
         self._constrained = data._impl.nefc > 0
         touches = data._impl.ncon > 0
@@ -109,7 +114,7 @@ class Dynamics:
         d = mjx.crb(m, self._position(d))
         d = mjx.fwd_actuation(m, mjx.fwd_velocity(m, d))
         inertia = mjx.full_m(m, d)
-        smooth = d.qfrc_passive + self._springs.force(d.qpos) - d.qfrc_bias + d.qfrc_actuator
+        smooth = d.qfrc_passive + self._springs(d) - d.qfrc_bias + d.qfrc_actuator
         qacc = solve_positive(inertia, smooth)
         if self._constrained:
             qacc = mjx.solve(m, d.replace(qfrc_smooth=smooth, qacc_smooth=qacc)).qacc
@@ -139,7 +144,7 @@ class Dynamics:
             d = self._position(self._data.replace(qpos=qpos, qvel=qvel, ctrl=ctrl))
             d = mjx.fwd_actuation(m, self._passive(d))
             at_qacc, at_step = self._bodies.inverse(d, qvel, jnp.stack((qacc, qacc_step)))
-            force = d.qfrc_passive + self._springs.force(d.qpos) + d.qfrc_actuator + self._constraint_force(d, qacc)
+            force = d.qfrc_passive + self._springs(d) + d.qfrc_actuator + self._constraint_force(d, qacc)
             return (at_qacc - force, at_step - at_qacc), d
 
         _, pull_integration = jax.vjp(self._integrate, record.qpos, record.qvel, qacc_step)
@@ -167,7 +172,10 @@ class Dynamics:
             d = align_capsule_frames(m, d)
         if self._boxes:
             d = find_box_corners(m, d)
-        return mjx.transmission(m, mjx.make_constraint(m, d))
+        return self._transmission(m, self._equalities(m, mjx.make_constraint(m, d)))
+
+    def _springs(self, d: mjx.Data) -> Array | float:
+        return self._joint_springs.force(d.qpos) + self._tendon_springs.force(d)
 
     def _passive(self, d: mjx.Data) -> mjx.Data:
         """What `mjx.fwd_velocity` computes, but for the bias force (which `Bodies` has)."""

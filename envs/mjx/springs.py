@@ -1,11 +1,12 @@
-"""Springs on ball and free joints, with a derivative at rest.
+"""Springs that have their derivative at rest, where episodes begin: of ball and free joints, and of tendons.
 
-A spring of stiffness k pulls back by the rotation vector from the rest orientation to the present one,
+A rotational spring of stiffness k pulls back by the rotation vector from the rest orientation to the present one,
 
-    tau = -k log(q_s^-1 q),    log(w, u) = 2 atan2(|u|, w) u / |u|
+    tau = -k log(q_s^-1 q)
 
-MJX divides by |u| and takes zero, with zero derivative, where there is no rotation. But that is where episodes begin,
-and the derivative there is 2: near u = 0 the series of the quotient has it.
+MJX's logarithm has a zero derivative at rest; that of `pwm_bench.envs.mjx.quaternions` has its own. A tendon's spring
+pulls with -k (L - L_s). MJX asks whether L is above L_s, below it, or neither, which at rest is a force of zero with a
+zero derivative.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from jax import Array
 from jax import numpy as jnp
 from mujoco import mjx
 
-__all__ = ["RotationalSprings", "rotation_vector"]
+from pwm_bench.envs.mjx.quaternions import rotation_vector
+
+__all__ = ["RotationalSprings", "TendonSprings"]
 
 _BALL, _FREE = int(mujoco.mjtJoint.mjJNT_BALL), int(mujoco.mjtJoint.mjJNT_FREE)
-_SMALL = 1e-6  # of |u|^2 / w^2: the series' next term is then beyond double precision
 
 
 class RotationalSprings:
@@ -63,19 +65,29 @@ class RotationalSprings:
         return force.at[self._velocity].set(-jnp.asarray(self._stiffness_free, qpos.dtype) * moved)
 
 
-def rotation_vector(start: Array, end: Array) -> Array:
-    """Rotation vectors ``(k, 3)`` that lead from unit quaternions to others, both ``(k, 4)``, in the first's frame."""
-    w, u = start[:, :1], -start[:, 1:]
-    v, x = end[:, :1], end[:, 1:]
-    real = w * v - jnp.sum(u * x, axis=1, keepdims=True)
-    imaginary = w * x + v * u + jnp.cross(u, x)
-    flip = jnp.where(real < 0.0, -1.0, 1.0)  # the shorter way round
-    real, imaginary = flip * real, flip * imaginary
-    square = jnp.sum(imaginary * imaginary, axis=1, keepdims=True)
-    small = square < _SMALL * real * real
-    sine = jnp.sqrt(jnp.where(small, 1.0, square))
-    quotient = jnp.arctan2(sine, jnp.where(small, 1.0, real)) / sine
-    safe = jnp.where(small, real, 1.0)
-    ratio = square / (safe * safe)
-    series = (1.0 - ratio / 3.0 + ratio * ratio / 5.0) / safe
-    return 2.0 * jnp.where(small, series, quotient) * imaginary
+class TendonSprings:
+    """The springs of tendons that rest at one length; those that are slack over a range stay MJX's.
+
+    Args:
+        host: compiled model.
+    """
+
+    def __init__(self, host: mujoco.MjModel) -> None:
+        low, high = host.tendon_lengthspring.T
+        own = (low == high) & (host.tendon_stiffness != 0.0)
+        self._any = bool(own.any())
+        self._stiffness, self._others = (np.where(x, host.tendon_stiffness, 0.0) for x in (own, ~own))
+        self._rest = low.copy()
+
+    def without(self, model: mjx.Model) -> mjx.Model:
+        """The model without these springs, so that MJX does not count them as well."""
+        if not self._any:
+            return model
+        return model.replace(tendon_stiffness=jnp.asarray(self._others, model.tendon_stiffness.dtype))
+
+    def force(self, d: mjx.Data) -> Array | float:
+        """Generalised forces ``(nv,)``, after tendons; 0 where there are no such springs."""
+        if not self._any:
+            return 0.0
+        stiffness, rest = (jnp.asarray(x, d.ten_length.dtype) for x in (self._stiffness, self._rest))
+        return d._impl.ten_J.T @ (stiffness * (rest - d.ten_length))

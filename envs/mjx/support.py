@@ -29,6 +29,8 @@ _IGNORED = (
 # These it computes, but the state (qpos, qvel) or the adjoint here has no place for them.
 _NO_PLACE = (("tendon_armature", "tendon", "armature"),)
 
+_ROUND = {mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_ELLIPSOID}  # exact with a plane alone
+
 
 def check_supported(model: mujoco.MjModel) -> None:
     """Refuses a model that this simulator can't represent.
@@ -36,6 +38,8 @@ def check_supported(model: mujoco.MjModel) -> None:
     Raises:
         UsageError: naming the first such element.
     """
+    if not model.nv:
+        raise UsageError("the model has no joint, so nothing in it can move: give a body a joint or a freejoint")
     if model.opt.integrator != mujoco.mjtIntegrator.mjINT_EULER:
         name = mujoco.mjtIntegrator(model.opt.integrator).name
         raise UsageError(f"model integrator {name}: the MJX simulator integrates with Euler; set integrator='Euler'")
@@ -104,6 +108,11 @@ def _check_contacts(model: mujoco.MjModel) -> None:
         )
         if not collision_driver.has_collision_fn(*kinds):
             raise UsageError(f"{names} can collide: MJX has no contact between them; exclude the pair")
+        if _ROUND & set(kinds) and mujoco.mjtGeom.mjGEOM_PLANE not in kinds:
+            raise UsageError(
+                f"{names} can collide: MJX searches for their contact in a few steps, which is off by millimetres and "
+                "has no finite derivative; exclude the pair, or use capsules or boxes"
+            )
         dim = model.pair_dim[pair] if pair >= 0 else _condim(model, geom1, geom2)
         if dim == 1 and model.opt.cone == mujoco.mjtCone.mjCONE_ELLIPTIC:
             raise UsageError(f"{names} have condim 1: MJX has it for cone='pyramidal' only")

@@ -40,6 +40,10 @@ def check_supported(model: mujoco.MjModel) -> None:
             raise _refusal(f"option {name}={value} (fluid forces)")
     if np.any(model.body_gravcomp):
         raise _refusal(f"gravcomp on body '{_name(model, 'body', np.flatnonzero(model.body_gravcomp)[0])}'")
+    for what, field in (("adhesion", "geom_adhesion"), ("a surface velocity", "geom_surfacevel")):
+        for geom, value in enumerate(getattr(model, field, ())):
+            if np.any(value):
+                raise _refusal(f"{what} of geom '{_name(model, 'geom', geom)}'")
     if model.opt.disableactuator:
         raise _refusal(f"option actuatorgroupdisable (groups {model.opt.disableactuator:#b})")
     _check_joints(model)

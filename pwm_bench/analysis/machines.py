@@ -17,7 +17,8 @@ def check_machines(frame: pd.DataFrame, *, insist: bool = False) -> str:
     """What a table that is matched by processor seconds must say of the machines.
 
     Args:
-        frame: members, with ``machine`` (processor or GPU, and threads), ``device`` and ``calibration_seconds``.
+        frame: members, with ``machine`` (processor or GPU, and threads), ``earlier_machines`` of resumed runs,
+            ``device`` and ``calibration_seconds``.
         insist: say it instead of refusing.
 
     Raises:
@@ -28,7 +29,8 @@ def check_machines(frame: pd.DataFrame, *, insist: bool = False) -> str:
         raise UsageError("match=cpu_seconds: no run has recorded processor seconds; match by env_steps, or run again")
     if len(frame) and frame["gpu"].any() and not insist:
         raise UsageError(f"match=cpu_seconds: a GPU's work is not in the processor seconds of its runs; {_REMEDY}")
-    machines = sorted({machine for machine in frame["machine"] if machine}) if len(frame) else []
+    named = [*frame["machine"], *frame["earlier_machines"]] if len(frame) else []
+    machines = sorted({machine for text in named for machine in text.split("; ") if machine})
     calibrations = frame["calibration_seconds"].dropna() if len(frame) else pd.Series(dtype=float)
     spread = ""
     if len(calibrations):

@@ -42,6 +42,7 @@ from pwm_bench.gradients.starts import visited_states
 from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_share, check_widths
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.store.files import finite_or_none
+from pwm_bench.store.spec import plain_options
 
 __all__ = ["SliceSpec", "SliceWork"]
 
@@ -109,6 +110,7 @@ class SliceSpec(ProblemSpec):
     def __post_init__(self) -> None:
         ProblemSpec.__post_init__(self)
         object.__setattr__(self, "hidden", tuple(self.hidden))
+        object.__setattr__(self, "simulator_options", plain_options(self.simulator_options))
         envs.TASKS.check(self.task)
         envs.check_gradient_of(self.simulator, "a slice with arrows")
         check_choice("loop", self.loop, ("open", "closed"))

@@ -14,7 +14,7 @@ from pwm_bench.gradients.offered import ESTIMATORS, with_prerequisites
 from pwm_bench.gradients.values import ValueTraining
 from pwm_bench.learning.checks import check_share, check_widths
 from pwm_bench.store.inputs import Input, Pending
-from pwm_bench.store.spec import Spec
+from pwm_bench.store.spec import Spec, plain_options
 
 __all__ = ["DEFAULT_HORIZONS", "MODEL", "POLICY", "Comparison", "check_models", "model_input"]
 
@@ -123,6 +123,7 @@ class Comparison(Spec):
             if isinstance(value, str) or not isinstance(value, Sequence):
                 value = (value,)
             object.__setattr__(self, name, tuple(value))
+        object.__setattr__(self, "simulator_options", plain_options(self.simulator_options))
         self.check_place(self.device)
         self._check_names()
         self._check_numbers()

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from pwm_bench import configs, envs
+from pwm_bench.envs.contact import GROUND_OPTIONS
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.envs.tasks.stiffness import GROUND_OPTIONS
 from pwm_bench.jobs.evaluation import Evaluator, drawn_seeds
 from pwm_bench.jobs.fingerprint import task_hash
 from pwm_bench.jobs.policies import PolicyFile, load_policy, read_policy
@@ -23,7 +23,7 @@ from pwm_bench.learning.random import MemberStream
 from pwm_bench.runs.job import Budget, EvaluationResult, Job
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.schema import Counts, Member, RunRecord
-from pwm_bench.store.spec import Spec
+from pwm_bench.store.spec import Spec, plain_options
 
 __all__ = ["EvaluateJob", "EvaluateSpec"]
 
@@ -67,6 +67,7 @@ class EvaluateSpec(Spec):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
+        object.__setattr__(self, "simulator_options", plain_options(self.simulator_options))
         if set(self.inputs) != {"policy"}:
             raise UsageError(f"inputs={sorted(self.inputs)}: must be 'policy', the artifact of a run that trained one")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):

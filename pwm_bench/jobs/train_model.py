@@ -17,7 +17,7 @@ from pwm_bench.jobs.fingerprint import task_hash
 from pwm_bench.learning.checks import check_at_least
 from pwm_bench.runs.job import Budget, Job, file_artifact
 from pwm_bench.store.schema import Artifact, Counts, RunRecord
-from pwm_bench.store.spec import Spec
+from pwm_bench.store.spec import Spec, plain_options
 
 __all__ = ["TrainModelJob", "TrainModelSpec"]
 
@@ -50,6 +50,7 @@ class TrainModelSpec(Spec):
     """The folder that it is filed under."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "simulator_options", plain_options(self.simulator_options))
         self.check_place(self.device)
         check_at_least("seed", self.seed, 0)
         envs.TASKS.check(self.task)

@@ -16,7 +16,7 @@ from pwm_bench.learning.choices import check_graphed
 from pwm_bench.learning.preset import Preset
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.schema import Member
-from pwm_bench.store.spec import Spec
+from pwm_bench.store.spec import Spec, plain_options
 
 __all__ = ["LIMITS", "PRECISIONS", "RunSpec", "default_env_steps"]
 
@@ -114,6 +114,7 @@ class RunSpec(Spec):
             if not isinstance(getattr(self, name), Mapping):
                 raise UsageError(f"{name}={getattr(self, name)!r}: must be an object of named values")
             _check_json(getattr(self, name), name)
+        object.__setattr__(self, "simulator_options", plain_options(self.simulator_options))
         if not isinstance(self.limits, Mapping):
             raise UsageError(f"limits={self.limits!r}: must be an object, unit -> budget")
         for unit, limit in self.limits.items():

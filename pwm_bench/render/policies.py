@@ -10,8 +10,8 @@ from torch import Tensor
 from pwm_bench import envs
 from pwm_bench.envs import random
 from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.contact import GROUND_OPTIONS
 from pwm_bench.envs.errors import unknown
-from pwm_bench.envs.tasks.stiffness import GROUND_OPTIONS
 from pwm_bench.jobs.trained import member_index, trained
 from pwm_bench.store.results import RunDirectory
 

@@ -152,6 +152,11 @@ def _prepare(journal: Journal, build: Callable[[Path], Job], announcer: Announce
                     "run %s: resumes with other code, packages or task than its checkpoint was made with (%s); its "
                     "record says so", journal.record.id, journal.changed,
                 )  # fmt: skip
+            if journal.moved:
+                _LOG.warning(
+                    "run %s: resumes on another machine than its checkpoint was made on (%s); its processor seconds "
+                    "are those of both, and its record says so", journal.record.id, journal.moved,
+                )  # fmt: skip
         stop.check()
         if journal.record.gradient_check is None:
             with clocks.phase("check"):

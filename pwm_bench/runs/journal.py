@@ -35,6 +35,7 @@ class Journal:
 
     Attributes:
         changed: in what code, packages or task differ from those of the checkpoint; empty if they do not.
+        moved: the machine that the checkpoint was made on, where it is another one; else empty.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Journal:
         self.directory = directory
         self.curves = CurveWriter()
         self.changed = ""
+        self.moved = ""
         self._task_before: str | None = None
         self.record = spec.begun(now())
         if previous is None:
@@ -71,6 +73,9 @@ class Journal:
         if before is not None:  # the work goes on from a checkpoint of that attempt
             self.changed = self._differences(before)
             found.earlier = [*before.earlier, *filter(None, [self.changed])]
+            self.moved = before.machine if before.machine != found.machine else ""
+            others = [*before.earlier_machines, *filter(None, [self.moved])]
+            found.earlier_machines = list(dict.fromkeys(others))
         self.record.provenance = found
         self.directory.traceback.unlink(missing_ok=True)
         write_atomic(self.directory.spec_file, self.spec.to_json())

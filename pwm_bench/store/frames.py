@@ -165,12 +165,12 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
     Returns:
         Columns: what ran (``run_id``, ``study``, ``task``, ``simulator``, ``algorithm``, ``variant``, ``gradient``,
         ``seed``), how it went (``status``, ``reason``, ``attempts``), where (``device``, ``machine`` with its threads,
-        whether that is a ``gpu``, ``calibration_seconds``), what its learning rates run over (``schedule_unit``, empty
-        without a schedule, and ``schedule_length``), work per member (``env_steps``, ``gradient_steps``,
-        ``policy_gradient_steps``, ``imagined_steps``), clocks of the whole run [s] (``setup_seconds`` ...), and the
-        evaluation curve: ``curve_env_steps`` and the like for all of `curves.AXES`, and ``curve_value`` (mean over
-        episodes; a diverged member's last finite one goes on), each an array, with ``untrained`` and ``final`` the ends
-        of the last.
+        ``earlier_machines`` of a run that was resumed on another, whether it is a ``gpu``, ``calibration_seconds``),
+        what its learning rates run over (``schedule_unit``, empty without a schedule, and ``schedule_length``), work
+        per member (``env_steps``, ``gradient_steps``, ``policy_gradient_steps``, ``imagined_steps``), clocks of the
+        whole run [s] (``setup_seconds`` ...), and the evaluation curve: ``curve_env_steps`` and the like for all of
+        `curves.AXES`, and ``curve_value`` (mean over episodes; a diverged member's last finite one goes on), each an
+        array, with ``untrained`` and ``final`` the ends of the last.
 
     Raises:
         UsageError: the metric was not recorded by any run, or a seed is there twice.
@@ -229,11 +229,11 @@ def _machine(record: RunRecord) -> dict[str, Any]:
     """What must be equal for processor seconds to compare."""
     origin = record.provenance
     if origin is None:
-        return {"machine": "", "gpu": False, "calibration_seconds": np.nan}
-    threads = f"{origin.threads} thread{'s' if origin.threads != 1 else ''}"
+        return {"machine": "", "earlier_machines": "", "gpu": False, "calibration_seconds": np.nan}
     seconds = origin.calibration_seconds
     return {
-        "machine": f"{origin.device}, {threads}",
+        "machine": origin.machine,
+        "earlier_machines": "; ".join(origin.earlier_machines),
         "gpu": origin.device != origin.processor,
         "calibration_seconds": np.nan if seconds is None else seconds,
     }

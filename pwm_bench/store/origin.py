@@ -1,4 +1,4 @@
-"""Which code and packages numbers come from, and whether those are today's."""
+"""Which code, packages and machines numbers come from, and whether code and packages are today's."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def differences_of_last_attempt(origin: Provenance) -> str:
 
 
 def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ...]:
-    """What a table must say where its rows come from different code or packages: nothing if they do not.
+    """What a table must say where its rows come from different code or packages, or a run from several machines.
 
     Args:
         rows: name of a row and provenance of one of its runs, for all runs.
@@ -58,6 +58,7 @@ def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ..
     versions: dict[str, dict[str, dict[str, None]]] = {}
     plugins: dict[str, dict[str, dict[str, None]]] = {}
     earlier: dict[str, dict[str, None]] = {}
+    machines: dict[str, dict[str, None]] = {}
     for name, origin in rows:
         if origin is None:
             continue
@@ -69,6 +70,7 @@ def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ..
             *origin.packages.items(),
             *origin.plugins.items(),
             *origin.earlier,
+            *origin.earlier_machines,
         )
         if known in seen:
             continue
@@ -81,6 +83,8 @@ def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ..
             plugins.setdefault(module, {}).setdefault(version, {})[name] = None
         for one in origin.earlier:
             earlier.setdefault(one, {})[name] = None
+        for one in origin.earlier_machines:
+            machines.setdefault(one, {})[name] = None
     notes = []
     if len(code) > 1:
         notes.append(f"Rows come from different code: {_listed(code)}.")
@@ -95,6 +99,11 @@ def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ..
         notes.append(f"Rows come from different versions of packages: {shown}.")
     if earlier:
         notes.append(f"Runs were resumed with other code, packages or task than they began with: {_listed(earlier)}.")
+    if machines:
+        notes.append(
+            "Runs were resumed on another machine, and their processor seconds are those of both; they began on: "
+            f"{_listed(machines)}."
+        )
     return tuple(notes)
 
 

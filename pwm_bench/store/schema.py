@@ -145,9 +145,17 @@ class Provenance(_Model):
     earlier: list[str] = []
     """How the code, the packages or the task of earlier attempts differed from those of the attempt that resumed from
     their checkpoint, in words, the oldest first; empty where nothing did."""
+    earlier_machines: list[str] = []
+    """Other values of `machine`, of earlier attempts up to the checkpoint that was resumed from, the oldest first:
+    processor seconds are those of all of them together."""
     shared_process: bool = False
     """Whether other runs could compute in the same process: then processor seconds are those of the run's own thread,
     and the resident memory is that of all."""
+
+    @property
+    def machine(self) -> str:
+        """What must be equal for processor seconds to compare: the processor or GPU that computed, and the threads."""
+        return f"{self.device}, {self.threads} thread{'s' if self.threads != 1 else ''}"
 
 
 class Schedule(_Model):

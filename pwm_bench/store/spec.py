@@ -12,13 +12,14 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from pwm_bench import configs
+from pwm_bench.envs.contact import GROUND_OPTIONS
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.identity import identity
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.json_text import parse_json
 from pwm_bench.store.schema import Member, RunRecord, Variant
 
-__all__ = ["Spec", "check_study_name", "check_variant", "parse_spec"]
+__all__ = ["Spec", "check_study_name", "check_variant", "parse_spec", "plain_options"]
 
 _LONGEST_VARIANT = 60  # characters; a table has it beside the algorithm's name
 _LONGEST_NAME = 200  # bytes; file systems allow 255, of which files beside take some
@@ -261,6 +262,12 @@ def check_variant(name: str) -> None:
         raise UsageError(f"variant={name!r}: must be a plain text without a comma, e.g. 'five models'")
     if len(name) > _LONGEST_VARIANT:
         raise UsageError(f"variant={name[:30]!r}...: must be at most {_LONGEST_VARIANT} characters long")
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of an environment as a spec has them: 20000 and 2e4 are one stiffness of the ground, and so one id."""
+    ground = {name: float(options[name]) for name in GROUND_OPTIONS if type(options.get(name)) is int}
+    return {**options, **ground}
 
 
 def parse_spec(text: str, *, source: str) -> tuple[str | None, dict[str, Any]]:

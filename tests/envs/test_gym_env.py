@@ -7,6 +7,7 @@ import warnings
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 from pwm_bench import envs
@@ -50,6 +51,20 @@ def test_an_episode_ends_with_its_own_last_observation() -> None:
     for _ in range(3):
         obs = free.step(np.array([0.5]))[0]
     assert np.array_equal(obs, last)  # not the first observation of the next episode
+
+
+def test_a_step_needs_an_episode() -> None:
+    """Gymnasium's wrapper refuses only the first such step; after an end, the next episode would go on unseen."""
+    env = GymEnv("cartpole", "mujoco_c", episode_length=2)
+    with pytest.raises(ResetNeeded, match=r"no episode has begun: call reset\(\) before step\(\)"):
+        env.step(np.zeros(1))
+    env.reset(seed=0)
+    env.step(np.zeros(1))
+    assert env.step(np.zeros(1))[3]
+    with pytest.raises(ResetNeeded, match=r"the episode has ended \(truncated\): call reset"):
+        env.step(np.zeros(1))
+    env.reset()
+    env.step(np.zeros(1))
 
 
 def test_bad_actions_are_named() -> None:

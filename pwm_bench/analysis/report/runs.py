@@ -141,6 +141,8 @@ def _provenance(made: Provenance) -> list[tuple[str, str]]:
         ("processor", f"{made.processor}, {made.threads} thread{'s' if made.threads != 1 else ''}"),
         ("system", f"{made.platform}, Python {made.python}"),
         ("packages", ", ".join(f"{name} {version}" for name, version in made.packages.items())),
+        ("earlier code", "; ".join(made.earlier)),
+        ("earlier machines", "; ".join(made.earlier_machines)),
     ]
 
 

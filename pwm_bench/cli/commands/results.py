@@ -215,6 +215,7 @@ def _show(store: Store, names: Sequence[str]) -> int:
         task = f", task {record.task_hash}" if record.task_hash else ""
         lines.append(("code", f"{origin.git_commit or 'no repository'}{dirty}{task}"))
         lines += [("earlier code", one) for one in origin.earlier]
+        lines += [("earlier machine", one) for one in origin.earlier_machines]
     if record.gradient_check is not None:
         check = record.gradient_check
         fate = f"! wrong: {check.verdict}" if check.failed else f"relative error {check.relative_error:.0e}"

@@ -10,8 +10,9 @@ import torch
 from jax import numpy as jnp
 from mujoco import mjx
 
+from pwm_bench.envs.mjx.quaternions import rotation_vector
 from pwm_bench.envs.mjx.runtime import precision
-from pwm_bench.envs.mjx.springs import RotationalSprings, rotation_vector
+from pwm_bench.envs.mjx.springs import RotationalSprings, TendonSprings
 from pwm_bench.envs.mjx.tendons import Tendons
 from pwm_bench.envs.tasks import load_task
 from tests.envs.mjx.test_muscles import ARM
@@ -62,6 +63,22 @@ def test_no_springs_are_no_force() -> None:
     put = mjx.put_model(model, impl="jax")
     assert RotationalSprings(model).without(put) is put
     assert RotationalSprings(model).force(jnp.asarray(model.qpos0)) == 0.0
+
+
+def test_a_tendons_spring_has_its_slope_at_rest() -> None:
+    """MJX has none there. A spring that is slack over a range stays MJX's."""
+    text = TWO_TREES.replace("<spatial>", '<spatial stiffness="7">').replace(
+        "</tendon>",
+        '<spatial stiffness="5" springlength="1 2"><site site="a"/><site site="b"/></spatial></tendon>',
+    )
+    model = mujoco.MjModel.from_xml_string(text)
+    springs, put = TendonSprings(model), mjx.put_model(model, impl="jax")
+    assert np.asarray(springs.without(put).tendon_stiffness).tolist() == [0.0, 5.0]
+    at_rest = mjx.make_data(model, impl="jax").replace(ten_length=jnp.asarray(model.tendon_lengthspring[:, 0]))
+    at_rest = at_rest.tree_replace({"_impl.ten_J": jnp.array([[2.0, -1.0], [3.0, 4.0]])})
+    slope = jax.jacobian(lambda length: springs.force(at_rest.replace(ten_length=length)))(at_rest.ten_length)
+    np.testing.assert_array_equal(springs.force(at_rest), [0.0, 0.0])
+    np.testing.assert_array_equal(slope, [[-14.0, 0.0], [7.0, 0.0]])
 
 
 def test_the_rotation_vector_has_its_derivative_at_rest_and_no_seam() -> None:

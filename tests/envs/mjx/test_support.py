@@ -67,6 +67,14 @@ def actuator(attributes: str) -> dict[str, str]:
             r"geom 'g' \(cylinder\) and geom 'step' \(box\) can collide",
         ),
         (
+            {"world": "<geom name='ball' size='.1'/>", "geom": CYLINDER},
+            r"geom 'ball' \(sphere\) and geom 'g' \(cylinder\) can collide: MJX searches",
+        ),
+        (
+            {"world": "<geom name='egg' type='ellipsoid' size='.1 .2 .1'/>", "geom": "type='capsule' size='.1 .1'"},
+            r"geom 'g' \(capsule\) and geom 'egg' \(ellipsoid\) can collide: MJX searches",
+        ),
+        (
             {
                 "world": PLANE.replace("/>", " condim='1'/>"),
                 "geom": SPHERE + " condim='1'",
@@ -80,6 +88,12 @@ def test_refusals_name_the_element(arguments: dict[str, str], message: str) -> N
     refused = model(**arguments)
     with pytest.raises(UsageError, match=message):
         check_supported(refused)
+
+
+def test_a_model_that_cannot_move_is_refused() -> None:
+    still = mujoco.MjModel.from_xml_string("<mujoco><worldbody><body><geom size='.1'/></body></worldbody></mujoco>")
+    with pytest.raises(UsageError, match="no joint, so nothing in it can move"):
+        check_supported(still)
 
 
 def test_the_constructor_checks() -> None:
@@ -98,6 +112,7 @@ def test_the_constructor_checks() -> None:
         {},
         {"world": PLANE, "geom": SPHERE + " solimp='.9 .95 .001 .5 3'"},
         {"world": PLANE, "geom": SPHERE + " condim='3'", "option": "cone='elliptic'"},
+        {"world": PLANE, "geom": CYLINDER},
         {"rest": PATH.format("stiffness='3' damping='1'")},
         {"rest": PATH.format("") + f"<actuator><general tendon='path' {MUSCLE} lengthrange='.5 2'/></actuator>"},
         actuator("joint='j' biastype='affine' biasprm='0 -1 -1' gainprm='1'"),

@@ -84,6 +84,8 @@ def pull(actuator: str) -> dict[str, str]:
         ({"world": PLANE + "<geom name='wall' type='plane' size='1 1 1'/>"}, "'floor', geom 'wall'"),
         ({"world": "<geom name='block' size='1' pos='2 0 0'/>"}, "geom 'block' and geom 'g' could touch"),
         ({"world": PLANE, "geom": "margin='.01'"}, "geom 'g'"),
+        ({"world": PLANE.replace("/>", " surfacevel='1 0 0 0 0 0'/>")}, "a surface velocity of geom 'floor'"),
+        ({"world": PLANE, "geom": "adhesion='1'"}, "adhesion of geom 'g'"),
         ({"world": "<body mocap='true'><geom size='.1' contype='0' conaffinity='0'/></body>"}, "mocap"),
     ],
 )

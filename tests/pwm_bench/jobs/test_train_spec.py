@@ -6,7 +6,12 @@ import json
 import pytest
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.gradients.slices import SliceSpec
+from pwm_bench.gradients.spec import Comparison
+from pwm_bench.jobs.evaluate import EvaluateSpec
+from pwm_bench.jobs.train_model import TrainModelSpec
 from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.store.inputs import Input
 from pwm_bench.sweep.graph import Study
 from tests.pwm_bench.cli.toy_cli import toy_spec
 
@@ -54,6 +59,27 @@ def test_what_changes_numbers_changes_the_id(change):
 @pytest.mark.parametrize("change", [{"device": "cuda:1"}, {"study": "other"}, {"variant": "wide critic"}])
 def test_where_and_under_what_name_does_not_change_the_id(change):
     assert fixed_spec(**change).id == fixed_spec().id
+
+
+MODEL = {"model": Input(path="m", digest="0" * 64)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (RunSpec, {"task": "hopper", "simulator": "warp", "algorithm": "shac", "config": {}, "env_steps": 1}),
+        (EvaluateSpec, {"task": "hopper", "simulator": "warp", "algorithm": "shac",
+                        "inputs": {"policy": Input(path="p", digest="0" * 64)}}),
+        (TrainModelSpec, {"task": "hopper", "simulator": "warp"}),
+        (Comparison, {"task": "hopper"}),
+        (SliceSpec, {"task": "hopper", "inputs": MODEL}),
+    ],
+)  # fmt: skip
+def test_a_stiffness_is_the_same_however_it_is_written(kind, fields):
+    """Ids of records with a decimal point stay; other options keep the type that their simulator asks for."""
+    one, other = (kind(**fields, simulator_options={"contact_stiffness": k, "substeps": 8}) for k in (20000, 2e4))
+    assert one.id == other.id
+    assert repr(one.to_dict()["simulator_options"]) == "{'contact_stiffness': 20000.0, 'substeps': 8}"
 
 
 def test_every_field_is_hashed_or_known_not_to_be():

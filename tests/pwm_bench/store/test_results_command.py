@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,9 @@ def test_show(capsys, tmp_path):
     make(tmp_path, "aaa111", value=7.25).spec_file.write_text("{}")
     make(tmp_path, "aab222")
     assert "pwm-bench run" not in run(capsys, "show", "aab", "--results", tmp_path)[0]  # there is no spec.json
+    made = make(tmp_path, "ccc333", earlier=["code c0de"], earlier_machines=["Old CPU, 1 thread"])
+    text = run(capsys, "show", made.path.name, "--results", tmp_path)[0]
+    assert re.search(r"earlier code +code c0de\n.*earlier machine +Old CPU, 1 thread\n", text)
     text, _ = run(capsys, "show", "aaa", "--results", tmp_path)
     for expected in ("aaa111  (study s)", "shac on hopper in warp", "7.25 at the end", "Test CPU", "pwm-bench run "):
         assert expected in text

@@ -105,6 +105,25 @@ def test_stale_runs_that_others_read_are_set_aside_where_they_are_filed(tmp_path
     assert settle_stale(study, results, "rerun") == ""
 
 
+def test_a_run_that_is_resumed_on_another_machine_says_so(tmp_path, monkeypatch, caplog):
+    """It adds up the processor seconds of both; it is not stale, since its code is the same."""
+    monkeypatch.setitem(KINDS.own, "sum", KIND)
+    spec, results = SumSpec(numbers=(1, 2, 3, 4), study="t"), Results(tmp_path)
+    directory = results.run("t", spec.id)
+    for piece, threads in (("number 1", 7), ("number 2", 8), ("number 3", 7)):
+        assert carry_out(spec, results, progress=stop_at(piece)).record.status == "interrupted"
+        record = directory.read()
+        record.provenance.device, record.provenance.threads = "Old CPU (4 cores)", threads
+        directory.write(record)
+    caplog.clear()
+    origin = carry_out(spec, results).record.provenance
+    assert origin.earlier_machines == ["Old CPU (4 cores), 7 threads", "Old CPU (4 cores), 8 threads"]
+    assert "resumes on another machine than its checkpoint was made on (Old CPU (4 cores), 7 threads)" in caplog.text
+    assert (origin.earlier, differences(origin)) == ([], "")
+    (said,) = origin_notes([("sum", origin)])
+    assert said.endswith("they began on: Old CPU (4 cores), 7 threads (sum), Old CPU (4 cores), 8 threads (sum).")
+
+
 def test_a_run_that_is_resumed_with_other_code_says_so(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(KINDS.own, "sum", KIND)
     spec, results = SumSpec(numbers=(1, 2, 3), study="t"), Results(tmp_path)

@@ -51,7 +51,8 @@ def root(tmp_path):
     """SHAC with three seeds, PPO of which a seed diverged, a PWM that failed, and a damaged run."""
     curves = [[0.0, 10.0, 30.0], [0.0, 20.0, 60.0], [6.0, 30.0, 90.0]]
     speeds = [[0.0, 0.5, 1.0]] * 3
-    write_run(tmp_path, "aaaa", curves=curves, steps=STEPS, seconds=[0.0, 10.0, 20.0], speeds=speeds)
+    write_run(tmp_path, "aaaa", curves=curves, steps=STEPS, seconds=[0.0, 10.0, 20.0], speeds=speeds,
+              earlier_machines=["Old CPU, 1 thread"])  # fmt: skip
     write_run(tmp_path, "bbbb", algorithm="ppo", curves=[[1.0, 5.0, 9.0], [1.0, 7.0, 70.0]], steps=STEPS,
               seconds=[0.0, 100.0, 200.0], diverged=(1,), reason="seed 1 diverged")  # fmt: skip
     failed = write_run(tmp_path, "cccc", algorithm="pwm", curves=[[2.0]], steps=[0], seconds=[0.0], status="failed",
@@ -174,6 +175,7 @@ def test_every_run_has_its_provenance(root):
     runs = text[text.index('<section id="runs"') :]
     for expected in (
         "Test CPU (2 cores), float32",
+        "Old CPU, 1 thread",
         "train 20 s",
         "200 environment steps",
         "seeds 0–2",

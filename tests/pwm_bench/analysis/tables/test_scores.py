@@ -88,6 +88,14 @@ def test_matched_by_processor_seconds(root):
     assert any("Processor seconds on Test CPU (2 cores), 1 thread." in note for note in summary.notes)
 
 
+def test_processor_seconds_of_a_run_that_moved_to_another_machine_do_not_compare(root):
+    write_run(root, "ddd", algorithm="sac", curves=[[0.0, 8.0]], steps=[0, 10], seconds=[0.0, 9.0],
+              earlier_machines=["Old CPU (4 cores), 1 thread"])  # fmt: skip
+    with pytest.raises(UsageError, match=r"different machines \(Old CPU \(4 cores\), 1 thread; Test CPU"):
+        rows(root, match="cpu_seconds")
+    assert any("resumed on another machine" in note and "(sac)" in note for note in rows(root)[1].notes)
+
+
 def test_a_diverged_member_counts_with_its_frozen_policy(tmp_path):
     write_run(
         tmp_path, "aaa", curves=[[0.0, 8.0], [0.0, 2.0]], steps=[0, 10], seconds=[0.0, 1.0], diverged=(1,),
