@@ -182,3 +182,10 @@ def _conclude(journal: Journal, loop: Loop | None, stop: StopRequest, announcer:
         journal.write("interrupted", f"stopped by {name}; resumes from its last checkpoint")
         return
     journal.finish()
+    record = journal.record
+    if record.gradient_source and record.counts.env_steps and not record.counts.policy_gradient_steps:
+        _LOG.warning(
+            "run %s: its %s environment steps ended before the first policy-gradient step: the policy is untrained; "
+            "give more steps, or change the settings that say how many come before",
+            record.id, f"{record.counts.env_steps:,}",
+        )  # fmt: skip

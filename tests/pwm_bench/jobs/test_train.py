@@ -47,3 +47,20 @@ def test_what_a_learner_lacks_is_named(monkeypatch, tmp_path):
     monkeypatch.delattr(fake_learner.Learner, "state_dict")
     with pytest.raises(UsageError, match=r"algorithm 'fake': its Learner has no state_dict; see docs/extend.md"):
         carry_out(toy_spec(), Results(tmp_path))
+
+
+def test_a_run_that_ends_before_its_policy_is_trained_says_so(caplog, monkeypatch, tmp_path):
+    def only_collects(self):
+        metrics = SOUND(self)
+        self.counters.policy_gradient_steps = 0
+        return metrics
+
+    monkeypatch.setattr(fake_learner.Learner, "update", only_collects)
+    record = carry_out(toy_spec(), Results(tmp_path)).record
+    said = f"run {record.id}: its 400 environment steps ended before the first policy-gradient step"
+    assert [one.getMessage() for one in caplog.records if one.getMessage().startswith(said)]
+
+
+def test_other_runs_do_not(caplog, tmp_path):
+    carry_out(toy_spec(), Results(tmp_path))
+    assert not caplog.records
