@@ -73,6 +73,7 @@ def test_version(capsys):
         (("run", "--task", "hopper"), "--algorithm is missing"),
         (("run", "--task", "hoper", "--algorithm", "shac"), "unknown task 'hoper': did you mean 'hopper'"),
         (("run", "--task", "hopper", "--algorithm", "shack"), "unknown algorithm 'shack': did you mean 'shac'"),
+        (("run", "--task", "hopper", "--algorithm", "SHAC"), "unknown algorithm 'SHAC': did you mean 'shac'"),
         (("run", "--task", "hopper", "--algorithm", "shac", "--simulator", "wrap"), "unknown simulator 'wrap'"),
         ((*RUN, "--set", "learning_rat=1"), "unknown config field 'learning_rat': did you mean 'learning_rate'"),
         ((*RUN, "--set", "learning_rate=-1"), "learning_rate=-1.0: must be positive"),
