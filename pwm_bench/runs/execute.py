@@ -170,7 +170,10 @@ def _warn_of(journal: Journal) -> None:
     check = record.gradient_check
     if check is not None and check.failed:
         place = f"{record.spec.get('task', '')} in {record.spec.get('simulator', '')}"
-        _LOG.warning("run %s: the simulator's gradient is wrong (%s): %s", record.id, place, check.verdict)
+        _LOG.warning(
+            "run %s: the simulator's gradient is wrong (%s): %s; pwm_bench.testing.check_task and check_simulator look "
+            "for the cause", record.id, place, check.verdict,
+        )  # fmt: skip
 
 
 def _conclude(journal: Journal, loop: Loop | None, stop: StopRequest, announcer: Announcer) -> None:
