@@ -266,9 +266,17 @@ class DifferentiableEnv:
         """Refuses what a task's function gave if it has not the shape ``(N, *shape)`` or another type or device."""
         due = ((self.num_envs, *shape), dtype or self.dtype, self._place)
         if not isinstance(found, Tensor) or (tuple(found.shape), found.dtype, found.device.type) != due:
+            why = ""
+            if isinstance(found, Tensor) and found.shape != due[0]:
+                why = {
+                    "observation": f": observation_dim={self.observation_dim}",
+                    "control": f": the model has {self.simulator.model.nu} controls, and action_dim={self.action_dim}",
+                }.get(what, "")
+            elif isinstance(found, Tensor) and dtype is None and found.dtype != self.dtype:
+                why = ": types are those of the observation; gradients are checked in float64"
             raise UsageError(
                 f"task '{self.task.name}': {what} gave {_sort(found)}; it must give {due[0]} {due[1]} on "
-                f"{self.device} (pwm_bench.testing.check_task looks for such faults)"
+                f"{self.device}{why} (pwm_bench.testing.check_task looks for such faults)"
             )
 
     def _check(self, action: Tensor) -> None:
@@ -367,6 +375,8 @@ class DifferentiableEnv:
 
     def _begin(self, state: State) -> None:
         model = self.simulator.model
+        if not isinstance(state, State):
+            raise UsageError(f"task '{self.task.name}': reset_state gave {_sort(state)}; it must give a State")
         for what, found, width in (("qpos", state.qpos, model.nq), ("qvel", state.qvel, model.nv)):
             self._check_of_task(f"reset_state ({what})", found, (width,))
         self.state = state

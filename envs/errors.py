@@ -28,7 +28,8 @@ def unknown(kind: str, name: str, choices: Iterable[str], *, more: str = "") -> 
     """
     choices = sorted(choices)
     longer = [choice for choice in choices if choice.startswith(f"{name}-")]
-    near = longer or difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    folded = {choice.lower(): choice for choice in reversed(choices)}
+    near = longer or [folded[one] for one in difflib.get_close_matches(str(name).lower(), folded, n=1, cutoff=0.5)]
     hint = f"did you mean '{near[0]}'? " if near else ""
     rest = f", {more}" if more else ""
     return UsageError(f"unknown {kind} '{name}': {hint}choices: {', '.join(choices)}{rest}")

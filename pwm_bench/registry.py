@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from pwm_bench import envs
 from pwm_bench.envs.plugins import Registry
@@ -69,10 +70,17 @@ class LearnerPackage(Protocol):
 
 def _lack(thing: Any) -> str:
     lacking = [name for name in (*LearnerPackage.__annotations__, "recipe") if not hasattr(thing, name)]
-    if not lacking:
-        return ""
-    remedy = "" if inspect.ismodule(thing) else "; name the module that has them, e.g. 'my_learner:' for my_learner.py"
-    return f"it has no {', '.join(lacking)}{remedy}"
+    if lacking:
+        module = inspect.ismodule(thing)
+        remedy = "" if module else "; name the module that has them, e.g. 'my_learner:' for my_learner.py"
+        return f"it has no {', '.join(lacking)}{remedy}"
+    if thing.gradient_source not in get_args(GradientSource):
+        return f"gradient_source={thing.gradient_source!r}: must be {', '.join(get_args(GradientSource))}"
+    if not dataclasses.is_dataclass(thing.Config):
+        return "its Config is no dataclass; write @dataclass(frozen=True, kw_only=True) above it"
+    known = {*dir(thing.Config), *(field.name for field in dataclasses.fields(thing.Config))}
+    lacking = [name for name in ("num_envs", "scheduled") if name not in known]
+    return f"its Config has no {', '.join(lacking)}; see docs/extend.md" if lacking else ""
 
 
 def algorithms() -> list[str]:

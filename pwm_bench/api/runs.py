@@ -171,7 +171,8 @@ def run(
     else:
         if task is None or algorithm is None:
             missing = "task" if task is None else "algorithm"
-            raise UsageError(f"{missing} is missing: e.g. run(task='hopper', algorithm='shac')")
+            beside = f" ({', '.join(fields)} was given)" if fields else ""
+            raise UsageError(f"{missing} is missing{beside}: e.g. run(task='hopper', algorithm='shac')")
         for name, value in (("config", config), ("simulator_options", simulator_options), ("budgets", budgets)):
             if not isinstance(value, Mapping | None):
                 raise UsageError(f"{name}={value!r}: must be a dictionary, name -> value")

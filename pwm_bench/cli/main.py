@@ -155,21 +155,29 @@ def _check_numbers(command: Command) -> None:
                     raise UsageError(f"{option}={value}: must not be negative")
 
 
+def _parse(arguments: Sequence[str]) -> Command:
+    """The command that is asked for. Only its own options are known then: suggestions come from no other command."""
+    kind, *rest = arguments or [""]
+    config = (tyro.conf.OmitArgPrefixes,)
+    if kind not in _COMMANDS:
+        command: Command = tyro.extras.subcommand_cli_from_dict(
+            _overview(), prog="pwm-bench", description=_DESCRIPTION, args=arguments, config=config
+        )
+        return command
+    if {"-h", "--help"} & set(rest):
+        rest = ["--help"]  # alone: what is given already would be missing in the help
+    one: Command = tyro.cli(_COMMANDS[kind], prog=f"pwm-bench {kind}", args=rest, config=config)
+    return one
+
+
 def _dispatch(arguments: Sequence[str], output: GuardedStream) -> int:
     if arguments == ["--version"]:
         print(f"pwm-bench {pwm_bench.__version__}")
         return 0
     _show_notes()
-    commands = _overview() if arguments in ([], ["-h"], ["--help"]) else dict[str, Callable[..., Any]](_COMMANDS)
     try:
         with verbatim():  # help has colours; what is shown of the arguments, their author knows
-            command: Command = tyro.extras.subcommand_cli_from_dict(
-                commands,
-                prog="pwm-bench",
-                description=_DESCRIPTION,
-                args=arguments,
-                config=(tyro.conf.OmitArgPrefixes,),
-            )
+            command = _parse(arguments)
     except SystemExit as end:  # tyro has printed help or what is wrong
         return end.code if isinstance(end.code, int) else 2
     output.needed = not getattr(command, "leaves_files", False)

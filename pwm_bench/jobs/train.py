@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from pwm_bench import configs, envs, registry
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.probe import check_training_gradient
 from pwm_bench.jobs.evaluation import Evaluator, make_env
 from pwm_bench.jobs.fingerprint import task_hash
@@ -19,11 +21,13 @@ from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.jobs.tuning import tuned_setting, variant_of
 from pwm_bench.learning.choices import differentiates_simulator
 from pwm_bench.learning.graphed import graphs_of
-from pwm_bench.learning.learner import OnlineLearner, acting
+from pwm_bench.learning.learner import Learner, OnlineLearner, acting
 from pwm_bench.runs.job import Budget, EvaluationResult, file_artifact
 from pwm_bench.store.schema import Artifact, GradientCheck, RunRecord, Schedule
 
 __all__ = ["TrainJob"]
+
+_LEARNER = ("counters", "alive", "update", "act", "state_dict", "load_state_dict")
 
 
 class TrainJob(LearnerJob):
@@ -53,6 +57,11 @@ class TrainJob(LearnerJob):
         self.learner: OnlineLearner = package.Learner(
             self.env, config, seeds=spec.seeds, total_env_steps=spec.env_steps
         )
+        if not isinstance(self.learner, Learner):
+            lacking = sorted(name for name in _LEARNER if not hasattr(self.learner, name))
+            raise UsageError(
+                f"algorithm '{spec.algorithm}': its Learner has no {', '.join(lacking)}; see docs/extend.md"
+            )
         self.graphs = graphs_of(self.learner, spec.graphed, self.device, self.env.simulator.capabilities)
         self.gradient_source = package.gradient_source
         self.budget = Budget(unit="env_steps", total=spec.env_steps, limits=spec.limits)
@@ -87,6 +96,29 @@ class TrainJob(LearnerJob):
             record.details["tuned"] = self._tuned
             record.variant = variant_of(self._tuned, self._spec.variant)
         record.schedule = Schedule(unit="env_steps", length=self.budget.total) if self._scheduled else None
+
+    def advance(self) -> Mapping[str, Tensor]:
+        """One update of the learner.
+
+        Raises:
+            UsageError: it used no steps, so that the run would never end, or gave metrics that are not one per member.
+        """
+        before = self.learner.counters.env_steps
+        metrics = super().advance()
+        if self.learner.counters.env_steps <= before:
+            raise UsageError(
+                f"algorithm '{self._spec.algorithm}': its update left counters.env_steps at {before}; it must add the "
+                "control steps that each member took"
+            )
+        shape = (len(self._spec.seeds),)
+        for name, value in (metrics or {}).items():
+            if not isinstance(value, Tensor) or value.shape != shape:
+                given = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+                raise UsageError(
+                    f"algorithm '{self._spec.algorithm}': metric '{name}' is {given}; it must be a tensor of shape "
+                    f"{shape}, one number per member"
+                )
+        return metrics
 
     def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:
         """Plays episodes with the deterministic policy."""

@@ -175,7 +175,10 @@ def _warn_of(journal: Journal) -> None:
     check = record.gradient_check
     if check is not None and check.failed:
         place = f"{record.spec.get('task', '')} in {record.spec.get('simulator', '')}"
-        _LOG.warning("run %s: the simulator's gradient is wrong (%s): %s", record.id, place, check.verdict)
+        _LOG.warning(
+            "run %s: the simulator's gradient is wrong (%s): %s; pwm_bench.testing.check_task and check_simulator look "
+            "for the cause", record.id, place, check.verdict,
+        )  # fmt: skip
 
 
 def _conclude(journal: Journal, loop: Loop | None, stop: StopRequest, announcer: Announcer) -> None:
@@ -187,3 +190,10 @@ def _conclude(journal: Journal, loop: Loop | None, stop: StopRequest, announcer:
         journal.write("interrupted", f"stopped by {name}; resumes from its last checkpoint")
         return
     journal.finish()
+    record = journal.record
+    if record.gradient_source and record.counts.env_steps and not record.counts.policy_gradient_steps:
+        _LOG.warning(
+            "run %s: its %s environment steps ended before the first policy-gradient step: the policy is untrained; "
+            "give more steps, or change the settings that say how many come before",
+            record.id, f"{record.counts.env_steps:,}",
+        )  # fmt: skip

@@ -5,10 +5,11 @@ Times are in seconds, sizes in bytes. Returns are undiscounted sums of the task'
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from pwm_bench.store.soundness import failed_check, limit_of
 
@@ -40,6 +41,7 @@ exception, see ``traceback.txt``. ``interrupted``: stopped on request; resumes."
 _MOST = 2**53  # whole numbers up to here are exact in double precision
 Amount = Annotated[int, Field(ge=0, le=_MOST)]
 Seconds = Annotated[float, Field(ge=-1e12, le=1e12)]  # NaN and infinity are not; differences of clocks may be negative
+_Measured = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]  # JSON has no NaN
 _SPEC_TEXTS = ("task", "simulator", "algorithm", "study", "device")
 _SPEC_AMOUNTS = ("env_steps", "evaluation_episodes")
 
@@ -170,9 +172,9 @@ class Schedule(_Model):
 class GradientCheck(_Model):
     """The simulator's gradient against central finite differences, before training; see `gradients.probe`."""
 
-    cosine: float
-    relative_error: float
-    """Median over worlds."""
+    cosine: _Measured
+    relative_error: _Measured
+    """Median over worlds. Where the gradient is not a number, neither are these; the file has null then."""
     horizon: Amount
     worlds: Amount
     precision: Literal["float32", "float64"]

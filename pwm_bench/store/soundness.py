@@ -15,6 +15,6 @@ def limit_of(precision: str) -> float:
     return LIMITS.get(precision, min(LIMITS.values()))
 
 
-def failed_check(relative_error: float, precision: str) -> bool:
-    """Whether a gradient is wrong by its check; an error that is not a number is one."""
-    return not relative_error <= limit_of(precision)
+def failed_check(relative_error: float | None, precision: str) -> bool:
+    """Whether a gradient is wrong by its check; an error that is not a number (None in a file) is one."""
+    return relative_error is None or not relative_error <= limit_of(precision)

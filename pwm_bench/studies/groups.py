@@ -77,7 +77,7 @@ class Group:
         keys = spec.study_keys()
         for key in values:
             if key not in _OWN and key not in keys:
-                raise unknown_at(where, "key", key, (*_OWN, *keys))
+                raise unknown_at(where, "key", key, (*_OWN, *keys), more="or settings of the algorithm in set or grid")
         given = {key: value for key, value in defaults.items() if key in keys}
         given |= {key: value for key, value in values.items() if key in keys}
         axes = {key: _axis(key, value, keys[key], f"{where}.{key}") for key, value in given.items()}
@@ -254,9 +254,9 @@ def _runs_of(
         yield " · ".join((group.name or spec.label, *varied)), spec, origin
 
 
-def unknown_at(where: str, kind: str, name: str, choices: Iterable[str]) -> UsageError:
+def unknown_at(where: str, kind: str, name: str, choices: Iterable[str], *, more: str = "") -> UsageError:
     """`pwm_bench.envs.errors.unknown`, with the place in a study file."""
-    return UsageError(f"{where}: {unknown(kind, name, choices)}")
+    return UsageError(f"{where}: {unknown(kind, name, choices, more=more)}")
 
 
 def _joined(origin: dict[str, str], more: Mapping[str, str]) -> bool:

@@ -61,8 +61,9 @@ def check_task(task: str | Task, *, worlds: int = 16, tolerance: float = 1e-5) -
         one.terminated(one.observation(state, action))
         one.reward(observation, action)
     of_action = _error(lambda a: one.reward(observation, a), action)
-    of_state = _error(lambda v: one.reward(one.observation(State(state.qpos, v), action), action), state.qvel)
-    for what, error in (("the action", of_action), ("velocities", of_state)):
+    of_qpos = _error(lambda q: one.reward(one.observation(State(q, state.qvel), action), action), state.qpos)
+    of_qvel = _error(lambda v: one.reward(one.observation(State(state.qpos, v), action), action), state.qvel)
+    for what, error in (("the action", of_action), ("positions", of_qpos), ("velocities", of_qvel)):
         assert error < tolerance, (
             f"{name}: the reward's derivative with respect to {what} differs from central differences by {error:.1e}"
         )

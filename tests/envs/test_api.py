@@ -284,14 +284,18 @@ def test_a_simulator_that_gives_its_own_memory_is_named(monkeypatch: pytest.Monk
         ({"reward": lambda self, o, a: -o[:, :1]}, r"reward gave \(4, 1\) torch.float32 on cpu; it must give \(4,\)"),
         ({"terminated": lambda self, o: 0.0 * o[:, 0]}, "terminated gave .* torch.float32 on cpu; .* torch.bool"),
         ({"observation_dim": 5}, r"observation gave \(4, 4\) torch.float32 on cpu; it must give \(4, 5\)"),
+        ({"observation_dim": 5}, r".* on cpu: observation_dim=5 \("),
+        ({"action_dim": 3}, r"control gave \(4, 3\) .*: the model has 2 controls, and action_dim=3 \("),
+        ({"reward": lambda self, o, a: -o[:, 0].double()}, r"reward gave .*: types are those of the observation;"),
         ({"control": lambda self, a: a[:, :1]}, r"control gave \(4, 1\) torch.float32 on cpu; it must give \(4, 2\)"),
         ({"reset_state": lambda self, n: State(n, n[:, 2:])}, r"reset_state \(qpos\) gave \(4, 4\)"),
+        ({"reset_state": lambda self, n: (n[:, :2], n[:, 2:])}, "reset_state gave a tuple; it must give a State"),
     ],
 )
 def test_a_task_whose_functions_give_what_they_must_not_is_named(fault: dict, message: str) -> None:
     task = type("Faulty", (PointMass,), fault)()
     with pytest.raises(UsageError, match=f"task 'point_mass': {message}"):
-        toy_env(4, task=task).step(torch.zeros(4, 2))
+        toy_env(4, task=task).step(torch.zeros(4, task.action_dim))
 
 
 class Still(PointMass):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sys
+import types
 from typing import get_args
 
 import pytest
@@ -12,6 +14,7 @@ from pwm_bench.learning.choices import GradientSource
 from pwm_bench.learning.learner import Learner
 from pwm_bench.learning.preset import PRESETS
 from pwm_bench.store.schema import RunRecord
+from tests.pwm_bench import fake_learner
 
 SOURCES = {
     "pwm": "learned",
@@ -64,6 +67,25 @@ def test_names_are_checked_in_turn():
 def test_gradients_through_a_simulator_without_any_are_refused():
     with pytest.raises(UsageError, match="'mujoco_c' does not give: use warp or mjx"):
         registry.check_names("hopper", "mujoco_c", "shac")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"gradient_source": "analytic"},
+            r"gradient_source='analytic': must be learned, simulator, decoupled, mixed, sco",
+        ),
+        ({"Config": type("Config", (), {"num_envs": 4, "scheduled": False})}, "its Config is no dataclass"),
+        ({"Config": dataclasses.make_dataclass("Config", ["worlds"])}, "its Config has no num_envs, scheduled"),
+    ],
+)
+def test_what_is_wrong_with_a_module_from_outside_is_said(monkeypatch, changed, said):
+    mine = types.ModuleType("my_learner")
+    vars(mine).update({**vars(fake_learner), **changed})
+    monkeypatch.setitem(sys.modules, "my_learner", mine)
+    with pytest.raises(UsageError, match=said):
+        registry.learner_package("my_learner:")
 
 
 def test_records_know_every_gradient_source():

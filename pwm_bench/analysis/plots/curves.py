@@ -89,6 +89,8 @@ def learning_curves(
         if len(axes) > 1:
             panel.set_xlabel(label)
             panel.set_ylabel(score if name == axes[0] else "")
+    for first in range(0, len(places), len(axes)):
+        _keep_to_curves([panel for panel, _, _ in places[first : first + len(axes)]])
     if len(axes) == 1:
         label_edges(figure, panels, x=label, y=score)
     order = [*styles, *(name for name in handles if name not in styles)]
@@ -150,6 +152,19 @@ def _draw(panel: Axes, curve: Curve, look: Look, divisor: float) -> object:
 def _draw_seeds(panel: Axes, seeds: Sequence[tuple[np.ndarray, np.ndarray]], look: Look, divisor: float) -> None:
     for axis, values in seeds:
         panel.plot(axis / divisor, values, color=look.colour, linewidth=0.4, alpha=0.45)
+
+
+def _keep_to_curves(row: Sequence[Axes]) -> None:
+    """Lets intervals, which are very wide for two seeds, make panels at most three times as high as their curves."""
+    heights = [np.asarray(line.get_ydata(), dtype=float) for panel in row for line in panel.get_lines()]
+    drawn = np.concatenate(heights) if heights else np.empty(0)
+    drawn = drawn[np.isfinite(drawn)]
+    if drawn.size and (room := np.ptp(drawn)) > 0.0:
+        limits = [panel.get_ylim() for panel in row]
+        bottom = max(min(low for low, _ in limits), drawn.min() - room)
+        top = min(max(high for _, high in limits), drawn.max() + room)
+        for panel in row:
+            panel.set_ylim(bottom, top)
 
 
 def _scale_axis(panel: Axes, name: str, log: bool) -> None:

@@ -38,17 +38,23 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
 class Results:
     """List, show, check, merge, export and remove the runs in the results folder.
 
+    ACTION and NAME are:
+      ls [STUDY ...]               list studies, or the runs of these
+      show RUN                     show one run, by its id, STUDY/ID or directory
+      verify [STUDY | FOLDER ...]  check the files of studies, or of the folder of a data set or world model
+      merge FOLDER ...             copy runs of other results folders into this one
+      export STUDY ...             write data files
+      export-policy RUN            write its policy, with its normaliser, for use without pwm-bench
+      name RUN NAME                say what tables call a finished run among others of its algorithm
+      remove RUN ...               move runs to removed/ in the results folder
+
     For example:
       pwm-bench results ls
       pwm-bench results export-policy RUN --output policy.onnx
     """
 
     action: Annotated[str, tyro.conf.Positional, option("ACTION")]
-    """ls [STUDY ...]: studies, or the runs of these. show RUN: one run, by its id, STUDY/ID or directory.
-    verify [STUDY | FOLDER ...]: check the files of studies, or of the folder of a data set or world model. merge FOLDER
-    ...: copy runs of other results folders into this one. export STUDY ...: data files. export-policy RUN: its policy,
-    with its normaliser, for use without pwm-bench. name RUN NAME: what tables call a finished run among others of its
-    algorithm. remove RUN ...: move runs to removed/ in the results folder."""
+    """What to do, see above."""
     names: Annotated[tuple[str, ...], tyro.conf.Positional, option("NAME ...")] = ()
     """Studies, a run id or its beginning, or folders."""
     all: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

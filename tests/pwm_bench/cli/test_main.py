@@ -45,6 +45,22 @@ def test_help_names_every_command(capsys):
         assert f"• {command}" in shown
 
 
+def test_help_of_a_command_does_not_depend_on_what_is_given_already(capsys):
+    assert main(["results", "--help"]) == 0
+    whole = capsys.readouterr().out
+    assert main(["results", "merge", "folder", "--help"]) == 0
+    assert capsys.readouterr().out == whole
+    assert "copy runs of other results folders into this one" in whole
+
+
+def test_what_is_like_a_misspelt_option_comes_from_the_command_itself(capsys):
+    assert main(["run", "--task", "hopper", "--algo", "shac"]) == 2
+    shown = capsys.readouterr().err
+    assert "--algorithm NAME" in shown
+    assert "pwm-bench run --help" in shown
+    assert "sweep" not in shown
+
+
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"pwm-bench {pwm_bench.__version__}\n"
@@ -57,6 +73,7 @@ def test_version(capsys):
         (("run", "--task", "hopper"), "--algorithm is missing"),
         (("run", "--task", "hoper", "--algorithm", "shac"), "unknown task 'hoper': did you mean 'hopper'"),
         (("run", "--task", "hopper", "--algorithm", "shack"), "unknown algorithm 'shack': did you mean 'shac'"),
+        (("run", "--task", "hopper", "--algorithm", "SHAC"), "unknown algorithm 'SHAC': did you mean 'shac'"),
         (("run", "--task", "hopper", "--algorithm", "shac", "--simulator", "wrap"), "unknown simulator 'wrap'"),
         ((*RUN, "--set", "learning_rat=1"), "unknown config field 'learning_rat': did you mean 'learning_rate'"),
         ((*RUN, "--set", "learning_rate=-1"), "learning_rate=-1.0: must be positive"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.listing import scan
 from pwm_bench.store.results import Results
 from pwm_bench.store.schema import GradientCheck
-from pwm_bench.testing.toy import SimulatorToy
+from pwm_bench.testing.toy import PointMass, SimulatorToy
 from tests.pwm_bench.cli.toy_cli import toy_spec
 from tests.pwm_bench.store.factories import run as results_command
 
@@ -50,10 +51,21 @@ def test_a_wrong_one_is_warned_of_and_listed(caplog, capsys, monkeypatch, tmp_pa
     assert "! wrong: relative error" in results_command(capsys, "show", record.id, "--results", tmp_path)[0]
 
 
+def test_one_that_is_not_a_number_is_wrong_and_its_record_can_be_read(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(PointMass, "reward", lambda self, observation, action: action.log().sum(1))
+    record = carry_out(toy_spec(env_steps=40, evaluations=2), Results(tmp_path)).record
+    assert math.isnan(record.gradient_check.cosine)
+    (entry,) = scan(Results(tmp_path))
+    assert (entry.status, entry.wrong_gradient) == (record.status, True)
+    (run,) = Results(tmp_path).runs(record.study)
+    assert math.isnan(run.read().gradient_check.relative_error)
+    assert "! wrong: relative error nan" in results_command(capsys, "show", record.id, "--results", tmp_path)[0]
+
+
 def test_without_any_graph_the_gradient_is_none():
     """Where the reward does not depend on actions but through the simulator, nothing has a derivative."""
     from pwm_bench.gradients.probe import compare_with_differences
-    from pwm_bench.testing.toy import PointMass, toy_env
+    from pwm_bench.testing.toy import toy_env
 
     class Free(PointMass):
         def reward(self, observation, action):

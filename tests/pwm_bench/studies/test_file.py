@@ -164,6 +164,7 @@ WRONG = {
         r"name='hopper': a study of the package has this name",
     ),
     "unknown key of a group": (f'{TRAIN}taks = "x"\n', r"runs\[1\]: unknown key 'taks': did you mean 'task'"),
+    "setting outside set": (f"{TRAIN}gamma = 0.9\n", r"variant, or settings of the algorithm in set or grid"),
     "unknown default": (f"[defaults]\nseed = 1\n{TRAIN}", r"defaults: unknown key 'seed': did you mean 'seeds'"),
     "unknown kind": (
         '[[runs]]\nkind = "trian"\n',

@@ -164,9 +164,10 @@ def _altered(**methods: Callable[..., Any] | int) -> PointMass:
         (_altered(terminated=lambda self, o: o[:, 0] < 9.0), "a reset is terminated"),
         (_altered(reset_state=lambda self, n: State(0 * n[:, :2], 0 * n[:, 2:])), "all episodes begin in the same"),
         (_altered(reward=lambda self, o, a: o.detach()[:, 2].square() - a.sum(1)), "derivative .* velocities differs"),
+        (_altered(reward=lambda self, o, a: o.detach()[:, 0].square() - a.sum(1)), "derivative .* positions differs"),
         (_altered(reward=lambda self, o, a: o[:, 0] - o[:, 0].mean()), "reward depends on the other rows"),
     ],
-    ids=["observation_dim", "bool", "reset", "start", "gradient", "rows"],
+    ids=["observation_dim", "bool", "reset", "start", "gradient", "gradient of positions", "rows"],
 )
 def test_faulty_tasks_are_found(task: PointMass, message: str) -> None:
     with pytest.raises(AssertionError, match=message):

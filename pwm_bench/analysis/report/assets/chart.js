@@ -75,8 +75,8 @@ class Chart {
       const curve = held[algorithm.name];
       const keep = curve.x.map((x, n) => n).filter((n) => !this.log || curve.x[n] > 0.005 * curve.x.at(-1));
       const cut = Object.fromEntries(["x", "y", "low", "high"].map((key) => [key, keep.map((n) => curve[key][n])]));
-      const seeds = this.state.seeds ? this.panel.seeds[metric][algorithm.name] : [];
-      return { algorithm, n: curve.n, ...cut, seeds };
+      const every = this.panel.seeds[metric]?.[algorithm.name] ?? [];
+      return { algorithm, n: curve.n, ...cut, seeds: this.state.seeds ? every : [], every };
     }).filter((curve) => curve.x.length);
   }
 
@@ -97,7 +97,7 @@ class Chart {
     const [start, stop] = extent(curves.flatMap((c) => [c.x[0], c.x.at(-1)]));
     const [, seedStop] = extent(curves.flatMap((c) => c.seeds.map((s) => s[this.state.axis].at(-1) ?? null)));
     const [left, right] = [this.log ? start : Math.min(0, start), Math.max(stop, seedStop)];
-    const [low, high] = extent(curves.flatMap((c) => [...c.y, ...(this.state.band ? [...c.low, ...c.high] : []), ...c.seeds.flatMap((s) => s.y)]));
+    const [low, high] = this.heights(curves);
     const pad = (high - low || Math.abs(high) || 1) * 0.05;
     const yTicks = linearTicks(low - pad, high + pad, 5);
     const margin = { left: 12 + 6.6 * Math.max(...yTicks.map((t) => this.yText(t).length)), right: 14, top: 8, bottom: 40 };
@@ -109,6 +109,17 @@ class Chart {
     this.cursor = shape("g", { class: "cursor" });
     svg.append(this.cursor);
     this.move(this.at === null ? null : Math.min(Math.max(this.at, left), right));
+  }
+
+  /** Least and greatest value to show. Intervals, which are very wide for two seeds, add at most the curves' height on
+   *  either side, as in the figures for print. */
+  heights(curves) {
+    const [low, high] = extent(curves.flatMap((c) => [...c.y, ...c.seeds.flatMap((s) => s.y)]));
+    if (!this.state.band) return [low, high];
+    const [least, most] = extent(curves.flatMap((c) => [...c.low, ...c.high]));
+    const [bottom, top] = extent(curves.flatMap((c) => [...c.y, ...c.every.flatMap((s) => s.y)]));
+    const room = top - bottom || Infinity;
+    return [Math.min(low, Math.max(least, bottom - room)), Math.max(high, Math.min(most, top + room))];
   }
 
   yText(value) { return grouped(String(Number(value.toPrecision(10)))).replace("-", "−"); }
@@ -147,7 +158,12 @@ class Chart {
     if (this.state.band && known.length > 1) {
       const upper = known.map((n) => `${this.x(x[n]).toFixed(1)},${this.y(high[n]).toFixed(1)}`);
       const lower = known.map((n) => `${this.x(x[n]).toFixed(1)},${this.y(low[n]).toFixed(1)}`).reverse();
-      group.append(shape("path", { d: `M${[...upper, ...lower].join("L")}Z`, fill: colourOf(algorithm), class: "band" }));
+      const band = shape("path", { d: `M${[...upper, ...lower].join("L")}Z`, fill: colourOf(algorithm), class: "band" });
+      const { frame } = this;
+      const [wide, tall] = [frame.right - frame.left, frame.bottom - frame.top];
+      const inside = { x: frame.left, y: frame.top, width: wide, height: tall, viewBox: `${frame.left} ${frame.top} ${wide} ${tall}` };
+      group.append(shape("svg", inside)); // which cuts off what is outside
+      group.lastChild.append(band);
     }
     for (const seed of seeds) {
       const points = place(seed[this.state.axis], seed.y).filter((_, n) => !this.log || seed[this.state.axis][n] >= x[0]);

@@ -71,6 +71,23 @@ def test_learning_curves(frame):
     assert uneven.get_xlim()[0] > 5 / 60
 
 
+def test_the_interval_of_two_seeds_does_not_flatten_the_curves(tmp_path):
+    write_run(tmp_path, "aaa", curves=[[0.0, 10.0], [0.0, 20.0]], steps=[0, 10], seconds=[0.0, 1.0])  # to 15 +- 64
+    (panel,) = learning_curves(members_frame(load_study(Results(tmp_path), "s").runs), axes=("env_steps",)).axes
+    assert panel.get_ylim() == pytest.approx((-20.0, 40.0))  # the curves' 0 to 20, and as much below and above
+    (by_steps, by_updates) = learning_curves(
+        members_frame(load_study(Results(tmp_path), "s").runs), axes=("env_steps", "gradient_steps")
+    ).axes
+    assert by_steps.get_ylim() == by_updates.get_ylim() == pytest.approx((-20.0, 40.0))
+
+
+def test_an_interval_near_the_curves_is_whole(tmp_path):
+    curves = [[0.0, 10.0], [0.0, 11.0], [0.0, 12.0], [0.0, 11.0]]  # to 11 +- 1.3
+    write_run(tmp_path, "aaa", curves=curves, steps=[0, 10], seconds=[0.0, 1.0])
+    (panel,) = learning_curves(members_frame(load_study(Results(tmp_path), "s").runs), axes=("env_steps",)).axes
+    assert panel.get_ylim() == pytest.approx((-0.6, 12.9), abs=0.05)
+
+
 def test_cost_is_processor_time_unless_a_gpu_takes_part(frame):
     assert default_axes(frame) == ("env_steps", "cpu")
     assert default_axes(frame.assign(gpu=True)) == ("env_steps", "time")
