@@ -14,8 +14,8 @@ _STEPS = 50_000  # 100,000 control steps of the simulator
 
 def tdmpc2_dmc() -> Study:
     """TD-MPC2 online on two tasks of dm_control to 100,000 control steps of the simulator (50,000 of the suites), where
-    its first published evaluation is; two seeds, the model of 1M weights, matrix products in bfloat16. Each seed is a run
-    of its own, since members share no work and one takes more than three hours on a CPU."""
+    its first published evaluation is; two seeds, the model of 1M weights, matrix products in bfloat16. Each seed is a
+    run of its own, since members share no work and one takes more than three hours on a CPU."""
     from pwm_bench.jobs.train_suite import TrainSuiteSpec  # it takes torch along, and lists read descriptions alone
 
     return _study("tdmpc2-dmc", {

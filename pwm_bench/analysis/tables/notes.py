@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from pwm_bench.analysis.budgets import UNITS
+from pwm_bench.analysis.budgets import UNITS, Budgets
 from pwm_bench.analysis.overall import Overall
 from pwm_bench.analysis.rows import Row
 from pwm_bench.analysis.tables.recipes import recipe_note
@@ -17,7 +17,7 @@ from pwm_bench.statistics import Normalisation
 from pwm_bench.store.frames import Loaded, LoadedRun
 from pwm_bench.store.origin import origin_notes
 from pwm_bench.store.schema import GradientCheck
-from pwm_bench.text import count, number, with_variant
+from pwm_bench.text import with_variant
 
 __all__ = ["BOLD", "COST_NOTE", "STEPS_NOTE", "budget_note", "gradient_warnings", "overall_note", "table_notes"]
 
@@ -155,40 +155,46 @@ def _variant_notes(named: Sequence[tuple[LoadedRun, str]]) -> Iterator[str]:
         yield f"{', '.join(rows)}: {note}."
 
 
-def budget_note(rows: Sequence[Row], unit: str | None, budgets: Mapping[tuple[str, str], float | None]) -> str:
-    """The budgets at which the rows are compared.
+def budget_note(frame: pd.DataFrame, budgets: Budgets) -> str:
+    """The budgets at which scores are compared.
 
     Args:
-        rows: of the table.
-        unit: of `budgets.UNITS`; None where budgets are not matched.
-        budgets: (task, simulator) -> budget; None where nothing has such a budget.
+        frame: of `budgets.at_budget`.
+        budgets: of its places.
     """
-    if unit is None:
-        return "Budgets are not matched: each row is taken at its own end."
+    if budgets.unit is None:
+        return "Budgets are not matched: each run is taken at its own end."
+    name = UNITS[budgets.unit]
     shown: dict[str, list[str]] = {}
     own = []
-    for task, simulator in dict.fromkeys((row.task, row.simulator) for row in rows):
-        budget = budgets[task, simulator]
-        if budget is None:
-            own.append(f"{task} in {simulator}")
-        else:
-            text = number(budget) if unit == "cpu_seconds" else count(budget)
+    for task, simulator in budgets.places:
+        if text := budgets.shown((task, simulator)):
             shown.setdefault(text, []).append(f"{task} in {simulator}")
-    name = UNITS[unit]
+        else:
+            own.append(f"{task} in {simulator}")
     if not shown:
-        return f"Not matched: nothing here has finished that takes {name}; each row is taken at its own end."
+        return f"Not matched: nothing here has finished that takes {name}; each run is taken at its own end."
     if len(shown) == 1 and not own:
         said = f"at {next(iter(shown))} {name} per seed"
     else:
         said = f"at {name} per seed of {'; '.join(f'{text} ({_listed(places)})' for text, places in shown.items())}"
     unmatched = f" Taken at their own end, since nothing there takes {name}: {_listed(own)}." if own else ""
-    none = sorted(
-        {row.algorithm for row in rows if getattr(row, unit) == 0.0 and budgets[row.task, row.simulator] is not None}
-    )
-    if none:
+    if none := _taking_none(frame, budgets):
         takes, end = ("take", "are taken at their") if len(none) > 1 else ("takes", "is taken at its")
         unmatched += f" {_listed(none)} {takes} no {name}, and {end} own end."
     return f"Matched {said}, interpolated between evaluations.{unmatched}"
+
+
+def _taking_none(frame: pd.DataFrame, budgets: Budgets) -> list[str]:
+    """The algorithms that take no steps of a unit of which others on their task take some."""
+    taken = frame[frame["score"].notna()].groupby(["task", "simulator", "algorithm", "variant"])
+    return sorted(
+        {
+            algorithm
+            for (task, simulator, algorithm, _), steps in taken[f"at_{budgets.unit}"].max().items()
+            if steps == 0.0 and budgets.places[task, simulator] is not None
+        }
+    )
 
 
 def overall_note(together: Sequence[Overall]) -> str:
