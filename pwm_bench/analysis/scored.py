@@ -41,7 +41,7 @@ class Scores:
         known: what is known of the metric.
         scales: of the normalisation.
         budgets: where the scores are read.
-        absent: names the tasks that are left out; empty where none is.
+        absent: the tasks that are left out, since no finished run has recorded the metric there.
         machines: what must be said of the processors whose seconds are compared, sentence by sentence.
     """
 
@@ -49,7 +49,7 @@ class Scores:
     known: Quantity
     scales: Normalisation
     budgets: Budgets
-    absent: str
+    absent: tuple[str, ...]
     machines: tuple[str, ...]
 
     @property
@@ -85,7 +85,7 @@ def read_scores(
     """
     check_match(match, budget)
     frame, absent = recorded(_with_seeds_together(members_frame(loaded.runs, metric=metric), loaded), metric)
-    machines = ()
+    machines: tuple[str, ...] = ()
     if match == "cpu_seconds":
         machines = (check_machines(frame, insist=across_machines), seeds_note(frame))
     known = recorded_quantity(frame, metric)
@@ -142,7 +142,7 @@ def bounds_of(known: Quantity, normalised: str) -> tuple[float, float]:
     return (known if normalised in ("none", "success") else Quantity()).bounds
 
 
-def recorded(frame: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
+def recorded(frame: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Leaves out the tasks whose finished runs have not recorded a metric.
 
     Args:
@@ -150,27 +150,25 @@ def recorded(frame: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
         metric: that was asked for.
 
     Returns:
-        A frame, and a note that names what is left out; empty where nothing is.
+        A frame, and the tasks that are left out.
 
     Raises:
         UsageError: nothing is left.
     """
     if frame.empty or metric in ("return", "length"):  # which every evaluation has
-        return frame, ""
+        return frame, ()
     lacking = []
     for place, block in frame.groupby(["task", "simulator"], sort=True):
         done = block["status"].isin(FINISHED)
         if done.any() and not any(pd.notna(curve).any() for curve in block.loc[done, "curve_value"]):
             lacking.append(place)
     if not lacking:
-        return frame, ""
+        return frame, ()
     places = pd.MultiIndex.from_frame(frame[["task", "simulator"]])
     kept = frame[~places.isin(lacking)]
-    name = metric.replace("_", " ")
     if kept.empty:
         raise UsageError(f"metric={metric}: no finished run here has recorded a value; choose another with --metric")
-    shown = ", ".join(sorted({str(task) for task, _ in lacking}))
-    return kept, f"Left out, since no run has recorded {name} there ({len(lacking)}): {shown}."
+    return kept, tuple(sorted({str(task) for task, _ in lacking}))
 
 
 def normalise_frame(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, Normalisation]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet, half, span
 from pwm_bench.analysis.formats.columns import Align
 from pwm_bench.analysis.gradients.naming import estimators_among, label
+from pwm_bench.analysis.naming import IN_PRINT
 from pwm_bench.envs.errors import unknown
 from pwm_bench.gradients.rows import setting_columns
-from pwm_bench.names import simulator_name, task_name
 from pwm_bench.store.export import for_spreadsheets
 from pwm_bench.text import MISSING, number_of_any_size
 
@@ -118,11 +118,12 @@ def _title(rows: pd.DataFrame, mine: pd.DataFrame, *, in_print: bool) -> str:
     first = mine.iloc[0]
     task, simulator = str(first["task"]), str(first["simulator"])
     if in_print:
-        task, simulator = task_name(task), simulator_name(simulator)
+        task, simulator = IN_PRINT.task(task), IN_PRINT.simulator(simulator)
     title = f"{task} in {simulator}" if simulator else task
     title += f", {first['loop']} loop" if first["loop"] != "none" else ""
     of_setting = setting_columns(mine, "nonfinite")
-    return ", ".join([title, *(f"{name}={_plain(first[name])}" for name in of_setting)])
+    settings = ", ".join(f"{name}={_plain(first[name])}" for name in of_setting)
+    return ", ".join(filter(None, (title, IN_PRINT.settings(settings) if in_print else settings)))
 
 
 def _plain(value: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pwm_bench.analysis.budgets import Budgets, Place
-from pwm_bench.analysis.naming import algorithm_name
+from pwm_bench.analysis.naming import IN_PRINT
 from pwm_bench.names import simulator_name, task_name
 from pwm_bench.store.results import FINISHED
 from pwm_bench.text import with_variant
@@ -100,9 +100,8 @@ def heading(block: pd.DataFrame, frame: pd.DataFrame, budgets: Budgets | None = 
 
 
 def shown(label: str) -> str:
-    """A label in print: ``"SHAC (gamma=0.9)"`` for ``"shac (gamma=0.9)"``."""
-    name, space, rest = label.partition(" ")
-    return algorithm_name(name) + space + rest
+    """A label in print: ``"SHAC (critic iterations=4)"`` for ``"shac (critic_iterations=4)"``."""
+    return IN_PRINT.row(label)
 
 
 def seed_scores(block: pd.DataFrame, label: str) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from pwm_bench.analysis.plots import bars, curves, frames, profiles, style, thei
 from pwm_bench.analysis.plots.panels import FEW
 from pwm_bench.analysis.rows import uncounted
 from pwm_bench.analysis.scored import Match, Scores, check_match, read_scores
-from pwm_bench.analysis.tables.notes import budget_note
+from pwm_bench.analysis.tables.notes import absent_note, budget_note
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.frames import Loaded
 from pwm_bench.text import count
@@ -99,7 +99,8 @@ class StudyFigures:
             normalise=self.normalise,
         )
         kinds, behind = self.kinds or self._suitable(scores.frame), {}
-        notes = [frames.CAPTION, scores.scales.note, scores.absent, *_of_budgets(scores, kinds)]
+        absent = absent_note(self.metric, scores.absent) if scores.absent else ""
+        notes = [frames.CAPTION, scores.scales.said(), absent, *_of_budgets(scores, kinds)]
         if self.published and "curves" in kinds:
             behind = theirs.behind(scores.frame, metric=self.metric, scales=scores.scales, choice=self.published)
         found = (drawing for kind in kinds for drawing in self._of(kind, loaded, scores, behind))

@@ -5,20 +5,25 @@ Published numbers ride along in a list of their own and enter nothing that is co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pwm_bench.analysis.budgets import Place
+from pwm_bench.analysis.naming import IDS, Names
 from pwm_bench.analysis.overall import Overall, overall
 from pwm_bench.analysis.pairs import pair_notes
 from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.rows import Row, make_rows
 from pwm_bench.analysis.scored import Match, read_scores
-from pwm_bench.analysis.tables.beside import published_beside
-from pwm_bench.analysis.tables.notes import budget_note, gradient_warnings, overall_note, table_notes
+from pwm_bench.analysis.tables.beside import published_beside, published_notes
+from pwm_bench.analysis.tables.notes import gradient_warnings, overall_note, table_notes
 from pwm_bench.store.frames import Loaded
 
 __all__ = ["Row", "Summary", "summarise"]
+
+
+Annotations = tuple[tuple[str, ...], tuple[str, ...]]
+"""Notes and warnings."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +50,8 @@ class Summary:
     match: Match = "env_steps"
     warnings: tuple[str, ...] = ()
     """What makes numbers doubtful: gradients that have failed their check."""
+    annotate: Callable[[Names], Annotations] = field(repr=False, compare=False)
+    """Notes and warnings with other names of algorithms, tasks and settings."""
 
 
 def summarise(
@@ -85,30 +92,33 @@ def summarise(
     scores = read_scores(
         loaded, metric=metric, match=match, budget=budget, across_machines=across_machines, normalise=normalise
     )
-    frame, scales, unit = scores.frame, scores.scales, scores.budgets.unit
+    frame, unit = scores.frame, scores.budgets.unit
     rows = [] if frame.empty else make_rows(frame, unit=unit, threshold=threshold, bounds=scores.bounds)
-    matched = budget_note(frame, scores.budgets)
-    notes = table_notes(rows, frame, loaded, metric, scores.known, matched, scales, threshold)
-    notes += (scores.absent,) if scores.absent else ()
-    share = normalise != "none" or scores.known.share
-    over_tasks = overall(rows, scores.bounds) if share else ()
-    notes += (overall_note(over_tasks),) if over_tasks else ()
-    notes += scores.machines
-    notes += pair_notes(rows) if pairs else ()
-    theirs: Mapping[Place, tuple[Published, ...]] = {}
+    over_tasks = overall(rows, scores.bounds) if normalise != "none" or scores.known.share else ()
+    theirs = None
     if published is not None:
         steps = {place: found if match == "env_steps" else None for place, found in scores.budgets.places.items()}
-        theirs, more = published_beside(loaded, steps, metric=metric, scales=scales, choice=published)
-        notes += more
+        theirs = published_beside(loaded, steps, metric=metric, scales=scores.scales, choice=published)
+
+    def annotate(names: Names) -> Annotations:
+        notes = table_notes(rows, loaded, metric, scores, threshold, names)
+        notes += (overall_note(over_tasks),) if over_tasks else ()
+        notes += scores.machines
+        notes += pair_notes(rows, names) if pairs else ()
+        notes += published_notes(theirs, names) if theirs else ()
+        return notes, gradient_warnings(loaded, names)
+
+    notes, warnings = annotate(IDS)
     return Summary(
         study=study,
         metric=metric,
         rows=tuple(rows),
         notes=notes,
         overall=over_tasks,
-        published=theirs,
+        published=theirs.rows if theirs else {},
         normalised=normalise,
         threshold=threshold,
         match=match,
-        warnings=gradient_warnings(loaded),
+        warnings=warnings,
+        annotate=annotate,
     )

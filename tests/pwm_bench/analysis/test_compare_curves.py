@@ -146,7 +146,7 @@ def test_normalisation_sets():
     assert normalisation("none").apply("anything", -7.5) == -7.5
     ours = normalisation("random-expert", {"hopper": (-100.0, 100.0)})
     assert ours.apply("hopper", [-100.0, 0.0, 300.0]) == pytest.approx([0.0, 0.5, 2.0])
-    assert "hopper -100.0 and 100.0" in ours.note
+    assert "hopper -100.0 and 100.0" in ours.said()
 
 
 @pytest.mark.parametrize(
