@@ -18,7 +18,7 @@ from pwm_bench.text import with_variant
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AVERAGE", "AXES", "CAPTION", "NAME", "SECONDS", "at", "default_axes", "finished", "generator", "heading",
+__all__ = ["AVERAGE", "AXES", "CAPTION", "NAME", "SECONDS", "at", "default_axes", "finished", "heading",
            "labelled", "labels", "legend", "numbers", "panels", "places", "row_height", "score_name", "scored",
            "seed_scores", "shown", "uneven_ends", "wrapped"]  # fmt: skip
 
@@ -35,9 +35,7 @@ SECONDS = ("time", "cpu")
 
 AVERAGE = "Mean over seeds; shaded or whiskers: its 95 % interval by Student's t"
 """What figures and curves show; the computation is `statistics.estimate_mean`."""
-CAPTION = f"{AVERAGE}; profiles: by the bootstrap."
-RESAMPLES = 2000
-SEED = 0
+CAPTION = f"{AVERAGE}; profiles: by Wilson's method, between an algorithm's lowest and highest score."
 
 
 def finished(frame: pd.DataFrame) -> pd.DataFrame:
@@ -188,11 +186,6 @@ def numbers(names: Iterable[str], width: int = NAME, *, lines: int = 4) -> dict[
     names = list(names)
     most = max((wrapped(shown(name), width).count("\n") + 1 for name in names), default=0)
     return {name: str(number) for number, name in enumerate(names, 1)} if most > lines else {}
-
-
-def generator() -> np.random.Generator:
-    """Each interval begins afresh, so no curve depends on the others in the figure."""
-    return np.random.default_rng(SEED)
 
 
 def legend(figure: Any, entries: Mapping[str, Any], numbered: Mapping[str, str] | None = None) -> None:

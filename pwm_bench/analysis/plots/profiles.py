@@ -32,7 +32,8 @@ def profiles(
     normalised: bool = True,
     budgets: Budgets = OWN_END,
 ) -> Figure:
-    """Share of runs that score above each threshold, over all tasks that every algorithm has.
+    """Share of runs that score above each threshold, over all tasks that every algorithm has, with a band between each
+    algorithm's lowest and highest score.
 
     Args:
         frame: of `budgets.at_budget`; with several tasks, normalised.
@@ -58,9 +59,11 @@ def profiles(
     styles = looks(list(strata))
     figure, ((panel,),) = subplots(width=width, height=2.3)
     for label, held in strata.items():
-        found = performance_profile(held, thresholds, frames.generator(), resamples=frames.RESAMPLES)
-        if np.isfinite(found.low).any():
-            panel.fill_between(thresholds, found.low, found.high, step="post", **styles[label].band)
+        found = performance_profile(held, thresholds)
+        between = (found.value > 0.0) & (found.value < 1.0)  # elsewhere the bands of as many runs are all the same
+        if np.isfinite(found.low[between]).any():
+            lower, upper = (np.where(between, end, np.nan) for end in (found.low, found.high))
+            panel.fill_between(thresholds, lower, upper, step="post", **styles[label].band)
         panel.step(
             thresholds, found.value, where="post", label=frames.wrapped(frames.shown(label)), **styles[label].line
         )

@@ -56,7 +56,7 @@ def test_probability_of_improvement_needs_the_same_tasks():
 
 
 def test_a_profile_falls_and_counts_scores_strictly_above():
-    found = performance_profile([[1.0, 2.0, 3.0, 4.0]], [0.0, 1.0, 2.5, 4.0], generator())
+    found = performance_profile([[1.0, 2.0, 3.0, 4.0]], [0.0, 1.0, 2.5, 4.0])
     assert found.value == pytest.approx([1.0, 0.75, 0.5, 0.0])
     assert np.all(found.low <= found.value)
     assert np.all(found.value <= found.high)
