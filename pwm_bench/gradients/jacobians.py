@@ -94,8 +94,7 @@ def growth_exponents(jacobians: Tensor, horizons: tuple[int, ...]) -> tuple[dict
         horizons: those wanted.
 
     Returns:
-        for each horizon the median over its steps of sigma_max(J_t) (of an even number, the lower of the two in the
-        middle), and the growth exponent; both ``(N,)``.
+        for each horizon the median over its steps of sigma_max(J_t), and the growth exponent; both ``(N,)``.
     """
     finite = torch.isfinite(jacobians).all(-1).all(-1)
     clean = torch.where(finite[..., None, None], jacobians, 0.0)  # singular values of anything else raise an error
@@ -112,7 +111,7 @@ def growth_exponents(jacobians: Tensor, horizons: tuple[int, ...]) -> tuple[dict
             sound = torch.isfinite(product).all(-1).all(-1)
             top = torch.linalg.matrix_norm(torch.where(sound.view(-1, 1, 1), product, 0.0), ord=2)
             exponents[t] = torch.where(sound, (log_scale + top.log()) / t, torch.nan)
-            norms[t] = largest[:t].median(0).values
+            norms[t] = largest[:t].quantile(0.5, dim=0)
     return norms, exponents
 
 

@@ -106,7 +106,7 @@ class Plot(OfStudies):
 
     def _gradients(self, selection: Selection, loaded: Loaded, formats: list[str]) -> int:
         """The figures of comparisons of gradients and the like."""
-        from pwm_bench.analysis.gradients.drawing import draw
+        from pwm_bench.analysis.gradients.drawing import draw, notes
         from pwm_bench.analysis.gradients.selected import selected_rows
         from pwm_bench.store.results import Results
 
@@ -116,6 +116,8 @@ class Plot(OfStudies):
         folder = self.output or results.figures_path(selection.folder)
         for file in draw(frame, folder, formats=formats):
             print(file)
+        for note in notes(frame):
+            print(note)
         show_left_out(loaded.damaged + left_out)
         return 0
 
