@@ -123,5 +123,5 @@ def normalisation(name: str, bounds: Mapping[str, tuple[float, float]] | None = 
             "not mean PPO's score here.",
         ),
         "dmc": Normalisation("dmc", {"*": (0.0, 1000.0)}, "Normalised by the largest possible return, 1000."),
-        "success": Normalisation("success", {"*": (0.0, 1.0)}, "Score: share of successful episodes."),
+        "success": Normalisation("success", {"*": (0.0, 1.0)}, "Scores between 0 and 1 are taken as they are."),
     }[name]

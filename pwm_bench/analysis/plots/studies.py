@@ -98,7 +98,7 @@ class StudyFigures:
             across_machines=self.across_machines,
             normalise=self.normalise,
         )
-        kinds, behind = self.kinds or self._suitable(scores.frame), {}
+        kinds, behind = self.kinds or self._suitable(scores), {}
         absent = absent_note(self.metric, scores.absent) if scores.absent else ""
         notes = [frames.CAPTION, scores.scales.said(), absent, *_of_budgets(scores, kinds)]
         if self.published and "curves" in kinds:
@@ -132,7 +132,7 @@ class StudyFigures:
             return
         draw: dict[str, Callable[[], Figure]] = {
             "profile": lambda: profiles.profiles(
-                frame, score=score, width=width, normalised=self.normalise != "none", budgets=budgets
+                frame, score=score, width=width, normalised=self._comparable(scores), budgets=budgets
             ),
             "improvement": lambda: profiles.improvement(frame, width=width, budgets=budgets),
             "scores": lambda: bars.score_bars(frame, score=score, width=width, bounds=bounds, budgets=budgets),
@@ -148,14 +148,18 @@ class StudyFigures:
         }
         yield kind, draw[kind]
 
-    def _suitable(self, frame: pd.DataFrame) -> list[str]:
+    def _comparable(self, scores: Scores) -> bool:
+        """Whether scores of different tasks compare, as where tables average over tasks."""
+        return self.normalise != "none" or scores.known.share
+
+    def _suitable(self, scores: Scores) -> list[str]:
         """What there is to show: comparisons need two algorithms on a common task, profiles comparable scores, a
         threshold must be given."""
-        kinds = ["curves", "scores"]
+        kinds, frame = ["curves", "scores"], scores.frame
         several = frame.empty or frame.groupby(["algorithm", "variant"]).ngroups > 1
         if several and (frame.empty or profiles.comparable(frame)):
             alone = frame.empty or frame.groupby(["task", "simulator"]).ngroups == 1
-            kinds += ["profile", "improvement"] if alone or self.normalise != "none" else ["improvement"]
+            kinds += ["profile", "improvement"] if alone or self._comparable(scores) else ["improvement"]
         return [*kinds, *(["threshold"] if self.threshold is not None else []), "timeline"]
 
 

@@ -159,3 +159,15 @@ def test_bad_input_writes_nothing(capsys, root, arguments, message):
     assert main(["plot", "s", "--results", str(root), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (root / "figures").exists()
+
+
+def test_success_rates_of_several_tasks_have_a_profile_as_they_are(tmp_path):
+    """Tables average them as they are, too."""
+    for task in ("mw-reach", "mw-push"):
+        for algorithm in ("pwm", "bc"):
+            write_run(tmp_path, f"{algorithm}{task}", task=task, algorithm=algorithm, curves=[[0.0, 1.0]] * 2,
+                      steps=[0, 10], seconds=[0.0, 1.0], success=[[0.0, 0.5], [0.0, 1.0]])  # fmt: skip
+    figures = pb.plot("s", "profile", results=tmp_path, metric="success")
+    assert figures["profile"].axes[0].get_xlabel() == "success threshold\nat 10 environment steps"
+    scaled = pb.plot("s", "profile", results=tmp_path, metric="success", normalise="success")
+    assert "Scores between 0 and 1 are taken as they are." in scaled.notes
