@@ -10,15 +10,20 @@ evaluation at every later budget as well.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["COUNTED", "UNITS", "at_budget", "common_budget", "positions"]
+from pwm_bench.text import count, number
+
+__all__ = ["COUNTED", "OWN_END", "UNITS", "Budgets", "Place", "at_budget", "common_budget", "positions"]
 
 Array = NDArray[np.float64]
+Place = tuple[str, str]
+"""Task and simulator."""
 UNITS: Mapping[str, str] = {
     "env_steps": "environment steps",
     "gradient_steps": "gradient steps",
@@ -28,6 +33,39 @@ UNITS: Mapping[str, str] = {
 """Units of a budget, in words."""
 COUNTED = (*UNITS, "train_seconds")
 """What a curve counts along its way: the columns ``curve_...`` of a members frame, from which ``at_...`` are made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Where scores are read.
+
+    Attributes:
+        unit: of `UNITS`; None where each seed is taken at its own end.
+        places: (task, simulator) -> budget; None where nothing there takes such steps.
+    """
+
+    unit: str | None = None
+    places: Mapping[Place, float | None] = field(default_factory=dict)
+
+    def shown(self, place: Place) -> str:
+        """The budget of a place as people read it; empty where each seed is taken at its own end."""
+        budget = self.places.get(place)
+        return "" if budget is None else number(budget) if self.unit == "cpu_seconds" else count(budget)
+
+    def several(self, places: Iterable[Place]) -> bool:
+        """Whether some places have other budgets than others."""
+        return len({self.shown(place) for place in places}) > 1
+
+    def said(self, places: Iterable[Place]) -> str:
+        """The budget of some places in words, to be put after ``at``; empty where each is taken at its own end."""
+        shown = {self.shown(place) for place in places}
+        if self.unit is None or not any(shown):
+            return ""
+        return f"{next(iter(shown)) if len(shown) == 1 else 'equal'} {UNITS[self.unit]}"
+
+
+OWN_END = Budgets()
+"""Each seed is taken at its own end."""
 
 
 def positions(frame: pd.DataFrame, unit: str) -> pd.Series:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pwm_bench.names import simulator_name, task_name
 from pwm_bench.registry import ALGORITHMS
 
-__all__ = ["algorithm_name", "look_of_algorithm"]
+__all__ = ["IDS", "IN_PRINT", "Names", "algorithm_name", "look_of_algorithm"]
 
 _PUBLISHED = {
     "pwm-multitask": "PWM (multi-task)",
@@ -55,3 +60,40 @@ def _attribute(name: str) -> str:
     module, colon, attribute = name.partition(":")
     outside = colon and attribute.isidentifier() and all(part.isidentifier() for part in module.split("."))
     return attribute if outside else name
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the notes of a table call things.
+
+    Attributes:
+        algorithm: its name, by its id.
+        task: likewise.
+        simulator: likewise.
+        settings: text with settings in it, such as ``"world_model.ensemble=5 (recipe: 1)"``, as it is shown.
+    """
+
+    algorithm: Callable[[str], str]
+    task: Callable[[str], str]
+    simulator: Callable[[str], str]
+    settings: Callable[[str], str]
+
+    def row(self, label: str) -> str:
+        """The name of a row, by the algorithm's id and what sets the row apart: ``"pwm (five models)"``."""
+        algorithm, parenthesis, apart = label.partition(" (")
+        return self.algorithm(algorithm) + parenthesis + self.settings(apart)
+
+    def place(self, task: str, simulator: str) -> str:
+        """A task in a simulator."""
+        return f"{self.task(task)} in {self.simulator(simulator)}"
+
+
+def _in_words(text: str) -> str:
+    """Names of settings in words: ``"world model ensemble=5"``."""
+    return re.sub(r"[a-z][\w.]*(?==)", lambda found: re.sub(r"[._]", " ", found[0]), text)
+
+
+IDS = Names(str, str, str, str)
+"""Things are called what is typed: for terminals, Markdown and data."""
+IN_PRINT = Names(algorithm_name, task_name, simulator_name, _in_words)
+"""Things are called what publications call them."""

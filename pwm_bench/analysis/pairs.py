@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+from pwm_bench.analysis.naming import IDS, Names
 from pwm_bench.analysis.rows import Row
 from pwm_bench.statistics.improvement import probability_of_improvement
 from pwm_bench.text import number, with_variant
@@ -12,7 +13,7 @@ from pwm_bench.text import number, with_variant
 __all__ = ["pair_notes"]
 
 
-def pair_notes(rows: Sequence[Row]) -> tuple[str, ...]:
+def pair_notes(rows: Sequence[Row], names: Names = IDS) -> tuple[str, ...]:
     """One sentence a simulator: for each pair, the probability that a run of the first scores above one of the second.
 
     It is taken over the tasks that both have, seeds being compared within tasks, with its 95 % interval; the intervals
@@ -20,6 +21,7 @@ def pair_notes(rows: Sequence[Row]) -> tuple[str, ...]:
 
     Args:
         rows: of the table.
+        names: of algorithms and simulators.
     """
     held: dict[str, dict[str, dict[str, tuple[float, ...]]]] = {}
     for row in rows:
@@ -36,8 +38,10 @@ def pair_notes(rows: Sequence[Row]) -> tuple[str, ...]:
                 p = probability_of_improvement(*strata)
                 ends = f" [{number(p.low)}, {number(p.high)}]" if p.low == p.low else ""
                 over = f" on {len(tasks)} tasks" if len(tasks) > 1 else ""
-                found.append(f"{x} over {y} {number(p.value)}{ends}{over}")
+                found.append(f"{names.row(x)} over {names.row(y)} {number(p.value)}{ends}{over}")
         if found:
             ends = "intervals, not corrected for their number" if len(found) > 1 else "interval"
-            notes.append(f"Probability of improvement in {simulator}, with 95 % {ends}: {'; '.join(found)}.")
+            notes.append(
+                f"Probability of improvement in {names.simulator(simulator)}, with 95 % {ends}: {'; '.join(found)}."
+            )
     return tuple(notes)

@@ -16,9 +16,9 @@ from pwm_bench.statistics.comparison import compare_with_best
 from pwm_bench.statistics.curves import area_under_curve, time_to_threshold
 from pwm_bench.statistics.estimate import UNBOUNDED, Estimate, estimate_mean
 from pwm_bench.statistics.groups import two_groups
-from pwm_bench.text import count, number
+from pwm_bench.text import count, number, with_variant
 
-__all__ = ["Row", "make_rows"]
+__all__ = ["Row", "make_rows", "uncounted"]
 
 Array = NDArray[np.float64]
 _ORDER = ["task", "simulator", "algorithm", "variant", "seed", "run_id"]
@@ -141,6 +141,21 @@ def make_rows(
         ]
         rows += sorted(_compared(made), key=lambda row: -row.mean if np.isfinite(row.mean) else np.inf)
     return rows
+
+
+def uncounted(frame: pd.DataFrame, unit: str | None) -> list[str]:
+    """The rows of which some seeds have no score at the budget, with how their seeds ended.
+
+    Args:
+        frame: of `budgets.at_budget`.
+        unit: of the budget; None where each seed is taken at its own end.
+    """
+    found = []
+    for (task, simulator, algorithm, variant), group in frame.groupby(["task", "simulator", "algorithm", "variant"]):
+        if missing := int((~np.isfinite(group["score"])).sum()):
+            name = f"{task} in {simulator}, {with_variant(algorithm, variant)}"
+            found.append(f"{name}: {missing} of {len(group)} ({_status(group, unit)})")
+    return found
 
 
 def _compared(rows: list[Row]) -> Iterator[Row]:

@@ -200,8 +200,8 @@ def plot(
         axes: what learning is drawn against: env_steps, gradient_steps, policy_gradient_steps, time, cpu; steps
             and cost by default.
         output: also write them into this folder, as PNG, SVG and PDF.
-        options: see `pwm_bench.analysis.plots.studies.StudyFigures`: ``metric``, ``normalise``, ``threshold``,
-            ``width``, ``scale``, ``published``.
+        options: see `pwm_bench.analysis.plots.studies.StudyFigures`: ``metric``, ``match``, ``budget``,
+            ``across_machines``, ``normalise``, ``threshold``, ``width``, ``scale``, ``published``.
 
     Raises:
         UsageError: unknown names, or a study of gradients, whose figures ``pwm-bench plot`` writes.

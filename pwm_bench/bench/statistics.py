@@ -15,13 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pwm_bench.cli.showing import plain_table, terminal
-from pwm_bench.statistics import compare_with_best, estimate_iqm, estimate_mean, probability_of_improvement, two_groups
+from pwm_bench.statistics import (
+    compare_with_best,
+    estimate_iqm,
+    estimate_mean,
+    performance_profile,
+    probability_of_improvement,
+    two_groups,
+)
 from pwm_bench.statistics.estimate import Estimate
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["DISTRIBUTIONS", "SHARES", "claims", "coverage", "draw_failures", "main", "share_coverage"]
+__all__ = ["DISTRIBUTIONS", "SHARES", "claims", "coverage", "draw_failures", "main", "profile_coverage",
+           "share_coverage"]  # fmt: skip
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
@@ -103,6 +111,27 @@ def coverage_over_tasks(tasks: int, seeds: int, draw: Draw, draws: int, generato
     return float(np.mean((low <= truth) & (high >= truth)))
 
 
+def profile_coverage(tasks: int, seeds: int, share: float, draws: int, generator: np.random.Generator) -> float:
+    """Share of studies whose band of a performance profile covers the true share of runs above a threshold.
+
+    Scores are normal; tasks' means are evenly spaced over two standard deviations of their seeds' scores.
+
+    Args:
+        tasks: of a study.
+        seeds: of a task.
+        share: of runs that lie above the threshold in truth.
+        draws: studies.
+        generator: draws them.
+    """
+    from scipy import optimize, special
+
+    means = np.linspace(-1.0, 1.0, tasks) if tasks > 1 else np.zeros(1)
+    threshold = optimize.brentq(lambda at: special.ndtr(means - at).mean() - share, -9.0, 9.0)
+    scores = means[:, None] + generator.normal(size=(draws, tasks, seeds))
+    found = [performance_profile(list(study), [threshold]) for study in scores]
+    return float(np.mean([one.low[0] <= share <= one.high[0] for one in found]))
+
+
 def claims(scores: Array) -> Array:
     """Share of each algorithm's studies in which it is told apart from the best.
 
@@ -136,6 +165,7 @@ def main(*, quick: bool = False, seed: int = 0) -> None:
         _improvement_table(studies, generator),
         _groups_table(studies, generator),
         _shares_table(draws, np.random.default_rng((seed, 1))),
+        _profile_table(draws // 4, np.random.default_rng((seed, 2))),
     ):
         console.print(table)
 
@@ -212,4 +242,15 @@ def _shares_table(draws: int, generator: np.random.Generator) -> Table:
     for name, shape in SHARES.items():
         found = (share_coverage(shape, n, draws, generator) for n in SEEDS)
         table.add_row(name, *(f"{covered:.3f} ({same:.3f})" for covered, same in found))
+    return table
+
+
+def _profile_table(draws: int, generator: np.random.Generator) -> Table:
+    shares = (0.5, 0.75, 0.9)
+    table = plain_table("Coverage of the 95 % band of a performance profile, at one threshold", "tasks, seeds", *(
+        f"{share:g} above it" for share in shares
+    ))  # fmt: skip
+    for tasks, seeds in product((1, 5), (3, 5, 10)):
+        found = (profile_coverage(tasks, seeds, share, draws, generator) for share in shares)
+        table.add_row(f"{tasks}, {seeds}", *(f"{value:.3f}" for value in found))
     return table

@@ -165,7 +165,7 @@ class Measurement(Scene):
             found = estimators.first_order(landscape, quiet, 1)
             errors = reference.slope_error(landscape, quiet, {h: e.mean for h, e in found.items()})
             for h, error in errors.items():
-                median = over_states("self_error", error.median().unsqueeze(0))
+                median = over_states("self_error", error.quantile(0.5).unsqueeze(0))
                 self._row(name, h, median)
             advance(1)
 

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-__all__ = ["SEED", "differences", "over_seeds", "student_interval", "table"]
+__all__ = ["SEED", "differences", "lacking", "over_seeds", "student_interval", "table"]
 
 SEED = "model_seed"
 """Column that tells repetitions apart."""
 _KEYS = ("simulator", "estimator", "horizon", "state", "metric", "at")
+_NAMED = 6  # numbers that a note names
 _TABLE = (
     ("model", "cosine", "cosine"),
     ("model", "line_search_of_best", "gain / best"),
@@ -44,7 +45,8 @@ def student_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def over_seeds(frame: pd.DataFrame, cause: str = "") -> pd.DataFrame:
-    """Rows of a study with each number's mean over the seeds and its interval; figures over all states only.
+    """Rows of a study with each number's mean over the seeds that have it, and how many have it, as ``seeds``; it has
+    an interval where all seeds have it. Figures over all states only.
 
     Args:
         frame: as `pwm_bench.gradients.rows.load_rows` gives it, with a column `SEED`.
@@ -56,8 +58,29 @@ def over_seeds(frame: pd.DataFrame, cause: str = "") -> pd.DataFrame:
     rows = []
     for key, group in frame[frame.state == -1].groupby(keys, dropna=False, sort=False):
         low, high = student_interval(group["value"])
-        rows.append({**dict(zip(keys, key, strict=True)), "value": group["value"].mean(), "low": low, "high": high})
-    return pd.DataFrame(rows, columns=[*keys, "value", "low", "high"])
+        seeds = int(group["value"].notna().sum())
+        of_key = dict(zip(keys, key, strict=True))
+        rows.append({**of_key, "value": group["value"].mean(), "low": low, "high": high, "seeds": seeds})
+    return pd.DataFrame(rows, columns=[*keys, "value", "low", "high", "seeds"])
+
+
+def lacking(means: pd.DataFrame, seeds: int) -> str:
+    """Names the numbers that only some of the seeds have; empty where all have all.
+
+    Args:
+        means: of `over_seeds`.
+        seeds: of the world model.
+    """
+    some = means[means["seeds"].between(1, seeds - 1)]
+    held: dict[str, dict[str, None]] = {}
+    for _, row in some.iterrows():
+        held.setdefault(f"{row['estimator']} {row['metric']}", {})[f"H={row['horizon']:g} ({row['seeds']})"] = None
+    if not held:
+        return ""
+    named = [f"{name} at {', '.join(horizons)}" for name, horizons in list(held.items())[:_NAMED]]
+    named += [f"{len(held) - _NAMED} more"] if len(held) > _NAMED else []
+    which = f"where not all {seeds} of the world model have one"
+    return f"Means over the seeds that have a number, {which}: {'; '.join(named)}."
 
 
 def differences(frame: pd.DataFrame, cause: str, base: str) -> pd.DataFrame:
@@ -88,7 +111,8 @@ def differences(frame: pd.DataFrame, cause: str, base: str) -> pd.DataFrame:
 def table(frame: pd.DataFrame, *, cause: str, order: Sequence[str], title: str) -> Table:
     """Causes by horizons: the model's cosine, gain, curvature and error, each with its interval over seeds.
 
-    A star marks what differs from the first cause, by the interval of the paired difference.
+    A star marks what differs from the first cause, by the interval of the paired difference. Where some seeds have no
+    number, a mean is followed by how many of them have one.
     """
     from rich import box
     from rich.table import Table
@@ -97,7 +121,7 @@ def table(frame: pd.DataFrame, *, cause: str, order: Sequence[str], title: str) 
     found = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     found.add_column("", no_wrap=True)
     found.add_column("", style="dim", no_wrap=True)
-    horizons = sorted(int(h) for h in means.horizon.unique() if h > 0)
+    horizons, seeds = sorted(int(h) for h in means.horizon.unique() if h > 0), frame[SEED].nunique()
     for h in horizons:
         found.add_column(f"H={h}", justify="right", no_wrap=True)
     for value in order:
@@ -106,27 +130,27 @@ def table(frame: pd.DataFrame, *, cause: str, order: Sequence[str], title: str) 
             for h in horizons:
                 row = _pick(means, cause, value, estimator, metric, h)
                 gap = None if gaps is None or value == order[0] else _pick(gaps, cause, value, estimator, metric, h)
-                cells.append(_cell(row, marked=gap is not None and (gap[1] > 0.0 or gap[2] < 0.0)))
+                cells.append(_cell(row, seeds, marked=gap is not None and (gap[1] > 0.0 or gap[2] < 0.0)))
             found.add_row(str(value) if n == 0 else "", label, *cells, end_section=n == len(_TABLE) - 1)
     return found
 
 
 def _pick(
     frame: pd.DataFrame, cause: str, value: str, estimator: str, metric: str, horizon: int
-) -> tuple[float, float, float]:
+) -> tuple[float, float, float, int]:
     rows = frame[(frame[cause] == value) & (frame.estimator == estimator) & (frame.metric == metric)]
     rows = rows[rows.horizon == horizon]
     if not len(rows):
-        return math.nan, math.nan, math.nan
+        return math.nan, math.nan, math.nan, 0
     first = rows.iloc[0]
-    return float(first["value"]), float(first["low"]), float(first["high"])
+    return float(first["value"]), float(first["low"]), float(first["high"]), int(first["seeds"])
 
 
-def _cell(row: tuple[float, float, float], *, marked: bool) -> str:
-    value, low, high = row
+def _cell(row: tuple[float, float, float, int], seeds: int, *, marked: bool) -> str:
+    value, low, high, having = row
     if math.isnan(value):
         return "– "
     digits = 2 if abs(value) < 10.0 else 1 if abs(value) < 100.0 else 0
-    if math.isnan(low):  # a seed lacks the number, or there is one seed
-        return f"{value:.{digits}f}  "
-    return f"{value:.{digits}f} ±{0.5 * (high - low):.{digits}f}{'*' if marked else ' '}"
+    reach = "" if math.isnan(low) else f" ±{0.5 * (high - low):.{digits}f}"  # one seed, or one without the number
+    some = f" ({having}/{seeds})" if having < seeds else ""
+    return f"{value:.{digits}f}{reach}{some}{'*' if marked and reach else ' '}"

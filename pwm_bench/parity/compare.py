@@ -152,7 +152,7 @@ def compare_contact(
             ContactPoint(
                 steps=k,
                 touching=float((free < k).mean()),
-                position=finite_or_none(distance[k].median().item()),
+                position=finite_or_none(distance[k].quantile(0.5).item()),
                 largest=finite_or_none(distance[k].max().item()),
                 returns=finite_or_none(gain[k - 1].item()),
             )

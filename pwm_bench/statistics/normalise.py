@@ -5,7 +5,7 @@ Every set maps a score to ``(score - low) / (high - low)`` with a pair ``(low, h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,7 +36,7 @@ class Normalisation:
     Attributes:
         name: of `NORMALISATIONS`.
         bounds: task -> the scores that become 0 and 1; ``"*"`` stands for every task.
-        note: for a table's footnote; says where the scales come from.
+        note: says where the scales come from, but for the ends of each task's.
         absent: tasks of the table that are left out of it, since there is no scale for them.
     """
 
@@ -47,11 +47,21 @@ class Normalisation:
 
     def without(self, tasks: Sequence[str]) -> Normalisation:
         """The same, with these tasks named as left out."""
-        if not tasks:
-            return self
-        names = ", ".join(sorted(tasks))
-        note = f"{self.note} Left out, since '{self.name}' has no scale for them: {names}."
-        return replace(self, note=note, absent=tuple(sorted(tasks)))
+        return replace(self, absent=tuple(sorted(tasks)))
+
+    def said(self, name: Callable[[str], str] = str) -> str:
+        """What a table says of its scales; empty where scores are as they were measured.
+
+        Args:
+            name: of a task.
+        """
+        found = [self.note] if self.note else []
+        if self.name == "random-expert":
+            ends = (f"{name(task)} {low:,.1f} and {high:,.1f}" for task, (low, high) in sorted(self.bounds.items()))
+            found = [f"{self.note} ({'; '.join(ends)})."]
+        if self.absent:
+            found.append(f"Left out, since '{self.name}' has no scale for them: {', '.join(map(name, self.absent))}.")
+        return " ".join(found)
 
     def knows(self, task: str) -> bool:
         """Whether there is a usable scale for a task."""
@@ -102,8 +112,7 @@ def normalisation(name: str, bounds: Mapping[str, tuple[float, float]] | None = 
     if name == "random-expert":
         if not bounds:
             raise UsageError("normalise=random-expert: no finished runs to take its scales from; use none")
-        shown = "; ".join(f"{task} {low:,.1f} and {high:,.1f}" for task, (low, high) in sorted(bounds.items()))
-        note = f"Normalised per task: 0 is untrained policies, 1 the best algorithm at the end of its runs ({shown})."
+        note = "Normalised per task: 0 is untrained policies, 1 the best algorithm at the end of its runs"
         return Normalisation(name, bounds, note)
     return {
         "none": Normalisation("none", {"*": (0.0, 1.0)}, ""),
@@ -114,5 +123,5 @@ def normalisation(name: str, bounds: Mapping[str, tuple[float, float]] | None = 
             "not mean PPO's score here.",
         ),
         "dmc": Normalisation("dmc", {"*": (0.0, 1000.0)}, "Normalised by the largest possible return, 1000."),
-        "success": Normalisation("success", {"*": (0.0, 1.0)}, "Score: share of successful episodes."),
+        "success": Normalisation("success", {"*": (0.0, 1.0)}, "Scores between 0 and 1 are taken as they are."),
     }[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 from pwm_bench.store.provenance import code_hash, package_versions, plugin_version
 from pwm_bench.store.schema import Provenance
@@ -47,44 +47,37 @@ def differences_of_last_attempt(origin: Provenance) -> str:
     return "; ".join(found)
 
 
-def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ...]:
-    """What a table must say where its rows come from different code or packages, or a run from several machines.
+_Held = dict[str, dict[str, tuple[set[str], set[int]]]]
+"""Version -> name of a row -> where its runs of that version were, and their seeds."""
+
+
+def origin_notes(rows: Iterable[tuple[str, str, Sequence[int], Provenance | None]]) -> tuple[str, ...]:
+    """What a table must say where its rows, or the seeds of one, come from different code or packages, or a run from
+    several machines: nothing if they do not.
 
     Args:
-        rows: name of a row and provenance of one of its runs, for all runs.
+        rows: for all runs: the name of the row, task, seeds, and provenance.
     """
-    seen = set()  # few, of many runs
-    code: dict[str, dict[str, None]] = {}
-    versions: dict[str, dict[str, dict[str, None]]] = {}
-    plugins: dict[str, dict[str, dict[str, None]]] = {}
-    earlier: dict[str, dict[str, None]] = {}
-    machines: dict[str, dict[str, None]] = {}
-    for name, origin in rows:
+    code: _Held = {}
+    versions: dict[str, _Held] = {}
+    plugins: dict[str, _Held] = {}
+    earlier: _Held = {}
+    machines: _Held = {}
+    for name, task, seeds, origin in rows:
         if origin is None:
             continue
-        known = (
-            name,
-            origin.code,
-            origin.git_commit,
-            origin.git_dirty,
-            *origin.packages.items(),
-            *origin.plugins.items(),
-            *origin.earlier,
-            *origin.earlier_machines,
-        )
-        if known in seen:
-            continue
-        seen.add(known)
-        code.setdefault(code_name(origin), {})[name] = None
-        for package, version in origin.packages.items():
-            if package != _OURS:
-                versions.setdefault(package, {}).setdefault(version, {})[name] = None
-        for module, version in origin.plugins.items():
-            plugins.setdefault(module, {}).setdefault(version, {})[name] = None
-        for one in origin.earlier:
-            earlier.setdefault(one, {})[name] = None
-        for one in origin.earlier_machines:
-            machines.setdefault(one, {})[name] = None
+        held = [(code, code_name(origin)), *((earlier, one) for one in origin.earlier)]
+        held += [
+            (versions.setdefault(package, {}), version)
+            for package, version in origin.packages.items()
+            if package != _OURS
+        ]
+        held += [(machines, one) for one in origin.earlier_machines]
+        held += [(plugins.setdefault(module, {}), version) for module, version in origin.plugins.items()]
+        for found, version in held:
+            tasks, theirs = found.setdefault(version, {}).setdefault(name, (set(), set()))
+            tasks.add(task)
+            theirs.update(seeds)
     notes = []
     if len(code) > 1:
         notes.append(f"Rows come from different code: {_listed(code)}.")
@@ -98,18 +91,34 @@ def origin_notes(rows: Iterable[tuple[str, Provenance | None]]) -> tuple[str, ..
         shown = "; ".join(f"{package} {_listed(held)}" for package, held in mixed.items())
         notes.append(f"Rows come from different versions of packages: {shown}.")
     if earlier:
-        notes.append(f"Runs were resumed with other code, packages or task than they began with: {_listed(earlier)}.")
+        shown = _listed(earlier, of_one=True)
+        notes.append(f"Runs were resumed with other code, packages or task than they began with: {shown}.")
     if machines:
         notes.append(
             "Runs were resumed on another machine, and their processor seconds are those of both; they began on: "
-            f"{_listed(machines)}."
+            f"{_listed(machines, of_one=True)}."
         )
     return tuple(notes)
 
 
-def _listed(held: Mapping[str, Mapping[str, None]]) -> str:
+def _listed(held: _Held, *, of_one: bool = False) -> str:
+    """Versions with the rows that have runs of them; of one, where a run may have several."""
     texts = []
-    for version, names in held.items():
+    for version, rows in held.items():
+        names = list(rows) if of_one else [_which(name, version, held) for name in rows]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        texts.append(f"{version} ({', '.join(list(names)[:_NAMED])}{more})")
+        texts.append(f"{version} ({', '.join(names[:_NAMED])}{more})")
     return ", ".join(texts)
+
+
+def _which(name: str, version: str, held: _Held) -> str:
+    """The name of a row; where it has runs of several versions, with the tasks or the seeds that tell them apart."""
+    tasks, seeds = held[version][name]
+    others = [rows[name] for other, rows in held.items() if other != version and name in rows]
+    if not others:
+        return name
+    if not any(tasks & elsewhere for elsewhere, _ in others):
+        return f"{name} on {', '.join(sorted(tasks))}"
+    if not any(seeds & theirs for _, theirs in others):
+        return f"{name}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"
+    return f"{name} in part"

@@ -188,8 +188,8 @@ def _tables(blocks: Sequence[Block], notes: float, setting: _Setting) -> list[_T
     tables: list[_Tabulars] = []
     for index, columns in enumerate(setting.parts):
         below = notes if index == parts - 1 else 0.0
-        goal = (height + below) / math.ceil((height + below) / (_LINES - _HEAD))
-        pieces = list(_pieces(lines, max(goal, _LINES / 3), setting))
+        number = math.ceil((height + below) / (_LINES - _HEAD))
+        pieces = list(_pieces(lines, max((height + below) / number, _LINES / 3), number, setting))
         while len(pieces[-1]) > 1 and sum(_height(*line, setting) for line in pieces[-1]) + below > _LINES - _HEAD:
             half = (len(pieces[-1]) + 1) // 2
             pieces[-1:] = [pieces[-1][:half], pieces[-1][half:]]
@@ -197,16 +197,18 @@ def _tables(blocks: Sequence[Block], notes: float, setting: _Setting) -> list[_T
     return tables
 
 
-def _pieces(lines: _Lines, goal: float, setting: _Setting) -> Iterator[_Lines]:
-    """Lines cut into pieces of a height, between blocks where there is an end of one nearby."""
+def _pieces(lines: _Lines, goal: float, number: int, setting: _Setting) -> Iterator[_Lines]:
+    """Lines cut into a number of pieces of a height, between blocks where there is an end of one nearby; into more
+    where a page is too low for that."""
     held: _Lines = []
-    used = 0.0
+    used, cuts = 0.0, 0
     for block, line in lines:
         height = _height(block, line, setting)
         ends = bool(held) and held[-1][0] is not block
-        if held and (used + height > _LINES - _HEAD or used >= goal or (ends and used > 0.85 * goal)):
+        enough = cuts < number - 1 and (used >= goal or (ends and used > 0.85 * goal))
+        if held and (used + height > _LINES - _HEAD or enough):
             yield held
-            held, used = [], 0.0
+            held, used, cuts = [], 0.0, cuts + 1
         held.append((block, line))
         used += height
     yield held
@@ -230,9 +232,12 @@ def _together(lines: Sequence[tuple[Block, Line]]) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
+_QUOTED = re.compile(r"(?<![\w'])'(?=\w[^']*')")
+
+
 def _notes(sheet: Sheet) -> Iterator[str]:
     for note in (*sheet.notes, *sheet.failures):
-        yield _breakable(escape_latex(note))
+        yield _breakable(escape_latex(_QUOTED.sub("‘", note)))
     for letter, text in sheet.footnotes:
         yield f"\\textsuperscript{{{letter}}}\\,{_breakable(escape_latex(text))}"
 

@@ -1,40 +1,45 @@
-"""A summary whose algorithms, tasks and simulators have their names in print."""
+"""A summary whose algorithms, tasks, simulators and settings have their names in print, in its notes too."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from pwm_bench.analysis.naming import algorithm_name
+from pwm_bench.analysis.naming import IN_PRINT
 from pwm_bench.analysis.tables.scores import Summary
-from pwm_bench.names import simulator_name, task_name
 
 __all__ = ["printed"]
 
 
 def printed(summary: Summary) -> Summary:
-    """The same numbers under the names of `pwm_bench.names`."""
+    """The same numbers under the names of publications."""
+    names = IN_PRINT
+    notes, warnings = summary.annotate(names)
     return replace(
         summary,
         rows=tuple(
             replace(
                 row,
-                task=task_name(row.task),
-                simulator=simulator_name(row.simulator),
-                algorithm=algorithm_name(row.algorithm),
+                task=names.task(row.task),
+                simulator=names.simulator(row.simulator),
+                algorithm=names.algorithm(row.algorithm),
+                variant=names.settings(row.variant),
             )
             for row in summary.rows
         ),
+        notes=notes,
         overall=tuple(
             replace(
                 row,
-                simulator=simulator_name(row.simulator),
-                algorithm=algorithm_name(row.algorithm),
-                tasks=tuple(map(task_name, row.tasks)),
+                simulator=names.simulator(row.simulator),
+                algorithm=names.algorithm(row.algorithm),
+                variant=names.settings(row.variant),
+                tasks=tuple(map(names.task, row.tasks)),
             )
             for row in summary.overall
         ),
         published={
-            (task_name(task), simulator_name(simulator)): entries
+            (names.task(task), names.simulator(simulator)): entries
             for (task, simulator), entries in summary.published.items()
         },
+        warnings=warnings,
     )

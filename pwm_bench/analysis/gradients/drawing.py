@@ -43,9 +43,29 @@ def draw(frame: pd.DataFrame, folder: Path, *, formats: Sequence[str]) -> Iterat
                 yield from _DRAW[str(kind)](part, where, formats=formats)
 
 
+def notes(frame: pd.DataFrame) -> list[str]:
+    """What must be said of figures of means over seeds of the world model: which of them some seeds have no number of.
+
+    Args:
+        frame: as for `draw`.
+    """
+    found = []
+    for (study, _), rows in frame[frame.kind == "compare-gradients"].groupby(["study", "kind"], sort=False):
+        settings = setting_columns(rows)
+        if seeds.SEED in settings:
+            means = seeds.over_seeds(rows, _cause(rows, settings))
+            found.append(f"{study}: {note}" if (note := seeds.lacking(means, rows[seeds.SEED].nunique())) else "")
+    return list(filter(None, found))
+
+
+def _cause(rows: pd.DataFrame, settings: Sequence[str]) -> str:
+    """The column that varies between comparisons, but for the seed of the world model; empty if none does."""
+    return next((name for name in settings if name != seeds.SEED), "loop" if rows.loop.nunique() > 1 else "")
+
+
 def _comparisons(rows: pd.DataFrame, folder: Path, formats: Sequence[str]) -> Iterator[Path]:
     settings = setting_columns(rows)
-    cause = next((name for name in settings if name != seeds.SEED), "loop" if rows.loop.nunique() > 1 else "")
+    cause = _cause(rows, settings)
     if seeds.SEED in settings:
         yield from figures.figures(seeds.over_seeds(rows, cause), folder, cause=cause, formats=formats)
         return

@@ -12,10 +12,10 @@ from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet
 from pwm_bench.analysis.formats.columns import Align
 from pwm_bench.analysis.gradients.naming import estimators_among, label
 from pwm_bench.analysis.gradients.repeats import SEEDS, over_repeats
+from pwm_bench.analysis.naming import IN_PRINT
 from pwm_bench.envs.errors import unknown
 from pwm_bench.gradients.rows import setting_columns
 from pwm_bench.gradients.seeds import SEED
-from pwm_bench.names import simulator_name, task_name
 from pwm_bench.store.export import for_spreadsheets
 from pwm_bench.text import MISSING, number_of_any_size
 
@@ -124,13 +124,14 @@ def _title(rows: pd.DataFrame, mine: pd.DataFrame, *, in_print: bool) -> str:
     first = mine.iloc[0]
     task, simulator = str(first["task"]), str(first["simulator"])
     if in_print:
-        task, simulator = task_name(task), simulator_name(simulator)
+        task, simulator = IN_PRINT.task(task), IN_PRINT.simulator(simulator)
     title = f"{task} in {simulator}" if simulator else task
     title += f", {first['loop']} loop" if first["loop"] != "none" else ""
     several = int(first[SEEDS]) > 1
     of_setting = [name for name in setting_columns(mine, "nonfinite", SEEDS) if not (several and name == SEED)]
-    parts = [title, *(f"{name}={_plain(first[name])}" for name in of_setting)]
-    return ", ".join([*parts, *([f"{int(first[SEEDS])} seeds"] if several else [])])
+    settings = ", ".join(f"{name}={_plain(first[name])}" for name in of_setting)
+    seeds = f"{int(first[SEEDS])} seeds" if several else ""
+    return ", ".join(filter(None, (title, IN_PRINT.settings(settings) if in_print else settings, seeds)))
 
 
 def _intervals(rows: pd.DataFrame) -> str:

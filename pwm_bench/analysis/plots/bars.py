@@ -1,4 +1,4 @@
-"""Final scores with intervals, and the time to a threshold."""
+"""Scores with intervals, and the time to a threshold."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pwm_bench.analysis.budgets import OWN_END, Budgets
 from pwm_bench.analysis.plots import frames
 from pwm_bench.analysis.plots.panels import FEW, label_edges, panel_grid
 from pwm_bench.analysis.plots.style import GREY, WIDTHS, Look, Width, count_axis, looks, number_axis, time_axis
@@ -32,33 +33,35 @@ def score_bars(
     score: str = "return",
     width: Width = "single",
     bounds: tuple[float, float] = UNBOUNDED,
+    budgets: Budgets = OWN_END,
 ) -> Figure:
     """A bar for the mean over seeds of each algorithm with its interval, and a dot for each seed.
 
     Args:
-        frame: of `frames.members_frame`, perhaps normalised.
+        frame: of `budgets.at_budget`, perhaps normalised.
         score: label of the scores' axis.
         width: one or two columns of a page.
         bounds: least and greatest possible score.
+        budgets: at which the scores were read.
 
     Raises:
-        UsageError: no finished run.
+        UsageError: no seed has a score.
     """
-    frame = frames.finished(frame)
+    frame = frames.scored(frame)
     if frame.empty:
-        raise UsageError("scores: no run has finished")
+        raise UsageError("scores: no run has a score at the budget")
     parts = [block for _, block in frames.panels(frame)]
     styles = looks(frames.labels(frame))
     shared, numbers = _share_rows(frame, parts), frames.numbers(frames.labels(frame))
     figure, panels, columns = _rows_of_names(frame, parts, width)
-    room = _room(width, columns)
+    room = _room(frame, width, columns)
     for index, (panel, block) in enumerate(zip(panels, parts, strict=True)):
         names = frames.labels(frame) if shared else frames.labels(block)
         if not shared:
             names = sorted(names, key=lambda name: -_middle(block, name))
         for place, name in enumerate(names):
             scores = frames.seed_scores(block, name)
-            if not scores.size:
+            if not scores.size:  # in a row that other panels have
                 continue
             found = estimate_mean(scores, bounds)
             value, (low, high) = float(found.value), found.interval()
@@ -70,10 +73,10 @@ def score_bars(
                        markerfacecolor="white", markeredgecolor=colour, markeredgewidth=0.9)  # fmt: skip
         _name_rows(panel, names, numbers, named=not shared or index % columns == 0)
         panel.axvline(0.0, color=GREY, linewidth=0.6)
-        title = frames.heading(block, frame)
+        title = frames.heading(block, frame, budgets)
         panel.set_title(frames.wrapped(title, int(room / _LETTER)), fontsize=7.5 if len(parts) > FEW else None)
         number_axis(panel.xaxis, 5 if columns == 1 else 3 if room > _ROOMY else 2)
-    label_edges(figure, panels, x=score + frames.own_end(frame))
+    label_edges(figure, panels, x=frames.at(score, budgets, frame))
     _key(figure, styles, numbers)
     return figure
 
@@ -84,9 +87,11 @@ def _share_rows(frame: pd.DataFrame, parts: list[pd.DataFrame]) -> bool:
     return len(parts) > FEW or (len(parts) > 1 and max(map(len, beside)) > _LONG)
 
 
-def _room(width: Width, columns: int) -> float:
+def _room(frame: pd.DataFrame, width: Width, columns: int) -> float:
     """Width of a panel beside the names of rows [inches]."""
-    return (WIDTHS[width] - _NAMES) / columns
+    names = frames.numbers(frames.labels(frame)).values() or map(frames.shown, frames.labels(frame))
+    longest = max(len(line) for name in names for line in frames.wrapped(name, frames.NAME).split("\n"))
+    return (WIDTHS[width] - max(_NAMES, _LETTER * longest)) / columns
 
 
 def _rows_of_names(frame: pd.DataFrame, parts: list[pd.DataFrame], width: Width) -> tuple[Figure, list[Axes], int]:
@@ -101,40 +106,49 @@ def _rows_of_names(frame: pd.DataFrame, parts: list[pd.DataFrame], width: Width)
 
 
 def threshold_times(
-    frame: pd.DataFrame, threshold: float, *, axis: str = "env_steps", score: str = "return", width: Width = "single"
+    frame: pd.DataFrame,
+    threshold: float,
+    *,
+    axis: str = "env_steps",
+    score: str = "return",
+    width: Width = "single",
+    budgets: Budgets = OWN_END,
 ) -> Figure:
-    """When each seed first scored a threshold in an evaluation; seeds that never did stand at the right.
+    """When each seed first scored a threshold in an evaluation; seeds that never did by their budget stand at the
+    right.
 
     Args:
-        frame: of `frames.members_frame`, perhaps normalised.
+        frame: of `budgets.at_budget`, perhaps normalised.
         threshold: in units of the frame's scores.
         axis: of `plots.frames.AXES`.
         score: its name.
         width: one or two columns of a page.
+        budgets: up to which evaluations count.
 
     Raises:
-        UsageError: no finished run.
+        UsageError: no seed has a score.
     """
-    frame = frames.finished(frame)
+    frame = frames.scored(frame)
     if frame.empty:
-        raise UsageError("time to threshold: no run has finished")
+        raise UsageError("time to threshold: no run has a score at the budget")
     parts = [block for _, block in frames.panels(frame)]
     styles = looks(frames.labels(frame))
     column, label = frames.AXES[axis]
     shared, numbers = _share_rows(frame, parts), frames.numbers(frames.labels(frame))
     figure, panels, columns = _rows_of_names(frame, parts, width)
-    room = _room(width, columns)
-    longest = _longest(frame[column])
+    room = _room(frame, width, columns)
+    ends = frame[f"at_{column.removeprefix('curve_')}"]
+    longest = _last(ends)
     for index, (panel, block) in enumerate(zip(panels, parts, strict=True)):
         names = frames.labels(frame) if shared else frames.labels(block)
-        end = _longest(block[column])
+        end = _last(ends[block.index])
         divisor, unit = time_axis(panel, longest) if axis in frames.SECONDS else (1.0, "")
         never = 1.17 * end / divisor
         for place, name in enumerate(names):
             rows = block[block["label"] == name]
-            times = np.array(
-                [time_to_threshold(x, y, threshold) for x, y in zip(rows[column], rows["curve_value"], strict=True)]
-            )
+            curves = zip(rows[column], rows["curve_value"], strict=True)
+            times = np.array([time_to_threshold(x, y, threshold) for x, y in curves])
+            times[times > ends[rows.index]] = np.inf  # reached after the budget
             times = times[~np.isnan(times)]  # reached when nobody recorded it
             if times.size:
                 _draw_times(panel, place, times / divisor, never, styles[name].colour, styles[name].marker)
@@ -151,19 +165,21 @@ def threshold_times(
         ticks = [tick for tick, text in written.items() if never - tick > 0.5 * _LETTER * (len(text) + 5) * inch]
         shown = [written[tick] for tick in ticks]
         panel.set_xticks([*ticks, never], [*shown, "never"])
-        title = frames.heading(block, frame)
+        title = frames.heading(block, frame, budgets)
         few = len(parts) <= FEW
         title = f"{title}: {score} of {threshold:,g}" if few else title
         panel.set_title(frames.wrapped(title, int(room / _LETTER)), fontsize=None if few else 7.5)
     label = f"{label} [{unit}]" if unit else label
-    label_edges(figure, panels, x=label if len(parts) <= FEW else f"{label}, to {score} of {threshold:,g}")
+    label = label if len(parts) <= FEW else f"{label}, to {score} of {threshold:,g}"
+    matched = bool(budgets.said(frames.places(frame)))
+    label_edges(figure, panels, x=frames.at(label, budgets, frame, "up to") if matched else label)
     _key(figure, styles, numbers)
     return figure
 
 
-def _longest(curves: pd.Series) -> float:
-    """Where the longest curve ends, of those whose positions were recorded; 1 if none were."""
-    return max((float(curve[-1]) for curve in curves if len(curve) and np.isfinite(curve[-1])), default=1.0) or 1.0
+def _last(ends: pd.Series) -> float:
+    """The last position that seeds are read at, of those that were recorded; 1 if none were."""
+    return max((float(end) for end in ends if np.isfinite(end)), default=1.0) or 1.0
 
 
 def _draw_times(panel: Axes, place: int, times: np.ndarray, never: float, colour: str, marker: str) -> None:

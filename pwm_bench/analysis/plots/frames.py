@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pwm_bench.analysis.naming import algorithm_name
+from pwm_bench.analysis.budgets import Budgets, Place
+from pwm_bench.analysis.naming import IN_PRINT
 from pwm_bench.names import simulator_name, task_name
 from pwm_bench.store.results import FINISHED
 from pwm_bench.text import with_variant
@@ -17,9 +18,9 @@ from pwm_bench.text import with_variant
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AVERAGE", "AXES", "CAPTION", "NAME", "SECONDS", "default_axes", "finished", "generator", "heading",
-           "labels", "legend", "numbers", "own_end", "panels", "row_height", "score_name", "seed_scores", "shown",
-           "uneven_budgets", "wrapped"]  # fmt: skip
+__all__ = ["AVERAGE", "AXES", "CAPTION", "NAME", "SECONDS", "at", "default_axes", "finished", "heading",
+           "labelled", "labels", "legend", "numbers", "panels", "places", "row_height", "score_name", "scored",
+           "seed_scores", "shown", "uneven_ends", "wrapped"]  # fmt: skip
 
 AXES = {
     "env_steps": ("curve_env_steps", "environment steps per seed"),
@@ -34,19 +35,27 @@ SECONDS = ("time", "cpu")
 
 AVERAGE = "Mean over seeds; shaded or whiskers: its 95 % interval by Student's t"
 """What figures and curves show; the computation is `statistics.estimate_mean`."""
-CAPTION = f"{AVERAGE}; profiles: by the bootstrap."
-RESAMPLES = 2000
-SEED = 0
+CAPTION = f"{AVERAGE}; profiles: by Wilson's method, between an algorithm's lowest and highest score."
 
 
 def finished(frame: pd.DataFrame) -> pd.DataFrame:
-    """The seeds that count, with a column ``label``: the algorithm and what sets it apart."""
-    frame = frame[frame["status"].isin(FINISHED)].copy()
-    frame["label"] = [
-        with_variant(algorithm, variant)
-        for algorithm, variant in zip(frame["algorithm"], frame["variant"], strict=True)
-    ]
-    return frame
+    """The seeds that have ended, with a column ``label``: the algorithm and what sets it apart."""
+    return labelled(frame[frame["status"].isin(FINISHED)])
+
+
+def scored(frame: pd.DataFrame) -> pd.DataFrame:
+    """The seeds that have a score at the budget, as tables count them, with a column ``label``.
+
+    Args:
+        frame: of `analysis.budgets.at_budget`.
+    """
+    return labelled(frame[np.isfinite(frame["score"])]) if not frame.empty else frame
+
+
+def labelled(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy with a column ``label``."""
+    names = zip(frame["algorithm"], frame["variant"], strict=True)
+    return frame.assign(label=[with_variant(algorithm, variant) for algorithm, variant in names])
 
 
 def default_axes(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -71,46 +80,68 @@ def panels(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield f"{task} in {simulator}", block
 
 
-def heading(block: pd.DataFrame, frame: pd.DataFrame) -> str:
+def heading(block: pd.DataFrame, frame: pd.DataFrame, budgets: Budgets | None = None) -> str:
     """Title of a panel in print, without the simulator where the whole figure has one.
 
     Args:
         block: the panel's rows, of one task and simulator.
         frame: all rows of the figure.
+        budgets: of a figure of scores: named where panels have different ones.
     """
     first = block.iloc[0]
     name = task_name(first["task"])
-    return name if frame["simulator"].nunique() == 1 else f"{name} ({simulator_name(first['simulator'])})"
+    name = name if frame["simulator"].nunique() == 1 else f"{name} ({simulator_name(first['simulator'])})"
+    if budgets is None or not budgets.several(places(frame)):
+        return name
+    own = budgets.shown((first["task"], first["simulator"]))
+    return f"{name}, {f'at {own}' if own else 'own end'}"
 
 
 def shown(label: str) -> str:
-    """A label in print: ``"SHAC (gamma=0.9)"`` for ``"shac (gamma=0.9)"``."""
-    name, space, rest = label.partition(" ")
-    return algorithm_name(name) + space + rest
+    """A label in print: ``"SHAC (critic iterations=4)"`` for ``"shac (critic_iterations=4)"``."""
+    return IN_PRINT.row(label)
 
 
 def seed_scores(block: pd.DataFrame, label: str) -> NDArray[np.float64]:
-    """Final scores of one label's seeds."""
-    scores = block.loc[block["label"] == label, "final"].to_numpy(dtype=np.float64)
-    return scores[np.isfinite(scores)]
+    """Scores of one label's seeds at the budget."""
+    return block.loc[block["label"] == label, "score"].to_numpy(dtype=np.float64)
+
+
+def places(frame: pd.DataFrame) -> list[Place]:
+    """Task and simulator of each panel."""
+    return list(dict.fromkeys(zip(frame["task"], frame["simulator"], strict=True)))
+
+
+_LINE = 38
+"""Letters of an axis's label in a line."""
+
+
+def at(what: str, budgets: Budgets, frame: pd.DataFrame, word: str = "at") -> str:
+    """The label of an axis, with the budget at which its quantity is read; on two lines where it is long.
+
+    Args:
+        what: the quantity.
+        budgets: of the figure.
+        frame: rows of the figure.
+        word: before the budget.
+    """
+    said = budgets.said(places(frame))
+    if not said:
+        return f"{what}, each run at its own end"
+    return f"{what}{' ' if len(f'{what} {word} {said}') <= _LINE else chr(10)}{word} {said}"
 
 
 _EVEN = 1.05  # budgets that differ by less are the same but for the length of an iteration
 
 
-def uneven_budgets(frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """Where final scores are of different budgets: panel -> least and most environment steps of a finished seed."""
+def uneven_ends(frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Where seeds end at different budgets: panel -> least and most environment steps of one that has a score."""
     found = {}
-    for title, block in panels(finished(frame)) if not frame.empty else ():
+    for title, block in panels(frame) if not frame.empty else ():
         ends = [float(axis[-1]) for axis in block[AXES["env_steps"][0]] if len(axis) and axis[-1] > 0.0]
         if ends and max(ends) > _EVEN * min(ends):
             found[title] = (min(ends), max(ends))
     return found
-
-
-def own_end(frame: pd.DataFrame) -> str:
-    """What a label says after a final score: nothing, or that runs of different budgets are at their own ends."""
-    return ", each run at its own end" if uneven_budgets(frame) else ""
 
 
 def score_name(metric: str, normalised: str) -> str:
@@ -155,11 +186,6 @@ def numbers(names: Iterable[str], width: int = NAME, *, lines: int = 4) -> dict[
     names = list(names)
     most = max((wrapped(shown(name), width).count("\n") + 1 for name in names), default=0)
     return {name: str(number) for number, name in enumerate(names, 1)} if most > lines else {}
-
-
-def generator() -> np.random.Generator:
-    """Each interval begins afresh, so no curve depends on the others in the figure."""
-    return np.random.default_rng(SEED)
 
 
 def legend(figure: Any, entries: Mapping[str, Any], numbered: Mapping[str, str] | None = None) -> None:

@@ -69,7 +69,8 @@ def panel_grid(count: int, *, width: Width, height: float, **options: Any) -> tu
 def label_edges(figure: Figure, panels: list[Axes], *, x: str, y: str = "") -> None:
     """Labels each panel, or the whole figure once where there are many, or narrow ones."""
     room = (figure.get_size_inches()[0] - _NAMES) / getattr(panels[0].get_gridspec(), "ncols", 1)
-    if len(panels) > FEW or (len(panels) > 1 and _LETTER * len(x) > room):
+    longest = max(map(len, x.split("\n")))
+    if len(panels) > FEW or (len(panels) > 1 and _LETTER * longest > room):
         figure.supxlabel(x, fontsize=8)
     else:
         for panel in panels:

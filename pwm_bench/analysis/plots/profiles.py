@@ -7,35 +7,46 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from pwm_bench.analysis.budgets import OWN_END, Budgets
 from pwm_bench.analysis.plots import frames
 from pwm_bench.analysis.plots.style import GREY, PAGE_HEIGHT, Width, looks, number_axis, subplots
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import performance_profile, probability_of_improvement
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["comparable", "improvement", "profiles"]
+__all__ = ["comparable", "improvement", "left_out", "profiles"]
 
 _NAME = 18  # letters of a name in a line beside a pair
 
 
-def profiles(frame: pd.DataFrame, *, score: str = "return", width: Width = "single", normalised: bool = True) -> Figure:
-    """Share of runs that score above each threshold, over all tasks that every algorithm has.
+def profiles(
+    frame: pd.DataFrame,
+    *,
+    score: str = "return",
+    width: Width = "single",
+    normalised: bool = True,
+    budgets: Budgets = OWN_END,
+) -> Figure:
+    """Share of runs that score above each threshold, over all tasks that every algorithm has, with a band between each
+    algorithm's lowest and highest score.
 
     Args:
-        frame: of `frames.members_frame`; with several tasks, normalised.
+        frame: of `budgets.at_budget`; with several tasks, normalised.
         score: label of the horizontal axis.
         width: one or two columns of a page.
         normalised: whether scores of different tasks compare.
+        budgets: at which the scores were read.
 
     Raises:
-        UsageError: no finished run, or several tasks whose scores do not compare.
+        UsageError: no seed has a score, or several tasks whose scores do not compare.
     """
-    strata, tasks = _common(frames.finished(frame), "performance profiles")
+    frame = frames.scored(frame)
+    strata, tasks, frame = _common(frame, "performance profiles")
     if not normalised and len(tasks) > 1:
         raise UsageError(
             f"performance profiles: raw scores of {len(tasks)} tasks do not compare; normalise them, for example with "
@@ -48,13 +59,15 @@ def profiles(frame: pd.DataFrame, *, score: str = "return", width: Width = "sing
     styles = looks(list(strata))
     figure, ((panel,),) = subplots(width=width, height=2.3)
     for label, held in strata.items():
-        found = performance_profile(held, thresholds, frames.generator(), resamples=frames.RESAMPLES)
-        if np.isfinite(found.low).any():
-            panel.fill_between(thresholds, found.low, found.high, step="post", **styles[label].band)
+        found = performance_profile(held, thresholds)
+        between = (found.value > 0.0) & (found.value < 1.0)  # elsewhere the bands of as many runs are all the same
+        if np.isfinite(found.low[between]).any():
+            lower, upper = (np.where(between, end, np.nan) for end in (found.low, found.high))
+            panel.fill_between(thresholds, lower, upper, step="post", **styles[label].band)
         panel.step(
             thresholds, found.value, where="post", label=frames.wrapped(frames.shown(label)), **styles[label].line
         )
-    panel.set_xlabel(f"{score} threshold{frames.own_end(frame)}")
+    panel.set_xlabel(frames.at(f"{score} threshold", budgets, frame))
     number_axis(panel.xaxis)
     panel.set_ylabel("fraction of runs above it")
     panel.set_ylim(-0.02, 1.02)
@@ -63,20 +76,22 @@ def profiles(frame: pd.DataFrame, *, score: str = "return", width: Width = "sing
     return figure
 
 
-def improvement(frame: pd.DataFrame, *, width: Width = "single") -> Figure:
+def improvement(frame: pd.DataFrame, *, width: Width = "single", budgets: Budgets = OWN_END) -> Figure:
     """The probability for each pair of algorithms that a run of the first scores above a run of the second.
 
     Args:
-        frame: of `frames.members_frame`; scores are compared within tasks only, so it need not be normalised.
+        frame: of `budgets.at_budget`; scores are compared within tasks only, so it need not be normalised.
         width: one or two columns of a page.
+        budgets: at which the scores were read.
 
     Raises:
         UsageError: fewer than two algorithms on common tasks.
     """
-    strata, _ = _common(frames.finished(frame), "probability of improvement")
+    frame = frames.scored(frame)
+    strata, _, frame = _common(frame, "probability of improvement")
     pairs = list(combinations(strata, 2))
     if not pairs:
-        raise UsageError("probability of improvement: needs two algorithms with finished runs on a common task")
+        raise UsageError("probability of improvement: needs two algorithms with scores on a common task")
     styles = looks(list(strata))
     height = 0.75 + frames.row_height(strata, _NAME) * len(pairs)
     numbers = frames.numbers(strata, _NAME, lines=4 if height <= PAGE_HEIGHT else 1)
@@ -97,7 +112,7 @@ def improvement(frame: pd.DataFrame, *, width: Width = "single") -> Figure:
     panel.set_yticks(range(len(pairs)), [beside[x] for x, _ in pairs])
     panel.tick_params(axis="y", length=0)
     panel.grid(visible=False, axis="y")
-    panel.set_xlabel(f"P(X > Y){frames.own_end(frame)}")
+    panel.set_xlabel(frames.at("P(X > Y)", budgets, frame))
     panel.set_ylabel("X")
     right = panel.secondary_yaxis("right")
     right.set_yticks(range(len(pairs)), [beside[y] for _, y in pairs])
@@ -112,25 +127,32 @@ def improvement(frame: pd.DataFrame, *, width: Width = "single") -> Figure:
 
 
 def comparable(frame: pd.DataFrame) -> bool:
-    """Whether any task has finished runs of all algorithms of a members frame."""
-    return bool(_shared(frames.finished(frame))[1])
+    """Whether any task has scores of all algorithms of a frame of `budgets.at_budget`."""
+    return bool(_shared(frames.scored(frame))[1])
 
 
-def _common(frame: pd.DataFrame, what: str) -> tuple[dict[str, list[NDArray[np.float64]]], Sequence[str]]:
-    """Label -> scores of each task that all labels have, and the tasks' titles."""
+def left_out(frame: pd.DataFrame) -> list[str]:
+    """The tasks that profiles and comparisons leave out, since not all algorithms have scores there."""
+    frame = frames.scored(frame)
+    shared = _shared(frame)[1] if not frame.empty else []
+    return [title for title, _ in frames.panels(frame) if title not in shared] if not frame.empty else []
+
+
+def _common(frame: pd.DataFrame, what: str) -> tuple[dict[str, list[NDArray[np.float64]]], Sequence[str], pd.DataFrame]:
+    """Label -> scores of each task that all labels have; these tasks' titles, and their rows."""
     if frame.empty:
-        raise UsageError(f"{what}: no run has finished")
+        raise UsageError(f"{what}: no run has a score at the budget")
     held, tasks = _shared(frame)
     if not tasks:
         raise UsageError(
-            f"{what}: no task has finished runs of all of {', '.join(held)}; choose some of them with --algorithm, or "
-            "tasks with --task"
+            f"{what}: no task has scores of all of {', '.join(held)}; choose some of them with --algorithm, or tasks "
+            "with --task"
         )
-    return held, tasks
+    return held, tasks, pd.concat([block for title, block in frames.panels(frame) if title in tasks])
 
 
 def _shared(frame: pd.DataFrame) -> tuple[dict[str, list[NDArray[np.float64]]], list[str]]:
-    """What `_common` gives; no tasks where there are none."""
+    """Label -> scores of each task that all labels have, and these tasks' titles."""
     names = frames.labels(frame)
     tasks: list[str] = []
     held: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}

@@ -17,8 +17,9 @@ from pwm_bench.analysis.report.markup import Markup, command, escape, fill, join
 from pwm_bench.analysis.report.media import Media, gradients_section
 from pwm_bench.analysis.report.runs import at, failures_section, moment, quoted, runs_section, what
 from pwm_bench.analysis.report.table import summary_section
+from pwm_bench.analysis.scored import Match, bounds_of, normalise_frame, recorded, recorded_quantity
 from pwm_bench.analysis.study_table import only_gradients
-from pwm_bench.analysis.tables.scores import Match, bounds_of, normalise_frame, recorded, recorded_quantity, summarise
+from pwm_bench.analysis.tables.scores import summarise
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.frames import Loaded, members_frame
 from pwm_bench.store.results import FINISHED, Results

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from pwm_bench.analysis.budgets import UNITS
+from pwm_bench.analysis.budgets import UNITS, Budgets
+from pwm_bench.analysis.naming import IDS, Names
 from pwm_bench.analysis.overall import Overall
 from pwm_bench.analysis.rows import Row
+from pwm_bench.analysis.scored import Scores
 from pwm_bench.analysis.tables.recipes import recipe_note
-from pwm_bench.quantities import Quantity
-from pwm_bench.statistics import Normalisation
 from pwm_bench.store.frames import Loaded, LoadedRun
 from pwm_bench.store.origin import origin_notes
 from pwm_bench.store.schema import GradientCheck
-from pwm_bench.text import count, number, with_variant
+from pwm_bench.text import with_variant
 
-__all__ = ["BOLD", "COST_NOTE", "STEPS_NOTE", "budget_note", "gradient_warnings", "overall_note", "table_notes"]
+__all__ = [
+    "BOLD",
+    "COST_NOTE",
+    "STEPS_NOTE",
+    "absent_note",
+    "budget_note",
+    "gradient_warnings",
+    "overall_note",
+    "table_notes",
+]
 
 COST_NOTE = (
     "Steps (of the environment) and gradient steps are per seed; times and steps/s are of all seeds together, all "
@@ -37,28 +46,20 @@ _ENOUGH = 5  # tasks from which on the interval of an IQM covers what it should
 
 
 def table_notes(
-    rows: Sequence[Row],
-    frame: pd.DataFrame,
-    loaded: Loaded,
-    metric: str,
-    known: Quantity,
-    budgets: str,
-    scales: Normalisation,
-    threshold: float | None,
+    rows: Sequence[Row], loaded: Loaded, metric: str, scores: Scores, threshold: float | None, names: Names
 ) -> tuple[str, ...]:
     """The statistic, the normalisation, how budgets match, checks of gradients, recipes, what variants want to be said
     of them, devices, and what was left out.
 
     Args:
         rows: of the table.
-        frame: of `frames.members_frame`.
         loaded: the study.
         metric: of the table.
-        known: what is known of it.
-        budgets: of `budget_note`.
-        scales: of the scores.
+        scores: that the rows are made of.
         threshold: that was timed, if any.
+        names: of what the notes speak of.
     """
+    frame, known, scales = scores.frame, scores.known, scores.scales
     episodes = sorted({int(run.record.spec["evaluation_episodes"]) for run in loaded.runs})
     per_seed = " or ".join(map(str, episodes)) or "no"
     bounded = math.isfinite(known.low) and math.isfinite(known.high) and scales.name in ("none", "success")
@@ -66,37 +67,48 @@ def table_notes(
     notes = [
         f"Score: {known.meaning or metric.replace('_', ' ')} of the deterministic policy, mean of {per_seed} "
         f"evaluation episodes per seed; mean over seeds with a 95 % interval by Student's t{cut}.",
-        budgets,
+        budget_note(frame, scores.budgets, names),
         COST_NOTE,
     ]
     if any(row.best for row in rows):
         notes.insert(1, _BOLD + (_SINGLE if any(row.seeds == 1 for row in rows) else ""))
-    if scales.note:
-        notes.insert(1, scales.note)
+    if scale := scales.said(names.task):
+        notes.insert(1, scale)
     if threshold is not None:
         notes.append(
             f"Steps and time to {threshold:,g}: first evaluation up to the budget that scores it, median over seeds; "
             "'never' where half of the seeds or more do not. The time is that of all seeds of a run together."
         )
-    if checks := _checks(loaded):
+    if checks := _checks(loaded, names):
         found = "; ".join(_worst(place, held) for place, held in sorted(checks.items()))
         notes.append(f"Simulator gradients, relative error against central differences, the largest: {found}.")
     named = list(_algorithms(loaded, frame))
-    notes += [] if (settings := recipe_note(named)) is None else [settings]
-    notes += _variant_notes(named)
-    notes += origin_notes((algorithm, run.record.provenance) for run, algorithm in named)
+    notes += [] if (settings := recipe_note(named, names)) is None else [settings]
+    notes += _variant_notes(named, names)
+    notes += origin_notes(
+        (names.row(label), names.task(str(run.record.spec["task"])), run.record.spec["seeds"], run.record.provenance)
+        for run, label in named
+    )
     devices = sorted(device for device in frame["device"].unique() if device) if "device" in frame else []
     if devices:
         mixed = " (times of different devices do not compare)" if len(devices) > 1 else ""
         notes.append(f"Device: {'; '.join(devices)}{mixed}.")
     notes += [f"Left out: {message}" for message in loaded.damaged]
+    if scores.absent:
+        notes.append(absent_note(metric, scores.absent, names))
     return tuple(notes)
 
 
-def gradient_warnings(loaded: Loaded) -> tuple[str, ...]:
+def absent_note(metric: str, tasks: Sequence[str], names: Names = IDS) -> str:
+    """Names the tasks that are left out, since no run has recorded the metric there."""
+    shown = ", ".join(sorted(map(names.task, tasks)))
+    return f"Left out, since no run has recorded {metric.replace('_', ' ')} there ({len(tasks)}): {shown}."
+
+
+def gradient_warnings(loaded: Loaded, names: Names = IDS) -> tuple[str, ...]:
     """A line for each task and simulator whose gradient has failed its check in some run."""
     warnings = []
-    for place, held in sorted(_checks(loaded).items()):
+    for place, held in sorted(_checks(loaded, names).items()):
         failed = [(run, check) for run, check in held if check.failed]
         if failed:
             worst = max((check for _, check in failed), key=_badness)
@@ -108,13 +120,13 @@ def gradient_warnings(loaded: Loaded) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _checks(loaded: Loaded) -> dict[str, list[tuple[str, GradientCheck]]]:
+def _checks(loaded: Loaded, names: Names) -> dict[str, list[tuple[str, GradientCheck]]]:
     """Task and simulator -> runs whose gradient was checked there, by id, with the checks."""
     found: dict[str, list[tuple[str, GradientCheck]]] = {}
     for run in sorted(loaded.runs, key=lambda run: run.record.id):
         spec, check = run.record.spec, run.record.gradient_check
         if check is not None:
-            found.setdefault(f"{spec['task']} in {spec['simulator']}", []).append((run.record.id, check))
+            found.setdefault(names.place(spec["task"], spec["simulator"]), []).append((run.record.id, check))
     return found
 
 
@@ -126,9 +138,14 @@ def _badness(check: GradientCheck) -> tuple[bool, float]:
 def _worst(place: str, held: Sequence[tuple[str, GradientCheck]]) -> str:
     """The largest error of a place, and whose it is where runs differ."""
     run, worst = max(held, key=lambda one: _badness(one[1]))
-    shown = {f"{check.relative_error:.0e} ({check.precision}" for _, check in held}
-    text = f"{worst.relative_error:.0e} ({worst.precision}"
+    shown = {_error(check) for _, check in held}
+    text = _error(worst)
     return f"{place} {text}, run {run})" if len(shown) > 1 else f"{place} {text})"
+
+
+def _error(check: GradientCheck) -> str:
+    """An error and its precision; of a gradient that is zero, as where the reward has none, it is exactly zero."""
+    return f"{'0' if check.relative_error == 0.0 else f'{check.relative_error:.0e}'} ({check.precision}"
 
 
 def _algorithms(loaded: Loaded, frame: pd.DataFrame) -> Iterator[tuple[LoadedRun, str]]:
@@ -143,52 +160,60 @@ def _algorithms(loaded: Loaded, frame: pd.DataFrame) -> Iterator[tuple[LoadedRun
             yield run, name
 
 
-def _variant_notes(named: Sequence[tuple[LoadedRun, str]]) -> Iterator[str]:
+def _variant_notes(named: Sequence[tuple[LoadedRun, str]], names: Names) -> Iterator[str]:
     """What the runs of some rows want to be said of them, once for all rows of which it is the same."""
     held: dict[str, dict[str, set[str]]] = {}  # note -> name of a row -> tasks
-    for run, name in named:
+    for run, label in named:
         if (variant := run.record.variant) is not None and variant.note:
-            held.setdefault(variant.note, {}).setdefault(name, set()).add(str(run.record.spec["task"]))
-    times = Counter(name for names in held.values() for name in names)
-    for note, names in held.items():
-        rows = (f"{name} on {_listed(sorted(names[name]))}" if times[name] > 1 else name for name in sorted(names))
-        yield f"{', '.join(rows)}: {note}."
+            tasks = held.setdefault(variant.note, {}).setdefault(names.row(label), set())
+            tasks.add(names.task(str(run.record.spec["task"])))
+    times = Counter(name for rows in held.values() for name in rows)
+    for note, rows in held.items():
+        shown = (f"{name} on {_listed(sorted(rows[name]))}" if times[name] > 1 else name for name in sorted(rows))
+        yield f"{', '.join(shown)}: {note}."
 
 
-def budget_note(rows: Sequence[Row], unit: str | None, budgets: Mapping[tuple[str, str], float | None]) -> str:
-    """The budgets at which the rows are compared.
+def budget_note(frame: pd.DataFrame, budgets: Budgets, names: Names = IDS) -> str:
+    """The budgets at which scores are compared.
 
     Args:
-        rows: of the table.
-        unit: of `budgets.UNITS`; None where budgets are not matched.
-        budgets: (task, simulator) -> budget; None where nothing has such a budget.
+        frame: of `budgets.at_budget`.
+        budgets: of its places.
+        names: of tasks, simulators and algorithms.
     """
-    if unit is None:
-        return "Budgets are not matched: each row is taken at its own end."
+    if budgets.unit is None:
+        return "Budgets are not matched: each run is taken at its own end."
+    name = UNITS[budgets.unit]
     shown: dict[str, list[str]] = {}
     own = []
-    for task, simulator in dict.fromkeys((row.task, row.simulator) for row in rows):
-        budget = budgets[task, simulator]
-        if budget is None:
-            own.append(f"{task} in {simulator}")
+    for task, simulator in budgets.places:
+        if text := budgets.shown((task, simulator)):
+            shown.setdefault(text, []).append(names.place(task, simulator))
         else:
-            text = number(budget) if unit == "cpu_seconds" else count(budget)
-            shown.setdefault(text, []).append(f"{task} in {simulator}")
-    name = UNITS[unit]
+            own.append(names.place(task, simulator))
     if not shown:
-        return f"Not matched: nothing here has finished that takes {name}; each row is taken at its own end."
+        return f"Not matched: nothing here has finished that takes {name}; each run is taken at its own end."
     if len(shown) == 1 and not own:
         said = f"at {next(iter(shown))} {name} per seed"
     else:
         said = f"at {name} per seed of {'; '.join(f'{text} ({_listed(places)})' for text, places in shown.items())}"
     unmatched = f" Taken at their own end, since nothing there takes {name}: {_listed(own)}." if own else ""
-    none = sorted(
-        {row.algorithm for row in rows if getattr(row, unit) == 0.0 and budgets[row.task, row.simulator] is not None}
-    )
-    if none:
+    if none := list(map(names.algorithm, _taking_none(frame, budgets))):
         takes, end = ("take", "are taken at their") if len(none) > 1 else ("takes", "is taken at its")
         unmatched += f" {_listed(none)} {takes} no {name}, and {end} own end."
     return f"Matched {said}, interpolated between evaluations.{unmatched}"
+
+
+def _taking_none(frame: pd.DataFrame, budgets: Budgets) -> list[str]:
+    """The algorithms that take no steps of a unit of which others on their task take some."""
+    taken = frame[frame["score"].notna()].groupby(["task", "simulator", "algorithm", "variant"])
+    return sorted(
+        {
+            algorithm
+            for (task, simulator, algorithm, _), steps in taken[f"at_{budgets.unit}"].max().items()
+            if steps == 0.0 and budgets.places[task, simulator] is not None
+        }
+    )
 
 
 def overall_note(together: Sequence[Overall]) -> str:

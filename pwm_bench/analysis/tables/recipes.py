@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from pwm_bench import configs
+from pwm_bench.analysis.naming import IDS, Names
 from pwm_bench.learning.preset import PRESETS, Preset
 from pwm_bench.registry import ALGORITHMS
 from pwm_bench.store.frames import LoadedRun
@@ -19,7 +20,7 @@ from pwm_bench.text import setting
 __all__ = ["recipe_note"]
 
 
-def recipe_note(named: Iterable[tuple[LoadedRun, str]]) -> str | None:
+def recipe_note(named: Iterable[tuple[LoadedRun, str]], names: Names = IDS) -> str | None:
     """Says by which recipes the runs were made, and which settings differ from them without a word in a row's name.
 
     A run counts as made by the recipe from which it differs in the fewest settings; an option of the simulator differs
@@ -28,6 +29,7 @@ def recipe_note(named: Iterable[tuple[LoadedRun, str]]) -> str | None:
 
     Args:
         named: runs, each with the name of its row.
+        names: of algorithms, tasks and settings.
 
     Returns:
         e.g. ``"Settings: the recipe 'cpu' of each algorithm and task, but for ppo: schedule=linear (recipe:
@@ -59,21 +61,23 @@ def recipe_note(named: Iterable[tuple[LoadedRun, str]]) -> str | None:
     if len(presets) == 1 and seen == places.keys():
         text = f"the recipe '{next(iter(presets))}' of each algorithm and task"
     else:
-        text = " and ".join(f"the recipe '{preset}' of {_listed(presets[preset])}" for preset in sorted(presets))
-    others = [part for algorithm, rows in sorted(places.items()) for part in _differing(algorithm, rows)]
+        whose = {preset: _listed(map(names.algorithm, found)) for preset, found in presets.items()}
+        text = " and ".join(f"the recipe '{preset}' of {whose[preset]}" for preset in sorted(presets))
+    others = [part for algorithm, rows in sorted(places.items()) for part in _differing(algorithm, rows, names)]
     return f"Settings: {text}{', but for ' if others else ''}{'; '.join(others)}."
 
 
-def _differing(algorithm: str, rows: Mapping[str, Mapping[tuple[str, ...], set[str]]]) -> Iterator[str]:
+def _differing(algorithm: str, rows: Mapping[str, Mapping[tuple[str, ...], set[str]]], names: Names) -> Iterator[str]:
     """What an algorithm's rows differ in from the recipe: first what all of several rows do, then what is left."""
     several = [unsaid for by in rows.values() for unsaid in by]
     shared = [text for text in several[0] if all(text in unsaid for unsaid in several)] if len(rows) > 1 else []
     if shared:
-        yield f"{algorithm}: {', '.join(shared)}"
+        yield f"{names.algorithm(algorithm)}: {names.settings(', '.join(shared))}"
     for row, by in sorted(rows.items()):
         for unsaid, tasks in by.items():
             if left := [text for text in unsaid if text not in shared]:
-                yield f"{row}{f' on {_listed(tasks)}' if len(by) > 1 else ''}: {', '.join(left)}"
+                on = f" on {_listed(map(names.task, tasks))}" if len(by) > 1 else ""
+                yield f"{names.row(row)}{on}: {names.settings(', '.join(left))}"
 
 
 @functools.lru_cache(maxsize=1024)

@@ -5,42 +5,25 @@ Published numbers ride along in a list of their own and enter nothing that is co
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, cast
 
-import pandas as pd
-
-from pwm_bench.analysis.budgets import UNITS, at_budget, common_budget
-from pwm_bench.analysis.machines import check_machines, seeds_note
+from pwm_bench.analysis.budgets import Place
+from pwm_bench.analysis.naming import IDS, Names
 from pwm_bench.analysis.overall import Overall, overall
 from pwm_bench.analysis.pairs import pair_notes
 from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.rows import Row, make_rows
-from pwm_bench.analysis.tables.beside import published_beside
-from pwm_bench.analysis.tables.notes import budget_note, gradient_warnings, overall_note, table_notes
-from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.quantities import Quantity, quantity
-from pwm_bench.statistics import Normalisation, normalisation
-from pwm_bench.store.frames import Loaded, members_frame
-from pwm_bench.store.results import FINISHED
+from pwm_bench.analysis.scored import Match, read_scores
+from pwm_bench.analysis.tables.beside import published_beside, published_notes
+from pwm_bench.analysis.tables.notes import gradient_warnings, overall_note, table_notes
+from pwm_bench.store.frames import Loaded
 
-__all__ = [
-    "MATCHES",
-    "Match",
-    "Row",
-    "Summary",
-    "bounds_of",
-    "normalise_frame",
-    "recorded",
-    "recorded_quantity",
-    "summarise",
-]
+__all__ = ["Row", "Summary", "summarise"]
 
-Match = Literal["none", "env_steps", "gradient_steps", "policy_gradient_steps", "cpu_seconds"]
-MATCHES: tuple[Match, ...] = ("none", *cast("tuple[Match, ...]", tuple(UNITS)))
-Place = tuple[str, str]
-"""Task and simulator."""
+
+Annotations = tuple[tuple[str, ...], tuple[str, ...]]
+"""Notes and warnings."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +50,8 @@ class Summary:
     match: Match = "env_steps"
     warnings: tuple[str, ...] = ()
     """What makes numbers doubtful: gradients that have failed their check."""
+    annotate: Callable[[Names], Annotations] = field(repr=False, compare=False)
+    """Notes and warnings with other names of algorithms, tasks and settings."""
 
 
 def summarise(
@@ -104,134 +89,36 @@ def summarise(
             without a unit, processor seconds that do not compare, or a study whose runs have no scores.
     """
     loaded.check_scored(study)
-    if match not in MATCHES:
-        raise unknown("match", match, MATCHES)
-    if budget is not None and (match == "none" or not 0.0 < budget < float("inf")):
-        raise UsageError(f"budget={budget:g}: must be a positive number of the unit to match by; see --match")
-    frame, absent = recorded(_with_seeds_together(members_frame(loaded.runs, metric=metric), loaded), metric)
-    machines = check_machines(frame, insist=across_machines) if match == "cpu_seconds" else ""
-    together = seeds_note(frame) if match == "cpu_seconds" else ""
-    known = recorded_quantity(frame, metric)
-    frame, scales = normalise_frame(frame, normalise)
-    unit = None if match == "none" else match
-    common: dict[Place, float | None] = {}
-    rows: list[Row] = []
-    if not frame.empty:
-        for (task, simulator), block in frame.groupby(["task", "simulator"], sort=True):
-            found = None if unit is None else common_budget(block, unit)
-            common[str(task), str(simulator)] = found if budget is None or found is None else budget
-        at = at_budget(frame, unit or "env_steps", cast("Mapping[Hashable, float | None]", common))
-        rows = make_rows(at, unit=unit, threshold=threshold, bounds=bounds_of(known, normalise))
-    notes = table_notes(rows, frame, loaded, metric, known, budget_note(rows, unit, common), scales, threshold)
-    notes += (absent,) if absent else ()
-    share = normalise != "none" or known.share
-    over_tasks = overall(rows, bounds_of(known, normalise)) if share else ()
-    notes += (overall_note(over_tasks),) if over_tasks else ()
-    notes += tuple(filter(None, (machines, together)))
-    notes += pair_notes(rows) if pairs else ()
-    theirs: Mapping[Place, tuple[Published, ...]] = {}
+    scores = read_scores(
+        loaded, metric=metric, match=match, budget=budget, across_machines=across_machines, normalise=normalise
+    )
+    frame, unit = scores.frame, scores.budgets.unit
+    rows = [] if frame.empty else make_rows(frame, unit=unit, threshold=threshold, bounds=scores.bounds)
+    over_tasks = overall(rows, scores.bounds) if normalise != "none" or scores.known.share else ()
+    theirs = None
     if published is not None:
-        steps = {place: found if match == "env_steps" else None for place, found in common.items()}
-        theirs, more = published_beside(loaded, steps, metric=metric, scales=scales, choice=published)
-        notes += more
+        steps = {place: found if match == "env_steps" else None for place, found in scores.budgets.places.items()}
+        theirs = published_beside(loaded, steps, metric=metric, scales=scores.scales, choice=published)
+
+    def annotate(names: Names) -> Annotations:
+        notes = table_notes(rows, loaded, metric, scores, threshold, names)
+        notes += (overall_note(over_tasks),) if over_tasks else ()
+        notes += scores.machines
+        notes += pair_notes(rows, names) if pairs else ()
+        notes += published_notes(theirs, names) if theirs else ()
+        return notes, gradient_warnings(loaded, names)
+
+    notes, warnings = annotate(IDS)
     return Summary(
         study=study,
         metric=metric,
         rows=tuple(rows),
         notes=notes,
         overall=over_tasks,
-        published=theirs,
+        published=theirs.rows if theirs else {},
         normalised=normalise,
         threshold=threshold,
         match=match,
-        warnings=gradient_warnings(loaded),
+        warnings=warnings,
+        annotate=annotate,
     )
-
-
-def _with_seeds_together(frame: pd.DataFrame, loaded: Loaded) -> pd.DataFrame:
-    """Adds how many seeds the run of each row trained together: they share its processor seconds."""
-    if frame.empty:
-        return frame
-    seeds = {(run.study or run.record.study, run.record.id): len(run.record.spec["seeds"]) for run in loaded.runs}
-    return frame.assign(seeds_together=[seeds[run] for run in zip(frame["study"], frame["run_id"], strict=True)])
-
-
-def recorded_quantity(frame: pd.DataFrame, metric: str) -> Quantity:
-    """What is known of a metric as the runs of a frame of `members_frame` have recorded it."""
-    return quantity(metric, () if frame.empty else frame["curve_value"])
-
-
-def bounds_of(known: Quantity, normalised: str) -> tuple[float, float]:
-    """Least and greatest possible score of a table or figure.
-
-    Args:
-        known: what is scored.
-        normalised: one of `NORMALISATIONS`; those that change a score move its bounds to where nobody knows.
-    """
-    return (known if normalised in ("none", "success") else Quantity()).bounds
-
-
-def recorded(frame: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, str]:
-    """Leaves out the tasks whose finished runs have not recorded a metric.
-
-    Args:
-        frame: of `members_frame`.
-        metric: that was asked for.
-
-    Returns:
-        A frame, and a note that names what is left out; empty where nothing is.
-
-    Raises:
-        UsageError: nothing is left.
-    """
-    if frame.empty or metric in ("return", "length"):  # which every evaluation has
-        return frame, ""
-    lacking = []
-    for place, block in frame.groupby(["task", "simulator"], sort=True):
-        done = block["status"].isin(FINISHED)
-        if done.any() and not any(pd.notna(curve).any() for curve in block.loc[done, "curve_value"]):
-            lacking.append(place)
-    if not lacking:
-        return frame, ""
-    places = pd.MultiIndex.from_frame(frame[["task", "simulator"]])
-    kept = frame[~places.isin(lacking)]
-    name = metric.replace("_", " ")
-    if kept.empty:
-        raise UsageError(f"metric={metric}: no finished run here has recorded a value; choose another with --metric")
-    shown = ", ".join(sorted({str(task) for task, _ in lacking}))
-    return kept, f"Left out, since no run has recorded {name} there ({len(lacking)}): {shown}."
-
-
-def normalise_frame(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, Normalisation]:
-    """Normalises the scores of a members frame. Tasks for which there is no scale are left out, and named in the note.
-
-    Args:
-        frame: of `members_frame`.
-        name: one of `statistics.NORMALISATIONS`. ``"random-expert"`` takes both ends from the frame: the mean of the
-            untrained policies, and the highest mean final score of an algorithm in any simulator.
-
-    Returns:
-        A new frame, and the normalisation.
-
-    Raises:
-        UsageError: unknown name, or none of the tasks has a scale.
-    """
-    bounds: dict[str, tuple[float, float]] = {}
-    if name == "random-expert" and not frame.empty:
-        done = frame[frame["status"].isin(FINISHED)]
-        best = done.groupby(["task", "simulator", "algorithm", "variant"])["final"].mean().groupby("task").max()
-        low = done.groupby("task")["untrained"].mean()
-        bounds = {str(task): (float(low[task]), float(best[task])) for task in best.index}
-    scales = normalisation(name, bounds)
-    if name == "none" or frame.empty:
-        return frame, scales
-    scales = scales.without([task for task in frame["task"].unique() if not scales.knows(task)])
-    frame = frame[[scales.knows(task) for task in frame["task"]]].copy()
-    if frame.empty:
-        scales.scale(scales.absent[0])  # says what is missing
-    for column in ("untrained", "final", "curve_value"):
-        frame[column] = [
-            scales.apply(task, value) if column == "curve_value" else float(scales.apply(task, value))
-            for task, value in zip(frame["task"], frame[column], strict=True)
-        ]
-    return frame, scales

@@ -25,7 +25,8 @@ __all__ = ["Gradients"]
 
 _SEEDS_NOTE = (
     "means over the seeds with their 95 % Student interval; * differs from the first, seed by seed; gain / best: true "
-    "gain along the model's gradient, over the best estimator's; curvature: of the model's return"
+    "gain along the model's gradient, over the best estimator's; curvature: of the model's return; (2/3): over the 2 "
+    "of 3 seeds that have the number"
 )
 _NOTE = (
     "cosine: with the reference (! where some samples were not finite); step: true gain along the estimate "
@@ -211,5 +212,7 @@ def _show(console: Console, study: GradientStudy, results: Results, ids: list[st
             console.print(seeds.table(rows, cause=cause, order=order, title=title), highlight=False)
         console.print(_SEEDS_NOTE, style="dim")
         frame = seeds.over_seeds(frame, study.cause)
+        if note := seeds.lacking(frame, len(study.model_seeds)):
+            console.print(note, style="dim", highlight=False)
     if draw:
         show_figures(console, lambda: report.figures(frame, path, cause=study.cause, order=tuple(study.comparisons)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 import tyro
 
@@ -13,12 +13,16 @@ from pwm_bench.cli.showing import show_left_out
 from pwm_bench.envs.errors import unknown
 
 if TYPE_CHECKING:
+    from pwm_bench.analysis.scored import Match
     from pwm_bench.store.frames import Loaded
     from pwm_bench.store.selection import Selection
 
 __all__ = ["Plot"]
 
-_OF_SCORES = ("kind", "axis", "metric", "normalise", "threshold", "width", "with_published", "published", "scale")
+_OF_SCORES = (
+    "kind", "axis", "metric", "match", "budget", "across_machines", "normalise", "threshold", "width", "with_published",
+    "published", "scale",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,13 @@ class Plot(OfStudies):
     (processor time of training)."""
     metric: Annotated[str, option("NAME", "return")] = "return"
     """return, length, or another quantity recorded with evaluations."""
+    match: Annotated[str, option("UNIT", "env_steps")] = "env_steps"
+    """Scores, profiles, comparisons and thresholds: read at equal env_steps, gradient_steps, policy_gradient_steps or
+    cpu_seconds, as in `pwm-bench table`, or each run at its own end (none)."""
+    budget: Annotated[float | None, option("N", "the largest that all have in common")] = None
+    """Read them at this budget per seed, in the unit of --match."""
+    across_machines: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Compare cpu_seconds even if they come from different machines."""
     normalise: Annotated[str, option("NAME", "none")] = "none"
     """none, ppo, random-expert, dmc or success; see `pwm-bench table --help`."""
     threshold: Annotated[float | None, option("SCORE")] = None
@@ -66,6 +77,9 @@ class Plot(OfStudies):
             kinds=_names(self.kind),
             axes=_names(self.axis),
             metric=self.metric,
+            match=cast("Match", self.match),
+            budget=self.budget,
+            across_machines=self.across_machines,
             normalise=self.normalise,
             threshold=self.threshold,
             width=self.width,
@@ -92,7 +106,7 @@ class Plot(OfStudies):
 
     def _gradients(self, selection: Selection, loaded: Loaded, formats: list[str]) -> int:
         """The figures of comparisons of gradients and the like."""
-        from pwm_bench.analysis.gradients.drawing import draw
+        from pwm_bench.analysis.gradients.drawing import draw, notes
         from pwm_bench.analysis.gradients.selected import selected_rows
         from pwm_bench.store.results import Results
 
@@ -102,6 +116,8 @@ class Plot(OfStudies):
         folder = self.output or results.figures_path(selection.folder)
         for file in draw(frame, folder, formats=formats):
             print(file)
+        for note in notes(frame):
+            print(note)
         show_left_out(loaded.damaged + left_out)
         return 0
 

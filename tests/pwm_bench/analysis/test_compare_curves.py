@@ -56,7 +56,7 @@ def test_probability_of_improvement_needs_the_same_tasks():
 
 
 def test_a_profile_falls_and_counts_scores_strictly_above():
-    found = performance_profile([[1.0, 2.0, 3.0, 4.0]], [0.0, 1.0, 2.5, 4.0], generator())
+    found = performance_profile([[1.0, 2.0, 3.0, 4.0]], [0.0, 1.0, 2.5, 4.0])
     assert found.value == pytest.approx([1.0, 0.75, 0.5, 0.0])
     assert np.all(found.low <= found.value)
     assert np.all(found.value <= found.high)
@@ -146,7 +146,7 @@ def test_normalisation_sets():
     assert normalisation("none").apply("anything", -7.5) == -7.5
     ours = normalisation("random-expert", {"hopper": (-100.0, 100.0)})
     assert ours.apply("hopper", [-100.0, 0.0, 300.0]) == pytest.approx([0.0, 0.5, 2.0])
-    assert "hopper -100.0 and 100.0" in ours.note
+    assert "hopper -100.0 and 100.0" in ours.said()
 
 
 @pytest.mark.parametrize(

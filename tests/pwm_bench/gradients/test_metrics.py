@@ -184,6 +184,9 @@ def test_jacobians_of_a_linear_system() -> None:
 
 def test_growth_of_a_constant_stretch() -> None:
     jacobian = torch.diag(torch.tensor([2.0, 0.1], dtype=torch.float64)).expand(200, 3, 2, 2)
+    steps = torch.tensor([1.0, 4.0, 2.0, 9.0], dtype=torch.float64).view(4, 1, 1, 1)
+    medians, _ = growth_exponents(steps * torch.eye(2, dtype=torch.float64), (3, 4))
+    assert (medians[3].item(), medians[4].item()) == (2.0, 3.0)  # of 1 2 4, and of 1 2 4 9
     norms, exponents = growth_exponents(jacobian, (1, 200))
     assert norms[200].tolist() == pytest.approx([2.0] * 3)
     assert exponents[1].tolist() == pytest.approx([math.log(2.0)] * 3)

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from pwm_bench.analysis.gradients.drawing import notes
 from pwm_bench.cli.main import main
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.rows import load_rows
-from pwm_bench.gradients.seeds import SEED, differences, over_seeds, student_interval, table
+from pwm_bench.gradients.seeds import SEED, differences, lacking, over_seeds, student_interval, table
 from pwm_bench.store.results import Results
 from pwm_bench.studies import comparisons
 from pwm_bench.studies import gradients as studies
@@ -39,8 +40,21 @@ def test_a_table_shows_no_interval_where_there_is_none() -> None:
     rows, out = frame(), io.StringIO()
     rows.loc[(rows.kind == "a") & (rows.metric == "cosine") & (rows[SEED] == 2), "value"] = math.nan
     Console(file=out, width=120).print(table(rows, cause="kind", order=("a", "b"), title="t"))
-    assert "0.30" in out.getvalue()
+    assert "0.30 (2/3)" in out.getvalue()  # of 0.1 and 0.5, and of no third seed
+    assert out.getvalue().count("/3)") == 1
     assert "nan" not in out.getvalue()
+
+
+def test_means_over_some_of_the_seeds_are_named() -> None:
+    rows = frame()
+    assert lacking(over_seeds(rows, "kind"), 3) == ""
+    rows.loc[(rows.kind == "a") & (rows.metric == "cosine") & (rows[SEED] == 2), "value"] = math.nan
+    means = over_seeds(rows, "kind")
+    assert means["seeds"].tolist().count(2) == 1
+    assert lacking(means, 3).endswith("where not all 3 of the world model have one: model cosine at H=4 (2).")
+    study = rows.rename(columns={"kind": "target"}).assign(study="gradients-s", kind="compare-gradients", loop="none")
+    (note,) = notes(study)
+    assert note.startswith("gradients-s: Means over the seeds that have a number")
 
 
 def test_students_interval() -> None:

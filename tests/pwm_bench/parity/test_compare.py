@@ -13,6 +13,7 @@ from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.integrator import Integrator
 from pwm_bench.envs.simulator import State
 from pwm_bench.envs.tasks import load_task
+from pwm_bench.parity import compare
 from pwm_bench.parity.compare import compare_angles, compare_contact, compare_in_air, compare_resets, gradients, play
 from pwm_bench.parity.states import draw_actions, first_constraint, in_the_air, roll, start_states
 
@@ -26,6 +27,7 @@ def build(
     model: mujoco.MjModel | None = None,
     dtype: torch.dtype = torch.float64,
     integrator: Integrator | None = None,
+    worlds: int = WORLDS,
 ):
     definition = load_task(task)
     substeps = 4
@@ -33,7 +35,7 @@ def build(
     return envs.make_simulator(
         name,
         definition.model() if model is None else model,
-        num_worlds=WORLDS,
+        num_worlds=worlds,
         substeps=substeps,
         timestep=definition.control_dt / substeps,
         dtype=dtype,
@@ -153,6 +155,19 @@ def test_an_engine_that_gives_nan_does_not_agree():
     assert not air.agrees
     contact = compare_contact(load_task("cartpole"), {"warp": broken, "mujoco_c": good}, "mujoco_c", steps=2, seed=0)
     assert contact[0].points[-1].position is None
+
+
+def test_the_distance_is_the_median_of_an_even_number_of_worlds_too(monkeypatch):
+    task, distances = load_task("cartpole"), torch.tensor([0.0, 1.0, 2.0, 5.0], dtype=torch.float64)
+    simulators = {name: build("cartpole", name, worlds=4) for name in ("warp", "mujoco_c")}
+
+    def roll(simulator, task, start, actions):
+        away = distances if simulator is simulators["warp"] else 0.0 * distances
+        return away[:, None].expand(3, -1, 2), None, torch.zeros(2, len(distances))
+
+    monkeypatch.setattr(compare, "roll", roll)
+    (contact,) = compare_contact(task, simulators, "mujoco_c", steps=2, seed=0)
+    assert contact.points[-1].position == pytest.approx(1.5)
 
 
 def test_resets_in_another_precision_do_not_agree():

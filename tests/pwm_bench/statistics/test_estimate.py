@@ -15,6 +15,7 @@ from pwm_bench.bench.statistics import (
     coverage,
     coverage_over_tasks,
     draw_failures,
+    profile_coverage,
     share_coverage,
 )
 from pwm_bench.statistics import (
@@ -183,3 +184,9 @@ def test_improvement_covers():
     x, y = generator.normal(size=(2, 400, 2, 3))
     found = [probability_of_improvement(a + 1.0, b) for a, b in zip(x, y, strict=True)]
     assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.92
+
+
+@pytest.mark.parametrize(("tasks", "seeds", "share"), [(1, 3, 0.75), (1, 5, 0.9), (5, 3, 0.5)])
+def test_the_band_of_a_profile_covers(tasks: int, seeds: int, share: float) -> None:
+    """The bootstrap's covers 55, 38 and 85 % there."""
+    assert profile_coverage(tasks, seeds, share, 1_000, np.random.default_rng(0)) > 0.9

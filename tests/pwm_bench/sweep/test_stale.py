@@ -49,6 +49,22 @@ def test_a_table_says_which_rows_come_from_which_code(tmp_path):
     assert "Rows come from different code of lab: my-lab 0.3 (a) (apg), my-lab 0.4 (b) (sapo)." in notes()
 
 
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        (("ant 0 A", "ant 1 A", "hopper 0 B"), "code A (shac on ant), code B (shac on hopper)"),
+        (("ant 0 A", "ant 1 B", "hopper 0 A"), "code A (shac, seed 0), code B (shac, seed 1)"),
+        (("ant 0 A", "ant 1 B", "hopper 0 B"), "code A (shac in part), code B (shac in part)"),
+    ],
+)
+def test_a_row_of_several_versions_says_which_of_its_runs_are_of_which(tmp_path, runs, said):
+    for run in runs:
+        task, seed, code = run.split()
+        name = run.replace(" ", "")
+        write_run(tmp_path, name, task=task, curves=[[0.0, 1.0]], first_seed=int(seed), code=code, **FLAT)
+    assert f"Rows come from different code: {said}." in summarise(load_study(Results(tmp_path), "s"), study="s").notes
+
+
 @pytest.fixture
 def finished(tmp_path, toys):
     """A study of which the first run is finished."""
@@ -141,7 +157,7 @@ def test_a_run_that_is_resumed_with_other_code_says_so(tmp_path, monkeypatch, ca
     assert "resumes with other code, packages or task than its checkpoint was made with (code second)" in caplog.text
     assert differences(record.provenance) == "in part code first; in part code second"
     assert "in part code first" in settle_stale(study, results, "keep")
-    (said,) = origin_notes([("sum", record.provenance)])
+    (said,) = origin_notes([("sum", "s", [0], record.provenance)])
     assert said.startswith("Runs were resumed with other code, packages or task than they began with: code first (sum)")
     (tmp_path / "other").mkdir()
     assert carry_out(spec, Results(tmp_path / "other")).record.provenance.earlier == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,8 @@ from pwm_bench.analysis.formats.latex import escape_latex, to_latex
 from pwm_bench.analysis.formats.measure import COLUMN, PAGE, text_width
 from pwm_bench.analysis.tables.scores import summarise
 from pwm_bench.cli.main import main
+from pwm_bench.configs import to_json
+from pwm_bench.registry import ALGORITHMS
 from pwm_bench.store.frames import load_study
 from pwm_bench.store.results import Results
 from tests.pwm_bench.analysis.formats import latex
@@ -116,10 +119,47 @@ def test_variants_stand_under_the_names_of_their_algorithms(tmp_path):
         write_run(tmp_path, f"r{number}", curves=[[0.0, 1234.0], [0.0, 1236.0]], steps=[0, 10], seconds=[0.0, 1.0],
                   config={"learning_rate": rate})  # fmt: skip
     head, *_ = latex.check(render(make(tmp_path), "latex", layout=Layout(columns=("algorithm",))))
-    assert head[1] == r"\shortstack[r]{SHAC\\\scriptsize (learning\_rate=0.1)}"
+    assert head[1] == r"\shortstack[r]{SHAC\\\scriptsize (learning rate=0.1)}"
     text = render(make(tmp_path), "latex")
     latex.check(text)
-    assert r"{\quad\scriptsize learning\_rate=0.1} \\" in text
+    assert r"{\quad\scriptsize learning rate=0.1} \\" in text
+
+
+def test_notes_call_things_what_the_rows_call_them(tmp_path):
+    """Terminals and Markdown have the ids, which can be typed."""
+    steps = {"steps": [0, 10], "seconds": [0.0, 1.0]}
+    config = to_json(ALGORITHMS.known("shac").recipe("hopper_stiff", "warp", "cpu")) | {"critic_iterations": 7}
+    write_run(tmp_path, "aaa", task="hopper_stiff", curves=[[0.0, 1.0]] * 2, config=config, code="c0de1", **steps)
+    write_run(tmp_path, "bbb", task="hopper_stiff", algorithm="ppo", curves=[[0.0, 1.0]] * 2, code="c0de2", **steps)
+    write_run(tmp_path, "ccc", curves=[[0.0, 1.0]] * 2, config=config, code="c0de1", check=(0.5, "float64"), **steps)
+    summary = make(tmp_path, pairs=True, normalise="random-expert")
+    printed, typed = render(summary, "latex").replace("\\allowbreak{}", ""), render(summary, "markdown")
+    for ours, theirs in (
+        ("shac: critic_iterations=7 (recipe: 16)", "SHAC: critic iterations=7 (recipe: 16)"),
+        ("code c0de1 (shac), code c0de2 (ppo)", "code c0de1 (SHAC), code c0de2 (PPO)"),
+        ("ppo over shac 0.50", "PPO over SHAC 0.50"),
+        ("improvement in warp", "improvement in Warp"),
+        ("hopper in warp 5e-01 (float64)", "Hopper in Warp 5e-01 (float64)"),
+        ("! hopper in warp: the simulator's gradient is wrong", "! Hopper in Warp: the simulator's gradient is wrong"),
+        ("hopper 0.0 and 1.0; hopper_stiff 0.0 and 1.0", "Hopper 0.0 and 1.0; Hopper (stiff) 0.0 and 1.0"),
+    ):
+        assert ours in typed
+        assert theirs in printed
+        assert ours not in printed.replace("\\_", "_")
+
+
+def test_a_last_block_that_fits_stays_with_the_others():
+    """A mean over tasks is no table of its own."""
+    tasks, together = sheet(14, 14), sheet(14, 1, "0.73")
+    text = to_latex(replace(tasks, blocks=tasks.blocks + together.blocks), False)
+    tables = text.split("\\end{table}")[:-1]
+    assert len(tables) > 1
+    assert all("0.73" in table for table in tables)
+
+
+def test_quotation_marks_open_and_close():
+    text = to_latex(replace(sheet(1, 1), notes=("The recipe 'cpu', but 'a b' by Student's t.",)), False)
+    assert "The recipe `cpu', but `a b' by Student's t." in text
 
 
 def test_a_table_that_is_higher_than_a_page_goes_on_in_another():

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from pwm_bench.store.frames import load_study, members_frame
+from pwm_bench.analysis.scored import read_scores
+from pwm_bench.store.frames import load_study
 from pwm_bench.store.results import Results
 from tests.pwm_bench.store.factories import write_run
 
 STEPS = [0, 100, 200]
+
+
+def at_own_end(root, metric: str = "return"):
+    """What there is to draw of a study, each run at its own end."""
+    return read_scores(load_study(Results(root), "s"), match="none", metric=metric).frame
 
 
 def many_tasks(root, number: int):
@@ -17,4 +23,4 @@ def many_tasks(root, number: int):
             curves = [[0.0, 10.0 + index, 30.0], [0.0, 20.0, 60.0]]
             write_run(root, f"{algorithm}{index}", task=task, algorithm=algorithm, curves=curves,
                       steps=[0, 100_000, 200_000], seconds=[0.0, 10.0, 20.0])  # fmt: skip
-    return members_frame(load_study(Results(root), "s").runs)
+    return at_own_end(root)

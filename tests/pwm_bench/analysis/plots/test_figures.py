@@ -17,16 +17,16 @@ from pwm_bench.analysis.plots.timeline import timeline
 from pwm_bench.analysis.published import load_curves
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.statistics import normalisation
-from pwm_bench.store.frames import load_study, members_frame
+from pwm_bench.store.frames import load_study
 from pwm_bench.store.results import Results, record_text
 from pwm_bench.store.schema import ClockTimes
-from tests.pwm_bench.analysis.plots.studies import STEPS, many_tasks
+from tests.pwm_bench.analysis.plots.studies import STEPS, at_own_end, many_tasks
 from tests.pwm_bench.store.factories import write_run
 
 
 @pytest.fixture
 def frame(root):
-    return members_frame(load_study(Results(root), "s").runs)
+    return at_own_end(root)
 
 
 def lines(panel):
@@ -73,18 +73,16 @@ def test_learning_curves(frame):
 
 def test_the_interval_of_two_seeds_does_not_flatten_the_curves(tmp_path):
     write_run(tmp_path, "aaa", curves=[[0.0, 10.0], [0.0, 20.0]], steps=[0, 10], seconds=[0.0, 1.0])  # to 15 +- 64
-    (panel,) = learning_curves(members_frame(load_study(Results(tmp_path), "s").runs), axes=("env_steps",)).axes
+    (panel,) = learning_curves(at_own_end(tmp_path), axes=("env_steps",)).axes
     assert panel.get_ylim() == pytest.approx((-20.0, 40.0))  # the curves' 0 to 20, and as much below and above
-    (by_steps, by_updates) = learning_curves(
-        members_frame(load_study(Results(tmp_path), "s").runs), axes=("env_steps", "gradient_steps")
-    ).axes
+    (by_steps, by_updates) = learning_curves(at_own_end(tmp_path), axes=("env_steps", "gradient_steps")).axes
     assert by_steps.get_ylim() == by_updates.get_ylim() == pytest.approx((-20.0, 40.0))
 
 
 def test_an_interval_near_the_curves_is_whole(tmp_path):
     curves = [[0.0, 10.0], [0.0, 11.0], [0.0, 12.0], [0.0, 11.0]]  # to 11 +- 1.3
     write_run(tmp_path, "aaa", curves=curves, steps=[0, 10], seconds=[0.0, 1.0])
-    (panel,) = learning_curves(members_frame(load_study(Results(tmp_path), "s").runs), axes=("env_steps",)).axes
+    (panel,) = learning_curves(at_own_end(tmp_path), axes=("env_steps",)).axes
     assert panel.get_ylim() == pytest.approx((-0.6, 12.9), abs=0.05)
 
 
@@ -114,7 +112,7 @@ def test_labels_and_titles_of_bars_do_not_touch(tmp_path, number):
         for gamma in (0.9, 0.99):
             write_run(tmp_path, f"{index}{gamma}", task=task, curves=[[0.0, 900.0], [0.0, 4700.0]], steps=[0, 10],
                       seconds=[0.0, 1.0], config={"gamma": gamma, "horizon_of_rollouts": 32})  # fmt: skip
-    figure = score_bars(members_frame(load_study(Results(tmp_path), "s").runs), width="single")
+    figure = score_bars(at_own_end(tmp_path), width="single")
     nothing_is_cut_off(figure)
     renderer = figure.canvas.get_renderer()
     titles = [panel._left_title.get_window_extent(renderer) for panel in figure.axes]
@@ -257,8 +255,10 @@ def test_published_curves_lie_behind_ours(tmp_path):
 
 def test_nothing_to_draw(root, frame):
     failed = frame[frame["status"] == "failed"]
-    for draw in (learning_curves, score_bars, profiles, improvement, lambda f: threshold_times(f, 1.0)):
-        with pytest.raises(UsageError, match="no run has finished"):
+    with pytest.raises(UsageError, match="no run has finished"):
+        learning_curves(failed)
+    for draw in (score_bars, profiles, improvement, lambda f: threshold_times(f, 1.0)):
+        with pytest.raises(UsageError, match="no run has a score at the budget"):
             draw(failed)
     with pytest.raises(UsageError, match="needs two algorithms"):
         improvement(frame[frame["algorithm"] == "shac"])
@@ -271,7 +271,7 @@ def test_many_long_names_still_fit(tmp_path):
         config = {"gamma": 0.9 + index / 100, "actor_learning_rate": 0.001 * index}
         write_run(tmp_path, f"r{index}", curves=[[0.0, 1.0 * index], [0.0, 2.0]], steps=[0, 100], seconds=[0.0, 1.0],
                   config=config)  # fmt: skip
-    frame = members_frame(load_study(Results(tmp_path), "s").runs)
+    frame = at_own_end(tmp_path)
     for width in ("single", "double"):
         for draw in (learning_curves, score_bars, profiles, improvement):
             nothing_is_cut_off(draw(frame, width=width))
@@ -282,7 +282,7 @@ def test_names_that_have_no_room_beside_their_rows_are_numbers(tmp_path):
         config = {f"a_long_name_of_a_setting_{n}": index for n in range(4)}
         write_run(tmp_path, f"r{index}", curves=[[0.0, 1.0 * index], [0.0, 2.0]], steps=[0, 100], seconds=[0.0, 1.0],
                   config=config)  # fmt: skip
-    frame = members_frame(load_study(Results(tmp_path), "s").runs)
+    frame = at_own_end(tmp_path)
     for draw in (score_bars, improvement):
         figure = draw(frame)
         nothing_is_cut_off(figure)
@@ -297,7 +297,7 @@ def test_ticks_and_labels_of_narrow_panels_do_not_touch(tmp_path):
         for gamma in (0.9, 0.99):
             write_run(tmp_path, f"{task}{gamma}", task=task, curves=[[50.0, 90.0], [0.0, 4700.0]], steps=[0, 100_352],
                       seconds=[0.0, 1.0], config={"gamma": gamma, "horizon_of_rollouts": 32})  # fmt: skip
-    figure = threshold_times(members_frame(load_study(Results(tmp_path), "s").runs), 40.0)
+    figure = threshold_times(at_own_end(tmp_path), 40.0)
     nothing_is_cut_off(figure)
     renderer = figure.canvas.get_renderer()
     boxes = [label.get_window_extent(renderer) for panel in figure.axes for label in panel.get_xticklabels()]
@@ -308,7 +308,7 @@ def test_ticks_and_labels_of_narrow_panels_do_not_touch(tmp_path):
 
 def test_what_takes_no_environment_steps_is_drawn_against_gradient_steps(tmp_path):
     write_run(tmp_path, "aaa", curves=[[0.0, 9.0]], steps=[0, 0], seconds=[0.0, 1.0])
-    frame = members_frame(load_study(Results(tmp_path), "s").runs)
+    frame = at_own_end(tmp_path)
     assert default_axes(frame)[0] == "env_steps"  # which takes none of the others either
     frame["curve_gradient_steps"] = [np.array([0.0, 10.0])]
     assert default_axes(frame)[0] == "gradient_steps"
@@ -317,15 +317,15 @@ def test_what_takes_no_environment_steps_is_drawn_against_gradient_steps(tmp_pat
 def test_a_score_that_one_algorithm_has_not_recorded_is_drawn_of_the_others(tmp_path):
     write_run(tmp_path, "aaa", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0], speeds=[[0.0, 1.0]])
     write_run(tmp_path, "bbb", algorithm="ppo", curves=[[0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0])
-    frame = members_frame(load_study(Results(tmp_path), "s").runs, metric="forward_velocity")
+    frame = at_own_end(tmp_path, "forward_velocity")
     (legend,) = learning_curves(frame).legends
     assert [text.get_text() for text in legend.get_texts()] == ["SHAC"]
 
 
 def test_a_seed_whose_time_was_not_recorded_is_not_drawn_as_never(tmp_path):
     write_run(tmp_path, "aaa", curves=[[0.0, 9.0], [0.0, 9.0]], steps=[0, 10], seconds=[0.0, 1.0])
-    frame = members_frame(load_study(Results(tmp_path), "s").runs)
-    frame.at[0, "curve_cpu_seconds"] = np.array([np.nan, np.nan])
+    frame = at_own_end(tmp_path)
+    frame.at[0, "curve_cpu_seconds"], frame.at[0, "at_cpu_seconds"] = np.array([np.nan, np.nan]), np.nan
     figure = threshold_times(frame, 5.0, axis="cpu")
     marks = [line for line in figure.axes[0].get_lines() if line.get_marker() == style.look("shac").marker]
     assert [len(line.get_xdata()) for line in marks] == [1, 0]

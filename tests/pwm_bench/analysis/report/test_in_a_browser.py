@@ -54,9 +54,9 @@ def opened(tab, small):
     assert tab.problems == []
 
 
-def saved(root, study):
+def saved(root, study, **options):
     file = root / "page.html"
-    file.write_text(build(Results(root), [study], Options()), encoding="utf-8")
+    file.write_text(build(Results(root), [study], Options(**options)), encoding="utf-8")
     return file.as_uri()
 
 
@@ -214,6 +214,16 @@ def test_nothing_is_wider_than_the_window(tab, large, width, dark):
     tab.open(large, width=width, dark=dark)
     assert tab.run("document.documentElement.scrollWidth") <= width
     assert tab.problems == []
+
+
+@pytest.mark.parametrize("width", [1280, 1600])
+def test_the_summary_fits_a_usual_screen_with_all_its_columns(tab, tmp_path, width):
+    for run, algorithm in (("5fb88a880ed5", "flashsac"), ("97e91b1f9c99", "shac")):
+        write_run(tmp_path, run, algorithm=algorithm, curves=[[-146.0, x] for x in (3e3, 4e3, 5e3)], steps=[0, 300_000],
+                  seconds=[0.0, 990.0])  # fmt: skip
+    tab.open(saved(tmp_path, "s", threshold=500.0), width=width)
+    wide, room = tab.run("(e => [e.scrollWidth, e.clientWidth])(document.querySelector('#summary .scroll'))")
+    assert wide <= room
 
 
 def test_nothing_hostile_runs_and_nothing_is_fetched(tab, large):

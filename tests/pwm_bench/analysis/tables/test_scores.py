@@ -353,8 +353,8 @@ def test_the_worst_check_of_a_gradient_is_shown_whichever_run_it_is_of(tmp_path,
     assert note.endswith(f"the largest: hopper in warp 1e+00 (float64, run {worst}).")
     (warning,) = summary.warnings
     assert warning.startswith(f"hopper in warp: the simulator's gradient is wrong in 1 of 2 checked runs ({worst})")
-    for format in ("markdown", "latex", "json"):
-        assert "! hopper in warp: the simulator's gradient is wrong" in render(summary, format)
+    for format, place in (("markdown", "hopper in warp"), ("latex", "Hopper in Warp"), ("json", "hopper in warp")):
+        assert f"! {place}: the simulator's gradient is wrong" in render(summary, format)
 
 
 def test_sound_checks_that_agree_name_no_run(tmp_path):
