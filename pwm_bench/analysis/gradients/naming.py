@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pwm_bench.envs.plugins import Registry
     from pwm_bench.gradients.offered import Estimator
 
-__all__ = ["estimators_among", "label", "look", "short_label"]
+__all__ = ["all_among", "estimators_among", "label", "look", "short_label"]
 
 _OTHERS = {"truth": ("simulator", 6), "reference": ("reference", 6), "value": ("value", 6)}
 """What rows are about besides estimators: label and look."""
@@ -23,6 +23,12 @@ def estimators_among(names: Iterable[str]) -> list[str]:
     there = set(names)
     known = [name for name in _registry() if name in there]
     return known + sorted(there - set(known) - set(_OTHERS))
+
+
+def all_among(names: Iterable[str]) -> list[str]:
+    """All that rows are about: what they measure estimators by, such as the truth, and then the estimators."""
+    there = list(names)
+    return [name for name in _OTHERS if name in there] + estimators_among(there)
 
 
 def label(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet, half, span
 from pwm_bench.analysis.formats.columns import Align
-from pwm_bench.analysis.gradients.naming import estimators_among, label
+from pwm_bench.analysis.gradients.naming import all_among, label
 from pwm_bench.analysis.gradients.repeats import SEEDS, over_repeats
 from pwm_bench.analysis.naming import IN_PRINT
 from pwm_bench.envs.errors import unknown
@@ -98,7 +98,7 @@ def gradient_sheet(rows: pd.DataFrame, *, study: str, left_out: Sequence[str] = 
     for (folder, run_id, _), mine in rows.groupby(list(_PLACES), sort=False):
         title = _title(rows, mine, in_print=in_print)
         lines = []
-        for name in estimators_among(mine.estimator):
+        for name in all_among(mine.estimator):
             of_name = {int(row["horizon"]): row for _, row in mine[mine.estimator == name].iterrows()}
             cells = (_cell(of_name.get(horizon), footnotes) for horizon in horizons)
             lines.append(Line((Cell(label(str(name))), *cells)))

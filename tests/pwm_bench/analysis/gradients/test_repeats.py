@@ -94,3 +94,23 @@ def test_a_table_says_how_many_seeds_and_names_all_runs() -> None:
     assert [trace.rpartition(": ")[2] for trace in sheet.traces] == ["s/a", "s/b", "s/c"]
     assert "Means over seeds have 95 % Student intervals" in sheet.notes[-1]
     assert "over start states" in sheet.notes[-1]
+
+
+def test_what_is_no_estimator_is_in_the_table_too() -> None:
+    """The curvature of the return is that of the simulator beside that of the model."""
+    truth = {"comparison": "a", "estimator": "truth", "metric": "curvature_random"}
+    rows = pd.concat([
+        rows_of(truth, values={"a": [1.0, 2.0]}),
+        rows_of(truth | {"estimator": "model"}, values={"a": [3.0, 4.0]}),
+    ])  # fmt: skip
+    (block,) = gradient_sheet(rows, study="s").blocks
+    assert [line.cells[0].text for line in block.lines] == ["simulator", "world model"]
+
+
+def test_numbers_within_a_text_are_in_order() -> None:
+    names = ["12 updates", "9 updates", "replay", "2e-05", "1e3"]
+    rows = rows_of(
+        *({"comparison": name, "run": name, "model_seed": 0} for name in names),
+        values={name: [0.0, 0.0] for name in names},
+    )
+    assert over_repeats(rows)["run"].unique().tolist() == ["2e-05", "9 updates", "12 updates", "1e3", "replay"]
