@@ -60,7 +60,7 @@ def _mean(rows: pd.DataFrame, runs: list[str]) -> pd.DataFrame:
 
 def _order(value: Any) -> tuple[tuple[int, float, str], ...]:
     """Numbers by size, also those within a text (9 updates, 12 updates), before text; nothing comes first."""
-    if value is None or value != value:  # noqa: PLR0124  NaN
+    if value is None or value != value:
         return ()
     try:
         return ((0, float(value), ""),)
