@@ -30,6 +30,7 @@ def over_repeats(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         rows of the same columns, and `SEEDS`, sorted by what distinguishes comparisons within their study. A mean has
         its 95 % Student interval over the seeds, and names all its runs; it is not a number if that of a seed is none.
+        What is the same with all seeds, as it does not depend on the model, keeps its interval over start states.
     """
     import pandas as pd
 
@@ -50,10 +51,12 @@ def _mean(rows: pd.DataFrame, runs: list[str]) -> pd.DataFrame:
 
     found = []
     for _, group in rows.groupby(["estimator", "horizon"], sort=False):
-        complete = len(group) == len(runs)
-        low, high = student_interval(group["value"]) if complete else (float("nan"), float("nan"))
         row: dict[Hashable, Any] = group.iloc[0].to_dict()
-        row |= {"value": group["value"].mean(skipna=False) if complete else float("nan"), "low": low, "high": high}
+        if len(group) < len(runs):
+            row |= dict.fromkeys(("value", "low", "high"), float("nan"))
+        elif group["value"].nunique(dropna=False) > 1:
+            low, high = student_interval(group["value"])
+            row |= {"value": group["value"].mean(skipna=False), "low": low, "high": high}
         found.append(row | {"nonfinite": group["nonfinite"].max(), "comparison": " ".join(runs), SEEDS: len(runs)})
     return pd.DataFrame(found)
 

@@ -26,7 +26,9 @@ __all__ = ["gradient_data", "gradient_sheet", "metric_rows", "metrics_among"]
 
 _PLACES = ("study", "comparison", "simulator")
 _OVER_STATES = "95 % intervals over start states, where an estimator has several"
-_OVER_SEEDS = "Means over seeds have 95 % Student intervals over these"
+_OVER_SEEDS = (
+    "Means over seeds have 95 % Student intervals over these, and what all seeds share has one over start states"
+)
 _NOTES = {
     "cosine": "Cosine of the estimate with the reference gradient at the same states.",
     "esnr": "Expected signal-to-noise ratio of a sample of the estimate.",
