@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import ClassVar
 
@@ -103,12 +103,13 @@ class TrainJob(LearnerJob):
         Raises:
             UsageError: it used no steps, so that the run would never end, or gave metrics that are not one per member.
         """
-        before = self.learner.counters.env_steps
+        before = astuple(self.learner.counters)
         metrics = super().advance()
-        if self.learner.counters.env_steps <= before:
+        counters = self.learner.counters
+        if counters.env_steps == 0 or astuple(counters) == before:  # later updates may be of a model alone
             raise UsageError(
-                f"algorithm '{self._spec.algorithm}': its update left counters.env_steps at {before}; it must add the "
-                "control steps that each member took"
+                f"algorithm '{self._spec.algorithm}': its update left counters.env_steps at {counters.env_steps}; it "
+                "must add the control steps that each member took"
             )
         shape = (len(self._spec.seeds),)
         for name, value in (metrics or {}).items():

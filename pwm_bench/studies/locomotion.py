@@ -26,7 +26,7 @@ REFERENCE_SEEDS = (0, 1, 2)
 HOPPER_SEEDS = (0, 1, 2, 3, 4)  # what it takes for an interval to tell algorithms three standard deviations apart
 REFERENCE_HOPPER = 300_000  # per seed, for every algorithm: matched by environment steps
 HOPPER_LONG = 2_000_000
-MODEL_UPDATES = (12, 48, 96)  # half, twice and four times as many as PWM's CPU recipe has
+MODEL_UPDATES = (12, 24, 48, 96)  # half to four times as many as PWM's CPU recipe has
 PRETRAINING = 61_440  # a fifth of the steps, in whole iterations
 DISAGREEMENT_PENALTY = 10.0  # pre-trained networks differ by 0.012, and the reward's deviation is 1: costs 0.12 of it
 SHAC_CRITIC = (
@@ -158,7 +158,7 @@ def pendulum() -> Study:
 
 
 def hopper_model_updates() -> Study:
-    """PWM on hopper as in `hopper`, but with half, twice and four times as many updates of the world model: how
+    """PWM on hopper as in `hopper`, but with half, as many, twice and four times as many updates of the world model: how
     much of the policy's return is the model's training."""
     return _changed("hopper-model-updates", "pwm", {
         f"{updates} updates": {"world_model_updates": updates} for updates in MODEL_UPDATES

@@ -43,6 +43,22 @@ def test_what_an_update_must_do_is_said(monkeypatch, tmp_path, update, said):
         carry_out(toy_spec(), Results(tmp_path))
 
 
+def test_later_updates_may_be_of_a_model_alone(monkeypatch, tmp_path):
+    def every_other_takes_no_steps(self):
+        before = self.counters.env_steps
+        metrics = SOUND(self)
+        if self.counters.gradient_steps % 2 == 0:
+            self.counters.env_steps = before
+        return metrics
+
+    sound = carry_out(toy_spec(), Results(tmp_path / "sound")).record
+    monkeypatch.setattr(fake_learner.Learner, "update", every_other_takes_no_steps)
+    record = carry_out(toy_spec(), Results(tmp_path / "half")).record
+    assert record.status == "ok"
+    assert record.counts.env_steps == sound.counts.env_steps
+    assert record.counts.iterations == 2 * sound.counts.iterations - 1
+
+
 def test_what_a_learner_lacks_is_named(monkeypatch, tmp_path):
     monkeypatch.delattr(fake_learner.Learner, "state_dict")
     with pytest.raises(UsageError, match=r"algorithm 'fake': its Learner has no state_dict; see docs/extend.md"):
