@@ -158,8 +158,8 @@ def pendulum() -> Study:
 
 
 def hopper_model_updates() -> Study:
-    """PWM on hopper as in `hopper`, with half as many updates of the world model, as many, twice and four times as many:
-    how much of the policy's return is the model's training."""
+    """PWM on hopper as in `hopper`, with half, as many, twice and four times as many updates of the world model: how
+    much of the return is the training of the model."""
     return _changed("hopper-model-updates", "pwm", {
         f"{updates} updates": {"world_model_updates": updates} for updates in MODEL_UPDATES
     })  # fmt: skip

@@ -136,7 +136,7 @@ def test_a_run_that_is_resumed_on_another_machine_says_so(tmp_path, monkeypatch,
     assert origin.earlier_machines == ["Old CPU (4 cores), 7 threads", "Old CPU (4 cores), 8 threads"]
     assert "resumes on another machine than its checkpoint was made on (Old CPU (4 cores), 7 threads)" in caplog.text
     assert (origin.earlier, differences(origin)) == ([], "")
-    (said,) = origin_notes([("sum", origin)])
+    (said,) = origin_notes([("sum", "s", [0], origin)])
     assert said.endswith("they began on: Old CPU (4 cores), 7 threads (sum), Old CPU (4 cores), 8 threads (sum).")
 
 
