@@ -72,14 +72,12 @@ def summarise(
     Args:
         loaded: the study's runs.
         study: its name.
-        metric: what is scored; see `members_frame`.
-        match: the unit of the budget at which all are compared, or each at its own end (``"none"``). See
-            `analysis.budgets`.
-        budget: in that unit, per seed; the largest that all finished seeds of a task in a simulator have in common by
-            default.
-        across_machines: compare processor seconds of different machines all the same.
+        metric: see `read_scores`.
+        match: see there.
+        budget: see there.
+        across_machines: see there.
         pairs: also say how probable it is for each pair of algorithms that the first scores above the second.
-        normalise: one of `statistics.NORMALISATIONS`.
+        normalise: see `read_scores`.
         threshold: score whose first reaching is timed, in the units of the table.
         published: also give published numbers of each task, at the budget where there is one: one of
             `published.CHOICES`.
