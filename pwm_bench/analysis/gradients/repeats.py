@@ -12,7 +12,7 @@ from pwm_bench.gradients.seeds import SEED, student_interval
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SEEDS", "over_repeats"]
+__all__ = ["SEEDS", "in_order", "over_repeats"]
 
 SEEDS = "seeds"
 """Column that says over how many seeds a value is a mean."""
@@ -40,7 +40,7 @@ def over_repeats(rows: pd.DataFrame) -> pd.DataFrame:
         repeats = mine[["comparison", *([SEED] if SEED in mine else [])]].drop_duplicates()
         several = SEED in repeats and len(repeats) > 1 and repeats[SEED].notna().all() and repeats[SEED].is_unique
         part = _mean(mine, list(repeats["comparison"])) if several else mine.assign(**{SEEDS: 1})
-        place = (list(rows["study"].unique()).index(key[0]), *(_order(value) for value in key[len(_SAME) :]))
+        place = (list(rows["study"].unique()).index(key[0]), *(in_order(value) for value in key[len(_SAME) :]))
         parts.append((place, part))
     return pd.concat([part for _, part in sorted(parts, key=lambda one: one[0])], ignore_index=True)
 
@@ -61,8 +61,9 @@ def _mean(rows: pd.DataFrame, runs: list[str]) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _order(value: Any) -> tuple[tuple[int, float, str], ...]:
-    """Numbers by size, also those within a text (9 updates, 12 updates), before text; nothing comes first."""
+def in_order(value: Any) -> tuple[tuple[int, float, str], ...]:
+    """A key that sorts numbers by size, also those within a text (9 updates, 12 updates), before text; nothing comes
+    first."""
     if value is None or value != value:
         return ()
     try:
