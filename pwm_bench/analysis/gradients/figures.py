@@ -111,7 +111,7 @@ def figures(
     with style.paper():
         groups = overall.groupby(["simulator", cause] if cause else ["simulator"])
         for key, rows in groups:
-            name = "-".join(str(part).replace(" ", "-") for part in key)
+            name = "-".join(str(part).replace(" ", "_") for part in key)
             files += style.save(_estimates(rows), path / f"estimates-{name}", formats)
             files += style.save(_landscape(rows), path / f"landscape-{name}", formats)
         if cause and overall[cause].nunique() > 1 and cause != "loop":
