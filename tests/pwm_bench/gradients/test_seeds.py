@@ -52,7 +52,8 @@ def test_means_over_some_of_the_seeds_are_named() -> None:
     means = over_seeds(rows, "kind")
     assert means["seeds"].tolist().count(2) == 1
     assert lacking(means, 3).endswith("where not all 3 of the world model have one: model cosine at H=4 (2).")
-    study = rows.rename(columns={"kind": "target"}).assign(study="gradients-s", kind="compare-gradients", loop="none")
+    about = {"study": "gradients-s", "kind": "compare-gradients", "loop": "none", "experiment": "e"}
+    study = rows.rename(columns={"kind": "target"}).assign(**about)
     (note,) = notes(study)
     assert note.startswith("gradients-s: Means over the seeds that have a number")
 
