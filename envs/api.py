@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pwm_bench.envs import random
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.faults import fault_of_task, sort_of
 from pwm_bench.envs.simulator import Simulator, State, guard_gradient
 from pwm_bench.envs.tasks.base import Task
 
@@ -251,9 +252,9 @@ class DifferentiableEnv:
             found, due = getattr(after, what, None), getattr(before, what)
             wanted = (due.shape, due.dtype, due.device)
             if not isinstance(found, Tensor) or (found.shape, found.dtype, found.device) != wanted:
-                given = f"{_sort(found)} for {what}" if found is not None else f"{_sort(after)} without {what}"
+                given = f"{sort_of(found)} for {what}" if found is not None else f"{sort_of(after)} without {what}"
                 raise UsageError(
-                    f"simulator '{name}': its step gave {given}; it must give a State with {_sort(due)}, as it was "
+                    f"simulator '{name}': its step gave {given}; it must give a State with {sort_of(due)}, as it was "
                     "given (pwm_bench.testing.check_simulator looks for such faults)"
                 )
         if self._has_addresses and after.qvel.data_ptr() == before.qvel.data_ptr():
@@ -266,18 +267,7 @@ class DifferentiableEnv:
         """Refuses what a task's function gave if it has not the shape ``(N, *shape)`` or another type or device."""
         due = ((self.num_envs, *shape), dtype or self.dtype, self._place)
         if not isinstance(found, Tensor) or (tuple(found.shape), found.dtype, found.device.type) != due:
-            why = ""
-            if isinstance(found, Tensor) and found.shape != due[0]:
-                why = {
-                    "observation": f": observation_dim={self.observation_dim}",
-                    "control": f": the model has {self.simulator.model.nu} controls, and action_dim={self.action_dim}",
-                }.get(what, "")
-            elif isinstance(found, Tensor) and dtype is None and found.dtype != self.dtype:
-                why = ": types are those of the observation; gradients are checked in float64"
-            raise UsageError(
-                f"task '{self.task.name}': {what} gave {_sort(found)}; it must give {due[0]} {due[1]} on "
-                f"{self.device}{why} (pwm_bench.testing.check_task looks for such faults)"
-            )
+            raise UsageError(fault_of_task(self, what, found, shape, dtype))
 
     def _check(self, action: Tensor) -> None:
         """Refuses what isn't a tensor of this environment's shape, type and device; looks at no values."""
@@ -376,7 +366,7 @@ class DifferentiableEnv:
     def _begin(self, state: State) -> None:
         model = self.simulator.model
         if not isinstance(state, State):
-            raise UsageError(f"task '{self.task.name}': reset_state gave {_sort(state)}; it must give a State")
+            raise UsageError(f"task '{self.task.name}': reset_state gave {sort_of(state)}; it must give a State")
         for what, found, width in (("qpos", state.qpos, model.nq), ("qvel", state.qvel, model.nv)):
             self._check_of_task(f"reset_state ({what})", found, (width,))
         self.state = state
@@ -389,13 +379,6 @@ class DifferentiableEnv:
 
     def _first_observation(self, state: State) -> Tensor:
         return self.task.observation(state, state.qpos.new_zeros(self.num_envs, self.action_dim))
-
-
-def _sort(thing: Any) -> str:
-    """What a thing is, for messages."""
-    if isinstance(thing, Tensor):
-        return f"{tuple(thing.shape)} {thing.dtype} on {thing.device}"
-    return "nothing" if thing is None else f"a {type(thing).__name__}"
 
 
 def _select(mask: Tensor, chosen: State, other: State) -> State:
