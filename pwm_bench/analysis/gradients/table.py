@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet, half, span
 from pwm_bench.analysis.formats.columns import Align
 from pwm_bench.analysis.gradients.naming import all_among, label
-from pwm_bench.analysis.gradients.repeats import SEEDS, over_repeats
+from pwm_bench.analysis.gradients.repeats import LOST, REPEATS, distinguishing, over_repeats
 from pwm_bench.analysis.naming import IN_PRINT
 from pwm_bench.envs.errors import unknown
-from pwm_bench.gradients.rows import setting_columns
-from pwm_bench.gradients.seeds import SEED
+from pwm_bench.gradients.seeds import SEEDS
 from pwm_bench.store.export import for_spreadsheets
 from pwm_bench.text import MISSING, number_of_any_size
 
@@ -33,11 +32,11 @@ _NOTES = {
     "cosine": "Cosine of the estimate with the reference gradient at the same states.",
     "esnr": "Expected signal-to-noise ratio of a sample of the estimate.",
 }
-_LOST = "Some of its samples were not finite and are left out."
+_NOT_FINITE = "Some of its samples were not finite and are left out."
 
 
 def metric_rows(frame: pd.DataFrame, metric: str, *, study: str) -> pd.DataFrame:
-    """The rows of a metric over all start states, with the share of samples that were not finite as ``nonfinite``.
+    """The rows of a metric over all start states, with the share of samples that were not finite as `LOST`.
 
     Args:
         frame: as `pwm_bench.analysis.gradients.selected.selected_rows` gives it.
@@ -51,14 +50,14 @@ def metric_rows(frame: pd.DataFrame, metric: str, *, study: str) -> pd.DataFrame
     if metric not in metrics_among(frame):
         raise unknown(f"metric of gradient study '{study}'", metric, metrics_among(frame))
     keys = [*_PLACES, "estimator", "horizon"]
-    lost = whole[whole.metric == "nonfinite"][[*keys, "value"]].rename(columns={"value": "nonfinite"})
+    lost = whole[whole.metric == LOST][[*keys, "value"]].rename(columns={"value": LOST})
     rows = whole[whole.metric == metric].drop(columns=["state", "at"])
     return rows.merge(lost, on=keys, how="left")
 
 
 def metrics_among(frame: pd.DataFrame) -> list[str]:
     """Names that `metric_rows` takes for these rows, in alphabetical order."""
-    return sorted(set(_over_states(frame).metric) - {"nonfinite"})
+    return sorted(set(_over_states(frame).metric) - {LOST})
 
 
 def _over_states(frame: pd.DataFrame) -> pd.DataFrame:
@@ -129,16 +128,14 @@ def _title(rows: pd.DataFrame, mine: pd.DataFrame, *, in_print: bool) -> str:
         task, simulator = IN_PRINT.task(task), IN_PRINT.simulator(simulator)
     title = f"{task} in {simulator}" if simulator else task
     title += f", {first['loop']} loop" if first["loop"] != "none" else ""
-    several = int(first[SEEDS]) > 1
-    of_setting = [name for name in setting_columns(mine, "nonfinite", SEEDS) if not (several and name == SEED)]
-    settings = ", ".join(f"{name}={_plain(first[name])}" for name in of_setting)
-    seeds = f"{int(first[SEEDS])} seeds" if several else ""
+    settings = ", ".join(f"{name}={_plain(first[name])}" for name in distinguishing(mine))
+    seeds = f"{int(first[REPEATS])} seeds" if first[REPEATS] > 1 else ""
     return ", ".join(filter(None, (title, IN_PRINT.settings(settings) if in_print else settings, seeds)))
 
 
 def _intervals(rows: pd.DataFrame) -> str:
     """What the intervals of the rows go over."""
-    several = rows[SEEDS] > 1
+    several = rows[REPEATS] > 1
     return ". ".join([*([_OVER_SEEDS] if several.any() else []), *([_OVER_STATES] if not several.all() else [])])
 
 
@@ -150,7 +147,9 @@ def _cell(row: pd.Series | None, footnotes: Footnotes) -> Cell:
     if row is None:
         return Cell(MISSING)
     value, low, high = (float(row[name]) for name in ("value", "low", "high"))
-    marks = footnotes.marks([_LOST]) if row["nonfinite"] > 0.0 else ()
+    having, repeats = int(row[SEEDS]), int(row[REPEATS])
+    some = f"It is the mean over {having} of {repeats} seeds; the others have no number."
+    marks = footnotes.marks([*([_NOT_FINITE] if row[LOST] > 0.0 else []), *([some] if 0 < having < repeats else [])])
     if not math.isfinite(value):
         return Cell("∞" if math.isinf(value) else MISSING, marks=marks)
     if not (math.isfinite(low) and math.isfinite(high)):

@@ -196,6 +196,7 @@ def _tables(console: Console, spec: Comparison, path: Path) -> None:
 def _show(console: Console, study: GradientStudy, results: Results, ids: list[str], *, draw: bool) -> None:
     """The table over seeds of the world model, where there are several, and figures."""
     from pwm_bench.analysis.gradients import figures as report
+    from pwm_bench.analysis.gradients.seed_table import table
     from pwm_bench.gradients import seeds
     from pwm_bench.gradients.rows import load_rows
 
@@ -209,7 +210,7 @@ def _show(console: Console, study: GradientStudy, results: Results, ids: list[st
         cause, order = study.cause or "target", tuple(study.comparisons) if study.cause else (study.name,)
         for simulator, rows in frame.assign(target=study.name).groupby("simulator"):
             title = f"{study.name} · {simulator} · {many}"
-            console.print(seeds.table(rows, cause=cause, order=order, title=title), highlight=False)
+            console.print(table(rows, cause=cause, order=order, title=title), highlight=False)
         console.print(_SEEDS_NOTE, style="dim")
         frame = seeds.over_seeds(frame, study.cause)
         if note := seeds.lacking(frame, len(study.model_seeds)):

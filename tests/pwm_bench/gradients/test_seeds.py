@@ -6,15 +6,17 @@ import io
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from pwm_bench.analysis.gradients.drawing import notes
+from pwm_bench.analysis.gradients.seed_table import table
 from pwm_bench.cli.main import main
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.rows import load_rows
-from pwm_bench.gradients.seeds import SEED, differences, lacking, over_seeds, student_interval, table
+from pwm_bench.gradients.seeds import SEED, differences, lacking, over_seeds
 from pwm_bench.store.results import Results
 from pwm_bench.studies import comparisons
 from pwm_bench.studies import gradients as studies
@@ -52,16 +54,33 @@ def test_means_over_some_of_the_seeds_are_named() -> None:
     means = over_seeds(rows, "kind")
     assert means["seeds"].tolist().count(2) == 1
     assert lacking(means, 3).endswith("where not all 3 of the world model have one: model cosine at H=4 (2).")
-    about = {"study": "gradients-s", "kind": "compare-gradients", "loop": "none", "experiment": "e"}
+    about = {"study": "gradients-s", "kind": "compare-gradients", "task": "hopper", "loop": "none", "experiment": "e"}
     study = rows.rename(columns={"kind": "target"}).assign(**about)
-    (note,) = notes(study)
+    (note,) = notes(study.assign(comparison=study["target"] + study[SEED].astype(str)))
     assert note.startswith("gradients-s: Means over the seeds that have a number")
 
 
-def test_students_interval() -> None:
-    # t_{0.975, 2} = 4.302653, s = 1: reach 4.302653 / sqrt(3)
-    assert student_interval([1.0, 2.0, 3.0]) == pytest.approx((2.0 - 2.484138, 2.0 + 2.484138), abs=1e-5)
-    assert all(math.isnan(x) for x in (*student_interval([1.0]), *student_interval([1.0, math.nan])))
+def test_what_no_seed_changes_keeps_its_interval_over_states() -> None:
+    rows = frame().assign(low=0.2, high=0.6)
+    rows.loc[rows.kind == "a", "value"] = 0.4
+    means = over_seeds(rows, "kind")
+    of_a = means[means.kind == "a"]
+    assert of_a[["value", "low", "high"]].values == pytest.approx(np.array([[0.4, 0.2, 0.6]] * 2))
+    assert 0.6 not in means[means.kind == "b"]["high"].tolist()
+
+
+def test_a_number_that_one_seed_lacks_has_no_interval() -> None:
+    """It lacks it too where it has no such row at all."""
+    rows = frame()
+    lost = (rows.kind == "a") & (rows.metric == "cosine") & (rows[SEED] == 2)
+    rows.loc[lost, "value"] = math.nan
+    for given in (rows, rows[~lost]):
+        means = over_seeds(given, "kind")
+        one = means[(means.kind == "a") & (means.metric == "cosine")].iloc[0]
+        assert (one["value"], one["seeds"]) == (pytest.approx(0.3), 2)
+        assert math.isnan(one["low"])
+    single = over_seeds(rows[rows[SEED] == 0], "kind")
+    assert single["low"].isna().all()
 
 
 def test_means_and_paired_differences() -> None:

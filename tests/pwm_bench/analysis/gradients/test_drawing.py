@@ -67,7 +67,7 @@ def test_experiments_that_differ_otherwise_are_not_averaged(drawn) -> None:
         *({"comparison": f"b{seed}", "model_seed": seed, "value": 0.2, "experiment": "x"} for seed in (0, 1)),
     )
     list(drawing.draw(frame, Path("f"), formats=()))
-    assert {place: list(values.values()) for place, (_, _, values) in drawn.items()} == {"f/e": [0.9], "f/x": [0.2]}
+    assert {place: list(values.values()) for place, (_, _, values) in drawn.items()} == {"f/a0": [0.9], "f/b0": [0.2]}
 
 
 def test_a_varied_option_is_no_other_experiment(drawn) -> None:

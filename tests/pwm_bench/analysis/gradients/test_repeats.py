@@ -70,15 +70,21 @@ def test_the_same_seed_twice_is_no_repetition() -> None:
     assert over_repeats(rows)["low"].tolist() == pytest.approx([0.1, 0.1, 0.3, 0.3])
 
 
-def test_a_mean_needs_a_number_of_every_seed() -> None:
+def test_a_mean_over_some_seeds_says_so_and_has_no_interval() -> None:
     rows = rows_of(
         {"comparison": "a", "model_seed": 0},
         {"comparison": "b", "model_seed": 1},
         values={"a": [0.2, math.nan], "b": [0.4, 0.4]},
     )
-    assert over_repeats(rows)["value"].tolist() == pytest.approx([0.3, math.nan], nan_ok=True)
-    missing = over_repeats(rows[~((rows.comparison == "a") & (rows.horizon == 4))])
-    assert missing["value"].tolist() == pytest.approx([0.3, math.nan], nan_ok=True)
+    for given in (rows, rows[~((rows.comparison == "a") & (rows.horizon == 4))]):
+        found = over_repeats(given)
+        assert found["value"].tolist() == pytest.approx([0.3, 0.4])
+        assert found["seeds"].tolist() == [2, 1]
+        assert found["low"].isna().tolist() == [False, True]
+        sheet = gradient_sheet(given, study="s")
+        assert sheet.footnotes == (("a", "It is the mean over 1 of 2 seeds; the others have no number."),)
+        cells = sheet.blocks[0].lines[0].cells
+        assert [cell.marks for cell in cells] == [(), (), ("a",)]
 
 
 def test_a_table_says_how_many_seeds_and_names_all_runs() -> None:
