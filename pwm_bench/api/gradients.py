@@ -58,7 +58,7 @@ def gradients(
     from pwm_bench.api.runs import Run, RunFailedError, threads_kept
     from pwm_bench.api.sweeps import watched
     from pwm_bench.envs.errors import unknown
-    from pwm_bench.gradients.learned import run_input
+    from pwm_bench.gradients.model_inputs import MODEL
     from pwm_bench.gradients.spec import POLICY, Comparison
     from pwm_bench.store.inputs import find_input
     from pwm_bench.store.results import Results
@@ -72,7 +72,7 @@ def gradients(
         if name not in known:
             raise unknown("setting of a comparison", name, known)
     if isinstance(changes.get("model"), str | Path):
-        changes["model"] = run_input(changes["model"])
+        changes["model"] = find_input(changes["model"], MODEL)
     if isinstance(changes.get("policy"), str | Path):
         changes["policy"] = find_input(changes["policy"], POLICY)
     study = asked_for(target, size=size, model_seeds=model_seeds, members=members, **changes)

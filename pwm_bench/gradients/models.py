@@ -13,7 +13,6 @@ from torch import Tensor
 from pwm_bench import configs
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.gradients.learned import TrainedModel, select_member
 from pwm_bench.learning.checks import check_at_least
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.random import MemberStream
@@ -22,6 +21,7 @@ from pwm_bench.pwm.recipes import recipe
 from pwm_bench.store.files import finite_or_none
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.networks import WorldModel
+from pwm_bench.world_model.trained import TrainedModel, select_member
 from pwm_bench.world_model.training import WorldModelTrainer
 
 __all__ = ["ModelTrainer", "ModelTraining", "gather", "with_model"]

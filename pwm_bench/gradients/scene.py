@@ -12,12 +12,13 @@ from pwm_bench import envs
 from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
 from pwm_bench.gradients.landscape import Problem
-from pwm_bench.gradients.learned import LearnedWorld, TrainedModel
-from pwm_bench.gradients.model_files import open_model, run_of
+from pwm_bench.gradients.learned import LearnedWorld
+from pwm_bench.gradients.model_inputs import MODEL, open_model
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.spec import Comparison
 from pwm_bench.gradients.starts import Act, actions_taken, visited_states
-from pwm_bench.gradients.values import ValueFunction, ValueTraining, critic_of_run, fit_value
+from pwm_bench.gradients.values import ValueFunction, ValueTraining, critic_of_model, fit_value
+from pwm_bench.world_model.trained import TrainedModel
 
 __all__ = ["Scene"]
 
@@ -147,7 +148,7 @@ class Scene:
             return None
         model = open_model(spec, task=spec.task, simulator=self.simulator, member=spec.member)
         if spec.bootstrap == "critic":
-            critic = critic_of_run(run_of(spec), model, task=spec.task, member=spec.member, discount=spec.discount)
+            critic = critic_of_model(spec.open_input(MODEL), model, member=spec.member, discount=spec.discount)
             self._critic = critic.to(self.dtype, self.device)
         return model
 

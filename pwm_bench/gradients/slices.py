@@ -35,9 +35,8 @@ from pwm_bench.gradients.keeping import Ledger, ProblemSpec, Work
 from pwm_bench.gradients.landscape import Landscape, Problem, batches, exploration, partial_returns, returns
 from pwm_bench.gradients.learned import LearnedWorld
 from pwm_bench.gradients.metrics import over_states
-from pwm_bench.gradients.model_files import open_model
+from pwm_bench.gradients.model_inputs import check_models, open_model
 from pwm_bench.gradients.simulated import SimulatedWorld
-from pwm_bench.gradients.spec import check_models
 from pwm_bench.gradients.starts import visited_states
 from pwm_bench.learning.checks import check_at_least, check_choice, check_positive, check_share, check_widths
 from pwm_bench.learning.random import MemberStream

@@ -10,45 +10,18 @@ from typing import Any, ClassVar, Literal
 
 from pwm_bench import configs, envs
 from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.gradients.model_inputs import MODEL, check_models
 from pwm_bench.gradients.offered import ESTIMATORS, with_prerequisites
 from pwm_bench.gradients.values import ValueTraining
 from pwm_bench.learning.checks import check_share, check_widths
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.spec import Spec, plain_options
 
-__all__ = ["DEFAULT_HORIZONS", "MODEL", "POLICY", "Comparison", "check_models", "model_input"]
+__all__ = ["DEFAULT_HORIZONS", "POLICY", "Comparison"]
 
 DEFAULT_HORIZONS = (2, 4, 8, 16, 32, 64)
-MODEL = "model"
-"""The input that is the world model of a PWM run, for all simulators; see also `model_input`."""
 POLICY = "policy"
 """The input that is the policies of a run, of whatever algorithm: start states and actions are theirs."""
-
-
-def model_input(simulator: str) -> str:
-    """The input that is the world model trained in a simulator, which serves that simulator alone."""
-    return f"{MODEL}.{simulator}"
-
-
-def check_models(
-    inputs: Mapping[str, Input | Pending], simulators: Sequence[str], *, others: Sequence[str] = ()
-) -> None:
-    """Checks that inputs are no world model, one for all simulators, or one for each.
-
-    Args:
-        inputs: those that are world models, or unknown.
-        simulators: in which they are used.
-        others: inputs that are something else, for the error to suggest.
-
-    Raises:
-        UsageError: they are something else.
-    """
-    own = [model_input(simulator) for simulator in simulators]
-    for name in inputs:
-        if name not in (MODEL, *own):
-            raise unknown("input", name, (MODEL, *own, *others))
-    if inputs and set(inputs) not in ({MODEL}, set(own)):
-        raise UsageError(f"inputs {sorted(inputs)}: give '{MODEL}', or one for each simulator: {', '.join(own)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +82,9 @@ class Comparison(Spec):
     device: str = "cpu"
     """Torch device."""
     inputs: Mapping[str, Input | Pending] = field(default_factory=dict)
-    """The world model, if one is needed: ``model`` (the weights in the checkpoint of a PWM run, see
-    `pwm_bench.gradients.learned.run_input`), or one for each simulator, see `model_input`. And ``policy``, the file of
-    policies that a run has left, if gradients are to be taken where a trained policy goes (open loop)."""
+    """The world model, if one is needed: ``model`` (that of a PWM run), or one for each simulator, see
+    `pwm_bench.gradients.model_inputs.model_input`. And ``policy``, the file of policies that a run has left, if
+    gradients are to be taken where a trained policy goes (open loop)."""
     setting: Mapping[str, Any] = field(default_factory=dict)
     """What distinguishes it from the other comparisons of its study; it changes no numbers."""
     study: str = "single"

@@ -24,17 +24,16 @@ from pwm_bench import configs
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.controls import Control, OpenLoop
-from pwm_bench.gradients.learned import TrainedModel, alone, open_run
 from pwm_bench.gradients.starts import Act
 from pwm_bench.learning.checks import check_at_least, check_positive, check_unit, check_widths
 from pwm_bench.learning.critic import CriticEnsemble
 from pwm_bench.learning.optim import PopulationAdam
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.returns import td_lambda
-from pwm_bench.pwm.config import Config
-from pwm_bench.pwm.networks import make_critic
+from pwm_bench.pwm.model_files import read_critic
+from pwm_bench.world_model.trained import TrainedModel
 
-__all__ = ["ValueFunction", "ValueTraining", "critic_of_run", "fit_value"]
+__all__ = ["ValueFunction", "ValueTraining", "critic_of_model", "fit_value"]
 
 _HELD_OUT = 8  # one world in so many is kept out of the fit, to say how good it is
 
@@ -124,7 +123,7 @@ class ValueFunction:
         return cls(net.requires_grad_(False), **{name: value for name, value in state.items() if name != "net"})
 
 
-def critic_of_run(path: str | Path, trained: TrainedModel, *, task: str, member: int, discount: float) -> ValueFunction:
+def critic_of_model(path: Path, trained: TrainedModel, *, member: int, discount: float) -> ValueFunction:
     """The critic of a PWM run, on the latents of its own world model, in the task's units.
 
     A run whose rewards are normalised to (r - m)/s has critics of V' = E sum_{k<T} gamma^k (r_k - m)/s, where the
@@ -137,29 +136,22 @@ def critic_of_run(path: str | Path, trained: TrainedModel, *, task: str, member:
     shortly before a termination, and its slope is that of V', which PWM's policy followed, rather than that of V.
 
     Args:
-        path: run directory.
+        path: the file of the world model.
         trained: the same member's world model, whose ``reward_scale`` is s and whose ``reward_shift`` is m.
-        task: the run's.
         member: which seed, by position.
         discount: gamma of the comparison.
 
     Raises:
-        UsageError: no such run or member, or a critic of another discount.
+        UsageError: no such file or member, a world model without a critic, or a critic of another discount.
     """
-    spec, state = open_run(path, task=task, member=member)
-    config = configs.override(Config(), spec["config"])
+    net, config = read_critic(path, member=member)
     if abs(config.gamma - discount) > 1e-9:
         raise UsageError(
             f"discount={discount}: the critic of {path} was trained for gamma={config.gamma}; compare with that "
             "discount, or fit a value instead"
         )
-    stream = MemberStream(tuple(spec["seeds"]), name="pwm/init")
-    critic = make_critic(config, config.world_model.latent_dim, stream=stream)
-    critic.load_state_dict(state["policy"]["critic"])
     shift = trained.reward_shift / (1.0 - discount) if discount < 1.0 else 0.0
-    net = alone(critic, member, members=len(spec["seeds"]))
-    net.members = 1
-    return ValueFunction(net, trained.reward_scale, shift, description={"critic": Path(path).name, "member": member})
+    return ValueFunction(net, trained.reward_scale, shift, description={"critic": path.parent.name, "member": member})
 
 
 def fit_value(

@@ -12,14 +12,13 @@ from torch import Tensor
 
 from pwm_bench import configs, envs
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.gradients.learned import TrainedModel, select_member
-from pwm_bench.gradients.model_files import MODEL_FILE, write_model
 from pwm_bench.jobs.policies import POLICY, PolicyFile, save_policy
 from pwm_bench.learning.expert import Expert
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.files import POLICIES, acting_extractor, save_policies
+from pwm_bench.pwm.model_files import MODEL_FILE, write_models
 from pwm_bench.pwm.networks import policy_of
 from pwm_bench.pwm.released import Agent, is_agent, is_multitask, read_agent, read_world_model
 from pwm_bench.runs.job import Budget, Job, file_artifact
@@ -32,6 +31,7 @@ from pwm_bench.world_model.multitask.files import save_model
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.multitask.tdmpc2_config import Told
 from pwm_bench.world_model.multitask.tdmpc2_format import from_tdmpc2
+from pwm_bench.world_model.trained import select_member
 
 __all__ = ["ImportJob", "ImportSpec"]
 
@@ -81,7 +81,7 @@ class ImportJob(Job):
 
     The run leaves the artifact ``model``: of several tasks a folder, see
     `pwm_bench.world_model.multitask.files.load_model`, of one task a file, see
-    `pwm_bench.gradients.model_files.read_model`. An agent of one task also leaves ``policy``, see
+    `pwm_bench.pwm.model_files.read_model`. An agent of one task also leaves ``policy``, see
     `pwm_bench.jobs.policies`; one of several tasks ``policies``, as an extraction does.
 
     Args:
@@ -195,7 +195,7 @@ class ImportJob(Job):
             hidden_critic=agent.hidden_critic,
             critic_ensemble=agent.critic_ensemble,
         )
-        trained: TrainedModel = select_member(model, norm, config, 0, {"imported": "PWM", "task": spec.task})
+        trained = select_member(model, norm, config, 0, {"imported": "PWM", "task": spec.task})
         about = PolicyFile(
             algorithm="pwm",
             config=configs.to_json(settings),
@@ -210,7 +210,7 @@ class ImportJob(Job):
         self._details = {"model": configs.to_json(config), "program": "PWM"}
 
         def write(folder: Path) -> dict[str, Path]:
-            write_model(folder / MODEL_FILE, trained)
+            write_models(folder / MODEL_FILE, [trained], critic=agent.critic, config=settings)
             save_policy(folder / POLICY, policy, about)
             return {"model": folder / MODEL_FILE, "policy": folder / POLICY}
 

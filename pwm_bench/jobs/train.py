@@ -126,9 +126,12 @@ class TrainJob(LearnerJob):
         return self.evaluator(acting(self.learner), stop=stop)
 
     def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
-        """The policies of all members, for evaluations, bridges and exports; see `pwm_bench.jobs.policies`."""
-        policy = getattr(self.learner, "policy", None)  # one from outside may say nothing of it
-        if policy is None:
-            return {}
-        save_policy(folder / POLICY, policy, PolicyFile.of(self._spec, self.env, self.gradient_source))
-        return {"policy": file_artifact(folder, POLICY)}
+        """The policies of all members, for evaluations, bridges and exports, see `pwm_bench.jobs.policies`; and what
+        else the learner leaves, see `OnlineLearner`."""
+        write = getattr(self.learner, "write_artifacts", None)  # one from outside may say nothing of it, or of a policy
+        found = {name: file_artifact(folder, file) for name, file in (write(folder) if write else {}).items()}
+        policy = getattr(self.learner, "policy", None)
+        if policy is not None:
+            save_policy(folder / POLICY, policy, PolicyFile.of(self._spec, self.env, self.gradient_source))
+            found["policy"] = file_artifact(folder, POLICY)
+        return found

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from pwm_bench import configs, envs
-from pwm_bench.gradients.model_files import MODEL_FILE, write_model
 from pwm_bench.gradients.models import ModelTrainer, ModelTraining
 from pwm_bench.jobs.fingerprint import task_hash
 from pwm_bench.learning.checks import check_at_least
+from pwm_bench.pwm.model_files import MODEL_FILE, write_models
 from pwm_bench.runs.job import Budget, Job, file_artifact
 from pwm_bench.store.schema import Artifact, Counts, RunRecord
 from pwm_bench.store.spec import Spec, plain_options
@@ -82,7 +82,7 @@ class TrainModelSpec(Spec):
 
 
 class TrainModelJob(Job):
-    """The training; it leaves the artifact ``model``, see `pwm_bench.gradients.model_files.read_model`.
+    """The training; it leaves the artifact ``model``, see `pwm_bench.pwm.model_files.read_model`.
 
     Args:
         spec: what to train.
@@ -150,5 +150,5 @@ class TrainModelJob(Job):
         Raises:
             RuntimeError: it has diverged.
         """
-        write_model(folder / MODEL_FILE, self.trainer.trained())
+        write_models(folder / MODEL_FILE, [self.trainer.trained()])
         return {"model": file_artifact(folder, MODEL_FILE)}

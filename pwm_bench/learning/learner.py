@@ -75,6 +75,9 @@ class OnlineLearner(Learner, Protocol):
     """What `act` acts by, as it is at any time, for others to load. None if the learner acts otherwise: its runs leave
     no policy then."""
 
+    # A learner that has more to leave than its policy also has ``write_artifacts(folder: Path) -> dict[str, str]``: it
+    # writes files into the run's directory when training is over, and names them, artifact -> file.
+
 
 def acting(learner: Learner) -> Callable[[Tensor], Tensor]:
     """What plays episodes that begin together now: the learner's `act`, or what its own ``acting()`` gives, if it has

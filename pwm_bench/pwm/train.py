@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -35,9 +36,11 @@ from pwm_bench.learning.staged import StagedLearner
 from pwm_bench.learning.tunable import Tunable
 from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.imagination import RealStep
+from pwm_bench.pwm.model_files import MODEL_FILE, write_models
 from pwm_bench.pwm.networks import policy_of
 from pwm_bench.pwm.policy_training import Experience, PolicyTrainer
 from pwm_bench.world_model.networks import WorldModel
+from pwm_bench.world_model.trained import select_member
 from pwm_bench.world_model.training import WorldModelTrainer
 
 __all__ = ["Learner"]
@@ -114,6 +117,7 @@ class Learner(StagedLearner, Tunable):
         self.config = config
         self.counters = Counters()
         self._total_env_steps = max(total_env_steps, 1)
+        self._seeds = tuple(seeds)
         self._members, self._worlds = members, worlds
         self._guard = MemberGuard(members, device)
         self._stream = MemberStream(seeds, device, name="pwm")
@@ -212,6 +216,17 @@ class Learner(StagedLearner, Tunable):
                 metrics |= self._train_policy(*self._starts(chunk), experience)
         self.env.settle()
         return metrics | self._episodes.metrics()
+
+    def write_artifacts(self, folder: Path) -> dict[str, str]:
+        """Writes the world models and critics, as ``model``; see `pwm_bench.pwm.model_files`."""
+        norm, config = self._model_trainer.reward_norm, self.config
+        about = {"algorithm": "pwm", "task": self.env.task.name}
+        models = [
+            select_member(self.world_model, norm, config.world_model, member, about | {"seed": seed})
+            for member, seed in enumerate(self._seeds)
+        ]
+        write_models(folder / MODEL_FILE, models, critic=self._policy.critic, config=config)
+        return {"model": MODEL_FILE}
 
     def _ready(self) -> bool:
         """Whether there is enough data to learn from. Asks the device only until there is."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.plain import open_plain, unreadable
 
 __all__ = ["Input", "Pending", "content_digest", "find_input", "numbered"]
@@ -94,7 +94,9 @@ def find_input(path: Path | str, artifact: str) -> Input:
     if artifact not in record.artifacts:
         if record.status != "ok":
             raise UsageError(f"{path}: the run is not finished ({record.status}), so it has left no {artifact} yet")
-        raise unknown("artifact of the run", artifact, record.artifacts)
+        what = record.spec.get("algorithm", record.kind)
+        there = f"only {', '.join(sorted(record.artifacts))}" if record.artifacts else "nor anything else to read"
+        raise UsageError(f"{path}: this run of '{what}' has left no {artifact}, {there}; give a run that has one")
     found = record.artifacts[artifact]
     if not (path / found.file).exists():
         raise UsageError(

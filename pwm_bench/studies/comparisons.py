@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pwm_bench import envs
 from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.gradients.learned import run_behind
+from pwm_bench.gradients.model_inputs import MODEL, model_input
 from pwm_bench.gradients.models import ModelTraining
 from pwm_bench.gradients.offered import ESTIMATORS, with_prerequisites
 from pwm_bench.gradients.slices import SliceSpec
-from pwm_bench.gradients.spec import MODEL, POLICY, model_input
+from pwm_bench.gradients.spec import POLICY
 from pwm_bench.jobs.train_model import TrainModelSpec
 from pwm_bench.store.inputs import Input
+from pwm_bench.store.results import RunDirectory
+from pwm_bench.store.schema import RunRecord
 from pwm_bench.studies import gradients as studies
 from pwm_bench.studies.gradient_study import Draft, GradientStudy, model_run
 from pwm_bench.studies.sizes import at_size
@@ -113,7 +116,9 @@ def asked_for(
         for value, draft in study.comparisons.items()
     }
     seeds = tuple(model_seeds) or (() if isinstance(changes.get("model"), Input) else study.model_seeds)
-    return dataclasses.replace(study, comparisons=changed, model_seeds=seeds, members=seeds_of_run, about=run)
+    return dataclasses.replace(
+        study, comparisons=changed, model_seeds=seeds, members=seeds_of_run or study.members, about=run
+    )
 
 
 def _run_of(changes: Mapping[str, Any], members: Sequence[int]) -> tuple[dict[str, str], dict[int, int]]:
@@ -126,7 +131,7 @@ def _run_of(changes: Mapping[str, Any], members: Sequence[int]) -> tuple[dict[st
     named, seeds = {}, {}
     for what in (MODEL, POLICY):
         given = changes.get(what)
-        run = None if not isinstance(given, Input) else run_behind(given)
+        run = _run_behind(given) if isinstance(given, Input) else None
         if run is None:
             continue
         named[what] = run.variant.name if run.variant else run.id
@@ -137,6 +142,15 @@ def _run_of(changes: Mapping[str, Any], members: Sequence[int]) -> tuple[dict[st
     if len(set(named.values())) == 1:  # model and policy of one run
         named = {"run": next(iter(named.values()))}
     return named, seeds
+
+
+def _run_behind(one: Input) -> RunRecord | None:
+    """The record of the run that left an input, if it has seeds; None for a file by itself."""
+    folder = Path(one.path).parent
+    if not (folder / "run.json").exists():
+        return None
+    record = RunDirectory(folder).read()
+    return record if record.members else None
 
 
 def _sized(draft: Draft, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:

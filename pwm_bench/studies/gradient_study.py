@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.gradients.model_inputs import MODEL, model_input
 from pwm_bench.gradients.models import ModelTraining
 from pwm_bench.gradients.seeds import SEED
-from pwm_bench.gradients.spec import MODEL, POLICY, Comparison, model_input
+from pwm_bench.gradients.spec import POLICY, Comparison
 from pwm_bench.jobs.train_model import TrainModelSpec
+from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.spec import Spec
 from pwm_bench.studies.gradients import FILED_AS
@@ -26,16 +28,17 @@ class Draft:
 
     Attributes:
         fields: of `Comparison`, without ``inputs``.
-        model: the weights of a PWM run, or how a model is trained in each simulator; None for none.
-        policy: the policies of a run, at whose states and actions gradients are taken; None for random ones.
+        model: that of a PWM run, how a model is trained in each simulator, or a PWM run that leaves it; None for none.
+        policy: the policies of a run, at whose states and actions gradients are taken, or a run that leaves them; None
+            for random ones.
 
     Raises:
         UsageError: see `Comparison`.
     """
 
     fields: Mapping[str, Any]
-    model: Input | ModelTraining | None = None
-    policy: Input | None = None
+    model: Input | ModelTraining | RunSpec | None = None
+    policy: Input | RunSpec | None = None
 
     def __post_init__(self) -> None:
         self.comparison()
@@ -47,7 +50,7 @@ class Draft:
 
     def of_member(self, member: int) -> Draft:
         """A draft with another seed of the run that model or policy are of, by position."""
-        model = {"member": member} if isinstance(self.model, Input) else {}
+        model = {"member": member} if isinstance(self.model, Input | RunSpec) else {}
         return self.replace(**model, **({} if self.policy is None else {"policy_member": member}))
 
     def models(self) -> dict[str, TrainModelSpec]:
@@ -58,6 +61,10 @@ class Draft:
         about = {name: self.fields[name] for name in known}
         return {s: TrainModelSpec(simulator=s, training=self.model, **about) for s in self._simulators}
 
+    def runs(self) -> dict[str, RunSpec]:
+        """The runs that it waits for, by name within the study."""
+        return {_name_of(one): one for one in (self.model, self.policy) if isinstance(one, RunSpec)}
+
     def comparison(self, setting: Mapping[str, Any] | None = None) -> Comparison:
         """The comparison, with pending inputs where a model has to be trained.
 
@@ -65,12 +72,11 @@ class Draft:
             setting: what distinguishes it from the others of its study.
         """
         inputs: dict[str, Input | Pending] = {}
-        if isinstance(self.model, Input):
-            inputs[MODEL] = self.model
+        for name, one in ((MODEL, self.model), (POLICY, self.policy)):
+            if isinstance(one, Input | RunSpec):
+                inputs[name] = one if isinstance(one, Input) else Pending(_name_of(one), name)
         for simulator, spec in self.models().items():
             inputs[model_input(simulator)] = model_run(spec)[1]
-        if self.policy is not None:
-            inputs[POLICY] = self.policy
         return Comparison(**{"setting": setting or {}, **self.fields, "inputs": inputs})
 
     @property
@@ -81,8 +87,12 @@ class Draft:
 
 def model_run(spec: TrainModelSpec) -> tuple[str, Pending]:
     """The name of a training within a study, the same for all who need this model, and what waits for it."""
-    name = f"{spec.label} ({spec.id})"
+    name = _name_of(spec)
     return name, Pending(name, "model")
+
+
+def _name_of(spec: TrainModelSpec | RunSpec) -> str:
+    return f"{spec.label} ({spec.id})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,10 +159,18 @@ class GradientStudy:
         return found
 
     def graph(self) -> Study:
-        """Its runs: each world model once, and the comparisons that read it."""
+        """Its runs: each world model and each policy once, and the comparisons that read them."""
         nodes: dict[str, Spec] = {}
+        of_others: dict[str, RunSpec] = {}
         for setting, draft in self.runs():
+            of_others |= draft.runs()
             nodes |= {model_run(spec)[0]: spec for spec in draft.models().values()}
             name = " ".join(f"{name}={value}" for name, value in setting.items()) or draft.comparison().label
             nodes[name] = draft.comparison(setting)
-        return Study(name=self.folder, description=self.description, nodes=nodes, metric="cosine")
+        return Study(
+            name=self.folder,
+            description=self.description,
+            nodes=of_others | nodes,
+            metric="cosine",
+            of_others=frozenset(of_others),
+        )

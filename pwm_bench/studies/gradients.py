@@ -113,6 +113,20 @@ def model_horizon() -> GradientStudy:
     return _study(model_horizon, "model_horizon", {steps: _with_model(horizon=steps) for steps in (3, 16)})
 
 
+def at_policy() -> GradientStudy:
+    """Hopper in Warp where PWM's policy goes at the end of its training, with PWM's world model and critic: the runs of
+    `hopper-model-updates`, with half to four times as many updates of the model, five seeds of each."""
+    from pwm_bench.jobs.train_spec import RunSpec
+    from pwm_bench.studies.locomotion import HOPPER_SEEDS, MODEL_UPDATES, load_study
+
+    runs = [spec for spec in load_study("hopper-model-updates").specs if isinstance(spec, RunSpec)]
+    study = _study(at_policy, "updates", {
+        updates: _comparison("hopper", model=run, policy=run, bootstrap="critic")
+        for updates, run in zip(MODEL_UPDATES, runs, strict=True)
+    })  # fmt: skip
+    return dataclasses.replace(study, members=dict(enumerate(HOPPER_SEEDS)))
+
+
 def smoke() -> GradientStudy:
     """Everything at a size that shows nothing but that it works: cartpole in Warp, half a minute."""
     from pwm_bench.gradients.models import ModelTraining
@@ -145,6 +159,7 @@ STUDIES: dict[str, Callable[[], GradientStudy]] = {
         regularisation,
         model_training,
         model_horizon,
+        at_policy,
     )
 }
 

@@ -31,6 +31,8 @@ class Study:
         nodes: the same runs by name, which `Pending` inputs refer to. Runs come after those that they read.
         metric: what its table shows.
         columns: fields of the spec that its table has a column for each value of; empty for the table's own choice.
+        of_others: names of runs that belong to other studies, and stay filed under these: who does both studies has
+            them once.
 
     Raises:
         UsageError: two runs are the same, an input refers to a run that the study lacks or that does not suit who reads
@@ -43,9 +45,10 @@ class Study:
     nodes: Mapping[str, Spec] = field(default_factory=dict)
     metric: str = "return"
     columns: tuple[str, ...] = ()
+    of_others: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        nodes = {name: filed(spec, self.name) for name, spec in self.nodes.items()}
+        nodes = {n: spec if n in self.of_others else filed(spec, self.name) for n, spec in self.nodes.items()}
         for spec in self.specs:
             label = name = spec.label
             number = 1

@@ -145,7 +145,7 @@ class Gradients:
 
     def _changes(self) -> dict[str, Any]:
         from pwm_bench import configs
-        from pwm_bench.gradients.learned import run_input
+        from pwm_bench.gradients.model_inputs import MODEL
         from pwm_bench.gradients.models import ModelTraining
         from pwm_bench.gradients.spec import POLICY
         from pwm_bench.gradients.values import ValueTraining
@@ -159,7 +159,7 @@ class Gradients:
         if self.policy is not None:
             changes["policy"] = find_input(self.policy, POLICY)
         if self.model is not None:
-            changes["model"] = run_input(self.model)
+            changes["model"] = find_input(self.model, MODEL)
         elif self.train_model is not None:
             changes["model"] = ModelTraining(updates=self.train_model)
         if self.bootstrap is not None:
@@ -213,7 +213,7 @@ def _show(console: Console, study: GradientStudy, results: Results, ids: list[st
             console.print(table(rows, cause=cause, order=order, title=title), highlight=False)
         console.print(_SEEDS_NOTE, style="dim")
         frame = seeds.over_seeds(frame, study.cause)
-        if note := seeds.lacking(frame, len(study.model_seeds)):
+        if note := seeds.lacking(frame, len(study.members or study.model_seeds)):
             console.print(note, style="dim", highlight=False)
     if draw:
         show_figures(console, lambda: report.figures(frame, path, cause=study.cause, order=tuple(study.comparisons)))

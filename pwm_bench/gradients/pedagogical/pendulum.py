@@ -42,7 +42,7 @@ from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
 from pwm_bench.gradients.estimators import first_order
 from pwm_bench.gradients.keeping import Advance, ProblemSpec, Work
 from pwm_bench.gradients.landscape import Landscape, Problem
-from pwm_bench.gradients.learned import LearnedWorld, TrainedModel
+from pwm_bench.gradients.learned import LearnedWorld
 from pwm_bench.gradients.moments import Estimate
 from pwm_bench.gradients.pedagogical.population import train_population
 from pwm_bench.gradients.simulated import SimulatedWorld
@@ -51,6 +51,7 @@ from pwm_bench.learning.checks import check_at_least, check_choice, check_positi
 from pwm_bench.statistics.bootstrap import percentile_interval
 from pwm_bench.store.files import finite_or_none
 from pwm_bench.world_model.config import WorldModelConfig
+from pwm_bench.world_model.trained import TrainedModel
 
 __all__ = ["PendulumSpec", "PendulumWork", "signal_and_noise", "two_way_interval"]
 

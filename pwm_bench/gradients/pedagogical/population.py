@@ -9,13 +9,13 @@ import torch
 
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.gradients.learned import TrainedModel, select_member
 from pwm_bench.gradients.models import gather
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceReplay
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.networks import WorldModel
+from pwm_bench.world_model.trained import TrainedModel, select_member
 from pwm_bench.world_model.training import WorldModelTrainer
 
 __all__ = ["train_population"]

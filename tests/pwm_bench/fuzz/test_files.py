@@ -18,8 +18,6 @@ from safetensors.torch import save
 
 from pwm_bench import configs, registry
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.gradients.learned import TrainedModel
-from pwm_bench.gradients.model_files import read_model, write_model
 from pwm_bench.jobs.policies import PolicyFile, load_policy, save_policy
 from pwm_bench.jobs.tuning import Range, Tuning, read_tuning, write_tuning
 from pwm_bench.learning.expert import Expert
@@ -27,14 +25,18 @@ from pwm_bench.learning.random import MemberStream
 from pwm_bench.parity.golden.file import read_golden
 from pwm_bench.parity.schema import read as read_parity
 from pwm_bench.parity.stored import write_record
+from pwm_bench.pwm.config import Config
 from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.pwm.extraction.files import acting_extractor, load_policies, save_policies
+from pwm_bench.pwm.model_files import read_critic, read_model, write_models
+from pwm_bench.pwm.networks import make_critic
 from pwm_bench.store.seal import read_sealed
 from pwm_bench.store.tensor_file import read_about, read_tensors, write_tensors
 from pwm_bench.studies.file import EXAMPLE, load_file
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from pwm_bench.world_model.networks import WorldModel
+from pwm_bench.world_model.trained import TrainedModel
 from tests.pwm_bench.conftest import ROOT
 from tests.pwm_bench.fuzz import mutations
 from tests.pwm_bench.parity.golden.recordings import GOLDEN
@@ -63,7 +65,17 @@ def _policy(file: Path) -> None:
 
 
 def _model(file: Path) -> None:
-    write_model(file, TrainedModel(WorldModel(4, 2, WORLD, stream=MemberStream((0,))), 2.0, -0.5, WORLD, {"task": "a"}))
+    models = [
+        TrainedModel(WorldModel(4, 2, WORLD, stream=MemberStream((seed,))), 2.0, -0.5, WORLD, {"task": "a"})
+        for seed in (0, 1)
+    ]
+    settings = Config(world_model=WORLD, hidden_critic=(4,))
+    critic = make_critic(settings, WORLD.latent_dim, stream=MemberStream((0, 1)))
+    write_models(file, models, critic=critic, config=settings)
+
+
+def _read_models(file: Path) -> object:
+    return [(read_model(file, member=member), read_critic(file, member=member)) for member in (0, 1)]
 
 
 def _extracted(file: Path) -> None:
@@ -78,7 +90,7 @@ def _read_extracted(file: Path) -> object:
 
 TENSORS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any], str]] = {
     "policy": (_policy, load_policy, "pwm_bench.policy"),
-    "model of gradients": (_model, read_model, "model"),
+    "world models of a task": (_model, _read_models, "model"),
     "extracted policies": (_extracted, _read_extracted, "pwm_bench.policies"),
 }
 """Each with what writes it, what reads it, and the key under which it says what it is."""
@@ -126,7 +138,9 @@ HUGE = [65_536] * 100
 """Widths of layers that no machine has memory for."""
 SETTINGS = {
     "policy": ({"seeds": list(range(1000))}, {"hidden_actor": HUGE}, {"initial_log_std": -1.0, "hidden_critic": HUGE}),
-    "model of gradients": ({}, {"dynamics_hidden": HUGE, "ensemble": 65_536}, {"batch_size": 10**12}),
+    "world models of a task": (
+        {"reward_scale": [1.0] * 1000}, {"dynamics_hidden": HUGE, "ensemble": 65_536}, {"batch_size": 10**12}
+    ),
     "extracted policies": (
         {"experts": [["c", 1]] * 1000}, {"critic_ensemble": 65_536, "hidden_critic": HUGE}, {"batch_size": 10**12}
     ),
@@ -149,6 +163,18 @@ def test_no_more_memory_is_taken_than_the_weights_have_whatever_the_settings_say
         assert "allocate" not in str(refused.value)
     write_tensors(file, tensors, key=key, about=about | {"config": about["config"] | unused})
     read(file)
+
+
+def test_a_critic_takes_no_more_memory_than_its_weights_have(tmp_path) -> None:
+    file = tmp_path / "file.safetensors"
+    _model(file)
+    about, tensors = read_about(file, key="model"), read_tensors(file, key="model")
+    huge = {"critic_ensemble": 65_536, "hidden_critic": HUGE}
+    write_tensors(file, tensors, key="model", about=about | {"critic": about["critic"] | huge})
+    read_model(file)
+    with pytest.raises(UsageError, match="size mismatch") as refused:
+        read_critic(file)
+    assert "allocate" not in str(refused.value)
 
 
 def _tuning(file: Path) -> None:

@@ -9,13 +9,14 @@ from torch.autograd.functional import jacobian
 from pwm_bench.envs.simulator import State
 from pwm_bench.gradients.controls import ClosedLoop, OpenLoop
 from pwm_bench.gradients.decoupled import DecoupledWorld
-from pwm_bench.gradients.learned import LearnedWorld, TrainedModel
+from pwm_bench.gradients.learned import LearnedWorld
 from pwm_bench.gradients.offered import ESTIMATORS
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.testing.toy import PointMass, SimulatorToy
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.networks import WorldModel
+from pwm_bench.world_model.trained import TrainedModel
 
 ROWS, STEPS = 3, 4
 CONFIG = WorldModelConfig(

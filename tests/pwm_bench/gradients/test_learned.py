@@ -13,18 +13,19 @@ import torch
 
 from pwm_bench import configs, envs
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.gradients.learned import load_run, run_input
 from pwm_bench.gradients.models import ModelTrainer, ModelTraining
 from pwm_bench.gradients.rows import FILE
 from pwm_bench.gradients.spec import Comparison
 from pwm_bench.gradients.starts import visited_states
-from pwm_bench.gradients.values import critic_of_run
+from pwm_bench.gradients.values import critic_of_model
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.config import Config
+from pwm_bench.pwm.model_files import MODEL_FILE, read_critic, read_model, write_models
 from pwm_bench.pwm.networks import make_critic
 from pwm_bench.store import checkpoint
+from pwm_bench.store.inputs import find_input
 from pwm_bench.store.results import Results
 from pwm_bench.world_model.config import WorldModelConfig
 from tests.pwm_bench.store.factories import edit
@@ -60,12 +61,14 @@ def pwm_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_member_of_a_run(pwm_run: Path) -> None:
-    trained = load_run(pwm_run, task="cartpole", member=1)
-    assert trained.description["seed"] == 5
+    trained = read_model(pwm_run / MODEL_FILE, member=1, task="cartpole")
+    assert trained.description == {"algorithm": "pwm", "task": "cartpole", "seed": 5}
     state = checkpoint.load(pwm_run / "checkpoint", spec_id=pwm_run.name).state["job"]
-    weight = state["world_model"]["dynamics.layers.0.linear.weight"]
-    assert weight.shape[0] == 2
-    torch.testing.assert_close(trained.model.dynamics.layers[0].linear.weight, weight[1:])
+    own = trained.model.state_dict()
+    assert own.keys() == state["world_model"].keys()
+    for name, value in state["world_model"].items():
+        rows = value.shape[0] // 2
+        assert torch.equal(own[name], value[rows:]), name
     norm = state["model_trainer"]["reward_norm"]
     assert trained.reward_scale == pytest.approx(float((norm["var"][1, 0] + 1e-5).sqrt()))
     assert trained.reward_shift == 0.0  # the recipe only divides rewards
@@ -80,7 +83,7 @@ def test_a_comparison_with_a_runs_model(pwm_run: Path, tmp_path: Path) -> None:
         task="cartpole",
         loop="closed",
         estimators=("model", "model_detached", "score"),
-        inputs={"model": run_input(pwm_run)},
+        inputs={"model": find_input(pwm_run, "model")},
         member=1,
         states=4,
         samples=4,
@@ -89,32 +92,17 @@ def test_a_comparison_with_a_runs_model(pwm_run: Path, tmp_path: Path) -> None:
         worlds=16,
     )
     outcome = carry_out(comparison, Results(tmp_path))
-    assert outcome.record.details["models"]["warp"]["run"] == pwm_run.name
-    assert outcome.record.details["models"]["warp"]["seed"] == 5
+    assert outcome.record.details["models"]["warp"] == {"algorithm": "pwm", "task": "cartpole", "seed": 5}
     frame = pd.read_parquet(tmp_path / "runs" / "single" / comparison.id / FILE)
     errors = frame[frame.metric == "self_error"]
     assert set(errors.estimator) == {"model"}  # the detached objective's gradient is not that of its value
     assert errors["value"].max() < 1e-5
 
 
-def test_the_weights_of_a_run_are_an_input(pwm_run: Path, tmp_path: Path) -> None:
-    """A copy is the same input, and a training that has gone on is another one."""
-    copy = tmp_path / pwm_run.name
-    shutil.copytree(pwm_run, copy)
-    one, other = run_input(pwm_run), run_input(copy)
-    assert one.digest == other.digest
-    assert one.path != other.path
-    state = checkpoint.load(copy / "checkpoint", spec_id=copy.name).state
-    state["job"]["world_model"]["dynamics.layers.0.linear.weight"] += 1.0
-    checkpoint.save(copy / "checkpoint", state, spec_id=copy.name)
-    assert run_input(copy).digest != one.digest
-    with pytest.raises(UsageError, match="no such file"):
-        other.open()
-
-
 def test_the_critic_of_a_run_is_a_value_in_the_tasks_units(pwm_run: Path, tmp_path: Path) -> None:
-    trained = load_run(pwm_run, task="cartpole", member=1)
-    value = critic_of_run(pwm_run, trained, task="cartpole", member=1, discount=0.99)
+    file = pwm_run / MODEL_FILE
+    trained = read_model(file, member=1)
+    value = critic_of_model(file, trained, member=1, discount=0.99)
     state = checkpoint.load(pwm_run / "checkpoint", spec_id=pwm_run.name).state["job"]
     config = configs.override(Config(), json.loads((pwm_run / "run.json").read_text())["spec"]["config"])
     critic = make_critic(config, config.world_model.latent_dim, stream=MemberStream((0, 5)))
@@ -123,17 +111,17 @@ def test_the_critic_of_a_run_is_a_value_in_the_tasks_units(pwm_run: Path, tmp_pa
     expected = critic.minimum(latents.expand(2, -1, -1))[1] * trained.reward_scale
     torch.testing.assert_close(value(latents), expected)
     shifted = dataclasses.replace(trained, reward_shift=0.25)  # a mean of 0.25 in every step, subtracted in training
-    value_with_mean = critic_of_run(pwm_run, shifted, task="cartpole", member=1, discount=0.99)
+    value_with_mean = critic_of_model(file, shifted, member=1, discount=0.99)
     torch.testing.assert_close(value_with_mean(latents), expected + 0.25 / (1.0 - 0.99))
     double = value.to(torch.float64, torch.device("cpu"))
     torch.testing.assert_close(double(latents.double()).float(), expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(UsageError, match=r"discount=0\.9: the critic of .* was trained for gamma=0\.99"):
-        critic_of_run(pwm_run, trained, task="cartpole", member=1, discount=0.9)
+        critic_of_model(file, trained, member=1, discount=0.9)
     comparison = Comparison(
         task="cartpole",
         loop="closed",
         estimators=("analytic", "model", "model_detached"),
-        inputs={"model": run_input(pwm_run)},
+        inputs={"model": find_input(pwm_run, "model")},
         member=1,
         bootstrap="critic",
         states=3,
@@ -150,21 +138,19 @@ def test_the_critic_of_a_run_is_a_value_in_the_tasks_units(pwm_run: Path, tmp_pa
 
 
 def test_runs_without_a_usable_world_model_are_refused(pwm_run: Path, tmp_path: Path) -> None:
+    file = pwm_run / MODEL_FILE
     with pytest.raises(UsageError, match="of task 'cartpole', not 'hopper'"):
-        load_run(pwm_run, task="hopper")
-    with pytest.raises(UsageError, match="member=2"):
-        load_run(pwm_run, task="cartpole", member=2)
-    with pytest.raises(UsageError, match=r"holds no run\.json"):
-        load_run(tmp_path, task="cartpole")
+        read_model(file, task="hopper")
+    with pytest.raises(UsageError, match=r"member=2: .* has members 0 to 1"):
+        read_model(file, member=2)
+    write_models(tmp_path / "alone", [read_model(file)])
+    with pytest.raises(UsageError, match="a world model alone, which has no critic"):
+        read_critic(tmp_path / "alone")
     copy = tmp_path / pwm_run.name
     shutil.copytree(pwm_run, copy)
-    shutil.rmtree(copy / "checkpoint")
-    for read in (lambda: load_run(copy, task="cartpole"), lambda: run_input(copy)):
-        with pytest.raises(UsageError, match="no checkpoint"):
-            read()
-    edit(copy / "run.json", lambda record: record["spec"].update(algorithm="shac"))
-    with pytest.raises(UsageError, match="'shac', which has no world model"):
-        load_run(copy, task="cartpole")
+    edit(copy / "run.json", lambda record: record["artifacts"].pop("model"))
+    with pytest.raises(UsageError, match="this run of 'pwm' has left no model, only policy; give a run that has one"):
+        find_input(copy, "model")
 
 
 @pytest.mark.parametrize("regularisation", ["simnorm", "layernorm", "relu", "spectral"])

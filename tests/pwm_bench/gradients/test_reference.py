@@ -11,7 +11,7 @@ from pwm_bench.gradients.controls import ClosedLoop, Control, OpenLoop
 from pwm_bench.gradients.estimators import first_order, score
 from pwm_bench.gradients.jacobians import latent_jacobians, simulator_jacobians
 from pwm_bench.gradients.landscape import Problem
-from pwm_bench.gradients.learned import LearnedWorld, TrainedModel
+from pwm_bench.gradients.learned import LearnedWorld
 from pwm_bench.gradients.reference import finite_differences, slope_error, smoothed_reference, transition_jacobians
 from pwm_bench.gradients.simulated import SimulatedWorld
 from pwm_bench.gradients.starts import visited_states
@@ -19,6 +19,7 @@ from pwm_bench.learning.random import MemberStream
 from pwm_bench.testing.quadratic import point_mass, quadratic_answer, quadratic_problem
 from pwm_bench.world_model.config import WorldModelConfig
 from pwm_bench.world_model.networks import WorldModel
+from pwm_bench.world_model.trained import TrainedModel
 
 STATES = 4
 

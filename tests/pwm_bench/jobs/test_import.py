@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.gradients.learned import run_input
-from pwm_bench.gradients.model_files import open_model, run_of
+from pwm_bench.gradients.model_inputs import open_model
 from pwm_bench.gradients.spec import Comparison
+from pwm_bench.gradients.values import critic_of_model
 from pwm_bench.jobs import kinds
 from pwm_bench.jobs.evaluate import EvaluateSpec
 from pwm_bench.jobs.extract import ExtractJob
@@ -66,7 +66,7 @@ def test_an_agent_of_one_task_acts_and_predicts_as_its_formulas_say(tmp_path) ->
     obs = torch.randn(1, 20, HOPPER[0])
     z = released_files.encode(content, obs)
     torch.testing.assert_close(found.act(obs), released_files.act(content, z), rtol=1e-5, atol=1e-5)
-    spec = Comparison(task="hopper", estimators=("model",), inputs={"model": run_input(run.path)})
+    spec = Comparison(task="hopper", estimators=("model",), inputs={"model": find_input(run.path, "model")})
     model = open_model(spec, task="hopper", simulator="warp", member=0)
     action = torch.rand(1, 20, HOPPER[1])
     predicted = model.reward_scale * model.model.reward(z, action) + model.reward_shift
@@ -76,8 +76,9 @@ def test_an_agent_of_one_task_acts_and_predicts_as_its_formulas_say(tmp_path) ->
         open_model(spec, task="ant", simulator="warp", member=0)
     with pytest.raises(UsageError, match="holds one world model; leave the member out"):
         open_model(spec, task="hopper", simulator="warp", member=1)
-    with pytest.raises(UsageError, match="a world model alone, which has no critic"):
-        run_of(spec)
+    value = critic_of_model(run.path / "model.safetensors", model, member=0, discount=0.99)
+    expected = 4.00001**0.5 * released_files.values(content, z[0]).amin(0) + 0.5 / (1.0 - 0.99)
+    torch.testing.assert_close(value(z[0]), expected, rtol=1e-5, atol=1e-4)
 
 
 def test_an_agent_of_one_task_is_evaluated(tmp_path) -> None:

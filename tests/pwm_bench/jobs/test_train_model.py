@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 
 from pwm_bench import envs
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.gradients.model_files import MODEL_FILE, read_model
 from pwm_bench.gradients.models import ModelTrainer, ModelTraining
 from pwm_bench.jobs.kinds import carry_out, spec_from
 from pwm_bench.jobs.train_model import TrainModelJob, TrainModelSpec
+from pwm_bench.pwm.model_files import MODEL_FILE, read_model
 from pwm_bench.runs.stop import Stopped
 from pwm_bench.store.inputs import find_input
 from pwm_bench.store.results import Results
@@ -138,7 +138,7 @@ def test_other_files_are_refused(tmp_path):
     save_file({"x": torch.zeros(2)}, other)
     for file in (other, tmp_path / "none.safetensors", tmp_path / "text"):
         (tmp_path / "text").write_text("no model")
-        with pytest.raises(UsageError, match="not a world model of `train-model`"):
+        with pytest.raises(UsageError, match="not a world model of one task"):
             read_model(file)
     config = {"latent_dim": 12}
     about = {"config": config, "reward_scale": 1.0, "reward_shift": 0.0, "description": {}}

@@ -16,7 +16,6 @@ import torch
 from pwm_bench.cli.main import main
 from pwm_bench.collection import trained
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.gradients.model_files import read_model
 from pwm_bench.gradients.rows import FILE, load_rows, read_table
 from pwm_bench.jobs.policies import load_policy, read_policy
 from pwm_bench.jobs.tuning import read_tuning
@@ -24,6 +23,7 @@ from pwm_bench.parity.golden.file import read_golden
 from pwm_bench.parity.schema import ParityRecord
 from pwm_bench.parity.stored import read_record
 from pwm_bench.pwm.extraction.files import read_policies
+from pwm_bench.pwm.model_files import read_model
 from pwm_bench.store import checkpoint
 from pwm_bench.store.files import JsonLines, write_atomic
 from pwm_bench.store.inputs import Input, content_digest

@@ -11,10 +11,12 @@ import pytest
 from pwm_bench.cli.main import main
 from pwm_bench.gradients.rows import FILE
 from pwm_bench.jobs.train_model import TrainModelSpec
+from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.studies import comparisons
 from pwm_bench.studies import gradients as studies
 from pwm_bench.studies.gradient_study import GradientStudy
+from pwm_bench.studies.locomotion import load_study
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL, carry_out_study
 
 NOISES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -120,3 +122,44 @@ def test_what_reads_a_model_that_failed_is_not_done(tmp_path: Path, capsys, monk
     assert "model_of=wild: not done: it reads cartpole · warp · world model" in " ".join(out.split())
     statuses = {run.read().kind: run.read().status for run in Results(tmp_path).runs("gradients-tiny")}
     assert statuses == {"train-model": "failed", "compare-gradients": "ok"}
+
+
+def test_a_run_that_is_trained_for_it_stays_in_its_own_study(tmp_path):
+    """PWM is trained once, and each comparison is at a seed's policy, with this seed's model and critic."""
+    model = {"latent_dim": 16, "encoder_hidden": [8], "dynamics_hidden": [8], "reward_hidden": [8], "horizon": 3}
+    small = {f"world_model.{name}": value for name, value in (model | {"batch_size": 8}).items()}
+    small |= {"num_envs": 4, "horizon": 4, "pretrain_env_steps": 32, "pretrain_updates": 4, "hidden_actor": [8]}
+    run = RunSpec.create(
+        task="cartpole", simulator="warp", algorithm="pwm", env_steps=96, seeds=(4, 9), study="trained",
+        overrides=small | {"hidden_critic": [8], "world_model_updates": 1, "critic_iterations": 1, "start_batch": 4},
+        evaluations=2, evaluation_episodes=1,
+    )  # fmt: skip
+    fields = {**TINY, "estimators": ("analytic", "model"), "bootstrap": "critic"}
+    draft = comparisons.comparison("cartpole", model=run, policy=run, **fields)
+    at_policy = GradientStudy(name="tiny", description="", comparisons={"": draft}, members={0: 4, 1: 9})
+    done = carry_out_study(at_policy.graph(), tmp_path)
+    trained, *compared = done.values()
+    assert [one.path.parent.name for one in done.values()] == ["trained", "gradients-tiny", "gradients-tiny"]
+    assert trained.path.name == run.id
+    records = [one.read() for one in compared]
+    for member, seed, record in zip((0, 1), (4, 9), records, strict=True):
+        assert record.details["policy"]["seed"] == record.details["models"]["warp"]["seed"] == seed
+        assert record.details["values"]["warp"] == {"critic": run.id, "member": member}
+        assert record.spec["setting"] == {"model_seed": seed}
+        digests = {name: one.digest for name, one in trained.read().artifacts.items()}
+        assert {name: one["digest"] for name, one in record.spec["inputs"].items()} == digests
+    cosines = [
+        frame[(frame.metric == "cosine") & (frame.estimator == "model")]["value"] for frame in map(rows, compared)
+    ]
+    assert not cosines[0].equals(cosines[1])
+    again = carry_out_study(at_policy.graph(), tmp_path)
+    assert [one.read().attempts for one in again.values()] == [1, 1, 1]
+
+
+def test_the_study_at_pwms_policy_reads_the_runs_of_another():
+    graph = studies.load("at-policy").graph()
+    kinds = [spec.kind for spec in graph.specs]
+    assert (kinds.count("train"), kinds.count("compare-gradients")) == (4, 20)
+    assert {spec.study for spec in graph.specs if spec.kind == "train"} == {"hopper-model-updates"}
+    own = load_study("hopper-model-updates").specs
+    assert [spec.id for spec in graph.specs if spec.kind == "train"] == [spec.id for spec in own]

@@ -89,7 +89,7 @@ def test_an_artifact_that_is_not_left_is_refused(tmp_path):
     nodes = {"a": SumSpec(numbers=(1,)), "b": SumSpec(numbers=(), inputs={"x": Pending("a", "model")})}
     result, _ = do(Study(name="sums", description="", nodes=nodes), results)
     assert (result.items[1].plan, result.items[1].status) == ("leave", "refused")
-    assert "unknown artifact of the run 'model'" in result.items[1].reason
+    assert "has left no model, " in result.items[1].reason
 
 
 def test_a_finished_run_whose_artifact_is_gone_is_not_taken_for_whole(tmp_path):
