@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from pwm_bench.cli.commands.options import Device, ResultsFolder, default_results, option
+from pwm_bench.cli.commands.options import Amount, Device, ResultsFolder, default_results, option
 from pwm_bench.cli.showing import plain_table, terminal
 from pwm_bench.envs.errors import UsageError
 
@@ -35,7 +35,7 @@ class ExpertsOptions:
     """Tasks or a suite (mt30, mt80, mw50)."""
     seeds: Annotated[int, option("N", "1")] = 1
     """Policies for each task."""
-    iterations: Annotated[float | None, option("N", "10000")] = None
+    iterations: Annotated[Amount, option("N", "10000")] = None
     """Gradient steps (of the actor, where there is more than one network)."""
     set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change a setting, e.g. batch_size=128; may be repeated."""

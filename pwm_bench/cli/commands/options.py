@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pwm_bench.store.selection import Selection
 
 __all__ = [
+    "Amount",
     "Budget",
     "Device",
     "EnvSteps",
@@ -25,6 +26,7 @@ __all__ = [
     "Tensorboard",
     "default_results",
     "option",
+    "parse_amount",
     "parse_budget",
     "parse_seeds",
     "published_choice",
@@ -39,7 +41,34 @@ def option(metavar: str, default: str = "") -> Any:
 _DIGITS = 18  # of a seed, or of how many; Python reads no number of thousands of them
 ResultsFolder = Annotated[Path, option("DIR", "results, or $PWM_BENCH_RESULTS")]
 Budget = Annotated[str | None, option("UNIT=N")]
-EnvSteps = Annotated[float | None, option("N")]
+_FACTORS = {"k": 1e3, "M": 1e6}
+
+
+def parse_amount(text: str) -> float:
+    """A large number as people write it, e.g. ``300000``, ``3e5``, ``300k`` or ``0.3M``.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    factor = _FACTORS.get(text[-1:], 1.0)
+    try:
+        return float(text if factor == 1.0 else text[:-1]) * factor
+    except ValueError:
+        raise ValueError(f"'{text}' is not a number such as 300000, 3e5, 300k or 0.3M") from None
+
+
+Amount = Annotated[
+    float | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="N",
+        instance_from_str=lambda words: parse_amount(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, float | int),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+"""Numbers that are often large: of steps, or of another budget."""
+EnvSteps = Annotated[Amount, option("N")]
 Seeds = Annotated[str | None, option("N|A,B,...")]
 Preset = Annotated[str | None, option("NAME")]
 Tensorboard = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -74,9 +103,9 @@ def parse_budget(text: str) -> tuple[str, float]:
     if unit not in ("env_steps", *LIMITS):
         raise unknown("unit of a budget", unit, ("env_steps", *LIMITS))
     try:
-        return unit, float(amount)
+        return unit, parse_amount(amount)
     except ValueError:
-        raise UsageError(f"--budget {text}: must be UNIT=N, e.g. gradient_steps=5e3") from None
+        raise UsageError(f"--budget {text}: must be UNIT=N, e.g. gradient_steps=5e3 or env_steps=300k") from None
 
 
 Device = Annotated[str | None, option("NAME", "auto")]

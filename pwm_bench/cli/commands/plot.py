@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 import tyro
 
-from pwm_bench.cli.commands.options import OfStudies, option, published_choice, refuse_options_of_scores
+from pwm_bench.cli.commands.options import Amount, OfStudies, option, published_choice, refuse_options_of_scores
 from pwm_bench.cli.showing import show_left_out
 from pwm_bench.envs.errors import unknown
 
@@ -42,7 +42,7 @@ class Plot(OfStudies):
     match: Annotated[str, option("UNIT", "env_steps")] = "env_steps"
     """Scores, profiles, comparisons and thresholds: read at equal env_steps, gradient_steps, policy_gradient_steps or
     cpu_seconds, as in `pwm-bench table`, or each run at its own end (none)."""
-    budget: Annotated[float | None, option("N", "the largest that all have in common")] = None
+    budget: Annotated[Amount, option("N", "the largest that all have in common")] = None
     """Read them at this budget per seed, in the unit of --match."""
     across_machines: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Compare cpu_seconds even if they come from different machines."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from pwm_bench.cli.commands.options import Device, ResultsFolder, default_results, option
+from pwm_bench.cli.commands.options import Amount, Device, ResultsFolder, default_results, option
 from pwm_bench.cli.showing import plain_table, terminal
 from pwm_bench.hints import show_hints
 
@@ -41,7 +41,7 @@ class Pretrain:
     """1M, 5M, 19M, 48M or 317M."""
     recipe: Annotated[str, option("NAME", "pwm")] = "pwm"
     """pwm (H 16, rho 0.99, TD-MPC2's losses), tdmpc2 (H 3, rho 0.5) or pwm-regression."""
-    steps: Annotated[float, option("N", "20000")] = 20_000
+    steps: Annotated[Amount, option("N", "20000")] = 20_000
     """Gradient steps."""
     minutes: Annotated[float | None, option("M")] = None
     """End after so much training time, if the steps do not end it before."""

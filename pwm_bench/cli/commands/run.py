@@ -71,7 +71,7 @@ class Run:
     seeds: Seeds = None
     """Seeds, trained together as one population: how many, from 0, or a list such as 0,3,7; 1 by default."""
     env_steps: EnvSteps = None
-    """Environment steps per seed, e.g. 3e5; by default it depends on the task."""
+    """Environment steps per seed, e.g. 3e5 or 300k; by default it depends on the task."""
     budget: Budget = None
     """End at this budget per seed, if --env-steps does not end it before: gradient_steps=N, policy_gradient_steps=N or
     cpu_seconds=N (of training, all seeds together)."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 import tyro
 
-from pwm_bench.cli.commands.options import OfStudies, option, published_choice, refuse_options_of_scores
+from pwm_bench.cli.commands.options import Amount, OfStudies, option, published_choice, refuse_options_of_scores
 from pwm_bench.cli.showing import show_left_out, terminal
 from pwm_bench.envs.errors import UsageError, unknown
 
@@ -39,7 +39,7 @@ class Table(OfStudies):
     match: Annotated[str, option("UNIT", "env_steps")] = "env_steps"
     """Compare at equal env_steps, gradient_steps (of all networks), policy_gradient_steps or cpu_seconds (of training),
     or each run at its own end (none)."""
-    budget: Annotated[float | None, option("N", "the largest that all have in common")] = None
+    budget: Annotated[Amount, option("N", "the largest that all have in common")] = None
     """Compare at this budget per seed, in the unit of --match."""
     across_machines: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Compare cpu_seconds even if they come from different machines."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 import typing
 
 import pytest
 
 from pwm_bench.cli import main as module
+from pwm_bench.cli.commands.options import parse_budget
 from pwm_bench.cli.main import main
 
 RUN = ("run", "--task", "hopper", "--algorithm", "shac")
@@ -86,3 +88,17 @@ def test_iterations_are_whole(tmp_path, capsys):
     write_linear_data(tmp_path / "data", episodes=3, tasks=REAL_TASKS)
     assert main(["clone", "data", "--iterations", "1.5"]) == 2
     assert "iterations=1.5: must be a whole number" in capsys.readouterr().err
+
+
+def test_large_numbers_are_taken_as_people_write_them(tmp_path, capsys):
+    for text, number in (("20000", 20_000), ("2e4", 20_000), ("20k", 20_000), ("0.02M", 20_000), ("1.5k", 1500)):
+        assert main([*RUN, "--env-steps", text, "--write-spec", "spec.json"]) == 0
+        assert json.loads((tmp_path / "spec.json").read_text())["env_steps"] == number
+        (tmp_path / "spec.json").unlink()
+    assert parse_budget("gradient_steps=5k") == ("gradient_steps", 5000.0)
+    capsys.readouterr()
+    for text in ("20x", "k", "", "20K"):
+        assert main([*RUN, "--env-steps", text]) == 2
+        said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+        assert f"Error parsing --env-steps: '{text}' is not a number such as 300000, 3e5, 300k or 0.3M" in said
+        assert "NoneType" not in said
