@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pwm_bench.analysis.formats import Layout, Print, grid_to_rich, render, render_sheet, to_rich
+from pwm_bench.analysis.formats import Layout, Print, grid_to_rich, pair_sheets, render, render_sheet, to_rich
 from pwm_bench.analysis.formats.cells import Sheet
 from pwm_bench.analysis.formats.sheet import to_sheet
 from pwm_bench.analysis.gradients.selected import left_out_of_scores, selected_rows
@@ -140,8 +140,10 @@ class StudyTable:
         """A table element with its notes below, without any style sheet."""
         from pwm_bench.analysis.formats.html import to_html
 
-        sheet = self._sheet() if self.scores is None else to_sheet(self.scores, self.layout, "html")
-        return to_html(sheet, trace=self.trace)
+        if self.scores is None:
+            return to_html(self._sheet(), trace=self.trace)
+        below = map(to_html, pair_sheets(self.scores) if self.scores.pairs else ())
+        return "".join((to_html(to_sheet(self.scores, self.layout, "html"), trace=self.trace), *below))
 
     def __repr__(self) -> str:
         from rich.console import Console

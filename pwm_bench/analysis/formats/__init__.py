@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pwm_bench.analysis.formats.columns import COLUMNS, Layout
 from pwm_bench.analysis.formats.latex import Print
+from pwm_bench.analysis.formats.pairs import pair_sheets
 from pwm_bench.analysis.formats.printed import printed
 from pwm_bench.analysis.formats.sheet import Sheet, to_sheet
 from pwm_bench.analysis.formats.terminal import grid_to_rich, to_rich
 from pwm_bench.analysis.tables.scores import Summary
 
-__all__ = ["COLUMNS", "FORMATS", "Layout", "Print", "grid_to_rich", "render", "render_sheet", "to_rich"]
+__all__ = ["COLUMNS", "FORMATS", "Layout", "Print", "grid_to_rich", "pair_sheets", "render", "render_sheet", "to_rich"]
 
 FORMATS = ("rich", "markdown", "latex", "csv", "json", "parquet")
 
@@ -32,11 +35,13 @@ def render(
         return data.to_parquet(summary)
     if format in ("csv", "json"):
         return {"csv": data.to_csv, "json": data.to_json}[format](summary)
-    if format == "markdown":
-        return render_sheet(to_sheet(summary, layout or Layout(), format), format, trace=trace)
     how = how or Print()
-    sheet = to_sheet(printed(summary), layout or Layout(), "wide" if how.wide else "column")
-    return render_sheet(sheet, format, trace=trace, how=how)
+    if format == "latex":
+        summary = printed(summary)
+    sheet = to_sheet(summary, layout or Layout(), format if format == "markdown" else "wide" if how.wide else "column")
+    others = replace(how, label=how.label and f"{how.label}-pairs", caption="")
+    below = (render_sheet(one, format, how=others) for one in pair_sheets(summary) if summary.pairs)
+    return "\n".join((render_sheet(sheet, format, trace=trace, how=how), *below))
 
 
 def render_sheet(sheet: Sheet, format: str, *, trace: bool = False, how: Print | None = None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pwm_bench.analysis.formats.columns import COLUMNS, Layout
+from pwm_bench.analysis.formats.pairs import pair_sheets
 from pwm_bench.analysis.formats.sheet import Cell, Line, Sheet, to_sheet
 from pwm_bench.analysis.tables.notes import BOLD
 from pwm_bench.analysis.tables.scores import Summary
@@ -28,12 +29,15 @@ _DETAIL = 24  # letters of a setting under a name that stay on one line
 def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout | None = None) -> Group:
     """A summary for a terminal of ``width`` columns: one table if it fits, scores and cost apart if not."""
     from rich.console import Group
+    from rich.text import Text
 
+    sheets = pair_sheets(summary) if summary.pairs else ()
+    below = [part for one in sheets for part in (Text(""), grid_to_rich(one, width))]
     chosen = layout or Layout()
     sheet = to_sheet(summary, chosen, "rich")
     everything = range(len(sheet.headers))
     if chosen.grid:
-        return grid_to_rich(sheet, width, trace=trace)
+        return Group(grid_to_rich(sheet, width, trace=trace), *below)
     if width >= _WIDE or chosen.columns:
         parts = [("", list(everything))]
     else:
@@ -41,7 +45,7 @@ def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout
         scores = [i for i in everything if sheet.parts[i] not in left_out and not _all_well(sheet, i)]
         parts = [(" · scores", scores), (" · cost", [i for i in everything if sheet.parts[i] in ("name", "cost")])]
     tables = [_table(sheet, suffix, columns) for suffix, columns in parts]
-    return Group(*tables, *_below(sheet, trace))
+    return Group(*tables, *_below(sheet, trace), *below)
 
 
 def grid_to_rich(sheet: Sheet, width: int, *, trace: bool = False) -> Group:

@@ -15,7 +15,7 @@ from pwm_bench.analysis.report.comparisons import Comparisons, records_of
 from pwm_bench.analysis.report.curves import curve_data
 from pwm_bench.analysis.report.markup import Markup, command, escape, fill, joined, script_json, tag
 from pwm_bench.analysis.report.media import Media, gradients_section
-from pwm_bench.analysis.report.runs import at, failures_section, moment, quoted, runs_section, what
+from pwm_bench.analysis.report.runs import at, failures_section, moment, named, runs_section, what
 from pwm_bench.analysis.report.table import summary_section
 from pwm_bench.analysis.scored import Match, bounds_of, normalise_frame, recorded, recorded_quantity
 from pwm_bench.analysis.study_table import only_gradients
@@ -31,16 +31,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "build"]
 
-_OF_SCORES = ("match", "normalise", "threshold", "published", "gradients")
+_OF_SCORES = ("match", "budget", "across_machines", "normalise", "threshold", "published", "gradients")
 _SCRIPTS = ("format.js", "scale.js", "chart.js", "page.js")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the page shows; the first five are those of `analysis.tables.scores.summarise`."""
+    """What the page shows; those before ``videos`` are those of `analysis.tables.scores.summarise`."""
 
     metric: str = "return"
     match: Match = "env_steps"
+    budget: float | None = None
+    across_machines: bool = False
     normalise: str = "none"
     threshold: float | None = None
     published: str | None = None
@@ -52,12 +54,12 @@ class Options:
     """Most that videos and figures may take [MB]."""
 
 
-def build(results: Results, studies: Sequence[str], options: Options, *, left_out: list[str] | None = None) -> str:
+def build(results: Results, selection: Selection, options: Options, *, left_out: list[str] | None = None) -> str:
     """One or several studies as one HTML page. The same records give the same text.
 
     Args:
         results: the results folder.
-        studies: their names.
+        selection: which studies, and what of them.
         options: what the page shows.
         left_out: takes a message for each run that is not in the page, which says so too.
 
@@ -66,7 +68,6 @@ def build(results: Results, studies: Sequence[str], options: Options, *, left_ou
     """
     if not options.megabytes >= 0:
         raise UsageError(f"--megabytes {options.megabytes}: must not be negative")
-    selection = Selection(studies=studies)
     loaded, study = selection.load(results), selection.title
     media = Media(int(options.megabytes * 1e6))
     given = media.given(options.videos)
@@ -82,17 +83,19 @@ def build(results: Results, studies: Sequence[str], options: Options, *, left_ou
         ]
     else:
         summary = summarise(
-            loaded, study=study, metric=options.metric, match=options.match, normalise=options.normalise,
-            threshold=options.threshold, pairs=True, published=options.published,
+            loaded, study=study, metric=options.metric, match=options.match, budget=options.budget,
+            across_machines=options.across_machines, normalise=options.normalise, threshold=options.threshold,
+            pairs=True, published=options.published,
         )  # fmt: skip
-        gradients = gradients_section(results, options.gradients or studies, media, required=bool(options.gradients))
+        wanted = options.gradients or selection.studies
+        gradients = gradients_section(results, wanted, media, required=bool(options.gradients))
         for run in loaded.runs:
             given += media.beside(run.path, what(run.record))
         data = _curves(loaded, options)
-        data["command"] = f"pwm-bench plot {quoted(studies)} --kind curves{at(results)}"
+        data["command"] = f"pwm-bench plot {named(selection)} --kind curves{at(results)}"
         data["normalise"] = {"metric": options.metric, "name": options.normalise}
         first = [
-            ("summary", "Summary", summary_section(summary, _table_command(results, studies, options))),
+            ("summary", "Summary", summary_section(summary, _table_command(results, selection, options))),
             ("curves", "Learning curves", _charts() if data["panels"] else _nothing()),
             ("gradients", "Gradients", gradients),
         ]
@@ -122,7 +125,7 @@ def build(results: Results, studies: Sequence[str], options: Options, *, left_ou
                 tag("section", tag("h2", title, id=f"{name}-title"), content, id=name, aria_labelledby=f"{name}-title")
                 for name, title, content in shown
             ),
-            "command": command(_report_command(results, studies, options)),
+            "command": command(_report_command(results, selection, options)),
             "data": script_json(data),
             "script": script,
         },
@@ -134,7 +137,8 @@ def _refuse_options_of_scores(options: Options, study: str) -> None:
     for name in _OF_SCORES:
         if getattr(options, name) != getattr(Options, name):
             raise UsageError(
-                f"--{name}: is about scores, and study '{study}' has comparisons of gradients alone; leave it out"
+                f"--{name.replace('_', '-')}: is about scores, and study '{study}' has comparisons of gradients alone; "
+                "leave it out"
             )
 
 
@@ -186,15 +190,15 @@ def _subtitle(records: Sequence[RunRecord], damaged: Sequence[str]) -> Markup:
     return escape(" · ".join(parts))
 
 
-def _table_command(results: Results, studies: Sequence[str], options: Options) -> str:
-    return f"pwm-bench table {quoted(studies)}{_flags(options)} --pairs --trace{at(results)}"
+def _table_command(results: Results, selection: Selection, options: Options) -> str:
+    return f"pwm-bench table {named(selection)}{_flags(options)} --pairs --trace{at(results)}"
 
 
-def _report_command(results: Results, studies: Sequence[str], options: Options) -> str:
+def _report_command(results: Results, selection: Selection, options: Options) -> str:
     more = "".join(f" --videos {quote(str(path))}" for path in options.videos)
     more += f" --gradients {quote(','.join(options.gradients))}" if options.gradients else ""
     more += f" --megabytes {options.megabytes:g}" if options.megabytes != Options.megabytes else ""
-    return f"pwm-bench report {quoted(studies)}{_flags(options)}{more}{at(results)}"
+    return f"pwm-bench report {named(selection)}{_flags(options)}{more}{at(results)}"
 
 
 def _flags(options: Options) -> str:
@@ -203,6 +207,8 @@ def _flags(options: Options) -> str:
         for name in ("metric", "match", "normalise")
         if getattr(options, name) != getattr(Options, name)
     ]
+    flags += [f" --budget {options.budget:.15g}"] if options.budget is not None else []
+    flags += [" --across-machines"] if options.across_machines else []
     flags += [f" --threshold {options.threshold:g}"] if options.threshold is not None else []
     flags += [f" --published {quote(options.published)}"] if options.published is not None else []
     return "".join(flags)

@@ -12,7 +12,7 @@ from pwm_bench.analysis.gradients.selected import selected_rows
 from pwm_bench.analysis.gradients.table import gradient_sheet, metric_rows, metrics_among
 from pwm_bench.analysis.report.markup import Markup, command, joined, tag
 from pwm_bench.analysis.report.media import Media
-from pwm_bench.analysis.report.runs import at, quoted
+from pwm_bench.analysis.report.runs import at, named
 from pwm_bench.analysis.report.table import grid, remarks
 from pwm_bench.store.frames import Loaded
 from pwm_bench.store.results import Results, RunDirectory
@@ -44,7 +44,7 @@ class Comparisons:
 
     def __init__(self, results: Results, selection: Selection, loaded: Loaded) -> None:
         self._results = results
-        self._study, self._names = selection.title, quoted(selection.studies)
+        self._study, self._names = selection.title, named(selection)
         self._rows, self.left_out = selected_rows(results, selection, loaded)
 
     def tables(self, metric: str | None) -> Markup:

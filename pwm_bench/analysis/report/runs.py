@@ -13,9 +13,10 @@ from pwm_bench.analysis.report.table import run_link
 from pwm_bench.store.files import own_file
 from pwm_bench.store.results import Results
 from pwm_bench.store.schema import Provenance, RunRecord
+from pwm_bench.store.selection import Selection
 from pwm_bench.text import count, duration, number
 
-__all__ = ["at", "failures_section", "moment", "quoted", "runs_section", "what"]
+__all__ = ["at", "failures_section", "moment", "named", "runs_section", "what"]
 
 _MOST_CONFIGS = 300  # beyond it the page would be mostly configs; each run's spec.json has them
 _TRACEBACK_LINES = 12
@@ -185,9 +186,11 @@ def at(results: Results) -> str:
     return "" if results.root == Path("results") else f" --results {_quoted(results.root)}"
 
 
-def quoted(studies: Sequence[str]) -> str:
-    """Names as a command line takes them."""
-    return " ".join(map(quote, studies))
+def named(selection: Selection) -> str:
+    """What a command line says of the runs that are selected."""
+    kinds = (("task", selection.tasks), ("simulator", selection.simulators), ("algorithm", selection.algorithms))
+    narrowed = [word for kind, names in kinds if names for word in (f"--{kind}", *map(quote, names))]
+    return " ".join((*map(quote, selection.studies), *narrowed))
 
 
 def _quoted(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pwm_bench.analysis.formats import Layout
+from pwm_bench.analysis.formats import Layout, pair_sheets
 from pwm_bench.analysis.formats.sheet import Block, Cell, Footnotes, Line, Sheet, to_sheet
 from pwm_bench.analysis.report.markup import Markup, command, joined, tag
 from pwm_bench.analysis.tables.scores import Row, Summary
@@ -41,9 +41,17 @@ def summary_section(summary: Summary, made_by: str) -> Markup:
                 (*(f"! {text}" for text in summary.warnings), *sheet.notes),
                 [(letter, text) for text, letter in notes.letters.items()],
             ),
+            *_pairs(summary),
             tag("p", "The same numbers: ", command(made_by)),
         )
     )
+
+
+def _pairs(summary: Summary) -> Iterator[Markup]:
+    """How probable an improvement is, for each pair of algorithms."""
+    for sheet in pair_sheets(summary) if summary.pairs else ():
+        title = sheet.title.removeprefix(f"{summary.study}: ").capitalize()
+        yield joined((tag("h3", title), grid(sheet, title), remarks(sheet.notes, sheet.footnotes)))
 
 
 def remarks(notes: Sequence[str], footnotes: Sequence[tuple[str, str]]) -> Markup:

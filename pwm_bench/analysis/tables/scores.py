@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pwm_bench.analysis.budgets import Place
 from pwm_bench.analysis.naming import IDS, Names
 from pwm_bench.analysis.overall import Overall, overall
-from pwm_bench.analysis.pairs import pair_notes
 from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.rows import Row, make_rows
 from pwm_bench.analysis.scored import Match, read_scores
@@ -50,6 +49,8 @@ class Summary:
     match: Match = "env_steps"
     warnings: tuple[str, ...] = ()
     """What makes numbers doubtful: gradients that have failed their check."""
+    pairs: bool = False
+    """Whether how probable an improvement is stands below, for each pair of algorithms."""
     annotate: Callable[[Names], Annotations] = field(repr=False, compare=False)
     """Notes and warnings with other names of algorithms, tasks and settings."""
 
@@ -76,7 +77,7 @@ def summarise(
         match: see there.
         budget: see there.
         across_machines: see there.
-        pairs: also say how probable it is for each pair of algorithms that the first scores above the second.
+        pairs: also show how probable it is for each pair of algorithms that the first scores above the second.
         normalise: see `read_scores`.
         threshold: score whose first reaching is timed, in the units of the table.
         published: also give published numbers of each task, at the budget where there is one: one of
@@ -102,7 +103,6 @@ def summarise(
         notes = table_notes(rows, loaded, metric, scores, threshold, names)
         notes += (overall_note(over_tasks),) if over_tasks else ()
         notes += scores.machines
-        notes += pair_notes(rows, names) if pairs else ()
         notes += published_notes(theirs, names) if theirs else ()
         return notes, gradient_warnings(loaded, names)
 
@@ -118,5 +118,6 @@ def summarise(
         threshold=threshold,
         match=match,
         warnings=warnings,
+        pairs=pairs,
         annotate=annotate,
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import tyro
 
-from pwm_bench.cli.commands.options import ResultsFolder, default_results, option, published_choice
+from pwm_bench.cli.commands.options import Amount, OfStudies, option, published_choice
 from pwm_bench.cli.showing import show_left_out
 from pwm_bench.envs.errors import UsageError
 
@@ -16,19 +16,21 @@ __all__ = ["Report"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class Report(OfStudies):
     """Write studies as one HTML file: table, interactive curves, failures, provenance. It needs no network."""
 
     leaves_files: ClassVar[bool] = True
     may_be_negative: ClassVar[tuple[str, ...]] = ("threshold",)
 
-    studies: Annotated[tuple[str, ...], tyro.conf.Positional, option("STUDY ...")]
-    """One or more studies that have runs; see `pwm-bench results ls`."""
     metric: Annotated[str, option("NAME", "return")] = "return"
     """What the table shows, and the curves at first: return, length, or another quantity recorded with evaluations."""
     match: Annotated[str, option("UNIT", "env_steps")] = "env_steps"
     """Compare at equal env_steps, gradient_steps, policy_gradient_steps or cpu_seconds, or each run at its own end
     (none)."""
+    budget: Annotated[Amount, option("N", "the largest that all have in common")] = None
+    """Compare at this budget per seed, in the unit of --match."""
+    across_machines: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Compare cpu_seconds even if they come from different machines."""
     normalise: Annotated[str, option("NAME", "none")] = "none"
     """none, ppo, random-expert, dmc or success; see `pwm-bench table --help`."""
     threshold: Annotated[float | None, option("SCORE")] = None
@@ -46,8 +48,6 @@ class Report:
     """Largest size of all videos and figures together."""
     output: Annotated[Path | None, option("FILE", "reports/STUDY.html in the results folder")] = None
     """Folder or file to write."""
-    results: ResultsFolder = field(default_factory=default_results)
-    """Results folder."""
 
     def __call__(self) -> int:
         """Writes the page and names the file."""
@@ -57,14 +57,16 @@ class Report:
 
         match: Any = self.match
         options = Options(
-            metric=self.metric, match=match, normalise=self.normalise, threshold=self.threshold,
+            metric=self.metric, match=match, budget=self.budget, across_machines=self.across_machines,
+            normalise=self.normalise, threshold=self.threshold,
             published=published_choice(self.with_published, self.published),
             videos=self.videos, megabytes=self.megabytes,
             gradients=tuple(filter(None, self.gradients.replace(" ", "").split(","))),
         )  # fmt: skip
         left_out: list[str] = []
-        page = build(Results(self.results), self.studies, options, left_out=left_out)
-        output = self.output or self.results / "reports" / f"{'+'.join(self.studies)}.html"
+        selection = self.selection()
+        page = build(Results(self.results), selection, options, left_out=left_out)
+        output = self.output or self.results / "reports" / f"{selection.folder}.html"
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(output, page.encode("utf-8", "replace"))

@@ -16,6 +16,7 @@ from pwm_bench.cli.showing import terminal
 from pwm_bench.cli.streams import GuardedStream
 from pwm_bench.runs.failures import classify
 from pwm_bench.store.results import Results
+from pwm_bench.store.selection import Selection
 from pwm_bench.text import printable, shows_as_it_is
 from tests.pwm_bench.store.factories import edit, write_run
 
@@ -138,7 +139,7 @@ def test_a_report_takes_in_nothing_from_outside_its_runs(tmp_path):
     drawn = root / "figures" / "gradients-s" / "dddd"
     drawn.mkdir(parents=True)
     (drawn / "a.svg").symlink_to(secret)
-    page = build(Results(root), ["s"], Options())
+    page = build(Results(root), Selection(studies=("s",)), Options())
     assert "YSBwaWN0dXJl" in page  # a picture
     assert "YSBrZXk=" not in page  # a key
     assert "a key" not in page

@@ -261,9 +261,9 @@ def test_a_web_page_shows_tables_figures_and_runs(capsys, root):
     for command in (f"pwm-bench table {STUDY} --metric esnr --trace", f"pwm-bench plot {STUDY}"):
         assert f"{command} --results" in page
     assert page.index("<h3>cosine</h3>") < page.index("<summary>esnr</summary>")
-    chosen = build(Results(root), [STUDY], Options(metric="esnr"))
+    chosen = build(Results(root), Selection(studies=(STUDY,)), Options(metric="esnr"))
     assert chosen.index("<h3>esnr</h3>") < chosen.index("<summary>cosine</summary>")
-    assert chosen == build(Results(root), [STUDY], Options(metric="esnr"))
+    assert chosen == build(Results(root), Selection(studies=(STUDY,)), Options(metric="esnr"))
 
 
 def test_what_needs_scores_says_so(capsys, root):

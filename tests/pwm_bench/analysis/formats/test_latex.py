@@ -137,8 +137,7 @@ def test_notes_call_things_what_the_rows_call_them(tmp_path):
     for ours, theirs in (
         ("shac: critic_iterations=7 (recipe: 16)", "SHAC: critic iterations=7 (recipe: 16)"),
         ("code c0de1 (shac), code c0de2 (ppo)", "code c0de1 (SHAC), code c0de2 (PPO)"),
-        ("ppo over shac 0.50", "PPO over SHAC 0.50"),
-        ("improvement in warp", "improvement in Warp"),
+        ("probability of improvement in warp", "probability of improvement in Warp"),
         ("hopper in warp 5e-01 (float64)", "Hopper in Warp 5e-01 (float64)"),
         ("! hopper in warp: the simulator's gradient is wrong", "! Hopper in Warp: the simulator's gradient is wrong"),
         ("hopper 0.0 and 1.0; hopper_stiff 0.0 and 1.0", "Hopper 0.0 and 1.0; Hopper (stiff) 0.0 and 1.0"),

@@ -6,6 +6,7 @@ import pytest
 
 from pwm_bench.analysis.report.build import Options, build
 from pwm_bench.store.results import Results
+from pwm_bench.store.selection import Selection
 from pwm_bench.text import count, number
 from tests.pwm_bench.analysis.report.browser import Browser, find
 from tests.pwm_bench.analysis.report.studies import make_study
@@ -56,7 +57,7 @@ def opened(tab, small):
 
 def saved(root, study, **options):
     file = root / "page.html"
-    file.write_text(build(Results(root), [study], Options(**options)), encoding="utf-8")
+    file.write_text(build(Results(root), Selection(studies=(study,)), Options(**options)), encoding="utf-8")
     return file.as_uri()
 
 

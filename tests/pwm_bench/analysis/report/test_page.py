@@ -16,6 +16,7 @@ from pwm_bench.cli.main import main
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.frames import load_study
 from pwm_bench.store.results import Results
+from pwm_bench.store.selection import Selection
 from pwm_bench.text import number
 from tests.pwm_bench.analysis.report.studies import HOSTILE, make_study
 from tests.pwm_bench.store.factories import write_run
@@ -64,7 +65,7 @@ def root(tmp_path):
 
 
 def page_of(root, **options):
-    return build(Results(root), ["s"], Options(**options))
+    return build(Results(root), Selection(studies=("s",)), Options(**options))
 
 
 def data_of(text):
@@ -204,7 +205,7 @@ def test_a_study_whose_runs_are_all_damaged(tmp_path):
 
 def test_hostile_text_stays_text(tmp_path):
     make_study(tmp_path, 48)
-    text = build(Results(tmp_path), ["many"], Options())
+    text = build(Results(tmp_path), Selection(studies=("many",)), Options())
     page = Page(text)
     assert page.tags.count("script") == 2
     assert "img" not in page.tags
@@ -306,3 +307,16 @@ def test_bad_input_is_one_line(root, capsys, arguments, message):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_page_of_some_algorithms_at_a_budget(root):
+    """Its summary, and the commands that print the same numbers, are about these alone."""
+    selection = Selection(studies=("s",), tasks=("hopper",), algorithms=("shac", "ppo"))
+    text = build(Results(root), selection, Options(budget=150.0))
+    assert "at 150 environment steps" in text
+    commands = commands_of(text)
+    for name in ("table", "report"):
+        (found,) = {one for one in commands if one.startswith(f"pwm-bench {name} ")}
+        assert f"pwm-bench {name} s --task hopper --algorithm shac ppo --budget 150" in found
+    assert "probability of improvement" in text.lower()
+    assert "ValueError: no luck" not in text  # of PWM

@@ -127,13 +127,6 @@ def test_few_tasks_are_said_to_be_too_few(tmp_path):
     assert "covers less" in noted(table(tmp_path, normalise="random-expert"), "Tasks together")
 
 
-def test_pairs_say_that_they_are_not_corrected(tmp_path):
-    write(tmp_path, "ppo", [1.0, 2.0])
-    write(tmp_path, "shac", [1.0, 2.5])
-    write(tmp_path, "sac", [1.0, 2.5])
-    assert "not corrected for their number" in noted(table(tmp_path, pairs=True), "Probability of improvement")
-
-
 def test_a_task_on_which_training_is_of_no_use_has_no_random_expert_scale(tmp_path):
     """Between -5 untrained and -10 trained, the scale would be upside down: -20 would count as 3."""
     for task, ends in (("hopper", (-10.0, -20.0)), ("ant", (10.0, 20.0))):

@@ -259,13 +259,6 @@ def test_a_table_names_every_gradient_source(tmp_path):
     assert gradients == {"pwm": "learned", "shac": "simulator", "ppo": "score", "sac": "critic"}
 
 
-def test_pairs_say_how_probable_an_improvement_is(root):
-    summary = rows(root, pairs=True)[1]
-    (note,) = (note for note in summary.notes if "Probability of improvement" in note)
-    assert "in warp, with 95 % interval: ppo over shac 0.00 [0.00, 0." in note  # 9 and 11 against 20 and more
-    assert not any("Probability of improvement" in note for note in rows(root)[1].notes)
-
-
 @pytest.mark.parametrize("worst", ["aaa", "bbb"])
 def test_the_worst_check_of_a_gradient_is_shown_whichever_run_it_is_of(tmp_path, worst):
     for name, algorithm in (("aaa", "shac"), ("bbb", "ppo")):
