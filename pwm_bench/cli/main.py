@@ -29,6 +29,7 @@ from pwm_bench.cli.commands.extract import Extract
 from pwm_bench.cli.commands.gradients import Gradients
 from pwm_bench.cli.commands.import_released import Import
 from pwm_bench.cli.commands.list import List
+from pwm_bench.cli.commands.new import New
 from pwm_bench.cli.commands.parity import Parity
 from pwm_bench.cli.commands.plot import Plot
 from pwm_bench.cli.commands.pretrain import Pretrain
@@ -67,6 +68,7 @@ _COMMANDS: dict[str, type[Any]] = {
     "compare": Compare,
     "list": List,
     "doctor": Doctor,
+    "new": New,
     "bench": Bench,
 }
 _DESCRIPTION = (

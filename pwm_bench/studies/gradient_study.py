@@ -140,8 +140,8 @@ class GradientStudy:
 
     @property
     def folder(self) -> str:
-        """The name that its runs are filed under."""
-        return f"{FILED_AS}{self.name}"
+        """The name that its runs are filed under: that of a task from outside has a colon, which not all disks take."""
+        return f"{FILED_AS}{self.name.replace(':', '.')}"
 
     def runs(self) -> list[tuple[dict[str, Any], Draft]]:
         """All comparisons, repetitions included, each with what distinguishes it from the others."""

@@ -163,3 +163,8 @@ def test_the_study_at_pwms_policy_reads_the_runs_of_another():
     assert {spec.study for spec in graph.specs if spec.kind == "train"} == {"hopper-model-updates"}
     own = load_study("hopper-model-updates").specs
     assert [spec.id for spec in graph.specs if spec.kind == "train"] == [spec.id for spec in own]
+
+
+def test_the_folder_of_a_task_from_outside_has_no_colon():
+    study = GradientStudy(name="my_task:Mine", description="")
+    assert study.folder == "gradients-my_task.Mine"
