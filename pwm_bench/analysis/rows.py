@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pwm_bench.analysis.budgets import COUNTED, UNITS, positions
+from pwm_bench.envs.errors import unknown
 from pwm_bench.statistics.averages import mean, median
-from pwm_bench.statistics.comparison import compare_with_best
+from pwm_bench.statistics.comparison import compare_with_best, difference
 from pwm_bench.statistics.curves import area_under_curve, time_to_threshold
 from pwm_bench.statistics.estimate import UNBOUNDED, Estimate, estimate_mean
 from pwm_bench.statistics.groups import two_groups
@@ -104,6 +105,11 @@ class Row:
     """``ok``, or how many seeds ended how, fall short of the budget or have no number there, and why after a colon."""
     runs: tuple[str, ...]
     """Ids of the runs that the row is made from."""
+    difference: float = np.nan
+    """How far the mean is above that of the row that the table compares with; NaN where there is none."""
+    difference_low: float = np.nan
+    difference_high: float = np.nan
+    """95 % interval of the difference, by Welch's t."""
 
     @property
     def constant(self) -> bool:
@@ -122,6 +128,7 @@ def make_rows(
     unit: str | None,
     threshold: float | None = None,
     bounds: tuple[float, float] = UNBOUNDED,
+    base: str | None = None,
 ) -> list[Row]:
     """Rows of a frame, sorted by task, simulator and score; those of a task in a simulator are compared.
 
@@ -130,6 +137,10 @@ def make_rows(
         unit: of the budget; None where each seed is taken at its own end.
         threshold: score whose first reaching is timed.
         bounds: least and greatest possible score.
+        base: the row, by algorithm and variant, that the others of its place are subtracted from; none by default.
+
+    Raises:
+        UsageError: there is no such row.
     """
     rows: list[Row] = []
     every = max(1, frame.groupby(["task", "simulator", "algorithm", "variant"]).ngroups)
@@ -139,8 +150,30 @@ def make_rows(
             _row(group, unit, threshold, every, bounds)
             for _, group in block.groupby(["algorithm", "variant"], sort=True)
         ]
+        made = _beside(made, base)
         rows += sorted(_compared(made), key=lambda row: -row.mean if np.isfinite(row.mean) else np.inf)
+    names = {_name(row) for row in rows}
+    if base is not None and rows and base not in names:
+        raise unknown("row to compare with", base, names)
     return rows
+
+
+def _name(row: Row) -> str:
+    return with_variant(row.algorithm, row.variant)
+
+
+def _beside(rows: list[Row], base: str | None) -> list[Row]:
+    """Rows of one place with their difference to one of them, if it is there."""
+    (other,) = [row for row in rows if _name(row) == base] or (None,)
+    if other is None:
+        return rows
+    found = []
+    for row in rows:
+        gap = difference(row.estimate, other.estimate)
+        low, high = map(float, gap.interval())
+        own = replace(row, difference=float(gap.value), difference_low=low, difference_high=high)
+        found.append(row if row is other else own)
+    return found
 
 
 def uncounted(frame: pd.DataFrame, unit: str | None) -> list[str]:

@@ -92,7 +92,8 @@ def table(
         columns: which columns, see ``pwm-bench table --help``.
         trace: also name the runs behind each row.
         options: of scores, see `pwm_bench.analysis.tables.scores.summarise`: ``match`` (``"env_steps"``, ``"none"``,
-            ...), ``budget``, ``normalise``, ``threshold``, ``published``, ``pairs``, ``across_machines``.
+            ...), ``budget``, ``normalise``, ``threshold``, ``published``, ``pairs``, ``base``,
+            ``across_machines``.
 
     Returns:
         A table to look at; it has ``to_frame()``, ``to_latex()``, ``to_markdown()``, ``to_csv()`` and ``to_html()``.

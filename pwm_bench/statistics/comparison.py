@@ -33,7 +33,7 @@ from scipy import special
 
 from pwm_bench.statistics.estimate import Estimate
 
-__all__ = ["Comparison", "compare_with_best"]
+__all__ = ["Comparison", "compare_with_best", "difference"]
 
 Array = NDArray[np.float64]
 _STUDIES = 20_000
@@ -80,6 +80,20 @@ def compare_with_best(estimates: Sequence[Estimate]) -> Comparison:
     below = np.searchsorted(null, raw, side="right")
     p_values[others] = np.minimum((below + 1 + 2.0 * np.sqrt(below + 1)) / len(null), 1.0)
     return Comparison(best, p_values)
+
+
+def difference(one: Estimate, other: Estimate) -> Estimate:
+    """How far one algorithm is above another on the same tasks, with Welch's standard error and degrees of freedom.
+
+    Args:
+        one: its estimate.
+        other: that of the algorithm that is subtracted.
+    """
+    a, b = np.square(one.error), np.square(other.error)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of what does not vary
+        freedom = np.square(a + b) / (np.square(a) / one.freedom + np.square(b) / other.freedom)
+    freedom = np.where(a + b > 0.0, freedom, one.freedom + other.freedom)
+    return Estimate(one.value - other.value, np.sqrt(a + b), freedom)
 
 
 def _against_best(value: Array, error: Array, freedom: Array, best: int, others: NDArray[np.intp]) -> Array:

@@ -23,7 +23,7 @@ class Column:
     """A quantity.
 
     Attributes:
-        header: as shown; ``{threshold}`` is filled in.
+        header: as shown; ``{threshold}`` and ``{base}`` are filled in.
         text: a row's cell.
         part: for narrow terminals: scores and cost go to tables of their own, details are left out.
         align: of the cells.
@@ -67,6 +67,16 @@ COLUMNS: dict[str, Column] = {
     "steps": Column("steps", lambda row: count(row.env_steps), "score"),
     "score": Column("score", lambda row: number(row.mean), "score"),
     "interval": Column("95 % CI", lambda row: interval(row.low, row.high), "score"),
+    "difference": Column(
+        "difference to {base}",
+        lambda row: (
+            f"{number(row.difference)} {interval(row.difference_low, row.difference_high)}"
+            if math.isfinite(row.difference)
+            else MISSING
+        ),
+        "score",
+    ),
+    "scores": Column("score of each seed", lambda row: ", ".join(map(number, row.scores)) or MISSING, "detail"),
     "median": Column("median", lambda row: number(row.median), "detail"),
     "area": Column("area", lambda row: number(row.area), "detail"),
     "threshold_steps": Column("steps to {threshold}", lambda row: _reached(row.steps_to_threshold, count), "score"),
@@ -124,14 +134,20 @@ class Layout:
         """What the columns of the grid are, if it is one."""
         return self.columns[0] if self.columns and self.columns[0] in GRIDS else None
 
-    def names(self, format: str, *, threshold: bool, failures: bool) -> tuple[str, ...]:
+    def names(self, format: str, *, threshold: bool, failures: bool, base: bool = False) -> tuple[str, ...]:
         """The columns to show.
 
         Args:
             format: print gets fewer, so that the table fits a ``column`` of a page, or with ``wide`` both.
             threshold: whether the time to a threshold is known.
             failures: whether some row is not ok.
+            base: whether there are differences to another row.
+
+        Raises:
+            UsageError: differences are asked for, and there are none.
         """
+        if "difference" in self.columns and not base:
+            raise UsageError("columns=difference: name the row that the others are compared with, such as --base shac")
         if self.columns:
             return self.columns
         names = list({"column": _COLUMN, "wide": _PRINTED}.get(format, _DEFAULT))
@@ -139,4 +155,6 @@ class Layout:
             names.append("status")
         if threshold:
             names[names.index("interval") + 1 : names.index("interval") + 1] = ["threshold_steps", "threshold_time"]
+        if base:
+            names.insert(names.index("interval") + 1, "difference")
         return tuple(names)

@@ -19,7 +19,10 @@ def listing(summary: Summary, layout: Layout, format: str, footnotes: Footnotes)
     """One line a row, one column a quantity."""
     by_task = layout.rows == "task"
     names = layout.names(
-        format, threshold=summary.threshold is not None, failures=any(row.status != "ok" for row in summary.rows)
+        format,
+        threshold=summary.threshold is not None,
+        failures=any(row.status != "ok" for row in summary.rows),
+        base=summary.base is not None,
     )
     columns = [COLUMNS[name] for name in names]
     rows = summary.rows if by_task else sorted(summary.rows, key=lambda row: algorithm_name(row))
@@ -35,10 +38,13 @@ def listing(summary: Summary, layout: Layout, format: str, footnotes: Footnotes)
             blocks += [Block(f"{held[0].task}, published", tuple(lines))] if lines else []
     if summary.overall:
         blocks += _overall_blocks(summary.overall, names)
-    threshold = "" if summary.threshold is None else f"{summary.threshold:,g}"
+    said = {"threshold": "" if summary.threshold is None else f"{summary.threshold:,g}", "base": summary.base}
     return Sheet(
         title="",
-        headers=("algorithm" if by_task else "task", *(c.header.format(threshold=threshold) for c in columns)),
+        headers=(
+            "algorithm" if by_task else "task",
+            *(c.header.format(**said) for c in columns),
+        ),
         aligns=("left", *(column.align for column in columns)),
         parts=("name", *(column.part for column in columns)),
         blocks=tuple(blocks),

@@ -42,4 +42,5 @@ def printed(summary: Summary) -> Summary:
             for (task, simulator), entries in summary.published.items()
         },
         warnings=warnings,
+        base=None if summary.base is None else names.row(summary.base),
     )

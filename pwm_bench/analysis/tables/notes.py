@@ -25,6 +25,7 @@ __all__ = [
     "STEPS_NOTE",
     "absent_note",
     "budget_note",
+    "difference_note",
     "gradient_warnings",
     "overall_note",
     "table_notes",
@@ -97,6 +98,15 @@ def table_notes(
     if scores.absent:
         notes.append(absent_note(metric, scores.absent, names))
     return tuple(notes)
+
+
+def difference_note(base: str) -> str:
+    """What the column of differences is.
+
+    Args:
+        base: the row that is subtracted, as the table calls it.
+    """
+    return f"Differences to {base} have 95 % intervals by Welch's t, not corrected for their number."
 
 
 def absent_note(metric: str, tasks: Sequence[str], names: Names = IDS) -> str:

@@ -15,7 +15,7 @@ from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.rows import Row, make_rows
 from pwm_bench.analysis.scored import Match, read_scores
 from pwm_bench.analysis.tables.beside import published_beside, published_notes
-from pwm_bench.analysis.tables.notes import gradient_warnings, overall_note, table_notes
+from pwm_bench.analysis.tables.notes import difference_note, gradient_warnings, overall_note, table_notes
 from pwm_bench.store.frames import Loaded
 
 __all__ = ["Row", "Summary", "summarise"]
@@ -51,6 +51,8 @@ class Summary:
     """What makes numbers doubtful: gradients that have failed their check."""
     pairs: bool = False
     """Whether how probable an improvement is stands below, for each pair of algorithms."""
+    base: str | None = None
+    """The row that the others are compared with, by its name."""
     annotate: Callable[[Names], Annotations] = field(repr=False, compare=False)
     """Notes and warnings with other names of algorithms, tasks and settings."""
 
@@ -64,6 +66,7 @@ def summarise(
     budget: float | None = None,
     across_machines: bool = False,
     pairs: bool = False,
+    base: str | None = None,
     normalise: str = "none",
     threshold: float | None = None,
     published: str | None = None,
@@ -78,6 +81,7 @@ def summarise(
         budget: see there.
         across_machines: see there.
         pairs: also show how probable it is for each pair of algorithms that the first scores above the second.
+        base: also show the difference to this algorithm, such as ``"shac"`` or ``"pwm (five models)"``.
         normalise: see `read_scores`.
         threshold: score whose first reaching is timed, in the units of the table.
         published: also give published numbers of each task, at the budget where there is one: one of
@@ -85,14 +89,15 @@ def summarise(
 
     Raises:
         UsageError: unknown metric, match or normalisation, a normalisation that knows none of the tasks, a budget
-            without a unit, processor seconds that do not compare, or a study whose runs have no scores.
+            without a unit, a base that is no row, processor seconds that do not compare, or a study whose runs have no
+            scores.
     """
     loaded.check_scored(study)
     scores = read_scores(
         loaded, metric=metric, match=match, budget=budget, across_machines=across_machines, normalise=normalise
     )
     frame, unit = scores.frame, scores.budgets.unit
-    rows = [] if frame.empty else make_rows(frame, unit=unit, threshold=threshold, bounds=scores.bounds)
+    rows = [] if frame.empty else make_rows(frame, unit=unit, threshold=threshold, bounds=scores.bounds, base=base)
     over_tasks = overall(rows, scores.bounds) if normalise != "none" or scores.known.share else ()
     theirs = None
     if published is not None:
@@ -103,6 +108,7 @@ def summarise(
         notes = table_notes(rows, loaded, metric, scores, threshold, names)
         notes += (overall_note(over_tasks),) if over_tasks else ()
         notes += scores.machines
+        notes += (difference_note(names.row(base)),) if base is not None else ()
         notes += published_notes(theirs, names) if theirs else ()
         return notes, gradient_warnings(loaded, names)
 
@@ -119,5 +125,6 @@ def summarise(
         match=match,
         warnings=warnings,
         pairs=pairs,
+        base=base,
         annotate=annotate,
     )

@@ -16,8 +16,8 @@ from pwm_bench.envs.errors import UsageError, unknown
 __all__ = ["Table"]
 
 _OF_SCORES = (
-    "match", "budget", "across_machines", "pairs", "rows", "columns", "normalise", "threshold", "with_published",
-    "published",
+    "match", "budget", "across_machines", "pairs", "base", "rows", "columns", "normalise", "threshold",
+    "with_published", "published",
 )  # fmt: skip
 
 
@@ -45,12 +45,14 @@ class Table(OfStudies):
     """Compare cpu_seconds even if they come from different machines."""
     pairs: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also show for each pair of algorithms how probable it is that a run of the first scores above the second's."""
+    base: Annotated[str | None, option("NAME")] = None
+    """Also show the difference of each row to this algorithm, e.g. shac, or 'pwm (five models)', with its interval."""
     rows: Annotated[str, option("NAME", "task")] = "task"
     """Gather rows by task, or by algorithm."""
     columns: Annotated[str, option("A,B,...", "what suits the format")] = ""
-    """gradient, seeds, steps, score, interval, median, area, threshold_steps, threshold_time, untrained, train, cpu,
-    compile, evaluate, rate, gradient_steps, policy_gradient_steps, status; or one of task, algorithm, simulator for a
-    grid of scores."""
+    """gradient, seeds, steps, score, interval, difference (to --base), scores (of each seed), median, area,
+    threshold_steps, threshold_time, untrained, train, cpu, compile, evaluate, rate, gradient_steps,
+    policy_gradient_steps, status; or one of task, algorithm, simulator for a grid of scores."""
     normalise: Annotated[str, option("NAME", "none")] = "none"
     """Divide scores by ppo (published peaks), random-expert (of this study), dmc (1000), or success (a rate as it is);
     with several tasks this adds rows over all of them."""
@@ -85,6 +87,7 @@ class Table(OfStudies):
             "budget": self.budget,
             "across_machines": self.across_machines,
             "pairs": self.pairs,
+            "base": self.base,
             "normalise": self.normalise,
             "threshold": self.threshold,
             "published": published_choice(self.with_published, self.published),

@@ -176,7 +176,7 @@ def test_a_grid_of_algorithms_ends_with_all_tasks_together(tmp_path):
     ("options", "message"),
     [
         ({"rows": "tasks"}, "unknown kind of rows 'tasks': did you mean 'task'"),
-        ({"columns": ("scores",)}, "unknown column 'scores': did you mean 'score'"),
+        ({"columns": ("scor",)}, "unknown column 'scor': did you mean 'score'"),
         ({"columns": ("score", "task")}, "make a grid and stand alone"),
     ],
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from scipy import stats
 
 from pwm_bench.analysis.formats import Layout, render
 from pwm_bench.analysis.tables.scores import summarise
@@ -322,3 +323,40 @@ def test_tasks_without_the_metric_are_left_out_and_named(tmp_path):
     assert line.split("|")[2].strip() == MISSING  # PPO ended well, and has no success: no score is not 'ok'
     (line,) = [line for line in grid.splitlines() if line.startswith("| mw-reach")]
     assert "failed" in line
+
+
+def test_differences_to_a_row_are_welchs(root):
+    """The interval is scipy's; the row itself, and one without a score, have none."""
+    table, summary = rows(root, base="shac")
+    gap = stats.ttest_ind(table["ppo"].scores, table["shac"].scores, equal_var=False).confidence_interval()
+    assert table["ppo"].difference == pytest.approx(10.0 - 280.0)
+    assert (table["ppo"].difference_low, table["ppo"].difference_high) == pytest.approx((gap.low, gap.high))
+    assert math.isnan(table["shac"].difference)
+    assert math.isnan(table["pwm"].difference)
+    assert "Differences to shac have 95 % intervals by Welch's t, not corrected for their number." in summary.notes
+    text = render(summary, "markdown", layout=Layout(columns=("score", "difference", "scores")))
+    assert "| -270 [" in next(line for line in text.splitlines() if "| ppo |" in line)
+    assert "| difference to shac | score of each seed |" in text
+    assert f"| {MISSING} | 20.0, 40.0, 60.0, 1,000 |" in next(line for line in text.splitlines() if "| shac |" in line)
+    assert "difference to SHAC" in render(summary, "latex", layout=Layout(columns=("difference",)))
+    assert "difference to shac" in render(summary, "markdown")  # it needs no column to be named
+
+
+def test_a_base_that_is_no_row_is_refused(root):
+    with pytest.raises(UsageError, match="unknown row to compare with 'shacc': did you mean 'shac'"):
+        rows(root, base="shacc")
+    with pytest.raises(UsageError, match="name the row that the others are compared with, such as --base shac"):
+        render(rows(root)[1], "markdown", layout=Layout(columns=("difference",)))
+
+
+def test_a_base_is_that_of_each_place(root):
+    write_run(root, "ddd", task="ant", curves=[[0.0, 1.0], [0.0, 2.0]], steps=[0, 200], seconds=SECONDS[:2])
+    write_run(root, "eee", task="ant", algorithm="pwm", curves=[[0.0, 5.0], [0.0, 5.0]], steps=[0, 200],
+              seconds=SECONDS[:2])  # fmt: skip
+    summary = rows(root, base="shac")[1]
+    (pwm,) = [row for row in summary.rows if (row.task, row.algorithm) == ("ant", "pwm")]
+    assert pwm.difference == pytest.approx(3.5)
+    constant = stats.ttest_1samp([1.0, 2.0], 5.0).confidence_interval()  # PWM's seeds do not vary
+    assert pwm.difference_low == pytest.approx(5.0 - constant.high)
+    summary = rows(root, base="ppo")[1]  # there is none on ant
+    assert all(math.isnan(row.difference) for row in summary.rows if row.task == "ant")
