@@ -54,13 +54,26 @@ def test_every_extra_that_is_named_exists() -> None:
     assert named - set(extras) == set()
 
 
-def test_the_tables_of_benchmarks_are_the_rows_that_were_kept() -> None:
+def test_the_tables_of_all_pages_are_what_their_records_say() -> None:
     """No figure in them was typed; a changed one is found."""
-    benchmarks = script("benchmarks")
-    page = benchmarks.PAGE.read_text(encoding="utf-8")
-    assert page.count("<!-- rows: ") == page.count("<!-- end -->") - page.count("<!-- machine: ") > 5
-    assert benchmarks.written(page) == page
-    figure = re.search(r"<!-- rows: .*?\| hopper \|.*?(\d+) \|", page, re.DOTALL)
-    assert figure is not None
-    changed = page[: figure.start(1)] + "12345" + page[figure.end(1) :]
-    assert benchmarks.written(changed) == page
+    tables = script("tables")
+    pages = {path: path.read_text(encoding="utf-8") for path in tables.PAGES}
+    for path, page in pages.items():
+        marks = sum(page.count(f"<!-- {kind}: ") for kind in tables._CONTENT)
+        assert page.count("<!-- end -->") == marks, path
+        assert tables.written(page) == page, f"{path}: run python docs/tables.py"
+    for name, kind, row in (
+        ("benchmarks.md", "rows", "hopper"), ("algorithms.md", "table", "shac"), ("tuning.md", "percentiles", "ant"),
+        ("algorithms.md", "differences", "ahac"), ("gradients.md", "gradients", "cosine, world model"),
+    ):  # fmt: skip
+        page = pages[ROOT / "docs" / name]
+        figure = re.search(rf"<!-- {kind}: .*?\| {row} \|[^\n]*?(\d+)", page, re.DOTALL)
+        assert figure is not None, name
+        changed = page[: figure.start(1)] + "12345" + page[figure.end(1) :]
+        assert tables.written(changed) == page, name
+
+
+def test_what_a_table_cannot_be_made_of_is_said() -> None:
+    tables = script("tables")
+    with pytest.raises(SystemExit, match=r"pwm-bench table hoper .*: ended with 2"):
+        tables.written("<!-- table: hoper -->\n<!-- end -->")

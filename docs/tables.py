@@ -1,0 +1,225 @@
+"""Writes the tables of the pages here and of the README from stored records and rows: no figure in them is typed.
+
+A table stands between two marks, the first of which says what it is made of, and ``<!-- end -->``:
+
+    <!-- table: hopper first-order --base shac --columns score,interval,difference -->
+        what ``pwm-bench table`` prints with these arguments, for results/reference, with its footnotes
+    <!-- differences: 120000 300000: first-order ahac-parts --base shac -->
+        the same table's differences at several budgets
+    <!-- percentiles: tuning-stages -->
+        those of the scores of the tunings of a study
+    <!-- gradients: gradients-hopper --metrics cosine --estimators analytic model --by run -->
+        metrics of comparisons of gradients by horizon, see `_Gradients`
+    <!-- rows: learners.jsonl limits -->
+        a table of the rows that ``pwm-bench bench ... --output`` kept in results/reference/bench, perhaps some columns
+    <!-- machine: learners.jsonl -->
+        what these rows were made on
+
+``python docs/tables.py`` writes the pages; with ``--check`` it names those whose tables are not as the records are, and
+ends with 1 if there are any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import io
+import json
+import math
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pwm_bench.bench.ledger import as_markdown, read
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "results" / "reference"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+
+
+def written(text: str) -> str:
+    """A page with every table as its records are."""
+    return _MARK.sub(_part, text)
+
+
+def _part(mark: re.Match[str]) -> str:
+    head = mark[0].split("\n", 1)[0]
+    return f"{head}\n{_CONTENT[mark[1]](mark[2])}\n<!-- end -->"
+
+
+def _rows(words: str) -> str:
+    file, _, table = words.partition(" ")
+    return as_markdown(read(REFERENCE / "bench" / file)[table.strip()])
+
+
+def _machine(file: str) -> str:
+    (row,) = read(REFERENCE / "bench" / file)["machine"]
+    return f"{row['machine']}; commit {str(row['commit'])[:7]}; load {row['load']}."
+
+
+def _table(words: str) -> str:
+    """Lines of the table, without the column that has the same place everywhere, and its footnotes."""
+    text = _printed(*shlex.split(words), "--format", "markdown").splitlines()
+    lines = [line.strip("|").split("|") for line in text if line.startswith("|")]
+    if len({line[0] for line in lines[2:]}) == 1:
+        lines = [line[1:] for line in lines]
+    footnotes = [line for line in text if line.startswith("<sup>")]
+    return "\n".join((*(f"|{'|'.join(line)}|" for line in lines), *("\n" + line for line in footnotes)))
+
+
+def _printed(*words: str) -> str:
+    from pwm_bench.cli.main import main
+
+    stream = io.StringIO()
+    with contextlib.redirect_stdout(stream):
+        code = main(["table", *words, "--results", str(REFERENCE)])
+    if code:
+        raise SystemExit(f"pwm-bench table {shlex.join(words)}: ended with {code}")
+    return stream.getvalue()
+
+
+def _differences(words: str) -> str:
+    from pwm_bench.text import number, with_variant
+
+    budgets, _, rest = words.partition(": ")
+    found: dict[str, list[str]] = {}
+    for budget in budgets.split():
+        for row in json.loads(_printed(*shlex.split(rest), "--budget", budget, "--format", "json"))["rows"]:
+            value, low, high = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+            if value is not None:
+                said = f"{number(value)} [{number(low)}, {number(high)}]"
+                found.setdefault(with_variant(row["algorithm"], row["variant"]), []).append(said)
+    head = ["difference", *(f"{int(budget):,} steps" for budget in budgets.split())]
+    return _markdown([head, *([name, *cells] for name, cells in found.items())])
+
+
+def _percentiles(study: str) -> str:
+    from pwm_bench.store.results import Results
+    from pwm_bench.text import number
+
+    records = [run.read() for run in Results(REFERENCE).runs(study)]
+    names = list(records[0].details["percentiles"])
+    lines = [
+        [str(one.spec["task"]), str(one.spec["algorithm"]), *(number(one.details["percentiles"][n]) for n in names)]
+        for one in sorted(records, key=lambda one: (one.spec["algorithm"], one.spec["task"]))
+    ]
+    return _markdown([["task", "algorithm", *(f"{name}th" for name in names)], *lines])
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of which the first is the head."""
+    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
+
+
+class _Gradients(argparse.ArgumentParser):
+    """Which metrics, of which estimators (in that order), in one loop. ``--by NAME`` takes the comparisons that differ
+    by this setting, with a line for each of its values; else those are taken that have no setting but the seed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_argument("study")
+        self.add_argument("--metrics", nargs="+", required=True)
+        self.add_argument("--estimators", nargs="+", required=True)
+        self.add_argument("--loop", default="open")
+        self.add_argument("--by")
+        self.add_argument("--horizons", nargs="+", type=int)
+
+
+_METRICS = {"line_search_of_best": "best step", "curvature_random": "curvature"}
+
+
+@functools.cache
+def _frame(study: str) -> pd.DataFrame:
+    from pwm_bench.gradients.rows import load_rows
+    from pwm_bench.store.results import Results
+
+    return load_rows(Results(REFERENCE), study).assign(study=study)
+
+
+def _gradients(words: str) -> str:
+    from pwm_bench.analysis.gradients.naming import label
+
+    asked = _Gradients().parse_args(shlex.split(words))
+    lines = list(_measured(asked))
+    horizons = asked.horizons or sorted({horizon for *_, found in lines for horizon in found})
+    table = [["", *(f"H = {horizon}" for horizon in horizons)]]
+    for value, metric, estimator, found in lines:
+        name = f"{_METRICS.get(metric, metric.replace('_', ' '))}, {label(estimator)}"
+        first = f"{value}: {name}" if value else name
+        table.append([first, *(found.get(horizon, "") for horizon in horizons)])
+    return _markdown(table)
+
+
+def _measured(asked: argparse.Namespace) -> Iterator[tuple[str, str, str, dict[int, str]]]:
+    """Lines: value of the setting, metric, estimator, and what to show at each horizon."""
+    from pwm_bench.analysis.gradients.repeats import distinguishing, in_order, over_repeats
+    from pwm_bench.analysis.gradients.table import metric_rows
+
+    frame = _frame(asked.study)
+    frame = frame[frame.loop == asked.loop]
+    alike = ("model_seed", "loop", asked.by)
+    settings = [name for name in distinguishing(frame, everywhere=False) if name not in alike]
+    chosen = frame[frame[settings].isna().all(axis=1)] if settings else frame
+    if asked.by:
+        chosen = chosen[chosen[asked.by].notna()]
+    for value in sorted(map(str, chosen[asked.by].unique()), key=in_order) if asked.by else [""]:
+        mine = chosen[chosen[asked.by].astype(str) == value] if asked.by else chosen
+        for metric in asked.metrics:
+            rows = over_repeats(metric_rows(mine, metric, study=asked.study))
+            for estimator in asked.estimators:
+                own = rows[rows.estimator == estimator]
+                if own.horizon.duplicated().any():
+                    raise SystemExit(
+                        f"{asked.study}: several comparisons of {value or 'the same'} {metric} {estimator}"
+                    )
+                if len(own):
+                    yield value, metric, estimator, {int(row["horizon"]): _shown(row) for _, row in own.iterrows()}
+
+
+def _shown(row: pd.Series) -> str:
+    """A number, with its interval where that has a width which shows."""
+    size = max(abs(float(row[name])) for name in ("value", "low", "high") if math.isfinite(row[name]))
+    digits = 2 if size < 10.0 else 1 if size < 100.0 else 0
+    value, low, high = (f"{float(row[name]):,.{digits}f}" for name in ("value", "low", "high"))
+    return value if math.isnan(row["low"]) or {low, high} == {value} else f"{value} [{low}, {high}]"
+
+
+_CONTENT = {
+    "rows": _rows,
+    "machine": _machine,
+    "table": _table,
+    "differences": _differences,
+    "percentiles": _percentiles,
+    "gradients": _gradients,
+}
+
+
+_MARK = re.compile(rf"<!-- ({'|'.join(_CONTENT)}): ([^>]*?) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Writes the pages, or checks them."""
+    wrong = []
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = written(before)
+        if after != before and "--check" not in arguments:
+            page.write_text(after, encoding="utf-8")
+        wrong += [page.relative_to(ROOT)] if after != before else []
+    if "--check" in arguments:
+        for page in wrong:
+            print(f"{page}: its tables are not as the records are; run python docs/tables.py")
+        return int(bool(wrong))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
