@@ -10,6 +10,8 @@ A table stands between two marks, the first of which says what it is made of, an
         those of the scores of the tunings of a study
     <!-- gradients: gradients-hopper --metrics cosine --estimators analytic model --by run -->
         metrics of comparisons of gradients by horizon, see `_Gradients`
+    <!-- measured: 0d8014e2b136 --simulator released --metrics fit_rmse argmin_gap --estimators normed simnorm -->
+        metrics of a run about a toy problem, see `_Measured`
     <!-- rows: learners.jsonl limits -->
         a table of the rows that ``pwm-bench bench ... --output`` kept in results/reference/bench, perhaps some columns
     <!-- machine: learners.jsonl -->
@@ -121,7 +123,8 @@ def _markdown(lines: Sequence[Sequence[str]]) -> str:
 
 class _Gradients(argparse.ArgumentParser):
     """Which metrics, of which estimators (in that order), in one loop. ``--by NAME`` takes the comparisons that differ
-    by this setting, with a line for each of its values; else those are taken that have no setting but the seed."""
+    by this setting, with a line for each of its values; else those are taken that have no setting but the seed.
+    ``--at X`` takes what was measured at that step length, or noise of the double pendulum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,9 +134,46 @@ class _Gradients(argparse.ArgumentParser):
         self.add_argument("--loop", default="open")
         self.add_argument("--by")
         self.add_argument("--horizons", nargs="+", type=int)
+        self.add_argument("--at", type=float)
+        self.add_argument("--simulator")
 
 
-_METRICS = {"line_search_of_best": "best step", "curvature_random": "curvature"}
+class _Measured(argparse.ArgumentParser):
+    """A run by its id, with a line for each estimator and a column for each metric, for one variant of the problem."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_argument("run")
+        self.add_argument("--simulator", required=True)
+        self.add_argument("--metrics", nargs="+", required=True)
+        self.add_argument("--estimators", nargs="+", required=True)
+
+
+def _measured(words: str) -> str:
+    from pwm_bench.analysis.gradients.problems import toy_label
+    from pwm_bench.gradients.rows import read_table
+    from pwm_bench.store.results import RunDirectory
+
+    asked = _Measured().parse_args(shlex.split(words))
+    (path,) = REFERENCE.glob(f"runs/*/{asked.run}")
+    rows = read_table(RunDirectory(path))
+    rows = rows[(rows.simulator == asked.simulator) & (rows.state == -1) & rows["at"].isna()]
+    table = [["", *(_METRICS.get(metric, metric.replace("_", " ")) for metric in asked.metrics)]]
+    for name in asked.estimators:
+        own = rows[rows.estimator == name].set_index("metric")
+        table.append([toy_label(name), *(_shown(own.loc[m]) if m in own.index else "" for m in asked.metrics)])
+    return _markdown(table)
+
+
+_METRICS = {
+    "line_search_of_best": "best step",
+    "curvature_random": "curvature",
+    "esnr": "ESNR",
+    "fit_rmse": "fit RMSE [m]",
+    "argmin_gap": "true gap at the model's argmin [m]",
+    "descent_gap": "gap after descent, mean over starts [m]",
+    "descent_success": "fraction of starts that end within 1 m",
+}
 
 
 @functools.cache
@@ -146,25 +186,30 @@ def _frame(study: str) -> pd.DataFrame:
 
 def _gradients(words: str) -> str:
     from pwm_bench.analysis.gradients.naming import label
+    from pwm_bench.analysis.gradients.problems import toy_label
 
     asked = _Gradients().parse_args(shlex.split(words))
-    lines = list(_measured(asked))
+    lines = list(_chosen(asked))
     horizons = asked.horizons or sorted({horizon for *_, found in lines for horizon in found})
     table = [["", *(f"H = {horizon}" for horizon in horizons)]]
     for value, metric, estimator, found in lines:
-        name = f"{_METRICS.get(metric, metric.replace('_', ' '))}, {label(estimator)}"
+        known = toy_label(estimator) if "/" in estimator else label(estimator)
+        name = f"{_METRICS.get(metric, metric.replace('_', ' '))}, {known}"
         first = f"{value}: {name}" if value else name
         table.append([first, *(found.get(horizon, "") for horizon in horizons)])
     return _markdown(table)
 
 
-def _measured(asked: argparse.Namespace) -> Iterator[tuple[str, str, str, dict[int, str]]]:
+def _chosen(asked: argparse.Namespace) -> Iterator[tuple[str, str, str, dict[int, str]]]:
     """Lines: value of the setting, metric, estimator, and what to show at each horizon."""
     from pwm_bench.analysis.gradients.repeats import distinguishing, in_order, over_repeats
     from pwm_bench.analysis.gradients.table import metric_rows
 
     frame = _frame(asked.study)
-    frame = frame[frame.loop == asked.loop]
+    if asked.at is not None:
+        frame = frame[frame["at"] == asked.at].assign(at=math.nan)
+    frame = frame[frame.loop.isin((asked.loop, "none"))]
+    frame = frame[frame.simulator == asked.simulator] if asked.simulator else frame
     alike = ("model_seed", "loop", asked.by)
     settings = [name for name in distinguishing(frame, everywhere=False) if name not in alike]
     chosen = frame[frame[settings].isna().all(axis=1)] if settings else frame
@@ -199,6 +244,7 @@ _CONTENT = {
     "differences": _differences,
     "percentiles": _percentiles,
     "gradients": _gradients,
+    "measured": _measured,
 }
 
 

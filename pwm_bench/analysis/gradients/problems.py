@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-__all__ = ["ball_wall_figures", "ball_wall_table", "pendulum_figures", "pendulum_table"]
+__all__ = ["ball_wall_figures", "ball_wall_table", "pendulum_figures", "pendulum_table", "toy_label"]
 
 _BALL = {
     "truth": ("truth", 6),
@@ -70,7 +70,7 @@ def pendulum_table(frame: pd.DataFrame, *, title: str) -> Table:
             cosine = rows[rows.metric == "cosine"]["value"]
             text += f" ({cosine.iloc[0]:.2f})" if len(cosine) else ""
             cells.append(f"{text}\n{interval}" if interval else text)
-        table.add_row(_pendulum_label(name), *cells)
+        table.add_row(toy_label(name), *cells)
     return table
 
 
@@ -204,7 +204,7 @@ def _pendulum(rows: pd.DataFrame) -> Any:
                 if not len(mine):
                     continue
                 low = mine["low"].clip(lower=mine["value"] * 0.1) if scale == "log" else mine["low"]
-                axis.plot(mine.horizon, mine["value"], label=_pendulum_label(name), marker=looks[name].marker,
+                axis.plot(mine.horizon, mine["value"], label=toy_label(name), marker=looks[name].marker,
                           markersize=2.2, **(looks[name].line | {"linewidth": 1.1}))  # fmt: skip
                 axis.fill_between(mine.horizon, low, mine["high"], **looks[name].band)
             axis.set_yscale(scale)
@@ -222,7 +222,10 @@ def _pendulum(rows: pd.DataFrame) -> Any:
     return figure
 
 
-def _pendulum_label(name: str) -> str:
+def toy_label(name: str) -> str:
+    """What tables and figures call a regressor of the ball, or a simulator or model of the double pendulum."""
+    if name in _BALL:
+        return _BALL[name][0]
     what = name.partition("/")[2]
     if what == "truth":
         return "simulator"
