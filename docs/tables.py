@@ -4,8 +4,8 @@ A table stands between two marks, the first of which says what it is made of, an
 
     <!-- table: hopper first-order --base shac --columns score,interval,difference -->
         what ``pwm-bench table`` prints with these arguments, for results/reference, with its footnotes
-    <!-- differences: 120000 300000: first-order ahac-parts --base shac -->
-        the same table's differences at several budgets
+    <!-- budgets: 120000 300000: first-order ahac-parts --base shac -->
+        the same table's scores at several budgets, or with a base the differences
     <!-- percentiles: tuning-stages -->
         those of the scores of the tunings of a study
     <!-- gradients: gradients-hopper --metrics cosine --estimators analytic model --by run -->
@@ -87,18 +87,20 @@ def _printed(*words: str) -> str:
     return stream.getvalue()
 
 
-def _differences(words: str) -> str:
+def _budgets(words: str) -> str:
     from pwm_bench.text import number, with_variant
 
     budgets, _, rest = words.partition(": ")
+    differs = "--base" in rest
+    names = ("difference", "difference_low", "difference_high") if differs else ("mean", "low", "high")
     found: dict[str, list[str]] = {}
     for budget in budgets.split():
         for row in json.loads(_printed(*shlex.split(rest), "--budget", budget, "--format", "json"))["rows"]:
-            value, low, high = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+            value, low, high = (row[name] for name in names)
             if value is not None:
                 said = f"{number(value)} [{number(low)}, {number(high)}]"
                 found.setdefault(with_variant(row["algorithm"], row["variant"]), []).append(said)
-    head = ["difference", *(f"{int(budget):,} steps" for budget in budgets.split())]
+    head = ["difference" if differs else "algorithm", *(f"{int(budget):,} steps" for budget in budgets.split())]
     return _markdown([head, *([name, *cells] for name, cells in found.items())])
 
 
@@ -241,7 +243,7 @@ _CONTENT = {
     "rows": _rows,
     "machine": _machine,
     "table": _table,
-    "differences": _differences,
+    "budgets": _budgets,
     "percentiles": _percentiles,
     "gradients": _gradients,
     "measured": _measured,

@@ -64,7 +64,7 @@ def test_the_tables_of_all_pages_are_what_their_records_say() -> None:
         assert tables.written(page) == page, f"{path}: run python docs/tables.py"
     for name, kind, row in (
         ("benchmarks.md", "rows", "hopper"), ("algorithms.md", "table", "shac"), ("tuning.md", "percentiles", "ant"),
-        ("algorithms.md", "differences", "ahac"), ("gradients.md", "gradients", "cosine, world model"),
+        ("algorithms.md", "budgets", "ahac"), ("gradients.md", "gradients", "cosine, world model"),
     ):  # fmt: skip
         page = pages[ROOT / "docs" / name]
         figure = re.search(rf"<!-- {kind}: .*?\| {row} \|[^\n]*?(\d+)", page, re.DOTALL)
