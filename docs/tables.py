@@ -12,6 +12,8 @@ A table stands between two marks, the first of which says what it is made of, an
         metrics of comparisons of gradients by horizon, see `_Gradients`
     <!-- measured: 0d8014e2b136 --simulator released --metrics fit_rmse argmin_gap --estimators normed simnorm -->
         metrics of a run about a toy problem, see `_Measured`
+    <!-- parity: cartpole hopper -->
+        distances between simulators from the records of these tasks
     <!-- rows: learners.jsonl limits -->
         a table of the rows that ``pwm-bench bench ... --output`` kept in results/reference/bench, perhaps some columns
     <!-- machine: learners.jsonl -->
@@ -115,6 +117,26 @@ def _percentiles(study: str) -> str:
         for one in sorted(records, key=lambda one: (one.spec["algorithm"], one.spec["task"]))
     ]
     return _markdown([["task", "algorithm", *(f"{name}th" for name in names)], *lines])
+
+
+def _parity(tasks: str) -> str:
+    from pwm_bench.parity.schema import read as read_parity
+    from pwm_bench.text import MISSING
+
+    head = ["task", "air, Warp", "air, MJX", "ground", *(f"cosine, H = {h}" for h in (1, 8, 32)), "length"]
+    lines = [head]
+    for task in tasks.split():
+        found = read_parity(REFERENCE / "parity" / f"{task}.json")
+        air = {one.simulator: f"{one.position:.0e}".replace("e-0", "e-") for one in found.air}
+        (ground,) = (
+            p.position for one in found.contact if one.simulator == "warp" for p in one.points if p.steps == 16
+        )
+        cosines = {one.horizon: f"{one.cosine:.3f}" for one in found.angles if one.cosine is not None}
+        lengths = {one.simulator: f"{one.length:.0f}" for one in found.returns if one.policy == "zero"}
+        own = [f"`{task}`", air["warp"], air["mjx"], f"{ground:.2g}"]
+        own += [cosines.get(h, MISSING) for h in (1, 8, 32)]
+        lines.append([*own, f"{lengths['warp']}, {lengths['mujoco_c']}"])
+    return _markdown(lines)
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
@@ -245,6 +267,7 @@ _CONTENT = {
     "table": _table,
     "budgets": _budgets,
     "percentiles": _percentiles,
+    "parity": _parity,
     "gradients": _gradients,
     "measured": _measured,
 }
