@@ -14,6 +14,8 @@ A table stands between two marks, the first of which says what it is made of, an
         metrics of a run about a toy problem, see `_Measured`
     <!-- parity: cartpole hopper -->
         distances between simulators from the records of these tasks
+    <!-- recordings: cartpole hopper -->
+        distances from the recordings of the published simulator, as fractions of what is allowed
     <!-- rows: learners.jsonl limits -->
         a table of the rows that ``pwm-bench bench ... --output`` kept in results/reference/bench, perhaps some columns
     <!-- machine: learners.jsonl -->
@@ -136,6 +138,33 @@ def _parity(tasks: str) -> str:
         own = [f"`{task}`", air["warp"], air["mjx"], f"{ground:.2g}"]
         own += [cosines.get(h, MISSING) for h in (1, 8, 32)]
         lines.append([*own, f"{lengths['warp']}, {lengths['mujoco_c']}"])
+    return _markdown(lines)
+
+
+_CHECKS = (
+    ("joint_q", "trajectory", "float64"),
+    ("joint_qd", "trajectory", "float64"),
+    ("joint_qd", "one step", "float64"),
+    ("joint_q", "trajectory", "float32"),
+    ("joint_qd", "one step", "float32"),
+)
+
+
+def _recordings(tasks: str) -> str:
+    from pwm_bench.parity.golden.record import read as read_golden
+
+    head = ["task", "recording", "constants", *(f"{run}, {precision}: {name}" for name, run, precision in _CHECKS)]
+    lines = [[*head, "gradient: relative error"]]
+    for task in tasks.split():
+        (path,) = REFERENCE.glob(f"parity/golden/{task}-" + "[0-9a-f]" * 12 + ".json")
+        record = read_golden(path)
+        found = {(one.name, one.run, one.precision): one for one in record.checks}
+        equal = f"{sum(one.compared for one in record.constants):,} equal"
+        if any(one.misfits for one in record.constants):
+            raise SystemExit(f"{path}: not all constants are equal")
+        fractions = (f"{found[check].fraction:.2g}" for check in _CHECKS)
+        (gradient,) = (f"{one.error:.1e}" for one in record.checks if one.name == "gradient")
+        lines.append([f"`{task}`", record.file, equal, *fractions, gradient.replace("e-0", "e-")])
     return _markdown(lines)
 
 
@@ -268,6 +297,7 @@ _CONTENT = {
     "budgets": _budgets,
     "percentiles": _percentiles,
     "parity": _parity,
+    "recordings": _recordings,
     "gradients": _gradients,
     "measured": _measured,
 }
