@@ -284,6 +284,8 @@ def _chosen(asked: argparse.Namespace) -> Iterator[tuple[str, str, str, dict[int
 
 def _shown(row: pd.Series) -> str:
     """A number, with its interval where that has a width which shows."""
+    if not math.isfinite(row["value"]):
+        return "–"
     size = max(abs(float(row[name])) for name in ("value", "low", "high") if math.isfinite(row[name]))
     digits = 2 if size < 10.0 else 1 if size < 100.0 else 0
     value, low, high = (f"{float(row[name]):,.{digits}f}" for name in ("value", "low", "high"))

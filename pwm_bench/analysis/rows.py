@@ -164,7 +164,7 @@ def _name(row: Row) -> str:
 
 def _beside(rows: list[Row], base: str | None) -> list[Row]:
     """Rows of one place with their difference to one of them, if it is there."""
-    (other,) = [row for row in rows if _name(row) == base] or (None,)
+    other = next((row for row in rows if _name(row) == base), None)
     if other is None:
         return rows
     found = []

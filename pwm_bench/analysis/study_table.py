@@ -142,7 +142,7 @@ class StudyTable:
 
         if self.scores is None:
             return to_html(self._sheet(), trace=self.trace)
-        below = map(to_html, pair_sheets(self.scores) if self.scores.pairs else ())
+        below = map(to_html, pair_sheets(self.scores))
         return "".join((to_html(to_sheet(self.scores, self.layout, "html"), trace=self.trace), *below))
 
     def __repr__(self) -> str:

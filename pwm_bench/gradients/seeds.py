@@ -23,6 +23,7 @@ SEED = "model_seed"
 SEEDS = "seeds"
 """Column that says how many of the repetitions have a number."""
 _KEYS = ("simulator", "estimator", "horizon", "state", "metric", "at")
+_ROUNDING = 1e-9  # of sums in another order
 _NAMED = 6  # numbers that a note names
 
 
@@ -30,7 +31,7 @@ def over_seeds(frame: pd.DataFrame, cause: str = "") -> pd.DataFrame:
     """Means over seeds in the place of the numbers of each.
 
     A mean is over the seeds that have the number, and has an interval where all have it. What is the same with several
-    seeds, as it does not depend on the model, keeps its own interval, which is over start states.
+    seeds, interval included, as it does not depend on the model, keeps its interval, which is over start states.
 
     Args:
         frame: as `pwm_bench.gradients.rows.load_rows` gives it, one row for each seed; what is said of single states is
@@ -44,11 +45,13 @@ def over_seeds(frame: pd.DataFrame, cause: str = "") -> pd.DataFrame:
     keys = [name for name in (*_KEYS, *([cause] if cause else [])) if name in frame]
     seeds = whole.groupby(cause, dropna=False)[SEED].transform("nunique") if cause else whole[SEED].nunique()
     found = whole.assign(seeds_of_cause=seeds).groupby(keys, dropna=False, sort=False).agg(
-        value=("value", "mean"), spread=("value", "std"), having=("value", "count"), kinds=("value", "nunique"),
-        low=("low", "first"), high=("high", "first"), of=("seeds_of_cause", "first"),
+        value=("value", "mean"), spread=("value", "std"), having=("value", "count"),
+        low=("low", "min"), high=("high", "max"), of=("seeds_of_cause", "first"),
+        lows=("low", np.ptp), highs=("high", np.ptp),
     ).reset_index()  # fmt: skip
     several = (found["having"] == found["of"]) & (found["having"] > 1)
-    shared = several & (found["kinds"] == 1)
+    size = _ROUNDING * found[["value", "low", "high"]].abs().max(axis=1).clip(lower=1.0)
+    shared = several & (found["spread"] <= size) & (found["lows"] <= size) & (found["highs"] <= size)
     freedom, error = (found["having"] - 1.0).where(several), found["spread"] / np.sqrt(found["having"])
     low, high = Estimate(found["value"].to_numpy(), error.to_numpy(), freedom.to_numpy()).interval()
     found["low"], found["high"] = found["low"].where(shared, low), found["high"].where(shared, high)

@@ -12,6 +12,7 @@ from pwm_bench import configs, envs
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.gradients.model_inputs import MODEL, check_models
 from pwm_bench.gradients.offered import ESTIMATORS, with_prerequisites
+from pwm_bench.gradients.seeds import SEED
 from pwm_bench.gradients.values import ValueTraining
 from pwm_bench.learning.checks import check_share, check_widths
 from pwm_bench.store.inputs import Input, Pending
@@ -208,6 +209,22 @@ class Comparison(Spec):
     def own_models(self) -> bool:
         """Whether each simulator has a world model of its own."""
         return bool(self.models) and MODEL not in self.models
+
+    def check_reads(self, reads: Mapping[str, Spec]) -> None:
+        """Refuses runs of another task, or without the seed that this comparison is of."""
+        for name, spec in reads.items():
+            task, seeds = getattr(spec, "task", self.task), getattr(spec, "seeds", None)
+            if task != self.task:
+                raise UsageError(f"{name}: is left by a run of task '{task}', not '{self.task}'; give one of that task")
+            if seeds is None:
+                continue
+            member = self.policy_member if name == POLICY else self.member
+            said = self.setting.get(SEED, seeds[member] if member < len(seeds) else None)
+            if member >= len(seeds) or seeds[member] != said:
+                raise UsageError(
+                    f"{name}: member {member} was to have seed {said}, and the run that leaves it has the seeds "
+                    f"{', '.join(map(str, seeds))}; leave --seeds out"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values."""

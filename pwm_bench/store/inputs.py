@@ -96,7 +96,10 @@ def find_input(path: Path | str, artifact: str) -> Input:
             raise UsageError(f"{path}: the run is not finished ({record.status}), so it has left no {artifact} yet")
         what = record.spec.get("algorithm", record.kind)
         there = f"only {', '.join(sorted(record.artifacts))}" if record.artifacts else "nor anything else to read"
-        raise UsageError(f"{path}: this run of '{what}' has left no {artifact}, {there}; give a run that has one")
+        raise UsageError(
+            f"{path}: this run of '{what}' has left no {artifact}, {there}; give a run that has one, or set this "
+            "one aside with `pwm-bench results remove` and make it again, as earlier versions left less"
+        )
     found = record.artifacts[artifact]
     if not (path / found.file).exists():
         raise UsageError(

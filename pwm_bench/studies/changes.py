@@ -76,11 +76,14 @@ def changed_study(
     if len(called) > _LONGEST:
         raise UsageError(f"--set: '{called}' is too long for a folder's name; write a study file")
     stages = {study.name + STAGES: called + STAGES}
+    of_others = {name for name in study.of_others if nodes.get(name) is study.nodes[name]}  # not what was changed
     nodes = {
-        name: cast(Spec, dataclasses.replace(cast(Any, spec), study=stages.get(spec.study, called)))
+        name: spec
+        if name in of_others
+        else cast(Spec, dataclasses.replace(cast(Any, spec), study=stages.get(spec.study, called)))
         for name, spec in nodes.items()
     }
-    return dataclasses.replace(study, name=called, nodes=nodes, specs=())
+    return dataclasses.replace(study, name=called, nodes=nodes, specs=(), of_others=frozenset(of_others))
 
 
 def seeds_from(value: Any, where: str) -> tuple[int, ...]:

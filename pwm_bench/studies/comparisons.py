@@ -58,7 +58,7 @@ def landscape(task: str, model: Input | ModelTraining | None = None, **fields: A
 
     Args:
         task: which.
-        model: the weights of a PWM run, or how a model is trained; a small one by default.
+        model: that of a PWM run, or how a model is trained; a small one by default.
         fields: of `pwm_bench.gradients.slices.SliceSpec`.
 
     Raises:

@@ -66,7 +66,8 @@ class TrainedModel:
         config = configs.from_json(WorldModelConfig, state["config"], where="config of the world model")
         model = _empty_model(state["weights"], config)
         _load_weights(model, state["weights"])
-        return cls(model, state["reward_scale"], state["reward_shift"], config, dict(state["description"]))
+        scale, shift = (float(state[name]) for name in ("reward_scale", "reward_shift"))
+        return cls(model, scale, shift, config, dict(state["description"]))
 
     def encode(self, obs: Tensor) -> Tensor:
         """Latents of observations, ``(N, observation_dim)`` to ``(N, latent_dim)``."""

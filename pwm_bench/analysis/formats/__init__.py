@@ -39,9 +39,11 @@ def render(
     if format == "latex":
         summary = printed(summary)
     sheet = to_sheet(summary, layout or Layout(), format if format == "markdown" else "wide" if how.wide else "column")
-    others = replace(how, label=how.label and f"{how.label}-pairs", caption="")
-    below = (render_sheet(one, format, how=others) for one in pair_sheets(summary) if summary.pairs)
-    return "\n".join((render_sheet(sheet, format, trace=trace, how=how), *below))
+    texts = [render_sheet(sheet, format, trace=trace, how=how)]
+    for number, pairs in enumerate(pair_sheets(summary)):
+        label = how.label and f"{how.label}-pairs{f'-{number + 1}' if number else ''}"
+        texts.append(render_sheet(pairs, format, how=replace(how, label=label, caption="")))
+    return "\n".join(texts)
 
 
 def render_sheet(sheet: Sheet, format: str, *, trace: bool = False, how: Print | None = None) -> str:

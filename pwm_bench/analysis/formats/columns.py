@@ -61,21 +61,20 @@ def _reached(steps: float, shown: Callable[[float], str]) -> str:
     return "never" if steps == math.inf else shown(steps)
 
 
+def _difference(row: Row) -> str:
+    if math.isnan(row.difference):
+        return MISSING
+    ends = interval(row.difference_low, row.difference_high)
+    return number(row.difference) if ends == MISSING else f"{number(row.difference)} {ends}"
+
+
 COLUMNS: dict[str, Column] = {
     "gradient": Column("gradient", lambda row: row.gradient or MISSING, "detail", "left"),
     "seeds": Column("seeds", lambda row: str(row.seeds), "score"),
     "steps": Column("steps", lambda row: count(row.env_steps), "score"),
     "score": Column("score", lambda row: number(row.mean), "score"),
     "interval": Column("95 % CI", lambda row: interval(row.low, row.high), "score"),
-    "difference": Column(
-        "difference to {base}",
-        lambda row: (
-            f"{number(row.difference)} {interval(row.difference_low, row.difference_high)}"
-            if math.isfinite(row.difference)
-            else MISSING
-        ),
-        "score",
-    ),
+    "difference": Column("difference to {base}", _difference, "score"),
     "scores": Column("score of each seed", lambda row: ", ".join(map(number, row.scores)) or MISSING, "detail"),
     "median": Column("median", lambda row: number(row.median), "detail"),
     "area": Column("area", lambda row: number(row.area), "detail"),

@@ -12,6 +12,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from pwm_bench.analysis.formats.pairs import pairs_of
 from pwm_bench.analysis.published import Published
 from pwm_bench.analysis.tables.scores import Row, Summary
 from pwm_bench.text import spreadsheet
@@ -78,6 +79,7 @@ def to_json(summary: Summary) -> str:
         "match": summary.match,
         "rows": records(summary),
         "overall": [asdict(row) for row in summary.overall],
+        "pairs": [asdict(pair) for pair in (pairs_of(summary) if summary.pairs else ())],
         "notes": _notes(summary),
     }
     return json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n"

@@ -2,65 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet, name_cell, span
 from pwm_bench.analysis.formats.columns import Align, algorithm_name
 from pwm_bench.analysis.tables.notes import BOLD
 from pwm_bench.analysis.tables.scores import Summary
-from pwm_bench.statistics.improvement import Improvement, probability_of_improvement
+from pwm_bench.statistics.improvement import probability_of_improvement
 from pwm_bench.text import MISSING, number
 
-__all__ = ["pair_sheets"]
+__all__ = ["Pair", "pair_sheets", "pairs_of"]
 
 _NOTE = (
     "Probability that a run of the row's algorithm scores above one of the column's; with 95 % intervals of single "
     "pairs, not corrected for their number."
 )
 _BETTER = f"{BOLD}: the interval is above one half."
-_SCORES = Mapping[str, Mapping[str, tuple[float, ...]]]
-"""Algorithm -> task -> one score a seed."""
 
 
-def pair_sheets(summary: Summary) -> tuple[Sheet, ...]:
-    """A table for each simulator in which several algorithms have scores, the best of them first.
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """How probable it is that a run of one algorithm scores above one of another.
 
-    A pair is compared over the tasks that both have, seeds within tasks.
-
-    Args:
-        summary: with the names that the tables are to have.
+    Attributes:
+        simulator: in which both have scores.
+        above: the first algorithm, with what sets it apart.
+        below: the second.
+        tasks: that both have, seeds being compared within each.
+        probability: averaged over these tasks.
+        low: lower end of its 95 % interval; NaN where a task has a single seed.
+        high: upper end.
     """
+
+    simulator: str
+    above: str
+    below: str
+    tasks: int
+    probability: float
+    low: float
+    high: float
+
+
+def pairs_of(summary: Summary) -> tuple[Pair, ...]:
+    """All pairs of different algorithms that have a task in a simulator in common, both ways round."""
     held: dict[str, dict[str, dict[str, tuple[float, ...]]]] = {}
     for row in summary.rows:
         if row.scores:
             held.setdefault(row.simulator, {}).setdefault(algorithm_name(row), {})[row.task] = row.scores
-    sheets = (_sheet(f"{summary.study}: probability of improvement in {name}", held[name]) for name in sorted(held))
-    return tuple(filter(None, sheets))
+    found = []
+    for simulator, scores in sorted(held.items()):
+        for x in scores:
+            for y in scores:
+                tasks = sorted(scores[x].keys() & scores[y].keys())
+                if x != y and tasks:
+                    p = probability_of_improvement(*([scores[name][task] for task in tasks] for name in (x, y)))
+                    found.append(Pair(simulator, x, y, len(tasks), p.value, p.low, p.high))
+    return tuple(found)
 
 
-def _sheet(title: str, scores: _SCORES) -> Sheet | None:
-    """The table of one simulator; None where no two algorithms have a task in common."""
-    found = {
-        (x, y): probability_of_improvement([scores[x][task] for task in tasks], [scores[y][task] for task in tasks])
-        for x in scores
-        for y in scores
-        if x != y and (tasks := _common(scores, x, y))
-    }
-    if not found:
-        return None
-    order = sorted(scores, key=lambda name: (-_mean(found, name), name.casefold()))
-    most = max(len(_common(scores, *pair)) for pair in found)
+def pair_sheets(summary: Summary) -> tuple[Sheet, ...]:
+    """A table for each simulator, rows over columns, the best algorithm first; nothing unless the summary has pairs.
+
+    Args:
+        summary: with the names that the tables are to have.
+    """
+    pairs = pairs_of(summary) if summary.pairs else ()
+    simulators = dict.fromkeys(pair.simulator for pair in pairs)
+    title = f"{summary.study}: probability of improvement in"
+    return tuple(_sheet(f"{title} {name}", [one for one in pairs if one.simulator == name]) for name in simulators)
+
+
+def _sheet(title: str, pairs: Sequence[Pair]) -> Sheet:
+    found = {(pair.above, pair.below): pair for pair in pairs}
+    names = dict.fromkeys(pair.above for pair in pairs)
+    wins = {name: fmean(pair.probability for pair in pairs if pair.above == name) for name in names}
+    order = sorted(names, key=lambda name: (-wins[name], name.casefold()))
+    most = max(pair.tasks for pair in pairs)
     footnotes = Footnotes()
 
-    def cell(x: str, y: str) -> Cell:
-        if (x, y) not in found:
-            return Cell("" if x == y else MISSING)
-        p, tasks = found[x, y], len(_common(scores, x, y))
-        fewer = [f"Over {tasks} of {most} tasks."] if tasks < most else []
-        return Cell(number(p.value), span(p.low, p.high), bold=p.low > 0.5, marks=footnotes.marks(fewer))
+    def cells(x: str) -> Iterator[Cell]:
+        for y in order:
+            pair = found.get((x, y))
+            if pair is None:
+                yield Cell("" if x == y else MISSING)
+            else:
+                fewer = [f"Over {pair.tasks} of {most} tasks."] if pair.tasks < most else []
+                shown = number(pair.probability), span(pair.low, pair.high)
+                yield Cell(*shown, bold=pair.low > 0.5, marks=footnotes.marks(fewer))
 
-    lines = tuple(Line((name_cell(x), *(cell(x, y) for y in order))) for x in order)
+    lines = tuple(Line((name_cell(x), *cells(x))) for x in order)
     numbers: list[Align] = ["right"] * len(order)
     return Sheet(
         title=title,
@@ -72,12 +104,3 @@ def _sheet(title: str, scores: _SCORES) -> Sheet | None:
         footnotes=tuple((letter, text) for text, letter in footnotes.letters.items()),
         block_header="",
     )
-
-
-def _common(scores: _SCORES, x: str, y: str) -> Sequence[str]:
-    return sorted(scores[x].keys() & scores[y].keys())
-
-
-def _mean(found: Mapping[tuple[str, str], Improvement], name: str) -> float:
-    mine = [p.value for (x, _), p in found.items() if x == name]
-    return fmean(mine) if mine else -1.0

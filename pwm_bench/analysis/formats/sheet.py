@@ -8,7 +8,7 @@ from pwm_bench.analysis.formats.cells import Block, Cell, Footnotes, Line, Sheet
 from pwm_bench.analysis.formats.columns import COLUMNS, Layout, algorithm_name
 from pwm_bench.analysis.formats.grid import grid
 from pwm_bench.analysis.formats.listing import listing
-from pwm_bench.analysis.tables.notes import COST_NOTE, STEPS_NOTE
+from pwm_bench.analysis.tables.notes import COST_NOTE, STEPS_NOTE, difference_note
 from pwm_bench.analysis.tables.scores import Summary
 
 __all__ = ["Block", "Cell", "Footnotes", "Line", "Sheet", "to_sheet"]
@@ -44,9 +44,15 @@ def to_sheet(summary: Summary, layout: Layout, format: str, footnotes: Footnotes
     )
 
 
+def _has(sheet: Sheet, base: str) -> bool:
+    return COLUMNS["difference"].header.format(base=base) in sheet.headers
+
+
 def _notes(summary: Summary, layout: Layout, sheet: Sheet) -> Iterator[str]:
     """The notes of what is shown: of costs only where there are any, and the number of seeds where no column has it."""
     for note in summary.notes:
+        if summary.base is not None and note == difference_note(summary.base) and not _has(sheet, summary.base):
+            continue
         if note != COST_NOTE or "cost" in sheet.parts:
             yield note
         elif COLUMNS["steps"].header in sheet.headers:

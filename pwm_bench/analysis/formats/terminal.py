@@ -31,21 +31,37 @@ def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout
     from rich.console import Group
     from rich.text import Text
 
-    sheets = pair_sheets(summary) if summary.pairs else ()
-    below = [part for one in sheets for part in (Text(""), grid_to_rich(one, width))]
+    below = [part for one in pair_sheets(summary) for part in (Text(""), grid_to_rich(one, width))]
     chosen = layout or Layout()
     sheet = to_sheet(summary, chosen, "rich")
     everything = range(len(sheet.headers))
     if chosen.grid:
         return Group(grid_to_rich(sheet, width, trace=trace), *below)
-    if width >= _WIDE or chosen.columns:
+    together = width >= _WIDE and (summary.base is None or sum(_needed(sheet, i) for i in everything) <= width)
+    if together or chosen.columns:
         parts = [("", list(everything))]
     else:
         left_out = {"cost", "detail"} if width < _NARROW else {"cost"}
         scores = [i for i in everything if sheet.parts[i] not in left_out and not _all_well(sheet, i)]
+        scores = scores if summary.base is None else _fitting(sheet, scores, width)
         parts = [(" · scores", scores), (" · cost", [i for i in everything if sheet.parts[i] in ("name", "cost")])]
     tables = [_table(sheet, suffix, columns) for suffix, columns in parts]
     return Group(*tables, *_below(sheet, trace), *below)
+
+
+def _fitting(sheet: Sheet, columns: list[int], width: int) -> list[int]:
+    """Columns without what can be spared, as far as they must be fewer: a difference is wide, and names stay whole."""
+    for name in ("untrained", "steps", "seeds"):
+        if sum(_needed(sheet, i) for i in columns) > width:
+            columns = [i for i in columns if sheet.headers[i] != COLUMNS[name].header]
+    return columns
+
+
+def _needed(sheet: Sheet, column: int) -> int:
+    """Terminal columns that a column of a listing takes."""
+    cells = (line.cells[column] for block in sheet.blocks for line in block.lines)
+    widths = (_cell(cell, name=not column, indent=True).plain.split("\n") for cell in cells)
+    return max(len(sheet.headers[column]), *(len(line) for lines in widths for line in lines)) + _BETWEEN
 
 
 def grid_to_rich(sheet: Sheet, width: int, *, trace: bool = False) -> Group:

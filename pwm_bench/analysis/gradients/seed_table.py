@@ -65,6 +65,8 @@ def _cell(row: tuple[float, float, float, int], seeds: int, *, marked: bool) -> 
     if math.isnan(value):
         return "– "
     digits = 2 if abs(value) < 10.0 else 1 if abs(value) < 100.0 else 0
-    reach = "" if math.isnan(low) else f" ±{0.5 * (high - low):.{digits}f}"  # one seed, or one without the number
+    middle = abs(0.5 * (low + high) - value) <= 1e-6 * max(1.0, abs(value))
+    # One seed, or one without the number, has no interval; what no seed changes has one of another kind.
+    reach = f" ±{0.5 * (high - low):.{digits}f}" if middle else ""
     some = f" ({having}/{seeds})" if having < seeds else ""
     return f"{value:.{digits}f}{reach}{some}{'*' if marked and reach else ' '}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, ClassVar
@@ -91,11 +93,13 @@ class New:
         from pwm_bench.cli.showing import terminal
 
         lab, folder = self.name, Path(self.name)
-        if not lab.isidentifier() or not lab.isascii() or lab.startswith("_"):
+        if not lab.isidentifier() or not lab.isascii() or lab.strip("_") != lab or keyword.iskeyword(lab):
             raise UsageError(f"new {lab}: must be a name that Python can import, e.g. my_lab")
         parts = self._parts()
         if folder.exists() or folder.is_symlink():
             raise UsageError(f"new {lab}: '{folder}' is there already; give another name, or remove it")
+        if find_spec(lab) is not None:
+            raise UsageError(f"new {lab}: another package has that name, and would be hidden; give another one")
         files = _files(lab, parts)
         try:
             for path, text in files.items():
@@ -118,7 +122,10 @@ class New:
 
 def _files(lab: str, parts: list[str]) -> dict[Path, str]:
     """All files of the package, by their place in its folder."""
-    example = resources.files("pwm_bench.example")
+    try:
+        example = resources.files("pwm_bench.example")
+    except ModuleNotFoundError:  # an installation in place that is older than the example
+        raise UsageError("new: this installation lacks the example; install pwm-bench again (pip install)") from None
     texts = {part: (example / f"{part}.py").read_text(encoding="utf-8") for part in ("__init__", *parts)}
     dashed = lab.replace("_", "-")
     entries = [

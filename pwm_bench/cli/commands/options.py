@@ -41,7 +41,7 @@ def option(metavar: str, default: str = "") -> Any:
 _DIGITS = 18  # of a seed, or of how many; Python reads no number of thousands of them
 ResultsFolder = Annotated[Path, option("DIR", "results, or $PWM_BENCH_RESULTS")]
 Budget = Annotated[str | None, option("UNIT=N")]
-_FACTORS = {"k": 1e3, "M": 1e6}
+_POWERS = {"k": "e3", "M": "e6"}
 
 
 def parse_amount(text: str) -> float:
@@ -50,9 +50,9 @@ def parse_amount(text: str) -> float:
     Raises:
         ValueError: it is something else.
     """
-    factor = _FACTORS.get(text[-1:], 1.0)
+    power = _POWERS.get(text[-1:], "")
     try:
-        return float(text if factor == 1.0 else text[:-1]) * factor
+        return float(f"{text[:-1]}{power}" if power else text)  # exactly what the decimals say
     except ValueError:
         raise ValueError(f"'{text}' is not a number such as 300000, 3e5, 300k or 0.3M") from None
 

@@ -231,7 +231,7 @@ def _show_plan(console: Console, study: Study, results: Results, items: list[Ite
     for column in table.columns[1:-1]:
         column.justify = "left"
     for item in items:
-        state = _STATES[item.plan]
+        state = f"refused: {item.reason}" if item.status == "refused" else _STATES[item.plan]
         if item.plan == "skip" and item.spec.id in stale:
             state = "done, by other code or packages"
         seconds = expected.get(id(item))

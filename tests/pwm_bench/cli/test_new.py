@@ -63,6 +63,9 @@ def test_parts_bring_what_their_example_uses() -> None:
     ("words", "message"),
     [
         (["my-lab"], "new my-lab: must be a name that Python can import, e.g. my_lab"),
+        (["class"], "new class: must be a name that Python can import"),
+        (["lab_"], "new lab_: must be a name that Python can import"),
+        (["torch"], "new torch: another package has that name, and would be hidden; give another one"),
         (["my_lab", "taks"], "unknown part of a package 'taks': did you mean 'task'?"),
         (["there"], "new there: 'there' is there already; give another name, or remove it"),
     ],

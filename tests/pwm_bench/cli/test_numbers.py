@@ -91,13 +91,21 @@ def test_iterations_are_whole(tmp_path, capsys):
 
 
 def test_large_numbers_are_taken_as_people_write_them(tmp_path, capsys):
-    for text, number in (("20000", 20_000), ("2e4", 20_000), ("20k", 20_000), ("0.02M", 20_000), ("1.5k", 1500)):
+    for text, number in (
+        ("20000", 20_000),
+        ("2e4", 20_000),
+        ("20k", 20_000),
+        ("0.02M", 20_000),
+        ("1.5k", 1500),
+        ("16.1k", 16_100),
+        ("2.01k", 2010),
+    ):
         assert main([*RUN, "--env-steps", text, "--write-spec", "spec.json"]) == 0
         assert json.loads((tmp_path / "spec.json").read_text())["env_steps"] == number
         (tmp_path / "spec.json").unlink()
     assert parse_budget("gradient_steps=5k") == ("gradient_steps", 5000.0)
     capsys.readouterr()
-    for text in ("20x", "k", "", "20K"):
+    for text in ("20x", "k", "", "20K", "2e1k"):
         assert main([*RUN, "--env-steps", text]) == 2
         said = " ".join(capsys.readouterr().err.replace("│", " ").split())
         assert f"Error parsing --env-steps: '{text}' is not a number such as 300000, 3e5, 300k or 0.3M" in said

@@ -69,6 +69,35 @@ def test_what_no_seed_changes_keeps_its_interval_over_states() -> None:
     assert 0.6 not in means[means.kind == "b"]["high"].tolist()
 
 
+def test_equal_values_of_different_seeds_are_not_shared() -> None:
+    """A metric that ends at 1 may be 1 with all seeds though they differ: their own intervals do."""
+    rows = frame().assign(low=0.2, high=0.6)
+    rows.loc[rows.kind == "a", "value"] = 0.4
+    rows.loc[(rows.kind == "a") & (rows[SEED] == 2), "low"] = 0.1
+    means = over_seeds(rows, "kind")
+    of_a = means[means.kind == "a"]
+    assert of_a[["low", "high"]].values == pytest.approx(np.array([[0.4, 0.4]] * 2))
+
+
+def test_a_constant_difference_is_one() -> None:
+    rows = frame().assign(low=math.nan, high=math.nan)
+    rows.loc[rows.kind == "b", "value"] = rows[rows.kind == "a"]["value"].to_numpy() + 0.25
+    gaps = differences(rows, "kind", "a")
+    assert gaps[["value", "low", "high"]].values == pytest.approx(np.array([[0.25] * 3] * 2))
+    out = io.StringIO()
+    Console(file=out, width=120).print(table(rows, cause="kind", order=("a", "b"), title="t"))
+    assert out.getvalue().count("*") == 2  # cosine and error of the return
+
+
+def test_an_interval_over_states_is_not_shown_as_one_over_seeds() -> None:
+    rows = frame().assign(low=0.1, high=0.9)
+    rows.loc[rows.kind == "a", "value"] = 1.0
+    out = io.StringIO()
+    Console(file=out, width=120).print(table(rows, cause="kind", order=("a",), title="t"))
+    assert "1.00" in out.getvalue()
+    assert "±" not in out.getvalue()
+
+
 def test_a_number_that_one_seed_lacks_has_no_interval() -> None:
     """It lacks it too where it has no such row at all."""
     rows = frame()

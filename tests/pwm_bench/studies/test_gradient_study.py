@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from pwm_bench.cli.main import main
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.rows import FILE
 from pwm_bench.jobs.train_model import TrainModelSpec
 from pwm_bench.jobs.train_spec import RunSpec
@@ -17,6 +18,7 @@ from pwm_bench.studies import comparisons
 from pwm_bench.studies import gradients as studies
 from pwm_bench.studies.gradient_study import GradientStudy
 from pwm_bench.studies.locomotion import load_study
+from pwm_bench.studies.registry import load_study as load_registered
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL, carry_out_study
 
 NOISES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -168,3 +170,18 @@ def test_the_study_at_pwms_policy_reads_the_runs_of_another():
 def test_the_folder_of_a_task_from_outside_has_no_colon():
     study = GradientStudy(name="my_task:Mine", description="")
     assert study.folder == "gradients-my_task.Mine"
+
+
+def test_runs_of_another_study_stay_there_unless_they_are_changed():
+    whole = load_registered("gradients-at-policy", task=("hopper",))
+    assert {spec.study for spec in whole.specs if spec.kind == "train"} == {"hopper-model-updates"}
+    changed = load_registered("gradients-at-policy", scale=0.5)
+    assert {spec.study for spec in changed.specs if spec.kind == "train"} == {changed.name}
+
+
+def test_other_seeds_than_the_comparisons_are_of_are_refused():
+    for seeds in ((5, 6, 7, 8, 9), (0, 1, 2)):
+        with pytest.raises(UsageError, match=r"member \d was to have seed .*; leave --seeds out"):
+            load_registered("gradients-at-policy", seeds=seeds)
+    with pytest.raises(UsageError, match="left by a run of task 'hopper', not 'ant'"):
+        comparisons.asked_for("at-policy", task="ant").graph()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -83,5 +84,17 @@ def test_every_format_has_them_below_the_table_if_asked_for(root):
         assert text.index("mean over seeds") < text.index("robability of improvement in")
     assert "PPO" in latex.partition("improvement in Warp")[2]
     assert latex.count("\\label{tab:s}") == latex.count("\\label{tab:s-pairs}") == 1
+    assert json.loads(str(render(summary, "json")))["pairs"][0] == {
+        "simulator": "warp", "above": "shac", "below": "ppo", "tasks": 1, "probability": 1.0,
+        "low": pytest.approx(0.37, abs=0.1), "high": 1.0,
+    }  # fmt: skip
     plain = summarise(Selection(studies=("s",)).load(Results(root)), study="s")
     assert "improvement" not in str(render(plain, "markdown"))
+    assert json.loads(str(render(plain, "json")))["pairs"] == []
+
+
+def test_several_simulators_have_labels_of_their_own(root):
+    for algorithm in ("sac", "ppo"):
+        write(root, algorithm, [1.0, 2.0], simulator="mjx")
+    latex = str(render(summary_of(root), "latex", how=Print(label="tab:s")))
+    assert latex.count("\\label{tab:s-pairs}") == latex.count("\\label{tab:s-pairs-2}") == 1
