@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pwm_bench.analysis.formats.columns import COLUMNS, Layout
@@ -72,7 +73,8 @@ def grid_to_rich(sheet: Sheet, width: int, *, trace: bool = False) -> Group:
     rows = [line.cells for block in sheet.blocks for line in block.lines]
 
     def needed(column: int, intervals: bool) -> int:
-        texts = (_cell(row[column], name=not column, intervals=intervals).cell_len for row in rows)
+        indent = not column and bool(sheet.block_header)
+        texts = (_cell(row[column], name=not column, indent=indent, intervals=intervals).cell_len for row in rows)
         return max(0, *map(len, _heading(sheet.headers[column]).splitlines()), *texts) + _BETWEEN
 
     columns = range(len(sheet.headers))
@@ -89,7 +91,29 @@ def grid_to_rich(sheet: Sheet, width: int, *, trace: bool = False) -> Group:
     below = _below(sheet, trace)
     if not intervals and any(cell.interval for row in rows for cell in row):
         below.insert(0, Text(f"Intervals need a terminal of {whole} columns.", style="dim"))
-    return Group(*(_table(sheet, "", columns, intervals=intervals) for columns in parts), *below)
+    found: list[Table | Text] = []
+    for own in parts:
+        widths = [needed(column, intervals) for column in own]
+        longest = max((len(block.title) for block in sheet.blocks), default=0)
+        if longest <= max(width - sum(widths[1:]), widths[0]) - _BETWEEN:
+            found.append(_table(sheet, "", own, intervals=intervals))
+        else:
+            found += _titles_above(sheet, own, [each - _BETWEEN for each in widths], intervals=intervals)
+    return Group(*found, *below)
+
+
+def _titles_above(
+    sheet: Sheet, columns: Sequence[int], widths: Sequence[int], *, intervals: bool
+) -> Iterator[Table | Text]:
+    """A table for each block, with its title above it over the whole width: too long to stand beside the numbers."""
+    from rich.text import Text
+
+    yield Text(sheet.title + "\n", style="bold")
+    for number, title in enumerate(["", *(block.title for block in sheet.blocks)]):
+        blocks = (replace(sheet.blocks[number - 1], title=""),) if number else ()  # the head comes first
+        table = _table(replace(sheet, blocks=blocks), "", columns, intervals=intervals, widths=widths)
+        table.title, table.show_header, table.show_edge = None, not number, False
+        yield from (Text(title, style="bold cyan"), table, Text("")) if number else (table,)
 
 
 def _heading(header: str) -> str:
@@ -114,7 +138,9 @@ def _all_well(sheet: Sheet, column: int) -> bool:
     return sheet.headers[column] == COLUMNS["status"].header and all(text == "ok" for text in cells)
 
 
-def _table(sheet: Sheet, suffix: str, columns: Sequence[int], *, intervals: bool = False) -> Table:
+def _table(
+    sheet: Sheet, suffix: str, columns: Sequence[int], *, intervals: bool = False, widths: Sequence[int] = ()
+) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -127,11 +153,12 @@ def _table(sheet: Sheet, suffix: str, columns: Sequence[int], *, intervals: bool
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for i in columns:
+    for place, i in enumerate(columns):
         grid = not sheet.block_header
         header = _heading(sheet.headers[i]) if grid else sheet.headers[i]
         wraps = sheet.parts[i] == "name" and not grid
-        table.add_column(header, justify=sheet.aligns[i], no_wrap=not wraps, overflow="fold")
+        width = widths[place] if widths else None
+        table.add_column(header, justify=sheet.aligns[i], no_wrap=not wraps, overflow="fold", width=width)
     for block in sheet.blocks:
         lines = [line for line in block.lines if not _says_nothing(line, columns, any_row=bool(suffix))]
         if not lines:
@@ -139,7 +166,10 @@ def _table(sheet: Sheet, suffix: str, columns: Sequence[int], *, intervals: bool
         if block.title:
             table.add_row(Text(block.title, style="bold cyan"))
         for line in lines:
-            cells = [_cell(line.cells[i], name=i == 0, indent=bool(block.title), intervals=intervals) for i in columns]
+            cells = [
+                _cell(line.cells[i], name=i == 0, indent=bool(block.title or widths), intervals=intervals)
+                for i in columns
+            ]
             table.add_row(*cells, style="italic dim" if line.published else None)
         table.add_section()
     return table

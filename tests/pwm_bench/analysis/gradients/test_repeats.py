@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from pwm_bench.analysis.formats import grid_to_rich
 from pwm_bench.analysis.gradients.repeats import over_repeats
 from pwm_bench.analysis.gradients.table import gradient_sheet
 
@@ -120,3 +123,19 @@ def test_numbers_within_a_text_are_in_order() -> None:
         values={name: [0.0, 0.0] for name in names},
     )
     assert over_repeats(rows)["run"].unique().tolist() == ["2e-05", "9 updates", "12 updates", "1e3", "replay"]
+
+
+def test_a_long_title_stands_above_the_numbers() -> None:
+    """Beside them it would be broken into pieces of a few letters; the columns stay below each other."""
+    settings = ("of a long name", "other")
+    rows = rows_of(
+        *({"comparison": name, "latents": name, "estimator": "model"} for name in settings),
+        values={name: [0.2, 0.4] for name in settings},
+    )
+    console = Console(file=io.StringIO(), width=56)
+    console.print(grid_to_rich(gradient_sheet(rows, study="s"), 56))
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    for name in settings:
+        place = lines.index(f"hopper in warp, open loop, latents={name}")
+        assert lines[place + 1].split() == ["world", "model", "0.20", "[0.10,", "0.30]", "0.40", "[0.30,", "0.50]"]
+        assert len(lines[place + 1]) == len(next(line for line in lines if "H=4" in line))
