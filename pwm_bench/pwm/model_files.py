@@ -109,7 +109,7 @@ def _read(path: Path, member: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if path.is_dir():
         raise UsageError(f"{path}: a world model of several tasks; give one of a single task of the simulators")
     about: Mapping[str, Any] = read_about(path, key=_KEY)
-    if not isinstance(about, dict):
+    if not isinstance(about, dict) or about["reward_scale"] == []:
         raise ValueError("it says nothing of a model")
     scales = about["reward_scale"]
     members = len(scales) if isinstance(scales, list) else 1

@@ -17,6 +17,7 @@ from pwm_bench.pwm.model_files import MODEL_FILE, read_model
 from pwm_bench.runs.stop import Stopped
 from pwm_bench.store.inputs import find_input
 from pwm_bench.store.results import Results
+from pwm_bench.store.tensor_file import read_about, read_tensors, write_tensors
 from pwm_bench.store.verify import verify
 from pwm_bench.world_model.config import WorldModelConfig
 
@@ -145,3 +146,15 @@ def test_other_files_are_refused(tmp_path):
     save_file({"x": torch.zeros(2)}, other, metadata={"model": json.dumps(about)})
     with pytest.raises(UsageError, match="latent_dim=12"):
         read_model(other)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"reward_scale": "x"}, {"reward_scale": None}, {"reward_scale": []}, {"reward_shift": {}}, None, []]
+)
+def test_what_a_file_says_must_be_of_a_model(tmp_path, wrong):
+    """A number that is none is found when the file is read, not later in arithmetic."""
+    file = artifact(SPEC, tmp_path)
+    about, tensors = read_about(file, key="model"), read_tensors(file, key="model")
+    write_tensors(file, tensors, key="model", about=about | wrong if isinstance(wrong, dict) else wrong)
+    with pytest.raises(UsageError, match="not a world model of one task"):
+        read_model(file)
