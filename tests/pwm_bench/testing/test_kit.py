@@ -100,6 +100,15 @@ class WrongGradient(Toy):
         return State(after.qpos, after.qvel)
 
 
+class Changes(Toy):
+    """Damps the velocities that it is given, in place."""
+
+    def step(self, state: State, ctrl: Tensor) -> State:
+        with torch.no_grad():
+            state.qvel.mul_(0.5)
+        return super().step(state, ctrl)
+
+
 class NoGrad(Toy):
     """Computes where autograd does not look."""
 
@@ -138,6 +147,7 @@ class Waits(Toy):
     [
         ("Impure", "the same step twice gives other numbers"),
         ("Buffered", "a step changes what an earlier step gave: return clones"),
+        ("Changes", "a step writes into its arguments"),
         ("Coupled", "worlds are not independent"),
         ("WrongGradient", "with respect to ctrl differs from central differences by 5"),
         ("NoGrad", "passes no derivative on to qpos, qvel, ctrl: it must neither detach"),
@@ -166,8 +176,25 @@ def _altered(**methods: Callable[..., Any] | int) -> PointMass:
         (_altered(reward=lambda self, o, a: o.detach()[:, 2].square() - a.sum(1)), "derivative .* velocities differs"),
         (_altered(reward=lambda self, o, a: o.detach()[:, 0].square() - a.sum(1)), "derivative .* positions differs"),
         (_altered(reward=lambda self, o, a: o[:, 0] - o[:, 0].mean()), "reward depends on the other rows"),
+        (_altered(reward=lambda self, o, a: o[:, 0] + torch.rand(len(o), dtype=o.dtype)), "reward differs when it is"),
+        (
+            _altered(reward=lambda self, o, a: o[:, 0] if o.mean() < 9.0 else o[:, 1]),
+            "makes the host wait .*as `if tensor`",
+        ),
+        (_altered(action_dim=3), "action_dim=3 makes 3 controls, but its model has 2"),
     ],
-    ids=["observation_dim", "bool", "reset", "start", "gradient", "gradient of positions", "rows"],
+    ids=[
+        "observation_dim",
+        "bool",
+        "reset",
+        "start",
+        "gradient",
+        "gradient of positions",
+        "rows",
+        "random",
+        "branch",
+        "action_dim",
+    ],
 )
 def test_faulty_tasks_are_found(task: PointMass, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
@@ -197,7 +224,9 @@ class Sociable(Fake):
             return metrics
 
 
-@pytest.mark.parametrize(("name", "message"), [("Sociable", "among 2"), ("Drifting", "among 2|actor_grad_norm|return")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("Sociable", "among 2"), ("Drifting", "that resumes goes on with another")]
+)
 def test_faulty_learners_are_found(name: str, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         testing.check_learner(f"{HERE}:{name}", num_envs=2)
