@@ -38,7 +38,10 @@ def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout
     everything = range(len(sheet.headers))
     if chosen.grid:
         return Group(grid_to_rich(sheet, width, trace=trace), *below)
-    if width >= _WIDE or chosen.columns:
+    if chosen.columns:
+        needs = [_needed(sheet, i, indent=any(block.title for block in sheet.blocks)) for i in everything]
+        parts = [("", columns) for columns in _fitting(needs, width)]
+    elif width >= _WIDE:
         parts = [("", list(everything))]
     else:
         left_out = {"cost", "detail"} if width < _NARROW else {"cost"}
@@ -53,27 +56,37 @@ def grid_to_rich(sheet: Sheet, width: int, *, trace: bool = False) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    rows = [line.cells for block in sheet.blocks for line in block.lines]
-
-    def needed(column: int, intervals: bool) -> int:
-        texts = (_cell(row[column], name=not column, intervals=intervals).cell_len for row in rows)
-        return max(0, *map(len, _heading(sheet.headers[column]).splitlines()), *texts) + _BETWEEN
-
     columns = range(len(sheet.headers))
-    whole = sum(needed(column, True) for column in columns)
+    whole = sum(_needed(sheet, column, intervals=True) for column in columns)
     intervals = whole <= width
-    parts, room = [[0]], width - needed(0, intervals)
-    for column in columns[1:]:
-        need = needed(column, intervals)
-        if need > room and len(parts[-1]) > 1:
-            parts.append([0])
-            room = width - needed(0, intervals)
-        parts[-1].append(column)
-        room -= need
+    parts = _fitting([_needed(sheet, column, intervals=intervals) for column in columns], width)
     below = _below(sheet, trace)
-    if not intervals and any(cell.interval for row in rows for cell in row):
+    if not intervals and any(cell.interval for block in sheet.blocks for line in block.lines for cell in line.cells):
         below.insert(0, Text(f"Intervals need a terminal of {whole} columns.", style="dim"))
     return Group(*(_table(sheet, "", columns, intervals=intervals) for columns in parts), *below)
+
+
+def _needed(sheet: Sheet, column: int, *, intervals: bool = False, indent: bool = False) -> int:
+    """Terminal columns that a column of the sheet takes. Titles of blocks may wrap, so they take none."""
+    from rich.cells import cell_len
+
+    cells = (line.cells[column] for block in sheet.blocks for line in block.lines)
+    texts = (_cell(cell, name=not column, indent=indent, intervals=intervals).plain for cell in cells)
+    header = sheet.headers[column] if sheet.block_header else _heading(sheet.headers[column])
+    lines = [line for text in (*texts, header) for line in text.splitlines()]
+    return max(map(cell_len, lines), default=0) + _BETWEEN
+
+
+def _fitting(needs: Sequence[int], width: int) -> list[list[int]]:
+    """The columns of tables that are no wider than ``width``; each begins with column 0, the names of the rows."""
+    parts, room = [[0]], width - needs[0]
+    for column, need in enumerate(needs[1:], 1):
+        if need > room and len(parts[-1]) > 1:
+            parts.append([0])
+            room = width - needs[0]
+        parts[-1].append(column)
+        room -= need
+    return parts
 
 
 def _heading(header: str) -> str:

@@ -50,7 +50,8 @@ def summary_section(summary: Summary, made_by: str) -> Markup:
 def _pairs(summary: Summary) -> Iterator[Markup]:
     """How probable an improvement is, for each pair of algorithms."""
     for sheet in pair_sheets(summary) if summary.pairs else ():
-        title = sheet.title.removeprefix(f"{summary.study}: ").capitalize()
+        title = sheet.title.removeprefix(f"{summary.study}: ")
+        title = title[:1].upper() + title[1:]
         yield joined((tag("h3", title), grid(sheet, title), remarks(sheet.notes, sheet.footnotes)))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from pwm_bench.cli.main import main
 from pwm_bench.store.results import Results
+from pwm_bench.studies.file import load_file
 from tests.pwm_bench.store.factories import make
 
 GRID = """
@@ -37,6 +38,9 @@ def test_init_writes_an_example_that_check_shows(tmp_path, capsys):
     assert main(["study", "check", str(file), "--results", str(tmp_path / "r")]) == 0
     assert "2 of 2 runs are left" in capsys.readouterr().out
     assert not (tmp_path / "r" / "runs").exists()
+    assert load_file(file).name == "mine"  # two examples are two studies
+    assert main(["study", "init", str(tmp_path / "hopper.toml")]) == 0  # where the file's name is one of ours
+    assert load_file(tmp_path / "hopper.toml").name == "my-study"
 
 
 @pytest.mark.parametrize(
