@@ -11,7 +11,9 @@ from torch import Tensor
 
 from pwm_bench import envs, testing
 from pwm_bench.envs.capability import Capabilities
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks import Task
 from pwm_bench.gradients.estimators import score
 from pwm_bench.gradients.moments import Estimate
 from pwm_bench.gradients.offered import ESTIMATORS, Estimator
@@ -199,6 +201,33 @@ def _altered(**methods: Callable[..., Any] | int) -> PointMass:
 def test_faulty_tasks_are_found(task: PointMass, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         testing.check_task(task)
+
+
+class Unfinished(PointMass):
+    """Says nothing of when an episode ends."""
+
+    terminated = Task.terminated
+
+
+class Nameless(Task):
+    """Has all methods, and no numbers."""
+
+    model = observation = reward = terminated = reset_state = PointMass.model
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Unfinished", "Unfinished is no task: it has no terminated"),
+        (
+            "Nameless",
+            "lacks name, observation_dim, action_dim, noise_dim, episode_length; see pwm_bench.envs.tasks.base",
+        ),
+    ],
+)
+def test_unfinished_tasks_are_refused(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        testing.check_task(f"{HERE}:{name}")
 
 
 class Drifting(Fake):
