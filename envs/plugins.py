@@ -8,6 +8,7 @@ is named with its package and error.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib
 import importlib.metadata
@@ -63,7 +64,10 @@ class Registry:
         """
         for name in names:
             if name not in self:
-                raise unknown(what or self.what, name, [*self, *others], more="or module:attribute of your own")
+                more = "or module:attribute of your own"
+                if "." in name and _is_path(f"{name}:"):
+                    more += f", here '{name}:NAME', or '{name}:' for the module itself"
+                raise unknown(what or self.what, name, [*self, *others], more=more)
 
     def load(self, name: str) -> Any:
         """The thing of that name.
@@ -119,11 +123,7 @@ class Registry:
             _find_here(module)
             return _attribute(target)
         except Exception as error:  # a plug-in may raise anything as it is imported
-            text = str(error).strip().splitlines()
-            raise UsageError(
-                f"{self.what} '{name}'{source}: {target} cannot be imported "
-                f"({type(error).__name__}: {text[0] if text else ''}); install or mend what it needs, or name another"
-            ) from error
+            raise UsageError(f"{self.what} '{name}'{source}: {_failure(target, error)}") from error
 
 
 def distribution_of(module: str) -> importlib.metadata.Distribution | None:
@@ -183,6 +183,20 @@ def _find_here(module: str) -> None:
     if top not in sys.modules and importlib.util.find_spec(top) is None and here not in sys.path:
         sys.path.append(here)
         importlib.invalidate_caches()
+
+
+def _failure(target: str, error: Exception) -> str:
+    """Why a thing from outside cannot be imported, and the remedy."""
+    module, _, attribute = target.partition(":")
+    found = sys.modules.get(module)
+    if isinstance(error, AttributeError) and found is not None and error.obj is found:
+        near = difflib.get_close_matches(attribute, dir(found), n=1)
+        return f"module '{module}' has no '{attribute}'" + (f": did you mean '{near[0]}'?" if near else "")
+    remedy = "install or mend what it needs, or name another"
+    if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+        remedy = f"modules are looked for among installed packages and in the working folder, {os.getcwd()}"
+    text = str(error).strip().splitlines()
+    return f"{target} cannot be imported ({type(error).__name__}: {text[0] if text else ''}); {remedy}"
 
 
 def _attribute(target: str) -> Any:

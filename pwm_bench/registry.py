@@ -98,12 +98,15 @@ def learner_package(algorithm: str) -> LearnerPackage:
 
 
 def check_names(task: str, simulator: str, algorithm: str) -> None:
-    """Checks that all three exist and can work together.
+    """Checks that all three exist and can work together. What is not ours is imported for it.
 
     Raises:
-        UsageError: an unknown name, or an algorithm that needs gradients on a simulator that has none.
+        UsageError: an unknown name, something from outside that cannot be imported, or an algorithm that needs
+            gradients on a simulator that has none.
     """
-    envs.TASKS.check(task)
-    envs.SIMULATORS.check(simulator)
+    for things, name in ((envs.TASKS, task), (envs.SIMULATORS, simulator)):
+        things.check(name)
+        if name not in things.own:
+            things.load(name)
     if differentiates_simulator(learner_package(algorithm).gradient_source):
         envs.check_gradient_of(simulator, f"algorithm '{algorithm}'")

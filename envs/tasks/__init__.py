@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.lazy import lazily
 from pwm_bench.envs.plugins import Registry
 
@@ -34,24 +35,30 @@ TASKS = Registry(
 )
 """Each is a subclass of `Task`, which is made without arguments."""
 
+_NEEDED = ("name", "observation_dim", "action_dim", "noise_dim", "episode_length")
+"""Attributes without a default."""
+
 
 def load_task(name: str) -> Task:
     """Builds a task by name.
 
     Raises:
-        UsageError: if there is no such task (the nearest name is suggested), or it cannot be imported.
+        UsageError: if there is no such task (the nearest name is suggested), it cannot be imported, or it lacks
+            something.
     """
-    return TASKS.load(name)()
+    task = TASKS.load(name)()
+    if lacking := [attribute for attribute in _NEEDED if not hasattr(task, attribute)]:
+        raise UsageError(f"task '{name}': lacks {', '.join(lacking)}; see pwm_bench.envs.tasks.base for what each is")
+    return task
 
 
 def _lack(thing: Any) -> str:
     from pwm_bench.envs.tasks.base import Task
 
-    return (
-        ""
-        if isinstance(thing, type) and issubclass(thing, Task)
-        else "it must be a subclass of pwm_bench.envs.tasks.Task"
-    )
+    if not isinstance(thing, type) or not issubclass(thing, Task):
+        return "it must be a subclass of pwm_bench.envs.tasks.Task"
+    lacking = sorted(thing.__abstractmethods__)
+    return f"it has no {', '.join(lacking)}" if lacking else ""
 
 
 __getattr__ = lazily(__name__, Task="base")  # it brings torch and mujoco, which asking for names should not

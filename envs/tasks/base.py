@@ -52,8 +52,8 @@ class Task(ABC):
     constraint_geoms: ClassVar[tuple[str, ...]] = ()
     """Geoms that meet the ground where each contact is a constraint that costs time, see `Capabilities.task_constants`;
     empty for all."""
-    source: ClassVar[str]
-    """Released environment that the task follows."""
+    source: ClassVar[str] = ""
+    """Released environment that the task follows, if any."""
 
     @abstractmethod
     def model(self) -> mujoco.MjModel:

@@ -56,10 +56,10 @@ def _plain(name: str) -> str:
 
 
 def _attribute(name: str) -> str:
-    """The attribute of ``module:attribute``; any other text as it is."""
+    """The attribute of ``module:attribute``, the module of ``module:``; any other text as it is."""
     module, colon, attribute = name.partition(":")
-    outside = colon and attribute.isidentifier() and all(part.isidentifier() for part in module.split("."))
-    return attribute if outside else name
+    outside = colon and f"a{attribute}".isidentifier() and all(part.isidentifier() for part in module.split("."))
+    return (attribute or module) if outside else name
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pwm_bench.store.spec import check_study_name
 from pwm_bench.studies.groups import Group, expand, unknown_at
 from pwm_bench.sweep.graph import Study
 
-__all__ = ["EXAMPLE", "load_file"]
+__all__ = ["EXAMPLE", "check_own_name", "load_file"]
 
 EXAMPLE = Path(__file__).with_name("example.toml")
 """A commented study file."""

@@ -18,7 +18,10 @@ class _NoHostSync(TorchDispatchMode):
         name = func.name()
         masked = name.startswith(_INDEXING) and any(i is not None and i.dtype == torch.bool for i in args[1])
         if masked or name.startswith(_READS):
-            raise AssertionError(f"{name} makes the host wait for the device")
+            raise AssertionError(
+                f"{name} makes the host wait for the device: it reads values, as `if tensor`, `float(tensor)` "
+                "and indexing with a mask do; compute with all rows, e.g. by torch.where"
+            )
         return func(*args, **(kwargs or {}))
 
 

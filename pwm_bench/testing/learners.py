@@ -49,8 +49,8 @@ def check_learner(algorithm: str, **settings: Any) -> None:
         assert isinstance(recipe.scheduled, bool), f"{algorithm}: Config.scheduled must be true or false"
         assert recipe.num_envs >= 1, f"{algorithm}: Config.num_envs must be the worlds of a member"
     _check_interface(algorithm, package, make(learner, config, (0, 1)))
+    assert_resumes(learner, config)  # before company, where learners resume, too
     assert_population(learner, config)
-    assert_resumes(learner, config)
     if make(learner, config).policy is not None:
         assert_survives_a_poisoned_member(learner, config)
     assert_never_waits(learner, config)
@@ -117,7 +117,9 @@ def assert_resumes(learner: type, config: Any, *, before: int = 3, after: int = 
     for metrics in expected:
         again = two.update()
         for name, value in metrics.items():
-            assert torch.equal(torch.nan_to_num(value), torch.nan_to_num(again[name])), name
+            assert torch.equal(torch.nan_to_num(value), torch.nan_to_num(again[name])), (
+                f"a learner that resumes goes on with another {name}: its state_dict leaves something out"
+            )
 
 
 def assert_survives_a_poisoned_member(

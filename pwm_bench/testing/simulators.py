@@ -90,6 +90,8 @@ def _check_step(name: str, one: Simulator, state: State, ctrl: Tensor) -> None:
     assert first.qpos.dtype == one.dtype, f"{name}: a step in {one.dtype} gives {first.qpos.dtype}"
     assert all(torch.isfinite(x).all() for x in (first.qpos, first.qvel)), f"{name}: a step from a reset is not finite"
     assert not torch.equal(first.qvel, state.qvel), f"{name}: a step under control changes no velocity"
+    unchanged = all(torch.equal(x, y) for x, y in zip(before, (state.qpos, state.qvel, ctrl), strict=True))
+    assert unchanged, f"{name}: a step writes into its arguments"
     kept = first.qpos.clone(), first.qvel.clone()
     one.step(first, -ctrl)
     stays = torch.equal(first.qpos, kept[0]) and torch.equal(first.qvel, kept[1])
@@ -97,8 +99,6 @@ def _check_step(name: str, one: Simulator, state: State, ctrl: Tensor) -> None:
     again = one.step(state, ctrl)
     same = torch.equal(first.qpos, again.qpos) and torch.equal(first.qvel, again.qvel)
     assert same, f"{name}: the same step twice gives other numbers: `step` must be a pure function"
-    unchanged = all(torch.equal(x, y) for x, y in zip(before, (state.qpos, state.qvel, ctrl), strict=True))
-    assert unchanged, f"{name}: a step writes into its arguments"
 
 
 def _check_derivatives(name: str, one: Simulator, state: State, ctrl: Tensor) -> None:

@@ -42,7 +42,10 @@ def check_task(task: str | Task, *, worlds: int = 16, tolerance: float = 1e-5) -
         f"{name}: resets to {start.qpos.shape[1]} positions and {start.qvel.shape[1]} velocities; its model has "
         f"{model.nq} and {model.nv}"
     )
-    assert one.control(action).shape[1] == model.nu, f"{name}: its model has {model.nu} actuators"
+    controls = one.control(action).shape[1]
+    assert controls == model.nu, (
+        f"{name}: action_dim={one.action_dim} makes {controls} controls, but its model has {model.nu}"
+    )
     assert torch.equal(start.qpos, one.reset_state(noise).qpos), f"{name}: a reset must depend on its noise alone"
     spread = torch.cat((start.qpos, start.qvel), 1).std(0).max()
     assert spread > 0.0, f"{name}: all episodes begin in the same state"
@@ -54,6 +57,7 @@ def check_task(task: str | Task, *, worlds: int = 16, tolerance: float = 1e-5) -
     alone = one.observation(State(state.qpos[row], state.qvel[row]), action[row])
     assert torch.allclose(alone, observation[row], rtol=1e-12), f"{name}: a row's observation depends on the other rows"
     reward = one.reward(observation, action)
+    assert torch.equal(one.reward(observation, action), reward), f"{name}: a reward differs when it is computed again"
     assert torch.allclose(one.reward(observation[row], action[row]), reward[row], rtol=1e-12), (
         f"{name}: a row's reward depends on the other rows"
     )

@@ -68,8 +68,16 @@ def test_errors_name_what_was_asked_what_is_there_and_the_remedy(site: Path) -> 
         things.load("broken")
     with pytest.raises(UsageError, match=r"'theirs' of lab 0\.3: lab_things:THING is no thing: it is no text"):
         things.load("theirs")
-    with pytest.raises(UsageError, match=r"'json:nothing': json:nothing cannot be imported \(AttributeError"):
+    with pytest.raises(UsageError, match=r"'json:dmps': module 'json' has no 'dmps': did you mean 'dumps'\?"):
+        things.load("json:dmps")
+    with pytest.raises(UsageError, match=r"'json:nothing': module 'json' has no 'nothing'$"):
         things.load("json:nothing")
+    with pytest.raises(
+        UsageError, match=r"'no_such_lab:X'.*ModuleNotFoundError.*; modules are looked for among .* in "
+    ):
+        things.load("no_such_lab:X")
+    with pytest.raises(UsageError, match=r"of your own, here 'lab_things\.x:NAME', or 'lab_things\.x:' for"):
+        things.check("lab_things.x")
     install(site, "other-lab", "1", {"theirs": "lab_things:OTHER"})
     plugins._entry_points.cache_clear()
     with pytest.raises(

@@ -27,6 +27,7 @@ def test_tasks(task, shown):
 
 def test_algorithms_and_simulators():
     assert [algorithm_name(name) for name in ("pwm", "tdmpc2", "mine")] == ["PWM", "TD-MPC2", "mine"]
+    assert [algorithm_name(name) for name in ("my.lab:", "my.lab:learner")] == ["my.lab", "learner"]
     assert [look_of_algorithm(name) for name in ("pwm", "TD-MPC2", "SHAC (gamma=0.9)", "mine")] == [0, 5, 1, None]
     learners_of_data = ("bc", "BC (best=0.1)", "pwm-multitask", "PWM (multi-task)")
     assert [look_of_algorithm(name) for name in learners_of_data] == [6, 6, 0, 0]

@@ -64,6 +64,13 @@ def test_names_are_checked_in_turn():
         registry.check_names("hopper", "warp", "sac2")
 
 
+def test_what_is_not_ours_is_looked_for_before_a_run_begins():
+    with pytest.raises(UsageError, match=r"module 'tests\.pwm_bench\.fake_learner' has no 'Hopper'"):
+        registry.check_names("tests.pwm_bench.fake_learner:Hopper", "warp", "shac")
+    with pytest.raises(UsageError, match="has no 'Warp'"):
+        registry.check_names("hopper", "tests.pwm_bench.fake_learner:Warp", "ppo")
+
+
 def test_gradients_through_a_simulator_without_any_are_refused():
     with pytest.raises(UsageError, match="'mujoco_c' does not give: use warp or mjx"):
         registry.check_names("hopper", "mujoco_c", "shac")

@@ -147,13 +147,13 @@ class Layout:
         """
         if "difference" in self.columns and not base:
             raise UsageError("columns=difference: name the row that the others are compared with, such as --base shac")
-        if self.columns:
+        if self.grid:
             return self.columns
-        names = list({"column": _COLUMN, "wide": _PRINTED}.get(format, _DEFAULT))
-        if failures and "status" not in names:
+        names = list(self.columns or {"column": _COLUMN, "wide": _PRINTED}.get(format, _DEFAULT))
+        if failures and not self.columns and "status" not in names:
             names.append("status")
-        if threshold:
+        if threshold and not self.columns:
             names[names.index("interval") + 1 : names.index("interval") + 1] = ["threshold_steps", "threshold_time"]
-        if base:
-            names.insert(names.index("interval") + 1, "difference")
+        if base and "difference" not in names:
+            names.insert(names.index("interval") + 1 if "interval" in names else len(names), "difference")
         return tuple(names)

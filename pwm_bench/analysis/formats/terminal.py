@@ -38,31 +38,26 @@ def to_rich(summary: Summary, *, width: int, trace: bool = False, layout: Layout
     everything = range(len(sheet.headers))
     if chosen.grid:
         return Group(grid_to_rich(sheet, width, trace=trace), *below)
-    together = width >= _WIDE and (summary.base is None or sum(_needed(sheet, i) for i in everything) <= width)
-    if together or chosen.columns:
+    needs = [_needed(sheet, i) for i in everything]
+    if chosen.columns:
+        parts = [("", columns) for columns in _fitting(needs, width)]
+    elif width >= _WIDE and (summary.base is None or sum(needs) <= width):
         parts = [("", list(everything))]
     else:
         left_out = {"cost", "detail"} if width < _NARROW else {"cost"}
         scores = [i for i in everything if sheet.parts[i] not in left_out and not _all_well(sheet, i)]
-        scores = scores if summary.base is None else _fitting(sheet, scores, width)
+        scores = scores if summary.base is None else _spared(sheet, scores, needs, width)
         parts = [(" · scores", scores), (" · cost", [i for i in everything if sheet.parts[i] in ("name", "cost")])]
     tables = [_table(sheet, suffix, columns) for suffix, columns in parts]
     return Group(*tables, *_below(sheet, trace), *below)
 
 
-def _fitting(sheet: Sheet, columns: list[int], width: int) -> list[int]:
+def _spared(sheet: Sheet, columns: list[int], needs: Sequence[int], width: int) -> list[int]:
     """Columns without what can be spared, as far as they must be fewer: a difference is wide, and names stay whole."""
     for name in ("untrained", "steps", "seeds"):
-        if sum(_needed(sheet, i) for i in columns) > width:
+        if sum(needs[i] for i in columns) > width:
             columns = [i for i in columns if sheet.headers[i] != COLUMNS[name].header]
     return columns
-
-
-def _needed(sheet: Sheet, column: int) -> int:
-    """Terminal columns that a column of a listing takes."""
-    cells = (line.cells[column] for block in sheet.blocks for line in block.lines)
-    widths = (_cell(cell, name=not column, indent=True).plain.split("\n") for cell in cells)
-    return max(len(sheet.headers[column]), *(len(line) for lines in widths for line in lines)) + _BETWEEN
 
 
 def grid_to_rich(sheet: Sheet, width: int, *, trace: bool = False) -> Group:
@@ -70,30 +65,16 @@ def grid_to_rich(sheet: Sheet, width: int, *, trace: bool = False) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    rows = [line.cells for block in sheet.blocks for line in block.lines]
-
-    def needed(column: int, intervals: bool) -> int:
-        indent = not column and bool(sheet.block_header)
-        texts = (_cell(row[column], name=not column, indent=indent, intervals=intervals).cell_len for row in rows)
-        return max(0, *map(len, _heading(sheet.headers[column]).splitlines()), *texts) + _BETWEEN
-
     columns = range(len(sheet.headers))
-    whole = sum(needed(column, True) for column in columns)
+    whole = sum(_needed(sheet, column, intervals=True) for column in columns)
     intervals = whole <= width
-    parts, room = [[0]], width - needed(0, intervals)
-    for column in columns[1:]:
-        need = needed(column, intervals)
-        if need > room and len(parts[-1]) > 1:
-            parts.append([0])
-            room = width - needed(0, intervals)
-        parts[-1].append(column)
-        room -= need
+    parts = _fitting([_needed(sheet, column, intervals=intervals) for column in columns], width)
     below = _below(sheet, trace)
-    if not intervals and any(cell.interval for row in rows for cell in row):
+    if not intervals and any(cell.interval for block in sheet.blocks for line in block.lines for cell in line.cells):
         below.insert(0, Text(f"Intervals need a terminal of {whole} columns.", style="dim"))
     found: list[Table | Text] = []
     for own in parts:
-        widths = [needed(column, intervals) for column in own]
+        widths = [_needed(sheet, column, intervals=intervals) for column in own]
         longest = max((len(block.title) for block in sheet.blocks), default=0)
         if longest <= max(width - sum(widths[1:]), widths[0]) - _BETWEEN:
             found.append(_table(sheet, "", own, intervals=intervals))
@@ -114,6 +95,30 @@ def _titles_above(
         table = _table(replace(sheet, blocks=blocks), "", columns, intervals=intervals, widths=widths)
         table.title, table.show_header, table.show_edge = None, not number, False
         yield from (Text(title, style="bold cyan"), table, Text("")) if number else (table,)
+
+
+def _needed(sheet: Sheet, column: int, *, intervals: bool = False) -> int:
+    """Terminal columns that a column of the sheet takes. Titles of blocks may wrap, so they take none."""
+    from rich.cells import cell_len
+
+    indent = any(block.title for block in sheet.blocks)
+    cells = (line.cells[column] for block in sheet.blocks for line in block.lines)
+    texts = (_cell(cell, name=not column, indent=indent, intervals=intervals).plain for cell in cells)
+    header = sheet.headers[column] if sheet.block_header else _heading(sheet.headers[column])
+    lines = [line for text in (*texts, header) for line in text.splitlines()]
+    return max(map(cell_len, lines), default=0) + _BETWEEN
+
+
+def _fitting(needs: Sequence[int], width: int) -> list[list[int]]:
+    """The columns of tables that are no wider than ``width``; each begins with column 0, the names of the rows."""
+    parts, room = [[0]], width - needs[0]
+    for column, need in enumerate(needs[1:], 1):
+        if need > room and len(parts[-1]) > 1:
+            parts.append([0])
+            room = width - needs[0]
+        parts[-1].append(column)
+        room -= need
+    return parts
 
 
 def _heading(header: str) -> str:

@@ -111,13 +111,18 @@ def figures(
     with style.paper():
         groups = overall.groupby(["simulator", cause] if cause else ["simulator"])
         for key, rows in groups:
-            name = "-".join(str(part).replace(" ", "_") for part in key)
+            name = _file_name(*key)
             files += style.save(_estimates(rows), path / f"estimates-{name}", formats)
             files += style.save(_landscape(rows), path / f"landscape-{name}", formats)
         if cause and overall[cause].nunique() > 1 and cause != "loop":
             for simulator, rows in overall.groupby("simulator"):
-                files += style.save(_by_cause(rows, cause, order), path / f"{cause}-{simulator}", formats)
+                files += style.save(_by_cause(rows, cause, order), path / _file_name(cause, simulator), formats)
     return files
+
+
+def _file_name(*parts: object) -> str:
+    """Joins what a figure is of; without the colon of ``module:attribute``, which is special to file systems."""
+    return "-".join(str(part).replace(" ", "_").replace(":", ".") for part in parts)
 
 
 def _estimates(rows: pd.DataFrame) -> Any:

@@ -199,8 +199,9 @@ def _settings(console: Console, algorithm: str, task: str | None) -> None:
         values = (" ".join(map(str, x.default)) if isinstance(x.default, tuple) else str(x.default) for x in each)
         table.add_row(each[0].name, *values, each[0].meaning)
     console.print(table)
+    begins = "its task's recipe, --preset cpu or published, which differs: --task TASK shows it"
     console.print(
-        "A run begins with its task's recipe, --preset cpu or published, which differs: --task TASK shows it. "
+        f"A run begins with {begins if task is None else 'the column of its --preset'}. "
         "Its option --set NAME=VALUE changes one setting.",
         highlight=False, style="dim",
     )  # fmt: skip

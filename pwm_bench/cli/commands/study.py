@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -50,17 +51,28 @@ class Study:
         return Sweep(study=str(self.file), results=self.results, dry_run=True)()
 
 
+def _example(file: Path) -> str:
+    """The example, called as its file where a study may be called so: two files are two studies."""
+    from pwm_bench.studies.file import EXAMPLE, check_own_name
+
+    text, name = EXAMPLE.read_text(), file.stem.replace("_", "-")
+    try:
+        check_own_name(name, file)
+    except UsageError:
+        return text
+    return text.replace('"my-study"  ', f"{json.dumps(name, ensure_ascii=False):<12}", 1)
+
+
 def _init(file: Path) -> int:
     from pwm_bench.cli.showing import terminal
     from pwm_bench.store.files import write_atomic
-    from pwm_bench.studies.file import EXAMPLE
 
     if file.suffix != ".toml":
         raise UsageError(f"study init {file}: the example is TOML; give a name that ends in .toml")
     if file.exists():
         raise UsageError(f"study init {file}: is there already; give another name, or remove it")
     try:
-        write_atomic(file, EXAMPLE.read_bytes())
+        write_atomic(file, _example(file).encode())
     except OSError as error:
         raise UsageError(f"study init {file}: cannot be written ({error.strerror}); give another name") from None
     console = terminal()

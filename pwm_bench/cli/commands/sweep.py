@@ -228,6 +228,7 @@ def _show_plan(console: Console, study: Study, results: Results, items: list[Ite
     some_read = any(reads.values())
     headings = ("run", "state", *(("reads",) if some_read else ()), "about")
     table = plain_table(f"{study.name}: {study.description}", *headings)
+    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"  # rather than hide the others
     for column in table.columns[1:-1]:
         column.justify = "left"
     for item in items:

@@ -13,7 +13,7 @@ from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.optim import PopulationAdam
 from pwm_bench.learning.random import MemberStream
 
-label, look = "Plain", 9
+label, look = "Plain", 13
 gradient_source = "simulator"
 cpu_threads = 1
 

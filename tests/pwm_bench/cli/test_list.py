@@ -37,6 +37,7 @@ def test_settings_of_an_algorithm(capsys: pytest.CaptureFixture[str], monkeypatc
     assert ["gamma", "0.99", "Discount", "factor."] in [line.split() for line in text.splitlines()]
     assert main(["list", "algorithms", "shac", "--task", "cartpole"]) == 0
     text = capsys.readouterr().out
+    assert "A run begins with the column of its --preset" in text
     assert max(len(line) for line in text.splitlines()) <= 80
     rows = {line.split()[0]: line.split()[1:3] for line in text.splitlines() if line.split()}
     assert rows["num_envs"] == [str(recipe("cartpole", "warp", preset).num_envs) for preset in ("cpu", "published")]

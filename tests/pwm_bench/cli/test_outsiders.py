@@ -65,7 +65,7 @@ def test_doctor_looks_at_what_there_is(
 
 
 def test_names_in_print_are_their_own_and_records_import_nothing(packages: None) -> None:
-    assert (algorithm_name("plain"), look_of_algorithm("Plain")) == ("Plain", 9)
+    assert (algorithm_name("plain"), look_of_algorithm("Plain")) == ("Plain", 13)
     assert (simulator_name("linear"), task_name("shuttle"), published_task("shuttle")) == (
         "Linear",
         "Shuttle",

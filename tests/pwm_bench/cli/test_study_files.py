@@ -8,6 +8,7 @@ import pytest
 
 from pwm_bench.cli.main import main
 from pwm_bench.store.results import Results
+from pwm_bench.studies.file import load_file
 from tests.pwm_bench.store.factories import make
 
 GRID = """
@@ -37,6 +38,19 @@ def test_init_writes_an_example_that_check_shows(tmp_path, capsys):
     assert main(["study", "check", str(file), "--results", str(tmp_path / "r")]) == 0
     assert "2 of 2 runs are left" in capsys.readouterr().out
     assert not (tmp_path / "r" / "runs").exists()
+    assert load_file(file).name == "mine"  # two examples are two studies
+    assert main(["study", "init", str(tmp_path / "hopper.toml")]) == 0  # where the file's name is one of ours
+    assert load_file(tmp_path / "hopper.toml").name == "my-study"
+
+
+def test_long_names_leave_the_state_of_a_run_in_sight(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    places = {"task": "pwm_bench.testing.toy:PointMass", "simulator": "pwm_bench.testing.toy:SimulatorToy"}
+    file = tmp_path / "mine.toml"
+    file.write_text(GRID.format(**places, algorithm="ppo", grid="grid = { hidden_actor = [[32, 32], [64, 64]] }"))
+    assert main(["study", "check", str(file), "--results", str(tmp_path)]) == 0
+    words = capsys.readouterr().out.split()
+    assert words.count("to") == words.count("do") == words.count("ppo") == 2
 
 
 @pytest.mark.parametrize(

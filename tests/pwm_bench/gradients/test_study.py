@@ -238,6 +238,8 @@ def test_a_simulator_without_gradient_is_a_truth_too(tmp_path: Path) -> None:
     for drawn, name in ((frame, "some"), (nothing, "none")):
         files = report.figures(drawn, tmp_path / name, formats=("svg",))
         assert [f.name for f in files] == ["estimates-mujoco_c.svg", "landscape-mujoco_c.svg"]
+    (outside, _) = report.figures(frame.assign(simulator="lab.simulator:Mine"), tmp_path / "out", formats=("svg",))
+    assert outside.name == "estimates-lab.simulator.Mine.svg"  # no colon: some file systems and tools refuse it
 
 
 def test_numbers_for_a_table() -> None:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from pwm_bench import envs, testing
 from pwm_bench.envs.capability import Capabilities
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.simulator import State
+from pwm_bench.envs.tasks import Task
 from pwm_bench.gradients.estimators import score
 from pwm_bench.gradients.moments import Estimate
 from pwm_bench.gradients.offered import ESTIMATORS, Estimator
@@ -100,6 +102,15 @@ class WrongGradient(Toy):
         return State(after.qpos, after.qvel)
 
 
+class Changes(Toy):
+    """Damps the velocities that it is given, in place."""
+
+    def step(self, state: State, ctrl: Tensor) -> State:
+        with torch.no_grad():
+            state.qvel.mul_(0.5)
+        return super().step(state, ctrl)
+
+
 class NoGrad(Toy):
     """Computes where autograd does not look."""
 
@@ -138,6 +149,7 @@ class Waits(Toy):
     [
         ("Impure", "the same step twice gives other numbers"),
         ("Buffered", "a step changes what an earlier step gave: return clones"),
+        ("Changes", "a step writes into its arguments"),
         ("Coupled", "worlds are not independent"),
         ("WrongGradient", "with respect to ctrl differs from central differences by 5"),
         ("NoGrad", "passes no derivative on to qpos, qvel, ctrl: it must neither detach"),
@@ -166,12 +178,56 @@ def _altered(**methods: Callable[..., Any] | int) -> PointMass:
         (_altered(reward=lambda self, o, a: o.detach()[:, 2].square() - a.sum(1)), "derivative .* velocities differs"),
         (_altered(reward=lambda self, o, a: o.detach()[:, 0].square() - a.sum(1)), "derivative .* positions differs"),
         (_altered(reward=lambda self, o, a: o[:, 0] - o[:, 0].mean()), "reward depends on the other rows"),
+        (_altered(reward=lambda self, o, a: o[:, 0] + torch.rand(len(o), dtype=o.dtype)), "reward differs when it is"),
+        (
+            _altered(reward=lambda self, o, a: o[:, 0] if o.mean() < 9.0 else o[:, 1]),
+            "makes the host wait .*as `if tensor`",
+        ),
+        (_altered(action_dim=3), "action_dim=3 makes 3 controls, but its model has 2"),
     ],
-    ids=["observation_dim", "bool", "reset", "start", "gradient", "gradient of positions", "rows"],
+    ids=[
+        "observation_dim",
+        "bool",
+        "reset",
+        "start",
+        "gradient",
+        "gradient of positions",
+        "rows",
+        "random",
+        "branch",
+        "action_dim",
+    ],
 )
 def test_faulty_tasks_are_found(task: PointMass, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         testing.check_task(task)
+
+
+class Unfinished(PointMass):
+    """Says nothing of when an episode ends."""
+
+    terminated = Task.terminated
+
+
+class Nameless(Task):
+    """Has all methods, and no numbers."""
+
+    model = observation = reward = terminated = reset_state = PointMass.model
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Unfinished", "Unfinished is no task: it has no terminated"),
+        (
+            "Nameless",
+            "lacks name, observation_dim, action_dim, noise_dim, episode_length; see pwm_bench.envs.tasks.base",
+        ),
+    ],
+)
+def test_unfinished_tasks_are_refused(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        testing.check_task(f"{HERE}:{name}")
 
 
 class Drifting(Fake):
@@ -197,7 +253,9 @@ class Sociable(Fake):
             return metrics
 
 
-@pytest.mark.parametrize(("name", "message"), [("Sociable", "among 2"), ("Drifting", "among 2|actor_grad_norm|return")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("Sociable", "among 2"), ("Drifting", "that resumes goes on with another")]
+)
 def test_faulty_learners_are_found(name: str, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         testing.check_learner(f"{HERE}:{name}", num_envs=2)

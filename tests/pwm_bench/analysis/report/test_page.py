@@ -91,6 +91,13 @@ def test_table_holds_the_summary(root):
     assert len(page.ids) == len(set(page.ids))
 
 
+def test_a_simulator_keeps_the_capitals_of_its_name(tmp_path):
+    for algorithm in ("shac", "ppo"):
+        write_run(tmp_path, algorithm, simulator="my_lab:MySimulator", algorithm=algorithm,
+                  curves=[[0.0, 9.0], [0.0, 7.0]], steps=[0, 10], seconds=[0.0, 1.0])  # fmt: skip
+    assert "Probability of improvement in my_lab:MySimulator" in page_of(tmp_path)
+
+
 def test_many_tasks_come_as_a_grid_first(root, tmp_path_factory):
     assert "Tasks by algorithms" not in page_of(root)
     many = tmp_path_factory.mktemp("many")

@@ -340,6 +340,12 @@ def test_differences_to_a_row_are_welchs(root):
     assert f"| {MISSING} | 20.0, 40.0, 60.0, 1,000 |" in next(line for line in text.splitlines() if "| shac |" in line)
     assert "difference to SHAC" in render(summary, "latex", layout=Layout(columns=("difference",)))
     assert "difference to shac" in render(summary, "markdown")  # it needs no column to be named
+    for columns, header in (
+        (("score", "interval", "scores"), "| score | 95 % CI | difference to shac | score of each seed |"),
+        (("gradient",), "| gradient | difference to shac |"),
+    ):
+        assert header in render(summary, "markdown", layout=Layout(columns=columns))
+    assert "difference" not in render(summary, "markdown", layout=Layout(columns=("algorithm",))).splitlines()[0]
 
 
 def test_a_base_that_is_no_row_is_refused(root):
