@@ -232,13 +232,15 @@ def _show_plan(console: Console, study: Study, results: Results, items: list[Ite
     for column in table.columns[1:-1]:
         column.justify = "left"
     for item in items:
-        state = f"refused: {item.reason}" if item.status == "refused" else _STATES[item.plan]
+        state = "refused" if item.status == "refused" else _STATES[item.plan]
         if item.plan == "skip" and item.spec.id in stale:
             state = "done, by other code or packages"
         seconds = expected.get(id(item))
         cells = (reads.get(item.name, ""),) if some_read else ()
         table.add_row(item.name, state, *cells, "" if seconds is None else duration(seconds))
     console.print(table)
+    for reason in dict.fromkeys(item.reason for item in items if item.status == "refused"):
+        console.print(f"refused: {reason}", style="yellow", highlight=False, soft_wrap=True, markup=False)
     known = [seconds for seconds in expected.values() if seconds is not None]
     left = f"{len(open_ones)} of {len(items)} runs are left"
     unknown_ones = len(open_ones) - len(known)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 
 import pytest
+from rich.console import Console
 
+from pwm_bench.cli.commands.sweep import _show_plan
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs import kinds
 from pwm_bench.jobs.kinds import carry_out, read_spec
@@ -90,6 +93,10 @@ def test_an_artifact_that_is_not_left_is_refused(tmp_path):
     result, _ = do(Study(name="sums", description="", nodes=nodes), results)
     assert (result.items[1].plan, result.items[1].status) == ("leave", "refused")
     assert "has left no model, " in result.items[1].reason
+    console = Console(file=io.StringIO(), width=60)
+    study = Study(name="sums", description="", nodes=nodes)
+    _show_plan(console, study, results, plan(study, results))
+    assert f"refused: {result.items[1].reason}" in console.file.getvalue()  # whole, below the table
 
 
 def test_a_finished_run_whose_artifact_is_gone_is_not_taken_for_whole(tmp_path):
