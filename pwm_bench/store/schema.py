@@ -172,6 +172,9 @@ class Schedule(_Model):
 class GradientCheck(_Model):
     """The simulator's gradient against central finite differences, before training; see `gradients.probe`."""
 
+    of: Literal["reward", "observation"] | None = None
+    """What was differentiated: of the collected reward and a projection of the observations the one whose gradient
+    agrees worse. Earlier records, where it is absent, looked at the reward alone."""
     cosine: _Measured
     relative_error: _Measured
     """Median over worlds. Where the gradient is not a number, neither are these; the file has null then."""
@@ -192,8 +195,9 @@ class GradientCheck(_Model):
     @property
     def verdict(self) -> str:
         """What a reader must know of a gradient that is wrong."""
+        of = f" of the {self.of}'s gradient" if self.of else ""
         return (
-            f"relative error {self.relative_error:.0e} against central differences, limit {self.limit:.0e} in "
+            f"relative error {self.relative_error:.0e}{of} against central differences, limit {self.limit:.0e} in "
             f"{self.precision}"
         )
 

@@ -127,7 +127,8 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         check = record.gradient_check
         facts.append(
             ("gradient check", (f"! wrong, above the limit of {check.limit:.0e}: " if check.failed else "") +
-                               f"relative error {check.relative_error:.1e}, cosine {check.cosine:.6f} over "
+                               f"relative error {check.relative_error:.1e}, cosine {check.cosine:.6f}"
+                               f"{f' (of the {check.of})' if check.of else ''} over "
                                f"{check.horizon} steps in {check.worlds} worlds ({check.precision})")
         )  # fmt: skip
     facts += _provenance(record.provenance) if record.provenance else []

@@ -225,7 +225,8 @@ def _show(store: Store, names: Sequence[str]) -> int:
     if record.gradient_check is not None:
         check = record.gradient_check
         fate = f"! wrong: {check.verdict}" if check.failed else f"relative error {check.relative_error:.0e}"
-        lines.append(("gradient check", f"{fate}, cosine {check.cosine:.6f} ({check.precision})"))
+        of = f"of the {check.of}, " if check.of else ""
+        lines.append(("gradient check", f"{fate}, cosine {check.cosine:.6f} ({of}{check.precision})"))
     for member in record.members:
         fate = "" if member.status == "ok" else f", {member.status} at {member.diverged_at:,} steps"
         returns = f"return {number(member.untrained_return)} untrained, {number(member.final_return)} at the end"

@@ -74,12 +74,12 @@ def test_without_any_graph_the_gradient_is_none():
     env = toy_env(4, dtype=torch.float64, task=Free())
     honest = env.simulator.step
     env.simulator.step = lambda state, ctrl: torch.no_grad()(honest)(state, ctrl)
-    assert compare_with_differences(env, horizon=3, seed=0)[1] == pytest.approx(1.0)
+    assert all(one.relative_error == pytest.approx(1.0) for one in compare_with_differences(env, horizon=3, seed=0))
 
 
 @pytest.mark.parametrize(
     ("error", "precision", "failed"),
-    [(9e-3, "float64", False), (2e-2, "float64", True), (2e-2, "float32", False), (0.5, "float32", True),
+    [(9e-3, "float64", False), (2e-2, "float64", True), (2e-2, "float32", False), (0.2, "float32", True),
      (float("nan"), "float64", True)],
 )  # fmt: skip
 def test_the_limit_is_that_of_the_precision(error, precision, failed):
