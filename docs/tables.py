@@ -14,6 +14,10 @@ A table stands between two marks, the first of which says what it is made of, an
         metrics of a run about a toy problem, see `_Measured`
     <!-- parity: cartpole hopper -->
         distances between simulators from the records of these tasks
+    <!-- drift: hopper -->
+        how the distance from MuJoCo C grows, from the record of a task
+    <!-- directions: hopper -->
+        sizes and cosine of two simulators' gradients by horizon, from the record of a task
     <!-- recordings: cartpole hopper -->
         distances from the recordings of the published simulator, as fractions of what is allowed
     <!-- rows: learners.jsonl limits -->
@@ -139,6 +143,36 @@ def _parity(tasks: str) -> str:
         own += [cosines.get(h, MISSING) for h in (1, 8, 32)]
         lines.append([*own, f"{lengths['warp']}, {lengths['mujoco_c']}"])
     return _markdown(lines)
+
+
+def _drift(task: str) -> str:
+    from pwm_bench.parity.schema import read as read_parity
+
+    found = read_parity(REFERENCE / "parity" / f"{task}.json").contact
+    steps = [point.steps for point in found[0].points]
+    lines = [[_SIMULATORS[one.simulator], *(_power(point.position) for point in one.points)] for one in found]
+    return _markdown([["", f"k = {steps[0]}", *map(str, steps[1:])], *lines])
+
+
+def _directions(task: str) -> str:
+    from pwm_bench.parity.schema import read as read_parity
+
+    found = read_parity(REFERENCE / "parity" / f"{task}.json")
+    horizons = [angle.horizon for angle in found.angles]
+    norms = [
+        [f"norm, {_SIMULATORS[one.simulator]}", *(f"{norm.median:.3g}" for norm in one.norms)]
+        for one in found.gradients
+    ]
+    cosines = ["–" if angle.cosine is None else f"{angle.cosine:.3f}" for angle in found.angles]
+    return _markdown([["", f"H = {horizons[0]}", *map(str, horizons[1:])], *norms, ["cosine", *cosines]])
+
+
+_SIMULATORS = {"warp": "Warp", "mjx": "MJX"}
+
+
+def _power(value: float) -> str:
+    """Two digits, small ones as powers of ten."""
+    return f"{value:.2g}" if value >= 0.01 else f"{value:.1e}".replace("e-0", "e-")
 
 
 _CHECKS = (
@@ -299,6 +333,8 @@ _CONTENT = {
     "budgets": _budgets,
     "percentiles": _percentiles,
     "parity": _parity,
+    "drift": _drift,
+    "directions": _directions,
     "recordings": _recordings,
     "gradients": _gradients,
     "measured": _measured,

@@ -125,6 +125,7 @@ def _stable_baselines3(quick: bool) -> list[dict[str, Value]]:
     if lacking := _lacking("stable_baselines3", "Stable-Baselines3"):
         return lacking
     import stable_baselines3 as sb3
+    from stable_baselines3.common.logger import Logger
 
     from pwm_bench.envs.bridges.stable_baselines3 import Sb3VecEnv
     from pwm_bench.envs.vector_env import GymVectorEnv
@@ -150,6 +151,7 @@ def _stable_baselines3(quick: bool) -> list[dict[str, Value]]:
                 "MlpPolicy", env, batch_size=recipe.batch_size, gradient_steps=recipe.updates_per_step, train_freq=1,
                 learning_starts=0, policy_kwargs=networks, buffer_size=100_000, device="cpu",
             )  # fmt: skip
+        agent.set_logger(Logger(folder=None, output_formats=[]))  # its own leaves a folder behind
 
         def train(agent: Any = agent, steps: int = steps) -> None:
             agent.learn(steps, reset_num_timesteps=False)

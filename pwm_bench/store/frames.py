@@ -27,7 +27,7 @@ from pwm_bench.store.schema import SCHEMA_VERSION, ClockTimes, RunRecord
 from pwm_bench.store.seeds import check_seeds
 from pwm_bench.text import setting
 
-__all__ = ["Loaded", "LoadedRun", "load_study", "members_frame"]
+__all__ = ["Loaded", "LoadedRun", "load_study", "members_frame", "variant_labels"]
 
 Array = NDArray[np.float64]
 _NOT_OF_VARIANT = ("seeds", *NOT_HASHED)
@@ -179,7 +179,7 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
     known = sorted({"return", "length"} | {name for run in runs for name in run.curves.metrics})
     if metric not in known:
         raise UsageError(f"metric={metric}: not recorded in this study; choices: {', '.join(known)}")
-    labels = _variant_labels(runs)
+    labels = variant_labels(runs)
     shared: list[dict[str, Any]] = []  # what the members of a run have in common
     whose: list[int] = []  # the run of each row
     own: dict[str, list[Any]] = {name: [] for name in ("task", "seed", "status", "curve_value", "untrained", "final")}
@@ -248,7 +248,7 @@ def _last_finite(values: Array) -> Array:
     return np.where(last >= 0, values[last], np.nan)
 
 
-def _variant_labels(runs: list[LoadedRun]) -> list[str]:
+def variant_labels(runs: list[LoadedRun]) -> list[str]:
     """What tells runs of the same task, simulator and algorithm apart: the name that somebody has given them, else the
     settings that differ from those of the others without a name, e.g. ``"gamma=0.95"``; mostly nothing."""
     keys = _without_seeds([run.record.spec for run in runs])

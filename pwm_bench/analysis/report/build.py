@@ -21,7 +21,7 @@ from pwm_bench.analysis.scored import Match, bounds_of, normalise_frame, recorde
 from pwm_bench.analysis.study_table import only_gradients
 from pwm_bench.analysis.tables.scores import summarise
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.store.frames import Loaded, members_frame
+from pwm_bench.store.frames import Loaded, members_frame, variant_labels
 from pwm_bench.store.results import FINISHED, Results
 from pwm_bench.store.schema import RunRecord
 from pwm_bench.store.selection import Selection
@@ -72,6 +72,8 @@ def build(results: Results, selection: Selection, options: Options, *, left_out:
     media = Media(int(options.megabytes * 1e6))
     given = media.given(options.videos)
     records, damaged = records_of(loaded)
+    labelled = zip(loaded.runs, variant_labels(loaded.runs), strict=True)
+    variants = {(run.record.study, run.record.id): label for run, label in labelled}
     if only_gradients(loaded):
         _refuse_options_of_scores(options, study)
         comparisons = Comparisons(results, selection, loaded)
@@ -90,7 +92,7 @@ def build(results: Results, selection: Selection, options: Options, *, left_out:
         wanted = options.gradients or selection.studies
         gradients = gradients_section(results, wanted, media, required=bool(options.gradients))
         for run in loaded.runs:
-            given += media.beside(run.path, what(run.record))
+            given += media.beside(run.path, what(run.record, variants))
         data = _curves(loaded, options)
         data["command"] = f"pwm-bench plot {named(selection)} --kind curves{at(results)}"
         data["normalise"] = {"metric": options.metric, "name": options.normalise}
@@ -101,12 +103,12 @@ def build(results: Results, selection: Selection, options: Options, *, left_out:
         ]
     if left_out is not None:
         left_out += damaged
-    failures = failures_section(records, damaged, results)
+    failures = failures_section(records, damaged, results, variants)
     sections = [
         *first,
         ("videos", "Videos", tag("div", *given, class_="gallery") if given else ""),
         ("failures", "Failures and unfinished runs", failures or tag("p", "None: every run and seed ended well.")),
-        ("runs", "Runs", joined((_left_out(media), runs_section(records, results)))),
+        ("runs", "Runs", joined((_left_out(media), runs_section(records, results, variants)))),
     ]
     shown = [(name, title, content) for name, title, content in sections if content]
     script = "\n".join(_asset(name) for name in _SCRIPTS)

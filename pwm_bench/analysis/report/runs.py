@@ -14,16 +14,22 @@ from pwm_bench.store.files import own_file
 from pwm_bench.store.results import Results
 from pwm_bench.store.schema import Provenance, RunRecord
 from pwm_bench.store.selection import Selection
-from pwm_bench.text import count, duration, number
+from pwm_bench.text import count, duration, number, with_variant
 
-__all__ = ["at", "failures_section", "moment", "named", "runs_section", "what"]
+__all__ = ["Variants", "at", "failures_section", "moment", "named", "runs_section", "what"]
 
 _MOST_CONFIGS = 300  # beyond it the page would be mostly configs; each run's spec.json has them
 _TRACEBACK_LINES = 12
 _UNSAID = {"running": "a process is at it", "killed": "its process was killed; the next sweep goes on with it"}
 
 
-def failures_section(records: Sequence[RunRecord], damaged: Sequence[str], results: Results) -> Markup:
+Variants = Mapping[tuple[str, str], str]
+"""Study and id of a run -> what sets it apart from others of its algorithm."""
+
+
+def failures_section(
+    records: Sequence[RunRecord], damaged: Sequence[str], results: Results, variants: Variants
+) -> Markup:
     """Everything that did not end well or has not ended, and why; empty where all is well."""
     rows = []
     for record in records:
@@ -39,7 +45,7 @@ def failures_section(records: Sequence[RunRecord], damaged: Sequence[str], resul
             tag(
                 "tr",
                 tag("th", run_link(record.id), scope="row", class_="left"),
-                tag("td", what(record), class_="left"),
+                tag("td", what(record, variants), class_="left"),
                 tag("td", record.status, class_="left warn" if record.status != "ok" else "left"),
                 tag("td", f"{count(record.counts.env_steps)} of {count(record.spec.get('env_steps'))}"),
                 tag("td", *reason, class_="left wide"),
@@ -57,20 +63,20 @@ def failures_section(records: Sequence[RunRecord], damaged: Sequence[str], resul
     return joined(parts)
 
 
-def runs_section(records: Sequence[RunRecord], results: Results) -> Markup:
+def runs_section(records: Sequence[RunRecord], results: Results, variants: Variants) -> Markup:
     """An entry for each run, closed until it is wanted."""
     with_config = len(records) <= _MOST_CONFIGS
-    ordered = sorted(records, key=lambda record: (what(record), record.spec.get("seeds", ()), record.id))
-    return joined(_entry(record, results, with_config) for record in ordered)
+    ordered = sorted(records, key=lambda record: (what(record, variants), record.spec.get("seeds", ()), record.id))
+    return joined(_entry(record, results, variants, with_config) for record in ordered)
 
 
-def _entry(record: RunRecord, results: Results, with_config: bool) -> Markup:
+def _entry(record: RunRecord, results: Results, variants: Variants, with_config: bool) -> Markup:
     directory = results.run(record.study, record.id)
     seeds = [member.seed for member in record.members]
     population = f"{'seeds' if len(seeds) > 1 else 'seed'} {_ranges(seeds)}" if seeds else ""
     title = tag(
         "summary",
-        tag("span", what(record), class_="what"),
+        tag("span", what(record, variants), class_="what"),
         tag("span", population, class_="detail"),
         tag("span", record.status, class_="status" if record.status == "ok" else "status warn"),
         tag("code", record.id),
@@ -148,12 +154,13 @@ def _provenance(made: Provenance) -> list[tuple[str, str]]:
     ]
 
 
-def what(record: RunRecord) -> str:
-    """Algorithm or kind of work, task and simulators."""
+def what(record: RunRecord, variants: Variants) -> str:
+    """Algorithm with its variant, or kind of work, then task and simulators."""
     spec: Mapping[str, Any] = record.spec
     simulators = spec.get("simulators") or [spec[name] for name in ("simulator",) if spec.get(name)]
     place = " in ".join(filter(None, (str(spec.get("task") or ""), ", ".join(simulators))))
-    return " · ".join(filter(None, (str(spec.get("algorithm") or record.kind), place)))
+    name = with_variant(str(spec.get("algorithm") or record.kind), variants.get((record.study, record.id), ""))
+    return " · ".join(filter(None, (name, place)))
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -14,6 +14,7 @@ from pwm_bench.envs.vector_env import GymVectorEnv
 pytest.importorskip("stable_baselines3")
 
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecMonitor
 
 from pwm_bench.envs.bridges import Sb3VecEnv
@@ -50,6 +51,7 @@ def test_ppo_learns() -> None:
         device="cpu",
         policy_kwargs={"log_std_init": -0.5},
     )
+    model.set_logger(Logger(folder=None, output_formats=[]))  # its own makes a folder in /tmp
     untrained = play(model)
     model.learn(4096)
     assert model.num_timesteps == 4096

@@ -327,3 +327,22 @@ def test_a_page_of_some_algorithms_at_a_budget(root):
         assert f"pwm-bench {name} s --task hopper --algorithm shac ppo --budget 150" in found
     assert "probability of improvement" in text.lower()
     assert "ValueError: no luck" not in text  # of PWM
+
+
+def test_the_list_of_runs_tells_variants_apart(tmp_path):
+    given = {"curves": [[0.0, 1.0, 2.0]], "steps": STEPS, "seconds": [0.0, 1.0, 2.0]}
+    write_run(tmp_path, "aaaa", **given)
+    write_run(
+        tmp_path,
+        "bbbb",
+        config={"critic": False},
+        variant="without a critic",
+        status="failed",
+        reason="ValueError: no luck",
+        **given,
+    )
+    text = build(Results(tmp_path), Selection(studies=("s",)), Options())
+    title = "shac (without a critic) · hopper in warp"
+    assert f'<span class="what">{title}</span>' in text
+    assert '<span class="what">shac · hopper in warp</span>' in text
+    assert f'<td class="left">{title}</td>' in text.partition('id="failures"')[2]
