@@ -34,7 +34,7 @@ FLOORS: tuple[Mapping[str, tuple[float, str]], ...] = (
         "parity": (4.05, "beside the published one"),
     },
     {"jobs": (2.0, "what a run can do")},
-    {"render": (0.9, "videos of policies"), "sweep": (2.0, "a graph of runs, executors")},
+    {"render": (0.9, "videos of policies"), "sweeps": (2.0, "a graph of runs, executors")},
     {"studies": (2.0, "named experiments")},
     {"cli": (1.4, "what a person types"), "api": (2.6, "import pwm_bench as pb")},
     {"bench": (1.4, "benchmarks of the suite"), "testing": (2.6, "what a plug-in must pass")},

@@ -15,13 +15,11 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pwm_bench.api.environments import make, make_functional, make_vec
-    from pwm_bench.api.gradients import gradients
+    from pwm_bench.api.gradients import compare_gradients
     from pwm_bench.api.policies import TrainedPolicy, load_policy
     from pwm_bench.api.results import load, plot, table
     from pwm_bench.api.runs import Run, RunFailedError, run
@@ -35,7 +33,7 @@ __all__ = [
     "TrainedPolicy",
     "UsageError",
     "__version__",
-    "gradients",
+    "compare_gradients",
     "load",
     "load_policy",
     "make",
@@ -56,7 +54,7 @@ _PLACES = {
     "RunFailedError": "pwm_bench.api.runs",
     "TrainedPolicy": "pwm_bench.api.policies",
     "UsageError": "pwm_bench.envs.errors",
-    "gradients": "pwm_bench.api.gradients",
+    "compare_gradients": "pwm_bench.api.gradients",
     "load": "pwm_bench.api.results",
     "load_policy": "pwm_bench.api.policies",
     "make": "pwm_bench.api.environments",
@@ -77,27 +75,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Two functions have the names of subpackages, `pwm_bench.sweep` and `pwm_bench.gradients`, which importing one of
-    them would put in the function's place. As an attribute of the package the name is the function, always."""
-
-    @property
-    def sweep(self) -> Any:
-        return __getattr__("sweep")
-
-    @sweep.setter
-    def sweep(self, module: ModuleType) -> None:
-        """The import system's, after it has loaded the subpackage."""
-
-    @property
-    def gradients(self) -> Any:
-        return __getattr__("gradients")
-
-    @gradients.setter
-    def gradients(self, module: ModuleType) -> None:
-        """The import system's, after it has loaded the subpackage."""
-
-
-sys.modules[__name__].__class__ = _Package

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from pwm_bench.analysis.study_table import StudyTable
     from pwm_bench.runs.progress import ProgressEvent
 
-__all__ = ["gradients"]
+__all__ = ["compare_gradients"]
 
 _BY_OTHERS = ("inputs", "setting", "study", "member", "policy_member")
 """Fields of a comparison that follow from other arguments."""
 
 
-def gradients(
+def compare_gradients(
     target: str,
     *,
     size: str | None = None,
@@ -64,7 +64,7 @@ def gradients(
     from pwm_bench.store.results import Results
     from pwm_bench.store.selection import Selection
     from pwm_bench.studies.comparisons import asked_for
-    from pwm_bench.sweep.carry_out import carry_out_study
+    from pwm_bench.sweeps.carry_out import carry_out_study
 
     fields = [field.name for field in dataclasses.fields(Comparison)]
     known = ["model", "policy", *(name for name in fields if name not in _BY_OTHERS)]

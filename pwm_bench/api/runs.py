@@ -153,7 +153,7 @@ def run(
     from pwm_bench.store.results import Results
     from pwm_bench.store.spec import Spec
     from pwm_bench.studies.changes import seeds_from
-    from pwm_bench.sweep.missing_seeds import runs_for
+    from pwm_bench.sweeps.missing_seeds import runs_for
 
     store = Results(default_results() if results is None else results)
     store.check_writable()

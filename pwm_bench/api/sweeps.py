@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from pwm_bench.analysis.study_table import StudyTable
     from pwm_bench.runs.progress import ProgressEvent
-    from pwm_bench.sweep.carry_out import Watch
-    from pwm_bench.sweep.graph import Study
-    from pwm_bench.sweep.sweep import Item, Observer, SweepResult
+    from pwm_bench.sweeps.carry_out import Watch
+    from pwm_bench.sweeps.graph import Study
+    from pwm_bench.sweeps.sweep import Item, Observer, SweepResult
 
 __all__ = ["Swept", "sweep", "watched"]
 
@@ -135,7 +135,7 @@ def sweep(
     `KeyboardInterrupt`; the same call goes on from there. A run that fails does not keep the others from being done.
 
     Args:
-        study: a name, see ``pwm-bench list studies``; the path of a study file; or a `pwm_bench.sweep.graph.Study`.
+        study: a name, see ``pwm-bench list studies``; the path of a study file; or a `pwm_bench.sweeps.graph.Study`.
         results: the results folder; ``$PWM_BENCH_RESULTS``, or ``results`` here.
         seeds: other seeds: how many, from 0, or a list of them.
         env_steps: another budget of environment steps per seed.
@@ -163,8 +163,8 @@ def sweep(
     from pwm_bench.store.results import Results
     from pwm_bench.studies.changes import seeds_from
     from pwm_bench.studies.registry import load_study
-    from pwm_bench.sweep.carry_out import carry_out_study
-    from pwm_bench.sweep.graph import Study
+    from pwm_bench.sweeps.carry_out import carry_out_study
+    from pwm_bench.sweeps.graph import Study
 
     if seeds is not None:
         changes["seeds"] = seeds_from(seeds, "seeds")
@@ -179,7 +179,9 @@ def sweep(
     if isinstance(study, (str, Path)):
         study = load_study(str(study), **changes)
     elif not isinstance(study, Study):
-        raise UsageError(f"study={study!r}: must be a name, the path of a study file, or a pwm_bench.sweep.graph.Study")
+        raise UsageError(
+            f"study={study!r}: must be a name, the path of a study file, or a pwm_bench.sweeps.graph.Study"
+        )
     elif changes:
         raise UsageError(f"{next(iter(changes))}: a study that is given as such says what to run; change it there")
     folder = Path(default_results() if results is None else results)

@@ -23,8 +23,8 @@ from pwm_bench.bench.survival import compare, snapshot
 from pwm_bench.cli.showing import named_lines, terminal, titled
 from pwm_bench.store.results import FINISHED, RESUMABLE, Results, RunDirectory
 from pwm_bench.studies.locomotion import load_study
-from pwm_bench.sweep.executors import local
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.executors import local
+from pwm_bench.sweeps.graph import Study
 
 __all__ = ["Outcome", "interrupt", "main"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from pwm_bench.bench.ledger import as_table
 from pwm_bench.bench.synthetic import make_runs
 from pwm_bench.cli.showing import terminal
-from pwm_bench.sweep.executors import local
+from pwm_bench.sweeps.executors import local
 
 __all__ = ["Timing", "main", "measure"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pwm_bench.bench.ledger import Ledger
-from pwm_bench.sweep.executors.forked import Forked
+from pwm_bench.sweeps.executors.forked import Forked
 
 __all__ = ["STEPS", "Outcome", "Step", "carry_out"]
 

@@ -31,12 +31,12 @@ from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store.results import FINISHED, Results, RunDirectory
 from pwm_bench.store.verify import verify
 from pwm_bench.studies.registry import load_study
-from pwm_bench.sweep import sweep
-from pwm_bench.sweep.executors import local
-from pwm_bench.sweep.executors.capacity import Capacity
-from pwm_bench.sweep.executors.forked import Forked, ForkExecutor
-from pwm_bench.sweep.graph import Study
-from pwm_bench.sweep.sweep import Item
+from pwm_bench.sweeps import sweep
+from pwm_bench.sweeps.executors import local
+from pwm_bench.sweeps.executors.capacity import Capacity
+from pwm_bench.sweeps.executors.forked import Forked, ForkExecutor
+from pwm_bench.sweeps.graph import Study
+from pwm_bench.sweeps.sweep import Item
 
 __all__ = ["Outcome", "compare", "main", "snapshot", "soak"]
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pwm_bench.runs.outcome import Outcome
     from pwm_bench.store.results import Results
     from pwm_bench.store.spec import Spec
-    from pwm_bench.sweep.carry_out import Watch
-    from pwm_bench.sweep.graph import Study
-    from pwm_bench.sweep.sweep import Item, Observer
+    from pwm_bench.sweeps.carry_out import Watch
+    from pwm_bench.sweeps.graph import Study
+    from pwm_bench.sweeps.sweep import Item, Observer
 
 __all__ = ["carry_out_shown", "show_end", "watched"]
 
@@ -40,14 +40,14 @@ def carry_out_shown(
         console: where to show it.
         checkpoint_seconds: time between two checkpoints.
         tensorboard: also write the curves for tensorboard.
-        reporters: names of those who are told as well, see `pwm_bench.sweep.reporters`.
+        reporters: names of those who are told as well, see `pwm_bench.sweeps.reporters`.
 
     Raises:
         UsageError: see `pwm_bench.jobs.kinds.carry_out`; or there is no such reporter.
     """
     from pwm_bench.cli.display import make_display
-    from pwm_bench.sweep.reporters import reporting
-    from pwm_bench.sweep.sweep import Item
+    from pwm_bench.sweeps.reporters import reporting
+    from pwm_bench.sweeps.sweep import Item
 
     item = Item(spec, "begin" if results.run(spec.study, spec.id).status() is None else "resume")
     with (
@@ -72,7 +72,7 @@ def carry_out_shown(
 
 
 def watched(console: Console, study: Study, results: Results) -> Watch:
-    """The display of a study for `pwm_bench.sweep.carry_out.carry_out_study`: how much is to do, then how it goes.
+    """The display of a study for `pwm_bench.sweeps.carry_out.carry_out_study`: how much is to do, then how it goes.
 
     Args:
         console: where to show it.

@@ -19,7 +19,7 @@ from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.text import count, duration, number
 
 if TYPE_CHECKING:
-    from pwm_bench.sweep.sweep import Item
+    from pwm_bench.sweeps.sweep import Item
 
 __all__ = ["LiveDisplay", "PlainDisplay", "make_display"]
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from pwm_bench.store.results import Results
-    from pwm_bench.sweep.graph import Study
-    from pwm_bench.sweep.sweep import Item
+    from pwm_bench.sweeps.graph import Study
+    from pwm_bench.sweeps.sweep import Item
 
 __all__ = [
     "described",

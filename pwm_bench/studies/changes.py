@@ -14,7 +14,7 @@ from typing import Any, cast
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.spec import Spec
-from pwm_bench.sweep.graph import STAGES, Study, needs
+from pwm_bench.sweeps.graph import STAGES, Study, needs
 
 __all__ = ["changed_study", "seeds_from"]
 

@@ -21,7 +21,7 @@ from pwm_bench.store.schema import RunRecord
 from pwm_bench.studies import gradients as studies
 from pwm_bench.studies.gradient_study import Draft, GradientStudy, model_run
 from pwm_bench.studies.sizes import at_size
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.graph import Study
 
 __all__ = ["asked_for", "comparison", "default_estimators", "landscape", "load_graph"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.graph import Study
 
 __all__ = ["DESCRIPTION", "NAME", "every_kind"]
 

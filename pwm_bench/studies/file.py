@@ -15,7 +15,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.store.plain import read_plain
 from pwm_bench.store.spec import check_study_name
 from pwm_bench.studies.groups import Group, expand, unknown_at
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.graph import Study
 
 __all__ = ["EXAMPLE", "check_own_name", "load_file"]
 
@@ -29,7 +29,7 @@ def load_file(path: str | Path) -> Study:
 
     Args:
         path: of a TOML file, see docs/studies.md; or of a Python file, whose function ``study()`` returns a
-            `pwm_bench.sweep.graph.Study`.
+            `pwm_bench.sweeps.graph.Study`.
 
     Returns:
         The study; a TOML file is called by its key ``name``, or else by the file's name.
@@ -110,7 +110,7 @@ def _from_python(path: Path) -> Study:
     try:
         module_spec.loader.exec_module(module)
         if not callable(getattr(module, "study", None)):
-            raise UsageError(f"{path}: has no function study(); add one that returns a pwm_bench.sweep.graph.Study")
+            raise UsageError(f"{path}: has no function study(); add one that returns a pwm_bench.sweeps.graph.Study")
         study = module.study()
     except UsageError as error:
         raise error if str(error).startswith(str(path)) else UsageError(f"{path}: {error}") from None
@@ -122,7 +122,7 @@ def _from_python(path: Path) -> Study:
         sys.path.remove(str(path.resolve().parent))
     if not isinstance(study, Study):
         raise UsageError(
-            f"{path}: study() returned {type(study).__name__}; it must return a pwm_bench.sweep.graph.Study"
+            f"{path}: study() returned {type(study).__name__}; it must return a pwm_bench.sweeps.graph.Study"
         )
     check_own_name(study.name, path)
     return study

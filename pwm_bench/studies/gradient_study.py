@@ -17,7 +17,7 @@ from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.inputs import Input, Pending
 from pwm_bench.store.spec import Spec
 from pwm_bench.studies.gradients import FILED_AS
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.graph import Study
 
 __all__ = ["Draft", "GradientStudy", "model_run"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from pwm_bench.envs.errors import unknown
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.studies.changes import changed_study
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.graph import Study
 
 __all__ = ["STUDIES", "describe", "load_study"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.store.inputs import find_input
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.graph import Study
 
 __all__ = ["MULTITASK", "Multitask", "load_multitask"]
 

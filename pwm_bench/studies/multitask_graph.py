@@ -19,7 +19,7 @@ from pwm_bench.pwm.extraction.config import ExtractionConfig
 from pwm_bench.store.inputs import Input, Pending, numbered
 from pwm_bench.store.spec import Spec
 from pwm_bench.studies.multitask import Multitask
-from pwm_bench.sweep.graph import STAGES, Study
+from pwm_bench.sweeps.graph import STAGES, Study
 from pwm_bench.world_model.multitask.planner import PlannerConfig
 
 __all__ = ["build"]

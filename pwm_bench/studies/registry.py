@@ -8,7 +8,7 @@ from typing import Any
 
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.envs.plugins import Registry
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.graph import Study
 
 __all__ = ["describe", "is_file", "load_study", "names", "source"]
 

@@ -9,7 +9,7 @@ from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.jobs.tuning import Range
 from pwm_bench.store.inputs import Pending, numbered
 from pwm_bench.store.spec import Spec
-from pwm_bench.sweep.graph import STAGES, Study
+from pwm_bench.sweeps.graph import STAGES, Study
 
 __all__ = ["DESCRIPTION", "NAME", "SPACE", "tuning"]
 

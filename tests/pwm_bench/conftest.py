@@ -15,7 +15,7 @@ from pwm_bench import envs, registry
 from pwm_bench.envs.suites import catalogue
 from pwm_bench.runs import progress
 from pwm_bench.studies import locomotion as studies
-from pwm_bench.sweep.executors import local
+from pwm_bench.sweeps.executors import local
 from pwm_bench.world_model.multitask.product import why_plain
 from tests.pwm_bench.cli import toy_cli
 

@@ -18,7 +18,7 @@ from pwm_bench.envs import devices
 from pwm_bench.envs.company import sharing_process
 from pwm_bench.envs.warp.simulator import SimulatorWarp
 from pwm_bench.learning import graphed
-from pwm_bench.sweep.executors import together
+from pwm_bench.sweeps.executors import together
 from tests.rehearsal.mirror import DEVICE, RecordedGraph, Rehearsal, known, on_device, rehearsal, to_cpu
 
 __all__ = ["machine"]

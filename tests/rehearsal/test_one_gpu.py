@@ -18,7 +18,7 @@ from pwm_bench.jobs.gradients import PiecesJob
 from pwm_bench.jobs.train import TrainJob
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.inputs import Pending
-from pwm_bench.sweep import devices
+from pwm_bench.sweeps import devices
 from tests.rehearsal.one_gpu import gpus
 
 NAMES = ["auto", "cuda", "cuda:0", torch.device("cuda")]

@@ -19,7 +19,7 @@ from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.spec import Spec
 from tests.pwm_bench.jobs.kills import stopped
 from tests.pwm_bench.runs.test_run import lines
-from tests.pwm_bench.sweep.executors.test_together import together
+from tests.pwm_bench.sweeps.executors.test_together import together
 from tests.rehearsal.machine import machine
 from tests.rehearsal.mirror import DEVICE, to_cpu
 

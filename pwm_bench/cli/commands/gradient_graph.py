@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pwm_bench.store.results import Results
-    from pwm_bench.sweep.graph import Study
-    from pwm_bench.sweep.sweep import SweepResult
+    from pwm_bench.sweeps.graph import Study
+    from pwm_bench.sweeps.sweep import SweepResult
 
 __all__ = ["carry_out_graph", "show_figures"]
 
@@ -32,7 +32,7 @@ def carry_out_graph(
         show: prints what a run that leaves gradients has found, given its spec and its directory.
     """
     from pwm_bench.store.results import FINISHED
-    from pwm_bench.sweep.carry_out import carry_out_study
+    from pwm_bench.sweeps.carry_out import carry_out_study
 
     done = carry_out_study(
         study, results, watch=watched(console, study, results), executor="inline", jobs=1, retry=True

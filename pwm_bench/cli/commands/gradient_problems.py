@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pwm_bench.store.results import Results
-    from pwm_bench.sweep.graph import Study
+    from pwm_bench.sweeps.graph import Study
 
 __all__ = ["PROBLEMS", "run_problem"]
 
@@ -85,7 +85,7 @@ def run_problem(
 def _ball_wall(_: str | None, changes: dict[str, Any]) -> _Shown:
     from pwm_bench.analysis.gradients import problems as report
     from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec
-    from pwm_bench.sweep.graph import Study
+    from pwm_bench.sweeps.graph import Study
 
     fields = _fields("ball-wall", changes, ("samples", "seed", "device", "model"))
     if "model" in fields:
@@ -106,7 +106,7 @@ def _ball_wall(_: str | None, changes: dict[str, Any]) -> _Shown:
 def _pendulum(_: str | None, changes: dict[str, Any]) -> _Shown:
     from pwm_bench.analysis.gradients import problems as report
     from pwm_bench.gradients.pedagogical.pendulum import PendulumSpec
-    from pwm_bench.sweep.graph import Study
+    from pwm_bench.sweeps.graph import Study
 
     names = ("horizons", "loop", "states", "samples", "noise", "seed", "device", "simulators", "model")
     fields = _fields("double-pendulum", changes, names)

@@ -131,7 +131,7 @@ class Run:
         options = self._options()
         if self.spec is not None:
             return self._execute(spec, results, options)
-        from pwm_bench.sweep.missing_seeds import runs_for
+        from pwm_bench.sweeps.missing_seeds import runs_for
 
         code = 0
         for part in runs_for([spec], results):
@@ -147,7 +147,7 @@ class Run:
         if self.progress != "json":
             raise UsageError("-: runs that are asked for on standard input need --progress json")
         from pwm_bench.store.results import Results
-        from pwm_bench.sweep.executors.together import carry_out_together
+        from pwm_bench.sweeps.executors.together import carry_out_together
 
         results = Results(self.results)
         results.check_writable()

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pwm_bench.store.results import Results
-    from pwm_bench.sweep.graph import Study
-    from pwm_bench.sweep.sweep import Item, SweepResult
+    from pwm_bench.sweeps.graph import Study
+    from pwm_bench.sweeps.sweep import Item, SweepResult
 
 __all__ = ["Sweep"]
 
@@ -125,8 +125,8 @@ class Sweep:
         from pwm_bench.cli.carry import watched
         from pwm_bench.store.results import Results
         from pwm_bench.studies.registry import load_study
-        from pwm_bench.sweep.carry_out import carry_out_study, check_how
-        from pwm_bench.sweep.sweep import plan
+        from pwm_bench.sweeps.carry_out import carry_out_study, check_how
+        from pwm_bench.sweeps.sweep import plan
 
         console = terminal()
         study = load_study(self.study, **self._changes())
@@ -157,7 +157,7 @@ class Sweep:
 
     def _show_batch_files(self, items: list[Item]) -> int:
         """Shows what the executor would hand over to a cluster, where it can say that."""
-        from pwm_bench.sweep.executors import make_executor
+        from pwm_bench.sweeps.executors import make_executor
 
         executor = make_executor(self.executor, self.results, (), self._executor_settings())
         if batch_files := getattr(executor, "batch_files", None):
@@ -216,9 +216,9 @@ _STATES = {
 def _show_plan(console: Console, study: Study, results: Results, items: list[Item]) -> None:
     """Shows what a sweep would do, and about how long."""
     from pwm_bench.cli.showing import plain_table
-    from pwm_bench.sweep.estimate import expected_seconds
-    from pwm_bench.sweep.graph import needs
-    from pwm_bench.sweep.stale import stale_runs
+    from pwm_bench.sweeps.estimate import expected_seconds
+    from pwm_bench.sweeps.graph import needs
+    from pwm_bench.sweeps.stale import stale_runs
     from pwm_bench.text import duration
 
     stale = stale_runs(items, results)

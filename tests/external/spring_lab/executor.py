@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from pwm_bench.runs.progress import ProgressEvent
-from pwm_bench.sweep.executors.local import COMMAND, ProcessEnd, environment
+from pwm_bench.sweeps.executors.local import COMMAND, ProcessEnd, environment
 
 
 class NiceExecutor:

@@ -2,7 +2,7 @@
 
 import json
 
-from pwm_bench.sweep.reporters import Reporter
+from pwm_bench.sweeps.reporters import Reporter
 
 
 class Diary(Reporter):

@@ -2,7 +2,7 @@
 
 from pwm_bench.gradients.spec import Comparison
 from pwm_bench.jobs.train_spec import RunSpec
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.graph import Study
 
 
 def shuttle_study():

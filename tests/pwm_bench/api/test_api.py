@@ -15,7 +15,7 @@ import pwm_bench as pb
 from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.policies import POLICY, load_policy
 from pwm_bench.store.results import Results
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.graph import Study
 from tests.pwm_bench.cli.toy_cli import toy_spec
 
 ROOT = Path(__file__).parents[3]
@@ -48,14 +48,14 @@ def test_the_ten_lines_of_the_docs(here, capsys):
     assert np.isfinite(names["reward"]).all()
 
 
-def test_importing_is_cheap_and_names_are_the_functions_whatever_is_imported():
+def test_importing_is_cheap_and_no_name_is_a_packages():
     code = (
         "import sys, pwm_bench as pb\n"
         "assert not {'torch', 'jax', 'pandas', 'numpy', 'matplotlib', 'gymnasium'} & set(sys.modules)\n"
         "assert set(pb.__all__) <= set(dir(pb))\n"
-        "import pwm_bench.sweep.graph, pwm_bench.gradients.rows\n"
-        "assert callable(pb.sweep) and callable(pb.gradients)\n"
-        "from pwm_bench.sweep.graph import Study\n"
+        "import pkgutil, pwm_bench.sweeps.graph as graph\n"
+        "assert graph.Study and callable(pb.sweep)\n"
+        "assert not {one.name for one in pkgutil.iter_modules(pb.__path__)} & set(pb.__all__)\n"
         "assert all(getattr(pb, name) is not None for name in pb.__all__)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -224,7 +224,7 @@ def test_policies_take_arrays_of_any_shape_and_kind(tmp_path):
 
 
 def test_gradients_measures_and_shows(tmp_path):
-    table = pb.gradients(
+    table = pb.compare_gradients(
         "cartpole", estimators=("analytic", "score"), horizons=(2,), states=2, samples=4, reference_samples=8, worlds=8,
         results=tmp_path,
     )  # fmt: skip
@@ -238,7 +238,7 @@ def test_gradients_measures_and_shows(tmp_path):
     with pytest.raises(pb.UsageError, match="match: is about scores"):
         pb.table(table.title, results=tmp_path, match="none")
     with pytest.raises(pb.UsageError, match="unknown task or gradient study 'hoper': did you mean 'hopper'"):
-        pb.gradients("hoper", results=tmp_path)
+        pb.compare_gradients("hoper", results=tmp_path)
 
 
 def test_vector_environments_of_three_libraries():
@@ -296,7 +296,7 @@ def test_a_sweep_that_is_asked_for_badly(here, toys, arguments, message):
 
 def test_a_comparison_that_is_asked_for_badly(here):
     with pytest.raises(pb.UsageError, match="unknown setting of a comparison 'horizon': did you mean 'horizons'"):
-        pb.gradients("cartpole", horizon=4)
+        pb.compare_gradients("cartpole", horizon=4)
 
 
 def test_a_sweep_takes_single_names_and_values(here, toys):

@@ -8,7 +8,7 @@ from rich.console import Console
 from pwm_bench.cli import display as module
 from pwm_bench.cli.display import LiveDisplay, PlainDisplay, make_display
 from pwm_bench.runs.progress import ProgressEvent
-from pwm_bench.sweep.sweep import Item
+from pwm_bench.sweeps.sweep import Item
 from tests.pwm_bench.cli.toy_cli import toy_spec
 
 pytestmark = pytest.mark.usefixtures("toys")

@@ -16,8 +16,8 @@ from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.results import Results
 from pwm_bench.store.seal import seal, without_seal
-from pwm_bench.sweep.devices import settle_devices
-from pwm_bench.sweep.sweep import Item
+from pwm_bench.sweeps.devices import settle_devices
+from pwm_bench.sweeps.sweep import Item
 from tests.pwm_bench.cli.toy_cli import shared_study, toy_spec
 from tests.pwm_bench.conftest import ROOT
 from tests.pwm_bench.store.factories import write_run

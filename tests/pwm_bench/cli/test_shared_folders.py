@@ -21,7 +21,7 @@ from pwm_bench.store.schema import Counts
 from tests.pwm_bench.cli.toy_cli import toy_spec
 from tests.pwm_bench.jobs.kills import stopped
 from tests.pwm_bench.runs.test_interruption import children
-from tests.pwm_bench.sweep.test_many_sweeps import wait_for
+from tests.pwm_bench.sweeps.test_many_sweeps import wait_for
 from tests.pwm_bench.world_model.multitask.datasets import write_linear_data
 
 pytestmark = pytest.mark.usefixtures("toys")

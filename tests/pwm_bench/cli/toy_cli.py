@@ -8,8 +8,8 @@ from typing import Any
 from pwm_bench import envs, registry
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.studies import locomotion as studies
-from pwm_bench.sweep.executors import local
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.executors import local
+from pwm_bench.sweeps.graph import Study
 
 COMMAND = (sys.executable, "-m", "tests.pwm_bench.cli.toy_cli")
 

@@ -13,7 +13,7 @@ from pwm_bench.jobs.kinds import carry_out
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.spec import Spec
 from pwm_bench.studies.gradient_study import Draft, model_run
-from pwm_bench.sweep.graph import Study, resolve
+from pwm_bench.sweeps.graph import Study, resolve
 from pwm_bench.world_model.config import WorldModelConfig
 
 TINY_MODEL = ModelTraining(

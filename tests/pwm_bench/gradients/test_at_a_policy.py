@@ -187,6 +187,8 @@ def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_from_python_a_policy_is_the_directory_of_its_run(run: Path, tmp_path: Path) -> None:
-    table = pb.gradients("cartpole", estimators=("analytic",), policy=run, members=(1,), results=tmp_path, **TINY)
+    table = pb.compare_gradients(
+        "cartpole", estimators=("analytic",), policy=run, members=(1,), results=tmp_path, **TINY
+    )
     record = next((tmp_path / "runs" / table.title).glob("*/run.json"))
     assert json.loads(record.read_text())["details"]["policy"]["seed"] == 9

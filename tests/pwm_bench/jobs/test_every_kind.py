@@ -13,7 +13,7 @@ from pwm_bench.store.results import Results
 from pwm_bench.store.spec import Spec
 from pwm_bench.store.verify import verify
 from pwm_bench.studies.registry import load_study
-from pwm_bench.sweep.sweep import Item, plan
+from pwm_bench.sweeps.sweep import Item, plan
 from tests.pwm_bench.jobs.kills import outcome, stopped
 
 pytestmark = pytest.mark.slow

@@ -22,7 +22,7 @@ from pwm_bench.store import checkpoint
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.verify import verify
 from pwm_bench.studies import comparisons
-from pwm_bench.sweep.graph import resolve
+from pwm_bench.sweeps.graph import resolve
 from tests.pwm_bench.gradients.carrying import TINY, TINY_MODEL, carry_out_study, with_models
 
 VALUE = ValueTraining(env_steps=64, num_envs=8, rounds=2, hidden=(4,), batch_size=16)

@@ -11,7 +11,7 @@ import pytest
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import carry_out, read_spec
 from pwm_bench.store.results import Results
-from tests.pwm_bench.sweep.summing import SumJob, SumSpec
+from tests.pwm_bench.sweeps.summing import SumJob, SumSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,6 @@ def test_a_run_of_it_is_as_any_other(tmp_path: Path) -> None:
 
 def test_a_kind_that_worker_processes_could_not_find_is_refused() -> None:
     with pytest.raises(UsageError, match="its spec calls itself 'sum', by which worker processes cannot find it"):
-        read_spec('{"kind": "tests.pwm_bench.sweep.summing:SumJob", "numbers": [1], "inputs": {}, "study": "s"}')
+        read_spec('{"kind": "tests.pwm_bench.sweeps.summing:SumJob", "numbers": [1], "inputs": {}, "study": "s"}')
     with pytest.raises(UsageError, match="json:dumps is no kind of work: it must be a Job with a 'spec_class'"):
         read_spec('{"kind": "json:dumps"}')

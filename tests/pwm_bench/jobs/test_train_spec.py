@@ -12,7 +12,7 @@ from pwm_bench.jobs.evaluate import EvaluateSpec
 from pwm_bench.jobs.train_model import TrainModelSpec
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.store.inputs import Input
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.graph import Study
 from tests.pwm_bench.cli.toy_cli import toy_spec
 
 pytestmark = pytest.mark.usefixtures("toys")

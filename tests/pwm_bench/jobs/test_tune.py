@@ -24,7 +24,7 @@ from pwm_bench.store.results import Results
 from pwm_bench.store.verify import verify
 from pwm_bench.studies.changes import changed_study
 from pwm_bench.studies.tuning import tuning
-from pwm_bench.sweep.graph import needs
+from pwm_bench.sweeps.graph import needs
 from tests.pwm_bench.jobs.kills import undisturbed
 
 ROWS = (" · one setting for all tasks", " · tuned for the task")

@@ -10,7 +10,7 @@ from pwm_bench.runs.progress import ProgressEvent
 from pwm_bench.store import checkpoint
 from pwm_bench.store.results import Results
 from tests.pwm_bench.cli.toy_cli import toy_spec
-from tests.pwm_bench.sweep.summing import KIND, SumSpec, stop_at
+from tests.pwm_bench.sweeps.summing import KIND, SumSpec, stop_at
 
 pytestmark = pytest.mark.usefixtures("toys")
 

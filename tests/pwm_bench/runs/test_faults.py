@@ -20,7 +20,7 @@ from tests.pwm_bench.cli.toy_cli import faulty_study, shared_study, toy_spec
 from tests.pwm_bench.runs.faults import content, slow_toy, undisturbed
 from tests.pwm_bench.runs.test_run import lines
 from tests.pwm_bench.runs.test_survival import begin, finish, wait_for_training
-from tests.pwm_bench.sweep.test_many_sweeps import child_of, wait_for
+from tests.pwm_bench.sweeps.test_many_sweeps import child_of, wait_for
 
 pytestmark = pytest.mark.usefixtures("toys")
 

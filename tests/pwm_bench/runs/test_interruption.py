@@ -10,11 +10,11 @@ import pytest
 
 from pwm_bench.bench.interruption import interrupt
 from pwm_bench.store.results import Results
-from pwm_bench.sweep.sweep import plan
+from pwm_bench.sweeps.sweep import plan
 from tests.pwm_bench.cli.toy_cli import shared_study
 from tests.pwm_bench.runs.faults import undisturbed
 from tests.pwm_bench.runs.test_run import lines
-from tests.pwm_bench.sweep.test_many_sweeps import wait_for
+from tests.pwm_bench.sweeps.test_many_sweeps import wait_for
 
 pytestmark = pytest.mark.usefixtures("toys")
 

@@ -15,7 +15,7 @@ from pwm_bench.store.results import Results
 from tests.pwm_bench.cli.toy_cli import shared_study
 from tests.pwm_bench.conftest import ROOT
 from tests.pwm_bench.runs.faults import slow_toy
-from tests.pwm_bench.sweep.test_many_sweeps import wait_for
+from tests.pwm_bench.sweeps.test_many_sweeps import wait_for
 
 pytestmark = pytest.mark.usefixtures("toys")
 

@@ -10,7 +10,7 @@ from pwm_bench.jobs.kinds import KINDS, carry_out
 from pwm_bench.store import inputs
 from pwm_bench.store.inputs import content_digest, find_input
 from pwm_bench.store.results import Results
-from tests.pwm_bench.sweep.summing import KIND, SumSpec
+from tests.pwm_bench.sweeps.summing import KIND, SumSpec
 
 
 def test_what_lies_unchanged_is_read_once_and_what_has_changed_again(tmp_path, monkeypatch) -> None:

@@ -17,7 +17,7 @@ from pwm_bench.store.listing import find, find_run, scan
 from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.store.schema import Variant
 from pwm_bench.store.verify import verify
-from pwm_bench.sweep.estimate import expected_seconds
+from pwm_bench.sweeps.estimate import expected_seconds
 from pwm_bench.world_model.multitask.files import save_model
 from pwm_bench.world_model.multitask.networks import MultitaskModel
 from tests.pwm_bench.cli.toy_cli import toy_spec

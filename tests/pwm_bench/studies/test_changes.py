@@ -8,9 +8,9 @@ from pwm_bench.gradients.pedagogical.ball_wall_study import BallWallSpec
 from pwm_bench.store.inputs import Pending
 from pwm_bench.studies.changes import changed_study, seeds_from
 from pwm_bench.studies.tuning import tuning
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.graph import Study
 from tests.pwm_bench.cli.toy_cli import toy_spec
-from tests.pwm_bench.sweep.summing import SumSpec
+from tests.pwm_bench.sweeps.summing import SumSpec
 
 pytestmark = pytest.mark.usefixtures("toys")
 

@@ -244,7 +244,7 @@ def test_errors_name_file_key_value_and_remedy(tmp_path, wrong):
 
 STUDY = """
 from pwm_bench.jobs.train_spec import RunSpec
-from pwm_bench.sweep.graph import Study
+from pwm_bench.sweeps.graph import Study
 
 def study():
     return Study(name="coded", description="by code", specs=(

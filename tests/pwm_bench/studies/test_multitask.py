@@ -14,12 +14,12 @@ from pwm_bench.store.results import Results
 from pwm_bench.studies import multitask
 from pwm_bench.studies.multitask import MULTITASK, Multitask, load_multitask
 from pwm_bench.studies.multitask_graph import build
-from pwm_bench.sweep.graph import needs
-from pwm_bench.sweep.sweep import plan, sweep
+from pwm_bench.sweeps.graph import needs
+from pwm_bench.sweeps.sweep import plan, sweep
 from pwm_bench.world_model.dataset import Dataset
 from tests.pwm_bench.cli.test_main import refused
-from tests.pwm_bench.sweep.summing import Here
-from tests.pwm_bench.sweep.test_sweep import Watcher
+from tests.pwm_bench.sweeps.summing import Here
+from tests.pwm_bench.sweeps.test_sweep import Watcher
 
 TINY_ACTOR = {"batch_size": 8, "horizon": 4, "hidden_actor": (8,), "hidden_critic": (8,), "critic_iterations": 1}
 TINY = Multitask(

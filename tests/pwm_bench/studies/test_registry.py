@@ -6,7 +6,7 @@ from pwm_bench.envs.errors import UsageError
 from pwm_bench.jobs.kinds import KINDS
 from pwm_bench.studies import gradients, locomotion, multitask, suite_training
 from pwm_bench.studies.registry import describe, load_study, names
-from pwm_bench.sweep.graph import needs
+from pwm_bench.sweeps.graph import needs
 
 
 def test_studies_of_every_kind_are_there_once():

@@ -14,7 +14,7 @@ from pwm_bench.store.results import Results, RunDirectory
 from pwm_bench.studies.comparisons import comparison
 from pwm_bench.studies.gradient_study import GradientStudy
 from pwm_bench.studies.sizes import SIZES, at_size
-from pwm_bench.sweep.graph import resolve
+from pwm_bench.sweeps.graph import resolve
 
 
 def test_full_is_the_default_and_cpu_is_smaller() -> None:
