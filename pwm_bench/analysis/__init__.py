@@ -1,1 +1,1 @@
-"""What comes out: tables, figures, reports; it reads the store alone."""
+"""Tables, figures and reports, made from what the store has and from nothing else."""

@@ -1,1 +1,1 @@
-"""What a person types."""
+"""The command line: the commands, what they show while they work, and how they end."""

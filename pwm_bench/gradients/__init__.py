@@ -1,1 +1,1 @@
-"""Gradients as objects of study: whether they are right, and (later) how they compare."""
+"""Gradients as objects of study: whether a simulator's is right, and how estimators of the policy gradient compare."""

@@ -1,1 +1,1 @@
-"""What a run is, whatever kind of work it does."""
+"""One run, whatever kind of work it does: its job, loop, clocks, journal, progress and failures."""
