@@ -1,7 +1,8 @@
 """Comparisons repeated with world models of several seeds: means over them, and what differs between causes.
 
 A row's interval covers the choice of start states; here it covers the choice of the model's seed (initial weights,
-experience, batches), at the same states: Student's, as that of a mean of scores (`pwm_bench.statistics.estimate`).
+experience, batches), at the same states: Student's, as that of a mean of scores (`pwm_bench.statistics.estimate`), cut
+where the metric cannot be, as theirs are.
 Differences between two causes are taken seed by seed first, since models of one seed share their experience.
 """
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pwm_bench.gradients.ranges import range_of
 from pwm_bench.statistics.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ _ROUNDING = 1e-9  # of sums in another order
 _NAMED = 6  # numbers that a note names
 
 
-def over_seeds(frame: pd.DataFrame, cause: str = "") -> pd.DataFrame:
+def over_seeds(frame: pd.DataFrame, cause: str = "", *, cut: bool = True) -> pd.DataFrame:
     """Means over seeds in the place of the numbers of each.
 
     A mean is over the seeds that have the number, and has an interval where all have it. What is the same with several
@@ -37,6 +39,7 @@ def over_seeds(frame: pd.DataFrame, cause: str = "") -> pd.DataFrame:
         frame: as `pwm_bench.gradients.rows.load_rows` gives it, one row for each seed; what is said of single states is
             left out.
         cause: column that varies between comparisons, or "".
+        cut: whether intervals end where the metric does; else the mean is in their middle.
 
     Returns:
         ``value``, ``low``, ``high`` and `SEEDS` of each number, and the columns that tell numbers apart.
@@ -54,6 +57,9 @@ def over_seeds(frame: pd.DataFrame, cause: str = "") -> pd.DataFrame:
     shared = several & (found["spread"] <= size) & (found["lows"] <= size) & (found["highs"] <= size)
     freedom, error = (found["having"] - 1.0).where(several), found["spread"] / np.sqrt(found["having"])
     low, high = Estimate(found["value"].to_numpy(), error.to_numpy(), freedom.to_numpy()).interval()
+    if cut:
+        ends = np.reshape([range_of(metric) for metric in found["metric"]], (-1, 2))
+        low, high = (np.clip(end, *ends.T) for end in (low, high))
     found["low"], found["high"] = found["low"].where(shared, low), found["high"].where(shared, high)
     return found.rename(columns={"having": SEEDS})[[*keys, "value", "low", "high", SEEDS]]
 
@@ -86,7 +92,8 @@ def differences(frame: pd.DataFrame, cause: str, base: str) -> pd.DataFrame:
         base: value of the cause that the others are compared with.
 
     Returns:
-        rows as those of `over_seeds`, without ``base``; seeds that lack either number are left out.
+        rows as those of `over_seeds`, without ``base``; seeds that lack either number are left out. Intervals are not
+        cut, since a difference can be twice as far as its metric.
     """
     import pandas as pd
 
@@ -99,4 +106,4 @@ def differences(frame: pd.DataFrame, cause: str, base: str) -> pd.DataFrame:
             mine = overall[overall[cause] == value].set_index(index)["value"]
             gap = (mine - of_base).dropna().rename("value").reset_index()
             parts.append(gap.assign(**{cause: value, "low": np.nan, "high": np.nan}))
-    return over_seeds(pd.concat(parts, ignore_index=True), cause) if parts else overall.iloc[:0]
+    return over_seeds(pd.concat(parts, ignore_index=True), cause, cut=False) if parts else overall.iloc[:0]

@@ -25,13 +25,14 @@ _TABLE = (
 def table(frame: pd.DataFrame, *, cause: str, order: Sequence[str], title: str) -> Table:
     """Causes by horizons: the model's cosine, gain, curvature and error, each with its interval over seeds.
 
-    A star marks what differs from the first cause, by the interval of the paired difference. Where some seeds have no
+    What stands after ± is half of the interval's width, as if the metric had no ends. A star marks what differs from the first cause, by the interval of the paired difference. Where some seeds have no
     number, a mean is followed by how many of them have one.
     """
     from rich import box
     from rich.table import Table
 
-    means, gaps = over_seeds(frame, cause), differences(frame, cause, order[0]) if len(order) > 1 else None
+    means = over_seeds(frame, cause, cut=False)
+    gaps = differences(frame, cause, order[0]) if len(order) > 1 else None
     found = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     found.add_column("", no_wrap=True)
     found.add_column("", style="dim", no_wrap=True)

@@ -89,6 +89,26 @@ def test_a_constant_difference_is_one() -> None:
     assert out.getvalue().count("*") == 2  # cosine and error of the return
 
 
+@pytest.mark.parametrize(
+    ("metric", "low", "high"),
+    [("cosine", -1.0, 1.0), ("cosine_with_mjx", -1.0, 1.0), ("line_search_of_best", -1.99, 1.0), ("alpha", 0.0, 1.0),
+     ("curvature_random", 0.0, 3.39), ("improvement", -1.99, 3.39)],
+)  # fmt: skip
+def test_an_interval_ends_where_the_metric_does(metric: str, low: float, high: float) -> None:
+    """Student's interval of -0.5, 1 and 1.6 is [-1.99, 3.39]; differences between causes may be twice as far."""
+    rows = frame()
+    rows["metric"] = rows["metric"].replace("cosine", metric)
+    for seed, value in enumerate((-0.5, 1.0, 1.6)):
+        rows.loc[(rows.kind == "a") & (rows[SEED] == seed), "value"] = value
+    own = over_seeds(rows[rows.metric == metric], "kind").set_index("kind").loc["a"]
+    assert own["value"] == pytest.approx(0.7)
+    assert (own["low"], own["high"]) == pytest.approx((low, high), abs=5e-3)
+    whole = over_seeds(rows[rows.metric == metric], "kind", cut=False).set_index("kind").loc["a"]
+    assert (whole["low"], whole["high"]) == pytest.approx((-1.99, 3.39), abs=5e-3)
+    (gap,) = differences(rows[rows.metric == metric], "kind", "b")["low"]
+    assert gap < -1.5
+
+
 def test_an_interval_over_states_is_not_shown_as_one_over_seeds() -> None:
     rows = frame().assign(low=0.1, high=0.9)
     rows.loc[rows.kind == "a", "value"] = 1.0
