@@ -25,8 +25,9 @@ _TABLE = (
 def table(frame: pd.DataFrame, *, cause: str, order: Sequence[str], title: str) -> Table:
     """Causes by horizons: the model's cosine, gain, curvature and error, each with its interval over seeds.
 
-    What stands after ± is half of the interval's width, as if the metric had no ends. A star marks what differs from the first cause, by the interval of the paired difference. Where some seeds have no
-    number, a mean is followed by how many of them have one.
+    What stands after ± is half of the interval's width, as if the metric had no ends. A star marks what differs from
+    the first cause, by the interval of the paired difference. Where some seeds have no number, a mean is followed by
+    how many of them have one.
     """
     from rich import box
     from rich.table import Table
