@@ -71,7 +71,7 @@ def test_phases_first_collect_then_pretrain_then_everything() -> None:
         {"open_loop": True, "released_bootstrap": True, "shuffle_minibatches": False},
         {"detach_policy": False, "normalize_returns": False, "critic_ensemble": 1},
         {"world_model": tiny_model(reward_normalisation="none", released_reward_scale=True)},
-        {"world_model": tiny_model(termination=True), "start_states": "both"},
+        {"world_model": tiny_model(termination=True, batch_size=7), "start_states": "both"},
         {"world_model": tiny_model(regularisation="spectral", encoder_hidden=())},
         {"replay_sampling": "episodes", "start_states": "both"},
         {"world_model": tiny_model(ensemble=3, termination=True), "disagreement_penalty": 0.5, **SHAC_CRITIC},
