@@ -194,6 +194,22 @@ def test_open_loop_acts_on_predicted_latents_and_trains_on_the_same_rollout() ->
     assert going.any()
 
 
+@pytest.mark.parametrize("open_loop", [False, True])
+def test_an_environment_computes_in_its_own_precision(open_loop: bool) -> None:
+    learner = toy_learner(tiny_config(open_loop=open_loop, precision="bfloat16"), dtype=torch.float32)
+    step, reduced = learner.env.step, []
+
+    def watched(action: torch.Tensor):
+        reduced.append(torch.is_autocast_enabled("cpu"))
+        return step(action)
+
+    learner.env.step = watched
+    for _ in range(3):
+        metrics = learner.update()
+    assert metrics["actor_loss"].isfinite().all()
+    assert not any(reduced)
+
+
 @pytest.mark.parametrize(
     "changes",
     [{}, {"world_model": tiny_model(ensemble=2, normalize_observations=True), **SHAC_CRITIC}],
