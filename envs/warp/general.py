@@ -26,7 +26,10 @@ class GeneralKernels:
         tree: the model's links.
         layout: types of the kernels.
         model: the model's struct.
+        timestep: duration of a substep [s].
+        substeps: substeps of a control step.
         shares: ranges of worlds that are launched on their own, at the same time.
+        device: where they compute.
         block_dim: threads of a block on a GPU.
         coalesced: memory world-fastest, with working memory for every world.
     """
