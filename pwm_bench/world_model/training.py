@@ -113,7 +113,7 @@ class WorldModelTrainer:
         Returns:
             the loss, its parts and the norm of the gradient before clipping, each shape ``(P,)``.
         """
-        self._note(reward)
+        self._update_moments(reward)
         reward = self.normalise(reward)
         self._optimiser.zero_grad()
         with autocast(self._precision, self._device):
@@ -131,7 +131,7 @@ class WorldModelTrainer:
             metrics["termination_loss"] = loss.termination.detach()
         return metrics
 
-    def _note(self, reward: Tensor) -> None:
+    def _update_moments(self, reward: Tensor) -> None:
         """Takes rewards ``(P, B, H)`` into the running moments."""
         if self.config.reward_normalisation == "none":
             return
