@@ -26,7 +26,10 @@ class GeneralKernels:
         tree: the model's links.
         layout: types of the kernels.
         model: the model's struct.
+        timestep: duration of a substep [s].
+        substeps: substeps of a control step.
         shares: ranges of worlds that are launched on their own, at the same time.
+        device: where they compute.
         block_dim: threads of a block on a GPU.
         coalesced: memory world-fastest, with working memory for every world.
     """
@@ -80,7 +83,16 @@ class GeneralKernels:
     def forward(
         self, n: int, lo: int, hi: int, before: tuple[Tensor, ...], memory: Any, after: tuple[Tensor, ...]
     ) -> Callable[[], object]:
-        """What launches the forward kernel for share ``n``, worlds lo..hi."""
+        """What launches the forward kernel for share ``n``, worlds lo..hi.
+
+        Args:
+            n: the share.
+            lo: its first world.
+            hi: the world after its last.
+            before: positions, velocities and controls of all worlds.
+            memory: what `new_trajectory` gave, for a pass that will be differentiated; None keeps nothing.
+            after: where positions and velocities after the control step go.
+        """
         stored = memory is not None
         rows = slice(lo, hi) if stored or self._coalesced else slice(n, n + 1)
         inputs = [
@@ -99,7 +111,17 @@ class GeneralKernels:
     def adjoint(
         self, n: int, lo: int, hi: int, before: tuple[Tensor, ...], memory: Any, gradients: tuple[Tensor, ...]
     ) -> Callable[[], object]:
-        """What launches the adjoint kernel."""
+        """What launches the adjoint kernel.
+
+        Args:
+            n: as for `forward`, like ``lo`` and ``hi``.
+            lo: as there.
+            hi: as there.
+            before: positions and controls of all worlds before the control step.
+            memory: what the forward pass kept.
+            gradients: those by positions and velocities after the step; then where those by positions, velocities and
+                controls before it go.
+        """
         inputs = [
             *views(*before, lo=lo, hi=hi),
             self._model,

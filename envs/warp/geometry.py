@@ -62,6 +62,7 @@ def contact_points(
     of its smallest semi-axis along its longest one.
 
     Args:
+        model: the model.
         frames: for each body its link, position and rotation matrix in that link's frame.
 
     Returns:

@@ -135,8 +135,6 @@ def layout_for(real: Any) -> Layout:
         # paths
         num_path_actuators: int
         num_via_points: int
-        via_adr: wp.array(dtype=int)
-        via_num: wp.array(dtype=int)
         via_link: wp.array(dtype=int)
         via_position: wp.array(dtype=vec3t)
         segment_from: wp.array(dtype=int)
@@ -194,7 +192,7 @@ def layout_for(real: Any) -> Layout:
         direction: wp.array2d(dtype=vec3t)  # of segments
         inverse_length: wp.array2d(dtype=real)
         path_control: wp.array2d(dtype=real)
-        path_length: wp.array2d(dtype=real)  # with the next two: of the substep computed last
+        path_length: wp.array2d(dtype=real)  # with the next two: of the substep computed last; tests look at them
         path_speed: wp.array2d(dtype=real)
         path_force: wp.array2d(dtype=real)
         adj_path_control: wp.array2d(dtype=real)

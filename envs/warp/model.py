@@ -281,6 +281,7 @@ def _add_joint(
 
 
 def _compose(rotation: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
+    """Quaternion of what a quaternion turns first and a rotation matrix then."""
     outer, product = np.zeros(4), np.zeros(4)
     mujoco.mju_mat2Quat(outer, rotation.reshape(-1))
     mujoco.mju_mulQuat(product, outer, quaternion)
@@ -288,10 +289,12 @@ def _compose(rotation: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
 
 
 def _point_inertia(mass: float, offset: np.ndarray) -> np.ndarray:
+    """Inertia of a point mass about a point at ``offset`` from it (the parallel-axis theorem)."""
     return mass * (offset @ offset * np.eye(3) - np.outer(offset, offset))
 
 
 def _ancestors(model: mujoco.MjModel, dof: int) -> list[int]:
+    """A degree of freedom, then its ancestors upwards."""
     row = [dof]
     while (above := int(model.dof_parentid[row[-1]])) >= 0:
         row.append(above)
@@ -299,9 +302,11 @@ def _ancestors(model: mujoco.MjModel, dof: int) -> list[int]:
 
 
 def _tree_ids(links: list[_Link]) -> np.ndarray:
+    """Numbers the links that hang from the world, and all that hang from each; the world has the first one's number."""
+    roots = np.cumsum([link.parent == 0 for link in links[1:]]) - 1
     ids = np.zeros(len(links), np.int32)
     for i, link in enumerate(links[1:], start=1):
-        ids[i] = ids[link.parent] if link.parent else ids.max() + (i > 1)
+        ids[i] = ids[link.parent] if link.parent else roots[i - 1]
     return ids
 
 

@@ -22,7 +22,7 @@ __all__ = ["Places", "compile_module_for", "launch_places", "prepared", "start_w
 
 _MOST = 20
 Places: Any = wp.types.vector(length=_MOST, dtype=wp.uint64)
-"""Addresses of a kernel's arguments as one argument: Warp takes some 10 us for each array that it is handed."""
+"""Addresses and whole numbers as a kernel's one argument: Warp takes some 10 us for each array that it is handed."""
 
 
 @made_once

@@ -139,7 +139,8 @@ def _check_actuators(model: mujoco.MjModel) -> None:
     joint_transmission = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
     motor = (int(mujoco.mjtGain.mjGAIN_FIXED), int(mujoco.mjtBias.mjBIAS_NONE))
     muscle_gain, muscle_bias = int(mujoco.mjtGain.mjGAIN_MUSCLE), int(mujoco.mjtBias.mjBIAS_MUSCLE)
-    for u in range(model.nu):
+    actuators = len(model.actuator_trntype)  # more than controls where one has none
+    for u in range(actuators):
         name = f"actuator '{_name(model, 'actuator', u)}'"
         kind = (int(model.actuator_gaintype[u]), int(model.actuator_biastype[u]))
         on_joint = (
@@ -160,7 +161,7 @@ def _check_actuators(model: mujoco.MjModel) -> None:
         if model.actuator_forcelimited[u]:
             raise _refusal(f"a force range on {name} (limit its control range instead)")
         for what in ("armature", "damping", "dampingpoly", "delay"):
-            if np.any(getattr(model, f"actuator_{what}", np.zeros(model.nu))[u]):
+            if np.any(getattr(model, f"actuator_{what}", np.zeros(actuators))[u]):
                 raise _refusal(f"{what} on {name}")
     if model.njnt and np.any(model.jnt_actfrclimited):
         joint = _name(model, "joint", np.flatnonzero(model.jnt_actfrclimited)[0])

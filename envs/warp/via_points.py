@@ -66,15 +66,14 @@ class Paths:
     `PathActuator.length` and costs nothing.
     """
 
-    via_adr: np.ndarray
-    """First via point of each link (points are sorted by link), (nl,)."""
-    via_num: np.ndarray
     via_position: np.ndarray
     """Position in the link's frame [m], (np, 3)."""
     via_link: np.ndarray
+    """Link of each via point, in ascending order, (np,)."""
     segment_from: np.ndarray
     """The via point at which a segment begins, (ns,)."""
     segment_to: np.ndarray
+    """The via point at which it ends, (ns,)."""
     segment_apart: np.ndarray
     """Whether its ends are on different trees (or the world), whose positions have different origins, (ns,)."""
     actuators: tuple[PathActuator, ...]
@@ -132,13 +131,10 @@ def build_paths(model: mujoco.MjModel, frames: list[tuple[int, np.ndarray, np.nd
     link = np.array([place[0] for place in places], np.int32)
     order = np.argsort(link, kind="stable")
     rank = np.argsort(order)
-    num = np.bincount(link, minlength=len(tree)).astype(np.int32)
     ends = rank[np.array(segments, int).reshape(-1, 2)].astype(np.int32)
     link = link[order]
     home = np.where(link == 0, -1, tree[link])
     return Paths(
-        via_adr=np.concatenate(([0], np.cumsum(num)[:-1])).astype(np.int32),
-        via_num=num,
         via_position=np.array([places[n][1] for n in order]).reshape(-1, 3),
         via_link=link,
         segment_from=ends[:, 0],

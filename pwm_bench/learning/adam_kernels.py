@@ -164,9 +164,10 @@ def _kernels(dtype: torch.dtype) -> _Kernels:
 def _launch(kernel: Any, dim: tuple[int, ...], inputs: list[Any], device: torch.device) -> None:
     import warp as wp
 
-    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
+    from pwm_bench.envs.warp.runtime import stream_of
+
     wp.launch_tiled(
-        kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream, block_dim=_LANES
+        kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream_of(device), block_dim=_LANES
     )
 
 

@@ -10,10 +10,10 @@ with it within rounding. With h = e^x + e^2x / 2 and q = h / (h + 1), which do n
 Half precision is computed in float32. On other devices, and inside torch.compile, torch's own functions are used:
 their kernels are single there.
 
-torch's vectors and its remainders: some functions (ELU, SiLU, softplus, sigmoid) take whole vectors of numbers by one
-formula and those left over at the end of a tensor by another, which differs in the last bit. So a member's numbers
-would depend on where it lies among the others. Mish here is made of functions that do not do so (exp, sqrt, tanh and
-arithmetic do not); the others go through `aligned`.
+torch's vectors and its remainders: some functions (ELU, SiLU, softplus, sigmoid, and the derivative of the binary
+cross-entropy of logits) take whole vectors of numbers by one formula and those left over at the end of a tensor by
+another, which differs in the last bit. So a member's numbers would depend on where it lies among the others. Mish here
+is made of functions that do not do so (exp, sqrt, tanh and arithmetic do not); the others go through `aligned`.
 """
 
 from __future__ import annotations
@@ -103,19 +103,21 @@ def _full(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def aligned(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def aligned(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Makes an elementwise function of ``(P, ...)`` give a member the same bits in any company, its gradient too.
 
-    Members that do not fill whole vectors are padded with zeros; the common sizes do fill them and cost nothing.
+    It may take several tensors, all of one shape. Members that do not fill whole vectors are padded with zeros; the
+    common sizes do fill them and cost nothing.
     """
 
     @functools.wraps(function)
-    def apply(x: Tensor) -> Tensor:
-        rest = -math.prod(x.shape[1:]) % _WHOLE
+    def apply(*given: Tensor) -> Tensor:
+        x = given[0]
+        numbers = math.prod(x.shape[1:])
+        rest = -numbers % _WHOLE
         if not rest or _use_torch(x):
-            return function(x)
-        flat = x.flatten(1)
-        return function(F.pad(flat, (0, rest)))[:, : flat.shape[1]].reshape(x.shape)
+            return function(*given)
+        return function(*(F.pad(tensor.flatten(1), (0, rest)) for tensor in given))[:, :numbers].reshape(x.shape)
 
     return apply
 

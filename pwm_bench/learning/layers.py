@@ -21,6 +21,7 @@ from pwm_bench.learning.epilogue import Epilogue
 from pwm_bench.learning.initialise import Initialiser, torch_default
 from pwm_bench.learning.network import evaluate, suits
 from pwm_bench.learning.network_kernels import LayerDescription
+from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 
 __all__ = [
@@ -149,8 +150,9 @@ class SpectralLinear(PopulationLinear):
     def matrix(self) -> Tensor:
         """The weight over its largest singular value, shape ``(P, in, out)``."""
         trains = self.training and torch.is_grad_enabled() and self.weight.requires_grad
-        right = self._iterate(1) if trains else self.right
-        return self.weight / _product(self.weight, right).norm(dim=1, keepdim=True)
+        with autocast("float32", self.weight.device):  # in bfloat16 a GPU's products would be off by up to 0.4 %
+            right = self._iterate(1) if trains else self.right
+            return self.weight / _product(self.weight, right).norm(dim=1, keepdim=True)
 
 
 class PopulationLayerNorm(nn.Module):

@@ -19,7 +19,7 @@ def autocast(precision: str, device: torch.device | str) -> AbstractContextManag
     """Context in which matrix products run in ``precision``; weights, moments and losses stay float32.
 
     Args:
-        precision: ``"float32"`` (changes nothing) or ``"bfloat16"``.
+        precision: ``"bfloat16"``, or ``"float32"`` for none that is reduced, within another such context too.
         device: where the products run.
     """
     import torch  # specs, which are read without it, check their precision by what is above

@@ -53,7 +53,7 @@ class Tunable:
         return value
 
     def setting_per_world(self, name: str, dtype: torch.dtype) -> float | Tensor:
-        """The same, ``(P, 1)`` in the precision of what it is multiplied with."""
+        """The same for rows of a member's worlds, ``(P, B)``: a number, or ``(P, 1)`` in their precision."""
         value = self.setting(name)
         return value.to(dtype).unsqueeze(1) if isinstance(value, Tensor) else value
 

@@ -47,7 +47,9 @@ class RealStep(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """H imagined steps of B rollouts for each member.
+    """H imagined steps of B rollouts for each member, whose axis comes first, as networks take it.
+
+    Returns and targets run over time, which they take first: ``(H, P, B)``, see `pwm_bench.learning.returns`.
 
     Attributes:
         latents: z_t that the policy acted on, shape ``(P, H, B, latent_dim)``.

@@ -184,10 +184,10 @@ def _tensors(content: Mapping[str, Any], part: str, source: str) -> dict[str, Te
 
 
 def _actor_layers(weights: Mapping[str, Tensor], source: str) -> tuple[list[dict[str, Tensor]], Tensor]:
-    if "logstd" not in weights or not any(name.startswith("mu_net.") for name in weights):
+    named = {int(name.split(".")[1]) for name in weights if name.startswith("mu_net.") and name.split(".")[1].isdigit()}
+    if "logstd" not in weights or not named:
         names = ", ".join(list(weights)[:3])
         raise UsageError(f"{source}: its actor is not PWM's Gaussian one ('logstd' and 'mu_net.'): it has {names} ...")
-    named = {int(name.split(".")[1]) for name in weights if name.startswith("mu_net.") and name.split(".")[1].isdigit()}
     layers = []
     for place in range(0, max(named) + 1, 3):
         parts = {"weight": f"mu_net.{place}.weight", "bias": f"mu_net.{place}.bias"}

@@ -314,7 +314,8 @@ class Learner(StagedLearner, Tunable):
             seen = obs.unflatten(0, (self._members, self._worlds))
             self.world_model.observation_norm.update(seen, alive=self.alive)
         action = action.flatten(0, 1).to(self.env.dtype)
-        step = self.env.step(action)
+        with autocast("float32", self.env.device):  # an open-loop rollout calls this within its networks' precision
+            step = self.env.step(action)
         self._replay.add(obs, action, step.reward, step.terminated, step.done, step.final_obs, step.invalid)
         self._episodes.update(step.reward, step.done)
         self.counters.env_steps += self._worlds

@@ -103,14 +103,20 @@ def _alone(module: Module, member: int, *, members: int) -> Module:
 
 def _empty_model(weights: Mapping[str, Tensor], config: WorldModelConfig) -> WorldModel:
     """A model of the sizes that these weights have."""
-    try:
-        first, last = (weights[f"{net}.layers.0.linear.weight"] for net in ("encoder", "dynamics"))
-    except KeyError as error:
-        raise UsageError(
-            f"the world model holds no {error}: it was written by another version, train it anew"
-        ) from None
+    observation, transition = (_input_size(weights, network) for network in ("encoder", "dynamics"))
     stream = MemberStream((0,), "meta")  # whatever the settings say, no more memory is taken than they have
-    return WorldModel(first.shape[1], last.shape[1] - config.latent_dim, config, stream=stream)
+    return WorldModel(observation, transition - config.latent_dim, config, stream=stream)
+
+
+def _input_size(weights: Mapping[str, Tensor], network: str) -> int:
+    """Features of a network's input."""
+    for name in ("linear.weight", "weight"):  # the latter where the network is one plain linear layer
+        first = weights.get(f"{network}.layers.0.{name}")
+        if first is not None:
+            return first.shape[1]
+    raise UsageError(
+        f"the world model holds no '{network}.layers.0.linear.weight': it was written by another version, train it anew"
+    )
 
 
 def _load_weights(model: WorldModel, weights: Mapping[str, Tensor]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from pwm_bench.learning.elementwise import aligned
 from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.learning.normalise import RunningNorm
 from pwm_bench.learning.optim import PopulationAdam
@@ -17,6 +19,9 @@ from pwm_bench.world_model.loss import WorldModelLoss, world_model_loss
 from pwm_bench.world_model.networks import WorldModel
 
 __all__ = ["WorldModelTrainer", "sequence_loss"]
+
+_REWARD_CLIP = 5.0  # in standard deviations, as in the released code
+_cross_entropy = aligned(partial(binary_cross_entropy_with_logits, reduction="none"))
 
 
 def sequence_loss(
@@ -46,7 +51,7 @@ def sequence_loss(
         after = latents[:, 1:].unflatten(0, (-1, model.ensemble))  # one such network for all K
         logits = model.termination_logit(after).flatten(0, 1).to(reward.dtype)
         ended = model.each(terminated).to(reward.dtype)
-        termination_errors = binary_cross_entropy_with_logits(logits, ended, reduction="none")
+        termination_errors = _cross_entropy(logits, ended)
     loss = world_model_loss(
         latents[:, 1:],
         targets,
@@ -59,9 +64,6 @@ def sequence_loss(
         termination_coef=config.termination_coef,
     )
     return WorldModelLoss(*(model.average(part) for part in loss))
-
-
-_REWARD_CLIP = 5.0  # in standard deviations, as in the released code
 
 
 class WorldModelTrainer:
@@ -111,7 +113,7 @@ class WorldModelTrainer:
         Returns:
             the loss, its parts and the norm of the gradient before clipping, each shape ``(P,)``.
         """
-        self._note(reward)
+        self._update_moments(reward)
         reward = self.normalise(reward)
         self._optimiser.zero_grad()
         with autocast(self._precision, self._device):
@@ -129,7 +131,7 @@ class WorldModelTrainer:
             metrics["termination_loss"] = loss.termination.detach()
         return metrics
 
-    def _note(self, reward: Tensor) -> None:
+    def _update_moments(self, reward: Tensor) -> None:
         """Takes rewards ``(P, B, H)`` into the running moments."""
         if self.config.reward_normalisation == "none":
             return

@@ -22,6 +22,7 @@ class Dialect:
 
     @property
     def functions(self) -> dict[str, str]:
+        """Texts of the named functions, with gaps for their values."""
         if self.lanes == 1:
             return {n: f"wp::{n}({{}})" for n in ("sqrt", "sin", "cos", "abs")} | {"atan2": "wp::atan2({}, {})"}
         return {
@@ -34,6 +35,7 @@ class Dialect:
 
     @property
     def some(self) -> str:
+        """Text of "the condition holds in some world of the thread", with a gap for the condition."""
         return "{}" if self.lanes == 1 else "__builtin_reduce_or({})"
 
     def prelude(self, real: str, numbers: Sequence[str]) -> str:
@@ -80,4 +82,5 @@ const auto angle = [](P a, P b) {{ P y; for (int l = 0; l < L; ++l) y[l] = wp::a
 """
 
     def at(self, pointer: str, n: int) -> str:
+        """Text of the ``n``-th number of a slot: that of each lane's world."""
         return f"{pointer}[{n} * S]" if self.lanes == 1 else f"*(P*)({pointer} + {n} * S)"

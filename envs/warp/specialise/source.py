@@ -125,6 +125,15 @@ class _Change(ast.NodeTransformer):
         return ast.Call(_name("_not"), [node.operand], []) if isinstance(node.op, ast.Not) else node
 
     def visit_If(self, node: ast.If) -> list[ast.stmt]:
+        """Makes a branch of ``if test: A else: B``, where x stands for all locals that A or B assigns:
+
+        before = x;  branch = _program.branch(test)
+        if branch.first: A
+        first = x;  branch.turn()
+        if branch.symbolic: x = before          (the test differs from world to world: both arms are recorded)
+        if branch.second: B
+        x = branch.join(before, first, x)
+        """
         assigned = sorted(
             {n.id for part in (*node.body, *node.orelse) for n in ast.walk(part) if _is_assigned(n)}  # type: ignore[attr-defined]
         )

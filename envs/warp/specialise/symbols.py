@@ -69,13 +69,13 @@ class Program:
         self.preamble: list[str] = []
         self.lines: list[str] = []
         self._functions, self._some = functions, some
-        self._index: dict[Any, Real] = {}
-        self._hoisted: dict[Any, Real] = {}
-        self._scopes: list[dict[Any, Any]] = [{}]
-        self._outer: list[list[str]] = []
-        self._undo: list[dict] = []
-        self._left: list[tuple[list[str], dict]] = []
-        self.count = 0
+        self._index: dict[Any, Real] = {}  # parameters
+        self._hoisted: dict[Any, Real] = {}  # results that are in the preamble
+        self._scopes: list[dict[Any, Any]] = [{}]  # results that are known in this piece, and in each open region
+        self._outer: list[list[str]] = []  # statements around each open region
+        self._undo: list[dict] = []  # what writes in the present arm of each open region replaced
+        self._left: list[tuple[list[str], dict]] = []  # statements and results of regions that `close_region` awaits
+        self.count = 0  # of variables in this piece
         self._num_hoisted = 0
 
     # leaves

@@ -30,6 +30,7 @@ INSIDE = "<site name='t' pos='0 0 .1'/>"
 FIXED = "<fixed name='p'><joint joint='j' coef='1'/></fixed>"
 SEGMENT = "<site site='s'/><site site='t'/>"
 PATH = "<spatial name='p' {}>" + SEGMENT + "</spatial>"
+BRAKE = "<dcmotor name='brake' joint='j' motorconst='1 1' resistance='1' input='none'/>"  # without a control
 PLANE = "<geom name='floor' type='plane' size='1 1 1'/>"
 
 
@@ -78,6 +79,7 @@ def pull(actuator: str) -> dict[str, str]:
             "actuatorgroupdisable",
         ),
         ({"rest": "<actuator><position name='servo' joint='j'/></actuator>"}, "actuator 'servo'"),
+        (pull("<motor joint='j'/>" + BRAKE), "actuator 'brake' has activation dynamics"),
         ({"rest": "<actuator><motor name='strong' joint='j' forcerange='-1 1'/></actuator>"}, "'strong'"),
         ({"world": SITES, "inside": INSIDE, "rest": "<actuator><motor name='m' site='t'/></actuator>"}, "actuator 'm'"),
         ({"world": PLANE, "geom": "type='cylinder' size='.1 .1'"}, "cylinder geom 'g'"),

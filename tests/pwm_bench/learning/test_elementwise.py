@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -75,6 +76,24 @@ def test_a_member_has_the_same_bits_in_any_company(function, shape: tuple[int, .
             for count in {1, 2, 3, 9 - first}:
                 own = x[first : first + count]
                 assert torch.equal(value_and_gradient(own), together[first : first + count][:count])
+
+
+def test_a_function_of_two_tensors_is_aligned_by_both() -> None:
+    """The derivative of a cross-entropy has a sigmoid in it."""
+    cross_entropy = aligned(partial(F.binary_cross_entropy_with_logits, reduction="none"))
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 4, 7, generator=generator)
+    ended = (torch.rand(3, 4, 7, generator=generator) < 0.3).float()
+
+    def gradient(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        x = x.clone().requires_grad_()
+        return torch.autograd.grad(cross_entropy(x, y).sum(), x)[0]
+
+    with one_thread():
+        together = gradient(logits, ended)
+        for n in range(3):
+            assert torch.equal(gradient(logits[n : n + 1], ended[n : n + 1]), together[n : n + 1])
+    torch.testing.assert_close(together, logits.sigmoid() - ended)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 64])

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.learning import initialise
+from pwm_bench.learning import initialise, layers
 from pwm_bench.learning.elementwise import activation_function
 from pwm_bench.learning.layers import (
     PopulationLayerNorm,
@@ -160,6 +160,15 @@ def test_spectral_linear_stretches_nothing_and_follows_its_weight() -> None:
     layer.requires_grad_(False)
     stretch()
     assert layer.right is before  # a frozen layer does not move
+
+
+def test_the_singular_value_is_not_one_of_reduced_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "_sums", lambda x, weight: False)  # products with vectors as a GPU computes them
+    exact, reduced = (SpectralLinear(2, 48, 32, stream=MemberStream([0, 1])) for _ in range(2))
+    for _ in range(5):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            matrix = reduced.matrix()
+        torch.testing.assert_close(matrix, exact.matrix(), rtol=1e-6, atol=0.0)
 
 
 def test_spectral_linear_gradient() -> None:

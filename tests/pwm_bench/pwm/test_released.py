@@ -61,6 +61,10 @@ def test_an_agent_that_asks_for_anything_else_is_refused_and_nothing_runs(tmp_pa
 
 
 def test_what_is_wrong_with_an_agent_is_named() -> None:
+    def unnumbered(weights: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in weights if name.startswith("mu_net.")]:
+            weights[f"mu_net.layer{name.removeprefix('mu_net.')}"] = weights.pop(name)
+
     def error(match: str, part: str, change) -> None:
         content = files.agent(OBS, ACT)
         change(content[part])
@@ -69,6 +73,7 @@ def test_what_is_wrong_with_an_agent_is_named() -> None:
 
     error("its actor is not PWM's Gaussian one", "actor", lambda w: w.pop("logstd"))
     error("a.pt: actor: lacks 'mu_net.5.bias'", "actor", lambda w: w.pop("mu_net.5.bias"))
+    error("its actor is not PWM's Gaussian one", "actor", unnumbered)
     error("critic: holds 5 tensors, no stack of layers", "critic", lambda w: w.pop("params.5"))
     error("world_model: lacks '_encoder.1.ln.bias'", "world_model", lambda w: w.pop("_encoder.1.ln.bias"))
     error(r"must have shape \(1, 12, 10\)", "actor", lambda w: w.update({"mu_net.3.weight": torch.zeros(10, 11)}))

@@ -71,7 +71,7 @@ def test_phases_first_collect_then_pretrain_then_everything() -> None:
         {"open_loop": True, "released_bootstrap": True, "shuffle_minibatches": False},
         {"detach_policy": False, "normalize_returns": False, "critic_ensemble": 1},
         {"world_model": tiny_model(reward_normalisation="none", released_reward_scale=True)},
-        {"world_model": tiny_model(termination=True), "start_states": "both"},
+        {"world_model": tiny_model(termination=True, batch_size=7), "start_states": "both"},
         {"world_model": tiny_model(regularisation="spectral", encoder_hidden=())},
         {"replay_sampling": "episodes", "start_states": "both"},
         {"world_model": tiny_model(ensemble=3, termination=True), "disagreement_penalty": 0.5, **SHAC_CRITIC},
@@ -192,6 +192,22 @@ def test_open_loop_acts_on_predicted_latents_and_trains_on_the_same_rollout() ->
             if t + 1 < HORIZON:
                 going &= done[t + 1] != 1  # a run of one transition begins a new episode
     assert going.any()
+
+
+@pytest.mark.parametrize("open_loop", [False, True])
+def test_an_environment_computes_in_its_own_precision(open_loop: bool) -> None:
+    learner = toy_learner(tiny_config(open_loop=open_loop, precision="bfloat16"), dtype=torch.float32)
+    step, reduced = learner.env.step, []
+
+    def watched(action: torch.Tensor):
+        reduced.append(torch.is_autocast_enabled("cpu"))
+        return step(action)
+
+    learner.env.step = watched
+    for _ in range(3):
+        metrics = learner.update()
+    assert metrics["actor_loss"].isfinite().all()
+    assert not any(reduced)
 
 
 @pytest.mark.parametrize(
