@@ -1,4 +1,14 @@
-"""The world's axes in which quaternions that are not of unit length are used (`pwm_bench.envs.warp.full_inertia`)."""
+"""States and link trees turned into a world in which y is up, for models that move as published there alone.
+
+Our models have z up, the published environments (dflex) y up. As long as quaternions have unit length, the motion is
+the same. But dflex's reset of the SNU humanoid leaves ball joints with quaternions of another length c, and the first
+substep uses them as they are: in the place of the rotation R stands c^2 R + (c^2 - 1) 1, whose second term does not
+turn with the axes, so that the motion depends on which axis is up (`pwm_bench.envs.warp.full_inertia`).
+
+To repeat that motion, the simulator hands the kernels of such a model (`needs_full_inertia`) the tree that
+`in_published_axes` gives, and turns each state there before a control step and back after it (`WorldAxes`). No other
+model is turned.
+"""
 
 from __future__ import annotations
 

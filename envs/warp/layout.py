@@ -8,12 +8,26 @@ Indices have the same names in all kernels:
     r   slot of the trajectory: a substep     n      path, or anything that is counted through
     f   slot of the factors
 
+Sizes have the names that `pwm_bench.envs.warp.model.LinkTree` and `pwm_bench.envs.warp.via_points.Paths` give them:
+
+    N    worlds                                   nc   contact points
+    W    rows of the working memory: N or 1       nu   actuators
+    nl   links; link 0 is the world               na   actuators on paths
+    nt   kinematic trees                          np   via points
+    nq   numbers of a position                    ns   segments between via points
+    nv   dofs                                     nh   packed entries of the mass matrix
+
 A slot of the trajectory, ``traj[t, r]``, holds positions (nq), velocities (nv) and accelerations (nv) one after the
-other; a slot of the factors, ``factor[t, f]``, the packed entries of the mass matrix, then of its factor.
+other, in the coordinates of `pwm_bench.envs.warp.integration`; a slot of the factors, ``factor[t, f]``, the packed
+entries of the mass matrix (nh), then of its factor.
 
 ``w`` and ``t`` are ``e`` where every world has memory of its own, else 0 for all worlds that run one after another.
 Motions end in ``_w`` (angular) and ``_v`` (linear), forces in ``_n`` (moment) and ``_f`` (force), see
-`pwm_bench.envs.warp.spatial`; ``adj_x`` is the derivative by x of what is differentiated.
+`pwm_bench.envs.warp.spatial`. ``adj_x`` is the derivative by x of L, the number that is differentiated, unless its
+field names another.
+
+Units are SI; where there are two, as in [m, rad], the first is that of a translation and the second that of a rotation.
+The world frame is the model's, turned so that y is up where inertias are full (`pwm_bench.envs.warp.axes`).
 """
 
 from dataclasses import dataclass
@@ -57,7 +71,9 @@ def layout_for(real: Any) -> Layout:
     mat33t = wp.types.matrix((3, 3), real)
 
     @wp.struct
-    class PathActuator:  # field by field `pwm_bench.envs.warp.via_points.PathActuator`
+    class PathActuator:
+        """An actuator on a path: field by field, with its units, `pwm_bench.envs.warp.via_points.PathActuator`."""
+
         control: int
         segment_adr: int
         segment_num: int
@@ -82,120 +98,140 @@ def layout_for(real: Any) -> Layout:
 
     @wp.struct
     class Model:
-        num_links: int
+        """Constants, the same for all worlds: `pwm_bench.envs.warp.model.LinkTree` on the device, and the simulator's.
+
+        Quaternions are x y z w here and w x y z there.
+        """
+
+        num_links: int  # nl
         nq: int
         nv: int
         nu: int
-        # links
-        parent: wp.array(dtype=int)
-        kind: wp.array(dtype=int)
-        qpos_adr: wp.array(dtype=int)
-        dof_adr: wp.array(dtype=int)
-        dof_num: wp.array(dtype=int)
-        tree: wp.array(dtype=int)
-        limited: wp.array(dtype=int)
-        position: wp.array(dtype=vec3t)
-        quaternion: wp.array(dtype=quatt)
-        anchor: wp.array(dtype=vec3t)
-        axis: wp.array(dtype=vec3t)
-        mass: wp.array(dtype=real)
-        center: wp.array(dtype=vec3t)
-        inertia: wp.array(dtype=mat33t)
-        qpos0: wp.array(dtype=real)
-        stiffness: wp.array(dtype=real)
-        spring_rest: wp.array(dtype=real)
-        spring_rest_quaternion: wp.array(dtype=quatt)
-        limit: wp.array2d(dtype=real)
-        limit_stiffness: wp.array(dtype=real)
-        # dofs
-        diagonal: wp.array(dtype=real)  # armature, plus timestep x damping where damping is implicit
-        damping: wp.array(dtype=real)
-        row_adr: wp.array(dtype=int)
-        row_num: wp.array(dtype=int)
-        row_col: wp.array(dtype=int)
-        # contact points and the plane
-        num_points: int
+        # links: arrays of shape (nl,), in the frame of the link unless said otherwise
+        parent: wp.array(dtype=int)  # link from which it hangs
+        kind: wp.array(dtype=int)  # of its joint: one of the constants of `pwm_bench.envs.warp.model`
+        qpos_adr: wp.array(dtype=int)  # first number of its joint in a position
+        dof_adr: wp.array(dtype=int)  # first dof of its joint
+        dof_num: wp.array(dtype=int)  # how many there are: 3 of a ball or a translation, else 1
+        tree: wp.array(dtype=int)  # kinematic tree to which it belongs
+        limited: wp.array(dtype=int)  # 1: a slide or hinge with limits
+        position: wp.array(dtype=vec3t)  # its origin at the reference posture [m], frame of the parent
+        quaternion: wp.array(dtype=quatt)  # its orientation at that posture, frame of the parent
+        anchor: wp.array(dtype=vec3t)  # point about which a hinge or a ball turns [m]
+        axis: wp.array(dtype=vec3t)  # of a slide or a hinge, unit length
+        mass: wp.array(dtype=real)  # [kg]; 0 of all links of a body but its last
+        center: wp.array(dtype=vec3t)  # centre of mass [m]
+        inertia: wp.array(dtype=mat33t)  # about the centre of mass [kg m^2]
+        qpos0: wp.array(dtype=real)  # coordinate of a slide or a hinge at the reference posture [m, rad]
+        stiffness: wp.array(dtype=real)  # spring of a slide, a hinge or a ball [N/m, N m/rad]
+        spring_rest: wp.array(dtype=real)  # coordinate of a slide or a hinge at which its spring is at rest [m, rad]
+        spring_rest_quaternion: wp.array(dtype=quatt)  # the same of a ball
+        limit: wp.array2d(dtype=real)  # lowest and highest coordinate of a slide or a hinge [m, rad], (nl, 2)
+        limit_stiffness: wp.array(dtype=real)  # [N/m, N m/rad]
+        # dofs: arrays of shape (nv,)
+        diagonal: wp.array(dtype=real)  # [kg, kg m^2]: armature, plus timestep x damping where damping is implicit
+        damping: wp.array(dtype=real)  # [N s/m, N m s/rad]
+        row_adr: wp.array(dtype=int)  # where its row of the packed mass matrix begins
+        row_num: wp.array(dtype=int)  # entries of that row: the dof itself, then its ancestors upwards
+        row_col: wp.array(dtype=int)  # dof of each packed entry, (nh,)
+        # contact points, arrays of shape (nc,), and the ground plane
+        num_points: int  # nc
         point_link: wp.array(dtype=int)
-        point_position: wp.array(dtype=vec3t)
-        point_radius: wp.array(dtype=real)
-        normal: vec3t
-        plane_offset: real
-        contact_stiffness: real
-        contact_damping: real
-        friction_damping: real
-        friction: real
-        limit_damping: real
+        point_position: wp.array(dtype=vec3t)  # centre of the contact sphere [m], frame of its link
+        point_radius: wp.array(dtype=real)  # [m]
+        normal: vec3t  # of the plane, unit length, world frame
+        plane_offset: real  # n . x of its points x [m]
+        contact_stiffness: real  # [N/m]; this and the next four: `pwm_bench.envs.contact`
+        contact_damping: real  # [N s/m^2]
+        friction_damping: real  # [N s/m]
+        friction: real  # Coulomb's coefficient
+        limit_damping: real  # of all joint limits [N s/m, N m s/rad]
         # integration
         matrix_refresh: int  # substeps that share a mass matrix
         linear_rotation: int  # 1: see `pwm_bench.envs.integrator.Integrator.rotation`
         full_inertia: int  # 1: first substeps use `pwm_bench.envs.warp.full_inertia`
-        # actuators
-        actuator_dof: wp.array(dtype=int)
-        actuator_gain: wp.array(dtype=real)
-        # paths
-        num_path_actuators: int
-        num_via_points: int
+        # actuators: arrays of shape (nu,)
+        actuator_dof: wp.array(dtype=int)  # on which a motor acts; -1 of an actuator on a path
+        actuator_gain: wp.array(dtype=real)  # generalised force of a motor at control 1 [N, N m]
+        # paths: arrays of shape (np,) of via points, (ns,) of segments
+        num_path_actuators: int  # na
+        num_via_points: int  # np
         via_link: wp.array(dtype=int)
-        via_position: wp.array(dtype=vec3t)
-        segment_from: wp.array(dtype=int)
-        segment_to: wp.array(dtype=int)
-        segment_apart: wp.array(dtype=int)
-        path_actuators: wp.array(dtype=PathActuator)
-        gravity: vec3t
+        via_position: wp.array(dtype=vec3t)  # [m], frame of its link
+        segment_from: wp.array(dtype=int)  # via point at which it begins
+        segment_to: wp.array(dtype=int)  # via point at which it ends
+        segment_apart: wp.array(dtype=int)  # 1: the ends are on two trees, or one is on the world
+        path_actuators: wp.array(dtype=PathActuator)  # (na,)
+        gravity: vec3t  # [m/s^2], world frame
 
     @wp.struct
     class Scratch:
-        # links: pose relative to the tree's origin, motions (angular, linear)
-        rotation: wp.array2d(dtype=quatt)
-        position: wp.array2d(dtype=vec3t)
-        origin: wp.array2d(dtype=vec3t)  # [tree], world frame
-        joint_w: wp.array2d(dtype=vec3t)  # velocity across the joint
-        joint_v: wp.array2d(dtype=vec3t)
-        velocity_w: wp.array2d(dtype=vec3t)
-        velocity_v: wp.array2d(dtype=vec3t)
-        acceleration_w: wp.array2d(dtype=vec3t)
-        acceleration_v: wp.array2d(dtype=vec3t)
-        virtual_w: wp.array2d(dtype=vec3t)
-        virtual_v: wp.array2d(dtype=vec3t)
-        # links: sums over the subtree, forces (moment, force)
-        force_n: wp.array2d(dtype=vec3t)
-        force_f: wp.array2d(dtype=vec3t)
-        adj_velocity_n: wp.array2d(dtype=vec3t)
-        adj_velocity_f: wp.array2d(dtype=vec3t)
-        adj_acceleration_n: wp.array2d(dtype=vec3t)
-        adj_acceleration_f: wp.array2d(dtype=vec3t)
-        adj_pose_n: wp.array2d(dtype=vec3t)
-        adj_pose_f: wp.array2d(dtype=vec3t)
-        mass: wp.array2d(dtype=real)
-        first: wp.array2d(dtype=vec3t)
-        second: wp.array2d(dtype=mat33t)
-        inertia_ww: wp.array2d(dtype=mat33t)  # I' of `pwm_bench.envs.warp.full_inertia`, where the model has it
-        inertia_wv: wp.array2d(dtype=mat33t)
-        inertia_vv: wp.array2d(dtype=mat33t)
-        adj_first: wp.array2d(dtype=vec3t)
-        adj_second: wp.array2d(dtype=mat33t)
-        # dofs
-        axis_w: wp.array2d(dtype=vec3t)  # motion subspace
-        axis_v: wp.array2d(dtype=vec3t)
-        force: wp.array2d(dtype=real)  # generalised actuator force
-        solution: wp.array2d(dtype=real)
-        adj_q: wp.array2d(dtype=real)  # tangent-space gradient of positions
-        adj_v: wp.array2d(dtype=real)
-        adj_force: wp.array2d(dtype=real)
-        adj_axis_n: wp.array2d(dtype=vec3t)
-        adj_axis_f: wp.array2d(dtype=vec3t)
-        adj_matrix: wp.array2d(dtype=real)  # packed, of a held mass matrix
-        # paths
-        via_position: wp.array2d(dtype=vec3t)
-        via_velocity: wp.array2d(dtype=vec3t)
-        via_virtual: wp.array2d(dtype=vec3t)
-        direction: wp.array2d(dtype=vec3t)  # of segments
-        inverse_length: wp.array2d(dtype=real)
-        path_control: wp.array2d(dtype=real)
-        path_length: wp.array2d(dtype=real)  # with the next two: of the substep computed last; tests look at them
-        path_speed: wp.array2d(dtype=real)
-        path_force: wp.array2d(dtype=real)
-        adj_path_control: wp.array2d(dtype=real)
+        """Working memory: arrays of shape (W, n), with the n of their group. One substep after another uses it.
+
+        Vectors are along the axes of the world. Places are relative to the origin O of their tree, which is where its
+        root is (or was at the start of the control step, where rotations are linear). Motions and forces refer to O
+        too, as a point fixed in the world: a linear velocity is that of the point of the link that is at O, a moment
+        is about O.
+
+        V, A, S and lam are those of `pwm_bench.envs.warp.adjoint`, P and G those of `pwm_bench.envs.warp.held_matrix`;
+        derivatives of S and P are subtracted from those of L. The joints' own accelerations are part of A in the
+        adjoint alone, and only where no mass matrix is held.
+        """
+
+        # links, n = nl: place and motions
+        rotation: wp.array2d(dtype=quatt)  # orientation in the world; a first substep may have one that is not unit
+        position: wp.array2d(dtype=vec3t)  # of the link's origin [m]
+        origin: wp.array2d(dtype=vec3t)  # O, from the world's origin [m], n = nt
+        joint_w: wp.array2d(dtype=vec3t)  # velocity across the joint [rad/s]
+        joint_v: wp.array2d(dtype=vec3t)  # [m/s]
+        velocity_w: wp.array2d(dtype=vec3t)  # V [rad/s]
+        velocity_v: wp.array2d(dtype=vec3t)  # [m/s]
+        acceleration_w: wp.array2d(dtype=vec3t)  # A, less gravity [rad/s^2]
+        acceleration_v: wp.array2d(dtype=vec3t)  # [m/s^2]
+        virtual_w: wp.array2d(dtype=vec3t)  # motion that joint rates lam would give [L/(N m)]
+        virtual_v: wp.array2d(dtype=vec3t)  # [L/N]
+        # links, n = nl: first of the link alone, then summed over its subtree; inertias only for H and its derivative
+        force_n: wp.array2d(dtype=vec3t)  # force that the motion needs, less contacts and paths [N m]
+        force_f: wp.array2d(dtype=vec3t)  # [N]
+        adj_velocity_n: wp.array2d(dtype=vec3t)  # dS/dV [L s/rad]
+        adj_velocity_f: wp.array2d(dtype=vec3t)  # [L s/m]
+        adj_acceleration_n: wp.array2d(dtype=vec3t)  # dS/dA [L s^2/rad]
+        adj_acceleration_f: wp.array2d(dtype=vec3t)  # [L s^2/m]
+        adj_pose_n: wp.array2d(dtype=vec3t)  # dS, or dP, by a rigid motion of the link [L/rad]
+        adj_pose_f: wp.array2d(dtype=vec3t)  # [L/m]
+        mass: wp.array2d(dtype=real)  # [kg]
+        first: wp.array2d(dtype=vec3t)  # first moment of mass [kg m]
+        second: wp.array2d(dtype=mat33t)  # inertia about O [kg m^2]
+        inertia_ww: wp.array2d(dtype=mat33t)  # blocks of I' of `pwm_bench.envs.warp.full_inertia` [kg m^2]; else n = 0
+        inertia_wv: wp.array2d(dtype=mat33t)  # [kg m]
+        inertia_vv: wp.array2d(dtype=mat33t)  # [kg]
+        # links, n = nl: first of the link alone, then summed over it and its ancestors
+        adj_first: wp.array2d(dtype=vec3t)  # dP by `first` [L/(kg m)]
+        adj_second: wp.array2d(dtype=mat33t)  # dP by `second` [L/(kg m^2)]
+        # dofs, n = nv
+        axis_w: wp.array2d(dtype=vec3t)  # motion subspace: velocity of the link at rate 1 [1/m, 1]; 0 of a translation
+        axis_v: wp.array2d(dtype=vec3t)  # [1, m]
+        force: wp.array2d(dtype=real)  # generalised force of the motors [N, N m], for the whole control step
+        solution: wp.array2d(dtype=real)  # b, then x of H x = b: accelerations [m/s^2, rad/s^2], or lam [L/N, L/(N m)]
+        adj_q: wp.array2d(dtype=real)  # by a slot's positions, in the tangent space [L/m, L/rad]
+        adj_v: wp.array2d(dtype=real)  # by its velocities [L s/m, L s/rad]
+        adj_force: wp.array2d(dtype=real)  # by `force`: lam summed over the substeps [L/N, L/(N m)]
+        adj_axis_n: wp.array2d(dtype=vec3t)  # dP by `axis_w` [L m, L]
+        adj_axis_f: wp.array2d(dtype=vec3t)  # dP by `axis_v` [L, L/m]
+        adj_matrix: wp.array2d(dtype=real)  # G, dP by the packed entries of a held H [L over their unit], n = nh
+        # via points, n = np
+        via_position: wp.array2d(dtype=vec3t)  # [m]; of a point on the world from the world's origin
+        via_velocity: wp.array2d(dtype=vec3t)  # of the point itself [m/s]
+        via_virtual: wp.array2d(dtype=vec3t)  # the same at joint rates lam [L/N]
+        # segments, n = ns
+        direction: wp.array2d(dtype=vec3t)  # e, unit length
+        inverse_length: wp.array2d(dtype=real)  # [1/m]; 0 where its ends coincide
+        # actuators on paths, n = na
+        path_control: wp.array2d(dtype=real)  # u, for the whole control step
+        path_length: wp.array2d(dtype=real)  # [m]; with the next two: of the substep computed last; tests look at them
+        path_speed: wp.array2d(dtype=real)  # of lengthening [m/s]
+        path_force: wp.array2d(dtype=real)  # [N]; a positive one pushes the ends apart
+        adj_path_control: wp.array2d(dtype=real)  # by `path_control`, summed over the substeps [L]
 
     return Layout(real, vec3t, quatt, mat33t, PathActuator, Model, Scratch)
 

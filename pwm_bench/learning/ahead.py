@@ -1,4 +1,10 @@
-"""Batches gathered from the disk, into memory that a GPU reads by itself, while the ones before are learnt from."""
+"""Batches gathered from the disk, into memory that a GPU reads by itself, while the ones before are learnt from.
+
+`DrawnAhead` overlaps: where a GPU learns, one thread gathers the next batch while the learner is at the present one. It
+hands out a batch as it was drawn, whatever its tensors are, in new memory. `pwm_bench.learning.prefetch.Prefetch` is a
+layer on top, for a population: it draws several batches as one of a `DrawnAhead` and cuts that up. Pre-training uses
+`DrawnAhead` by itself, a draw for each batch.
+"""
 
 from __future__ import annotations
 

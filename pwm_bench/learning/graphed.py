@@ -4,6 +4,15 @@ An update of small networks is a few thousand kernels of some microseconds each,
 them than the device to compute them. A graph launches all of them at once. What it computes is what the learner's
 `compute` computes, to the bit: the same kernels on the same memory.
 
+A *kind* of updates is all those that launch the same kernels, so that one graph serves them; its name is what the
+learner's `begin` returns. SHAC has one kind; TD-MPC2's random steps, planned steps and updates that fell due at once
+differ in kind. Each kind is warmed up, captured and replayed for itself. To *carry out* an update is to do what is due:
+to run it eagerly, to capture it and replay the graph, or to replay it.
+
+Where a step of the environment cannot be captured, updates run eagerly, and their *parts* between two steps are graphs.
+A learner gives each part, with the name of its kind, to `StagedLearner.carry_out`, which gives both to the learner's
+*carrier*. That is its `Graphed`, which carries out a part as it otherwise does an update.
+
 The rehearsal of the tests puts a recorder of operations where `torch.cuda.CUDAGraph` is, so that this code runs without
 a GPU.
 """
@@ -28,8 +37,8 @@ __all__ = ["GRAPHS", "CudaGraph", "Graph", "Graphed", "graphs_of"]
 
 _LOG = logging.getLogger("pwm_bench")
 
-_KINDS = 16
-"""Kinds of updates with a graph of their own; each keeps the memory of an update."""
+_MAX_KINDS = 16
+"""Kinds of a learner that may have a graph, which keeps the memory of an update; others run eagerly."""
 
 
 class Graph(Protocol):
@@ -40,7 +49,7 @@ class Graph(Protocol):
         ...
 
     def capture(self) -> Any:
-        """Context in which kernels are captured and not carried out."""
+        """Context in which kernels are captured and not executed."""
         ...
 
     def warm_up(self) -> Any:
@@ -94,7 +103,7 @@ class CudaGraph:
 
     @contextmanager
     def capture(self) -> Iterator[None]:
-        """Context in which kernels are captured and not carried out. Other threads may go on with their copies and
+        """Context in which kernels are captured and not executed. Other threads may go on with their copies and
         updates, as long as none captures or waits for the whole device."""
         present = torch.cuda.current_stream(self._device)
         # `torch.cuda.graph` leaves its own stream in place when the capture fails.
@@ -151,23 +160,28 @@ def graphs_of(learner: Any, graphed: str, device: torch.device, simulator: Steps
 
 @dataclass(slots=True)
 class _Kind:
-    """Updates of one kind so far."""
+    """A kind of updates, or of parts, and how far it has come."""
 
     graph: Graph
     eager: int = 0
+    """How many have run eagerly, before a capture."""
     captured: bool = False
+    """Whether the graph can be replayed."""
     refused: bool = False
+    """Whether the capture failed: they run eagerly."""
     metrics: dict[str, Tensor] = field(default_factory=dict)
+    """What the captured one returned: each replay writes there."""
     counts: dict[str, int] = field(default_factory=dict)
+    """How much one of them adds to each of the learner's counters."""
 
 
 class Graphed:
     """Carries out a learner's updates, as graphs once they repeat.
 
-    The first updates of a kind run as they are, and are updates like any other. The next is captured, which computes
-    nothing, and replayed; so are all that follow. Where an update cannot be captured, a warning says so, the learner
-    gets back the state that it had before, and updates of its kind go on as they are. While another run of this process
-    captures, or compiles, updates go on as they are too: nobody waits.
+    The first updates of a kind run eagerly, as warm-up, and are updates like any other. The next is captured, which
+    computes nothing, and the graph is replayed, for it and for all that follow. Where an update cannot be captured, a
+    warning says so, the learner gets back the state that it had before, and updates of its kind run eagerly from then
+    on. While another run of this process captures, or compiles, updates run eagerly too: nobody waits.
 
     Args:
         learner: whose updates.
@@ -213,8 +227,9 @@ class Graphed:
         self._kinds.clear()
 
     def _carry_out(self, name: Hashable, compute: Part) -> dict[str, Tensor]:
+        """Runs, captures or replays an update or a part, as its kind has come to."""
         learner = self._learner
-        if name is None or (name not in self._kinds and len(self._kinds) == _KINDS):
+        if name is None or (name not in self._kinds and len(self._kinds) == _MAX_KINDS):
             return compute()
         kind = self._kinds.setdefault(name, _Kind(self._new_graph()))
         if not (kind.captured or kind.refused or (kind.eager >= self._warm_up and self._capture(kind, compute))):

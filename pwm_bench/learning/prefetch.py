@@ -1,6 +1,8 @@
-"""Batches drawn ahead: one visit to the data serves several updates.
+"""Batches drawn together: one visit to the data serves several updates.
 
-The batch in use lies in the same memory from one update to the next, so that an update can be captured in a CUDA graph.
+`Prefetch` draws the rows of several batches at once, cuts them into batches, and puts one after the other into the same
+memory, so that an update can be captured in a CUDA graph. It has no thread of its own: where a GPU learns,
+`pwm_bench.learning.ahead.DrawnAhead`, through which it draws, gathers the next such lot meanwhile.
 """
 
 from __future__ import annotations

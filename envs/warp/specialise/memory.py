@@ -1,4 +1,35 @@
-"""What recorded functions see as the model, the working memory and the arrays of the kernels."""
+"""What recorded functions see as the model, the working memory and the arrays of the kernels.
+
+For example, with the axis (0, 0, 1), the gravity (0, 0, -9.81) and a field ``force`` that is kept,
+
+    def push(e: int, w: int, m: Any, s: Any, u: Any, out: Any):
+        s.force[w, 0] = s.force[w, 0] + m.actuator_gain[0] * u[e, 0]
+        s.force_f[w, 1] = m.axis[1] * s.force[w, 0]
+        if u[e, 0] > real(0.0):
+            s.force_f[w, 1] = s.force_f[w, 1] + m.gravity
+        out[e, 0] = wp.dot(m.axis[1], s.force_f[w, 1])
+
+is recorded as the declaration
+
+    P kept_force[1] = {};
+
+and the piece (the vocabulary is that of `pwm_bench.envs.warp.specialise.symbols`)
+
+    const P x1 = kept_force[0];
+    const P x2 = gather(u.data, 1, 0);
+    const P x3 = x2 * p[0];
+    const P x4 = x1 + x3;
+    const M x5 = x2 > (P)(R(0.0));
+    const P x6 = x4 + p[1];
+    const P x7 = x5 ? x6 : x4;
+    kept_force[0] = (P)(x4);
+    scatter(out.data, 1, 0, (P)(x7));
+
+The first index, the world's, does not count. The gain and the gravity's third component are parameters, p[0] and p[1];
+the axis and the zeros are known, so that products with them are gone. An array is read from memory where the piece has
+not written it before (x1, x2), and what the piece wrote goes there once, at its end. ``force_f`` is not kept: nothing
+is left of it but the variables.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,48 @@ A `Program` is recorded by running ordinary Python on `Real`: each operation app
 known (a constant, or an operation already recorded). Values that depend on nothing but the model's numbers are the same
 for all worlds and substeps; they are put into a preamble that is computed once. Conditions that depend on the state
 become selections; where much is computed under one, a branch is put around it that is skipped where no world needs it.
+
+For example, with q and v read from memory and the model's k, rest, low, d and dt as the parameters p[0] to p[4],
+
+    def limited(q: real, v: real, k: real, rest: real, low: real, d: real, dt: real):
+        tau = k * (rest - q)
+        if low - q > real(0.0):
+            tau = tau + k * (low - q) - (d + dt * k) * v
+        return tau
+
+is recorded as this preamble,
+
+    h[0] = p[0] * p[4];
+    h[1] = p[3] + h[0];
+
+and these statements (R is a number, P one of each world that the thread advances, M a condition on each):
+
+    const P x1 = q[0];
+    const P x2 = v[0];
+    const P x3 = p[1] - x1;
+    const P x4 = x3 * p[0];
+    const P x5 = p[2] - x1;
+    const M x6 = x5 > (P)(R(0.0));
+    const P x7 = x5 * p[0];
+    const P x8 = x4 + x7;
+    const P x9 = x2 * h[1];
+    const P x10 = x8 - x9;
+    const P x11 = x6 ? x10 : x4;
+    tau[0] = x11;
+
+The arms of an ``if`` are recorded in a *region*: a list of statements, with a *scope* that knows what they compute.
+Results of the scopes around it are used there (x5). What the writes of an arm to an array replace is noted in an *undo
+list* and put back at the arm's end, so that the other one finds what was there before; then the values of both arms are
+merged (x11). Here the region, x7 to x10, is short: its statements and its scope become part of those around it. From
+`_BRANCH_PAYS` statements on it is a branch, and its scope is forgotten, since its variables end there:
+
+    P x11 = x4;
+    if (__builtin_reduce_or(x6)) {
+    ...
+    x11 = x6 ? x10 : x11;
+    }
+
+A GPU's thread advances one world, so there it is ``if (x6)``.
 """
 
 from __future__ import annotations
