@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,74 @@ __all__ = ["norms", "update"]
 
 _SOURCE = Path(__file__).with_name("adam.cpp")
 _SHARED = 1 << 18  # from so many numbers of a member on the threads share the work
+
+
+class _Adam(NamedTuple):
+    """The struct `Adam` of ``adam.cpp``. What is said to be an array is its address, 0 where a task does not need it.
+
+    `real` is the dtype of the parameters, R the members' numbers (`_Settings.row`).
+    """
+
+    settings: int
+    """Address of `_Settings` and, behind it, `_Sizes` of each parameter."""
+    values: int
+    """Addresses of the parameters, each ``(P, size)``, real."""
+    grads: int
+    """Addresses of their gradients, of the same shapes, real; 0 among them is a zero gradient."""
+    first: int
+    """The first member."""
+    last: int
+    """The one after the last member."""
+    share: int
+    """Which share of each parameter's numbers the call takes."""
+    shares: int
+    """How many shares there are."""
+    squares: int = 0
+    """Sums of squares of the shares, ``(P, shares)``, float64."""
+    norm: int = 0
+    """Norms of the gradients, ``(P,)``, real."""
+    factor: int = 0
+    """What keeps them within the bound, ``(P,)``, real."""
+    largest: int = 0
+    """The bound: the bits of a float64."""
+    mean: int = 0
+    """First moments, ``(P, R)``, real."""
+    square: int = 0
+    """Second moments, ``(P, R)``, real."""
+    rate: int = 0
+    """Step sizes, ``(P,)``, float32."""
+    alive: int = 0
+    """Members that move, ``(P,)``, bool; 0 for all."""
+    clip: int = 0
+    """Factors of the gradients, ``(P,)``, real; 0 for 1."""
+    step: int = 0
+    """Steps so far, ``(P,)``, float64."""
+
+
+class _Settings(NamedTuple):
+    """The struct `Settings` there, but for its last field: a row of `_Sizes` for each parameter follows."""
+
+    beta1: int
+    """Decay rate of the first moments: the bits of a float64, like the next three."""
+    beta2: int
+    """Decay rate of the second moments."""
+    eps: int
+    """Added to the denominator."""
+    decay: int
+    """Weight decay of AdamW."""
+    tensors: int
+    """How many parameters there are."""
+    row: int
+    """Numbers of a member, of all parameters."""
+
+
+class _Sizes(NamedTuple):
+    """The struct `Sizes` there."""
+
+    size: int
+    """Numbers of a member in the parameter."""
+    before: int
+    """Numbers of a member in all parameters that come first."""
 
 
 def norms(
@@ -40,10 +108,14 @@ def norms(
     shares = _shares(sum(sizes))
     squares = torch.empty(members, shares, dtype=torch.float64)
     norm, factor = torch.empty(2, members, dtype=dtype)
-    places = (squares.data_ptr(), norm.data_ptr(), factor.data_ptr(), native.bits(largest))
     table, slopes = _settings(tuple(sizes)), native.Table.of(grads)
-    _run("squares", dtype, shares, (table.address, 0, slopes.address, 0, members), places)
-    _run("norms", dtype, 1, (table.address, 0, slopes.address, 0, members), places, of=shares)
+    adam = _Adam(
+        settings=table.address, values=0, grads=slopes.address, first=0, last=members, share=0, shares=shares,
+        squares=squares.data_ptr(), norm=norm.data_ptr(), factor=factor.data_ptr(), largest=native.bits(largest),
+    )  # fmt: skip
+    kernels = _kernels(dtype)
+    _in_shares(kernels["squares"], adam)
+    native.call(kernels["norms"], adam)
     return norm, factor
 
 
@@ -79,14 +151,17 @@ def update(
     row = moments.shape[2]
     table = _settings(tuple(sizes), *betas, eps, weight_decay)
     values, slopes = native.Table.of(params), native.Table.of(grads)
-    second = moments.data_ptr() + moments.shape[1] * row * moments.element_size()
-    places = (moments.data_ptr(), second, lr.data_ptr(), _place(alive), _place(clip), step.data_ptr())
-    head = (table.address, values.address, slopes.address, 0, step.shape[0])
-    _run("update", moments.dtype, _shares(row), head, (0, 0, 0, 0, *places))
+    mean = moments.data_ptr()
+    adam = _Adam(
+        settings=table.address, values=values.address, grads=slopes.address, first=0, last=step.shape[0], share=0,
+        shares=_shares(row), mean=mean, square=mean + moments.shape[1] * row * moments.element_size(),
+        rate=lr.data_ptr(), alive=_address(alive), clip=_address(clip), step=step.data_ptr(),
+    )  # fmt: skip
+    _in_shares(_kernels(moments.dtype)["update"], adam)
     step += 1.0 if alive is None else alive
 
 
-def _place(x: Tensor | None) -> int:
+def _address(x: Tensor | None) -> int:
     return 0 if x is None else x.data_ptr()
 
 
@@ -95,24 +170,27 @@ def _shares(numbers: int) -> int:  # of a member alone, as its sums must be
 
 
 @functools.lru_cache(maxsize=256)
-def _settings(sizes: tuple[int, ...], *numbers: float) -> native.Table:
-    rows, before = [], 0
+def _settings(
+    sizes: tuple[int, ...], beta1: float = 0.0, beta2: float = 0.0, eps: float = 0.0, weight_decay: float = 0.0
+) -> native.Table:
+    rows: list[int] = []
+    before = 0
     for size in sizes:
-        rows += [size, before]
+        rows += _Sizes(size=size, before=before)
         before += size
-    return native.Table([*(native.bits(x) for x in numbers or (0.0,) * 4), len(sizes), before, *rows])
+    settings = _Settings(
+        beta1=native.bits(beta1), beta2=native.bits(beta2), eps=native.bits(eps), decay=native.bits(weight_decay),
+        tensors=len(sizes), row=before,
+    )  # fmt: skip
+    return native.Table([*settings, *rows])
 
 
-def _run(
-    task: str, dtype: torch.dtype, shares: int, head: tuple[int, ...], places: tuple[int, ...], of: int | None = None
-) -> None:
-    kernel = _kernels(dtype)[task]
-
+def _in_shares(kernel: Any, adam: _Adam) -> None:
     def work(first: int, last: int) -> None:
         for share in range(first, last):
-            native.call(kernel, (*head, share, of or shares, *places))
+            native.call(kernel, adam._replace(share=share) if share else adam)  # to replace takes a while
 
-    native.in_shares(work, shares, shares)
+    native.in_shares(work, adam.shares, adam.shares)
 
 
 @made_once

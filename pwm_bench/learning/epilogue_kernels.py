@@ -11,7 +11,7 @@ by a kernel of their own, so that they depend on nothing but the member's rows.
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 import torch
 from torch import Tensor
@@ -54,6 +54,80 @@ class _Kernels(NamedTuple):
     columns: Any
 
 
+class _Forward(NamedTuple):
+    """The addresses that the kernel `forward` is told, of contiguous arrays; `_Sizes` follow.
+
+    The kernels have a variable for each field here and below, of its name and with the type in C++ beside it: `stored`
+    is the dtype of the rows, `real` that of the arithmetic. K are the members, n their rows, F is their width.
+    """
+
+    y: Annotated[int, "const stored*"]
+    """Products of the layer, ``(K, n, F)``."""
+    bias: Annotated[int, "const real*"]
+    """``(K, 1, F)``."""
+    scale: Annotated[int, "const real*"]
+    """``(K, 1, F)``, or ``(F,)``: `_Sizes.own`."""
+    shift: Annotated[int, "const real*"]
+    """The shape is that of ``scale``."""
+    a: Annotated[int, "stored*"]
+    """The result, ``(K, n, F)``."""
+    statistics: Annotated[int, "real*"]
+    """Mean and inverse deviation of the rows, ``(2, K, n)``."""
+
+
+class _Backward(NamedTuple):
+    """The addresses that the kernel `backward` is told; `_Sizes` follow."""
+
+    g: Annotated[int, "const stored*"]
+    """The gradient of the result, ``(K, n, F)``."""
+    y: Annotated[int, "const stored*"]
+    """That of `_Forward`."""
+    bias: Annotated[int, "const real*"]
+    """That of `_Forward`."""
+    scale: Annotated[int, "const real*"]
+    """That of `_Forward`."""
+    shift: Annotated[int, "const real*"]
+    """That of `_Forward`."""
+    statistics: Annotated[int, "const real*"]
+    """That of `_Forward`."""
+    out: Annotated[int, "stored*"]
+    """The gradient of ``y``, ``(K, n, F)``."""
+    sums: Annotated[int, "real*"]
+    """Those of bias, scale and shift, ``(3, K, blocks, F)``; 0: not wanted."""
+
+
+class _Sizes(NamedTuple):
+    """The numbers that both are told."""
+
+    eps_bits: int
+    """Added to a row's variance: the bits of a float64."""
+    n: int
+    """Rows of a member."""
+    rows: int
+    """Rows of a block, at most."""
+    blocks: int
+    """Blocks of a member."""
+    parts: int
+    """Blocks of all members."""
+    own: int
+    """1: each member has a scale and shift of its own, 0: there is one for all."""
+    count: int  # type: ignore[assignment]  # a method of tuples, which is not used here
+    """Rows of all members."""
+    start: int
+    """The first block of the launch."""
+
+
+class _Columns(NamedTuple):
+    """What the kernel `columns` is told."""
+
+    sums: Annotated[int, "const real*"]
+    """``(C, K, blocks, F)``."""
+    out: Annotated[int, "real*"]
+    """Its sums over the blocks, ``(C, K, 1, F)``."""
+    blocks: int
+    """Blocks of a member."""
+
+
 _library = torch.library.Library("pwm_bench", "FRAGMENT")
 
 
@@ -93,7 +167,11 @@ def forward(key: Key, eps: float, y: Tensor, bias: Tensor, scale: Tensor, shift:
         the result, like ``y``; mean and inverse deviation of the rows, shape ``(2, K, n)``.
     """
     a, statistics = torch.empty_like(y), bias.new_empty(2, *y.shape[:2])
-    _launch(False, key, eps, [y, bias, scale, shift, a, statistics], y, scale)
+    arrays = _Forward(
+        y=y.data_ptr(), bias=bias.data_ptr(), scale=scale.data_ptr(), shift=shift.data_ptr(), a=a.data_ptr(),
+        statistics=statistics.data_ptr(),
+    )  # fmt: skip
+    _launch(key, arrays, eps, y, scale)
     return a, statistics
 
 
@@ -131,8 +209,11 @@ def backward(
     """
     members, n, width = y.shape
     out, sums = torch.empty_like(y), bias.new_empty(3 if learns else 0, members, -(-n // _rows(y)), width)
-    given = [grad, y, bias, scale, shift, statistics, out, sums if learns else None]
-    _launch(True, key, eps, given, y, scale)
+    arrays = _Backward(
+        g=grad.data_ptr(), y=y.data_ptr(), bias=bias.data_ptr(), scale=scale.data_ptr(), shift=shift.data_ptr(),
+        statistics=statistics.data_ptr(), out=out.data_ptr(), sums=sums.data_ptr() if learns else 0,
+    )  # fmt: skip
+    _launch(key, arrays, eps, y, scale)
     return out, sums
 
 
@@ -153,7 +234,7 @@ def columns(key: Key, dtype: torch.dtype, sums: Tensor) -> Tensor:
     many, members, blocks, width = sums.shape
     out = sums.new_empty(many, members, 1, width)
     kernel = _kernels(key, width, dtype, sums.device.type).columns
-    numbers = [sums.data_ptr(), out.data_ptr(), blocks]
+    numbers = _Columns(sums=sums.data_ptr(), out=out.data_ptr(), blocks=blocks)
     launch_places(kernel, out.numel(), numbers, device=sums.device, block=_THREADS)
     return out
 
@@ -162,37 +243,31 @@ def _rows(y: Tensor) -> int:
     return _ROWS if y.device.type == "cpu" else _ROWS_GPU
 
 
-def _launch(back: bool, key: Key, eps: float, tensors: list[Tensor | None], y: Tensor, scale: Tensor) -> None:
+def _launch(key: Key, arrays: _Forward | _Backward, eps: float, y: Tensor, scale: Tensor) -> None:
     from pwm_bench.envs.warp.runtime import launch_places  # Warp takes a third of a second to import
 
     members, n, width = y.shape
     rows, device = _rows(y), y.device
     blocks = -(-n // rows)
     parts = members * blocks
-    own = int(scale.dim() == 3)
     kernels = _kernels(key, width, y.dtype, device.type)
-    kernel = kernels.backward if back else kernels.forward
-    addresses = [0 if x is None else x.data_ptr() for x in tensors]
-    numbers = [*addresses, native.bits(eps), n, rows, blocks, parts, own, members * n]
+    kernel = kernels.forward if isinstance(arrays, _Forward) else kernels.backward
 
     def share(first: int, last: int) -> None:
         threads = (last - first) * (1 if device.type == "cpu" else _LANES)
-        launch_places(kernel, threads, [*numbers, first], device=device, block=_THREADS)
+        sizes = _Sizes(
+            eps_bits=native.bits(eps), n=n, rows=rows, blocks=blocks, parts=parts, own=int(scale.dim() == 3),
+            count=members * n, start=first,
+        )  # fmt: skip
+        launch_places(kernel, threads, [*arrays, *sizes], device=device, block=_THREADS)
 
     shares = 1 if device.type != "cpu" or y.numel() < _SHARED else min(torch.get_num_threads(), parts)
     native.in_shares(share, parts, shares)
 
 
-_ARRAYS = {
-    "forward": "const stored* y, const real* bias, const real* scale, const real* shift, stored* a, real* statistics",
-    "backward": "const stored* g, const stored* y, const real* bias, const real* scale, const real* shift, "
-    "const real* statistics, stored* out, real* sums",
-}
-_SIZES = ("eps_bits", "n", "rows", "blocks", "parts", "own", "count", "start")
+_TOLD = {"forward": (_Forward, _Sizes), "backward": (_Backward, _Sizes), "columns": (_Columns,)}
 _COLUMNS = r"""
-const real* sums = (const real*)p[0];
-real* out = (real*)p[1];
-const wp::int64 blocks = p[2], row = thread / F, i = thread % F;
+const wp::int64 row = thread / F, i = thread % F;
 real total = 0;
 for (wp::int64 block = 0; block < blocks; block++) total += sums[(row * blocks + block) * F + i];
 out[thread] = total;
@@ -205,19 +280,27 @@ def _text(name: str, key: Key, width: int, dtype: torch.dtype) -> str:
     lines = [f"typedef {real} real; typedef {'unsigned short' if dtype == torch.bfloat16 else real} stored;"]
     lines += [f"const int F = {width}, group = {key.group};"]
     if name == "columns":
-        return "\n".join([*lines, _COLUMNS])
+        return "\n".join([*lines, *_declarations(name), _COLUMNS])
     lines += [f"const int {function.upper()} = {number};" for number, function in enumerate(FUNCTIONS)]
     lines += [f"const int activation = {key.activation.upper()};"]
     lines += [f"const bool post = {int(key.post)};"]
-    arrays = _ARRAYS[name].split(", ")
-    for place, array in enumerate(arrays):
-        kind, called = array.rsplit(" ", 1)
-        lines.append(f"{kind} {called} = ({kind})p[{place}];")
-    lines += [f"const wp::int64 {size} = p[{len(arrays) + place}];" for place, size in enumerate(_SIZES)]
+    lines += _declarations(name)
     flags = {"BACKWARD": name == "backward", "DOUBLE": dtype == torch.float64, "BFLOAT16": dtype == torch.bfloat16}
     defined = [f"#define {flag} {int(value)}" for flag, value in flags.items()]
     undefined = [f"#undef {flag}" for flag in flags]
     return "\n".join(["", *defined, *lines, "{", SOURCE.read_text(), "}", *undefined, ""])
+
+
+def _declarations(name: str) -> list[str]:
+    """The variables of what a kernel is told, in C++: the fields of its tuples follow each other in `p`."""
+    fields = [field for told in _TOLD[name] for field in get_type_hints(told, include_extras=True).items()]
+    lines = []
+    for place, (called, type_) in enumerate(fields):
+        kinds = get_args(type_)  # of an address: int, and the type that it has there
+        lines.append(
+            f"{kinds[1]} {called} = ({kinds[1]})p[{place}];" if kinds else f"const wp::int64 {called} = p[{place}];"
+        )
+    return lines
 
 
 def compile_for(arch: int, key: Key, width: int, dtype: torch.dtype) -> None:

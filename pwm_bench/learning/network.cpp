@@ -13,7 +13,7 @@ typedef void (*Multiply)(
     const char*, const char*, const int*, const int*, const int*, const real*, const real*, const int*, const real*,
     const int*, const real*, real*, const int*);
 struct Layer {
-    wp::int64 in, out, activation, norm, group, eps_bits, first; /* of its parameters: weight, bias, scale and shift */
+    wp::int64 inputs, outputs, activation, norm, group, eps_bits, first; /* of weight, bias, scale and shift */
 };
 struct Network {
     Multiply multiply;
@@ -25,7 +25,7 @@ struct Network {
     real *work, *output;
     const real* grad;
     real *input_grad, *scratch;
-    real* spares[3]; /* see `product` */
+    real *spare_c, *spare_a, *spare_b; /* see `product` */
 };
 const Network& net = *(const Network*)&p;
 const wp::int64 n = net.rows, depth = net.layers;
@@ -50,9 +50,9 @@ auto moved = [&](const real* x, real* spare, wp::int64 count) {
 auto product = [&](const char* first, const char* second, int m, int columns, int k, const real* a, int lda,
                    const real* b, int ldb, const real* beta, real* c) {
     const wp::int64 size = (wp::int64)m * columns;
-    real* const to = begins_line(c) ? c : net.spares[0];
+    real* const to = begins_line(c) ? c : net.spare_c;
     if (*beta != 0) moved(c, to, size);
-    a = moved(a, net.spares[1], (wp::int64)m * k), b = moved(b, net.spares[2], (wp::int64)k * columns);
+    a = moved(a, net.spare_a, (wp::int64)m * k), b = moved(b, net.spare_b, (wp::int64)k * columns);
     net.multiply(first, second, &m, &columns, &k, &one, a, &lda, b, &ldb, beta, to, &m);
     if (to != c) copy(to, c, size);
 };
@@ -137,11 +137,11 @@ auto activate = [&](real* __restrict v, int F, int kind, int size) {
 
 real* space = net.work;
 for (wp::int64 k = 0; k < net.members; k++) {
-    const real* x = net.input + k / net.repeat * n * net.layer[0].in;
+    const real* x = net.input + k / net.repeat * n * net.layer[0].inputs;
     if (!net.keep) space = net.work;
     for (wp::int64 l = 0; l < depth; l++) {
         const Layer& layer = net.layer[l];
-        const int F = layer.out;
+        const int F = layer.outputs;
         const real* const* const params = net.params + layer.first;
         const real *const b = params[1] + k * F, *const s = layer.norm ? params[2] + k * F : 0,
                    *const t = layer.norm ? params[3] + k * F : 0;
@@ -158,7 +158,7 @@ for (wp::int64 k = 0; k < net.members; k++) {
             double number;
         } eps;
         eps.bits = layer.eps_bits;
-        multiply(x, params[0] + k * layer.in * F, y, layer.in, F);
+        multiply(x, params[0] + k * layer.inputs * F, y, layer.inputs, F);
         for (wp::int64 row = 0; row < n; row++) {
             real* const to = a + row * F;
             if (linear) {
@@ -196,19 +196,19 @@ auto differentiate = [&](real* __restrict x, real* __restrict value, real* __res
 wp::int64 widest = 0, kept = 0; /* kept: numbers of a member that `work` has */
 for (wp::int64 l = 0; l < depth; l++) {
     const Layer& layer = net.layer[l];
-    widest = layer.in > widest ? layer.in : widest;
-    widest = layer.out > widest ? layer.out : widest;
-    if (layer.activation != LINEAR) kept += n * layer.out * (l == depth - 1 ? 1 : 2) + 2 * n;
+    widest = layer.inputs > widest ? layer.inputs : widest;
+    widest = layer.outputs > widest ? layer.outputs : widest;
+    if (layer.activation != LINEAR) kept += n * layer.outputs * (l == depth - 1 ? 1 : 2) + 2 * n;
 }
 real* const spaces[2] = {net.scratch, net.scratch + n * widest};
 real* const lines = net.scratch + 2 * n * widest;
 real *const __restrict z = lines, *const __restrict value = lines + widest, *const __restrict hat = lines + 2 * widest,
                        *const __restrict push = lines + 3 * widest, *const __restrict tilt = lines + 4 * widest;
 for (wp::int64 k = 0; k < net.members; k++) {
-    const real *end = net.work + (k + 1) * kept, *grad = net.grad + k * n * net.layer[depth - 1].out;
+    const real *end = net.work + (k + 1) * kept, *grad = net.grad + k * n * net.layer[depth - 1].outputs;
     for (wp::int64 l = depth - 1; l >= 0; l--) {
         const Layer& layer = net.layer[l];
-        const int I = layer.in, F = layer.out, rows = n;
+        const int I = layer.inputs, F = layer.outputs, rows = n;
         const real* const* const params = net.params + layer.first;
         const real *const b = params[1] + k * F, *const s = layer.norm ? params[2] + k * F : 0,
                    *const t = layer.norm ? params[3] + k * F : 0;

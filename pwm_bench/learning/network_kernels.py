@@ -51,16 +51,72 @@ class LayerDescription(NamedTuple):
     eps: float = 1e-5
 
     @property
-    def numbers(self) -> tuple[int, ...]:
-        """How the kernel is told."""
-        kinds = {"linear": -1, "softmax": len(FUNCTIONS)} | {name: i for i, name in enumerate(FUNCTIONS)}
-        bits = native.bits(self.eps)
-        return self.inputs, self.outputs, kinds[self.activation], _NORMS.index(self.norm), self.group, bits
-
-    @property
     def parameters(self) -> int:
         """How many tensors a layer has: weight and bias, and scale and shift of a normalisation."""
         return 2 if self.norm == "none" else 4
+
+
+class _Network(NamedTuple):
+    """The struct `Network` of ``network.cpp``. What is said to be an array is its address, 0 where there is none.
+
+    Numbers are of the dtype of the parameters; P are the members, n the rows, R is `_Network.repeat`.
+    """
+
+    multiply: int
+    """Address of the BLAS's product of matrices."""
+    layer: int
+    """Address of the `_Layer` of each."""
+    params: int
+    """Addresses of the parameters, of each layer ``(P, in, out)``, ``(P, 1, out)`` and, of a norm, twice that."""
+    grads: int
+    """Addresses of their gradients, of the same shapes; 0: not wanted."""
+    members: int
+    """P."""
+    rows: int
+    """n."""
+    layers: int
+    """How many layers there are."""
+    repeat: int
+    """How many members, beside each other, share an input."""
+    keep: int
+    """1: what a backward pass needs is kept, 0: it is not."""
+    input: int
+    """``(P / R, n, in)``."""
+    work: int
+    """What is kept, ``(P, k)`` with k of `_kept`; of one member at a time if it is not to be kept."""
+    output: int
+    """The result, ``(P, n, out)``."""
+    grad: int
+    """The gradient of the result, ``(P, n, out)``."""
+    input_grad: int
+    """The gradient of the input, ``(P / R, n, in)``; 0: not wanted."""
+    scratch: int
+    """Memory of the backward pass, ``(2 n + _LINES, widest)``."""
+    spare_c: int
+    """Memory for the result of a product, of `_spare_bytes` from the beginning of a cache line on."""
+    spare_a: int
+    """The same for its first matrix."""
+    spare_b: int
+    """The same for its second one."""
+
+
+class _Layer(NamedTuple):
+    """The struct `Layer` there."""
+
+    inputs: int
+    """Features of its input."""
+    outputs: int
+    """Features of its output."""
+    activation: int
+    """Place in `FUNCTIONS`, of a softmax the one behind them, -1 for linear."""
+    norm: int
+    """Place in `_NORMS`."""
+    group: int
+    """Features of a softmax."""
+    eps_bits: int
+    """Added to a row's variance: the bits of a float64."""
+    first: int
+    """Place of its weight among the parameters; its bias, scale and shift follow."""
 
 
 def available(dtype: torch.dtype) -> bool:
@@ -119,9 +175,15 @@ def forward(
     """
     members, n = params[0].shape[0], x.shape[1]
     out = x.new_empty(members, n, layers[-1].outputs)
-    work, spares = _with_spares(layers, x, _kept(layers, n) * (members if keep else 1))
-    places = (x.data_ptr(), work.data_ptr(), out.data_ptr(), 0, 0, 0, *spares)
-    _run("forward", layers, x.dtype, (members, n, len(layers), repeat, int(keep), *places), params, ())
+    work, (spare_c, spare_a, spare_b) = _with_spares(layers, x, _kept(layers, n) * (members if keep else 1))
+    values = native.Table.of(params)
+    network = _Network(
+        multiply=_multiply(x.dtype) or 0, layer=_table(layers).address, params=values.address, grads=0,
+        members=members, rows=n, layers=len(layers), repeat=repeat, keep=int(keep),
+        input=x.data_ptr(), work=work.data_ptr(), output=out.data_ptr(), grad=0, input_grad=0, scratch=0,
+        spare_c=spare_c, spare_a=spare_a, spare_b=spare_b,
+    )  # fmt: skip
+    native.call(_kernels(x.dtype)["forward"], network)
     return out, work
 
 
@@ -153,11 +215,16 @@ def backward(
     """
     members, n = params[0].shape[0], x.shape[1]
     slope = torch.empty_like(x) if wanted else None
-    widest = max(max(layer[:2]) for layer in layers)
-    scratch, spares = _with_spares(layers, x, (2 * n + _LINES) * widest)
-    places = (x.data_ptr(), work.data_ptr(), 0, grad.data_ptr(), 0 if slope is None else slope.data_ptr())
-    head = (members, n, len(layers), repeat, 1, *places, scratch.data_ptr(), *spares)
-    _run("backward", layers, x.dtype, head, params, into)
+    scratch, (spare_c, spare_a, spare_b) = _with_spares(layers, x, (2 * n + _LINES) * _widest(layers))
+    values, grads = native.Table.of(params), native.Table.of(into)
+    network = _Network(
+        multiply=_multiply(x.dtype) or 0, layer=_table(layers).address, params=values.address,
+        grads=grads.address if into else 0, members=members, rows=n, layers=len(layers), repeat=repeat, keep=1,
+        input=x.data_ptr(), work=work.data_ptr(), output=0, grad=grad.data_ptr(),
+        input_grad=0 if slope is None else slope.data_ptr(), scratch=scratch.data_ptr(),
+        spare_c=spare_c, spare_a=spare_a, spare_b=spare_b,
+    )  # fmt: skip
+    native.call(_kernels(x.dtype)["backward"], network)
     return slope
 
 
@@ -180,8 +247,14 @@ def _with_spares(layers: tuple[LayerDescription, ...], x: Tensor, numbers: int) 
 @functools.lru_cache(maxsize=1024)
 def _spare_bytes(layers: tuple[LayerDescription, ...], n: int, bytes_each: int) -> int:
     """Size of the largest matrix of a product: inputs and results of n rows, and weights."""
-    rows, weights = n * max(max(layer[:2]) for layer in layers), max(layer[0] * layer[1] for layer in layers)
-    return _whole_lines(bytes_each * max(rows, weights))
+    weights = max(layer.inputs * layer.outputs for layer in layers)
+    return _whole_lines(bytes_each * max(n * _widest(layers), weights))
+
+
+@functools.lru_cache(maxsize=1024)
+def _widest(layers: tuple[LayerDescription, ...]) -> int:
+    """The most features of an input or a result."""
+    return max(max(layer.inputs, layer.outputs) for layer in layers)
 
 
 def _whole_lines(size: int) -> int:
@@ -201,25 +274,16 @@ def _kept(layers: tuple[LayerDescription, ...], n: int) -> int:
 
 @functools.lru_cache(maxsize=1024)
 def _table(layers: tuple[LayerDescription, ...]) -> native.Table:
+    kinds = {"linear": -1, "softmax": len(FUNCTIONS)} | {name: i for i, name in enumerate(FUNCTIONS)}
     numbers: list[int] = []
     first = 0
     for layer in layers:
-        numbers += (*layer.numbers, first)
+        numbers += _Layer(
+            inputs=layer.inputs, outputs=layer.outputs, activation=kinds[layer.activation],
+            norm=_NORMS.index(layer.norm), group=layer.group, eps_bits=native.bits(layer.eps), first=first,
+        )  # fmt: skip
         first += layer.parameters
     return native.Table(numbers)
-
-
-def _run(
-    name: str,
-    layers: tuple[LayerDescription, ...],
-    dtype: torch.dtype,
-    rest: tuple[int, ...],
-    params: Sequence[Tensor],
-    into: Sequence[Tensor],
-) -> None:
-    values, grads = native.Table.of(params), native.Table.of(into)
-    places = (_table(layers).address, values.address, grads.address if into else 0)
-    native.call(_kernels(dtype)[name], (_multiply(dtype) or 0, *places, *rest))
 
 
 @functools.cache
