@@ -249,7 +249,7 @@ _LISTED: dict[str, Callable[[], _Listed]] = {
     "algorithms": _from_registry("registry", "ALGORITHMS", _algorithm),
     "studies": _studies,
     "estimators": _from_registry("gradients.offered", "ESTIMATORS"),
-    "executors": _from_registry("sweep.executors", "EXECUTORS"),
-    "reporters": _from_registry("sweep.reporters", "REPORTERS"),
+    "executors": _from_registry("sweeps.executors", "EXECUTORS"),
+    "reporters": _from_registry("sweeps.reporters", "REPORTERS"),
 }
 """Kind -> what gives it; nothing is imported for the others."""
