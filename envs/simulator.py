@@ -14,7 +14,16 @@ from torch import Tensor
 from pwm_bench.envs.capability import Capabilities
 from pwm_bench.envs.errors import UsageError, check_count
 
-__all__ = ["ControlClamp", "Simulator", "State", "check_inputs", "control_range", "guard_gradient", "model_at_timestep"]
+__all__ = [
+    "ControlClamp",
+    "Simulator",
+    "State",
+    "check_inputs",
+    "check_override",
+    "control_range",
+    "guard_gradient",
+    "model_at_timestep",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +104,36 @@ def check_inputs(simulator: Simulator, state: State, ctrl: Tensor) -> None:
 
 
 def model_at_timestep(model: mujoco.MjModel, timestep: float, substeps: int, num_worlds: int) -> mujoco.MjModel:
-    """Copies a model for a simulator, with its own timestep, after checking the common arguments."""
+    """Copies a model for a simulator, with its own timestep, after checking the common arguments.
+
+    Raises:
+        UsageError: a value is out of range, or bodies of the model may fall asleep.
+    """
     if not 0.0 < timestep < math.inf:
         raise UsageError(f"timestep={timestep}: must be a positive number of seconds")
     check_count("substeps", substeps)
     check_count("num_worlds", num_worlds)
+    if model.opt.enableflags & mujoco.mjtEnableBit.mjENBL_SLEEP:
+        raise UsageError(
+            "option flag sleep='enable': whether a body sleeps is no function of (qpos, qvel), which is the state here; "
+            "remove it"
+        )
     copy = model.__copy__()
     copy.opt.timestep = timestep
     return copy
+
+
+def check_override(model: mujoco.MjModel) -> None:
+    """Refuses a model whose contacts all have the parameters of its options.
+
+    Raises:
+        UsageError: it has the flag ``override``.
+    """
+    if model.opt.enableflags & mujoco.mjtEnableBit.mjENBL_OVERRIDE:
+        raise UsageError(
+            "option flag override='enable': the simulator would ignore o_margin, o_solref, o_solimp and o_friction; "
+            "remove it and give these to the geoms"
+        )
 
 
 def control_range(model: mujoco.MjModel) -> np.ndarray:

@@ -20,6 +20,8 @@ __all__ = ["Prepared", "prepare"]
 # Scaled improvement and gradient below which the solver stops (MuJoCo's option of this name): Newton's method converges
 # quadratically, so the step that falls below it leaves an error at the precision's round-off.
 _TOLERANCE = {torch.float32: 1e-10, torch.float64: 1e-14}
+# What MuJoCo may measure as it goes, which moves nothing; MJX refuses models that ask for it.
+_MEASUREMENTS = int(mujoco.mjtEnableBit.mjENBL_ENERGY | mujoco.mjtEnableBit.mjENBL_FWDINV)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ def prepare(
     host.opt.tolerance = _TOLERANCE[dtype]
     host.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CLAMPCTRL  # whoever gives the controls clamps them
     host.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR
+    host.opt.enableflags &= ~_MEASUREMENTS
     _take_out_what_is_off(host)
     with precision(dtype), jax.default_device(device):
         try:

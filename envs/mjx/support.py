@@ -7,6 +7,7 @@ import numpy as np
 from mujoco.mjx._src import collision_driver
 
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.simulator import check_override
 
 __all__ = ["check_supported"]
 
@@ -40,6 +41,7 @@ def check_supported(model: mujoco.MjModel) -> None:
     """
     if not model.nv:
         raise UsageError("the model has no joint, so nothing in it can move: give a body a joint or a freejoint")
+    check_override(model)
     if model.opt.integrator != mujoco.mjtIntegrator.mjINT_EULER:
         name = mujoco.mjtIntegrator(model.opt.integrator).name
         raise UsageError(f"model integrator {name}: the MJX simulator integrates with Euler; set integrator='Euler'")

@@ -10,6 +10,7 @@ import numpy as np
 from pwm_bench.envs.contact import CompliantLimit
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.envs.integrator import Integrator
+from pwm_bench.envs.simulator import check_override
 
 __all__ = ["check_integrator", "check_limit", "check_supported"]
 
@@ -24,6 +25,7 @@ def check_supported(model: mujoco.MjModel) -> None:
     """
     if not model.nv:
         raise UsageError("the model has no joint, so nothing in it can move: give a body a joint or a freejoint")
+    check_override(model)
     for element, count in (
         ("equality", model.neq),
         ("flex", model.nflex),

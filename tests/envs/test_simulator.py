@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pwm_bench import envs
+from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.simulator import State
 
 __all__ = ["difference_from_mujoco"]
@@ -47,3 +48,21 @@ def difference_from_mujoco(
 @pytest.mark.parametrize("simulator", ["warp", "mujoco_c"])
 def test_what_a_model_switches_off_is_off(simulator: str, flag: str) -> None:
     assert difference_from_mujoco(simulator, flag=f"{flag}='disable'") < 1e-12
+
+
+@pytest.mark.parametrize("simulator", ["warp", "mjx", "mujoco_c"])
+@pytest.mark.parametrize(("flag", "why"), [("sleep", "no function of"), ("override", "o_solref")])
+def test_what_a_model_switches_on_and_a_simulator_would_not_do_is_refused(simulator: str, flag: str, why: str) -> None:
+    if (simulator, flag) == ("mujoco_c", "override"):
+        return  # MuJoCo does what it says
+    model = mujoco.MjModel.from_xml_string(_MJCF.format(option="", flag=f"{flag}='enable'", gravcomp=0.0))
+    with pytest.raises(UsageError, match=f"option flag {flag}='enable'.*{why}.*remove it"):
+        envs.make_simulator(simulator, model, num_worlds=1, substeps=1, timestep=_TIMESTEP)
+
+
+@pytest.mark.parametrize("simulator", ["warp", "mjx", "mujoco_c"])
+@pytest.mark.parametrize("flag", ["energy", "fwdinv", "invdiscrete"])
+def test_what_only_measures_does_not_keep_a_model_out(simulator: str, flag: str) -> None:
+    model = mujoco.MjModel.from_xml_string(_MJCF.format(option="", flag=f"{flag}='enable'", gravcomp=0.0))
+    made = envs.make_simulator(simulator, model, num_worlds=1, substeps=1, timestep=_TIMESTEP)
+    assert made.model.opt.enableflags == model.opt.enableflags
