@@ -115,8 +115,8 @@ def model_at_timestep(model: mujoco.MjModel, timestep: float, substeps: int, num
     check_count("num_worlds", num_worlds)
     if model.opt.enableflags & mujoco.mjtEnableBit.mjENBL_SLEEP:
         raise UsageError(
-            "option flag sleep='enable': whether a body sleeps is no function of (qpos, qvel), which is the state here; "
-            "remove it"
+            "option flag sleep='enable': whether a body sleeps is no function of (qpos, qvel), which is the state "
+            "here; remove it"
         )
     copy = model.__copy__()
     copy.opt.timestep = timestep

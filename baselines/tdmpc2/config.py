@@ -92,16 +92,17 @@ class Config:
             check_at_least("seed_steps", self.seed_steps, 1)
         if not self.training.learn_values:
             raise UsageError("training.learn_values=False: the planner needs values and a policy prior; leave it out")
-        self.model(1, 1, 1)  # checks the rest
+        self.model("task", 1, 1, 1)  # checks the rest
 
     @property
     def scheduled(self) -> bool:
         """Whether a learning rate changes over the budget: none does."""
         return False
 
-    def model(self, observation_dim: int, action_dim: int, episode_length: int) -> ModelConfig:
+    def model(self, task: str, observation_dim: int, action_dim: int, episode_length: int) -> ModelConfig:
         """Gives the model's configuration for a task, whose discount follows from the length of its episodes."""
         return ModelConfig(
+            tasks=(task,),
             observation_dim=observation_dim,
             action_dim=action_dim,
             episode_lengths=(episode_length,),

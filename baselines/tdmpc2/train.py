@@ -18,6 +18,7 @@ and the constants of the released code.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -33,6 +34,7 @@ from pwm_bench.learning.learner import Counters
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.learning.replay import SequenceBatch, SequenceReplay
 from pwm_bench.learning.staged import StagedLearner
+from pwm_bench.world_model.multitask.files import save_model
 
 __all__ = ["Learner"]
 
@@ -87,7 +89,8 @@ class Learner(StagedLearner):
         self.counters = Counters()
         self.seed_steps = config.random_steps(env.episode_length)
         config.check_replay(env.episode_length)
-        sizes = config.model(env.observation_dim, env.action_dim, env.episode_length)
+        sizes = config.model(env.task.name, env.observation_dim, env.action_dim, env.episode_length)
+        self._seeds = tuple(seeds)
         self.agents = [Agent(config, sizes, seed=seed, device=device) for seed in seeds]
         self.replay = SequenceReplay(
             members,
@@ -213,6 +216,15 @@ class Learner(StagedLearner):
         self.counters.gradient_steps += 2
         self.counters.policy_gradient_steps += 1
         return {"metrics": torch.stack(columns, 1)}
+
+    def write_artifacts(self, folder: Path) -> dict[str, str]:
+        """Writes the world models with their Q functions and policy priors, as `pwm_bench.world_model.multitask.files`
+        has them: ``model``, or with several members ``model.SEED`` of each."""
+        several = len(self.agents) > 1
+        names = [f"model.{seed}" if several else "model" for seed in self._seeds]
+        for name, agent in zip(names, self.agents, strict=True):
+            save_model(folder / name, agent.model)
+        return {name: name for name in names}
 
     def state_dict(self) -> dict[str, Any]:
         """Gives everything that is needed to go on exactly from here, environment and replay included."""

@@ -55,7 +55,7 @@ class SuiteTaskEnv:
             raise UsageError(f"num_envs={num_envs}: must be a positive multiple of the number of seeds ({len(seeds)})")
         (info,) = spec([task]).tasks
         require([info])
-        self.info = info
+        self.task = info
         self.num_envs = num_envs
         self.num_members = len(seeds)
         self.device = resolve_device(device)
@@ -161,7 +161,7 @@ class SuiteTaskEnv:
         per_member = self.num_envs // self.num_members
         for row in self._rows.tolist():
             seed = self._seeds[row // per_member]
-            self._pool.seed[row] = episode_seed(seed, self.info.name, int(self._episode[row]))
+            self._pool.seed[row] = episode_seed(seed, self.task.name, int(self._episode[row]))
         self._pool.reset(self._rows)
         self.obs = self._tensor(self._pool.obs)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from pwm_bench.learning.graphed import Graphed
 from pwm_bench.learning.learner import Learner
-from pwm_bench.runs.job import Job
-from pwm_bench.store.schema import Counts, RunRecord
+from pwm_bench.runs.job import Job, file_artifact
+from pwm_bench.store.schema import Artifact, Counts, RunRecord
 
 __all__ = ["LearnerJob"]
 
@@ -43,6 +44,11 @@ class LearnerJob(Job):
     def describe(self, record: RunRecord) -> None:
         """Notes whether updates are launched as CUDA graphs."""
         record.details["graphed"] = self.graphs is not None and not self.graphs.refused
+
+    def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
+        """What the learner leaves beside its policy, see `pwm_bench.learning.learner.OnlineLearner`."""
+        write = getattr(self.learner, "write_artifacts", None)  # most leave nothing more
+        return {name: file_artifact(folder, file) for name, file in (write(folder) if write else {}).items()}
 
     def state_dict(self) -> dict[str, Any]:
         """The learner's."""

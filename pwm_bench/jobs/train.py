@@ -127,10 +127,9 @@ class TrainJob(LearnerJob):
 
     def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
         """The policies of all members, for evaluations, bridges and exports, see `pwm_bench.jobs.policies`; and what
-        else the learner leaves, see `OnlineLearner`."""
-        write = getattr(self.learner, "write_artifacts", None)  # one from outside may say nothing of it, or of a policy
-        found = {name: file_artifact(folder, file) for name, file in (write(folder) if write else {}).items()}
-        policy = getattr(self.learner, "policy", None)
+        else the learner leaves."""
+        found = dict(super().artifacts(folder))
+        policy = getattr(self.learner, "policy", None)  # one from outside may say nothing of it
         if policy is not None:
             save_policy(folder / POLICY, policy, PolicyFile.of(self._spec, self.env, self.gradient_source))
             found["policy"] = file_artifact(folder, POLICY)

@@ -201,7 +201,7 @@ class TrainSuiteJob(LearnerJob):
             returns=rows.tolist(),
             lengths=[[env.episode_length] * self._episodes for _ in self._seeds],
             invalid=[0] * len(self._seeds),
-            extras={"score": (rows / 1000.0).tolist()} if not env.info.has_success else {},
+            extras={"score": (rows / 1000.0).tolist()} if not env.task.has_success else {},
         )
 
     def close(self) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,13 +19,13 @@ from unittest import mock
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_map
 
 from tests.rehearsal.backend import DEVICE
 from tests.rehearsal.gpu_rules import CROSSES, INDEXES, crossing_allowed, kernels_of, name_of, waits
+from tests.rehearsal.recording import RecordedGraph, Recorder, present_recorder
 
-__all__ = ["DEVICE", "MirrorError", "RecordedGraph", "Rehearsal", "known", "on_device", "rehearsal", "to_cpu"]
+__all__ = ["DEVICE", "MirrorError", "Rehearsal", "known", "on_device", "rehearsal", "to_cpu"]
 
 _ROOT = Path(__file__).parents[2]
 _OURS = ("pwm_bench", "envs", "baselines", "tests")
@@ -56,16 +55,9 @@ class Rehearsal:
 
     @property
     def tape(self) -> RecordedGraph | None:
-        """Where operations are recorded during a capture: those of the thread that captures, and of its backward
-        passes, which torch carries out in a thread that all share."""
-        mode = _present_mode()
-        return None if mode is None else mode.tape
-
-    @tape.setter
-    def tape(self, graph: RecordedGraph | None) -> None:
-        mode = _present_mode()
-        assert mode is not None
-        mode.tape = graph
+        """Where operations are recorded during a capture."""
+        recorder = present_recorder()
+        return None if recorder is None else recorder.tape
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -162,96 +154,6 @@ class _Generators(type):
 
 class _Generator(metaclass=_Generators):
     """`torch.Generator` where the device is known: it draws from generators of the CPU, whose numbers are the CPU's."""
-
-
-class RecordedGraph:
-    """What `pwm_bench.learning.graphed` needs of a CUDA graph: operations in order, carried out on the same memory.
-
-    As with a CUDA graph, nothing has happened after the capture: what was written is as it was before, and what was
-    made in it holds nothing (NaN, -1) until the first replay. A copy between host and device is refused in it, and a
-    number that the host gives to an operation stays what it was then.
-    """
-
-    def __init__(self) -> None:
-        self._operations: list[tuple[Any, Any, Any, list[tuple[torch.Tensor, int]]]] = []
-        self._written: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
-        self._made: dict[int, torch.UntypedStorage] = {}
-        self._generators: list[torch.Generator] = []
-
-    def draws_from(self, generator: torch.Generator) -> None:
-        """Says that operations draw from a generator, which is where it was after the capture."""
-        self._generators.append(generator)
-
-    def __len__(self) -> int:
-        return len(self._operations)
-
-    def warm_up(self) -> contextlib.AbstractContextManager[None]:
-        """Context of the updates before the capture."""
-        return contextlib.nullcontext()
-
-    @contextlib.contextmanager
-    def capture(self) -> Iterator[None]:
-        """Records every operation, and takes back what they did."""
-        _seen.tape = self
-        drawn = [generator.get_state() for generator in self._generators]
-        try:
-            yield
-        finally:
-            _seen.tape = None
-            for generator, before in zip(self._generators, drawn, strict=True):
-                generator.set_state(before)
-            for storage, before in self._written.values():
-                storage.copy_(before)
-            for storage in self._made.values():
-                torch.empty(0, dtype=torch.uint8).set_(storage).fill_(255)  # type: ignore[call-overload]
-            self._written.clear()
-
-    def carry_out(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Computes an operation and records it.
-
-        Args:
-            func: operation on CPU tensors.
-            args: its arguments.
-            kwargs: likewise.
-        """
-        inputs: list[torch.Tensor] = []
-        _unwrapped((args, *kwargs.values()), inputs)
-        given = {x.untyped_storage().data_ptr() for x in inputs}
-        for x in _written(func, args, kwargs):
-            storage = x.untyped_storage()
-            if storage.data_ptr() not in self._made:
-                self._written.setdefault(storage.data_ptr(), (storage, storage.clone()))
-        out = func(*args, **kwargs)
-        news = []
-        for place, x in enumerate(tree_flatten(out)[0]):
-            if isinstance(x, torch.Tensor) and x.untyped_storage().data_ptr() not in given:
-                self._made[x.untyped_storage().data_ptr()] = x.untyped_storage()
-                news.append((x, place))
-        if news or not hasattr(func, "_schema") or func._schema.is_mutable:  # a view stays one
-            self._operations.append((func, args, kwargs, news))
-        return out
-
-    def replay(self) -> None:
-        """Carries the operations out."""
-        for func, args, kwargs, news in self._operations:
-            again = func(*args, **kwargs)
-            if news:
-                results = tree_flatten(again)[0]
-                for made, place in news:
-                    if made.is_contiguous():
-                        made.copy_(results[place])
-                    else:  # elements may share memory
-                        made.untyped_storage().copy_(results[place].untyped_storage())
-
-
-def _written(func: Any, args: Any, kwargs: Any) -> Iterator[torch.Tensor]:
-    """The tensors that an operation writes to."""
-    if not hasattr(func, "_schema"):
-        return
-    for number, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            given = args[number] if number < len(args) else kwargs.get(argument.name)
-            yield from (x for x in tree_flatten(given)[0] if isinstance(x, torch.Tensor))
 
 
 def _is_ours(device: Any) -> bool:
@@ -361,29 +263,15 @@ def _count(name: str, args: Any, flat: list[torch.Tensor], out: Any) -> None:
         _seen.doubles[_place()] += 1
 
 
-class _Dispatch(TorchDispatchMode):
-    """What a thread computes with; torch takes it along into the thread of the thread's backward passes."""
-
-    tape: RecordedGraph | None = None
+class _Dispatch(Recorder):
+    """What a thread computes with."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if any(issubclass(t, MirrorTensor) for t in types) or _is_ours(kwargs.get("device")):
-            before, _within.mode = getattr(_within, "mode", None), self
-            try:
+            with self.at_work():
                 return _compute(func, args, kwargs)
-            finally:
-                _within.mode = before
         return func(*args, **kwargs)
-
-
-_within = threading.local()
-
-
-def _present_mode() -> _Dispatch | None:
-    """That of the operation under way, or else of this thread."""
-    mode: _Dispatch | None = getattr(_within, "mode", None)
-    return mode or next((one for one in _get_current_dispatch_mode_stack() if isinstance(one, _Dispatch)), None)
 
 
 class _Factories(TorchFunctionMode):

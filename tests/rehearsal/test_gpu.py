@@ -95,7 +95,7 @@ def test_resuming_on_another_device(algorithm: str, gpu: torch.device, rehearsed
 def graphs(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     """Updates can be captured on the device; when rehearsed, by writing operations down."""
     if gpu.type != "cuda":
-        from tests.rehearsal.mirror import RecordedGraph
+        from tests.rehearsal.recording import RecordedGraph
 
         monkeypatch.setitem(GRAPHS, gpu.type, lambda device: RecordedGraph)
 

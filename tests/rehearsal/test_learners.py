@@ -22,8 +22,9 @@ from pwm_bench.learning.guards import MemberGuard
 from pwm_bench.registry import algorithms
 from pwm_bench.testing.toy import SimulatorToy
 from tests.rehearsal.learners import COPIES, LAUNCHES, MORE, SETTINGS, UPDATES, different, learner, weights
-from tests.rehearsal.mirror import DEVICE, RecordedGraph, rehearsal, to_cpu
+from tests.rehearsal.mirror import DEVICE, rehearsal, to_cpu
 from tests.rehearsal.one_gpu import gpus
+from tests.rehearsal.recording import RecordedGraph
 
 IN_DOUBLE = ("learning/normalise.py", "learning/optim.py", "learning/random.py", "envs/random.py",
              "flashsac/statistics.py", "pwm/policy_training.py")  # fmt: skip

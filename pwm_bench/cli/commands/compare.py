@@ -32,7 +32,7 @@ class Compare:
     stops_in_order: ClassVar[bool] = True
 
     model: Annotated[Path, tyro.conf.Positional, option("MODEL")]
-    """World model: a run of `pwm-bench pretrain` or `pwm-bench import`."""
+    """World model: a run of `pwm-bench pretrain`, of `pwm-bench import`, or of TD-MPC2 in a task of a suite."""
     experts: Annotated[Path | None, option("RUN")] = None
     """Run directory of `pwm-bench extract`, for PWM's own ways to act."""
     tasks: Annotated[tuple[str, ...], option("TASK ...", "the experts', or the model's")] = ()

@@ -22,7 +22,7 @@ BATCH, H, OBS, ACT = 5, 2, 4, 2
 
 def test_one_update_equals_the_formulas_in_numpy() -> None:
     """Consistency, reward, value with masked bootstrap, termination, policy and scale; what moves, and how far."""
-    sizes = SMALL.model(OBS, ACT, episode_length=100)
+    sizes = SMALL.model("task", OBS, ACT, episode_length=100)
     agent = Agent(SMALL, sizes, seed=3, device=torch.device("cpu"))
     model, trainer = agent.model, agent.trainer
     generator = torch.Generator().manual_seed(1)
@@ -220,7 +220,7 @@ def test_recipes_have_the_released_sizes() -> None:
     assert recipe("walker-walk", "suite").replay_sampling == "sequences"
     counts = []
     for config in (published, recipe("walker-walk", "suite")):
-        agent = Agent(config, config.model(24, 6, 500), seed=0, device=torch.device("cpu"))
+        agent = Agent(config, config.model("task", 24, 6, 500), seed=0, device=torch.device("cpu"))
         counts.append(sum(p.numel() for p in agent.model.parameters() if p.requires_grad))
     assert counts[0] == pytest.approx(5e6, rel=0.1)
     assert counts[1] == pytest.approx(1.2e6, rel=0.1)

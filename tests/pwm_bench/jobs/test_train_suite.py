@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.suites.single import SuiteTaskEnv
+from pwm_bench.jobs.compare import CompareSpec
 from pwm_bench.jobs.kinds import spec_from
 from pwm_bench.jobs.train_suite import TrainSuiteJob, TrainSuiteSpec
+from pwm_bench.store.inputs import find_input
 from pwm_bench.store.verify import verify
+from pwm_bench.world_model.multitask.files import load_model
+from pwm_bench.world_model.multitask.planner import PlannerConfig
 from tests.pwm_bench.jobs.kills import undisturbed
 
 pytest.importorskip("dm_control")
@@ -63,3 +68,47 @@ def test_specs_survive_json_and_say_what_is_wrong() -> None:
             TrainSuiteSpec.create(**({"task": "cup-catch", "learner": "ppo", "env_steps": 9} | fields))
     with pytest.raises(UsageError, match="learner: is missing"):
         TrainSuiteSpec.draft({"task": "cup-catch"}, {}, {})
+
+
+MODEL = {
+    "horizon": 25, "seed_steps": 50, "latent_dim": 16, "encoder_hidden": (8,), "hidden": (8,),
+    "training.batch_size": 4, "planner.samples": 8, "planner.elites": 4, "planner.policy_samples": 2,
+    "planner.iterations": 1,
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("short_episodes")
+@pytest.mark.parametrize("seeds", [(4,), (4, 6)])
+def test_world_models_that_were_learned_online_are_left_for_other_ways_to_act(tmp_path, seeds) -> None:
+    spec = TrainSuiteSpec.create(
+        task="pendulum-spin", learner="tdmpc2", env_steps=75, seeds=seeds, evaluations=2, evaluation_episodes=2,
+        workers=0, overrides=MODEL,
+    )  # fmt: skip
+    run = undisturbed(spec, tmp_path)
+    assert verify(run) == []
+    names = ["model"] if len(seeds) == 1 else ["model.4", "model.6"]
+    assert sorted(run.read().artifacts) == names
+    models = [load_model(run.path / name) for name in names]
+    assert all(model.config.tasks == ("pendulum-spin",) for model in models)
+    assert len({model.state_dict()["encoder.0.weight"].sum().item() for model in models}) == len(seeds)
+
+    source = find_input(run.path if len(seeds) == 1 else run.path / names[0], "model")
+    shared = {"tasks": spec.tasks, "evaluation_episodes": 3, "workers": 0, "device": "cpu", "inputs": {"model": source}}
+    planner = PlannerConfig(samples=8, elites=4, policy_samples=2, iterations=1)
+    for arm, config in (("tdmpc2-prior", None), ("tdmpc2-planning", planner)):
+        compared = undisturbed(CompareSpec(arm=arm, config=config, **shared), tmp_path)
+        (line,) = compared.evaluations.read()
+        assert [len(returns) for returns in line["returns"]] == [3]
+
+
+def test_the_weights_that_are_left_are_those_that_acted(tmp_path) -> None:
+    settings = {"horizon": 25, "latent_dim": 16, "encoder_hidden": (8,), "hidden": (8,)}
+    spec = TrainSuiteSpec.create(
+        task="pendulum-spin", learner="tdmpc2", env_steps=1, seeds=(4, 6), workers=0, overrides=settings
+    )
+    job = TrainSuiteJob(spec)
+    left = job.artifacts(tmp_path)
+    job.close()
+    for seed, agent in zip(spec.seeds, job.learner.agents, strict=True):
+        again = load_model(tmp_path / left[f"model.{seed}"].file).state_dict()
+        assert all(torch.equal(value, again[name]) for name, value in agent.model.state_dict().items())
