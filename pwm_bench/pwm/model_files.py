@@ -107,7 +107,7 @@ def read_critic(path: Path, *, member: int = 0) -> tuple[CriticEnsemble, Config]
 def _read(path: Path, member: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What a file says, and its tensors, of one member."""
     if path.is_dir():
-        raise UsageError(f"{path}: a world model of several tasks; give one of a single task of the simulators")
+        raise UsageError(f"{path}: a world model of TD-MPC2's family; give that of a run of PWM or of train-model")
     about: Mapping[str, Any] = read_about(path, key=_KEY)
     if not isinstance(about, dict) or about["reward_scale"] == []:
         raise ValueError("it says nothing of a model")

@@ -24,7 +24,7 @@ class Extract(ExpertsOptions):
     """
 
     model: Annotated[Path, tyro.conf.Positional, option("MODEL")]
-    """World model: a run of `pwm-bench pretrain` or `pwm-bench import`."""
+    """World model: a run of `pwm-bench pretrain`, of `pwm-bench import`, or of TD-MPC2 in a task of a suite."""
     data: Annotated[tuple[Path, ...], tyro.conf.Positional, option("DATA ...")]
     """Run directories of `pwm-bench collect`, or folders of datasets; several, of the same tasks, are read as one.
     Imagined rollouts start from their observations."""

@@ -12,6 +12,7 @@ from pwm_bench.envs.suites.single import SuiteTaskEnv
 from pwm_bench.jobs.compare import CompareSpec
 from pwm_bench.jobs.kinds import spec_from
 from pwm_bench.jobs.train_suite import TrainSuiteJob, TrainSuiteSpec
+from pwm_bench.pwm.model_files import read_model
 from pwm_bench.store.inputs import find_input
 from pwm_bench.store.verify import verify
 from pwm_bench.world_model.multitask.files import load_model
@@ -112,3 +113,14 @@ def test_the_weights_that_are_left_are_those_that_acted(tmp_path) -> None:
     for seed, agent in zip(spec.seeds, job.learner.agents, strict=True):
         again = load_model(tmp_path / left[f"model.{seed}"].file).state_dict()
         assert all(torch.equal(value, again[name]) for name, value in agent.model.state_dict().items())
+
+
+def test_pwm_leaves_its_world_models_in_a_suite_too(tmp_path) -> None:
+    job = TrainSuiteJob(
+        TrainSuiteSpec.create(task="pendulum-spin", learner="pwm", env_steps=1, seeds=(4, 6), workers=0)
+    )
+    left = job.artifacts(tmp_path)
+    job.close()
+    for member, seed in enumerate((4, 6)):
+        again = read_model(tmp_path / left["model"].file, member=member, task="pendulum-spin")
+        assert (again.description["task"], again.description["seed"]) == ("pendulum-spin", seed)
