@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 
+from pwm_bench import configs
 from pwm_bench.envs import suites
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.jobs.planning import ARMS, PLANNING, make_arm, needs_policies, open_policies
 from pwm_bench.jobs.suite_evaluation import SuiteEvaluator
 from pwm_bench.jobs.suite_spec import SuiteSpec
+from pwm_bench.learning.checks import check_choice
+from pwm_bench.learning.precision import PRECISIONS
 from pwm_bench.pwm.extraction.train import Extractor
 from pwm_bench.runs.job import Budget, EvaluationResult, Job
 from pwm_bench.store.inputs import Input
@@ -40,10 +43,19 @@ class CompareSpec(SuiteSpec):
     """One of `pwm_bench.jobs.planning.ARMS`."""
     config: PlannerConfig | None = None
     """Constants of the planner, TD-MPC2's by default; None where nothing is planned."""
+    precision: str = field(default="float32", metadata=configs.LATER)
+    """``"float32"``, or ``"bfloat16"`` for matrix products of the planner and of the policy prior. PWM's policies that
+    act alone compute in the precision of their extraction."""
 
     def __post_init__(self) -> None:
         if self.arm not in ARMS:
             raise unknown("way to act", self.arm, ARMS)
+        check_choice("precision", self.precision, PRECISIONS)
+        if self.arm == "pwm" and self.precision != "float32":
+            raise UsageError(
+                f"precision={self.precision}: policies that act alone compute in the precision of their extraction; "
+                "leave it out"
+            )
         super().__post_init__()
         if self.seeds != (0,):
             raise UsageError(f"seeds={list(self.seeds)}: a way to act has no seeds; leave them out")
@@ -97,6 +109,9 @@ class CompareJob(Job):
             self._model, self._experts = open_policies(spec.open_input("policies"), source, device=self.device)
         else:
             self._model = load_model(path, device=self.device)
+        self.precision = spec.precision
+        if spec.arm == "pwm" and self._experts is not None:
+            self.precision = self._experts.config.precision
         suites.spec(list(spec.tasks))  # names are checked before hours of work, and so is whether
         self._act(spec.tasks)  # model and policies suffice
         self._groups = [spec.tasks[first : first + _TOGETHER] for first in range(0, len(spec.tasks), _TOGETHER)]
@@ -157,4 +172,5 @@ class CompareJob(Job):
         return make_arm(
             self._spec.arm, self._model, tasks,
             episodes=self._spec.evaluation_episodes, experts=self._experts, planner=self._spec.config,
+            precision=self._spec.precision,
         )  # fmt: skip

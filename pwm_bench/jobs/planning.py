@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pwm_bench.envs.errors import UsageError, unknown
 from pwm_bench.learning.expert import Expert
+from pwm_bench.learning.precision import autocast
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.pwm.extraction.files import load_policies
 from pwm_bench.pwm.extraction.guide import ExpertGuide
@@ -59,6 +60,7 @@ def make_arm(
     episodes: int,
     experts: Extractor | None = None,
     planner: PlannerConfig | None = None,
+    precision: str = "float32",
 ) -> Act:
     """A way to act in E episodes of each task that begin together: observations ``(K, E, D)`` to actions.
 
@@ -69,6 +71,8 @@ def make_arm(
         episodes: E.
         experts: for those that need them; the first seed's of each task acts.
         planner: constants of the planner.
+        precision: of matrix products of the planner and of the policy prior, see `autocast`. Policies that act alone
+            compute in the precision of their extraction.
 
     Raises:
         UsageError: no such way, or no experts for a task.
@@ -77,23 +81,24 @@ def make_arm(
         raise unknown("way to act", name, ARMS)
     device = next(model.parameters()).device
     index = torch.tensor([model.config.task_index(task) for task in tasks], device=device)
+    if name == "tdmpc2-prior":
+        return lambda obs: _prior(model, index, obs, precision)
     worlds = index.repeat_interleave(episodes)
     guide: Guide
-    view = discount = None
+    discount = None
     if needs_policies(name):
         if experts is None:
             raise UsageError(f"'{name}' needs PWM's policies: give those of an extraction")
         rows = _rows_of(experts, tasks, device)
         if name == "pwm":
             return lambda obs: _experts_act(experts, rows, obs)
-        guide = ExpertGuide(experts.policy, rows, episodes)
+        guide = ExpertGuide(experts.policy, rows, episodes, precision=precision)
         # Rewards in the units, and with the discount, in which the critics have learned what lies beyond the plan.
-        view = TaskModel(model, worlds, symlog_rewards=experts.config.symlog_rewards)
+        view = TaskModel(model, worlds, precision=precision, symlog_rewards=experts.config.symlog_rewards)
         discount = experts.discounts[rows].repeat_interleave(episodes)
     else:
-        guide = PriorGuide(model, worlds)
-    if name == "tdmpc2-prior":
-        return lambda obs: _prior(model, index, obs)
+        guide = PriorGuide(model, worlds, precision=precision)
+        view = TaskModel(model, worlds, precision=precision)
     worlds_seeds = [Expert(task, episode).stream_seed for task in tasks for episode in range(episodes)]
     stream = MemberStream(worlds_seeds, device, name="planner")  # an episode's own, whatever else is planned beside it
     plan = Planner(model, worlds, guide, planner, stream=stream, view=view, discount=discount)
@@ -116,7 +121,8 @@ def _experts_act(experts: Extractor, rows: Tensor, obs: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _prior(model: MultitaskModel, tasks: Tensor, obs: Tensor) -> Tensor:
+def _prior(model: MultitaskModel, tasks: Tensor, obs: Tensor, precision: str) -> Tensor:
     padded = torch.nn.functional.pad(obs, (0, model.config.observation_dim - obs.shape[-1]))
-    latent = model.encode(padded, tasks)
-    return model.policy(latent, tasks, latent.new_zeros(*latent.shape[:-1], model.config.action_dim)).mean
+    with autocast(precision, obs.device):
+        latent = model.encode(padded, tasks)
+        return model.policy(latent, tasks, latent.new_zeros(*latent.shape[:-1], model.config.action_dim)).mean

@@ -94,6 +94,11 @@ def find_input(path: Path | str, artifact: str) -> Input:
     if artifact not in record.artifacts:
         if record.status != "ok":
             raise UsageError(f"{path}: the run is not finished ({record.status}), so it has left no {artifact} yet")
+        several = [found.file for name, found in record.artifacts.items() if name.rpartition(".")[0] == artifact]
+        if several:
+            raise UsageError(
+                f"{path}: this run has left a {artifact} of each seed; give that of one, e.g. {path / several[0]}"
+            )
         what = record.spec.get("algorithm", record.kind)
         there = f"only {', '.join(sorted(record.artifacts))}" if record.artifacts else "nor anything else to read"
         raise UsageError(

@@ -43,6 +43,9 @@ class Compare:
     """Episodes of each task."""
     planner_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change a constant of the planner, e.g. samples=128; may be repeated."""
+    precision: Annotated[str, option("NAME", "float32")] = "float32"
+    """float32, or bfloat16 for matrix products of the planner and of the policy prior; PWM's policies that act alone
+    compute in the precision of their extraction."""
     workers: Annotated[int | None, option("N", "one per processor")] = None
     """Processes that run the real tasks."""
     study: Annotated[str, option("NAME", "compare")] = "compare"
@@ -120,6 +123,7 @@ class Compare:
                 tasks=tasks,
                 inputs={name: one for name, one in inputs.items() if name == "model" or needs_policies(arm)},
                 config=planner if arm in PLANNING else None,
+                precision=self.precision if arm != "pwm" else "float32",
                 evaluation_episodes=self.episodes,
                 study=self.study,
                 device=self.device or "auto",

@@ -56,6 +56,18 @@ def test_every_way_to_act_leaves_a_record_and_is_not_repeated(place, policies, t
     assert carry_out(spec, results).skipped
 
 
+def test_acting_in_reduced_precision_is_work_of_its_own(place, policies, tmp_path):
+    results = Results(tmp_path)
+    single, reduced = (evaluation(place, "tdmpc2-prior", precision=precision) for precision in ("float32", "bfloat16"))
+    assert single.id == evaluation(place, "tdmpc2-prior").id != reduced.id
+    records = [carry_out(spec, results).record for spec in (single, reduced)]
+    assert [record.provenance.precision for record in records] == ["float32", "bfloat16"]
+    assert records[0].members[0].final_return != records[1].members[0].final_return
+    assert verify(results.run(reduced.study, reduced.id)) == []
+    with pytest.raises(UsageError, match="precision=bfloat16: policies that act alone"):
+        evaluation(place, "pwm", policies, precision="bfloat16")
+
+
 def test_policies_act_as_in_the_last_evaluation_of_their_extraction(place, policies, tmp_path):
     spec, results = evaluation(place, "pwm", policies), Results(tmp_path)
     found = carry_out(spec, results).record.members
@@ -139,6 +151,7 @@ def test_impossible_specs_are_refused():
         ("'tdmpc2-prior' plans nothing", {"arm": "tdmpc2-prior", "config": PLANNER}),
         ("has no seeds", {"arm": "tdmpc2-prior", "seeds": (1,)}),
         ("evaluation_episodes=0", {"arm": "tdmpc2-prior", "evaluation_episodes": 0}),
+        ("unknown precision 'half'", {"arm": "tdmpc2-prior", "precision": "half"}),
     ):
         with pytest.raises(UsageError, match=message):
             CompareSpec(**{"tasks": TASKS, "inputs": model} | fields)

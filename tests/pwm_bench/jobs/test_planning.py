@@ -42,6 +42,18 @@ def test_policies_act_by_their_means(experts) -> None:
     torch.testing.assert_close(action, experts.act(obs))
 
 
+@pytest.mark.parametrize("arm", ["pwm-planning", "tdmpc2-prior", "tdmpc2-planning"])
+def test_reduced_precision_acts_nearly_alike(experts, arm) -> None:
+    model, obs = _model(), torch.randn(2, EPISODES, OBS)
+    planner = PlannerConfig(samples=2, policy_samples=1, elites=2, iterations=1, temperature=1e-6, max_std=0.05)
+    single, reduced = (
+        make_arm(arm, model, TASKS, episodes=EPISODES, experts=experts, planner=planner, precision=precision)(obs)
+        for precision in ("float32", "bfloat16")
+    )
+    assert not single.equal(reduced)
+    torch.testing.assert_close(single, reduced.float(), rtol=0.02, atol=0.02)
+
+
 @pytest.mark.parametrize("arm", ["pwm", "pwm-planning", "tdmpc2-prior", "tdmpc2-planning"])
 def test_a_task_is_acted_in_alike_whatever_stands_beside_it(experts, arm) -> None:
     obs = torch.randn(2, EPISODES, OBS)

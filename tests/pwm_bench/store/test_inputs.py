@@ -54,3 +54,17 @@ def test_a_path_that_no_record_can_hold_is_refused_before_anything_is_written(tm
     with pytest.raises(UsageError, match=r"inputs=.*numbers\\r.txt.*: holds control characters.*; rename"):
         carry_out(spec, results)
     assert not results.root.exists()
+
+
+def test_of_a_run_with_a_model_of_each_seed_one_is_asked_for(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(KINDS.own, "sum", KIND)
+    (tmp_path / "numbers.txt").write_text("1")
+    spec = SumSpec(numbers=(1,), inputs={"one": find_input(tmp_path / "numbers.txt", "sum")})
+    results = Results(tmp_path / "results")
+    record = carry_out(spec, results).record
+    directory = results.run(spec.study, spec.id)
+    (artifact,) = record.artifacts.values()
+    record.artifacts = {f"model.{seed}": artifact for seed in (0, 1)}
+    directory.write(record)
+    with pytest.raises(UsageError, match=rf"has left a model of each seed; give that of one, e.g. .*{artifact.file}$"):
+        find_input(directory.path, "model")
