@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pwm_bench.envs.cores import usable_cores
 from pwm_bench.envs.lazy import lazily
-from pwm_bench.envs.suites.catalogue import SUITES, Suite, SuiteTask, names, spec, spelt_out
+from pwm_bench.envs.suites.catalogue import SUITE, SUITES, Suite, SuiteTask, names, spec, spelt_out
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pwm_bench.envs.suites.evaluation import SuiteScores, evaluate
 
 __all__ = [
+    "SUITE",
     "SUITES",
     "Suite",
     "SuiteEnv",

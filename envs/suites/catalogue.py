@@ -124,6 +124,8 @@ _SIZES = {  # of dm_control's domains: features of an observation, components of
 _SIZES_OF = {"reacher-three": (8, 3), "finger-turn": (12, 2)}  # tasks that differ from their domain
 _META_WORLD_SIZE = (39, 4)
 
+SUITE = "suite"
+"""What records call the simulator of a task of the suites."""
 SUITES = {"mt30": _DMC + _DMC_CUSTOM, "mt80": _DMC + _DMC_CUSTOM + _META_WORLD, "mw50": _META_WORLD}
 """Lists of tasks by name: TD-MPC2's MT30 and MT80, and Meta-World's 50 alone."""
 
@@ -146,6 +148,10 @@ class SuiteTask:
     def has_success(self) -> bool:
         """Whether the task says if it was solved."""
         return self.family == "meta_world"
+
+    def forward_velocity(self, obs: Tensor) -> Tensor | None:
+        """None: the suites say nothing of it, as tasks that move nothing forward."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

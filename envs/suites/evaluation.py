@@ -33,6 +33,11 @@ class SuiteScores:
     def normalised(self) -> Tensor:
         return torch.where(self.success.isnan(), self.returns / 1000.0, self.success)
 
+    def extras(self) -> dict[str, list[list[float]]]:
+        """What a record keeps beside the returns, each by task and episode."""
+        named = {"score": self.normalised, "success": self.success, "solved_ever": self.solved_ever}
+        return {name: values.tolist() for name, values in named.items()}
+
 
 @torch.no_grad()
 def evaluate(

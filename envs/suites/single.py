@@ -13,7 +13,7 @@ from torch import Tensor
 from pwm_bench.envs.api import Step
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.envs.suites.catalogue import spec
+from pwm_bench.envs.suites.catalogue import SUITE, spec
 from pwm_bench.envs.suites.pool import WorkerPool
 from pwm_bench.envs.suites.worlds import episode_seed, require
 
@@ -33,12 +33,17 @@ class SuiteTaskEnv:
         num_workers: processes; 0 runs everything in this one.
         device: of all tensors given out.
 
+    Attributes:
+        success: whether the task counts as solved after the last step, 0 or 1; NaN where it doesn't say, ``(N,)``.
+
     Raises:
         UsageError: an unknown task, a package that is missing, or numbers that don't fit.
     """
 
-    name: ClassVar[str] = "suite"
+    name: ClassVar[str] = SUITE
     """What the simulator is called."""
+    simulator: ClassVar[None] = None
+    """None: no simulator of ours computes the worlds, so there is nothing to compile."""
     graphable: ClassVar[bool] = False
     """The worlds are on the host: no CUDA graph takes them in."""
 
@@ -67,6 +72,7 @@ class SuiteTaskEnv:
         self._rows = np.arange(num_envs)
         self._actions = np.zeros((info.episode_length, num_envs, info.action_dim), np.float32)
         self.obs: Tensor
+        self.success: Tensor
         self.reseed(seeds)
 
     def __enter__(self) -> SuiteTaskEnv:
@@ -87,6 +93,7 @@ class SuiteTaskEnv:
         if len(seeds) != self.num_members or min(seeds) < 0:
             raise UsageError(f"seeds={seeds}: must be {self.num_members} numbers that are not negative, one a member")
         self._seeds = seeds
+        self.success = torch.full((self.num_envs,), torch.nan, device=self.device)
         self._episode = self._rows % (self.num_envs // self.num_members)
         self._progress = 0
         self._begin()
@@ -113,6 +120,7 @@ class SuiteTaskEnv:
         self._pool.step(self._rows)
         self._progress += 1
         reward, final_obs = self._tensor(self._pool.reward), self._tensor(self._pool.obs)
+        self.success = self._tensor(self._pool.success)
         ended = self._progress == self.episode_length
         no = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self.obs = final_obs

@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 from pwm_bench import configs, envs
+from pwm_bench.envs import suites
 from pwm_bench.envs.contact import GROUND_OPTIONS
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.jobs.evaluation import Evaluator, drawn_seeds
+from pwm_bench.envs.suites.single import SuiteTaskEnv
+from pwm_bench.jobs.evaluation import Evaluator, drawn_seeds, make_env, make_suite_env
 from pwm_bench.jobs.fingerprint import task_hash
 from pwm_bench.jobs.policies import PolicyFile, load_policy, read_policy
 from pwm_bench.jobs.train_spec import RunSpec
+from pwm_bench.jobs.train_suite import TrainSuiteSpec
 from pwm_bench.learning.checks import check_at_least
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.runs.job import Budget, EvaluationResult, Job
@@ -42,9 +45,9 @@ class EvaluateSpec(Spec):
     inputs: Mapping[str, Input | Pending] = field(default_factory=dict)
     """``"policy"``: the artifact of a run that trained policies."""
     task: str
-    """One of `pwm_bench.envs.tasks`, with observations and actions as the policies know them."""
+    """One of `pwm_bench.envs.tasks`, or a task of a suite, with observations and actions as the policies know them."""
     simulator: str
-    """One of `pwm_bench.envs.simulators`; it need not be the one that they were trained in."""
+    """One of `pwm_bench.envs.simulators`, or ``"suite"``; it need not be the one that they were trained in."""
     algorithm: str
     """What trained them."""
     seeds: tuple[int, ...] = (0,)
@@ -64,6 +67,8 @@ class EvaluateSpec(Spec):
     variant: str = field(default="", metadata=configs.LATER)
     """What tables and figures call the run among others of its algorithm, e.g. ``"five models"``; where it is empty,
     they tell runs apart by their settings."""
+    workers: int | None = field(default=None, metadata=configs.LATER)
+    """Processes that run the worlds of a suite; one a processor by default, 0 for none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
@@ -72,8 +77,13 @@ class EvaluateSpec(Spec):
             raise UsageError(f"inputs={sorted(self.inputs)}: must be 'policy', the artifact of a run that trained one")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise UsageError(f"seeds={list(self.seeds)}: must be different training seeds of the run, at least one")
-        envs.TASKS.check(self.task)
-        envs.SIMULATORS.check(self.simulator)
+        if self.in_suite:
+            suites.spec([self.task])
+            if self.simulator_options:
+                raise UsageError(f"simulator_options={self.simulator_options}: tasks of suites have none; leave it out")
+        else:
+            envs.TASKS.check(self.task)
+            envs.SIMULATORS.check(self.simulator)
         check_at_least("evaluation_episodes", self.evaluation_episodes, 1)
         check_at_least("draw", self.draw, 0)
         self.check_place(self.device)
@@ -107,15 +117,18 @@ class EvaluateSpec(Spec):
             raise UsageError(f"set: work of the kind '{cls.kind}' has no settings; leave it out")
         if isinstance(policy, Input):
             return cls.of(policy, **changes)
-        if not isinstance(reads["policy"], RunSpec):
+        if not isinstance(reads["policy"], (RunSpec, TrainSuiteSpec)):
             raise UsageError(f"inputs.policy: '{policy.node}' trains no policy that could be evaluated")
         return cls._where_trained(reads["policy"], policy, changes)
 
     @classmethod
-    def _where_trained(cls, about: RunSpec | PolicyFile, policy: Input | Pending, changes: Mapping[str, Any]) -> Self:
+    def _where_trained(
+        cls, about: RunSpec | TrainSuiteSpec | PolicyFile, policy: Input | Pending, changes: Mapping[str, Any]
+    ) -> Self:
         simulator, options = changes.get("simulator", about.simulator), dict(about.simulator_options)
         if simulator != about.simulator:
-            options = {name: value for name, value in options.items() if name in GROUND_OPTIONS}
+            kept = () if simulator == suites.SUITE else GROUND_OPTIONS
+            options = {name: value for name, value in options.items() if name in kept}
         fields = {"task": about.task, "simulator": simulator, "algorithm": about.algorithm, "seeds": about.seeds}
         options |= changes.get("simulator_options", {})
         return cls(**{**fields, **changes, "inputs": {"policy": policy}, "simulator_options": options})
@@ -126,9 +139,19 @@ class EvaluateSpec(Spec):
         return tuple(Member(seed=seed) for seed in self.seeds)
 
     @property
+    def in_suite(self) -> bool:
+        """Whether the task is one of a suite, which no simulator of ours computes."""
+        return self.simulator == suites.SUITE
+
+    @property
     def computing_simulators(self) -> tuple[str, ...]:
-        """The simulator."""
-        return (self.simulator,)
+        """The simulator, if it is one of ours."""
+        return () if self.in_suite else (self.simulator,)
+
+    @property
+    def takes_the_machine(self) -> bool:
+        """In a suite, where worker processes run the task."""
+        return self.in_suite
 
     @property
     def cpu_threads(self) -> int:
@@ -176,7 +199,7 @@ class EvaluateJob(Job):
     reports = 0
 
     def __init__(self, spec: EvaluateSpec, folder: Path | None = None) -> None:
-        self.device = envs.resolve_device(spec.device, spec.simulator)
+        self.device = envs.resolve_device(spec.device, *spec.computing_simulators)
         if self.device.type == "cpu":
             torch.set_num_threads(spec.cpu_threads)
         self._spec = spec
@@ -188,8 +211,9 @@ class EvaluateJob(Job):
                 raise UsageError(f"seeds: {path} has no policy of seed {seed}; it has {known}")
         members = [about.seeds.index(seed) for seed in spec.seeds]
         self._about, self._policy = load_policy(path, members=members, device=self.device)
-        self._evaluator = Evaluator(spec, self.device, draw=spec.draw)
-        env = self._evaluator.env
+        seeds, episodes = drawn_seeds(spec.seeds, spec.draw), spec.evaluation_episodes
+        env = (make_suite_env if spec.in_suite else make_env)(spec, self.device, seeds=seeds, worlds=episodes)
+        self._evaluator = Evaluator(env, members=len(seeds))
         for name in ("observation_dim", "action_dim"):
             known, given = getattr(about, name), getattr(env, name)
             if known != given:
@@ -197,23 +221,24 @@ class EvaluateJob(Job):
                     f"task '{spec.task}' has {name}={given}, and the policies, trained on '{about.task}', {known}; "
                     "evaluate them on a task of the same robot"
                 )
-        self._noise = MemberStream(drawn_seeds(spec.seeds, spec.draw), self.device, name="evaluate")
+        self._noise = MemberStream(seeds, self.device, name="evaluate")
         self._result: EvaluationResult | None = None
         self.budget = Budget(unit="iterations", total=1)
 
     def compile(self) -> None:
         """Compiles the simulator."""
-        self._evaluator.env.simulator.compile(gradient=False)
+        self._evaluator.compile()
 
     @property
     def compile_seconds(self) -> float:
         """Time that the simulator has spent compiling so far [s]."""
-        return self._evaluator.env.simulator.compile_seconds
+        return self._evaluator.compile_seconds
 
     def describe(self, record: RunRecord) -> None:
         """Notes the task's fingerprint, and where the policies come from."""
-        if record.task_hash is None:
-            record.task_hash = task_hash(self._evaluator.env)
+        env = self._evaluator.env
+        if record.task_hash is None and not isinstance(env, SuiteTaskEnv):
+            record.task_hash = task_hash(env)
         record.gradient_source = self._about.gradient_source  # type: ignore[assignment]  # pydantic checks it
         where = {"task": self._about.task, "simulator": self._about.simulator}
         record.details = {"trained": where | ({"options": dict(o)} if (o := self._about.simulator_options) else {})}
@@ -243,6 +268,10 @@ class EvaluateJob(Job):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Need not play them again."""
         self._result = None if state["result"] is None else EvaluationResult(**state["result"])
+
+    def close(self) -> None:
+        """Ends the processes of a suite's worlds."""
+        self._evaluator.close()
 
     def _act(self, obs: Tensor) -> Tensor:
         if not self._spec.explore:

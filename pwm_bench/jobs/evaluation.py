@@ -10,9 +10,12 @@ from torch import Tensor
 
 from pwm_bench import envs
 from pwm_bench.envs.api import DifferentiableEnv
+from pwm_bench.envs.cores import usable_cores
+from pwm_bench.envs.suites import SuiteScores
+from pwm_bench.envs.suites.single import SuiteTaskEnv
 from pwm_bench.runs.job import EvaluationResult
 
-__all__ = ["Evaluator", "Played", "drawn_seeds", "make_env"]
+__all__ = ["Evaluator", "Played", "PlayedInSuite", "drawn_seeds", "make_env", "make_suite_env"]
 
 _SEED_OFFSET = 2**32  # training seeds lie below 2^31, so evaluation worlds are never training worlds
 _CHECK_EVERY = 16  # control steps between asking whether all episodes have ended, which waits for a GPU
@@ -36,14 +39,18 @@ class Played(Protocol):
         """Options of `pwm_bench.envs.make` beyond the task's own."""
         ...
 
+
+class PlayedInSuite(Protocol):
+    """The same of members that act in a task of a suite."""
+
     @property
-    def seeds(self) -> tuple[int, ...]:
-        """One a member."""
+    def task(self) -> str:
+        """A name of `pwm_bench.envs.suites.names`."""
         ...
 
     @property
-    def evaluation_episodes(self) -> int:
-        """Episodes per member in an evaluation."""
+    def workers(self) -> int | None:
+        """Processes that run the worlds, 0 for none; one a processor by default."""
         ...
 
 
@@ -63,8 +70,19 @@ def make_env(spec: Played, device: torch.device, *, seeds: Sequence[int], worlds
     )
 
 
-def drawn_seeds(seeds: Sequence[int], draw: int) -> list[int]:
-    """Seeds of one of the many sets of evaluation worlds that training seeds have; none is a training seed."""
+def make_suite_env(spec: PlayedInSuite, device: torch.device, *, seeds: Sequence[int], worlds: int) -> SuiteTaskEnv:
+    """Likewise in a task of a suite.
+
+    Raises:
+        UsageError: an unknown task, or a package that is missing.
+    """
+    workers = usable_cores() if spec.workers is None else spec.workers
+    return SuiteTaskEnv(spec.task, num_envs=len(seeds) * worlds, seeds=seeds, num_workers=workers, device=device)
+
+
+def drawn_seeds(seeds: Sequence[int], draw: int = 0) -> list[int]:
+    """Seeds of one of the many sets of evaluation worlds that training seeds have, the one of evaluations in training
+    by default; none is a training seed."""
     return [(1 + draw) * _SEED_OFFSET + seed for seed in seeds]
 
 
@@ -75,16 +93,30 @@ class Evaluator:
     of different algorithms, differ by the policy and not by the draw of the starts.
 
     Args:
-        spec: task, simulator, seeds and number of episodes.
-        device: where the worlds live.
-        draw: which of the many sets of worlds that a seed has; those of evaluations during training are the 0th.
+        env: the worlds, all at the beginning of an episode; see `drawn_seeds` for their seeds.
+        members: P; each has the same number of worlds, E.
     """
 
-    def __init__(self, spec: Played, device: torch.device, *, draw: int = 0) -> None:
-        self.members = len(spec.seeds)
-        self.episodes = spec.evaluation_episodes
-        self.env = make_env(spec, device, seeds=drawn_seeds(spec.seeds, draw), worlds=self.episodes)
-        self._start = _clone(self.env.state_dict())
+    def __init__(self, env: DifferentiableEnv | SuiteTaskEnv, *, members: int) -> None:
+        self.env = env
+        self.members = members
+        self.episodes = env.num_envs // members
+        self._start = _clone(env.state_dict())
+
+    def compile(self) -> None:
+        """Compiles the simulator, where there is one."""
+        if self.env.simulator is not None:
+            self.env.simulator.compile(gradient=False)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Time that it has spent compiling so far [s]."""
+        return 0.0 if self.env.simulator is None else self.env.simulator.compile_seconds
+
+    def close(self) -> None:
+        """Ends the processes of a suite's worlds."""
+        if isinstance(self.env, SuiteTaskEnv):
+            self.env.close()
 
     @torch.no_grad()
     def __call__(
@@ -107,6 +139,8 @@ class Evaluator:
         returns = torch.zeros(env.num_envs, dtype=torch.float64, device=env.device)
         distance = torch.zeros_like(returns)
         lengths = torch.zeros(env.num_envs, dtype=torch.int64, device=env.device)
+        success = torch.full_like(returns, torch.nan)
+        solved = success
         moves = False
         for count in range(1, env.episode_length + 1):
             velocity = task.forward_velocity(obs)
@@ -116,6 +150,9 @@ class Evaluator:
             if velocity is not None:
                 moves = True
                 distance += torch.where(active, velocity, 0.0)
+            if isinstance(env, SuiteTaskEnv):
+                success = torch.where(active, env.success.to(returns), success)
+                solved = torch.fmax(solved, success)
             lengths += active
             invalid |= active & step.invalid
             active &= ~step.done
@@ -125,11 +162,15 @@ class Evaluator:
                     return None
                 if not bool(active.any()):
                     break
+        extras = {"forward_velocity": self._rows(distance / lengths)} if moves else {}
+        if isinstance(env, SuiteTaskEnv):
+            rows = (values.view(self.members, self.episodes) for values in (returns, success, solved))
+            extras |= SuiteScores(**dict(zip(("returns", "success", "solved_ever"), rows, strict=True))).extras()
         return EvaluationResult(
             returns=self._rows(returns),
             lengths=self._rows(lengths),
             invalid=invalid.view(self.members, -1).sum(1).tolist(),
-            extras={"forward_velocity": self._rows(distance / lengths)} if moves else {},
+            extras=extras,
         )
 
     def _rows(self, values: Tensor) -> list[list[Any]]:

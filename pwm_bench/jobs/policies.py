@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from pwm_bench import configs, registry
 from pwm_bench.envs.errors import UsageError
+from pwm_bench.envs.suites import SUITE
 from pwm_bench.learning.acting import Policy
 from pwm_bench.learning.random import MemberStream
 from pwm_bench.store.memory_limit import MemoryLimit
@@ -22,11 +23,7 @@ from pwm_bench.store.plain import unreadable
 from pwm_bench.store.seal import AlteredError
 from pwm_bench.store.tensor_file import read_about, read_tensors, write_tensors
 
-if TYPE_CHECKING:
-    from pwm_bench.envs.api import DifferentiableEnv
-    from pwm_bench.jobs.train_spec import RunSpec
-
-__all__ = ["POLICY", "PolicyFile", "load_policy", "one_member", "read_policy", "save_policy"]
+__all__ = ["POLICY", "PolicyFile", "Trains", "load_policy", "one_member", "read_policy", "save_policy"]
 
 POLICY = "policy.safetensors"
 """The file's name in a run's directory."""
@@ -34,6 +31,30 @@ _KEY, _VERSION = "pwm_bench.policy", 1
 _MEMORY, _MEMORY_PER_NUMBER = 1 << 30, 128
 """Bytes that may be taken to build a policy, whatever its settings say: so many, and so many for each number of the
 file. Drawing initial weights takes up to 40."""
+
+
+class Trains(Protocol):
+    """The part of a spec that says what trains policies, and where."""
+
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def simulator(self) -> str: ...
+    @property
+    def simulator_options(self) -> Mapping[str, Any]: ...
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+
+
+class Sizes(Protocol):
+    """The sizes of what a policy reads and gives."""
+
+    observation_dim: int
+    action_dim: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +79,7 @@ class PolicyFile:
     """Where their gradient came from, see `pwm_bench.learning.learner.GradientSource`."""
 
     @classmethod
-    def of(cls, spec: RunSpec, env: DifferentiableEnv, gradient_source: str) -> PolicyFile:
+    def of(cls, spec: Trains, env: Sizes, gradient_source: str) -> PolicyFile:
         """The description of the policies that a run trains."""
         names = ("algorithm", "config", "task", "simulator", "simulator_options", "seeds")
         return cls(
@@ -67,6 +88,11 @@ class PolicyFile:
             action_dim=env.action_dim,
             gradient_source=gradient_source,
         )
+
+    @property
+    def in_suite(self) -> bool:
+        """Whether they were trained in a task of a suite, which no simulator of ours computes."""
+        return self.simulator == SUITE
 
     def only(self, members: Sequence[int]) -> PolicyFile:
         """The description of some of the members."""

@@ -64,20 +64,18 @@ class SuiteEvaluator:
                 return action.flatten(0, 1)[:, : env.suite.action_dim].float()
 
             scores.append(suites.evaluate(env, policy, episodes=self._episodes, report=report))
-        gathered = {
-            name: torch.stack([getattr(score, name) for score in scores], dim=1).flatten(0, 1).tolist()
-            for name in ("returns", "success", "solved_ever", "normalised")
-        }
+        gathered = suites.SuiteScores(
+            **{
+                name: torch.stack([getattr(score, name) for score in scores], dim=1).flatten(0, 1)
+                for name in ("returns", "success", "solved_ever")
+            }
+        )
         lengths = [[length] * self._episodes for length in env.suite.episode_lengths for _ in range(self._seeds)]
         return EvaluationResult(
-            returns=gathered["returns"],
+            returns=gathered.returns.tolist(),
             lengths=lengths,
             invalid=[0] * (count * self._seeds),
-            extras={
-                "score": gathered["normalised"],
-                "success": gathered["success"],
-                "solved_ever": gathered["solved_ever"],
-            },
+            extras=gathered.extras(),
         )
 
     def close(self) -> None:

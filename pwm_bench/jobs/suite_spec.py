@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pwm_bench import configs
 from pwm_bench.envs.errors import UsageError, unknown
-from pwm_bench.envs.suites import SUITES
+from pwm_bench.envs.suites import SUITE, SUITES
 from pwm_bench.learning.checks import check_at_least
 from pwm_bench.learning.expert import Expert
 from pwm_bench.store.inputs import Input, Pending
@@ -101,7 +101,7 @@ class SuiteSpec(Spec):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, and the others of the four that tables know a run by."""
-        known = {"task": self.task, "simulator": "suite", "algorithm": self.algorithm, "env_steps": 0}
+        known = {"task": self.task, "simulator": SUITE, "algorithm": self.algorithm, "env_steps": 0}
         return known | configs.to_json(self)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import ClassVar
@@ -11,26 +11,26 @@ import torch
 from torch import Tensor
 
 from pwm_bench import configs, envs, registry
+from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.gradients.probe import check_training_gradient
-from pwm_bench.jobs.evaluation import Evaluator, make_env
+from pwm_bench.jobs.evaluation import Evaluator, drawn_seeds, make_env
 from pwm_bench.jobs.fingerprint import task_hash
-from pwm_bench.jobs.learner_job import LearnerJob
-from pwm_bench.jobs.policies import POLICY, PolicyFile, save_policy
+from pwm_bench.jobs.online_job import OnlineJob
 from pwm_bench.jobs.train_spec import RunSpec
 from pwm_bench.jobs.tuning import tuned_setting, variant_of
 from pwm_bench.learning.choices import differentiates_simulator
 from pwm_bench.learning.graphed import graphs_of
-from pwm_bench.learning.learner import Learner, OnlineLearner, acting
-from pwm_bench.runs.job import Budget, EvaluationResult, file_artifact
-from pwm_bench.store.schema import Artifact, GradientCheck, RunRecord, Schedule
+from pwm_bench.learning.learner import Learner, OnlineLearner
+from pwm_bench.runs.job import Budget
+from pwm_bench.store.schema import GradientCheck, RunRecord
 
 __all__ = ["TrainJob"]
 
 _LEARNER = ("counters", "alive", "update", "act", "state_dict", "load_state_dict")
 
 
-class TrainJob(LearnerJob):
+class TrainJob(OnlineJob):
     """A learner and its environments.
 
     Args:
@@ -42,6 +42,8 @@ class TrainJob(LearnerJob):
     """
 
     spec_class: ClassVar[type[RunSpec]] = RunSpec
+    spec: RunSpec
+    env: DifferentiableEnv
 
     def __init__(self, spec: RunSpec, folder: Path | None = None) -> None:
         self.device = envs.resolve_device(spec.device, spec.simulator)
@@ -53,7 +55,8 @@ class TrainJob(LearnerJob):
         self._tuned = tuned_setting(spec)
         config = configs.override(config, self._tuned.get("setting", {}))
         self.env = make_env(spec, self.device, seeds=spec.seeds, worlds=config.num_envs)
-        self.evaluator = Evaluator(spec, self.device)
+        played = make_env(spec, self.device, seeds=drawn_seeds(spec.seeds), worlds=spec.evaluation_episodes)
+        self.evaluator = Evaluator(played, members=len(spec.seeds))
         self.learner: OnlineLearner = package.Learner(
             self.env, config, seeds=spec.seeds, total_env_steps=spec.env_steps
         )
@@ -67,18 +70,18 @@ class TrainJob(LearnerJob):
         self.budget = Budget(unit="env_steps", total=spec.env_steps, limits=spec.limits)
         self.evaluations = spec.evaluations
         self.precision = spec.precision
-        self._scheduled = config.scheduled
-        self._spec = spec
+        self.scheduled = config.scheduled
+        self.spec = spec
 
     def compile(self) -> None:
         """Compiles what training and evaluation need of the simulators."""
         self.env.simulator.compile(gradient=differentiates_simulator(self.gradient_source))
-        self.evaluator.env.simulator.compile(gradient=False)
+        self.evaluator.compile()
 
     @property
     def compile_seconds(self) -> float:
         """Time that the simulators have spent compiling so far [s]."""
-        return self.env.simulator.compile_seconds + self.evaluator.env.simulator.compile_seconds
+        return self.env.simulator.compile_seconds + self.evaluator.compile_seconds
 
     def check(self) -> GradientCheck | None:
         """Checks the simulator's gradient where the learner follows it."""
@@ -91,11 +94,9 @@ class TrainJob(LearnerJob):
         super().describe(record)
         if record.task_hash is None:
             record.task_hash = task_hash(self.env)
-        record.gradient_source = self.gradient_source
         if self._tuned:
             record.details["tuned"] = self._tuned
-            record.variant = variant_of(self._tuned, self._spec.variant)
-        record.schedule = Schedule(unit="env_steps", length=self.budget.total) if self._scheduled else None
+            record.variant = variant_of(self._tuned, self.spec.variant)
 
     def advance(self) -> Mapping[str, Tensor]:
         """One update of the learner.
@@ -108,29 +109,15 @@ class TrainJob(LearnerJob):
         counters = self.learner.counters
         if counters.env_steps == 0 or astuple(counters) == before:  # later updates may be of a model alone
             raise UsageError(
-                f"algorithm '{self._spec.algorithm}': its update left counters.env_steps at {counters.env_steps}; it "
+                f"algorithm '{self.spec.algorithm}': its update left counters.env_steps at {counters.env_steps}; it "
                 "must add the control steps that each member took"
             )
-        shape = (len(self._spec.seeds),)
+        shape = (len(self.spec.seeds),)
         for name, value in (metrics or {}).items():
             if not isinstance(value, Tensor) or value.shape != shape:
                 given = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
                 raise UsageError(
-                    f"algorithm '{self._spec.algorithm}': metric '{name}' is {given}; it must be a tensor of shape "
+                    f"algorithm '{self.spec.algorithm}': metric '{name}' is {given}; it must be a tensor of shape "
                     f"{shape}, one number per member"
                 )
         return metrics
-
-    def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:
-        """Plays episodes with the deterministic policy."""
-        return self.evaluator(acting(self.learner), stop=stop)
-
-    def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
-        """The policies of all members, for evaluations, bridges and exports, see `pwm_bench.jobs.policies`; and what
-        else the learner leaves."""
-        found = dict(super().artifacts(folder))
-        policy = getattr(self.learner, "policy", None)  # one from outside may say nothing of it
-        if policy is not None:
-            save_policy(folder / POLICY, policy, PolicyFile.of(self._spec, self.env, self.gradient_source))
-            found["policy"] = file_artifact(folder, POLICY)
-        return found

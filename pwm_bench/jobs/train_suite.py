@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -12,25 +12,20 @@ import torch
 from pwm_bench import configs, registry
 from pwm_bench.collection.trained import check_learner
 from pwm_bench.envs import suites
-from pwm_bench.envs.cores import usable_cores
 from pwm_bench.envs.devices import resolve_device
 from pwm_bench.envs.errors import UsageError
-from pwm_bench.envs.suites.single import SuiteTaskEnv
-from pwm_bench.jobs.learner_job import LearnerJob
+from pwm_bench.envs.suites import SUITE
+from pwm_bench.jobs.evaluation import Evaluator, drawn_seeds, make_suite_env
+from pwm_bench.jobs.online_job import OnlineJob
 from pwm_bench.jobs.suite_spec import SuiteSpec
 from pwm_bench.learning.checks import check_at_least
 from pwm_bench.learning.choices import check_graphed
 from pwm_bench.learning.graphed import graphs_of
-from pwm_bench.learning.learner import acting
 from pwm_bench.learning.preset import Preset
-from pwm_bench.runs.job import Budget, EvaluationResult
-from pwm_bench.store.schema import RunRecord, Schedule
+from pwm_bench.runs.job import Budget
 from pwm_bench.store.spec import Spec
 
 __all__ = ["TrainSuiteJob", "TrainSuiteSpec"]
-
-_EVALUATION_SEED = 2**20  # training seeds are taken to lie below
-_CHECK_EVERY = 16  # steps between asking whether to stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +118,16 @@ class TrainSuiteSpec(SuiteSpec):
         return ()
 
     @property
+    def simulator(self) -> str:
+        """What records call it."""
+        return SUITE
+
+    @property
+    def simulator_options(self) -> Mapping[str, Any]:
+        """None."""
+        return {}
+
+    @property
     def amount(self) -> float:
         """Environment steps."""
         return float(self.env_steps)
@@ -138,7 +143,7 @@ class TrainSuiteSpec(SuiteSpec):
         return self.called(self.task, "suite", self.learner)
 
 
-class TrainSuiteJob(LearnerJob):
+class TrainSuiteJob(OnlineJob):
     """A learner, the worlds that it acts in and those of evaluations.
 
     Args:
@@ -157,54 +162,15 @@ class TrainSuiteJob(LearnerJob):
         package = registry.learner_package(spec.learner)
         if self.device.type == "cpu" and spec.cpu_threads is not None:
             torch.set_num_threads(spec.cpu_threads)
-        config = configs.override(package.recipe(spec.task, "suite"), spec.config)
-        workers = usable_cores() if spec.workers is None else spec.workers
-        seeds, worlds = spec.seeds, len(spec.seeds) * config.num_envs
-        place: dict[str, Any] = {"device": self.device, "num_workers": workers}
-        self._env = SuiteTaskEnv(spec.task, num_envs=worlds, seeds=seeds, **place)
-        self._episodes = spec.evaluation_episodes
-        self._played = SuiteTaskEnv(
-            spec.task,
-            num_envs=len(seeds) * self._episodes,
-            seeds=[_EVALUATION_SEED + seed for seed in seeds],
-            **place,
-        )
-        self.learner = package.Learner(self._env, config, seeds=seeds, total_env_steps=spec.env_steps)
-        self.graphs = graphs_of(self.learner, spec.graphed, self.device, self._env)
+        config = configs.override(package.recipe(spec.task, SUITE), spec.config)
+        self.env = make_suite_env(spec, self.device, seeds=spec.seeds, worlds=config.num_envs)
+        played = make_suite_env(spec, self.device, seeds=drawn_seeds(spec.seeds), worlds=spec.evaluation_episodes)
+        self.evaluator = Evaluator(played, members=len(spec.seeds))
+        self.learner = package.Learner(self.env, config, seeds=spec.seeds, total_env_steps=spec.env_steps)
+        self.graphs = graphs_of(self.learner, spec.graphed, self.device, self.env)
         self.budget = Budget(unit="env_steps", total=spec.env_steps)
         self.evaluations = spec.evaluations
         self.precision = getattr(config, "precision", "float32")
-        self._source, self._scheduled = package.gradient_source, config.scheduled
-        self._seeds = tuple(_EVALUATION_SEED + seed for seed in seeds)
-
-    def describe(self, record: RunRecord) -> None:
-        """Notes where the policy's gradient comes from, and what learning rates change over."""
-        super().describe(record)
-        record.gradient_source = self._source
-        record.schedule = Schedule(unit="env_steps", length=self.budget.total) if self._scheduled else None
-
-    @torch.no_grad()
-    def evaluate(self, stop: Callable[[], bool]) -> EvaluationResult | None:
-        """Plays the same episodes, which are the members' own, with the policies as they are."""
-        env, shape = self._played, (len(self._seeds), self._episodes)
-        env.reseed(self._seeds)
-        act, returns = acting(self.learner), torch.zeros(env.num_envs, dtype=torch.float64, device=env.device)
-        obs = env.obs
-        for count in range(env.episode_length):
-            if count % _CHECK_EVERY == 0 and stop():
-                return None
-            step = env.step(act(obs.view(*shape, -1)).flatten(0, 1))
-            returns += step.reward
-            obs = step.obs
-        rows = returns.view(shape)
-        return EvaluationResult(
-            returns=rows.tolist(),
-            lengths=[[env.episode_length] * self._episodes for _ in self._seeds],
-            invalid=[0] * len(self._seeds),
-            extras={"score": (rows / 1000.0).tolist()} if not env.task.has_success else {},
-        )
-
-    def close(self) -> None:
-        """Ends the processes of the worlds."""
-        self._env.close()
-        self._played.close()
+        self.gradient_source = package.gradient_source
+        self.scheduled = config.scheduled
+        self.spec = spec

@@ -56,12 +56,13 @@ def trained(directory: RunDirectory, *, device: str | torch.device = "auto") -> 
     record = directory.read()
     if "policy" in record.artifacts:
         file = find_input(directory.path, "policy").open()
-        place = resolve_device(device, read_policy(file).simulator)
+        about = read_policy(file)
+        place = resolve_device(device, *(() if about.in_suite else (about.simulator,)))
         about, policy = load_policy(file, device=place)
         return Trained(about=about, act=policy, policy=policy, record=record, device=place)
     if record.kind != "train":
         raise UsageError(
-            f"{directory.path}: is of kind {record.kind}, which has no policy; name a run that trained one"
+            f"{directory.path}: is of kind {record.kind} and has left no policy; name a finished run that trained one"
         )
     spec = RunSpec.from_dict(record.spec)
     if not checkpoint.exists(directory.checkpoint):

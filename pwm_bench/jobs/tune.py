@@ -94,10 +94,10 @@ class TuneJob(TrainJob):
     """
 
     spec_class = TuneSpec
+    spec: TuneSpec
 
     def __init__(self, spec: TuneSpec, folder: Path) -> None:
         super().__init__(spec, folder)
-        self._spec_of_tuning = spec
         self._result: Tuning | None = None
         self.learner.vary(spec.values())  # type: ignore[attr-defined]  # the spec has asked
 
@@ -105,7 +105,7 @@ class TuneJob(TrainJob):
         """Notes the settings tried, and, once they are through, how they did: scores, percentiles, the best one
         (None if all diverged)."""
         super().describe(record)
-        record.details["settings"] = self._spec_of_tuning.values()
+        record.details["settings"] = self.spec.values()
         if self._result is not None:
             scores = list(self._result.scores)
             learned = any(score is not None for score in scores)
@@ -114,7 +114,7 @@ class TuneJob(TrainJob):
 
     def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
         """Settings and scores. There is no policy: members of different settings are no result of one algorithm."""
-        spec, alive = self._spec_of_tuning, self.learner.alive.tolist()
+        spec, alive = self.spec, self.learner.alive.tolist()
         scores = tuple(score if sound else None for score, sound in zip(_scores(folder), alive, strict=True))
         self._result = Tuning(
             task=spec.task,

@@ -11,7 +11,8 @@ from pwm_bench import envs
 from pwm_bench.envs import random
 from pwm_bench.envs.api import DifferentiableEnv
 from pwm_bench.envs.contact import GROUND_OPTIONS
-from pwm_bench.envs.errors import unknown
+from pwm_bench.envs.errors import UsageError, unknown
+from pwm_bench.envs.suites import SUITE
 from pwm_bench.jobs.trained import member_index, trained
 from pwm_bench.store.results import RunDirectory
 
@@ -77,6 +78,11 @@ def trained_actor(
     found = trained(directory)
     about, index = found.about, member_index(found, member, where=directory.path)
     simulator = simulator or about.simulator
+    if simulator == SUITE:
+        raise UsageError(
+            f"{directory.path}: its policies act in '{about.task}', a task of a suite, which is not rendered here; play "
+            "it with `pwm_bench.load_policy` and the suite's own renderer"
+        )
     elsewhere = simulator != about.simulator
     options = dict(about.simulator_options)
     device = found.device

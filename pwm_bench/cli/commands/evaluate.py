@@ -41,11 +41,13 @@ class Evaluate:
     task: Annotated[str | None, option("NAME", "the run's")] = None
     """Another task of the same robot."""
     simulator: Annotated[str | None, option("NAME", "the run's")] = None
-    """Another simulator than the policies were trained in."""
+    """Another simulator than the policies were trained in; `suite` for a task of dm_control or Meta-World."""
     simulator_set: Annotated[tuple[str, ...], option("KEY=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change an option of the environment, e.g. contact_stiffness=1e5; may be repeated."""
     draw: Annotated[int, option("N", "0")] = 0
     """Number of the set of start states and noise; evaluations during training use the first episodes of set 0."""
+    workers: Annotated[int | None, option("N", "one per processor")] = None
+    """Processes that run the tasks of suites."""
     study: Annotated[str, option("NAME", "evaluate")] = "evaluate"
     """Folder to file the records under."""
     device: Device = None
@@ -98,6 +100,7 @@ class Evaluate:
                 explore=self.explore,
                 draw=self.draw,
                 study=self.study,
+                workers=self.workers,
                 **changes,
             )
             for run in self.runs

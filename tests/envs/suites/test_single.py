@@ -28,17 +28,19 @@ def env():
 
 def test_it_plays_what_the_suite_plays(env):
     env.reseed((0, 1))
-    steps = [env.step(action) for action in _actions(env, _STEPS)]
+    assert env.success.isnan().all()
+    steps, solved = zip(*((env.step(action), env.success) for action in _actions(env, _STEPS)), strict=True)
     for member, seed in enumerate((0, 1)):
         mine = slice(2 * member, 2 * member + 2)
         with suites.make("mw-reach", envs_per_task=2, num_workers=0, seed=seed) as reference:
             reference.reset()
-            for step, action in zip(steps, _actions(env, _STEPS)[:, mine], strict=True):
+            for step, success, action in zip(steps, solved, _actions(env, _STEPS)[:, mine], strict=True):
                 expected = reference.step(action)
                 assert torch.equal(step.obs[mine], expected.obs)
                 assert torch.equal(step.reward[mine], expected.reward)
                 assert torch.equal(step.truncated[mine], expected.done)
                 assert torch.equal(step.final_obs[mine], expected.final_obs)
+                assert torch.equal(success[mine], expected.success)
     assert not any(step.terminated.any() or step.invalid.any() for step in steps)
     assert [bool(step.truncated.all()) for step in steps] == [False] * 99 + [True, False]
 

@@ -5,12 +5,17 @@ import torch
 
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.tasks import load_task
-from pwm_bench.jobs.evaluation import Evaluator, make_env
+from pwm_bench.jobs.evaluation import Evaluator, drawn_seeds, make_env
 from pwm_bench.testing.toy import PointMass
 from tests.pwm_bench.cli.toy_cli import toy_spec
 
 pytestmark = pytest.mark.usefixtures("toys")
 CPU = torch.device("cpu")
+
+
+def evaluator_of(spec) -> Evaluator:
+    env = make_env(spec, CPU, seeds=drawn_seeds(spec.seeds), worlds=spec.evaluation_episodes)
+    return Evaluator(env, members=len(spec.seeds))
 
 
 class Pusher:
@@ -38,7 +43,7 @@ def replay_one(evaluator: Evaluator, world: int, push: float) -> tuple[float, in
 
 
 def test_returns_and_lengths_are_those_of_the_first_episode():
-    evaluator = Evaluator(toy_spec(seeds=(3, 7), evaluation_episodes=4), CPU)
+    evaluator = evaluator_of(toy_spec(seeds=(3, 7), evaluation_episodes=4))
     result = evaluator(Pusher(0.2, 1.0))
     for member, push in enumerate((0.2, 1.0)):
         for episode in range(4):
@@ -51,28 +56,28 @@ def test_returns_and_lengths_are_those_of_the_first_episode():
 
 
 def test_every_evaluation_begins_alike_whatever_came_before():
-    evaluator = Evaluator(toy_spec(), CPU)
+    evaluator = evaluator_of(toy_spec())
     first = evaluator(Pusher(0.1, 0.1))
     evaluator(Pusher(1.0, -1.0))
     assert evaluator(Pusher(0.1, 0.1)) == first
-    assert Evaluator(toy_spec(), CPU)(Pusher(0.1, 0.1)) == first
+    assert evaluator_of(toy_spec())(Pusher(0.1, 0.1)) == first
 
 
 def test_a_members_worlds_do_not_depend_on_the_others():
-    together = Evaluator(toy_spec(seeds=(3, 7)), CPU)(Pusher(0.1, 0.1))
-    alone = Evaluator(toy_spec(seeds=(7,)), CPU)(Pusher(0.1))
+    together = evaluator_of(toy_spec(seeds=(3, 7)))(Pusher(0.1, 0.1))
+    alone = evaluator_of(toy_spec(seeds=(7,)))(Pusher(0.1))
     assert alone.returns[0] == together.returns[1]
 
 
 def test_evaluation_worlds_are_not_training_worlds():
     spec = toy_spec(seeds=(0,), evaluation_episodes=4)
     training = make_env(spec, CPU, seeds=spec.seeds, worlds=4)
-    assert not torch.isclose(training.obs, Evaluator(spec, CPU).env.obs).any()
+    assert not torch.isclose(training.obs, evaluator_of(spec).env.obs).any()
 
 
 def test_speed_is_recorded_where_the_task_is_about_moving(monkeypatch):
     monkeypatch.setattr(PointMass, "forward_velocity", lambda self, observation: observation[:, 2])
-    evaluator = Evaluator(toy_spec(seeds=(0,), evaluation_episodes=2), CPU)
+    evaluator = evaluator_of(toy_spec(seeds=(0,), evaluation_episodes=2))
     start = evaluator._start["qvel"][:, 0]
     result = evaluator(Pusher(0.1))
     # v_t = v_0 + 0.04 t for t = 0 .. 19
@@ -83,7 +88,7 @@ def test_speed_is_recorded_where_the_task_is_about_moving(monkeypatch):
 
 
 def test_a_stop_abandons_the_evaluation():
-    assert Evaluator(toy_spec(), CPU)(Pusher(0.1, 0.1), stop=lambda: True) is None
+    assert evaluator_of(toy_spec())(Pusher(0.1, 0.1), stop=lambda: True) is None
 
 
 def test_gradients_are_off():
@@ -94,11 +99,11 @@ def test_gradients_are_off():
             seen.append(torch.is_grad_enabled())
             return super().__call__(obs)
 
-    Evaluator(toy_spec(), CPU)(Watcher(0.1, 0.1))
+    evaluator_of(toy_spec())(Watcher(0.1, 0.1))
     assert seen
     assert not any(seen)
 
 
 def test_an_unknown_simulator_option_is_named():
     with pytest.raises(UsageError, match="unknown option of simulator 'toy' 'substep'"):
-        Evaluator(toy_spec(simulator_options={"substep": 3}), CPU)
+        evaluator_of(toy_spec(simulator_options={"substep": 3}))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
+from pwm_bench import load_policy
 from pwm_bench.envs.errors import UsageError
 from pwm_bench.envs.suites.single import SuiteTaskEnv
 from pwm_bench.jobs.compare import CompareSpec
+from pwm_bench.jobs.evaluate import EvaluateSpec
+from pwm_bench.jobs.evaluation import drawn_seeds
 from pwm_bench.jobs.kinds import spec_from
 from pwm_bench.jobs.train_suite import TrainSuiteJob, TrainSuiteSpec
 from pwm_bench.pwm.model_files import read_model
+from pwm_bench.render.policies import trained_actor
 from pwm_bench.store.inputs import find_input
 from pwm_bench.store.verify import verify
 from pwm_bench.world_model.multitask.files import load_model
@@ -44,7 +49,7 @@ def test_evaluations_play_the_members_own_episodes_with_their_policies() -> None
     job = TrainSuiteJob(dataclasses.replace(SPEC, evaluation_episodes=1))
     found = [job.evaluate(lambda: False) for _ in range(2)]
     assert found[0].returns == found[1].returns
-    with SuiteTaskEnv("pendulum-spin", num_envs=2, seeds=job._seeds) as env:
+    with SuiteTaskEnv("pendulum-spin", num_envs=2, seeds=drawn_seeds(SPEC.seeds)) as env:
         obs, total = env.obs, 0.0
         for _ in range(env.episode_length):
             step = env.step(job.learner.act(obs.view(2, 1, -1)).flatten(0, 1))
@@ -52,6 +57,33 @@ def test_evaluations_play_the_members_own_episodes_with_their_policies() -> None
     assert total.tolist() == pytest.approx([row[0] for row in found[0].returns])
     assert job.evaluate(lambda: True) is None
     job.close()
+
+
+def test_a_task_with_success_is_scored_by_it() -> None:
+    """Whether the goal is reached is laid down for the last three steps: an untrained policy never reaches it."""
+    pytest.importorskip("metaworld")
+    spec = TrainSuiteSpec.create(
+        task="mw-reach", learner="sac", env_steps=1, seeds=(3, 5), evaluations=2, evaluation_episodes=2, workers=0,
+        overrides=SMALL,
+    )  # fmt: skip
+    job = TrainSuiteJob(spec)
+    solved = torch.tensor([[[0, 1], [0, 0]], [[1, 0], [0, 0]], [[0, 1], [0, 1]]], dtype=torch.float32)
+    played, step = job.evaluator.env, job.evaluator.env.step
+    moment = 0
+
+    def steps(action: torch.Tensor):
+        nonlocal moment
+        taken = step(action)
+        first = played.episode_length - len(solved)
+        played.success = solved[moment - first].flatten() if moment >= first else torch.zeros(4)
+        moment += 1
+        return taken
+
+    played.step = steps
+    found = job.evaluate(lambda: False)
+    job.close()
+    assert found.extras["success"] == found.extras["score"] == [[0.0, 1.0], [0.0, 1.0]]
+    assert found.extras["solved_ever"] == [[1.0, 1.0], [0.0, 1.0]]
 
 
 def test_specs_survive_json_and_say_what_is_wrong() -> None:
@@ -69,6 +101,32 @@ def test_specs_survive_json_and_say_what_is_wrong() -> None:
             TrainSuiteSpec.create(**({"task": "cup-catch", "learner": "ppo", "env_steps": 9} | fields))
     with pytest.raises(UsageError, match="learner: is missing"):
         TrainSuiteSpec.draft({"task": "cup-catch"}, {}, {})
+
+
+def test_the_policies_are_left_and_evaluated_again_in_the_suite(tmp_path) -> None:
+    run = undisturbed(SPEC, tmp_path)
+    policy = find_input(run.path, "policy")
+    again = undisturbed(EvaluateSpec.of(policy, evaluation_episodes=2, workers=0), tmp_path)
+    assert again.read().spec["simulator"] == "suite"
+    (found,), last = again.evaluations.read(), run.evaluations.read()[-1]
+    for kind in ("returns", "lengths", "extras"):
+        assert found[kind] == last[kind]
+    others = undisturbed(EvaluateSpec.of(policy, evaluation_episodes=3, draw=1, seeds=(5,), workers=0), tmp_path)
+    (line,) = others.evaluations.read()
+    assert [len(member) for member in line["returns"]] == [3]
+    assert not set(line["returns"][0]) & set(last["returns"][1])
+    for changes, message in (
+        ({"simulator": "warp"}, "unknown task 'pendulum-spin'"),
+        ({"task": "hopper"}, "unknown task"),
+        ({"simulator_options": {"contact_damping": 1.0}}, "tasks of suites have none"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            EvaluateSpec.of(policy, **changes)
+    loaded = load_policy(run.path, seed=5)
+    assert loaded(np.zeros(3, np.float32)).shape == (1,)
+    assert loaded.export(tmp_path / "policy.pt") < 1e-5
+    with pytest.raises(UsageError, match="'pendulum-spin', a task of a suite, which is not rendered here"):
+        trained_actor(run)
 
 
 MODEL = {
