@@ -80,8 +80,8 @@ def trained_actor(
     simulator = simulator or about.simulator
     if simulator == SUITE:
         raise UsageError(
-            f"{directory.path}: its policies act in '{about.task}', a task of a suite, which is not rendered here; play "
-            "it with `pwm_bench.load_policy` and the suite's own renderer"
+            f"{directory.path}: its policies act in '{about.task}', a task of a suite, which is not rendered here; "
+            "play it with `pwm_bench.load_policy` and the suite's own renderer"
         )
     elsewhere = simulator != about.simulator
     options = dict(about.simulator_options)
