@@ -189,8 +189,8 @@ def normalise_frame(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, Norma
     if name == "random-expert" and not frame.empty:
         done = frame[frame["status"].isin(FINISHED)]
         best = done.groupby(["task", "simulator", "algorithm", "variant"])["final"].mean().groupby("task").max()
-        low = done.groupby("task")["untrained"].mean()
-        bounds = {str(task): (float(low[task]), float(best[task])) for task in best.index}
+        low = done.groupby("task")["untrained"].mean().dropna()  # where nothing was trained there is no such scale
+        bounds = {str(task): (float(low[task]), float(best[task])) for task in best.index.intersection(low.index)}
     scales = normalisation(name, bounds)
     if name == "none" or frame.empty:
         return frame, scales

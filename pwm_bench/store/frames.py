@@ -170,7 +170,8 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
         per member (``env_steps``, ``gradient_steps``, ``policy_gradient_steps``, ``imagined_steps``), clocks of the
         whole run [s] (``setup_seconds`` ...), and the evaluation curve: ``curve_env_steps`` and the like for all of
         `curves.AXES`, and ``curve_value`` (mean over episodes; a diverged member's last finite one goes on), each an
-        array, with ``untrained`` and ``final`` the ends of the last.
+        array, with ``untrained`` and ``final`` the ends of the last. Where a run trains nothing, as an evaluation of
+        policies that are there, ``untrained`` is NaN.
 
     Raises:
         UsageError: the metric was not recorded by any run, or a seed is there twice.
@@ -216,7 +217,7 @@ def members_frame(runs: Iterable[LoadedRun], *, metric: str = "return") -> pd.Da
             own["seed"].append(member.seed)
             own["status"].append("diverged" if diverged else record.status)
             own["curve_value"].append(values)
-            own["untrained"].append(values[0] if values.size else np.nan)
+            own["untrained"].append(values[0] if values.size and member.untrained_return is not None else np.nan)
             own["final"].append(values[-1] if values.size else np.nan)
     names = list(shared[0]) if shared else []
     columns = {name: [shared[number][name] for number in whose] for name in names}

@@ -80,7 +80,7 @@ def write_run(
             seed=first_seed + i,
             status="diverged" if i in diverged else "ok",
             diverged_at=5 if i in diverged else None,
-            untrained_return=curve[0],
+            untrained_return=None if kind in ("compare", "evaluate") else curve[0],
             final_return=curve[-1],
         )
         for i, curve in enumerate(curves)

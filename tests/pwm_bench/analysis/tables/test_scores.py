@@ -237,6 +237,16 @@ def test_random_expert_takes_its_scales_from_the_study(root):
     assert any("hopper 1.0 and 280.0" in note for note in summary.notes)
 
 
+def test_policies_that_were_there_already_have_no_untrained_score(root):
+    """Trained policies that are evaluated again would lift the lower end of the scale."""
+    end = {"steps": [0], "seconds": [0.0]}
+    write_run(root, "again", algorithm="sac", kind="evaluate", curves=[[250.0]], **end)
+    assert math.isnan(rows(root)[0]["sac"].untrained)
+    assert any("hopper 1.0 and 280.0" in note for note in rows(root, normalise="random-expert")[1].notes)
+    write_run(root, "other", task="ant", kind="evaluate", curves=[[250.0]], **end)
+    assert {row.task for row in rows(root, normalise="random-expert")[1].rows} == {"hopper"}
+
+
 def test_normalisation_that_does_not_know_a_task(tmp_path):
     write_run(tmp_path, "a", task="cartpole", curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0])
     with pytest.raises(UsageError, match="no scale for task 'cartpole'"):
