@@ -18,7 +18,7 @@ from pwm_bench.jobs.kinds import spec_from
 from pwm_bench.jobs.train_suite import TrainSuiteJob, TrainSuiteSpec
 from pwm_bench.pwm.model_files import read_model
 from pwm_bench.render.policies import trained_actor
-from pwm_bench.store.inputs import find_input
+from pwm_bench.store.inputs import Pending, find_input
 from pwm_bench.store.verify import verify
 from pwm_bench.world_model.multitask.files import load_model
 from pwm_bench.world_model.multitask.planner import PlannerConfig
@@ -122,6 +122,9 @@ def test_the_policies_are_left_and_evaluated_again_in_the_suite(tmp_path) -> Non
     ):
         with pytest.raises(UsageError, match=message):
             EvaluateSpec.of(policy, **changes)
+    pending = Pending(node="trained", artifact="policy")
+    drafted = EvaluateSpec.draft({"inputs": {"policy": pending}, "draw": 1}, {}, {"policy": SPEC})
+    assert (drafted.task, drafted.simulator, drafted.seeds, drafted.draw) == ("pendulum-spin", "suite", (3, 5), 1)
     loaded = load_policy(run.path, seed=5)
     assert loaded(np.zeros(3, np.float32)).shape == (1,)
     assert loaded.export(tmp_path / "policy.pt") < 1e-5
