@@ -150,7 +150,7 @@ class EvaluateSpec(Spec):
 
     @property
     def takes_the_machine(self) -> bool:
-        """In a suite, where worker processes run the task."""
+        """Whether worker processes run the task: in a suite."""
         return self.in_suite
 
     @property

@@ -71,7 +71,7 @@ def make_env(spec: Played, device: torch.device, *, seeds: Sequence[int], worlds
 
 
 def make_suite_env(spec: PlayedInSuite, device: torch.device, *, seeds: Sequence[int], worlds: int) -> SuiteTaskEnv:
-    """Likewise in a task of a suite.
+    """A spec's worlds of a task of a suite, as `make_env` makes those of ours.
 
     Raises:
         UsageError: an unknown task, or a package that is missing.
