@@ -251,9 +251,11 @@ def _last_finite(values: Array) -> Array:
 
 def variant_labels(runs: list[LoadedRun]) -> list[str]:
     """What tells runs of the same task, simulator and algorithm apart: the name that somebody has given them, else the
-    settings that differ from those of the others without a name, e.g. ``"gamma=0.95"``; mostly nothing."""
+    kind of work, where there are several, and the settings that differ from those of the others of this kind without a
+    name, e.g. ``"gamma=0.95"``; mostly nothing."""
     keys = _without_seeds([run.record.spec for run in runs])
     variants = {key: run.variant for key, run in dict(zip(keys, runs, strict=True)).items()}  # few, of many runs
+    kinds = {key: run.record.kind for key, run in zip(keys, runs, strict=True)}
     names: dict[str, set[str]] = {key: set() for key in variants}
     for key, run in zip(keys, runs, strict=True):
         if run.record.variant:
@@ -264,7 +266,15 @@ def variant_labels(runs: list[LoadedRun]) -> list[str]:
     labels: dict[str, str] = {}
     for members in groups.values():
         called = {key: min(names[key]) for key in members if len(names[key]) == 1}  # one that all its seeds agree on
-        labels |= called | _settings_apart(variants, [key for key in members if key not in called])
+        labels |= called
+        of_kind: dict[str, list[str]] = {}
+        for key in members:
+            if key not in called:
+                of_kind.setdefault(kinds[key], []).append(key)
+        for kind, alike in of_kind.items():
+            said = f"kind={kind}" if len(of_kind) > 1 else ""
+            for key, settings in _settings_apart(variants, alike).items():
+                labels[key] = ", ".join(filter(None, (said, settings)))
         times = Counter(labels[key] for key in members)
         for label in [label for label, several in times.items() if several > 1]:
             alike = [key for key in members if labels[key] == label]

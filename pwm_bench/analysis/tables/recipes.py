@@ -41,6 +41,8 @@ def recipe_note(named: Iterable[tuple[LoadedRun, str]], names: Names = IDS) -> s
     seen: set[str] = set()
     for run, row in named:
         spec = run.record.spec
+        if "config" not in spec:  # it evaluates policies that were there; what made them is not its own
+            continue
         algorithm, task = str(spec["algorithm"]), str(spec["task"])
         seen.add(algorithm)
         nearest = _nearest(algorithm, task, str(spec["simulator"]), to_json(spec.get("config") or {}))

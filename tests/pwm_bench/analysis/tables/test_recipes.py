@@ -85,6 +85,16 @@ def test_names_are_explained_by_their_settings_and_what_all_rows_share_is_said_o
     ]
 
 
+def test_policies_that_were_evaluated_again_follow_no_recipe(tmp_path):
+    write_run(tmp_path, "aaa", algorithm="ppo", config=config_of("ppo"), **_RUN)
+    directory = write_run(tmp_path, "bbb", algorithm="ppo", kind="evaluate", **_RUN)
+    record = directory.read()
+    del record.spec["config"]
+    with directory.lock():
+        directory.write(record)
+    assert settings_note(tmp_path) == ["Settings: the recipe 'cpu' of each algorithm and task."]
+
+
 @pytest.mark.parametrize("changes", [{"algorithm": "theirs:Learner"}, {"config": {"a setting of old": 1}}])
 def test_nothing_is_said_where_nothing_is_known(tmp_path, changes):
     write_run(tmp_path, "aaa", **{"config": config_of("shac")} | changes, **_RUN)

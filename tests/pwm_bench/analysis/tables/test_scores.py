@@ -247,6 +247,23 @@ def test_policies_that_were_there_already_have_no_untrained_score(root):
     assert {row.task for row in rows(root, normalise="random-expert")[1].rows} == {"hopper"}
 
 
+def test_policies_evaluated_again_beside_their_training_are_told_apart_by_their_kind(tmp_path):
+    """Their specs have hardly a field in common, and only training has settings to compare with a recipe."""
+    end = {"seconds": [0.0, 1.0], "steps": [0, 10]}
+    for number, gamma in enumerate((0.9, 0.8)):
+        write_run(tmp_path, f"run{number}", config={"gamma": gamma}, curves=[[0.0, 1.0]], **end)
+    directory = write_run(tmp_path, "again", kind="evaluate", curves=[[2.0]], steps=[0], seconds=[0.0])
+    record = directory.read()
+    del record.spec["config"]
+    record.spec |= {"env_steps": 0, "draw": 1}
+    with directory.lock():
+        directory.write(record)
+    summary = summarise(load_study(Results(tmp_path), "s"), study="s", match="none")
+    assert {row.variant: row.mean for row in summary.rows} == {
+        "kind=train, gamma=0.9": 1.0, "kind=train, gamma=0.8": 1.0, "kind=evaluate": 2.0,
+    }  # fmt: skip
+
+
 def test_normalisation_that_does_not_know_a_task(tmp_path):
     write_run(tmp_path, "a", task="cartpole", curves=[[0.0, 1.0]], steps=[0, 10], seconds=[0.0, 1.0])
     with pytest.raises(UsageError, match="no scale for task 'cartpole'"):
