@@ -164,8 +164,8 @@ class Evaluator:
                     break
         extras = {"forward_velocity": self._rows(distance / lengths)} if moves else {}
         if isinstance(env, SuiteTaskEnv):
-            rows = (values.view(self.members, self.episodes) for values in (returns, success, solved))
-            extras |= SuiteScores(**dict(zip(("returns", "success", "solved_ever"), rows, strict=True))).extras()
+            found, ended, ever = (values.view(self.members, self.episodes) for values in (returns, success, solved))
+            extras |= SuiteScores(returns=found, success=ended, solved_ever=ever).extras()
         return EvaluationResult(
             returns=self._rows(returns),
             lengths=self._rows(lengths),
