@@ -84,7 +84,8 @@ def _figures(event: ProgressEvent) -> str:
     if values.get("score") is not None:
         return f"score {number(values['score'])}"
     if values.get("evaluation_return") is not None:
-        return f"{number(values.get('untrained_return'))} → {number(values['evaluation_return'])}"
+        found, before = number(values["evaluation_return"]), values.get("untrained_return")
+        return found if before is None else f"{number(before)} → {found}"
     if values.get("loss") is not None:
         return f"loss {number(values['loss'])}"
     return ""

@@ -229,7 +229,9 @@ def _show(store: Store, names: Sequence[str]) -> int:
         lines.append(("gradient check", f"{fate}, cosine {check.cosine:.6f} ({of}{check.precision})"))
     for member in record.members:
         fate = "" if member.status == "ok" else f", {member.status} at {member.diverged_at:,} steps"
-        returns = f"return {number(member.untrained_return)} untrained, {number(member.final_return)} at the end"
+        final = number(member.final_return)
+        before = member.untrained_return  # there is none where nothing was trained
+        returns = f"return {final}" if before is None else f"return {number(before)} untrained, {final} at the end"
         lines.append((member.label, f"{returns}{fate}"))
     said = {"setting": record.spec.get("setting"), **record.details}
     lines += [(name, _brief(value)) for name, value in said.items() if value]

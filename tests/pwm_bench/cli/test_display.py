@@ -59,6 +59,8 @@ def test_a_run_from_waiting_to_done(clock):
     assert "30 s left" in line  # 100k steps in 10 s, 300k to go
     assert len(line) <= 80
     assert "…" not in line
+    display.progressed(item, event(steps=100_000, values={"evaluation_return": -1234.0, "untrained_return": None}))
+    assert ("-1,234" in draw(display)[1], "→" in draw(display)[1]) == (True, False)
     item.status = "ok"
     display.ended(item)
     clock(100.0)

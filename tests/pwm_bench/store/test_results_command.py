@@ -123,6 +123,12 @@ def test_show(capsys, tmp_path):
     text, _ = run(capsys, "show", "aaa", "--results", tmp_path)
     for expected in ("aaa111  (study s)", "shac on hopper in warp", "7.25 at the end", "Test CPU", "pwm-bench run "):
         assert expected in text
+    record = made.read()
+    record.members[0].untrained_return = None  # as where policies that were there are evaluated again
+    with made.lock():
+        made.write(record)
+    text = run(capsys, "show", made.path.name, "--results", tmp_path)[0]
+    assert re.search(r"seed 0 +return [0-9.]+\n", text)
     assert "means aaa111, aab222" in run(capsys, "show", "aa", "--results", tmp_path, code=2)[1]
 
 
